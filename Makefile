@@ -1,0 +1,57 @@
+# meterd: everything a person types. Needs Python 3.11, make and a C library; no compiler.
+
+PYTHON ?= python3.11
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install up demo test check format lock clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+		printf '  make %-9s %s\n' "$$name" "$$text"; \
+	done
+
+install: $(STAMP) ## make .venv from requirements.lock (quick when nothing changed)
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+		echo "meterd needs Python 3.11; '$(PYTHON)' was not found. Name yours: make install PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		echo "No virtual environment could be made. On Debian and Ubuntu: apt-get install python3.11-venv" >&2; exit 1; }
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+		echo "$(VENV) is not of Python 3.11, for which requirements.lock was made: make clean, then again" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary=:all: -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+up: install ## run meterd in the foreground, with servers of its own unless some are configured
+	@exec $(BIN)/meterd up $(ARGS)
+
+demo: install ## show a few chats being timed and billed
+	@exec $(BIN)/meterd demo $(ARGS)
+
+test: install ## run the tests (ARGS="-k words -x" goes to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install ## lint, format, types, and which package may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## put the code in form and mend what can be mended
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: install ## write requirements.lock anew (ARGS=--upgrade for newer versions)
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile --quiet $(ARGS) \
+		--extra dev --extra load --generate-hashes --allow-unsafe --strip-extras \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
+		--build-deps-for editable --output-file requirements.lock pyproject.toml
+
+clean: ## remove .venv and everything generated (data in .meterd stays)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The chat actor's logic: decide with the rules, commit, keep the timers. No Ray in here."""

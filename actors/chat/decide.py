@@ -1,0 +1,177 @@
+"""From tasks to a commit: the rules applied, and everything that follows written down."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from actors.chat.rows import command_row, invalid_row, record_row
+from actors.messages import Task
+from actors.rules import outcomes
+from actors.rules.command import Command, Invalid, fingerprint
+from actors.rules.fold import Decision, apply
+from actors.rules.state import Account, Chat, Event, LedgerEntry, Policy
+from actors.rules.views import chat_snapshot, wallet_snapshot
+from actors.rules.world import Remembered, repeated
+from persistence.commit import (
+    Commit,
+    EntryWrites,
+    Facts,
+    Limits,
+    event_fields,
+    ledger_row,
+    pack_facts,
+    pack_json,
+    pack_state,
+)
+from persistence.postgres.rows import JournalRow
+
+
+class Writer(NamedTuple):
+    """Who commits, and under what terms."""
+
+    actor: str
+    epoch: str
+    policy: Policy
+    policy_id: str
+    limits: Limits
+
+
+class Memory(NamedTuple):
+    """What the actor knows of the world around the tasks of one account."""
+
+    applied: str
+    account: Account
+    chats: Mapping[str, Chat]
+    """Chats that are not open in the account: ended ones, other users'."""
+    ids: Mapping[str, Remembered]
+
+
+class Run:
+    """A run of tasks of one account on its way to one commit."""
+
+    def __init__(self, writer: Writer, memory: Memory) -> None:
+        """Begin with what is known."""
+        self.writer = writer
+        self.before = memory.applied
+        self.applied = memory.applied
+        self.account = memory.account
+        self.seq_before = memory.account.seq
+        self.known = dict(memory.chats)
+        self.ids = dict(memory.ids)
+        self.touched: dict[str, Chat] = {}
+        self.created: set[str] = set()
+        self.events: list[Event] = []
+        self.ledger: list[LedgerEntry] = []
+        self.journal: list[JournalRow] = []
+        self.entries: list[EntryWrites] = []
+        self.outcomes: list[tuple[str, bool]] = []
+
+    def take(self, task: Task) -> None:
+        """Decide the next task."""
+        if task.invalid is not None:
+            self._invalid(task.invalid)
+        elif task.command is not None:
+            self._command(task.command, task)
+
+    def commit(self) -> Commit:
+        """All that follows from the tasks taken, as one atomic change."""
+        user, changed = self.account.user_id, self.account.seq != self.seq_before
+        return Commit(
+            actor=self.writer.actor,
+            epoch=self.writer.epoch,
+            user=user,
+            before=self.before,
+            state=pack_state(self.applied, self.account) if user else "",
+            open=len(self.account.chats),
+            wallet=self._wallet() if changed else "",
+            chats=[(k, self._snapshot(c), k in self.created) for k, c in self.touched.items()],
+            entries=self.entries,
+            events=[event_fields(event) for event in self.events],
+            facts=pack_facts(self._facts()),
+            limits=self.writer.limits,
+        )
+
+    def _command(self, command: Command, task: Task) -> None:
+        seen = self.ids.get(command.id) if command.id else None
+        inert = repeated(command, seen)
+        known = self.known.get(command.chat_id, task.known)
+        decision = apply(
+            self.account, command, self.writer.policy, known, task.refuse, inert
+        )
+        self._absorb(decision)
+        self.account, self.applied = decision.account, command.entry
+        replayed = bool(inert) and inert != outcomes.ID_CONFLICT
+        self._close(command, decision.outcome, replayed, fresh=seen is None)
+
+    def _absorb(self, decision: Decision) -> None:
+        self.events += decision.events
+        self.ledger += decision.ledger
+        self.touched |= decision.touched
+        self.known |= {k: c for k, c in decision.touched.items() if c.ended_at is not None}
+        self.created |= {
+            event.chat_id
+            for event in decision.events
+            if event.event == "chat.started" and event.chat_id
+        }
+
+    def _close(self, command: Command, outcome: str, replayed: bool, fresh: bool) -> None:
+        user = self.account.user_id
+        remember = f"{fingerprint(command)} {outcome}" if command.id and fresh else ""
+        if remember:
+            self.ids[command.id] = Remembered(fingerprint(command), outcome)
+        self.outcomes.append((outcome, replayed))
+        self.journal.append(
+            command_row(command, user, outcome, replayed, self.writer.policy_id)
+        )
+        reply = self._reply(command, outcome, replayed) if command.reply_to else []
+        self.entries.append(
+            EntryWrites(command.entry, command.id, remember, command.reply_to, reply)
+        )
+
+    def _reply(self, command: Command, outcome: str, replayed: bool) -> list[str]:
+        fields = _reply_fields(
+            command.id, outcome, outcomes.MESSAGES[outcome], command.entry, replayed
+        )
+        snapshot = self._reply_snapshot(command, outcome)
+        return [*fields, "snapshot", snapshot] if snapshot else fields
+
+    def _reply_snapshot(self, command: Command, outcome: str) -> str:
+        if command.type == "top_up":
+            return pack_json(wallet_snapshot(self.account, command.at))
+        chat = self.account.chats.get(command.chat_id) or self.known.get(command.chat_id)
+        if chat is None or chat.user_id != self.account.user_id:
+            return ""  # nothing there, or nothing of this user's to show
+        return pack_json(chat_snapshot(chat, command.at))
+
+    def _invalid(self, invalid: Invalid) -> None:
+        outcome = outcomes.INVALID_COMMAND
+        self.outcomes.append((outcome, False))
+        self.journal.append(invalid_row(invalid, outcome, self.writer.policy_id))
+        reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
+        fields = pack_json(invalid.fields)
+        dead = ["entry", invalid.entry, "reason", invalid.reason, "fields", fields]
+        self.entries.append(
+            EntryWrites(invalid.entry, "", "", invalid.reply_to, reply, dead)
+        )
+
+    def _wallet(self) -> str:
+        return pack_json(wallet_snapshot(self.account, self.account.as_of))
+
+    def _snapshot(self, chat: Chat) -> str:
+        return pack_json(chat_snapshot(chat, chat.as_of))
+
+    def _facts(self) -> Facts:
+        return Facts(
+            records=[record_row(chat) for chat in self.touched.values()],
+            ledger=[ledger_row(entry) for entry in self.ledger],
+            journal=self.journal,
+        )
+
+
+def _reply_fields(id_: str, outcome: str, message: str, entry: str, replayed: bool) -> list[str]:
+    return [
+        "id", id_,
+        "outcome", outcome,
+        "message", message,
+        "entry", entry,
+        "replayed", str(int(replayed)),
+    ]  # fmt: skip

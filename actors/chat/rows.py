@@ -1,0 +1,80 @@
+"""From rules to rows: what Postgres gets of a decision."""
+
+from actors.rules.billing import billed_ms, cost, paused_ms
+from actors.rules.command import Command, Invalid
+from actors.rules.state import Chat
+from persistence.postgres.rows import JournalRow, RecordRow
+
+
+def record_row(chat: Chat) -> RecordRow:
+    """The chat's record as of its last change."""
+    at = chat.as_of
+    return RecordRow(
+        chat_id=chat.chat_id,
+        user_id=chat.user_id,
+        advisor_id=chat.advisor_id,
+        status=chat.status,
+        started_at_ms=chat.started_at,
+        ended_at_ms=chat.ended_at,
+        end_reason=chat.end_reason,
+        pause_reason=chat.pause_reason,
+        active_ms=chat.active_ms,
+        paused_ms=paused_ms(chat, at),
+        billed_ms=billed_ms(chat, chat.active_ms),
+        rate_micro=chat.rate,
+        cost_micro=cost(chat, at),
+        refunded_micro=chat.refunded,
+        carried_cost_micro=chat.carried_cost,
+        free_ms=chat.free_ms,
+        min_ms=chat.min_ms,
+        increment_ms=chat.increment_ms,
+        idle_ms=chat.idle_ms,
+        source="live",
+        seq=chat.seq,
+        updated_at_ms=at,
+    )
+
+
+def chat_of_record(row: RecordRow) -> Chat:
+    """The chat that a record tells of, as far as commands for an ended chat need it."""
+    return Chat(
+        chat_id=row.chat_id,
+        user_id=row.user_id,
+        advisor_id=row.advisor_id,
+        status=row.status,
+        started_at=row.started_at_ms,
+        since=row.updated_at_ms,
+        as_of=row.updated_at_ms,
+        alive_at=row.updated_at_ms,
+        rate=row.rate_micro,
+        free_ms=row.free_ms,
+        min_ms=row.min_ms,
+        increment_ms=row.increment_ms,
+        idle_ms=row.idle_ms,
+        active_ms=row.active_ms,
+        owed=(row.cost_micro - row.carried_cost_micro) * 60_000,
+        carried_cost=row.carried_cost_micro,
+        refunded=row.refunded_micro,
+        ended_at=row.ended_at_ms,
+        end_reason=row.end_reason,
+        pause_reason=row.pause_reason,
+        seq=row.seq,
+    )
+
+
+def command_row(command: Command, user: str, outcome: str, replayed: bool, policy: str) -> JournalRow:
+    """A command or settle, and what came of it."""
+    return JournalRow(
+        command.entry,
+        user or None,
+        command.chat_id or None,
+        dict(command.fields),
+        outcome,
+        replayed,
+        policy,
+    )
+
+
+def invalid_row(invalid: Invalid, outcome: str, policy: str) -> JournalRow:
+    """An entry that can't be a command; it belongs to nobody."""
+    return JournalRow(invalid.entry, None, None, dict(invalid.fields), outcome, False, policy)

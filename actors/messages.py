@@ -1,0 +1,81 @@
+"""What supervisor and chat actors tell each other: one encoded batch a call, one answer."""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from actors.rules.command import Command, Invalid
+from actors.rules.state import Chat
+
+
+class Task(NamedTuple):
+    """One stream entry for a chat actor to decide."""
+
+    user: str
+    """The account it belongs to; empty where it has none."""
+    command: Command | None
+    invalid: Invalid | None = None
+    known: Chat | None = None
+    """The chat it names as Postgres has it, where Redis may have forgotten it."""
+    refuse: str = ""
+    """The outcome of a start that could go ahead otherwise."""
+
+    @property
+    def entry(self) -> str:
+        """The stream entry's ID."""
+        found = self.command or self.invalid
+        assert found is not None, "a task is a command or an entry that can't be one"
+        return found.entry
+
+
+class Tally(msgspec.Struct):
+    """What a batch came to, for status and metrics."""
+
+    outcomes: dict[str, int] = {}
+    replayed: int = 0
+    commits: int = 0
+    redecided: int = 0
+
+
+class Handled(msgspec.Struct):
+    """A chat actor's answer to a batch."""
+
+    open_chats: dict[str, list[str]]
+    """User → all open chats, of the users where that may have changed."""
+    unwatched: list[str]
+    """Users with open chats, none of them here: somebody else has to keep their timer."""
+    tally: Tally
+
+
+class Hello(msgspec.Struct):
+    """What an actor says of itself."""
+
+    pid: int
+    node: str
+    host: str
+
+
+# Codecs can't be pickled, and Ray pickles what an actor class refers to: functions by their name.
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_tasks: Final = msgspec.msgpack.Decoder(list[Task]).decode
+_decode_handled: Final = msgspec.msgpack.Decoder(Handled).decode
+
+
+def pack_tasks(tasks: list[Task]) -> bytes:
+    """A batch on its way to a chat actor."""
+    return _encode(tasks)
+
+
+def unpack_tasks(raw: bytes) -> list[Task]:
+    """A batch as the chat actor gets it."""
+    return _decode_tasks(raw)
+
+
+def pack_handled(handled: Handled) -> bytes:
+    """The answer to a batch."""
+    return _encode(handled)
+
+
+def unpack_handled(raw: bytes) -> Handled:
+    """The answer as the supervisor gets it."""
+    return _decode_handled(raw)

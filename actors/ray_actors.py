@@ -1,0 +1,167 @@
+"""The Ray actors: thin shells around the plain classes, nothing decided here.
+
+Ray calls are at most once (``max_task_retries=0``): who called repeats what was lost, and the
+commit function sees to it that it has one effect.
+"""
+
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+import ray
+import structlog
+
+from actors.chat.decide import Writer
+from actors.chat.timekeeper import Asker, Timekeeper
+from actors.chat.worker import ChatWorker
+from actors.messages import Hello, pack_handled, unpack_tasks
+from actors.recorder import Recorder, RecorderSettings
+from actors.rules.state import Policy
+from actors.supervisor.archive import Archive
+from actors.supervisor.supervisor import Parts, Supervisor, SupervisorSettings
+from persistence.client import connect, connect_async
+from persistence.commit import Limits, policy_document
+from persistence.keys import Keys
+from persistence.outbox import Outbox
+from persistence.postgres.engine import make_engine
+from persistence.queue import Queue
+
+log = structlog.get_logger()
+
+
+class Boot(NamedTuple):
+    """What every actor needs to begin."""
+
+    redis_url: str
+    postgres_url: str
+    keys: Keys
+    policy: Policy
+    policy_id: str
+    limits: Limits
+    ended_ttl_ms: int
+    socket_timeout_s: float
+    pool_size: int
+    set_up: Callable[[str], None]
+    """Called first in the actor's process, with its name: logging."""
+
+
+def _hello() -> Hello:
+    return Hello(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
+
+
+@ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)
+class ChatActor:
+    """One chat's timer and accrual (and more chats' beyond ``actors.max``)."""
+
+    def __init__(self, boot: Boot, name: str, epoch: str) -> None:
+        boot.set_up(name)
+        structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
+        client = connect(boot.redis_url, boot.socket_timeout_s)
+        asker = Asker(connect(boot.redis_url, boot.socket_timeout_s), boot.keys, name, epoch)
+        self._timekeeper = Timekeeper(asker.ask)
+        writer = Writer(name, epoch, boot.policy, boot.policy_id, boot.limits)
+        self._worker = ChatWorker(client, boot.keys, writer, self._timekeeper)
+        self._timekeeper.start()
+
+    def hello(self) -> Hello:
+        return _hello()
+
+    def host(self, chats: Mapping[str, str]) -> None:
+        self._worker.host(chats)
+
+    def watch(self, users: list[str]) -> None:
+        self._worker.watch(users)
+
+    def handle(self, batch: bytes) -> bytes:
+        return pack_handled(self._worker.handle(unpack_tasks(batch)))
+
+
+@ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)
+class SupervisorActor:
+    """Reads the queue and routes commands by chat."""
+
+    def __init__(self, boot: Boot, settings: SupervisorSettings, token: str) -> None:
+        boot.set_up("supervisor")
+        self._boot = boot
+        self._settings = settings
+        self._token = token
+        self._supervisor: Supervisor | None = None
+
+    async def run(self) -> str:
+        boot = self._boot
+        client = connect_async(boot.redis_url, boot.socket_timeout_s)
+        queue = Queue(client, boot.keys, self._token)
+        archive = Archive(client, boot.keys, make_engine(boot.postgres_url, pool_size=1))
+        self._supervisor = Supervisor(
+            Parts(client, boot.keys, queue, archive, self._spawn), self._settings
+        )
+        return await self._supervisor.run()
+
+    async def stop(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.stop()
+
+    async def status(self) -> dict[str, Any]:
+        return self._supervisor.status() if self._supervisor else {"state": "starting"}
+
+    async def _spawn(self, name: str, epoch: str) -> "RayProcess":
+        return RayProcess(ChatActor.remote(self._boot, name, epoch))
+
+
+@ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0, max_concurrency=3)
+class RecorderActor:
+    """Moves what must last to Postgres."""
+
+    def __init__(self, boot: Boot, settings: RecorderSettings) -> None:
+        boot.set_up("recorder")
+        client = connect(boot.redis_url, boot.socket_timeout_s)
+        outbox = Outbox(client, boot.keys, boot.ended_ttl_ms)
+        engine = make_engine(boot.postgres_url, pool_size=1)
+        policy = (boot.policy_id, policy_document(boot.policy))
+        self._recorder = Recorder(outbox, engine, policy, settings)
+
+    def run(self) -> None:
+        self._recorder.run()
+
+    def stop(self) -> None:
+        self._recorder.stop()
+
+    def status(self) -> dict[str, Any]:
+        recorder = self._recorder
+        return {
+            "pid": os.getpid(),
+            "written": recorder.written,
+            "refused": recorder.refused,
+            "trouble": recorder.trouble,
+        }
+
+
+class RayProcess:
+    """A chat actor's process as a slot of the supervisor uses it."""
+
+    def __init__(self, actor: Any) -> None:
+        """Speak to ``actor``, a handle."""
+        self._actor = actor
+
+    async def hello(self) -> Hello:
+        """Who it is; the first answer means that it is up."""
+        hello: Hello = await self._actor.hello.remote()
+        return hello
+
+    async def host(self, chats: Mapping[str, str]) -> None:
+        """Take over open chats."""
+        await self._actor.host.remote(dict(chats))
+
+    async def watch(self, users: list[str]) -> None:
+        """Keep the timers of accounts."""
+        await self._actor.watch.remote(users)
+
+    def handle(self, batch: bytes) -> Awaitable[bytes]:
+        """Submit a batch; Ray keeps the order of one caller's calls."""
+        answer: Awaitable[bytes] = self._actor.handle.remote(batch)
+        return answer
+
+    def kill(self) -> None:
+        """End it at once."""
+        ray.kill(self._actor)

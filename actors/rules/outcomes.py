@@ -1,0 +1,35 @@
+"""Every outcome a command can have (PROTOCOL 2), with the sentence a person reads."""
+
+from typing import Final
+
+OK: Final = "ok"
+INVALID_COMMAND: Final = "invalid_command"
+ID_CONFLICT: Final = "id_conflict"
+UNKNOWN_CHAT: Final = "unknown_chat"
+USER_MISMATCH: Final = "user_mismatch"
+ALREADY_STARTED: Final = "already_started"
+ALREADY_ENDED: Final = "already_ended"
+NOT_RUNNING: Final = "not_running"
+NOT_PAUSED: Final = "not_paused"
+NOT_ENDED: Final = "not_ended"
+INSUFFICIENT_CREDITS: Final = "insufficient_credits"
+EXCEEDS_COST: Final = "exceeds_cost"
+AT_CAPACITY: Final = "at_capacity"
+INTERNAL_ERROR: Final = "internal_error"
+
+MESSAGES: Final[dict[str, str]] = {
+    OK: "done",
+    INVALID_COMMAND: "the entry is not a command",
+    ID_CONFLICT: "this id was used before with other content; send a new id",
+    UNKNOWN_CHAT: "no start has been accepted for this chat; send start first",
+    USER_MISMATCH: "the chat belongs to another user; check chat_id and user_id",
+    ALREADY_STARTED: "the chat was started before; use resume, or another chat_id",
+    ALREADY_ENDED: "the chat has ended; start a chat with another chat_id",
+    NOT_RUNNING: "pause wants a running chat",
+    NOT_PAUSED: "resume wants a paused or suspended chat",
+    NOT_ENDED: "refund wants an ended chat; end it first",
+    INSUFFICIENT_CREDITS: "the account cannot pay for the next millisecond; top_up first",
+    EXCEEDS_COST: "the refund is more than what is left of the chat's cost",
+    AT_CAPACITY: "the operator's limit on open chats is reached; try later with a new id",
+    INTERNAL_ERROR: "the entry made the daemon fail again and again; it was set aside",
+}

@@ -1,0 +1,108 @@
+"""What the fold works on: chats, accounts and the operator's policy, all immutable."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+RUNNING: Final = "running"
+PAUSED: Final = "paused"
+SUSPENDED: Final = "suspended"
+ENDED: Final = "ended"
+NOT_STARTED: Final = "not_started"
+
+AT_ZERO_END: Final = "end"
+AT_ZERO_SUSPEND: Final = "suspend"
+
+BY_COMMAND: Final = "command"
+BY_IDLE: Final = "idle"
+CREDITS_EXHAUSTED: Final = "credits_exhausted"
+
+
+class Tariff(NamedTuple):
+    """What a chat costs and when it is idle (PROTOCOL 3, *Billed time* and *Idle*)."""
+
+    rate: int = 1_000_000
+    """Micro-credits a minute."""
+    free_ms: int = 0
+    min_ms: int = 0
+    increment_ms: int = 1
+    idle_ms: int = 0
+    """A running chat without a sign of life for so long is paused; 0: never."""
+
+
+class Policy(NamedTuple):
+    """The operator's settings that the fold depends on."""
+
+    tariff: Tariff = Tariff()
+    at_zero: str = AT_ZERO_END
+    grace_ms: int = 120_000
+    warn_ms: tuple[int, ...] = (300_000, 60_000, 30_000)
+
+
+class Chat(NamedTuple):
+    """One chat: its timer and its record. Open ones live in their account, ended ones alone."""
+
+    chat_id: str
+    user_id: str
+    advisor_id: str
+    status: str
+    started_at: int
+    since: int
+    """Up to here ``active_ms`` and ``owed`` are counted; of a suspended chat, when it was."""
+    as_of: int
+    """When the chat last changed in a way that its snapshot shows."""
+    alive_at: int
+    """The last sign of life."""
+    rate: int
+    free_ms: int
+    min_ms: int
+    increment_ms: int
+    idle_ms: int
+    active_ms: int = 0
+    owed: int = 0
+    """Sum over billed milliseconds of the rate in force: micro-credits times 60 000."""
+    carried_cost: int = 0
+    """Micro-credits an adopted chat had cost before; never charged here."""
+    refunded: int = 0
+    ended_at: int | None = None
+    end_reason: str | None = None
+    pause_reason: str | None = None
+    seq: int = 1
+
+
+class Account(NamedTuple):
+    """One user's credits and open chats."""
+
+    user_id: str
+    settled: int = 0
+    """Top-ups + refunds − what ended chats were charged, in micro-credits."""
+    announced: int | None = None
+    """The warning threshold (ms) that the time left is under, if any."""
+    zero_at: int | None = None
+    """Derived; kept because every reader wants it and finding it is the dearest step."""
+    as_of: int = 0
+    seq: int = 0
+    chats: Mapping[str, Chat] = {}  # never mutated: every change makes a new mapping
+
+
+class Event(NamedTuple):
+    """Something that happened, as the events stream tells it."""
+
+    event: str
+    at: int
+    user_id: str
+    chat_id: str | None
+    seq: int
+    reason: str | None = None
+    threshold_ms: int | None = None
+
+
+class LedgerEntry(NamedTuple):
+    """A movement of credits; ``entry_id`` is derived from its cause, so it can't come twice."""
+
+    entry_id: str
+    user_id: str
+    chat_id: str | None
+    kind: str
+    amount: int
+    at: int
+    command_id: str | None

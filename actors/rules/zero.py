@@ -1,0 +1,63 @@
+"""When an account's credits are used up, jointly over all its running chats (PROTOCOL 3).
+
+``available`` falls and never rises while nothing else happens, so its last non-negative
+millisecond is where two closed forms meet: one that never bills more than the chats do and one
+that never bills less. For one linear chat (no free time, no minimum, increments of 1 ms) they
+meet in one millisecond and there is nothing left to search. Several chats, each rounded down on
+its own, leave a window of at most one micro-credit a chat; increments and minimums leave their
+own length. That window alone is bisected.
+"""
+
+from actors.rules.billing import active_ms, available, billed_ms, charge, owed
+from actors.rules.money import MS_PER_MINUTE
+from actors.rules.state import RUNNING, Account, Chat
+
+
+def zero_at(account: Account, at: int) -> int | None:
+    """The last millisecond ≥ ``at`` with ``available`` ≥ 0; None if nothing ever burns.
+
+    ``available(account, at)`` must not be negative.
+    """
+    burning = [c for c in account.chats.values() if c.status == RUNNING and c.rate > 0]
+    if not burning:
+        return None
+    affordable, beyond = _window(account, burning, at)
+    if available(account, at + beyond - 1) >= 0:
+        return at + beyond - 1
+    return at + _bisect(account, at, affordable, beyond - 1)
+
+
+def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
+    """Milliseconds from ``at`` that can surely be paid, and that surely cannot."""
+    rate = sum(chat.rate for chat in burning)
+    fixed = sum(charge(c, at) for c in account.chats.values()) - sum(
+        charge(c, at) for c in burning
+    )
+    credit = (account.settled - fixed) * MS_PER_MINUTE - sum(owed(c, at) for c in burning)
+    ahead = sum(c.rate * _paid_ahead_ms(c, at) for c in burning)
+    jump = sum(c.rate * _jump_ms_max(c, at) for c in burning)
+    beyond = -(-(credit + len(burning) * MS_PER_MINUTE + ahead) // rate)
+    return max(0, (credit - jump) // rate), max(1, beyond)
+
+
+def _paid_ahead_ms(chat: Chat, at: int) -> int:
+    """How far billed time is ahead of active time (or free time not used yet)."""
+    now_ms = active_ms(chat, at)
+    return billed_ms(chat, now_ms) - (now_ms - chat.free_ms)
+
+
+def _jump_ms_max(chat: Chat, at: int) -> int:
+    """By how much billed time can outrun the clock from ``at`` on: minimum and increment."""
+    now_ms = active_ms(chat, at)
+    begun_ms = now_ms - chat.free_ms + chat.increment_ms - 1
+    return max(0, max(chat.min_ms, begun_ms) - billed_ms(chat, now_ms))
+
+
+def _bisect(account: Account, at: int, affordable: int, beyond: int) -> int:
+    while beyond - affordable > 1:
+        middle = (affordable + beyond) // 2
+        if available(account, at + middle) >= 0:
+            affordable = middle
+        else:
+            beyond = middle
+    return affordable

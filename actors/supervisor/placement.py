@@ -1,0 +1,130 @@
+"""Which chat lives on which actor.
+
+Every chat gets an actor of its own while there are fewer chats than ``actors_max``; beyond that
+chats share, an account's chats on one actor where that is no worse than the least loaded one by
+much. ``chats_per_actor`` = 1 is the strict form: then there is no room beyond ``actors_max``.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+SKEW_MAX: Final = 16
+"""By how many chats an actor may exceed the least loaded one to keep an account together."""
+
+
+class Placement:
+    """The tables of actors, chats and users. Names only: no processes in here."""
+
+    def __init__(self, actors_max: int, chats_per_actor: int) -> None:
+        """Begin without actors."""
+        self.actors_max = actors_max
+        self.chats_per_actor = chats_per_actor
+        self._chats: dict[str, tuple[str, str]] = {}
+        self._by_actor: dict[str, set[str]] = {}
+        self._by_user: dict[str, set[str]] = {}
+        self._last: dict[str, str] = {}
+        self._reserved: set[str] = set()
+
+    def actors(self) -> list[str]:
+        """All actors by name, in the order they came."""
+        return list(self._by_actor)
+
+    def add_actor(self, actor: str) -> None:
+        """A new actor, without chats."""
+        self._by_actor[actor] = set()
+
+    def spares(self) -> int:
+        """How many actors stand ready without a chat."""
+        return sum(1 for chats in self._by_actor.values() if not chats)
+
+    def may_grow(self) -> bool:
+        """Whether there may be one actor more."""
+        return len(self._by_actor) < self.actors_max
+
+    def chats_on(self, actor: str) -> dict[str, str]:
+        """The actor's chats with their users."""
+        return {chat: self._chats[chat][0] for chat in self._by_actor[actor]}
+
+    def open_chats(self) -> int:
+        """How many chats are placed."""
+        return len(self._chats)
+
+    def user_of(self, chat: str) -> str | None:
+        """Whose chat it is, if it is placed."""
+        found = self._chats.get(chat)
+        return found[0] if found else None
+
+    def actor_of(self, chat: str) -> str | None:
+        """Where the chat lives, if it is placed."""
+        found = self._chats.get(chat)
+        return found[1] if found else None
+
+    def choose(self, user: str) -> str | None:
+        """An actor for a new chat of ``user``; None if none of those there has room.
+
+        The caller adds an actor first where ``wants_actor`` says so.
+        """
+        least = min(self._with_room(), key=lambda a: len(self._by_actor[a]), default=None)
+        if least is None or not self._by_actor[least]:
+            return least
+        together = self.home(user)
+        if together is not None and self._load(together) <= self._load(least) + SKEW_MAX:
+            return together if self._load(together) < self.chats_per_actor else least
+        return least
+
+    def least_loaded(self) -> str:
+        """The actor with the fewest chats, whether there is room or not."""
+        return min(self._by_actor, key=self._load)
+
+    def wants_actor(self) -> bool:
+        """Whether a new chat should get an actor that has yet to be started."""
+        return self.may_grow() and self.spares() == 0
+
+    def home(self, user: str) -> str | None:
+        """An actor that has chats of the user: the one that handled it last, if it still has."""
+        mine = {self._chats[chat][1] for chat in self._by_user.get(user, ())}
+        last = self._last.get(user)
+        return last if last in mine else min(mine, default=None)
+
+    def place(self, chat: str, user: str, actor: str, reserved: bool = False) -> None:
+        """The chat lives on ``actor`` from now on; ``reserved``: until it is known to be open."""
+        self._chats[chat] = (user, actor)
+        self._by_actor[actor].add(chat)
+        self._by_user.setdefault(user, set()).add(chat)
+        self._last[user] = actor
+        if reserved:
+            self._reserved.add(chat)
+
+    def handled_by(self, user: str, actor: str) -> None:
+        """The actor decided for the user last: it knows the account as it is."""
+        if user in self._by_user:
+            self._last[user] = actor
+
+    def sync(self, user: str, open_chats: Iterable[str]) -> None:
+        """What is open of a user, as an actor found it."""
+        now = set(open_chats)
+        self._reserved -= now
+        for chat in self._by_user.get(user, set()) - now - self._reserved:
+            self.release(chat)
+
+    def drop_reservation(self, chat: str) -> None:
+        """The chat that was reserved for did not open."""
+        if chat in self._reserved:
+            self.release(chat)
+
+    def release(self, chat: str) -> None:
+        """The chat has ended: its place is free."""
+        user, actor = self._chats.pop(chat)
+        self._by_actor[actor].discard(chat)
+        self._reserved.discard(chat)
+        mine = self._by_user[user]
+        mine.discard(chat)
+        if not mine:
+            del self._by_user[user]
+            self._last.pop(user, None)
+
+    def _load(self, actor: str) -> int:
+        return len(self._by_actor[actor])
+
+    def _with_room(self) -> Iterator[str]:
+        return (a for a, chats in self._by_actor.items() if len(chats) < self.chats_per_actor)

@@ -1,0 +1,21 @@
+"""The command line ``meterd``."""
+
+import typer
+
+from daemon.commands.status import status
+from daemon.commands.up import up
+
+app = typer.Typer(
+    name="meterd",
+    help="Time and bill pay-per-minute chats: every chat its own timer and its own record.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(up)
+app.command()(status)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

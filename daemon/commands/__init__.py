@@ -1,0 +1,1 @@
+"""The commands for people, one file each. ``daemon.cli`` puts them together."""

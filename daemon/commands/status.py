@@ -1,0 +1,57 @@
+"""``meterd status``."""
+
+from typing import Any
+
+import typer
+
+from daemon.commands.common import (
+    EXIT_FAILED,
+    ConfigOption,
+    JsonOption,
+    out,
+    print_json,
+    print_table,
+    settings_or_exit,
+    table,
+)
+from daemon.logs import mask_credentials
+from daemon.status import full_status
+
+
+def status(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Say whether commands are being handled, and what runs where.
+
+    Exits 0 once the daemon is ready, 1 before. With --json the addresses hold their passwords.
+
+    Examples:
+
+      meterd status
+
+      meterd status --json | jq -r .redis_url
+    """
+    found = full_status(settings_or_exit(config))
+    if json:
+        print_json(found)
+    else:
+        _print(found)
+    if found["state"] != "ready":
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _print(found: dict[str, Any]) -> None:
+    colour = "green" if found["state"] == "ready" else "red"
+    out.print(f"state      [bold {colour}]{found['state']}[/]  {found.get('why', '')}")
+    for name in ("redis_url", "postgres_url"):
+        if found.get(name):
+            out.print(f"{name:10} {mask_credentials(found[name])}", markup=False, soft_wrap=True)
+    if "actors" not in found:
+        return
+    out.print(f"chats      {found['open_chats']} open, {found['in_flight']} commands in hand")
+    rows = table("Actors", "actor", "process", "up", "chats", "restarts", "which")
+    for actor in found["actors"]:
+        which = ", ".join(actor["chat_ids"]) + ("…" if actor["chats"] > len(actor["chat_ids"]) else "")
+        rows.add_row(
+            actor["name"], str(actor["pid"] or "-"), "yes" if actor["up"] else "no",
+            str(actor["chats"]), str(actor["restarts"]), which,
+        )  # fmt: skip
+    print_table(rows)

@@ -1,0 +1,21 @@
+"""What can go wrong with embedded servers; every message says the next step."""
+
+__all__ = ["EmbeddedServerError", "HomeError", "HomeInUse"]
+
+
+class EmbeddedServerError(Exception):
+    """A server can't be started, reached or stopped."""
+
+
+class HomeError(EmbeddedServerError):
+    """METERD_HOME can't be used."""
+
+
+class HomeInUse(HomeError):
+    """Another daemon runs in this METERD_HOME."""
+
+    def __init__(self, home: object, pid: str) -> None:
+        super().__init__(
+            f"another meterd (process {pid or 'unknown'}) runs in {home}:"
+            " stop it, or give this one another METERD_HOME"
+        )

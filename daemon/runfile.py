@@ -1,0 +1,48 @@
+"""What a running daemon leaves in METERD_HOME, so that other commands find its servers."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.embedded.home import write_private
+
+
+class Addresses(NamedTuple):
+    """Where the servers are, passwords included."""
+
+    redis_url: str
+    postgres_url: str
+
+
+class RunFile:
+    """``run.json``: readable by its owner alone, since the URLs hold passwords."""
+
+    def __init__(self, home: Path) -> None:
+        """The run file of one METERD_HOME."""
+        self._path = home / "run.json"
+
+    @contextlib.contextmanager
+    def held(self, addresses: Addresses) -> Iterator[None]:
+        """The file is there while the daemon runs; after a kill it stays, and says where."""
+        write_private(self._path, json.dumps({"pid": os.getpid(), **addresses._asdict()}))
+        try:
+            yield
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def read(self) -> Addresses | None:
+        """The addresses of the daemon that runs or ran here last; None if there is no file."""
+        try:
+            found = json.loads(self._path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return Addresses(found["redis_url"], found["postgres_url"])
+
+    def pid(self) -> int | None:
+        """The process of the daemon that wrote the file."""
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return int(json.loads(self._path.read_text())["pid"])
+        return None

@@ -1,0 +1,46 @@
+"""What a daemon says of itself: published in Redis every second, gone when it is."""
+
+from typing import Any
+
+import msgspec
+import redis
+
+from daemon.runfile import Addresses, RunFile
+from daemon.settings import Settings
+from persistence.client import connect
+from persistence.keys import Keys
+
+DOWN: dict[str, Any] = {"state": "down"}
+
+
+def read_status(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
+    """The daemon's status; None if none is alive."""
+    raw = client.get(keys.status)
+    return msgspec.json.decode(raw, type=dict[str, Any]) if raw else None
+
+
+def find_addresses(settings: Settings) -> Addresses | None:
+    """Where the servers are: as configured, else where the daemon in METERD_HOME has them."""
+    found = RunFile(settings.home).read()
+    redis_url = settings.redis.url or (found.redis_url if found else None)
+    postgres_url = settings.postgres.url or (found.postgres_url if found else None)
+    return Addresses(redis_url, postgres_url or "") if redis_url else None
+
+
+def full_status(settings: Settings) -> dict[str, Any]:
+    """State and addresses; ``state`` is ``ready`` once commands are being handled."""
+    addresses = find_addresses(settings)
+    if addresses is None:
+        return {**DOWN, "why": "no daemon runs here; start one with: meterd up"}
+    try:
+        client = connect(addresses.redis_url, socket_timeout_s=2)
+        status = read_status(client, Keys()) or {**DOWN, "why": "no daemon answers on this Redis"}
+    except redis.RedisError as error:
+        status = {**DOWN, "why": f"Redis does not answer: {error}"}
+    return {
+        "state": status["state"],
+        "redis_url": addresses.redis_url,
+        "postgres_url": addresses.postgres_url or None,
+        "http_url": None,
+        **status,
+    }

@@ -1,0 +1,1 @@
+"""Load tests, benchmarks and the peers that meterd is measured against."""

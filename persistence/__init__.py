@@ -1,0 +1,1 @@
+"""What meterd keeps: Redis (queue, commit function, snapshots) and Postgres (records, ledger)."""

@@ -1,0 +1,165 @@
+"""The commit: what follows from a run of commands of one account, as one atomic Redis call."""
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from actors.rules.state import Account, Chat, Event, LedgerEntry, Policy
+from persistence.keys import Keys
+from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much and how long Redis keeps of what commits write."""
+
+    id_ttl_ms: int = 90_000_000
+    reply_ttl_ms: int = 3_600_000
+    reply_entries_max: int = 10_000
+    event_entries_max: int = 100_000
+    dead_entries_max: int = 100_000
+
+
+class EntryWrites(msgspec.Struct):
+    """What one stream entry makes: its id to remember, its reply, its dead letter."""
+
+    entry: str
+    id: str = ""
+    remember: str = ""
+    reply_to: str = ""
+    reply: list[str] = []
+    dead: list[str] = []
+
+
+class Facts(msgspec.Struct):
+    """What has to reach Postgres."""
+
+    records: list[RecordRow]
+    ledger: list[LedgerRow]
+    journal: list[JournalRow]
+
+
+class Commit(msgspec.Struct):
+    """One atomic change. ``before``/``state`` are versioned by the last entry applied."""
+
+    actor: str
+    epoch: str
+    user: str
+    before: str
+    state: str
+    open: int
+    wallet: str
+    chats: list[tuple[str, str, bool]]
+    entries: list[EntryWrites]
+    events: list[list[str]]
+    facts: str
+    limits: Limits
+
+
+class Verdict(NamedTuple):
+    """What the commit function answered."""
+
+    kind: str
+    """``ok``, ``done`` (was handled before), ``stale`` (the account moved), ``known`` (an id
+    was used before), ``exists`` (the chat is there already) or ``fenced``."""
+    name: str = ""
+    value: str = ""
+
+
+OK: Final = "ok"
+DONE: Final = "done"
+STALE: Final = "stale"
+KNOWN: Final = "known"
+EXISTS: Final = "exists"
+FENCED: Final = "fenced"
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_json: Final = msgspec.json.Encoder().encode
+_read_account: Final = msgspec.json.Decoder(Account).decode
+_read_facts: Final = msgspec.json.Decoder(Facts).decode
+
+
+def commit_call(keys: Keys, commit: Commit) -> tuple[str, int, str, bytes]:
+    """The arguments of FCALL for a commit."""
+    return "meterd_commit", 1, keys.commands, _pack(commit)
+
+
+def verdict(answer: list[bytes]) -> Verdict:
+    """Read the commit function's answer."""
+    return Verdict(*(part.decode() for part in answer))
+
+
+def pack_state(applied: str, account: Account) -> str:
+    """An account's state as Redis keeps it."""
+    return f"{applied}|{_json(account).decode()}"
+
+
+def unpack_state(raw: bytes | None, user_id: str) -> tuple[str, Account]:
+    """An account's last applied entry and state; a new account where there is none."""
+    if raw is None:
+        return "", Account(user_id)
+    applied, _, state = raw.partition(b"|")
+    return applied.decode(), _read_account(state)
+
+
+def pack_json(document: Any) -> str:
+    """A document as compact JSON text."""
+    return _json(document).decode()
+
+
+def pack_facts(facts: Facts) -> str:
+    """What Postgres is to get, as the outbox holds it."""
+    return _json(facts).decode()
+
+
+def unpack_facts(raw: bytes) -> Facts:
+    """What an outbox entry holds."""
+    return _read_facts(raw)
+
+
+def event_fields(event: Event) -> list[str]:
+    """An event as the events stream has it: names and values in turn."""
+    fields = ["event", event.event, "at", str(event.at), "user_id", event.user_id]
+    if event.chat_id is not None:
+        fields += ["chat_id", event.chat_id]
+    fields += ["seq", str(event.seq)]
+    if event.reason is not None:
+        fields += ["reason", event.reason]
+    if event.threshold_ms is not None:
+        fields += ["threshold_ms", str(event.threshold_ms)]
+    return fields
+
+
+def ledger_row(entry: LedgerEntry) -> LedgerRow:
+    """A movement of credits as a row."""
+    return LedgerRow(*entry)
+
+
+def policy_document(policy: Policy) -> dict[str, Any]:
+    """A policy as the ``policies`` table keeps it, so that an audit can fold under it."""
+    return {**policy._asdict(), "tariff": policy.tariff._asdict()}
+
+
+__all__ = [
+    "DONE",
+    "EXISTS",
+    "FENCED",
+    "KNOWN",
+    "OK",
+    "STALE",
+    "Chat",
+    "Commit",
+    "EntryWrites",
+    "Facts",
+    "Limits",
+    "Verdict",
+    "commit_call",
+    "event_fields",
+    "ledger_row",
+    "pack_facts",
+    "pack_json",
+    "pack_state",
+    "policy_document",
+    "unpack_facts",
+    "unpack_state",
+    "verdict",
+]

@@ -1,0 +1,77 @@
+"""The names of everything in Redis, in one place (PROTOCOL 2).
+
+All keys of a partition share its hash tag, so that they stay in one slot of a cluster.
+Identifiers were validated before they get here: their alphabet has no braces and no blanks.
+"""
+
+from typing import Final, NamedTuple
+
+GROUP: Final = "meterd"
+"""The consumer group on the commands stream."""
+
+
+class Keys(NamedTuple):
+    """The keys of one partition."""
+
+    partition: str = "0"
+
+    @property
+    def prefix(self) -> str:
+        """What every key begins with."""
+        return f"meterd:{{{self.partition}}}:"
+
+    @property
+    def commands(self) -> str:
+        """Stream: backends → daemon."""
+        return f"{self.prefix}commands"
+
+    @property
+    def events(self) -> str:
+        """Stream: what happened, in order."""
+        return f"{self.prefix}events"
+
+    @property
+    def dead(self) -> str:
+        """Stream: entries that can't be a command."""
+        return f"{self.prefix}dead"
+
+    @property
+    def outbox(self) -> str:
+        """Stream: what has to reach Postgres (internal)."""
+        return f"{self.prefix}outbox"
+
+    @property
+    def open_users(self) -> str:
+        """Set: users with open chats, so that a restart finds them (internal)."""
+        return f"{self.prefix}open"
+
+    @property
+    def epochs(self) -> str:
+        """Hash: actor name → the epoch it may write under (internal)."""
+        return f"{self.prefix}epochs"
+
+    @property
+    def leader(self) -> str:
+        """String: the working daemon's token, with a lease (internal)."""
+        return f"{self.prefix}leader"
+
+    @property
+    def status(self) -> str:
+        """String, JSON: what ``meterd status`` shows (internal)."""
+        return f"{self.prefix}status"
+
+    def reply(self, reply_to: str) -> str:
+        """Stream: replies to whoever asked for them."""
+        return f"{self.prefix}reply:{reply_to}"
+
+    def chat(self, chat_id: str) -> str:
+        """String, JSON: the chat's snapshot."""
+        return f"{self.prefix}chat:{chat_id}"
+
+    def wallet(self, user_id: str) -> str:
+        """String, JSON: the account's snapshot."""
+        return f"{self.prefix}wallet:{user_id}"
+
+    def account(self, user_id: str) -> str:
+        """String: the last applied entry, ``|``, the account's state as JSON (internal)."""
+        return f"{self.prefix}account:{user_id}"

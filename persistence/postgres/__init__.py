@@ -1,0 +1,1 @@
+"""Postgres, for ever: tables, migrations, and exact writing and reading of what is billed."""

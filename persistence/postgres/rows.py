@@ -1,0 +1,58 @@
+"""The rows as integers: what travels to the writer and what the reader gives back.
+
+No database library is imported here, so that whoever fills the outbox needs none either. Credits
+are integer micro-credits, times integer milliseconds. Plain tuples: any codec can carry them.
+"""
+
+from typing import Any, NamedTuple
+
+
+class RecordRow(NamedTuple):
+    """One chat's record, as of its change number ``seq``."""
+
+    chat_id: str
+    user_id: str
+    advisor_id: str
+    status: str
+    started_at_ms: int
+    ended_at_ms: int | None
+    end_reason: str | None
+    pause_reason: str | None
+    active_ms: int
+    paused_ms: int
+    billed_ms: int
+    rate_micro: int
+    cost_micro: int
+    refunded_micro: int
+    carried_cost_micro: int
+    free_ms: int
+    min_ms: int
+    increment_ms: int
+    idle_ms: int
+    source: str
+    seq: int
+    updated_at_ms: int
+
+
+class LedgerRow(NamedTuple):
+    """One movement of an account's credits; ``amount_micro`` is negative for a charge."""
+
+    entry_id: str
+    user_id: str
+    chat_id: str | None
+    kind: str
+    amount_micro: int
+    at_ms: int
+    command_id: str | None
+
+
+class JournalRow(NamedTuple):
+    """One command or ``settle`` of the stream, and what came of it under which policy."""
+
+    stream_id: str
+    user_id: str | None
+    chat_id: str | None
+    fields: dict[str, Any]
+    outcome: str
+    replayed: bool
+    policy_id: str

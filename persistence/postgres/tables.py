@@ -1,0 +1,169 @@
+"""The tables. The database refuses what must not be, so a bug shows as an error, not as a bill."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from persistence.postgres.triggers import attach_triggers
+
+# Names that do not depend on who made the table: a migration must find what it changes.
+NAMING: Final = {
+    "pk": "pk_%(table_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+}
+_CREDITS: Final = Numeric(20, 6)
+_MOMENT: Final = DateTime(timezone=True)
+
+metadata: Final = MetaData(naming_convention=NAMING)
+
+
+def _text(name: str, comment: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable, comment=comment)
+
+
+def _ms(name: str, comment: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, comment=comment)
+
+
+chat_time_records: Final = Table(
+    "chat_time_records",
+    metadata,
+    Column("chat_id", Text, primary_key=True, comment="The chat; it has this one record for ever"),
+    _text("user_id", "Whose account pays"),
+    _text("advisor_id", "Who is paid for"),
+    _text("status", "running, paused, suspended (out of credits) or ended"),
+    Column("started_at", _MOMENT, nullable=False, comment="When the chat started"),
+    Column("ended_at", _MOMENT, comment="When it ended; null while it is open"),
+    _text("end_reason", "Why it ended; null while it is open", nullable=True),
+    _text("pause_reason", "Why it does not run at the moment", nullable=True),
+    _ms("active_ms", "Time running"),
+    _ms("paused_ms", "All other time, up to the end"),
+    _ms("billed_ms", "What active_ms came to after free time, minimum and increments"),
+    Column("rate", _CREDITS, nullable=False, comment="Credits a minute, the last in force"),
+    Column("cost", _CREDITS, nullable=False, comment="Credits it cost, carried_cost included"),
+    Column("refunded", _CREDITS, nullable=False, comment="Credits of the cost given back"),
+    Column("carried_cost", _CREDITS, nullable=False, comment="Paid in another system before"),
+    _ms("free_ms", "Free time at the start"),
+    _ms("min_ms", "Least time billed once free time is over"),
+    _ms("increment_ms", "Time is billed in whole steps of this; 0 where it is not known"),
+    _ms("idle_ms", "Paused after this long without a sign of life; 0 for never"),
+    _text("source", "live, or migrated from another system"),
+    Column("seq", BigInteger, nullable=False, comment="Number of this change of the chat"),
+    Column("updated_at", _MOMENT, nullable=False, comment="Queue time of this change"),
+    CheckConstraint("status IN ('running', 'paused', 'suspended', 'ended')", name="status"),
+    CheckConstraint("(status = 'ended') = (ended_at IS NOT NULL)", name="ended_at_if_ended"),
+    CheckConstraint("(status = 'ended') = (end_reason IS NOT NULL)", name="end_reason_if_ended"),
+    CheckConstraint("ended_at >= started_at", name="ended_after_start"),
+    # An open record counts its times up to its last change only; nothing to compare with yet.
+    CheckConstraint(
+        "ended_at IS NULL OR"
+        " extract(epoch FROM ended_at - started_at) * 1000 = active_ms + paused_ms",
+        name="times_add_up",
+    ),
+    CheckConstraint("active_ms >= 0", name="active_ms"),
+    CheckConstraint("paused_ms >= 0", name="paused_ms"),
+    CheckConstraint("billed_ms >= 0", name="billed_ms"),
+    CheckConstraint("free_ms >= 0", name="free_ms"),
+    CheckConstraint("min_ms >= 0", name="min_ms"),
+    CheckConstraint("increment_ms >= 0", name="increment_ms"),
+    CheckConstraint("idle_ms >= 0", name="idle_ms"),
+    CheckConstraint("rate >= 0", name="rate"),
+    CheckConstraint("cost >= 0", name="cost"),
+    CheckConstraint("refunded BETWEEN 0 AND cost", name="refunded"),
+    CheckConstraint("carried_cost BETWEEN 0 AND cost", name="carried_cost"),
+    CheckConstraint("source IN ('live', 'migrated')", name="source"),
+    CheckConstraint("seq >= 1", name="seq"),
+    Index(None, "user_id", "started_at"),
+    Index(None, "advisor_id", "started_at"),
+    comment="One row per chat: how long it ran and what it cost",
+)
+# Only open chats are looked up by status, and they are few; ended ones would make it large.
+Index(
+    "ix_chat_time_records_open",
+    chat_time_records.c.status,
+    postgresql_where=chat_time_records.c.ended_at.is_(None),
+)
+
+ledger_entries: Final = Table(
+    "ledger_entries",
+    metadata,
+    Column("entry_id", Text, primary_key=True, comment="Same fact, same id, however often written"),
+    _text("user_id", "Whose account"),
+    _text("chat_id", "The chat it is about; null for a top-up", nullable=True),
+    _text("kind", "top_up, charge, refund or migrated"),
+    Column("amount", _CREDITS, nullable=False, comment="Credits; negative for a charge"),
+    Column("at", _MOMENT, nullable=False, comment="Queue time"),
+    _text("command_id", "The command behind it; null if it was time", nullable=True),
+    CheckConstraint("amount <> 0", name="amount"),
+    CheckConstraint("kind IN ('top_up', 'charge', 'refund', 'migrated')", name="kind"),
+    CheckConstraint(
+        "CASE kind WHEN 'charge' THEN amount < 0 WHEN 'migrated' THEN true ELSE amount > 0 END",
+        name="sign",
+    ),
+    Index(None, "user_id", "at"),
+    Index(None, "chat_id", postgresql_where=text("chat_id IS NOT NULL")),
+    comment="Every movement of credits; append-only",
+)
+
+command_journal: Final = Table(
+    "command_journal",
+    metadata,
+    Column("stream_id", Text, primary_key=True, comment="ID of the stream entry: its order"),
+    # Numbers, because as text 10-0 sorts before 9-0. A stream's second half has 64 bits unsigned,
+    # one more than bigint has.
+    Column("at_ms", BigInteger, nullable=False, comment="First half of stream_id: queue time"),
+    Column("at_seq", Numeric(20, 0), nullable=False, comment="Second half of stream_id"),
+    _text("user_id", "Whose account; null if the command names none", nullable=True),
+    _text("chat_id", "Which chat; null if the command names none", nullable=True),
+    Column("fields", JSONB, nullable=False, comment="The entry as it came"),
+    _text("outcome", "ok, or the error it was answered with"),
+    Column("replayed", Boolean, nullable=False, comment="A repeated id: no second effect"),
+    # No foreign key: a row of the journal may not wait for one of another table.
+    _text("policy_id", "The policy in force, see policies"),
+    Column(
+        "written_at",
+        _MOMENT,
+        nullable=False,
+        server_default=func.now(),
+        comment="When the row got here; of no meaning to the fold",
+    ),
+    CheckConstraint("at_ms >= 0 AND at_seq >= 0", name="position"),
+    CheckConstraint("stream_id = at_ms::text || '-' || at_seq::text", name="stream_id"),
+    Index(None, "user_id", "at_ms", "at_seq"),
+    Index(None, "at_ms", "at_seq"),
+    comment="Every command and settle in the order of the fold; append-only",
+)
+
+policies: Final = Table(
+    "policies",
+    metadata,
+    Column("policy_id", Text, primary_key=True, comment="Names this policy in command_journal"),
+    Column("policy", JSONB, nullable=False, comment="The settings the fold depends on"),
+    Column(
+        "first_seen_at",
+        _MOMENT,
+        nullable=False,
+        server_default=func.now(),
+        comment="When this database first heard of it",
+    ),
+    comment="The operator's settings under which commands were decided",
+)
+
+attach_triggers(metadata)

@@ -1,0 +1,117 @@
+"""The commands stream as the supervisor reads it: in order, fenced, waited for without polling."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import redis
+import redis.asyncio
+
+from actors.rules.command import Command, Invalid, entry_key, parse_entry
+from persistence.keys import GROUP, Keys
+
+NEW: Final = ">"
+
+
+class Lead(NamedTuple):
+    """The answer to a bid for leadership."""
+
+    epoch: str
+    """The epoch to work under; empty if another daemon leads."""
+    wait_ms: int
+    """For how long the other one still leads unless it renews."""
+
+
+class NotLeadingError(Exception):
+    """Another daemon has taken over; this one may not go on."""
+
+
+class Queue:
+    """The commands stream, its group, and the right to read it."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, token: str) -> None:
+        """Read as the daemon that ``token`` stands for."""
+        self._client = client
+        self._keys = keys
+        self._token = token
+        self.epoch = ""
+        self._delivered = "0-0"
+
+    async def create_group(self) -> None:
+        """Make stream and group unless they are there; the group begins at the beginning."""
+        try:
+            await self._client.xgroup_create(self._keys.commands, GROUP, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def lead(self, lease_ms: int) -> Lead:
+        """Bid for leadership. Winning takes every older actor's right to write."""
+        kind, value = await self._call("meterd_lead", self._token, lease_ms)
+        if kind != b"leading":
+            return Lead("", max(1, int(value)))
+        self.epoch = value.decode()
+        return Lead(self.epoch, 0)
+
+    async def renew(self, lease_ms: int) -> bool:
+        """Hold on to leadership; False if it is lost."""
+        return bool(await self._call("meterd_renew", self._token, self.epoch, lease_ms))
+
+    async def resign(self) -> None:
+        """Let the next daemon begin at once."""
+        await self._call("meterd_resign", self._token)
+
+    async def grant(self, actor: str) -> str:
+        """A new epoch for an actor; whoever had the name before can't write any more.
+
+        Raises:
+            NotLeadingError: another daemon has taken over.
+        """
+        epoch = await self._call("meterd_grant", self.epoch, actor)
+        if epoch is None:
+            raise NotLeadingError("another daemon has taken over")
+        return str(epoch.decode())
+
+    async def pending(self, after: str, count: int) -> list[Command | Invalid]:
+        """Entries delivered in an earlier life and not acknowledged, from ``after`` on."""
+        return await self._read(after, count)
+
+    async def new(self, count: int) -> list[Command | Invalid]:
+        """The next entries, if there are any."""
+        return await self._read(NEW, count)
+
+    async def wait(self, block_ms: int) -> None:
+        """Return as soon as there is an entry that was not delivered, or after ``block_ms``."""
+        await self._client.xread({self._keys.commands: self._delivered}, count=1, block=block_ms)
+
+    async def trim(self, keep_ms: int) -> None:
+        """Drop entries that were handled longer than ``keep_ms`` ago (by the queue's clock).
+
+        All of a handled entry that is of use has gone to the outbox with its commit.
+        """
+        seconds, _ = await self._client.time()
+        oldest: Any = (await self._client.xpending(self._keys.commands, GROUP))["min"]
+        first = oldest.decode() if oldest else self._delivered
+        limit = min(entry_key(first), (seconds * 1000 - keep_ms, 0))
+        if limit > (0, 0):
+            await self._client.xtrim(self._keys.commands, minid=f"{limit[0]}-{limit[1]}")
+
+    async def _read(self, after: str, count: int) -> list[Command | Invalid]:
+        try:
+            entries = await self._call("meterd_read", self.epoch, after, count)
+        except redis.ResponseError as error:
+            if "FENCED" in str(error):
+                raise NotLeadingError("another daemon has taken over") from error
+            raise
+        return [self._parse(entry) for entry in entries]
+
+    def _parse(self, entry: Sequence[Any]) -> Command | Invalid:
+        entry_id, flat = entry[0].decode(), entry[1]
+        if entry_key(entry_id) > entry_key(self._delivered):
+            self._delivered = entry_id
+        if not flat:
+            gone = Invalid(entry_id, 0, "", "", "the entry was deleted before it was handled", {})
+            return gone._replace(at=int(entry_id.partition("-")[0]))
+        return parse_entry(entry_id, flat)
+
+    async def _call(self, function: str, *args: str | int) -> Any:
+        return await self._client.fcall(function, 1, self._keys.commands, *args)  # type: ignore[misc]

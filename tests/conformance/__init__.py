@@ -1,0 +1,33 @@
+"""The contract's worked examples, as data."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actors.rules.money import parse_micro
+from actors.rules.state import Policy, Tariff
+
+Example = dict[str, Any]
+
+EXAMPLES: list[Example] = [
+    json.loads(path.read_text()) for path in sorted(Path(__file__).parent.glob("*.json"))
+]
+assert len(EXAMPLES) >= 51, "the examples are part of the tests"
+
+
+def policy_of(example: Example) -> Policy:
+    """The operator's settings under which the example happens."""
+    policy = example["policy"]
+    tariff = Tariff(
+        rate=parse_micro(policy["rate"]),
+        free_ms=policy["free_ms"],
+        min_ms=policy["min_ms"],
+        increment_ms=policy["increment_ms"],
+    )
+    return Policy(tariff, policy["at_zero"], policy["grace_ms"], tuple(policy["warn_ms"]))
+
+
+def flat_fields(fields: Mapping[str, str]) -> list[bytes]:
+    """Fields as Redis hands them out: names and values in turn."""
+    return [part.encode() for pair in fields.items() for part in pair]

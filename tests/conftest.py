@@ -1,0 +1,20 @@
+"""What all tests share."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# A failure prints its blob (@reproduce_failure), and every run looks at new examples: derandomize
+# stays off, in CI too, where Hypothesis would turn it on by itself. Time limits are
+# pytest-timeout's business.
+settings.register_profile("default", print_blob=True, derandomize=False, deadline=None)
+settings.register_profile(
+    "ci",
+    settings.get_profile("default"),
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
+)

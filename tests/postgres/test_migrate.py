@@ -1,0 +1,152 @@
+"""Migrations make what the tables say, once, and the check says what to do."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from persistence.postgres import migrate
+from persistence.postgres.engine import make_engine
+from persistence.postgres.tables import metadata
+
+# Everything in the schema that somebody could have made, as PostgreSQL itself words it.
+CATALOG = {
+    "columns": """
+        SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attnum,
+               pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'""",
+    "tables": """
+        SELECT relname, relkind::text, obj_description(oid, 'pg_class')
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    "triggers": """
+        SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid)
+        FROM pg_trigger WHERE NOT tgisinternal""",
+    "functions": """
+        SELECT proname, regexp_replace(prosrc, '\\s+', ' ', 'g'), provolatile::text
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace""",
+}
+
+
+def catalog(connection: Connection) -> dict[str, list[Any]]:
+    """What there is, Alembic's own table aside."""
+    return {
+        kind: sorted(
+            (tuple(row) for row in connection.execute(text(sql)) if _ours(row[:2])), key=str
+        )
+        for kind, sql in CATALOG.items()
+    }
+
+
+def _ours(names: Any) -> bool:
+    return not any(migrate.VERSION_TABLE in str(name) for name in names)
+
+
+def test_migrations_from_nothing_make_what_the_tables_say(empty_url: str, other_url: str) -> None:
+    migrate.upgrade(empty_url)
+    with make_engine(other_url).begin() as by_tables:
+        metadata.create_all(by_tables)
+        wanted = catalog(by_tables)
+    with make_engine(empty_url).connect() as by_migrations:
+        assert catalog(by_migrations) == wanted
+    assert all(wanted.values())
+    assert len(wanted["triggers"]) == 5
+
+
+def test_alembic_finds_no_difference(url: str) -> None:
+    options = {
+        "version_table": migrate.VERSION_TABLE,
+        "compare_type": True,
+        "compare_server_default": True,
+    }
+    with make_engine(url).connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+
+
+def test_downgrade_to_base_leaves_nothing(empty_url: str) -> None:
+    """Nothing but Alembic's own table, without a row."""
+    engine = make_engine(empty_url)
+    with engine.connect() as connection:
+        before = catalog(connection)
+    migrate.upgrade(empty_url)
+    with engine.begin() as connection:
+        command.downgrade(migrate.alembic_config(connection), "base")
+    with engine.connect() as connection:
+        assert catalog(connection) == before
+        assert not any(before.values())
+        count = text(f"SELECT count(*) FROM {migrate.VERSION_TABLE}")
+        assert connection.scalar(count) == 0
+    assert migrate.upgrade(empty_url) == migrate.head_revision()
+
+
+def test_dropping_by_the_tables_leaves_nothing(empty_url: str) -> None:
+    with make_engine(empty_url).begin() as connection:
+        metadata.create_all(connection)
+        metadata.drop_all(connection)
+        assert not any(catalog(connection).values())
+
+
+def test_upgrades_at_once_do_not_disturb_each_other(empty_url: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        revisions = list(threads.map(migrate.upgrade, [empty_url] * 4))
+    assert revisions == [migrate.head_revision()] * 4
+
+
+def test_a_second_upgrade_waits_for_the_first(empty_url: str) -> None:
+    with make_engine(empty_url).begin() as first, ThreadPoolExecutor(1) as threads:
+        first.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrate._LOCK})
+        second = threads.submit(migrate.upgrade, empty_url)
+        with pytest.raises(TimeoutError):
+            second.result(timeout=1)
+        first.rollback()
+        assert second.result(timeout=10) == migrate.head_revision()
+
+
+def test_an_upgrade_that_fails_changes_nothing(empty_url: str) -> None:
+    engine = make_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE policies (somebody_elses int)"))
+    with pytest.raises(Exception, match="already exists"):
+        migrate.upgrade(empty_url)
+    with engine.connect() as connection:
+        assert [name for name, *_ in catalog(connection)["tables"]] == ["policies"]
+    assert migrate.current_revision(empty_url) is None
+
+
+def test_the_check_passes_on_the_head(url: str) -> None:
+    assert migrate.current_revision(url) == migrate.head_revision()
+    migrate.check(url)
+
+
+def test_a_missing_schema_is_named(empty_url: str) -> None:
+    assert migrate.current_revision(empty_url) is None
+    with pytest.raises(migrate.SchemaError, match="no meterd schema yet: run `meterd db upgrade`"):
+        migrate.check(empty_url)
+
+
+def _pretend(url: str, revision: str) -> None:
+    with make_engine(url).begin() as connection:
+        connection.execute(text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '{revision}'"))
+
+
+def test_a_newer_schema_is_named_and_not_upgraded(url: str) -> None:
+    _pretend(url, "9999")
+    for refuses in (migrate.check, migrate.upgrade):
+        with pytest.raises(migrate.SchemaError, match=r"9999, .* newer .*`meterd db upgrade`"):
+            refuses(url)
+
+
+def test_an_older_schema_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "head_revision", lambda: "0002")
+    with pytest.raises(migrate.SchemaError, match="0001, older than 0002: run `meterd db upgrade`"):
+        migrate.check(url)

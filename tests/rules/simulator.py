@@ -1,0 +1,328 @@
+"""A second implementation, as naive as can be: one account and a clock that ticks.
+
+Written from the contract, not from the code: no closed forms, no search, no "since". Every
+millisecond it takes the commands of that millisecond, then what is due at it, then lets every
+chat live for one millisecond. Only for small cases.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from actors.rules.state import Policy
+
+LOOK_AHEAD_MS = 80
+"""No further than this is credit counted down for warnings: more than any threshold used."""
+
+
+@dataclass
+class Timer:
+    """One chat, counted millisecond by millisecond."""
+
+    started_at: int
+    rate: int
+    free_ms: int
+    min_ms: int
+    increment_ms: int
+    idle_ms: int
+    active_ms: int = 0
+    paused_ms: int = 0
+    carried_cost: int = 0
+    status: str = "running"
+    pause_reason: str | None = None
+    ended_at: int | None = None
+    end_reason: str | None = None
+    owed: int = 0
+    refunded: int = 0
+    silent_ms: int = 0
+    waiting_ms: int = 0
+
+    def billed_ms(self, active_ms: int) -> int:
+        """Billed time: nothing while free, then the minimum or whole increments."""
+        if active_ms <= self.free_ms:
+            return 0
+        begun = (active_ms - self.free_ms + self.increment_ms - 1) // self.increment_ms
+        return max(self.min_ms, begun * self.increment_ms)
+
+    def next_ms(self) -> int:
+        """What the next millisecond would add to the bill, times 60 000."""
+        if self.status != "running":
+            return 0
+        return self.rate * (self.billed_ms(self.active_ms + 1) - self.billed_ms(self.active_ms))
+
+    def tick(self) -> None:
+        """Live for one millisecond."""
+        self.owed += self.next_ms()
+        self.active_ms += self.status == "running"
+        self.paused_ms += self.status in ("paused", "suspended")
+        self.silent_ms += 1
+        self.waiting_ms += self.status == "suspended"
+
+    def run(self) -> None:
+        self.status, self.pause_reason, self.silent_ms = "running", None, 0
+
+    @property
+    def charged(self) -> int:
+        return self.owed // 60_000
+
+
+@dataclass
+class Alarm:
+    """The warnings: which thresholds have rung, so to say, and not been armed again."""
+
+    thresholds: tuple[int, ...]
+    rung: set[int] = field(default_factory=set)
+
+    def hear(self, left: int | None) -> int | None:
+        """The threshold to announce now that so much is left (None: no end in sight)."""
+        reached = {w for w in self.thresholds if left is not None and w >= left}
+        self.rung &= reached  # what left has grown past is armed again
+        tightest = min(reached, default=None)
+        news = tightest is not None and all(tightest < w for w in self.rung)
+        self.rung |= reached
+        return tightest if news else None
+
+
+Told = tuple[str, int, str | None, str | None, int | None]
+"""An event: its name, when, the chat, the reason, the threshold."""
+
+
+class Simulator:
+    """One account under the contract."""
+
+    def __init__(self, policy: Policy, at: int) -> None:
+        self.policy, self.at = policy, at
+        self.credit = 0
+        self.chats: dict[str, Timer] = {}
+        self.alarm = Alarm(policy.warn_ms)
+        self.events: list[Told] = []
+        self.outcomes: list[str] = []
+        self._ids: dict[str, tuple[dict[str, str], str]] = {}
+        self._zero_at: int | None = None
+
+    def run(self, commands: Sequence[tuple[int, dict[str, str]]], until: int) -> None:
+        """Let the time pass up to ``until``, where nothing happens any more."""
+        waiting = list(commands)
+        while self.at < until:
+            while waiting and waiting[0][0] == self.at:
+                self.outcomes.append(self._command(waiting.pop(0)[1]))
+            self._due()
+            for chat in self.chats.values():
+                chat.tick()
+            self.at += 1
+
+    @property
+    def available(self) -> int:
+        return self.credit - sum(chat.charged for chat in self.chats.values())
+
+    def zero_at(self, look_ahead_ms: int = LOOK_AHEAD_MS) -> int | None:
+        """The last millisecond that can be paid, by going there; None: too far to see."""
+        future = [replace(chat) for chat in self.chats.values() if chat.status == "running"]
+        now = sum(chat.charged for chat in future)
+        for ahead_ms in range(look_ahead_ms):
+            for chat in future:
+                chat.tick()
+            if self.available + now < sum(chat.charged for chat in future):
+                return self.at + ahead_ms
+        return None
+
+    # What time brings, in the order of the contract.
+
+    def _due(self) -> None:
+        self._warn()
+        for chat_id, chat in self._sorted("running"):
+            if chat.idle_ms and chat.silent_ms >= chat.idle_ms:
+                chat.status, chat.pause_reason = "paused", "idle"
+                self._tell("chat.paused", chat_id, "idle")
+                self._changed()
+        if not self._next_ms_is_paid():
+            self._exhaust()
+            self._changed()
+        for chat_id, chat in self._sorted("suspended"):
+            if chat.waiting_ms >= self.policy.grace_ms:
+                self._close(chat_id, chat, "credits_exhausted")
+                self._changed()
+
+    def _exhaust(self) -> None:
+        self._tell("credits.exhausted")
+        for chat_id, chat in self._sorted("running"):
+            if chat.next_ms() == 0:
+                continue
+            if self.policy.at_zero == "end":
+                self._close(chat_id, chat, "credits_exhausted")
+            else:
+                chat.status, chat.waiting_ms = "suspended", 0
+                self._tell("chat.suspended", chat_id)
+
+    def _next_ms_is_paid(self) -> bool:
+        after = sum((chat.owed + chat.next_ms()) // 60_000 for chat in self.chats.values())
+        return self.credit >= after
+
+    def _changed(self) -> None:
+        self._zero_at = self.zero_at()
+        self._warn()
+
+    def _warn(self) -> None:
+        left = None if self._zero_at is None else self._zero_at - self.at
+        threshold_ms = self.alarm.hear(left)
+        if threshold_ms is not None:
+            self._tell("credits.low", threshold_ms=threshold_ms)
+
+    def _sorted(self, status: str) -> list[tuple[str, Timer]]:
+        return sorted((k, chat) for k, chat in self.chats.items() if chat.status == status)
+
+    def _close(self, chat_id: str, chat: Timer, reason: str) -> None:
+        chat.status, chat.ended_at, chat.end_reason = "ended", self.at, reason
+        chat.pause_reason = None
+        self._tell("chat.ended", chat_id, reason)
+
+    def _tell(
+        self,
+        name: str,
+        chat_id: str | None = None,
+        reason: str | None = None,
+        threshold_ms: int | None = None,
+    ) -> None:
+        self.events.append((name, self.at, chat_id, reason, threshold_ms))
+
+    # What commands bring.
+
+    def _command(self, fields: dict[str, str]) -> str:
+        content = {name: value for name, value in fields.items() if name != "reply_to"}
+        if fields["id"] in self._ids:
+            first, outcome = self._ids[fields["id"]]
+            return outcome if first == content else "id_conflict"
+        steps = self._steps(fields)
+        outcome = next(steps)
+        if outcome == "ok":
+            for _ in steps:
+                self._changed()
+        self._ids[fields["id"]] = content, outcome
+        return outcome
+
+    def _steps(self, fields: dict[str, str]) -> Iterator[str]:
+        """First the outcome; if that is ok, then once more after a change."""
+        if fields["type"] == "top_up":
+            yield "ok"
+            self.credit += _micro(fields["amount"])
+            self._tell("wallet.topped_up")
+            self._wake()
+            yield "changed"
+            return
+        if fields["type"] in ("start", "adopt"):
+            yield from self._open(fields)
+            return
+        chat_id = fields["chat_id"]
+        chat = self.chats.get(chat_id)
+        if chat is None:
+            yield "unknown_chat"
+        elif fields["type"] == "refund":
+            yield from self._refund(chat_id, chat, _micro(fields["amount"]))
+        elif chat.status == "ended":
+            yield "already_ended"
+        else:
+            on_open: dict[str, Callable[[], Iterator[str]]] = {
+                "pause": lambda: self._pause(chat_id, chat),
+                "resume": lambda: self._resume(chat_id, chat),
+                "heartbeat": lambda: self._heartbeat(chat_id, chat),
+                "set_rate": lambda: self._set_rate(chat_id, chat, _micro(fields["rate"])),
+                "end": lambda: self._end(chat_id, chat, fields.get("reason", "ended")),
+            }
+            yield from on_open[fields["type"]]()
+
+    def _open(self, fields: dict[str, str]) -> Iterator[str]:
+        chat_id = fields["chat_id"]
+        if chat_id in self.chats:
+            ended = self.chats[chat_id].status == "ended"
+            yield "already_ended" if ended else "already_started"
+            return
+        usual = self.policy.tariff
+        started_at = int(fields.get("started_at", self.at))
+        carried_ms = int(fields.get("carried_ms", 0))
+        chat = Timer(
+            started_at=started_at,
+            rate=_micro(fields["rate"]) if "rate" in fields else usual.rate,
+            free_ms=int(fields.get("free_ms", usual.free_ms)),
+            min_ms=int(fields.get("min_ms", usual.min_ms)),
+            increment_ms=int(fields.get("increment_ms", usual.increment_ms)),
+            idle_ms=int(fields.get("idle_ms", usual.idle_ms)),
+            active_ms=carried_ms,
+            paused_ms=self.at - started_at - carried_ms,
+            carried_cost=_micro(fields.get("carried_cost", "0")),
+        )
+        self.chats[chat_id] = chat
+        if chat.next_ms() and not self._next_ms_is_paid():
+            del self.chats[chat_id]
+            yield "insufficient_credits"
+            return
+        yield "ok"
+        self._tell("chat.started", chat_id)
+        yield "changed"
+
+    def _pause(self, chat_id: str, chat: Timer) -> Iterator[str]:
+        if chat.status != "running":
+            yield "not_running"
+            return
+        yield "ok"
+        chat.status, chat.pause_reason = "paused", "command"
+        self._tell("chat.paused", chat_id, "command")
+        yield "changed"
+
+    def _resume(self, chat_id: str, chat: Timer) -> Iterator[str]:
+        if chat.status == "running":
+            yield "not_paused"
+        elif not self._could_run(chat):
+            yield "insufficient_credits"
+        else:
+            yield "ok"
+            chat.run()
+            self._tell("chat.resumed", chat_id)
+            yield "changed"
+
+    def _heartbeat(self, chat_id: str, chat: Timer) -> Iterator[str]:
+        if chat.status == "paused" and chat.pause_reason == "idle":
+            yield from self._resume(chat_id, chat)
+            return
+        yield "ok"
+        chat.silent_ms = 0
+
+    def _set_rate(self, chat_id: str, chat: Timer, rate: int) -> Iterator[str]:
+        yield "ok"
+        chat.rate = rate
+        self._tell("chat.rate_changed", chat_id)
+        yield "changed"
+
+    def _end(self, chat_id: str, chat: Timer, reason: str) -> Iterator[str]:
+        yield "ok"
+        self._close(chat_id, chat, reason)
+        yield "changed"
+
+    def _refund(self, chat_id: str, chat: Timer, amount: int) -> Iterator[str]:
+        if chat.status != "ended":
+            yield "not_ended"
+        elif chat.refunded + amount > chat.carried_cost + chat.charged:
+            yield "exceeds_cost"
+        else:
+            yield "ok"
+            self.credit += amount
+            chat.refunded += amount
+            self._tell("chat.refunded", chat_id)
+            self._wake()
+            yield "changed"
+
+    def _wake(self) -> None:
+        for chat_id, chat in self._sorted("suspended"):
+            if self._could_run(chat):
+                chat.run()
+                self._tell("chat.resumed", chat_id)
+
+    def _could_run(self, chat: Timer) -> bool:
+        before = chat.status
+        chat.status = "running"
+        can = chat.next_ms() == 0 or self._next_ms_is_paid()
+        chat.status = before
+        return can
+
+
+def _micro(text: str) -> int:
+    return int(Decimal(text) * 10**6)

@@ -1,0 +1,99 @@
+"""The fold equals a naive simulator that ticks every millisecond."""
+
+from hypothesis import given, settings
+
+from actors.rules.billing import available
+from actors.rules.state import Account, Policy
+from actors.rules.views import chat_snapshot
+from tests.rules.simulator import Simulator, Timer, Told
+from tests.rules.strategies import (
+    SMALL,
+    T0,
+    Entry,
+    Run,
+    Stream,
+    flat,
+    fold,
+    settle,
+    settled,
+    streams,
+)
+
+AFTER_MS = 150
+FAR_MS = 500
+
+Record = tuple[tuple[object, ...], ...]
+
+
+@settings(max_examples=400)
+@given(streams(SMALL, users=("u1",), strangers=False, length_max=16))
+def test_the_fold_is_what_a_clock_that_ticks_would_bring(stream: Stream) -> None:
+    """Events with millisecond, reason and order; outcomes; records to the micro-credit; zero_at."""
+    run = fold(stream.policy, settled(stream, AFTER_MS).entries)
+    simulator = Simulator(stream.policy, T0)
+    simulator.run([(e.at, e.fields) for e in stream.entries], stream.end + AFTER_MS)
+    assert _told(run) == simulator.events
+    assert [r.outcome for r in run.results[: len(stream.entries)]] == simulator.outcomes
+    assert _records(run, simulator.at) == {k: _record(c) for k, c in simulator.chats.items()}
+    _check_wallet(run, simulator)
+
+
+def test_the_simulator_itself_does_what_is_easily_seen() -> None:
+    """One chat at a micro-credit a millisecond, 60 of them, suspended, ended after the grace."""
+    policy = Policy(at_zero="suspend", grace_ms=40, warn_ms=(30, 10))
+    start = {"type": "start", "id": "2", "user_id": "u1", "chat_id": "a", "advisor_id": "v"}
+    commands = [
+        {"type": "top_up", "id": "1", "user_id": "u1", "amount": "0.00006"},
+        start | {"rate": "0.06"},
+    ]
+    simulator = Simulator(policy, T0)
+    simulator.run([(T0, fields) for fields in commands], T0 + 200)
+    assert [(name, at - T0) for name, at, *_ in simulator.events] == [
+        ("wallet.topped_up", 0), ("chat.started", 0), ("credits.low", 30), ("credits.low", 50),
+        ("credits.exhausted", 60), ("chat.suspended", 60), ("chat.ended", 100),
+    ]  # fmt: skip
+    chat = simulator.chats["a"]
+    assert (chat.active_ms, chat.paused_ms, chat.charged) == (60, 40, 60)
+    entries = [Entry(f"{T0}-{n}", flat(fields)) for n, fields in enumerate(commands)]
+    run = fold(policy, [*entries, settle("u1", f"{T0 + 200}-0")])
+    assert _told(run) == simulator.events
+
+
+def _check_wallet(run: Run, simulator: Simulator) -> None:
+    account = run.world.accounts.get("u1", Account("u1"))
+    assert available(account, simulator.at) == simulator.available
+    seen = simulator.zero_at(FAR_MS)
+    if seen is None:
+        assert account.zero_at is None or account.zero_at >= simulator.at + FAR_MS
+    else:
+        assert account.zero_at == seen
+
+
+def _told(run: Run) -> list[Told]:
+    return [
+        (event.event, event.at, event.chat_id, event.reason, event.threshold_ms)
+        for result in run.results
+        for event in result.events
+    ]
+
+
+def _record(chat: Timer) -> Record:
+    return (
+        (chat.status, chat.started_at, chat.ended_at, chat.end_reason, chat.pause_reason),
+        (chat.active_ms, chat.paused_ms, chat.billed_ms(chat.active_ms)),
+        (chat.carried_cost + chat.charged, chat.refunded, chat.rate),
+    )
+
+
+def _records(run: Run, at: int) -> dict[str, Record]:
+    records: dict[str, Record] = {}
+    for chat_id in run.world.owner:
+        chat = run.world.chat(chat_id)
+        assert chat is not None
+        s = chat_snapshot(chat, at)
+        records[chat_id] = (
+            (s["status"], s["started_at"], s["ended_at"], s["end_reason"], s["pause_reason"]),
+            (s["active_ms"], s["paused_ms"], s["billed_ms"]),
+            tuple(int(s[name].replace(".", "")) for name in ("cost", "refunded", "rate")),
+        )
+    return records
