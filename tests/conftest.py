@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from hypothesis import HealthCheck, settings
 
 # A failure prints its blob (@reproduce_failure), and every run looks at new examples: derandomize
@@ -18,3 +20,6 @@ settings.register_profile("thorough", settings.get_profile("default"), max_examp
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
 )
+
+pytest.register_assert_rewrite("tests.conformance.played")
+pytest_plugins = ["tests.databases"]

@@ -135,7 +135,7 @@ class Run:
         return [*fields, "snapshot", snapshot] if snapshot else fields
 
     def _reply_snapshot(self, command: Command, outcome: str) -> str:
-        if command.type == "top_up":
+        if command.type in ("top_up", "settle"):
             return pack_json(wallet_snapshot(self.account, command.at))
         chat = self.account.chats.get(command.chat_id) or self.known.get(command.chat_id)
         if chat is None or chat.user_id != self.account.user_id:

@@ -2,12 +2,15 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from actors.rules.money import parse_micro
 
 ENTRY_BYTES_MAX: Final = 16 * 1024
+_SHOWN_MAX: Final = 40
+"""Characters of a foreign text that a message repeats."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.:@/+=-]{1,128}")
 _NAME = re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}")
@@ -106,7 +109,7 @@ def _decode(flat: Sequence[bytes]) -> dict[str, str]:
         raise _Fault("the entry is not UTF-8; send plain ASCII fields") from None
     fields = dict(zip(text[::2], text[1::2], strict=True))
     if 2 * len(fields) != len(flat):
-        twice = next(name for name in fields if text[::2].count(name) > 1)
+        twice, _ = Counter(text[::2]).most_common(1)[0]
         raise _Fault(f"{_shown(twice)}: the field is there twice; send it once")
     return fields
 
@@ -170,7 +173,9 @@ def _identifier(name: str, value: str) -> None:
 
 def _short_name(name: str, value: str) -> None:
     if _NAME.fullmatch(value) is None:
-        raise _Fault(f"{name}: {_shown(value)} won't do; send 1 to 64 of A-Z a-z 0-9 _ . : @ / + = -")
+        raise _Fault(
+            f"{name}: {_shown(value)} won't do; send 1 to 64 of A-Z a-z 0-9 _ . : @ / + = -"
+        )
 
 
 def _credits(name: str, value: str) -> int:
@@ -205,7 +210,9 @@ def _increment(name: str, value: str) -> int:
 
 def _timestamp(name: str, value: str) -> int:
     if _TIMESTAMP.fullmatch(value) is None:
-        raise _Fault(f"{name}: {_shown(value)} is not a time in ms since 1970; send up to 15 digits")
+        raise _Fault(
+            f"{name}: {_shown(value)} is not a time in ms since 1970; send up to 15 digits"
+        )
     return int(value)
 
 
@@ -235,16 +242,17 @@ _CHECKS: Final[dict[str, Callable[[str, str], int | None]]] = {
 
 def _shown(text: str) -> str:
     """Foreign text in a message: quoted, escaped and cut."""
-    return ascii(text if len(text) <= 40 else text[:40] + "…")
+    return ascii(text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…")
 
 
 def _invalid(entry: str, flat: Sequence[bytes], reason: str) -> Invalid:
-    names = [_readable(part) for part in flat[::2]]
-    values = [_readable(part) for part in flat[1::2]]
-    fields: dict[str, object] = {}
-    for name, value in zip(names, values, strict=True):
-        # A field sent twice is kept as a list, so that no reader takes it for a valid one.
-        fields[name] = [fields[name], value] if name in fields else value
+    sent: dict[str, list[str]] = {}
+    for name, value in zip(flat[::2], flat[1::2], strict=True):
+        sent.setdefault(_readable(name), []).append(_readable(value))
+    # A field sent twice is kept as a list, so that no reader takes it for a valid one.
+    fields: dict[str, object] = {
+        name: values[0] if len(values) == 1 else values for name, values in sent.items()
+    }
     reply_to = fields.get("reply_to", "")
     answerable = isinstance(reply_to, str) and _NAME.fullmatch(reply_to) is not None
     return Invalid(

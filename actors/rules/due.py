@@ -20,8 +20,15 @@ class Due(NamedTuple):
 
 
 def next_due(account: Account, policy: Policy) -> Due | None:
-    """The account's next due change, or None if time alone changes nothing."""
-    return min(_all_due(account, policy), default=None)
+    """The account's next due change, or None if time alone changes nothing.
+
+    Never before the account's last change: a threshold or grace that the operator has set since
+    can lie in the past, and what has happened stays in order.
+    """
+    due = min(_all_due(account, policy), default=None)
+    if due is None or due.at >= account.as_of:
+        return due
+    return due._replace(at=account.as_of)
 
 
 def level(left_ms: int | None, policy: Policy) -> int | None:

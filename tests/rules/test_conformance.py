@@ -1,10 +1,11 @@
 """Every worked example of the contract, through the rules."""
 
 import pytest
-from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
+
 from actors.rules.money import format_micro
 from actors.rules.views import chat_snapshot, wallet_snapshot
 from actors.rules.world import World
+from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
 
 RECORD = ("chat_id", "user_id", "advisor_id", "status", "started_at", "ended_at", "end_reason",
           "active_ms", "paused_ms", "billed_ms", "cost", "refunded", "rate")

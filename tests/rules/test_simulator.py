@@ -25,7 +25,7 @@ FAR_MS = 500
 Record = tuple[tuple[object, ...], ...]
 
 
-@settings(max_examples=400)
+@settings(max_examples=3 * settings().max_examples)
 @given(streams(SMALL, users=("u1",), strangers=False, length_max=16))
 def test_the_fold_is_what_a_clock_that_ticks_would_bring(stream: Stream) -> None:
     """Events with millisecond, reason and order; outcomes; records to the micro-credit; zero_at."""

@@ -1,0 +1,53 @@
+"""Servers, proxies and both clients."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from tests.client.either import Make, maker
+from tests.client.proxy import Proxy, proxy_to
+from tests.live import Live, live_daemon
+from tests.servers import kinds, redis_server
+
+
+@pytest.fixture(scope="session", params=kinds())
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server of each kind, for all tests of the client."""
+    with redis_server(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+def queue(server: str) -> Iterator[redis.Redis]:
+    """A look into the server from beside; it begins empty."""
+    with redis.Redis.from_url(server, protocol=2) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def proxy(server: str) -> Iterator[Proxy]:
+    with proxy_to(server) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["threads", "asyncio"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes a client of each kind; arguments as of ``Meter``."""
+    with maker(request.param) as make:
+        yield make
+
+
+@pytest.fixture
+def meter(server: str, queue: redis.Redis, make: Make) -> Any:
+    """A client of each kind on an empty server."""
+    return make(server)
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    """One real daemon for all tests of the client; each has users and chats of its own."""
+    with live_daemon() as live:
+        yield live

@@ -1,0 +1,90 @@
+"""The examples of docs/clients.md do what the text says, on the real daemon."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from meterd import Meter
+from tests.live import Live
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "clients.md").read_text("utf-8")
+
+
+def examples(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def run(live: Live, *command: str) -> str:
+    urls = {"REDIS_URL": live.redis_url, "POSTGRES_URL": live.postgres_url}
+    path = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        command, env={**urls, **path}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", examples("python"), ids=lambda text: text.split("\n", 1)[0])
+def test_an_example_in_python_runs(live: Live, example: str) -> None:
+    """As it stands in the text."""
+    run(live, sys.executable, "-W", "error", "-c", example)
+
+
+@pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is not on this machine")
+def test_the_examples_in_the_shell_run(live: Live) -> None:
+    """Typed by hand, they start and end a chat."""
+    (example,) = examples("sh")
+    said = run(live, "sh", "-ec", example)
+    assert "outcome\nok" in said
+    assert "wallet.topped_up" in said
+    with Meter(live.redis_url) as meter:
+        deadline = time.monotonic() + 5
+        while meter.snapshot("chat-5").status != "ended":
+            assert time.monotonic() < deadline
+
+
+def node_can_run_it() -> bool:
+    """Whether Node.js is here and finds its `redis` package (through NODE_PATH, say)."""
+    node = shutil.which("node")
+    if node is None:
+        return False
+    tried = subprocess.run([node, "-e", "require('redis')"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
+@pytest.mark.skipif(not node_can_run_it(), reason="Node.js with the redis package is not here")
+def test_the_examples_in_node_run(live: Live, tmp_path: Path) -> None:
+    """A command with its reply; events as they come."""
+    sending, following = (_as_common_js(example) for example in examples("js"))
+    (tmp_path / "sending.cjs").write_text(sending)
+    (tmp_path / "following.cjs").write_text(following)
+    environment = {**os.environ, "REDIS_URL": live.redis_url, "AFTER": "0"}
+    said = subprocess.run(
+        ["node", "sending.cjs"], cwd=tmp_path, env=environment,
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
+    assert said.count("outcome: 'ok'") == 2
+    assert "status: 'running'" in said
+    with subprocess.Popen(
+        ["node", "following.cjs"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any("chat.started chat-6 1" in line for line in process.stdout)
+        process.kill()
+
+
+def _as_common_js(example: str) -> str:
+    """The same where packages come from NODE_PATH, which modules do not look at."""
+    body = re.sub(
+        r'^import (\{.*\}) from "(.*)";$', r'const \1 = require("\2");', example, flags=re.M
+    )
+    return f"(async () => {{\n{body}\n}})();\n"

@@ -1,0 +1,40 @@
+"""What type checkers tell users; mypy reads this file, so each line here is a test of types."""
+
+from collections.abc import Coroutine
+from typing import Any, assert_type
+
+from meterd import AsyncMeter, ChatSnapshot, Event, Meter, Reply, Sent, WalletSnapshot
+
+
+def threads(meter: Meter) -> None:
+    """Results themselves."""
+    assert_type(meter.start("c", "u", "a", rate="1"), Reply[ChatSnapshot])
+    assert_type(meter.start("c", "u", "a", id="i", wait=True), Reply[ChatSnapshot])
+    assert_type(meter.start("c", "u", "a", wait=False), Sent)
+    assert_type(meter.pause("c", timeout_s=1), Reply[ChatSnapshot])
+    assert_type(meter.end("c", "left", wait=False), Sent)
+    assert_type(meter.top_up("u", 1), Reply[WalletSnapshot])
+    assert_type(meter.snapshot("c"), ChatSnapshot)
+    assert_type(meter.wallet("u"), WalletSnapshot)
+    for event in meter.events():
+        assert_type(event, Event)
+    meter.pause("c", timeout=1)  # type: ignore[call-overload]
+    meter.set_rate("c", 0.5)  # type: ignore[call-overload]
+
+
+async def tasks(meter: AsyncMeter) -> None:
+    """The same, awaited."""
+    assert_type(meter.start("c", "u", "a"), Coroutine[Any, Any, Reply[ChatSnapshot]])  # type: ignore[unused-coroutine]
+    assert_type(await meter.start("c", "u", "a"), Reply[ChatSnapshot])
+    assert_type(await meter.refund("c", 1, wait=False), Sent)
+    assert_type(await meter.top_up("u", 1), Reply[WalletSnapshot])
+    assert_type(await meter.snapshot("c"), ChatSnapshot)
+    assert_type(await meter.wallet("u"), WalletSnapshot)
+    async for event in meter.events(after="0", user_id="u"):
+        assert_type(event, Event)
+
+
+def test_the_functions_above_are_there_for_mypy() -> None:
+    """Nothing to run: `mypy` fails if a type above is not as it says."""
+    assert callable(threads)
+    assert callable(tasks)

@@ -1,0 +1,119 @@
+"""Runs the real supervisor, chat workers and recorder in this process, against real servers."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine
+
+from actors.chat.decide import Writer
+from actors.chat.timekeeper import Asker, Timekeeper
+from actors.chat.worker import ChatWorker
+from actors.messages import Hello, pack_handled, unpack_tasks
+from actors.recorder import Recorder, RecorderSettings
+from actors.rules.state import Policy
+from actors.supervisor.archive import Archive
+from actors.supervisor.supervisor import Parts, Supervisor, SupervisorSettings
+from persistence.client import connect, connect_async
+from persistence.commit import Limits, policy_document
+from persistence.keys import Keys
+from persistence.library import ensure_library
+from persistence.outbox import Outbox
+from persistence.queue import Queue
+
+T = TypeVar("T")
+
+KEYS = Keys()
+POLICY_ID = "test"
+
+
+class ThreadProcess:
+    """A chat actor in a thread of this process: one call at a time, in order."""
+
+    def __init__(self, url: str, name: str, epoch: str, policy: Policy) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self.timekeeper = Timekeeper(Asker(connect(url), KEYS, name, epoch).ask)
+        writer = Writer(name, epoch, policy, POLICY_ID, Limits())
+        self.worker = ChatWorker(connect(url), KEYS, writer, self.timekeeper)
+        self.timekeeper.start()
+        self.killed = False
+
+    async def hello(self) -> Hello:
+        return Hello(os.getpid(), "here", socket.gethostname())
+
+    async def host(self, chats: Mapping[str, str]) -> None:
+        await self._call(lambda: self.worker.host(dict(chats)))
+
+    async def watch(self, users: list[str]) -> None:
+        await self._call(lambda: self.worker.watch(users))
+
+    def handle(self, batch: bytes) -> Awaitable[bytes]:
+        return self._call(lambda: pack_handled(self.worker.handle(unpack_tasks(batch))))
+
+    def kill(self) -> None:
+        self.killed = True
+        self.timekeeper.stop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _call(self, act: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._pool, act)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    url: str,
+    engine: Engine,
+    policy: Policy,
+    settings: SupervisorSettings | None = None,
+) -> AsyncIterator[Supervisor]:
+    """A working daemon without Ray; ends in order, everything committed being in Postgres."""
+    with contextlib.closing(connect(url)) as client:
+        ensure_library(client)
+    async_client = connect_async(url)
+    queue = Queue(async_client, KEYS, os.urandom(8).hex())
+    parts = Parts(async_client, KEYS, queue, Archive(async_client, KEYS, engine), partial(_spawn, url, policy))
+    supervisor = Supervisor(parts, settings or SupervisorSettings())
+    outbox = Outbox(connect(url), KEYS, 86_400_000)
+    recorder = Recorder(outbox, engine, (POLICY_ID, policy_document(policy)), RecorderSettings())
+    moving = threading.Thread(target=recorder.run)
+    moving.start()
+    work = asyncio.create_task(supervisor.run())
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+        await asyncio.gather(work, return_exceptions=True)
+        recorder.stop()
+        await asyncio.to_thread(moving.join)
+        await async_client.aclose()
+    await work  # raises what went wrong
+
+
+async def _spawn(url: str, policy: Policy, name: str, epoch: str) -> ThreadProcess:
+    return ThreadProcess(url, name, epoch, policy)
+
+
+async def idle(url: str, timeout_s: float = 30) -> None:
+    """Wait until every entry of the queue was handled."""
+    client = connect_async(url)
+    try:
+        async with asyncio.timeout(timeout_s):
+            while await _backlog(client):
+                await asyncio.sleep(0.02)
+    finally:
+        await client.aclose()
+
+
+async def _backlog(client: Any) -> bool:
+    groups = await client.xinfo_groups(KEYS.commands)
+    stream = await client.xinfo_stream(KEYS.commands)
+    return not groups or any(
+        group["pending"] or group["last-delivered-id"] != stream["last-generated-id"]
+        for group in groups
+    )

