@@ -19,6 +19,8 @@ class Task(NamedTuple):
     """The chat it names as Postgres has it, where Redis may have forgotten it."""
     refuse: str = ""
     """The outcome of a start that could go ahead otherwise."""
+    moved: bool = False
+    """Another actor decided for the account last: what this one remembers is out of date."""
 
     @property
     def entry(self) -> str:

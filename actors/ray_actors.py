@@ -46,6 +46,11 @@ class Boot(NamedTuple):
     """Called first in the actor's process, with its name: logging."""
 
 
+def start_actor(actor_class: Any, *args: object) -> Any:
+    """Start an actor; Ray gives its classes a ``remote`` that type checkers don't know of."""
+    return actor_class.remote(*args)
+
+
 def _hello() -> Hello:
     return Hello(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
 
@@ -65,15 +70,19 @@ class ChatActor:
         self._timekeeper.start()
 
     def hello(self) -> Hello:
+        """Who it is."""
         return _hello()
 
     def host(self, chats: Mapping[str, str]) -> None:
+        """Take over open chats (chat → user)."""
         self._worker.host(chats)
 
     def watch(self, users: list[str]) -> None:
+        """Keep the timers of accounts that have chats here."""
         self._worker.watch(users)
 
     def handle(self, batch: bytes) -> bytes:
+        """Decide and commit a batch."""
         return pack_handled(self._worker.handle(unpack_tasks(batch)))
 
 
@@ -89,6 +98,7 @@ class SupervisorActor:
         self._supervisor: Supervisor | None = None
 
     async def run(self) -> str:
+        """Work until ``stop``; returns why it ended."""
         boot = self._boot
         client = connect_async(boot.redis_url, boot.socket_timeout_s)
         queue = Queue(client, boot.keys, self._token)
@@ -99,14 +109,16 @@ class SupervisorActor:
         return await self._supervisor.run()
 
     async def stop(self) -> None:
+        """Take no more commands and finish what is in hand."""
         if self._supervisor is not None:
             self._supervisor.stop()
 
     async def status(self) -> dict[str, Any]:
+        """What runs where."""
         return self._supervisor.status() if self._supervisor else {"state": "starting"}
 
     async def _spawn(self, name: str, epoch: str) -> "RayProcess":
-        return RayProcess(ChatActor.remote(self._boot, name, epoch))
+        return RayProcess(start_actor(ChatActor, self._boot, name, epoch))
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0, max_concurrency=3)
@@ -122,12 +134,15 @@ class RecorderActor:
         self._recorder = Recorder(outbox, engine, policy, settings)
 
     def run(self) -> None:
+        """Work until ``stop``."""
         self._recorder.run()
 
     def stop(self) -> None:
+        """Move what is there, once, and end ``run``."""
         self._recorder.stop()
 
     def status(self) -> dict[str, Any]:
+        """How far it is."""
         recorder = self._recorder
         return {
             "pid": os.getpid(),

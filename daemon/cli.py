@@ -2,6 +2,10 @@
 
 import typer
 
+from daemon.commands.chat import chat
+from daemon.commands.db import app as db
+from daemon.commands.demo import demo
+from daemon.commands.send import send
 from daemon.commands.status import status
 from daemon.commands.up import up
 
@@ -14,6 +18,10 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(status)
+app.command()(demo)
+app.command()(send)
+app.command()(chat)
+app.add_typer(db, name="db")
 
 
 def main() -> None:

@@ -11,25 +11,13 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from daemon.masking import MASK, mask_credentials
+
 __all__ = ["MASK", "configure_logging", "configure_worker_logging", "mask_credentials"]
 
 _FILE_BYTES_MAX = 10_000_000
-MASK = "***"
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-# Greedy up to the last "@": a password with an unescaped "@" or "/" is hidden whole.
-_URL_PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://[^\s:/@?#]*:)[^\s\"'<>]*@")
-_PASSWORD_PARAMETER = re.compile(r"\b((?:ssl)?password=)[^\s&\"']+", re.IGNORECASE)
 _SECRET_KEY = re.compile(r"(?:.*[_.-])?(?:password|passwd|secret|token)s?", re.IGNORECASE)
-
-
-def mask_credentials(text: str) -> str:
-    """Hide the passwords of all URLs and `password=` parameters in `text`.
-
-    >>> mask_credentials("redis://me:hunter2@host/0")
-    'redis://me:***@host/0'
-    """
-    text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
-    return _PASSWORD_PARAMETER.sub(rf"\1{MASK}", text)
 
 
 def configure_logging(

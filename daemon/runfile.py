@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.embedded.home import write_private
-
 
 class Addresses(NamedTuple):
     """Where the servers are, passwords included."""
@@ -27,6 +25,9 @@ class RunFile:
     @contextlib.contextmanager
     def held(self, addresses: Addresses) -> Iterator[None]:
         """The file is there while the daemon runs; after a kill it stays, and says where."""
+        # Whoever only reads the file need not wait for the servers' packages.
+        from daemon.embedded.home import write_private  # noqa: PLC0415
+
         write_private(self._path, json.dumps({"pid": os.getpid(), **addresses._asdict()}))
         try:
             yield

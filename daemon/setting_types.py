@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from daemon.logs import mask_credentials
+from daemon.masking import mask_credentials
 
 __all__ = [
     "MS_MAX",

@@ -14,7 +14,7 @@ import ray
 import redis
 import structlog
 
-from actors.ray_actors import Boot, RecorderActor, SupervisorActor
+from actors.ray_actors import Boot, RecorderActor, SupervisorActor, start_actor
 from actors.recorder import RecorderSettings
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
@@ -120,7 +120,7 @@ class Daemon:
         settings = RecorderSettings(
             self._settings.recorder.batch_max, self._settings.recorder.retry_ms_max
         )
-        recorder = RecorderActor.remote(boot, settings)
+        recorder = start_actor(RecorderActor, boot, settings)
         running = recorder.run.remote()
         try:
             yield
@@ -133,7 +133,7 @@ class Daemon:
     def _supervise(self, boot: Boot, addresses: Addresses, on_status: OnStatus) -> None:
         while not self._stop.is_set():
             settings = supervisor_settings(self._settings)
-            supervisor = SupervisorActor.remote(boot, settings, self._token)
+            supervisor = start_actor(SupervisorActor, boot, settings, self._token)
             running = supervisor.run.remote()
             self._watch(running, addresses, on_status)
             if self._stop.is_set():

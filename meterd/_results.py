@@ -7,12 +7,10 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from actors.rules import billing
-from actors.rules.money import format_micro
+from actors.rules.money import MS_PER_MINUTE, format_micro, read_micro
 from actors.rules.outcomes import OK
-from actors.rules.state import ENDED, NOT_STARTED, RUNNING
-from actors.rules.views import chat_from_snapshot
+from actors.rules.state import ENDED, NOT_STARTED, RUNNING, Chat
 
-_MS_PER_MINUTE: Final = 60_000
 _MICRO: Final = Decimal("0.000001")
 
 
@@ -38,7 +36,8 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Credits a minute, the last in force."""
     free_ms: int
     min_ms: int
-    increment_ms: int | None
+    increment_ms: int
+    """0 where it is not known."""
     idle_ms: int
     seq: int
     """Grows with every change of the chat: of two snapshots, the higher is the newer."""
@@ -63,10 +62,15 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         May be a micro-credit less than the daemon's figure, which keeps fractions of them.
         """
         elapsed_ms = self._since(now_ms)
-        if not elapsed_ms or self.as_of is None:
+        if not elapsed_ms:
             return self.cost
-        chat = chat_from_snapshot(msgspec.to_builtins(self))
-        return Decimal(format_micro(billing.cost(chat, self.as_of + elapsed_ms)))
+        grown_ms = self._billed_ms(self.active_ms + elapsed_ms) - self._billed_ms(self.active_ms)
+        grown_micro = grown_ms * _micro(self.rate) // MS_PER_MINUTE
+        return Decimal(format_micro(_micro(self.cost) + grown_micro))
+
+    def _billed_ms(self, active_ms: int) -> int:
+        terms = (0, self.free_ms, self.min_ms, self.increment_ms or 1, self.idle_ms)
+        return billing.billed_ms(Chat("", "", "", RUNNING, 0, 0, 0, 0, *terms), active_ms)
 
     def _since(self, now_ms: int) -> int:
         """For how long the clock has run since the snapshot; a clock that is behind is no debt."""
@@ -96,7 +100,7 @@ class WalletSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         if self.as_of is None or now_ms <= self.as_of:
             return self.balance
         until = now_ms if self.zero_at is None else min(now_ms, self.zero_at)
-        burnt = self.burn_rate * max(0, until - self.as_of) / _MS_PER_MINUTE
+        burnt = self.burn_rate * max(0, until - self.as_of) / MS_PER_MINUTE
         return max(Decimal(0), self.balance - burnt).quantize(_MICRO)
 
 
@@ -200,6 +204,10 @@ def read_event(entry: bytes, fields: Mapping[bytes, bytes]) -> Event:
         reason=text.get("reason"),
         threshold_ms=None if threshold_ms is None else int(threshold_ms),
     )
+
+
+def _micro(amount: Decimal) -> int:
+    return read_micro(f"{amount:.6f}")
 
 
 def _read_snapshot(raw: bytes) -> Snapshot:

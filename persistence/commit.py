@@ -59,10 +59,14 @@ class Verdict(NamedTuple):
     """What the commit function answered."""
 
     kind: str
-    """``ok``, ``done`` (was handled before), ``stale`` (the account moved), ``known`` (an id
-    was used before), ``exists`` (the chat is there already) or ``fenced``."""
-    name: str = ""
-    value: str = ""
+    """``ok``, ``done`` (was handled before), ``stale`` (the account moved), ``known`` (ids were
+    used before), ``exists`` (the chat is there already) or ``fenced``."""
+    details: tuple[str, ...] = ()
+    """Of ``known``: ids, each followed by what is remembered of it; of ``exists``: the chat."""
+
+    def known_ids(self) -> list[tuple[str, str]]:
+        """The ids that were used before, with what is remembered of them."""
+        return list(zip(self.details[::2], self.details[1::2], strict=True))
 
 
 OK: Final = "ok"
@@ -85,7 +89,8 @@ def commit_call(keys: Keys, commit: Commit) -> tuple[str, int, str, bytes]:
 
 def verdict(answer: list[bytes]) -> Verdict:
     """Read the commit function's answer."""
-    return Verdict(*(part.decode() for part in answer))
+    kind, *details = (part.decode() for part in answer)
+    return Verdict(kind, tuple(details))
 
 
 def pack_state(applied: str, account: Account) -> str:

@@ -77,12 +77,17 @@ local function commit_guards(prefix, c)
     local head = redis.call('GETRANGE', prefix .. 'account:' .. c.user, 0, 63)
     if (string.match(head, '^([^|]*)|') or '') ~= c.before then return {'stale'} end
   end
+  local known = {'known'}
   for _, entry in ipairs(c.entries) do
     if entry.remember ~= '' then
       local seen = redis.call('GET', prefix .. 'id:' .. entry.id)
-      if seen then return {'known', entry.id, seen} end
+      if seen then
+        known[#known + 1] = entry.id
+        known[#known + 1] = seen
+      end
     end
   end
+  if #known > 1 then return known end
   for _, chat in ipairs(c.chats) do
     if chat[3] and redis.call('EXISTS', prefix .. 'chat:' .. chat[1]) == 1 then
       return {'exists', chat[1]}

@@ -50,7 +50,7 @@ class Outbox:
     def set_aside(self, parcel: Parcel, why: str) -> None:
         """Postgres refuses this one: keep it apart, so that the others can go on."""
         pipeline = self._client.pipeline(transaction=True)
-        raw = self._client.xrange(self._keys.outbox, parcel.entry, parcel.entry)
+        raw: Any = self._client.xrange(self._keys.outbox, parcel.entry, parcel.entry)
         for _, fields in raw:
             pipeline.xadd(f"{self._keys.outbox}:refused", {**fields, b"why": why.encode()})
         pipeline.xdel(self._keys.outbox, parcel.entry)

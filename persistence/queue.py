@@ -114,4 +114,4 @@ class Queue:
         return parse_entry(entry_id, flat)
 
     async def _call(self, function: str, *args: str | int) -> Any:
-        return await self._client.fcall(function, 1, self._keys.commands, *args)  # type: ignore[misc]
+        return await self._client.fcall(function, 1, self._keys.commands, *args)

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-
 from hypothesis import HealthCheck, settings
 
 # A failure prints its blob (@reproduce_failure), and every run looks at new examples: derandomize

@@ -1,4 +1,4 @@
-"""The real daemon, as an operator runs it, for tests."""
+"""The real daemon as users run it: ``meterd up`` in a process of its own, with real parts."""
 
 import contextlib
 import json
@@ -9,74 +9,141 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-START_TIMEOUT_S: Final = 90
-STOP_TIMEOUT_S: Final = 30
+import redis
+from sqlalchemy import Engine
+
+from persistence.client import connect
+from persistence.keys import Keys
+from persistence.postgres.engine import make_engine
+
+METERD = str(Path(sys.executable).with_name("meterd"))
+READY_TIMEOUT_S = 90
+KEYS = Keys()
 
 
-class Live(NamedTuple):
-    """A running daemon."""
+class LiveDaemon:
+    """One METERD_HOME and the daemon that runs in it, or does not at the moment."""
 
-    home: Path
-    process: subprocess.Popen[bytes]
-    environment: dict[str, str]
-    redis_url: str
-    postgres_url: str
+    def __init__(self, home: Path, env: Mapping[str, str]) -> None:
+        self.home = home
+        self.env = {**_plain_environment(), **env, "METERD_HOME": str(home)}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until commands are being handled."""
+        with (self.home.parent / f"{self.home.name}.out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [METERD, "up"],
+                env=self.env,
+                cwd=self.home.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self.until(lambda: self.published().get("state") == "ready", READY_TIMEOUT_S)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """SIGKILL of the daemon's process; what hangs on it goes down with it or is left."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run another command of meterd's in the same home."""
+        return subprocess.run(
+            [METERD, *args], env=self.env, cwd=self.home.parent, capture_output=True,
+            text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def status(self) -> dict[str, Any]:
+        """What ``meterd status --json`` prints."""
+        found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return found
+
+    def published(self) -> dict[str, Any]:
+        """The same without starting a process; empty while there is none."""
+        with contextlib.suppress(FileNotFoundError, redis.RedisError, ValueError):
+            with self.client() as client:
+                raw = client.get(KEYS.status)
+            return json.loads(raw) if isinstance(raw, bytes) else {}
+        return {}
+
+    @property
+    def redis_url(self) -> str:
+        """Where the queue is."""
+        return str(self._addresses()["redis_url"])
+
+    @property
+    def postgres_url(self) -> str:
+        """Where the records are."""
+        return str(self._addresses()["postgres_url"])
+
+    def client(self) -> redis.Redis:
+        """A client of the daemon's Redis."""
+        return connect(self.redis_url)
+
+    def engine(self) -> Engine:
+        """The daemon's Postgres."""
+        return make_engine(self.postgres_url)
+
+    def until(self, holds: Callable[[], bool], timeout_s: float = 30) -> None:
+        """Wait until something holds; fails at once if the daemon has ended by itself."""
+        deadline = time.monotonic() + timeout_s
+        while not holds():
+            ended = self.process is not None and self.process.poll() is not None
+            assert not ended, f"the daemon has ended: {self.output()}"
+            assert time.monotonic() < deadline, f"not within {timeout_s} s: {self.output()}"
+            time.sleep(0.05)
+
+    def until_handled(self, timeout_s: float = 60) -> None:
+        """Wait until the queue is worked off and Postgres has all of it."""
+        with self.client() as client:
+            self.until(lambda: _is_handled(client), timeout_s)
+
+    def output(self) -> str:
+        """The end of what the daemon printed."""
+        return (self.home.parent / f"{self.home.name}.out").read_text()[-3000:]
+
+    def _addresses(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "run.json").read_text())
+        return found
+
+
+def _is_handled(client: redis.Redis) -> bool:
+    groups: Any = client.xinfo_groups(KEYS.commands)
+    stream: Any = client.xinfo_stream(KEYS.commands)
+    done = all(
+        not group["pending"] and group["last-delivered-id"] == stream["last-generated-id"]
+        for group in groups
+    )
+    return bool(groups) and done and not client.xlen(KEYS.outbox)
+
+
+def _plain_environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
 
 
 @contextlib.contextmanager
-def live_daemon(**settings: str) -> Iterator[Live]:
-    """``meterd up`` with servers of its own; settings as ``CREDITS__AT_ZERO="suspend"``."""
-    home = Path(tempfile.mkdtemp(prefix="meterd-live-"))
-    environment = {
-        **os.environ,
-        "METERD_HOME": str(home / "home"),
-        **{f"METERD_{name}": value for name, value in settings.items()},
-    }
-    with (home / "output").open("wb") as output:
-        process = subprocess.Popen(
-            [_program(), "up"], cwd=home, env=environment, stdout=output, stderr=output
-        )
+def live_daemon(**env: str) -> Iterator[LiveDaemon]:
+    """A running daemon on embedded servers; stopped and removed afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="meterd-live-", dir="/tmp"))
+    daemon = LiveDaemon(folder / "home", env)
     try:
-        status = _ready(process, environment, home)
-        yield Live(home, process, environment, status["redis_url"], status["postgres_url"])
+        daemon.start()
+        yield daemon
+        assert daemon.stop() == 0, daemon.output()
     finally:
-        _stop(process)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _program() -> str:
-    return str(Path(sys.executable).with_name("meterd"))
-
-
-def _ready(
-    process: subprocess.Popen[bytes], environment: dict[str, str], home: Path
-) -> dict[str, Any]:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        asked = subprocess.run(
-            [_program(), "status", "--json"],
-            cwd=home,
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
-        if asked.returncode == 0:
-            status: dict[str, Any] = json.loads(asked.stdout)
-            return status
-        time.sleep(0.2)
-    tail = (home / "output").read_text(errors="replace")[-4000:]
-    raise AssertionError(f"meterd up did not get ready (exit {process.poll()}):\n{tail}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        if daemon.process is not None and daemon.process.poll() is None:
+            daemon.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -94,9 +94,7 @@ class Run:
         seen = self.ids.get(command.id) if command.id else None
         inert = repeated(command, seen)
         known = self.known.get(command.chat_id, task.known)
-        decision = apply(
-            self.account, command, self.writer.policy, known, task.refuse, inert
-        )
+        decision = apply(self.account, command, self.writer.policy, known, task.refuse, inert)
         self._absorb(decision)
         self.account, self.applied = decision.account, command.entry
         replayed = bool(inert) and inert != outcomes.ID_CONFLICT
@@ -119,9 +117,7 @@ class Run:
         if remember:
             self.ids[command.id] = Remembered(fingerprint(command), outcome)
         self.outcomes.append((outcome, replayed))
-        self.journal.append(
-            command_row(command, user, outcome, replayed, self.writer.policy_id)
-        )
+        self.journal.append(command_row(command, user, outcome, replayed, self.writer.policy_id))
         reply = self._reply(command, outcome, replayed) if command.reply_to else []
         self.entries.append(
             EntryWrites(command.entry, command.id, remember, command.reply_to, reply)
@@ -149,9 +145,7 @@ class Run:
         reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
         fields = pack_json(invalid.fields)
         dead = ["entry", invalid.entry, "reason", invalid.reason, "fields", fields]
-        self.entries.append(
-            EntryWrites(invalid.entry, "", "", invalid.reply_to, reply, dead)
-        )
+        self.entries.append(EntryWrites(invalid.entry, "", "", invalid.reply_to, reply, dead))
 
     def _wallet(self) -> str:
         return pack_json(wallet_snapshot(self.account, self.account.as_of))

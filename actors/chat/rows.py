@@ -62,7 +62,9 @@ def chat_of_record(row: RecordRow) -> Chat:
     )
 
 
-def command_row(command: Command, user: str, outcome: str, replayed: bool, policy: str) -> JournalRow:
+def command_row(
+    command: Command, user: str, outcome: str, replayed: bool, policy: str
+) -> JournalRow:
     """A command or settle, and what came of it."""
     return JournalRow(
         command.entry,

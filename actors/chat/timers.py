@@ -44,7 +44,7 @@ class Timers:
 
     def take_due(self, now: int, most: int) -> list[tuple[str, int, str]]:
         """Take out accounts due before ``now``: user, due millisecond, last applied entry."""
-        taken = []
+        taken: list[tuple[str, int, str]] = []
         while len(taken) < most:
             due_at = self.next_at()
             if due_at is None or due_at >= now:

@@ -22,7 +22,10 @@ from persistence.store import Store
 log = structlog.get_logger()
 
 CACHED_ACCOUNTS_MAX: Final = 50_000
-ATTEMPTS_MAX: Final = 20
+ATTEMPTS_MAX: Final = 50
+
+MOVED: Final = (commit.STALE, commit.EXISTS)
+"""Verdicts that say: what the actor remembers is out of date."""
 
 
 class FencedError(Exception):
@@ -87,38 +90,39 @@ class ChatWorker:
         chats = self._prepare(pending)
         for attempt in range(ATTEMPTS_MAX):
             verdicts = self._commit(pending, chats, answer.tally)
-            pending = [
-                lane
-                for lane, verdict in zip(pending, verdicts, strict=True)
-                if not self._settled(lane, verdict, chats, answer)
-            ]
+            judged = list(zip(pending, verdicts, strict=True))
+            pending = [lane for lane, verdict in judged if not self._settled(lane, verdict, answer)]
             if not pending:
                 return answer
+            self._reload([lane for lane, v in judged if v.kind in MOVED], chats)
             answer.tally.redecided += len(pending)
             log.debug("batch.redecided", lanes=len(pending), attempt=attempt)
         raise UndecidedError(f"{len(pending)} accounts kept moving")
 
     def _prepare(self, lanes: list[_Lane]) -> dict[str, Chat]:
         """Load what the tasks need and the actor does not know: usually nothing."""
-        users = [lane.user for lane in lanes if lane.user and lane.user not in self._accounts]
+        users = [lane.user for lane in lanes if lane.user and self._is_unknown(lane)]
         chats = [
             task.command.chat_id
             for lane in lanes
             for task in lane.tasks
-            if task.command and task.command.chat_id and not self._is_open(lane.user, task.command.chat_id)
+            if task.command
+            and task.command.chat_id
+            and not self._is_open(lane.user, task.command.chat_id)
         ]
         accounts, found = self._store.load(users, list(dict.fromkeys(chats)))
         for user, (applied, account) in accounts.items():
             self._remember(user, applied, account)
         return found
 
+    def _is_unknown(self, lane: _Lane) -> bool:
+        return lane.user not in self._accounts or lane.tasks[0].moved
+
     def _is_open(self, user: str, chat_id: str) -> bool:
         cached = self._accounts.get(user)
         return cached is not None and chat_id in cached[1].chats
 
-    def _commit(
-        self, lanes: list[_Lane], chats: Mapping[str, Chat], tally: Tally
-    ) -> list[Verdict]:
+    def _commit(self, lanes: list[_Lane], chats: Mapping[str, Chat], tally: Tally) -> list[Verdict]:
         pipeline = self._client.pipeline(transaction=False)
         verdicts: list[Verdict | None] = []
         for lane in lanes:
@@ -142,9 +146,7 @@ class ChatWorker:
             run.take(task)
         return run
 
-    def _settled(
-        self, lane: _Lane, verdict: Verdict, chats: dict[str, Chat], answer: Handled
-    ) -> bool:
+    def _settled(self, lane: _Lane, verdict: Verdict, answer: Handled) -> bool:
         """Take in the commit's verdict; False if the lane has to be decided again."""
         if verdict.kind == commit.FENCED:
             raise FencedError(self._writer.actor)
@@ -152,14 +154,15 @@ class ChatWorker:
             self._keep(lane, answer)
             return True
         if verdict.kind == commit.KNOWN:
-            fingerprint, _, outcome = verdict.value.partition(" ")
-            lane.ids[verdict.name] = Remembered(fingerprint, outcome)
-        self._reload(lane, chats)
+            for id_, remembered in verdict.known_ids():
+                lane.ids[id_] = Remembered(*remembered.split(" ", 1))
         return False
 
-    def _reload(self, lane: _Lane, chats: dict[str, Chat]) -> None:
-        named = {t.command.chat_id for t in lane.tasks if t.command and t.command.chat_id}
-        accounts, found = self._store.load([lane.user] if lane.user else [], sorted(named))
+    def _reload(self, lanes: list[_Lane], chats: dict[str, Chat]) -> None:
+        users = [lane.user for lane in lanes if lane.user]
+        tasks = (task for lane in lanes for task in lane.tasks)
+        named = {t.command.chat_id for t in tasks if t.command and t.command.chat_id}
+        accounts, found = self._store.load(users, sorted(named))
         for user, (applied, account) in accounts.items():
             self._remember(user, applied, account)
         chats.update(found)

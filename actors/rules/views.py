@@ -13,6 +13,8 @@ def chat_snapshot(chat: Chat, at: int) -> JsonObject:
     """The chat as it is at ``at``; of an ended chat, as it last changed."""
     as_of = at if chat.ended_at is None else chat.as_of
     active = active_ms(chat, as_of)
+    # Of an adopted chat, what of its cost was paid elsewhere: later refunds need to know.
+    carried = {"carried_cost": format_micro(chat.carried_cost)} if chat.carried_cost else {}
     return {
         "chat_id": chat.chat_id,
         "user_id": chat.user_id,
@@ -34,6 +36,7 @@ def chat_snapshot(chat: Chat, at: int) -> JsonObject:
         "increment_ms": chat.increment_ms,
         "idle_ms": chat.idle_ms,
         "seq": chat.seq,
+        **carried,
     }
 
 
@@ -53,8 +56,8 @@ def wallet_snapshot(account: Account, at: int) -> JsonObject:
 def not_started(chat_id: str) -> JsonObject:
     """The answer for a chat that never started: an answer, not an error."""
     nobody = Chat(chat_id, "", "", NOT_STARTED, 0, 0, 0, 0, 0, 0, 0, 1, 0, seq=0)
-    empty = dict.fromkeys(("user_id", "advisor_id", "as_of", "started_at", "increment_ms"))
-    return {**chat_snapshot(nobody, 0), **empty}
+    empty = dict.fromkeys(("user_id", "advisor_id", "as_of", "started_at"))
+    return {**chat_snapshot(nobody, 0), **empty, "increment_ms": 0}
 
 
 def no_wallet(user_id: str) -> JsonObject:
@@ -64,7 +67,8 @@ def no_wallet(user_id: str) -> JsonObject:
 
 def chat_from_snapshot(snapshot: JsonObject) -> Chat:
     """The chat that a snapshot shows, as far as commands for an ended chat need it."""
-    charged = read_micro(snapshot["cost"])
+    carried = read_micro(snapshot.get("carried_cost", "0"))
+    charged = read_micro(snapshot["cost"]) - carried
     same = {name: snapshot[name] for name in _AS_SHOWN}
     return Chat(
         **same,
@@ -73,6 +77,7 @@ def chat_from_snapshot(snapshot: JsonObject) -> Chat:
         rate=read_micro(snapshot["rate"]),
         refunded=read_micro(snapshot["refunded"]),
         owed=charged * MS_PER_MINUTE,
+        carried_cost=carried,
     )
 
 

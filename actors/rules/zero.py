@@ -30,9 +30,7 @@ def zero_at(account: Account, at: int) -> int | None:
 def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
     """Milliseconds from ``at`` that can surely be paid, and that surely cannot."""
     rate = sum(chat.rate for chat in burning)
-    fixed = sum(charge(c, at) for c in account.chats.values()) - sum(
-        charge(c, at) for c in burning
-    )
+    fixed = sum(charge(c, at) for c in account.chats.values()) - sum(charge(c, at) for c in burning)
     credit = (account.settled - fixed) * MS_PER_MINUTE - sum(owed(c, at) for c in burning)
     ahead = sum(c.rate * _paid_ahead_ms(c, at) for c in burning)
     jump = sum(c.rate * _jump_ms_max(c, at) for c in burning)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import redis.asyncio
 import structlog
@@ -32,7 +33,7 @@ class Archive:
         While Postgres is away only Redis answers: metering goes on, and a chat that ended more
         than a day ago looks as if it had never been.
         """
-        raws = await self._client.mget([self._keys.chat(chat_id) for chat_id in chat_ids])
+        raws: Any = await self._client.mget([self._keys.chat(chat_id) for chat_id in chat_ids])
         found = read_chats(chat_ids, raws)
         rest = [chat_id for chat_id in chat_ids if chat_id not in found]
         return found | (await asyncio.to_thread(self._from_postgres, rest) if rest else {})

@@ -98,7 +98,8 @@ class Dispatcher:
             self._archive.pop(command.chat_id, None)  # what was found is over from here on
             self.keep_spares()
         self._order.enter(keys, (user, actor))
-        self._gather(actor, Task(user, command, None, known, refuse))
+        moved = self.placement.last_of(user) not in (None, actor)
+        self._gather(actor, Task(user, command, None, known, refuse, moved))
 
     def _user_of(self, command: Command, known: Chat | None) -> str:
         if command.user_id:
@@ -137,7 +138,10 @@ class Dispatcher:
         return lane[1] if lane else self._least_busy()
 
     def _least_busy(self) -> str:
-        return min(self.slots, key=lambda name: (not self.slots[name].is_up(), len(self._gathered.get(name, ()))))
+        return min(
+            self.slots,
+            key=lambda name: (not self.slots[name].is_up(), len(self._gathered.get(name, ()))),
+        )
 
     def keep_spares(self) -> None:
         """Keep warm actors ready, and at least one actor at all, as far as there may be more."""
@@ -179,7 +183,11 @@ class Dispatcher:
     def _drop_unopened(self, batch: Batch) -> None:
         for task in batch.tasks:
             command = task.command
-            if command and command.type in OPENING and not self._order.lane_of(f"c{command.chat_id}"):
+            if (
+                command
+                and command.type in OPENING
+                and not self._order.lane_of(f"c{command.chat_id}")
+            ):
                 self.placement.drop_reservation(command.chat_id)
 
     def _hand_over(self, users: list[str]) -> None:

@@ -91,9 +91,13 @@ class Placement:
         self._chats[chat] = (user, actor)
         self._by_actor[actor].add(chat)
         self._by_user.setdefault(user, set()).add(chat)
-        self._last[user] = actor
+        self._last.setdefault(user, actor)
         if reserved:
             self._reserved.add(chat)
+
+    def last_of(self, user: str) -> str | None:
+        """The actor that decided for the user last, while the user has chats."""
+        return self._last.get(user)
 
     def handled_by(self, user: str, actor: str) -> None:
         """The actor decided for the user last: it knows the account as it is."""

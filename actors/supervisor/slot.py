@@ -142,9 +142,14 @@ class Slot:
         for batch, _ in reversed(self._sent):
             self._waiting.appendleft(batch)
         self._sent.clear()
-        self._watch.update(task.user for batch in self._waiting for task in batch.tasks if task.user)
+        self._watch.update(
+            task.user for batch in self._waiting for task in batch.tasks if task.user
+        )
         log.warning(
-            "actor.lost", actor=self.name, error=str(error).splitlines()[:1], again=len(self._waiting)
+            "actor.lost",
+            actor=self.name,
+            error=str(error).splitlines()[:1],
+            again=len(self._waiting),
         )
         if self._process is not None:
             self._process.kill()

@@ -124,11 +124,11 @@ class Supervisor:
         )
 
     async def _place_open_chats(self) -> None:
-        members: Any = await self._parts.client.smembers(self._parts.keys.open_users)  # type: ignore[misc]
+        members: Any = await self._parts.client.smembers(self._parts.keys.open_users)
         users = sorted(member.decode() for member in members)
         for i in range(0, len(users), LOAD_MAX):
             page = users[i : i + LOAD_MAX]
-            raws = await self._parts.client.mget([self._parts.keys.account(u) for u in page])
+            raws: Any = await self._parts.client.mget([self._parts.keys.account(u) for u in page])
             for user, raw in zip(page, raws, strict=True):
                 for chat_id in sorted(unpack_state(raw, user)[1].chats):
                     self._place(chat_id, user)
@@ -169,9 +169,7 @@ class Supervisor:
         """Let what is in hand have its effect; what does not comes again in the next life."""
         self._state = "stopping"
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(
-                self._dispatcher.drain(), self._settings.stop_timeout_ms / 2_000
-            )
+            await asyncio.wait_for(self._dispatcher.drain(), self._settings.stop_timeout_ms / 2_000)
 
     async def _close(self, chores: list[asyncio.Task[None]]) -> None:
         for chore in chores:

@@ -1,16 +1,25 @@
-"""What the commands share: options, printing, errors with the next step."""
+"""What the commands share: options, printing, errors with the next step.
 
+Settings, Redis and Postgres are imported where they are used: ``meterd --help`` waits for none.
+"""
+
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from daemon.runfile import Addresses
-from daemon.settings import Settings, SettingsError, load_settings
-from daemon.status import find_addresses
+from daemon.masking import mask_credentials
+
+if TYPE_CHECKING:
+    import redis
+
+    from daemon.runfile import Addresses
+    from daemon.settings import Settings
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -23,30 +32,70 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_NO_REPLY = 3
 
 
-def settings_or_exit(config: Path | None) -> Settings:
+def settings_or_exit(config: Path | None) -> "Settings":
     """The settings; a wrong one is named with its place and nothing starts."""
+    from daemon.settings import SettingsError, load_settings  # noqa: PLC0415 - see above
+
     try:
         return load_settings(config)
     except SettingsError as error:
         raise fail(f"meterd can't start with these settings:\n{error}", EXIT_USAGE) from None
 
 
-def addresses_or_exit(settings: Settings) -> Addresses:
+def addresses_or_exit(settings: "Settings") -> "Addresses":
     """Where the servers are; without any, says how to start them."""
+    from daemon.status import find_addresses  # noqa: PLC0415 - see above
+
     addresses = find_addresses(settings)
     if addresses is None:
         raise fail(
-            f"No daemon has run in {settings.home} and redis.url is not configured.\n"
+            f"No daemon runs in {settings.home} and redis.url is not configured.\n"
             "Start one with: meterd up"
         )
     return addresses
 
 
+def redis_or_exit(redis_url: str) -> "redis.Redis":
+    """A connection that answers; nothing has been sent if it does not."""
+    import redis  # noqa: PLC0415 - see above
+
+    from persistence.client import connect  # noqa: PLC0415 - see above
+
+    try:
+        client = connect(redis_url)
+        client.ping()
+    except (redis.RedisError, ValueError) as error:
+        raise fail(
+            f"Redis does not answer at {mask_credentials(redis_url)}: {error}\n"
+            "See whether the daemon runs with: meterd status"
+        ) from None
+    return client
+
+
+@contextlib.contextmanager
+def postgres_or_exit(postgres_url: str) -> Iterator[None]:
+    """What fails in Postgres in here ends the command, with the next step."""
+    from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004, PLC0415 - see above
+
+    from persistence.postgres.engine import PostgresURLError  # noqa: PLC0415 - see above
+
+    try:
+        yield
+    except (DBAPIError, TimeoutError, PostgresURLError) as error:
+        cause = str(getattr(error, "orig", None) or error).strip()
+        raise fail(
+            f"PostgreSQL fails at {mask_credentials(postgres_url)}: {mask_credentials(cause)}\n"
+            "See whether the daemon runs with: meterd status · "
+            "bring the tables up to date with: meterd db upgrade"
+        ) from None
+
+
 def fail(message: str, code: int = EXIT_FAILED) -> typer.Exit:
     """Tell a person what is wrong; raise what this returns."""
-    err.print(message, style="red", markup=False)
+    err.print(message, style="red", markup=False, soft_wrap=True)
     return typer.Exit(code)
 
 
@@ -64,6 +113,11 @@ def table(title: str, *columns: str) -> Table:
 
 
 def print_table(rows: Table) -> None:
-    """Print a table; a pipe gets lines wide enough for every column."""
-    console = out if out.is_terminal else Console(width=200, highlight=False)
-    console.print(rows)
+    """Print a table; a pipe gets aligned columns without lines, wide enough for every cell."""
+    if out.is_terminal:
+        out.print(rows)
+        return
+    rows.box = None
+    rows.pad_edge = False
+    rows.padding = (0, 2, 0, 0)
+    Console(width=1000, highlight=False).print(rows)

@@ -14,8 +14,7 @@ from daemon.commands.common import (
     settings_or_exit,
     table,
 )
-from daemon.logs import mask_credentials
-from daemon.status import full_status
+from daemon.masking import mask_credentials
 
 
 def status(config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -23,12 +22,15 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
 
     Exits 0 once the daemon is ready, 1 before. With --json the addresses hold their passwords.
 
-    Examples:
+    For example:
 
       meterd status
 
       meterd status --json | jq -r .redis_url
     """
+    # Redis takes long to import; the help need not wait for it.
+    from daemon.status import full_status  # noqa: PLC0415
+
     found = full_status(settings_or_exit(config))
     if json:
         print_json(found)
@@ -49,7 +51,8 @@ def _print(found: dict[str, Any]) -> None:
     out.print(f"chats      {found['open_chats']} open, {found['in_flight']} commands in hand")
     rows = table("Actors", "actor", "process", "up", "chats", "restarts", "which")
     for actor in found["actors"]:
-        which = ", ".join(actor["chat_ids"]) + ("…" if actor["chats"] > len(actor["chat_ids"]) else "")
+        more = "…" if actor["chats"] > len(actor["chat_ids"]) else ""
+        which = ", ".join(actor["chat_ids"]) + more
         rows.add_row(
             actor["name"], str(actor["pid"] or "-"), "yes" if actor["up"] else "no",
             str(actor["chats"]), str(actor["restarts"]), which,

@@ -1,15 +1,13 @@
 """``meterd up``."""
 
-from typing import Any
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from daemon.commands.common import ConfigOption, fail, out, settings_or_exit
-from daemon.logs import configure_logging, mask_credentials
-from daemon.runfile import Addresses
-from daemon.settings import Settings
+from daemon.masking import mask_credentials
 
-log = structlog.get_logger()
+if TYPE_CHECKING:
+    from daemon.runfile import Addresses
+    from daemon.settings import Settings
 
 
 def up(config: ConfigOption = None) -> None:
@@ -18,13 +16,14 @@ def up(config: ConfigOption = None) -> None:
     Without redis.url and postgres.url it starts servers of its own, on this machine only, with
     their data in METERD_HOME (./.meterd).
 
-    Examples:
+    For example:
 
       meterd up
 
       METERD_REDIS__URL=redis://10.0.0.5/0 METERD_POSTGRES__URL=postgresql://m@db/meterd meterd up
     """
     # Ray takes seconds to import; no other command should wait for it.
+    from daemon.logs import configure_logging  # noqa: PLC0415
     from daemon.up import STARTING_ERRORS, Daemon  # noqa: PLC0415
 
     settings = settings_or_exit(config)
@@ -38,24 +37,26 @@ def up(config: ConfigOption = None) -> None:
     out.print("meterd has stopped.")
 
 
-def _tell(settings: Settings, addresses: Addresses, status: dict[str, Any]) -> None:
-    log.info("daemon.state", state=status["state"], why=status["why"])
+def _tell(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:
+    import structlog  # noqa: PLC0415 - as above
+
+    structlog.get_logger().info("daemon.state", state=status["state"], why=status["why"])
     if status["state"] == "standby":
         out.print("meterd stands by: another daemon works on this Redis.")
     if status["state"] == "ready":
         _tell_ready(settings, addresses, status)
 
 
-def _tell_ready(settings: Settings, addresses: Addresses, status: dict[str, Any]) -> None:
+def _tell_ready(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:
     place = "embedded, data in " + str(settings.home)
     redis = mask_credentials(addresses.redis_url)
     postgres = mask_credentials(addresses.postgres_url)
+    actors = f"{len(status['actors'])} of {settings.actors.max} at most"
     lines = [
         f"  redis     {redis}  ({'configured' if settings.redis.url else place})",
         f"  postgres  {postgres}  ({'configured' if settings.postgres.url else place})",
         f"  ray       {settings.ray.address or 'a cluster of its own, on this machine'}",
-        f"  actors    {len(status['actors'])} of {settings.actors.max} at most, "
-        f"{status['open_chats']} open chats",
+        f"  actors    {actors}, {status['open_chats']} open chats",
         "  try       meterd demo   ·   meterd status   ·   stop with Ctrl-C",
     ]
     out.print("meterd is ready.", style="bold green")

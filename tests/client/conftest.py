@@ -8,7 +8,7 @@ import redis
 
 from tests.client.either import Make, maker
 from tests.client.proxy import Proxy, proxy_to
-from tests.live import Live, live_daemon
+from tests.live import LiveDaemon, live_daemon
 from tests.servers import kinds, redis_server
 
 
@@ -47,7 +47,7 @@ def meter(server: str, queue: redis.Redis, make: Make) -> Any:
 
 
 @pytest.fixture(scope="session")
-def live() -> Iterator[Live]:
+def live() -> Iterator[LiveDaemon]:
     """One real daemon for all tests of the client; each has users and chats of its own."""
     with live_daemon() as live:
         yield live

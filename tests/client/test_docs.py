@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from meterd import Meter
-from tests.live import Live
+from tests.live import LiveDaemon
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 
@@ -23,7 +23,7 @@ def examples(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
-def run(live: Live, *command: str) -> str:
+def run(live: LiveDaemon, *command: str) -> str:
     urls = {"REDIS_URL": live.redis_url, "POSTGRES_URL": live.postgres_url}
     path = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     done = subprocess.run(
@@ -34,13 +34,13 @@ def run(live: Live, *command: str) -> str:
 
 
 @pytest.mark.parametrize("example", examples("python"), ids=lambda text: text.split("\n", 1)[0])
-def test_an_example_in_python_runs(live: Live, example: str) -> None:
+def test_an_example_in_python_runs(live: LiveDaemon, example: str) -> None:
     """As it stands in the text."""
     run(live, sys.executable, "-W", "error", "-c", example)
 
 
 @pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is not on this machine")
-def test_the_examples_in_the_shell_run(live: Live) -> None:
+def test_the_examples_in_the_shell_run(live: LiveDaemon) -> None:
     """Typed by hand, they start and end a chat."""
     (example,) = examples("sh")
     said = run(live, "sh", "-ec", example)
@@ -62,7 +62,7 @@ def node_can_run_it() -> bool:
 
 
 @pytest.mark.skipif(not node_can_run_it(), reason="Node.js with the redis package is not here")
-def test_the_examples_in_node_run(live: Live, tmp_path: Path) -> None:
+def test_the_examples_in_node_run(live: LiveDaemon, tmp_path: Path) -> None:
     """A command with its reply; events as they come."""
     sending, following = (_as_common_js(example) for example in examples("js"))
     (tmp_path / "sending.cjs").write_text(sending)

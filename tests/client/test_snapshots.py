@@ -42,7 +42,7 @@ def test_a_chat_that_never_started_is_an_answer(meter: Any, chat_id: str) -> Non
     """Any text at all, and never an error."""
     chat = meter.snapshot(chat_id)
     assert (chat.chat_id, chat.status, chat.cost) == (chat_id, "not_started", 0)
-    assert (chat.started_at, chat.as_of, chat.increment_ms) == (None, None, None)
+    assert (chat.started_at, chat.as_of, chat.increment_ms) == (None, None, 0)
     assert not chat.is_open
     assert chat.active_ms_at(10**12) == 0
 

@@ -30,7 +30,7 @@ from meterd import (
 from tests.client.by_hand import KEYS, until
 from tests.client.either import Make
 from tests.client.proxy import proxy_to
-from tests.live import Live
+from tests.live import LiveDaemon
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 
@@ -38,7 +38,7 @@ _NUMBERS = count()
 
 
 @pytest.fixture
-def meter(make: Make, live: Live) -> Any:
+def meter(make: Make, live: LiveDaemon) -> Any:
     return make(live.redis_url, live.postgres_url)
 
 
@@ -106,7 +106,7 @@ REFUSED: list[tuple[type[CommandRefusedError], Call]] = [
 
 @pytest.mark.parametrize(("error", "call"), REFUSED)
 def test_each_refusal_has_its_name(
-    live: Live, name: str, error: type[CommandRefusedError], call: Call
+    live: LiveDaemon, name: str, error: type[CommandRefusedError], call: Call
 ) -> None:
     """With the daemon's reply in it."""
     with Meter(live.redis_url) as meter:
@@ -135,7 +135,9 @@ def test_after_no_reply_the_same_id_is_safe(meter: Any, name: str) -> None:
     assert meter.wallet(name).balance == 5
 
 
-def test_lost_answers_of_redis_cost_nobody_anything(make: Make, live: Live, name: str) -> None:
+def test_lost_answers_of_redis_cost_nobody_anything(
+    make: Make, live: LiveDaemon, name: str
+) -> None:
     """Every third answer is lost on the way; every top-up counts once."""
     with proxy_to(live.redis_url) as proxy:
         meter = make(proxy.url)
@@ -190,7 +192,7 @@ def test_a_users_events_in_order(meter: Any, name: str) -> None:
 
 
 def test_a_chat_of_long_ago_is_read_from_postgres(
-    make: Make, meter: Any, live: Live, name: str
+    make: Make, meter: Any, live: LiveDaemon, name: str
 ) -> None:
     """A day after the end Redis has it no more; the record gives the same snapshot."""
     meter.top_up(name, 10)
@@ -205,7 +207,7 @@ def test_a_chat_of_long_ago_is_read_from_postgres(
     assert meter.snapshot(f"never-{name}").status == "not_started"
 
 
-def _is_final(live: Live, chat_id: str) -> bool:
+def _is_final(live: LiveDaemon, chat_id: str) -> bool:
     connection = psycopg2.connect(live.postgres_url)
     try:
         with connection.cursor() as cursor:

@@ -2,8 +2,8 @@
 
 Examples are laid into one stream, each with names of its own (``example/u1``), either one after
 another or all at once, entries of all of them mixed in the order of their milliseconds. At each
-example's ``as_of`` come a ``settle`` for its users and a ``start`` for its chats that is bound to be
-refused: their replies show wallets and chats as they are at that millisecond.
+example's ``as_of`` come a ``settle`` for its users and a ``start`` for its chats that is bound to
+be refused: their replies show wallets and chats as they are at that millisecond.
 """
 
 import json
@@ -107,10 +107,9 @@ class Found(NamedTuple):
 
 def find(client: redis.Redis) -> Found:
     """Replies and events as the streams have them."""
-    return Found(
-        [_text(fields) for _, fields in client.xrange(KEYS.reply(REPLY_TO))],
-        [_text(fields) for _, fields in client.xrange(KEYS.events)],
-    )
+    replies: Any = client.xrange(KEYS.reply(REPLY_TO))
+    events: Any = client.xrange(KEYS.events)
+    return Found([_text(fields) for _, fields in replies], [_text(fields) for _, fields in events])
 
 
 def _text(fields: dict[bytes, bytes]) -> dict[str, str]:
@@ -188,16 +187,32 @@ def _assert_postgres(one: Laid, engine: Engine) -> None:
         if record["status"] == "ended":
             assert _plain_record(one, _record(rows[one.named(chat)])) == record
     told = sorted(
-        (one.plain(e.user_id), one.plain(e.chat_id) or "", e.kind, format_micro(e.amount_micro), e.at_ms - one.shift_ms)
+        (
+            one.plain(e.user_id),
+            one.plain(e.chat_id) or "",
+            e.kind,
+            format_micro(e.amount_micro),
+            e.at_ms - one.shift_ms,
+        )
         for e in ledger
     )
     assert told == sorted(
-        (e["user_id"], e["chat_id"] or "", e["kind"], e["amount"], e["at"]) for e in expect["ledger"]
+        (e["user_id"], e["chat_id"] or "", e["kind"], e["amount"], e["at"])
+        for e in expect["ledger"]
     )
 
 
 def _record(row: Any) -> dict[str, Any]:
-    same = ("chat_id", "user_id", "advisor_id", "status", "end_reason", "active_ms", "paused_ms", "billed_ms")
+    same = (
+        "chat_id",
+        "user_id",
+        "advisor_id",
+        "status",
+        "end_reason",
+        "active_ms",
+        "paused_ms",
+        "billed_ms",
+    )
     return {name: getattr(row, name) for name in same} | {
         "started_at": row.started_at_ms,
         "ended_at": row.ended_at_ms,

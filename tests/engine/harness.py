@@ -77,7 +77,9 @@ async def running(
         ensure_library(client)
     async_client = connect_async(url)
     queue = Queue(async_client, KEYS, os.urandom(8).hex())
-    parts = Parts(async_client, KEYS, queue, Archive(async_client, KEYS, engine), partial(_spawn, url, policy))
+    parts = Parts(
+        async_client, KEYS, queue, Archive(async_client, KEYS, engine), partial(_spawn, url, policy)
+    )
     supervisor = Supervisor(parts, settings or SupervisorSettings())
     outbox = Outbox(connect(url), KEYS, 86_400_000)
     recorder = Recorder(outbox, engine, (POLICY_ID, policy_document(policy)), RecorderSettings())

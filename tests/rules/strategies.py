@@ -7,6 +7,7 @@ after it. So the generator asks the rules where to look; what must be there, the
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from actors.rules.billing import cost
@@ -15,6 +16,8 @@ from actors.rules.state import AT_ZERO_END, AT_ZERO_SUSPEND, Account, Chat, Poli
 from actors.rules.world import Result, World
 
 T0 = 1_700_000_000_000
+HALF = settings(max_examples=settings().max_examples // 2)
+"""For properties that break in most streams if they break at all."""
 ROOM = 10
 """Entry IDs leave room, so that a test can put entries between any two."""
 
@@ -101,6 +104,18 @@ SMALL = Scale(  # 60 000 micro-credits a minute are one each millisecond
     warn_ms=_some(0, 1, 5, low=0, high=60),
     waits_ms=_some(0, 1, low=0, high=40),
     due_ms_max=80,
+)
+_ROUND = st.integers(0, 3).map(lambda n: 10 * n)
+GRID = SMALL._replace(  # in tens, so that much falls due at one millisecond
+    rates=st.sampled_from([0, 60_000, 60_000, 120_000]),
+    amounts=st.integers(1, 8).map(lambda n: 10 * n),
+    free_ms=_ROUND,
+    min_ms=_ROUND,
+    increment_ms=st.sampled_from([1, 10, 20]),
+    idle_ms=_ROUND,
+    grace_ms=_ROUND,
+    warn_ms=_ROUND,
+    waits_ms=_ROUND,
 )
 
 FIRST = ("start", "start", "start", "top_up", "top_up", "top_up", "adopt", "end")
@@ -201,7 +216,7 @@ class _Writer:
         """Credits and some chats at once, so that much can happen to them."""
         for kind in ("top_up", "start", "start", "start"):
             self._append(self._new(user_id, kind))
-            self.at += self.draw(st.integers(0, 3))
+            self.at += self.draw(self.scale.waits_ms)
 
     def write(self, user_id: str) -> None:
         """Any one entry, some time later."""

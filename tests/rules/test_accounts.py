@@ -13,7 +13,7 @@ from actors.rules.fold import apply
 from actors.rules.state import Account, Chat, Policy
 from actors.rules.views import chat_snapshot
 from actors.rules.world import World
-from tests.rules.strategies import Run, Stream, fold, settle, settled, streams
+from tests.rules.strategies import HALF, Run, Stream, fold, settle, settled, streams
 
 
 @given(streams())
@@ -42,6 +42,7 @@ def test_credits_last_up_to_zero_at_and_not_a_millisecond_longer(stream: Stream)
                 assert available(account, account.zero_at + 1) < 0
 
 
+@HALF
 @given(streams())
 def test_active_and_paused_time_are_what_the_events_tell(stream: Stream) -> None:
     """``ended_at − started_at = active_ms + paused_ms``, counted from the events alone."""
@@ -56,6 +57,7 @@ def test_active_and_paused_time_are_what_the_events_tell(stream: Stream) -> None
             assert chat.ended_at - chat.started_at == shown["active_ms"] + shown["paused_ms"]
 
 
+@HALF
 @given(streams())
 def test_no_credit_appears_or_gets_lost(stream: Stream) -> None:
     """Top-ups + refunds = charges + cost of what is open + available, by the ledger alone."""
@@ -71,6 +73,7 @@ def test_no_credit_appears_or_gets_lost(stream: Stream) -> None:
             assert sums[user_id] == open_cost + available(account, at)
 
 
+@HALF
 @given(streams())
 def test_the_ledger_has_what_the_records_say(stream: Stream) -> None:
     """A chat is charged its cost less what it brought along, when it ends; refunds likewise."""

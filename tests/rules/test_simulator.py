@@ -7,6 +7,7 @@ from actors.rules.state import Account, Policy
 from actors.rules.views import chat_snapshot
 from tests.rules.simulator import Simulator, Timer, Told
 from tests.rules.strategies import (
+    GRID,
     SMALL,
     T0,
     Entry,
@@ -25,10 +26,21 @@ FAR_MS = 500
 Record = tuple[tuple[object, ...], ...]
 
 
-@settings(max_examples=3 * settings().max_examples)
-@given(streams(SMALL, users=("u1",), strangers=False, length_max=16))
+@settings(max_examples=2 * settings().max_examples)
+@given(streams(SMALL, users=("u1",), strangers=False))
 def test_the_fold_is_what_a_clock_that_ticks_would_bring(stream: Stream) -> None:
     """Events with millisecond, reason and order; outcomes; records to the micro-credit; zero_at."""
+    _check_like_the_clock(stream)
+
+
+@settings(max_examples=2 * settings().max_examples)
+@given(streams(GRID, users=("u1",), strangers=False))
+def test_what_falls_due_together_comes_in_the_order_of_the_contract(stream: Stream) -> None:
+    """At one millisecond: warning, idle pause, exhaustion, end of grace; then by chat."""
+    _check_like_the_clock(stream)
+
+
+def _check_like_the_clock(stream: Stream) -> None:
     run = fold(stream.policy, settled(stream, AFTER_MS).entries)
     simulator = Simulator(stream.policy, T0)
     simulator.run([(e.at, e.fields) for e in stream.entries], stream.end + AFTER_MS)

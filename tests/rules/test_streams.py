@@ -9,7 +9,18 @@ from actors.rules import outcomes
 from actors.rules.command import Invalid, parse_entry
 from actors.rules.state import Account, Chat, Event, LedgerEntry
 from actors.rules.world import World
-from tests.rules.strategies import ROOM, Entry, Run, Stream, flat, fold, settle, settled, streams
+from tests.rules.strategies import (
+    HALF,
+    ROOM,
+    Entry,
+    Run,
+    Stream,
+    flat,
+    fold,
+    settle,
+    settled,
+    streams,
+)
 
 
 @given(streams(), st.data())
@@ -47,6 +58,7 @@ def test_a_repeated_command_changes_nothing_and_gets_the_first_outcome(
     )
 
 
+@HALF
 @given(streams(), st.data())
 def test_an_id_with_other_content_is_refused_and_changes_nothing(
     stream: Stream, data: st.DataObject
@@ -78,6 +90,7 @@ def test_users_never_touch_each_other(stream: Stream) -> None:
             assert run.world.chat(chat_id) == together.world.chat(chat_id)
 
 
+@HALF
 @given(streams())
 def test_a_users_events_are_in_order_of_their_milliseconds(stream: Stream) -> None:
     """And none is later than the entry that made it known."""
@@ -103,6 +116,7 @@ def test_events_stay_in_order_when_the_operator_changes_the_policy(
             last_at[event.user_id] = event.at
 
 
+@HALF
 @given(streams())
 def test_a_chats_seq_counts_its_changes_without_gaps(stream: Stream) -> None:
     """From 1, one for each event of the chat, and the snapshot has that of the last event."""
@@ -116,6 +130,7 @@ def test_a_chats_seq_counts_its_changes_without_gaps(stream: Stream) -> None:
         assert {k: _chat(world, k).seq for k in world.owner} == seqs
 
 
+@HALF
 @given(streams())
 def test_a_wallets_seq_grows_with_every_change_and_only_then(stream: Stream) -> None:
     """Its events carry numbers between that before and that after; a refusal makes none."""
@@ -133,6 +148,7 @@ def test_a_wallets_seq_grows_with_every_change_and_only_then(stream: Stream) -> 
             assert _same_but_seq(old, account) == (not mine)
 
 
+@HALF
 @given(streams())
 def test_nothing_happens_twice(stream: Stream) -> None:
     """One start and one end a chat, one ledger entry a cause, one charge a chat."""

@@ -18,7 +18,7 @@ from actors.rules.views import (
     wallet_snapshot,
 )
 from actors.rules.world import World
-from tests.rules.strategies import Entry, Stream, flat, fold, settled, streams
+from tests.rules.strategies import HALF, Entry, Stream, flat, fold, settled, streams
 
 CHAT = (
     "chat_id", "user_id", "advisor_id", "status", "as_of", "started_at", "ended_at", "end_reason",
@@ -28,6 +28,7 @@ CHAT = (
 WALLET = ("user_id", "as_of", "balance", "burn_rate", "zero_at", "open_chats", "seq")
 
 
+@HALF
 @given(streams(), st.integers(0, 10**7))
 def test_a_running_clock_can_be_drawn_from_one_snapshot(stream: Stream, later_ms: int) -> None:
     """``active_ms + (now − as_of)``, up to what falls due next; any other clock stands still."""
@@ -44,6 +45,7 @@ def test_a_running_clock_can_be_drawn_from_one_snapshot(stream: Stream, later_ms
             assert second["seq"] == first["seq"]
 
 
+@HALF
 @given(streams())
 def test_a_snapshot_shows_time_without_gaps(stream: Stream) -> None:
     """Active and paused time add up to what has passed since the start, or up to the end."""
@@ -56,6 +58,7 @@ def test_a_snapshot_shows_time_without_gaps(stream: Stream) -> None:
         assert tuple(shown) == CHAT
 
 
+@HALF
 @given(streams(), st.integers(0, 10**12))
 def test_an_ended_chat_looks_the_same_for_ever(stream: Stream, at: int) -> None:
     """Whenever it is asked for."""
@@ -65,6 +68,7 @@ def test_an_ended_chat_looks_the_same_for_ever(stream: Stream, at: int) -> None:
         assert chat_snapshot(chat, at)["as_of"] == chat.as_of >= (chat.ended_at or 0)
 
 
+@HALF
 @given(streams(), st.integers(1, 10**9))
 def test_a_chat_read_from_its_snapshot_is_refunded_like_the_chat_itself(
     stream: Stream, amount: int
@@ -92,6 +96,7 @@ def test_a_chat_of_any_cost_can_be_read_from_its_snapshot() -> None:
     assert read.refunded == chat.refunded
 
 
+@HALF
 @given(streams())
 def test_a_wallet_shows_what_is_available(stream: Stream) -> None:
     """Now, how fast it falls, when it is used up, and how many chats draw on it."""

@@ -1,0 +1,163 @@
+"""``meterd chat``."""
+
+import contextlib
+import json as json_text
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actors.rules.money import format_micro
+from actors.rules.state import NOT_STARTED
+from daemon.commands.common import (
+    ConfigOption,
+    JsonOption,
+    addresses_or_exit,
+    fail,
+    postgres_or_exit,
+    redis_or_exit,
+    settings_or_exit,
+)
+from daemon.commands.show import duration, moment, print_fact, print_snapshot
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from daemon.runfile import Addresses
+    from daemon.story import Line
+    from meterd import ChatSnapshot
+    from persistence.postgres.rows import RecordRow
+
+_HEADINGS = ("when", "what", "active", "cost", "why")
+_COLUMNS = "{:29}  {:17}  {:>14}  {:>14}  {}"
+_COLOURS = {"refused": typer.colors.RED, "repeated": typer.colors.YELLOW}
+
+
+def chat(
+    chat_id: Annotated[str, typer.Argument(metavar="CHAT_ID")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Tell a chat's story: every change, when, why and what it cost by then.
+
+    First how it stands, then the story out of the journal, commands that were refused and what
+    happened to the account included, then its record. A chat that never started is an answer:
+    not_started. The journal follows within a second.
+
+    For example:
+
+      meterd chat c1
+
+      meterd chat c1 --json | jq -r '.story[] | select(.event == "refused") | .why'
+    """
+    addresses = addresses_or_exit(settings_or_exit(config))
+    snapshot, now_ms = _snapshot(addresses, chat_id)
+    if json:
+        _print_json(snapshot, addresses)
+    else:
+        _print(snapshot, addresses, now_ms)
+
+
+def _snapshot(addresses: "Addresses", chat_id: str) -> tuple["ChatSnapshot", int]:
+    """The chat, from wherever it is, and the queue's clock."""
+    from meterd import Meter, UnavailableError  # noqa: PLC0415 - the help need not wait for it
+
+    with redis_or_exit(addresses.redis_url) as client:
+        seconds, microseconds = client.time()  # type: ignore[misc]  # no coroutine
+    try:
+        with Meter(addresses.redis_url, addresses.postgres_url or None) as meter:
+            return meter.snapshot(chat_id), seconds * 1000 + microseconds // 1000
+    except UnavailableError as error:
+        raise fail(f"{error}\nSee whether the daemon runs with: meterd status") from None
+
+
+def _print(snapshot: "ChatSnapshot", addresses: "Addresses", now_ms: int) -> None:
+    print_snapshot(_plain(snapshot))
+    if snapshot.status == NOT_STARTED:
+        return
+    if snapshot.is_running:
+        active, cost = duration(snapshot.active_ms_at(now_ms)), snapshot.cost_at(now_ms)
+        print_fact("now", f"active {active}, cost {cost}")
+    _print_past(snapshot, addresses.postgres_url)
+
+
+def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
+    from persistence.postgres.reader import fetch_records  # noqa: PLC0415 - as above
+
+    with _connected(postgres_url) as connection:
+        _print_story(_story(connection, snapshot))
+        record = fetch_records(connection, [snapshot.chat_id]).get(snapshot.chat_id)
+    typer.secho("\nRecord", bold=True)
+    if record is None:
+        typer.echo("not in Postgres yet; it gets there within a second")
+    else:
+        _print_record(record)
+
+
+def _print_story(story: "Iterable[Line]") -> None:
+    """Line by line: a long story is never in memory, nor waited for."""
+    typer.secho("\nStory", bold=True)
+    typer.echo(_COLUMNS.format(*_HEADINGS))
+    for line in story:
+        text = _COLUMNS.format(
+            moment(line.at), line.event, duration(line.active_ms), line.cost, line.why
+        )
+        typer.secho(text, fg=_COLOURS.get(line.event))
+
+
+def _print_record(record: "RecordRow") -> None:
+    """Names and values as in the table, those of credits and times readable."""
+    facts = {}
+    for name, value in record._asdict().items():
+        column = name.removesuffix("_micro")
+        facts[column] = value if column == name else format_micro(value)
+    for name in ("started_at", "ended_at", "updated_at"):
+        facts[name] = facts.pop(f"{name}_ms")
+    print_snapshot(facts)
+
+
+def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
+    plain = json_text.dumps(_plain(snapshot))
+    typer.echo(f'{{"snapshot": {plain}, "story": [', nl=False)
+    if snapshot.status != NOT_STARTED:
+        with _connected(addresses.postgres_url) as connection:
+            for number, line in enumerate(_story(connection, snapshot)):
+                text = json_text.dumps(line._asdict(), ensure_ascii=False)
+                typer.echo(", " * bool(number) + text, nl=False)
+    typer.echo("]}")
+
+
+def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Line]":
+    from daemon.story import Story, StoryError, read_policy  # noqa: PLC0415 - as above
+    from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
+
+    assert snapshot.user_id is not None, "a chat that started has a user"
+    policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
+    story = Story(snapshot.chat_id, snapshot.user_id, policies)
+    try:
+        yield from story.tell(journal_of_user(connection, snapshot.user_id))
+    except StoryError as error:
+        raise fail(f"The story can't be told to its end: {error}") from None
+
+
+@contextlib.contextmanager
+def _connected(postgres_url: str) -> "Iterator[Connection]":
+    from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
+
+    if not postgres_url:
+        raise fail("The story is in Postgres, and postgres.url is not configured.")
+    with postgres_or_exit(postgres_url):
+        engine = make_engine(postgres_url, pool_size=1)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+
+def _plain(snapshot: "ChatSnapshot") -> dict[str, Any]:
+    """As in the contract: credits as strings, times as integers."""
+    import msgspec  # noqa: PLC0415 - as above
+
+    plain: dict[str, Any] = msgspec.to_builtins(snapshot)
+    return plain

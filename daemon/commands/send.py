@@ -1,0 +1,238 @@
+"""``meterd send``."""
+
+import json as json_text
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from uuid import uuid4
+
+import typer
+
+from actors.rules import outcomes
+from daemon.commands.common import (
+    EXIT_FAILED,
+    EXIT_NO_REPLY,
+    ConfigOption,
+    JsonOption,
+    addresses_or_exit,
+    fail,
+    print_json,
+    redis_or_exit,
+    settings_or_exit,
+)
+from daemon.commands.show import moment, print_fact, print_snapshot
+from persistence.keys import Keys
+
+if TYPE_CHECKING:
+    import redis
+
+_READ_MAX = 1_000
+_READ_S_MAX = 1.0
+_PAUSE_S = 0.2
+_Raw = Mapping[bytes, bytes]
+
+
+class _Command(NamedTuple):
+    """What goes into the queue: names and values in turn, just as they were typed."""
+
+    id: str
+    reply_to: str
+    flat: list[str]
+
+
+def send(
+    type_: Annotated[str, typer.Argument(metavar="TYPE", help="start, pause, end, top_up, …")],
+    fields: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="The command's fields.")
+    ] = None,
+    json: JsonOption = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Only queue it; don't wait for the reply.")
+    ] = False,
+    timeout_s: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="How long to wait for the reply.")
+    ] = 10.0,
+    config: ConfigOption = None,
+) -> None:
+    """Send one command to the daemon and print its reply.
+
+    It is sent as typed; the daemon says what is wrong with it. An id is made if none is given.
+
+    Exits 0 when the outcome is ok, 1 on any other, 3 if no reply came in time: the command may
+    still take effect then, and sending it again with the same id is safe.
+
+    For example:
+
+      meterd send top_up user_id=u1 amount=10
+
+      meterd send start chat_id=c1 user_id=u1 advisor_id=a1 rate=1.50
+
+      meterd send end chat_id=c1 id=end-of-c1 --json | jq -r .snapshot.cost
+    """
+    command = _command(type_, fields or [], no_wait)
+    with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
+        asked = _Asked(client, command)
+        entry = asked.send()
+        if no_wait:
+            _tell_sent(command, entry, json)
+            return
+        reply = asked.reply(entry, timeout_s)
+    if reply is None:
+        raise _no_reply(command, entry, timeout_s, json)
+    _tell(reply, json)
+    if reply["outcome"] != outcomes.OK:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _command(type_: str, fields: list[str], no_wait: bool) -> _Command:
+    flat = ["type", type_]
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if not (name and equals):
+            raise typer.BadParameter(
+                f"{field!r} is not a field; write name=value, as in chat_id=c1",
+                param_hint="NAME=VALUE",
+            )
+        flat += [name, value]
+    given = _fields(flat)
+    if "id" not in given:
+        flat += ["id", uuid4().hex]
+    if "reply_to" not in given and not no_wait:
+        flat += ["reply_to", uuid4().hex]
+    sent = _fields(flat)
+    return _Command(sent["id"], sent.get("reply_to", ""), flat)
+
+
+def _fields(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+class _Asked:
+    """A command on its way, and the place where its reply will be."""
+
+    def __init__(self, client: "redis.Redis", command: _Command) -> None:
+        self._client = client
+        self._keys = Keys()
+        self._command = command
+        self._stream = os.fsencode(self._keys.reply(command.reply_to))
+        self._after = b"0"
+
+    def send(self) -> str:
+        """Queue it; returns its place in the queue."""
+        import redis  # noqa: PLC0415 - takes long; the help need not wait for it
+
+        raw = [os.fsencode(part) for part in self._command.flat]
+        try:
+            self._after = self._last_reply()
+            # Not xadd: its mapping would lose a field that was typed twice.
+            entry: bytes = self._client.execute_command(  # type: ignore[no-untyped-call]
+                "XADD", self._keys.commands, "*", *raw
+            )
+        except redis.ResponseError as error:
+            raise fail(f"Redis refused the command; nothing was sent: {error}") from None
+        except redis.RedisError as error:
+            raise fail(
+                f"Redis did not confirm the command, it may be in the queue: {error}\n"
+                f"{_again(self._command)}",
+                EXIT_NO_REPLY,
+            ) from None
+        return entry.decode()
+
+    def reply(self, entry: str, timeout_s: float) -> dict[str, Any] | None:
+        """The reply; None if there is none in time."""
+        import redis  # noqa: PLC0415 - as above
+
+        deadline = time.monotonic() + timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            try:
+                found = self._read(entry, min(left_s, _READ_S_MAX))
+            except redis.RedisError:
+                time.sleep(min(left_s, _PAUSE_S))  # it may be restarting; the command is safe
+                continue
+            if found is not None:
+                return _readable(found)
+        return self._dead_letter(entry)
+
+    def _last_reply(self) -> bytes:
+        """Where replies to somebody's own ``reply_to`` end so far."""
+        last: Any = self._client.xrevrange(self._stream, count=1)
+        return bytes(last[0][0]) if last else b"0"
+
+    def _read(self, entry: str, wait_s: float) -> _Raw | None:
+        block_ms = max(1, int(wait_s * 1000))
+        read: Any = self._client.xread({self._stream: self._after}, _READ_MAX, block_ms)
+        for _, replies in read or ():
+            for self._after, fields in replies:
+                if fields[b"entry"].decode() == entry:
+                    return dict(fields)
+        return None
+
+    def _dead_letter(self, entry: str) -> dict[str, Any] | None:
+        """Of a command whose ``reply_to`` can't be one, the daemon says here what is wrong."""
+        import redis  # noqa: PLC0415 - as above
+
+        try:
+            letters: Any = self._client.xrevrange(self._keys.dead, count=_READ_MAX)
+        except redis.RedisError:
+            return None
+        for _, fields in letters:
+            if fields.get(b"entry", b"").decode() == entry:
+                message = fields[b"reason"].decode()
+                return {
+                    "id": self._command.id,
+                    "outcome": outcomes.INVALID_COMMAND,
+                    "message": message,
+                    "entry": entry,
+                    "replayed": 0,
+                }
+        return None
+
+
+def _readable(fields: _Raw) -> dict[str, Any]:
+    reply: dict[str, Any] = {k.decode(): v.decode(errors="replace") for k, v in fields.items()}
+    reply["replayed"] = int(reply["replayed"])
+    if "snapshot" in reply:
+        reply["snapshot"] = json_text.loads(reply["snapshot"])
+    return reply
+
+
+def _tell(reply: dict[str, Any], json: bool) -> None:
+    if json:
+        print_json(reply)
+        return
+    is_ok = reply["outcome"] == outcomes.OK
+    print_fact("outcome", reply["outcome"], typer.colors.GREEN if is_ok else typer.colors.RED)
+    print_fact("message", reply["message"])
+    print_fact("id", reply["id"] + (" (handled before: no second effect)" * reply["replayed"]))
+    print_fact("entry", f"{reply['entry']} ({moment(int(reply['entry'].partition('-')[0]))})")
+    if "snapshot" in reply:
+        typer.echo()
+        print_snapshot(reply["snapshot"])
+
+
+def _tell_sent(command: _Command, entry: str, json: bool) -> None:
+    if json:
+        print_json({"id": command.id, "entry": entry})
+        return
+    print_fact("queued", entry)
+    print_fact("id", command.id)
+
+
+def _no_reply(command: _Command, entry: str, timeout_s: float, json: bool) -> typer.Exit:
+    if json:
+        print_json({"id": command.id, "entry": entry, "outcome": None})
+    return fail(
+        f"No reply within {timeout_s:g} s. The command is in the queue as {entry} and may still "
+        f"take effect.\n{_again(command)}",
+        EXIT_NO_REPLY,
+    )
+
+
+def _again(command: _Command) -> str:
+    """The same command with the same id, ready to be typed."""
+    sent = zip(command.flat[2::2], command.flat[3::2], strict=True)
+    fields = [f"{name}={value}" for name, value in sent if name != "reply_to"]
+    line = shlex.join(["meterd", "send", command.flat[1], *fields])
+    return f"To learn what came of it, send it again with the same id; that is safe:\n  {line}"

@@ -1,0 +1,139 @@
+"""Plays the script against the daemon, second by second."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from daemon.demo.script import RUN_S_MAX, STEPS, Cast
+from meterd import AlreadyEndedError, ChatSnapshot, Event, Meter, WalletSnapshot
+
+FRAME_S: Final = 0.1
+LAST_EVENTS_S: Final = 1.0
+
+
+class DemoError(Exception):
+    """The demonstration did not go as it must; the message says what happened."""
+
+
+class ChatView(NamedTuple):
+    """A chat at one moment."""
+
+    name: str
+    chat_id: str
+    status: str
+    reason: str
+    active_ms: int
+    cost: Decimal
+
+
+class View(NamedTuple):
+    """Everything at one moment."""
+
+    elapsed_s: float
+    chats: tuple[ChatView, ...]
+    balance: Decimal
+    burn_rate: Decimal
+    left_ms: int | None
+    """Until the credits end, if nothing else happens."""
+
+
+class Happening(NamedTuple):
+    """Something to be told: a step of the user's, or an event of the daemon's."""
+
+    elapsed_s: float
+    text: str
+    is_step: bool
+
+
+Frame = tuple[View, list[Happening]]
+
+
+class Play:
+    """One run of the script."""
+
+    def __init__(self, meter: Meter, cast: Cast, clock: Callable[[], int]) -> None:
+        """``clock`` tells the queue's time in ms."""
+        self._meter = meter
+        self._cast = cast
+        self._clock = clock
+        self._began_ms = clock()
+        self._heard: deque[Event] = deque(maxlen=1_000)
+
+    def frames(self) -> Iterator[Frame]:
+        """Do what the script says and yield what is to be seen, until nothing runs any more."""
+        with self._meter.events(user_id=self._cast.user) as events:
+            listener = threading.Thread(target=self._heard.extend, args=(events,), daemon=True)
+            listener.start()
+            yield from self._steps()
+            yield from self._until_credits_end()
+            self._end_what_is_open()
+            yield from self._for(LAST_EVENTS_S)
+
+    def end_all(self) -> None:
+        """Leave no chat running behind a demonstration that was cut short."""
+        for chat_id in self._cast.chats:
+            self._meter.end(chat_id, "interrupted", wait=False)
+
+    def _steps(self) -> Iterator[Frame]:
+        for step in STEPS:
+            yield from self._for(step.at_s - self._elapsed_s())
+            step.do(self._meter, self._cast)
+            yield self._view(), [Happening(self._elapsed_s(), step.says, True)]
+
+    def _until_credits_end(self) -> Iterator[Frame]:
+        deadline = time.monotonic() + RUN_S_MAX
+        while any(self._snapshot(chat_id).is_running for chat_id in self._cast.chats):
+            if time.monotonic() > deadline:
+                raise DemoError(f"the chats still run after {RUN_S_MAX:g} s more")
+            yield from self._for(FRAME_S)
+
+    def _end_what_is_open(self) -> None:
+        """Under ``at_zero: suspend`` the chats wait for credits; nobody brings any."""
+        for chat_id in self._cast.chats:
+            if self._snapshot(chat_id).is_open:
+                try:
+                    self._meter.end(chat_id, "demo")
+                except AlreadyEndedError:
+                    continue  # its grace was over just now
+
+    def _for(self, seconds: float) -> Iterator[Frame]:
+        deadline = time.monotonic() + seconds
+        while (left_s := deadline - time.monotonic()) > 0:
+            time.sleep(min(left_s, FRAME_S))
+            yield self._view(), self._news()
+
+    def _elapsed_s(self) -> float:
+        return (self._clock() - self._began_ms) / 1000
+
+    def _view(self) -> View:
+        now_ms = self._clock()
+        wallet: WalletSnapshot = self._meter.wallet(self._cast.user)
+        left_ms = None if wallet.zero_at is None else max(0, wallet.zero_at - now_ms)
+        chats = tuple(
+            self._chat_view(name, chat_id, now_ms)
+            for name, chat_id in zip("AB", self._cast.chats, strict=True)
+        )
+        return View(self._elapsed_s(), chats, wallet.balance_at(now_ms), wallet.burn_rate, left_ms)
+
+    def _chat_view(self, name: str, chat_id: str, now_ms: int) -> ChatView:
+        chat = self._snapshot(chat_id)
+        reason = chat.end_reason or chat.pause_reason or ""
+        return ChatView(
+            name, chat_id, chat.status, reason, chat.active_ms_at(now_ms), chat.cost_at(now_ms)
+        )
+
+    def _snapshot(self, chat_id: str) -> ChatSnapshot:
+        return self._meter.snapshot(chat_id)
+
+    def _news(self) -> list[Happening]:
+        return [self._told(self._heard.popleft()) for _ in range(len(self._heard))]
+
+    def _told(self, event: Event) -> Happening:
+        which = f" {event.chat_id[-1]}" if event.chat_id else ""
+        detail = f" ({event.reason})" if event.reason else ""
+        if event.threshold_ms is not None:
+            detail = f" ({event.threshold_ms // 1000} s left or less)"
+        return Happening((event.at - self._began_ms) / 1000, event.event + which + detail, False)

@@ -1,0 +1,71 @@
+"""What happens in the demonstration, and when."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+from uuid import uuid4
+
+from meterd import Meter
+
+TOP_UP: Final = "10"
+RATE_A: Final = "24"
+RATE_B: Final = "36"
+RUN_S_MAX: Final = 20.0
+"""By then the credits have ended, even if every step took a second."""
+
+
+class Cast(NamedTuple):
+    """Who takes part; new names in every run, so that none has a past."""
+
+    user: str
+    advisor: str
+    chat_a: str
+    chat_b: str
+
+    @property
+    def chats(self) -> tuple[str, str]:
+        """Both chats."""
+        return self.chat_a, self.chat_b
+
+
+class Step(NamedTuple):
+    """Something that somebody does."""
+
+    at_s: float
+    says: str
+    do: Callable[[Meter, Cast], object]
+
+
+def new_cast() -> Cast:
+    """People and chats that nobody has heard of."""
+    run = uuid4().hex[:8]
+    return Cast(f"demo-user-{run}", f"demo-advisor-{run}", f"demo-{run}-A", f"demo-{run}-B")
+
+
+def _start(meter: Meter, cast: Cast, chat_id: str, rate: str) -> object:
+    # Every part of the tariff, so that it is the same whatever the operator has configured.
+    return meter.start(
+        chat_id, cast.user, cast.advisor, rate=rate, free_ms=0, min_ms=0, increment_ms=1, idle_ms=0
+    )
+
+
+STEPS: Final = (
+    Step(0.0, f"tops up {TOP_UP} credits", lambda meter, cast: meter.top_up(cast.user, TOP_UP)),
+    Step(
+        0.0,
+        f"starts chat A, {RATE_A} credits a minute",
+        lambda meter, cast: _start(meter, cast, cast.chat_a, RATE_A),
+    ),
+    Step(3.0, "leaves chat A for a while", lambda meter, cast: meter.pause(cast.chat_a)),
+    Step(
+        3.0,
+        f"starts chat B with the same advisor, {RATE_B} credits a minute",
+        lambda meter, cast: _start(meter, cast, cast.chat_b, RATE_B),
+    ),
+    Step(6.0, "leaves chat B", lambda meter, cast: meter.pause(cast.chat_b)),
+    Step(6.0, "goes back to chat A", lambda meter, cast: meter.resume(cast.chat_a)),
+    Step(
+        9.0,
+        "opens chat B again: both run at once, on one wallet",
+        lambda meter, cast: meter.resume(cast.chat_b),
+    ),
+)

@@ -1,0 +1,115 @@
+"""Random commands of many users with several chats each, sent as backends do, and written down."""
+
+import random
+import time
+from typing import Any, NamedTuple
+
+import redis
+
+from actors.rules.world import World
+from persistence.keys import Keys
+
+KEYS = Keys()
+PIPELINE = 200
+
+Entry = tuple[str, dict[str, str]]
+
+
+class Load(NamedTuple):
+    """How much of what."""
+
+    users: int
+    chats_per_user: int
+    seed: int
+
+
+class Sender:
+    """Sends random commands and keeps what Redis said it took, in order."""
+
+    def __init__(self, client: redis.Redis, load: Load) -> None:
+        self._client = client
+        self._load = load
+        self._random = random.Random(load.seed)
+        self._count = 0
+        self._sent: list[dict[str, str]] = []
+        self.log: list[Entry] = []
+
+    def begin(self) -> None:
+        """Credits for everybody, and every chat started."""
+        for user in range(self._load.users):
+            amount = self._random.choice(["1", "20", "500"])
+            self._add("top_up", user_id=f"u{user}", amount=amount)
+        for user in range(self._load.users):
+            for chat in range(self._load.chats_per_user):
+                self._start(user, chat)
+        self._flush()
+
+    def send_for(self, seconds: float) -> None:
+        """Random commands, as fast as one backend sends."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for _ in range(PIPELINE):
+                self._any()
+            self._flush()
+
+    def finish(self) -> None:
+        """End every chat, so that time alone changes nothing any more."""
+        for user in range(self._load.users):
+            for chat in range(self._load.chats_per_user):
+                self._add("end", chat_id=self._chat(user, chat))
+        self._flush()
+
+    def _any(self) -> None:
+        user = self._random.randrange(self._load.users)
+        chat = self._chat(user, self._random.randrange(self._load.chats_per_user))
+        act = self._random.choices(
+            ["pause", "resume", "heartbeat", "set_rate", "top_up", "end", "again", "bad"],
+            [20, 25, 20, 10, 10, 1, 5, 2],
+        )[0]
+        if act == "set_rate":
+            self._add(act, chat_id=chat, rate=self._random.choice(["0", "0.5", "3", "600"]))
+        elif act == "top_up":
+            self._add(act, user_id=f"u{user}", amount=self._random.choice(["0.1", "5", "20"]))
+        elif act == "again" and self.log:
+            self._sent.append(self._random.choice(self.log)[1])
+        elif act == "bad":
+            self._add("pause", chat_id=chat, colour="red")
+        else:
+            self._add("heartbeat" if act == "again" else act, chat_id=chat)
+
+    def _start(self, user: int, chat: int) -> None:
+        tariff = self._random.choice(
+            [
+                {"rate": "1"},
+                {"rate": "6", "increment_ms": "6000"},
+                {"rate": "60", "idle_ms": "4000"},
+            ]
+        )
+        self._add(
+            "start", chat_id=self._chat(user, chat), user_id=f"u{user}", advisor_id="v", **tariff
+        )
+
+    def _chat(self, user: int, chat: int) -> str:
+        return f"u{user}.{chat}"
+
+    def _add(self, type_: str, **fields: str) -> None:
+        self._count += 1
+        self._sent.append({"type": type_, "id": f"k{self._count}", **fields})
+
+    def _flush(self) -> None:
+        for i in range(0, len(self._sent), PIPELINE):
+            page = self._sent[i : i + PIPELINE]
+            pipeline = self._client.pipeline(transaction=False)
+            for fields in page:
+                pipeline.xadd(KEYS.commands, fields)  # type: ignore[arg-type]
+            taken: list[Any] = pipeline.execute()
+            self.log += [(e.decode(), f) for e, f in zip(taken, page, strict=True)]
+        self._sent.clear()
+
+
+def fold(world: World, log: list[Entry]) -> dict[str, str]:
+    """What the rules make of the log: the outcome of every entry."""
+    return {
+        entry: world.feed(entry, [part.encode() for pair in f.items() for part in pair]).outcome
+        for entry, f in log
+    }

@@ -1,0 +1,124 @@
+"""Reading the queue: in order, by the leader alone, without losing what nobody finished."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import redis
+
+from actors.rules.command import Command, Invalid
+from persistence.client import connect_async
+from persistence.keys import Keys
+from persistence.queue import NotLeadingError, Queue
+
+KEYS = Keys()
+LEASE_MS = 60_000
+
+
+def _with_queues(server: str, use: Callable[[Queue, Queue], Awaitable[None]]) -> None:
+    async def act() -> None:
+        client = connect_async(server)
+        first, second = Queue(client, KEYS, "first"), Queue(client, KEYS, "second")
+        await first.create_group()
+        await use(first, second)
+        await client.aclose()
+
+    asyncio.run(act())
+
+
+def _settle(client: redis.Redis, entry: str = "*") -> str:
+    added: Any = client.xadd(KEYS.commands, {"type": "settle", "user_id": "u"}, id=entry)
+    return str(added.decode())
+
+
+def test_only_one_leads_until_it_resigns_or_its_lease_ends(
+    server: str, client: redis.Redis
+) -> None:
+    async def use(first: Queue, second: Queue) -> None:
+        assert (await first.lead(LEASE_MS)).epoch
+        refused = await second.lead(LEASE_MS)
+        assert refused.epoch == ""
+        assert 0 < refused.wait_ms <= LEASE_MS
+        await first.resign()
+        assert (await second.lead(LEASE_MS)).epoch
+
+    _with_queues(server, use)
+
+
+def test_who_was_superseded_reads_nothing_and_grants_nothing(
+    server: str, client: redis.Redis
+) -> None:
+    """Otherwise it could swallow entries out of their order."""
+
+    async def use(first: Queue, second: Queue) -> None:
+        await first.lead(LEASE_MS)
+        await client_forgets(client)
+        await second.lead(LEASE_MS)
+        entry = _settle(client)
+        with pytest.raises(NotLeadingError):
+            await first.new(10)
+        with pytest.raises(NotLeadingError):
+            await first.grant("chat-1")
+        assert not await first.renew(LEASE_MS)
+        assert [e.entry for e in await second.new(10)] == [entry]
+
+    _with_queues(server, use)
+
+
+async def client_forgets(client: redis.Redis) -> None:
+    """The lease ends."""
+    client.delete(KEYS.leader)
+
+
+def test_what_was_delivered_and_not_finished_comes_again_in_order(
+    server: str, client: redis.Redis
+) -> None:
+    async def use(first: Queue, second: Queue) -> None:
+        await first.lead(LEASE_MS)
+        sent = [_settle(client) for _ in range(5)]
+        assert [e.entry for e in await first.new(3)] == sent[:3]
+        await first.resign()
+        await second.lead(LEASE_MS)
+        assert [e.entry for e in await second.pending("0", 2)] == sent[:2]
+        assert [e.entry for e in await second.pending(sent[1], 10)] == sent[2:3]
+        assert [e.entry for e in await second.new(10)] == sent[3:]
+
+    _with_queues(server, use)
+
+
+def test_a_field_sent_twice_is_seen_and_a_deleted_entry_is_told(
+    server: str, client: redis.Redis
+) -> None:
+    async def use(first: Queue, _second: Queue) -> None:
+        await first.lead(LEASE_MS)
+        client.execute_command("XADD", KEYS.commands, "*", "type", "settle", "type", "settle")
+        gone = _settle(client)
+        twice, settle = await first.new(10)
+        assert isinstance(twice, Invalid)
+        assert "twice" in twice.reason
+        assert isinstance(settle, Command)
+        client.xdel(KEYS.commands, gone)
+        again = await first.pending(twice.entry, 10)
+        assert isinstance(again[0], Invalid)
+        assert again[0].entry == gone
+
+    _with_queues(server, use)
+
+
+def test_trimming_keeps_what_was_not_handled_and_what_is_young(
+    server: str, client: redis.Redis
+) -> None:
+    async def use(first: Queue, _second: Queue) -> None:
+        await first.lead(LEASE_MS)
+        for n in range(400):
+            _settle(client, f"{1_700_000_000_000 + n}-0")
+        entries = await first.new(300)
+        client.xack(KEYS.commands, "meterd", *(e.entry for e in entries[:200]))
+        young = _settle(client)
+        await first.trim(keep_ms=60_000)
+        left: Any = client.xrange(KEYS.commands)
+        assert left[0][0].decode() == entries[200].entry
+        assert left[-1][0].decode() == young
+
+    _with_queues(server, use)
