@@ -59,17 +59,17 @@ class Hello(msgspec.Struct):
 
 # Codecs can't be pickled, and Ray pickles what an actor class refers to: functions by their name.
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode_tasks: Final = msgspec.msgpack.Decoder(list[Task]).decode
+_decode_tasks: Final = msgspec.msgpack.Decoder(tuple[int, list[Task]]).decode
 _decode_handled: Final = msgspec.msgpack.Decoder(Handled).decode
 
 
-def pack_tasks(tasks: list[Task]) -> bytes:
-    """A batch on its way to a chat actor."""
-    return _encode(tasks)
+def pack_tasks(number: int, tasks: list[Task]) -> bytes:
+    """A batch on its way to a chat actor, numbered 1, 2, 3 … for each process."""
+    return _encode((number, tasks))
 
 
-def unpack_tasks(raw: bytes) -> list[Task]:
-    """A batch as the chat actor gets it."""
+def unpack_tasks(raw: bytes) -> tuple[int, list[Task]]:
+    """A batch as the chat actor gets it: its number and its tasks."""
     return _decode_tasks(raw)
 
 

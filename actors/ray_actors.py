@@ -83,7 +83,7 @@ class ChatActor:
 
     def handle(self, batch: bytes) -> bytes:
         """Decide and commit a batch."""
-        return pack_handled(self._worker.handle(unpack_tasks(batch)))
+        return pack_handled(self._worker.handle(*unpack_tasks(batch)))
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)

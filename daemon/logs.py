@@ -101,6 +101,8 @@ def _route_standard_library(number: int, finish: list[Processor], out: TextIO) -
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
+    # Alembic tells every step of every look at the schema; what matters we log ourselves.
+    logging.getLogger("alembic").setLevel(max(number, logging.WARNING))
     logging.captureWarnings(True)
 
 

@@ -32,6 +32,10 @@ class FencedError(Exception):
     """Another owner has this actor's name: nothing it does counts any more."""
 
 
+class OutOfTurnError(Exception):
+    """A batch before this one was lost or failed; taking this one would swallow that one."""
+
+
 class UndecidedError(Exception):
     """An account kept moving under the actor; the batch is to be tried again."""
 
@@ -60,6 +64,7 @@ class ChatWorker:
         self._timekeeper = timekeeper
         self._accounts: OrderedDict[str, tuple[str, Account]] = OrderedDict()
         self._hosted: dict[str, str] = {}
+        self._finished = 0
 
     def host(self, chats: Mapping[str, str]) -> None:
         """Take over open chats (chat → user) and keep their accounts' timers."""
@@ -78,13 +83,24 @@ class ChatWorker:
         """How many open chats live here."""
         return len(self._hosted)
 
-    def handle(self, tasks: list[Task]) -> Handled:
+    def handle(self, number: int, tasks: list[Task]) -> Handled:
         """Decide and commit a batch; when this returns, all of it has had its effect.
 
+        Batches are numbered 1, 2, 3 …. One that failed is not finished, so none after it is
+        taken: an account that is ahead of an entry looks as if it had had the entry's effect.
+
         Raises:
+            OutOfTurnError: a batch before this one was lost or failed.
             FencedError: this actor may not write any more.
             UndecidedError: some account moved again and again.
         """
+        if number != self._finished + 1:
+            raise OutOfTurnError(f"batch {number} came after {self._finished}")
+        answer = self._handle(tasks)
+        self._finished = number
+        return answer
+
+    def _handle(self, tasks: list[Task]) -> Handled:
         answer = Handled({}, [], Tally())
         pending = _lanes(tasks)
         chats = self._prepare(pending)

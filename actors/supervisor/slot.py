@@ -63,6 +63,7 @@ class Slot:
         self._spawn = spawn
         self._hosting = hosting
         self._process: Process | None = None
+        self._number = 0
         self._waiting: deque[Batch] = deque()
         self._sent: deque[tuple[Batch, Awaitable[bytes]]] = deque()
         self._watch: set[str] = set()
@@ -105,6 +106,7 @@ class Slot:
 
     async def _serve(self) -> None:
         process = self._process = await self._spawn(self.name)
+        self._number = 0
         self.hello = await process.hello()
         await process.host(self._hosting(self.name))
         self._up.set()
@@ -127,7 +129,8 @@ class Slot:
     def _submit(self, process: Process) -> None:
         while self._waiting and len(self._sent) < PIPELINED_MAX:
             batch = self._waiting.popleft()
-            self._sent.append((batch, process.handle(pack_tasks(batch.tasks))))
+            self._number += 1
+            self._sent.append((batch, process.handle(pack_tasks(self._number, batch.tasks))))
 
     async def _take_answer(self) -> None:
         batch, answer = self._sent[0]

@@ -40,9 +40,10 @@ def chat(
 ) -> None:
     """Tell a chat's story: every change, when, why and what it cost by then.
 
-    First how it stands, then the story out of the journal, commands that were refused and what
-    happened to the account included, then its record. A chat that never started is an answer:
-    not_started. The journal follows within a second.
+    First how it stands; then the story out of the journal, with the commands
+    that were refused and what happened to the account; then its record. The
+    journal follows within a second. A chat that never started is an answer, not
+    an error: not_started.
 
     For example:
 
@@ -63,7 +64,7 @@ def _snapshot(addresses: "Addresses", chat_id: str) -> tuple["ChatSnapshot", int
     from meterd import Meter, UnavailableError  # noqa: PLC0415 - the help need not wait for it
 
     with redis_or_exit(addresses.redis_url) as client:
-        seconds, microseconds = client.time()  # type: ignore[misc]  # no coroutine
+        seconds, microseconds = client.time()
     try:
         with Meter(addresses.redis_url, addresses.postgres_url or None) as meter:
             return meter.snapshot(chat_id), seconds * 1000 + microseconds // 1000
@@ -109,10 +110,10 @@ def _print_record(record: "RecordRow") -> None:
     """Names and values as in the table, those of credits and times readable."""
     facts = {}
     for name, value in record._asdict().items():
-        column = name.removesuffix("_micro")
-        facts[column] = value if column == name else format_micro(value)
-    for name in ("started_at", "ended_at", "updated_at"):
-        facts[name] = facts.pop(f"{name}_ms")
+        if name.endswith("_micro"):
+            facts[name.removesuffix("_micro")] = format_micro(value)
+        else:
+            facts[name.removesuffix("_ms") if name.endswith("_at_ms") else name] = value
     print_snapshot(facts)
 
 

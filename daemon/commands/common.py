@@ -34,6 +34,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_REPLY = 3
 
+_PIPE_WIDTH = 1_000
+
 
 def settings_or_exit(config: Path | None) -> "Settings":
     """The settings; a wrong one is named with its place and nothing starts."""
@@ -108,7 +110,7 @@ def table(title: str, *columns: str) -> Table:
     """A table that is plain text in a pipe and coloured in a terminal."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for column in columns:
-        made.add_column(column)
+        made.add_column(column, overflow="fold")
     return made
 
 
@@ -117,7 +119,8 @@ def print_table(rows: Table) -> None:
     if out.is_terminal:
         out.print(rows)
         return
-    rows.box = None
-    rows.pad_edge = False
-    rows.padding = (0, 2, 0, 0)
-    Console(width=1000, highlight=False).print(rows)
+    rows.box, rows.pad_edge, rows.padding = None, False, (0, 2, 0, 0)
+    plain = Console(width=_PIPE_WIDTH, highlight=False)
+    with plain.capture() as printed:
+        plain.print(rows)
+    typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))

@@ -33,8 +33,9 @@ def db() -> None:
 def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Bring the tables up to date with this meterd.
 
-    In postgres.url if it is set, else in the database of the daemon in METERD_HOME. All or nothing;
-    may be run again, and while a daemon works. meterd up does the same by itself.
+    In postgres.url if it is set, else in the database of the daemon in
+    METERD_HOME. All or nothing; may be run again. meterd up does the same by
+    itself.
 
     For example:
 

@@ -20,6 +20,8 @@ from daemon.commands.common import (
 from daemon.commands.show import duration, moment
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from daemon.demo.books import Books
     from daemon.demo.script import Cast
     from daemon.runfile import Addresses
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
 def demo(config: ConfigOption = None) -> None:
     """Watch two chats of one user being timed and billed on one wallet.
 
-    Against the running daemon, with names that nobody has used: the user switches between two chats
-    with the same advisor, then runs both at once until the credits end. Then the records and the
-    ledger, out of Postgres. Takes about 20 seconds; exits 1 if they do not add up.
+    Against the running daemon, with names that nobody has used: the user
+    switches between two chats with the same advisor, then runs both at once
+    until the credits end. Then the records and the ledger, out of Postgres.
+    Takes about 20 seconds; exits 1 if they do not add up.
 
     For example:
 
@@ -42,7 +45,7 @@ def demo(config: ConfigOption = None) -> None:
     from daemon.demo.script import new_cast  # noqa: PLC0415
 
     addresses, cast = _ready_or_exit(settings_or_exit(config)), new_cast()
-    out.print(f"One user ({cast.user}), one advisor ({cast.advisor}), two chats, one wallet.\n")
+    typer.echo(f"One user ({cast.user}), one advisor ({cast.advisor}), two chats, one wallet.\n")
     _play(addresses, cast)
     books = _books(addresses.postgres_url, cast)
     _print_books(books)
@@ -86,7 +89,7 @@ def _play(addresses: "Addresses", cast: "Cast") -> None:
 def _queue_clock(redis_url: str) -> Callable[[], int]:
     """The queue's time in ms, asked for once."""
     with redis_or_exit(redis_url) as client:
-        seconds, microseconds = client.time()  # type: ignore[misc]  # no coroutine
+        seconds, microseconds = client.time()
     ahead_s = seconds + microseconds / 1_000_000 - time.monotonic()
     return lambda: int((time.monotonic() + ahead_s) * 1000)
 
@@ -104,21 +107,34 @@ def _books(postgres_url: str, cast: "Cast") -> "Books":
 
 
 def _print_books(books: "Books") -> None:
-    records = table(
-        "\nRecords (chat_time_records)",
-        *("chat", "status", "reason", "started", "ended", "active", "paused", "cost"),
-    )
-    for row in books.records.values():
-        ended = "" if row.ended_at_ms is None else moment(row.ended_at_ms)
-        records.add_row(
-            row.chat_id, row.status, row.end_reason, moment(row.started_at_ms), ended,
-            duration(row.active_ms), duration(row.paused_ms), format_micro(row.cost_micro),
-        )  # fmt: skip
-    print_table(records)
-    ledger = table("\nLedger (ledger_entries)", "at", "kind", "chat", "amount")
+    typer.echo()
+    print_table(_records(books))
+    typer.echo()
+    ledger = table("Ledger (ledger_entries)", "at", "kind", "chat", "amount")
     for entry in books.ledger:
         amount = format_micro(entry.amount_micro)
         ledger.add_row(moment(entry.at_ms), entry.kind, entry.chat_id or "", amount)
-    ledger.add_row("", "left", "", format_micro(books.left_micro))
+    ledger.add_row("", "= left", "", format_micro(books.left_micro))
     print_table(ledger)
     typer.echo()
+
+
+def _records(books: "Books") -> "Table":
+    """A column for each chat: this fits into a narrow terminal."""
+    columns = [
+        (
+            row.status,
+            row.end_reason or "",
+            moment(row.started_at_ms),
+            "" if row.ended_at_ms is None else moment(row.ended_at_ms),
+            duration(row.active_ms),
+            duration(row.paused_ms),
+            format_micro(row.cost_micro),
+        )
+        for row in books.records.values()
+    ]
+    names = ("status", "end_reason", "started_at", "ended_at", "active", "paused", "cost")
+    records = table("Records (chat_time_records)", "", *books.records)
+    for cells in zip(names, *columns, strict=True):
+        records.add_row(*cells)
+    return records

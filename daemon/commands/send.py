@@ -45,7 +45,7 @@ class _Command(NamedTuple):
 def send(
     type_: Annotated[str, typer.Argument(metavar="TYPE", help="start, pause, end, top_up, …")],
     fields: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="The command's fields.")
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="The command's fields.")
     ] = None,
     json: JsonOption = False,
     no_wait: Annotated[
@@ -58,10 +58,12 @@ def send(
 ) -> None:
     """Send one command to the daemon and print its reply.
 
-    It is sent as typed; the daemon says what is wrong with it. An id is made if none is given.
+    It is sent as typed; the daemon says what is wrong with it. An id is made if
+    none is given.
 
-    Exits 0 when the outcome is ok, 1 on any other, 3 if no reply came in time: the command may
-    still take effect then, and sending it again with the same id is safe.
+    Exits 0 when the outcome is ok, 1 on any other, 3 if no reply came in time:
+    the command may still take effect then, and sending it again with the same
+    id is safe.
 
     For example:
 

@@ -47,8 +47,9 @@ def read_books(engine: Engine, cast: Cast) -> Books:
     deadline = time.monotonic() + WAIT_S
     while True:
         with engine.connect() as connection:
-            records = fetch_records(connection, cast.chats)
+            found = fetch_records(connection, cast.chats)
             ledger = ledger_of_user(connection, cast.user, _ENTRIES_MAX)
+        records = {chat_id: found[chat_id] for chat_id in cast.chats if chat_id in found}
         books = Books(records, ledger[::-1])
         if books.is_final or time.monotonic() > deadline:
             return books

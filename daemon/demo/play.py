@@ -80,8 +80,9 @@ class Play:
     def _steps(self) -> Iterator[Frame]:
         for step in STEPS:
             yield from self._for(step.at_s - self._elapsed_s())
-            step.do(self._meter, self._cast)
-            yield self._view(), [Happening(self._elapsed_s(), step.says, True)]
+            done = step.do(self._meter, self._cast)
+            yield self._view(), [Happening(self._since_began_s(done.at), step.says, True)]
+            yield from self._for(FRAME_S)
 
     def _until_credits_end(self) -> Iterator[Frame]:
         deadline = time.monotonic() + RUN_S_MAX
@@ -106,7 +107,10 @@ class Play:
             yield self._view(), self._news()
 
     def _elapsed_s(self) -> float:
-        return (self._clock() - self._began_ms) / 1000
+        return self._since_began_s(self._clock())
+
+    def _since_began_s(self, at_ms: int) -> float:
+        return (at_ms - self._began_ms) / 1000
 
     def _view(self) -> View:
         now_ms = self._clock()
@@ -136,4 +140,4 @@ class Play:
         detail = f" ({event.reason})" if event.reason else ""
         if event.threshold_ms is not None:
             detail = f" ({event.threshold_ms // 1000} s left or less)"
-        return Happening((event.at - self._began_ms) / 1000, event.event + which + detail, False)
+        return Happening(self._since_began_s(event.at), event.event + which + detail, False)

@@ -76,7 +76,7 @@ def _show_lines(frames: Iterable[Frame]) -> None:
     for view, news in frames:
         for item in news:
             print(_line(item), flush=True)  # noqa: T201 - this is its job
-        if view.elapsed_s >= next_s:
+        if not news and view.elapsed_s >= next_s:
             next_s = view.elapsed_s + LINE_EVERY_S
             print(_state(view), flush=True)  # noqa: T201 - as above
 

@@ -1,10 +1,12 @@
 """What happens in the demonstration, and when."""
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from uuid import uuid4
 
-from meterd import Meter
+from meterd import ChatSnapshot, Meter, Reply, WalletSnapshot
+
+AnyReply: TypeAlias = Reply[ChatSnapshot] | Reply[WalletSnapshot]
 
 TOP_UP: Final = "10"
 RATE_A: Final = "24"
@@ -32,7 +34,7 @@ class Step(NamedTuple):
 
     at_s: float
     says: str
-    do: Callable[[Meter, Cast], object]
+    do: Callable[[Meter, Cast], AnyReply]
 
 
 def new_cast() -> Cast:
@@ -41,7 +43,7 @@ def new_cast() -> Cast:
     return Cast(f"demo-user-{run}", f"demo-advisor-{run}", f"demo-{run}-A", f"demo-{run}-B")
 
 
-def _start(meter: Meter, cast: Cast, chat_id: str, rate: str) -> object:
+def _start(meter: Meter, cast: Cast, chat_id: str, rate: str) -> AnyReply:
     # Every part of the tariff, so that it is the same whatever the operator has configured.
     return meter.start(
         chat_id, cast.user, cast.advisor, rate=rate, free_ms=0, min_ms=0, increment_ms=1, idle_ms=0

@@ -1,7 +1,9 @@
 """Events come in order, each once; a gap is an error."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -26,6 +28,17 @@ def happen(queue: redis.Redis, *users: str, **fields: str) -> list[str]:
         ).decode()
         for user in users
     ]
+
+
+@contextlib.contextmanager
+def later(seconds: float, call: Callable[..., object], *args: object) -> Iterator[None]:
+    """Do it in a moment, from another thread, and be done with it when the block ends."""
+    timer = threading.Timer(seconds, call, args)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
 
 
 def test_an_event_is_typed(meter: Any, queue: redis.Redis) -> None:
@@ -63,8 +76,7 @@ def test_from_now_on_works_on_an_empty_stream(meter: Any, queue: redis.Redis) ->
 
 def test_waiting_for_an_event_ends_as_it_comes(meter: Any, queue: redis.Redis) -> None:
     """No polling: well under the time of one read."""
-    with meter.events() as events:
-        threading.Timer(0.3, happen, args=(queue, "u")).start()
+    with meter.events() as events, later(0.3, happen, queue, "u"):
         started = time.monotonic()
         next(events)
         assert time.monotonic() - started < 0.8
@@ -72,8 +84,7 @@ def test_waiting_for_an_event_ends_as_it_comes(meter: Any, queue: redis.Redis) -
 
 def test_waiting_goes_on_beyond_one_read(meter: Any, queue: redis.Redis) -> None:
     """A quiet stream is not an end."""
-    with meter.events() as events:
-        threading.Timer(1.5, happen, args=(queue, "u")).start()
+    with meter.events() as events, later(1.5, happen, queue, "u"):
         assert next(events).user_id == "u"
 
 
@@ -103,8 +114,8 @@ def test_one_users_events_only(meter: Any, queue: redis.Redis) -> None:
     assert next(events).id == ids[1]
     assert events.after == ids[1]
     assert next(events).id == ids[3]
-    threading.Timer(0.3, happen, args=(queue, "me")).start()
-    next(events)
+    with later(0.3, happen, queue, "me"):
+        next(events)
 
 
 def test_a_lost_connection_loses_no_event(make: Make, proxy: Proxy, queue: redis.Redis) -> None:
@@ -159,17 +170,17 @@ def test_what_is_no_place_is_a_value_error(meter: Any, after: str) -> None:
 def test_closing_ends_the_iteration(meter: Any, queue: redis.Redis) -> None:
     """From another thread, within about a second."""
     events = meter.events()
-    threading.Timer(0.2, events.close).start()
     started = time.monotonic()
-    assert list(events) == []
+    with later(0.2, events.close):
+        assert list(events) == []
     assert time.monotonic() - started < 3
 
 
 def test_closing_the_client_ends_the_iteration_at_once(meter: Any, queue: redis.Redis) -> None:
     """Not with an error, though it cuts the connection."""
     events = meter.events()
-    threading.Timer(0.2, meter.close).start()
-    assert list(events) == []
+    with later(0.2, meter.close):
+        assert list(events) == []
 
 
 def test_events_can_not_be_read_from_no_server(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

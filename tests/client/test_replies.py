@@ -147,9 +147,11 @@ def test_a_late_reply_is_not_taken_for_a_later_command_of_the_same_id(
     with pytest.raises(NoReplyError):
         meter.top_up("u", 10, id="mine", timeout_s=0.05)
     first = commands(queue)[0]
-    threading.Thread(target=_answer_both, args=(queue, first)).start()
+    answers = threading.Thread(target=_answer_both, args=(queue, first))
+    answers.start()
     with pytest.raises(CommandRefusedError) as caught:
         meter.top_up("u", 20, id="mine")
+    answers.join()
     assert caught.value.outcome == "id_conflict"
 
 
@@ -170,8 +172,10 @@ def test_the_same_id_again_gets_its_reply(meter: Any, queue: redis.Redis) -> Non
         reply(queue, *first)
         reply(queue, *commands(queue)[1], replayed="1")
 
-    threading.Thread(target=both).start()
+    answers = threading.Thread(target=both)
+    answers.start()
     assert meter.top_up("u", 10, id=caught.value.id).replayed
+    answers.join()
 
 
 def test_the_same_id_at_once_gets_two_replies(meter: Any, server: str) -> None:

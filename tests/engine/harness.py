@@ -54,7 +54,7 @@ class ThreadProcess:
         await self._call(lambda: self.worker.watch(users))
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
-        return self._call(lambda: pack_handled(self.worker.handle(unpack_tasks(batch))))
+        return self._call(lambda: pack_handled(self.worker.handle(*unpack_tasks(batch))))
 
     def kill(self) -> None:
         self.killed = True
@@ -71,6 +71,7 @@ async def running(
     engine: Engine,
     policy: Policy,
     settings: SupervisorSettings | None = None,
+    process: type[ThreadProcess] = ThreadProcess,
 ) -> AsyncIterator[Supervisor]:
     """A working daemon without Ray; ends in order, everything committed being in Postgres."""
     with contextlib.closing(connect(url)) as client:
@@ -78,7 +79,11 @@ async def running(
     async_client = connect_async(url)
     queue = Queue(async_client, KEYS, os.urandom(8).hex())
     parts = Parts(
-        async_client, KEYS, queue, Archive(async_client, KEYS, engine), partial(_spawn, url, policy)
+        async_client,
+        KEYS,
+        queue,
+        Archive(async_client, KEYS, engine),
+        partial(_spawn, process, url, policy),
     )
     supervisor = Supervisor(parts, settings or SupervisorSettings())
     outbox = Outbox(connect(url), KEYS, 86_400_000)
@@ -97,8 +102,10 @@ async def running(
     await work  # raises what went wrong
 
 
-async def _spawn(url: str, policy: Policy, name: str, epoch: str) -> ThreadProcess:
-    return ThreadProcess(url, name, epoch, policy)
+async def _spawn(
+    process: type[ThreadProcess], url: str, policy: Policy, name: str, epoch: str
+) -> ThreadProcess:
+    return process(url, name, epoch, policy)
 
 
 async def idle(url: str, timeout_s: float = 30) -> None:

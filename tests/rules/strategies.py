@@ -150,9 +150,7 @@ def tariffs(draw: st.DrawFn, scale: Scale = ANY) -> Tariff:
     idle_ms = draw(scale.idle_ms) if draw(st.integers(0, 3)) == 0 else 0
     if draw(st.booleans()):
         return Tariff(rate, idle_ms=idle_ms)
-    return Tariff(
-        rate, draw(scale.free_ms), draw(scale.min_ms), draw(scale.increment_ms), idle_ms
-    )
+    return Tariff(rate, draw(scale.free_ms), draw(scale.min_ms), draw(scale.increment_ms), idle_ms)
 
 
 def policies(scale: Scale = ANY) -> st.SearchStrategy[Policy]:

@@ -310,9 +310,7 @@ def test_an_empty_entry_is_refused() -> None:
     ("reply_to", "answer_to"),
     [("r1", "r1"), ("x" * 64, "x" * 64), ("x" * 65, ""), ("a b", ""), ("", ""), ("{a}", "")],
 )
-def test_an_invalid_entry_is_answered_where_that_can_be_done(
-    reply_to: str, answer_to: str
-) -> None:
+def test_an_invalid_entry_is_answered_where_that_can_be_done(reply_to: str, answer_to: str) -> None:
     """A ``reply_to`` that is none names no stream: it would be a key of the sender's making."""
     answer = parse({"type": "begin", "id": "i7", "reply_to": reply_to})
     assert isinstance(answer, Invalid)

@@ -7,8 +7,21 @@ from actors.rules.views import chat_snapshot, wallet_snapshot
 from actors.rules.world import World
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
 
-RECORD = ("chat_id", "user_id", "advisor_id", "status", "started_at", "ended_at", "end_reason",
-          "active_ms", "paused_ms", "billed_ms", "cost", "refunded", "rate")
+RECORD = (
+    "chat_id",
+    "user_id",
+    "advisor_id",
+    "status",
+    "started_at",
+    "ended_at",
+    "end_reason",
+    "active_ms",
+    "paused_ms",
+    "billed_ms",
+    "cost",
+    "refunded",
+    "rate",
+)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e["name"])
@@ -29,8 +42,11 @@ def test_the_rules_give_what_the_example_says(example: Example) -> None:
     assert [[r.id, r.outcome] for r in answered] == expect["outcomes"]
     assert {k: _record(world, k, as_of) for k in world.owner} == expect["records"]
     wallets = {u: wallet_snapshot(a, as_of) for u, a in world.accounts.items()}
-    assert {u: {"balance": w["balance"], "zero_at": w["zero_at"]} for u, w in wallets.items()
-            if w["seq"]} == expect["wallets"]
+    assert {
+        u: {"balance": w["balance"], "zero_at": w["zero_at"]}
+        for u, w in wallets.items()
+        if w["seq"]
+    } == expect["wallets"]
     events = [_event(e) for r in results for e in r.events]
     key = lambda e: e["user_id"]  # noqa: E731
     assert sorted(events, key=key) == sorted(expect["events"], key=key)

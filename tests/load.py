@@ -44,13 +44,15 @@ class Sender:
                 self._start(user, chat)
         self._flush()
 
-    def send_for(self, seconds: float) -> None:
-        """Random commands, as fast as one backend sends."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            for _ in range(PIPELINE):
+    def send_for(self, seconds: float, per_second: int) -> None:
+        """Random commands at a steady pace."""
+        began, sent = time.monotonic(), 0
+        while sent < seconds * per_second:
+            for _ in range(PIPELINE // 4):
                 self._any()
+            sent += len(self._sent)
             self._flush()
+            time.sleep(max(0.0, began + sent / per_second - time.monotonic()))
 
     def finish(self) -> None:
         """End every chat, so that time alone changes nothing any more."""

@@ -1,0 +1,70 @@
+"""Do the books balance: what is in Postgres and Redis against the fold of what was sent."""
+
+from collections.abc import Mapping
+
+import msgspec
+import redis
+from sqlalchemy import Engine
+
+from actors.chat.rows import record_row
+from actors.rules.money import format_micro
+from actors.rules.state import Policy
+from actors.rules.views import wallet_snapshot
+from actors.rules.world import World
+from persistence.postgres import reader
+from persistence.postgres.rows import JournalRow
+from tests.load import KEYS, Entry, fold
+
+
+def assert_balanced(
+    client: redis.Redis, engine: Engine, log: list[Entry], policy: Policy | None = None
+) -> World:
+    """Outcomes, records, ledger and wallets are those of the fold, every entry once.
+
+    The log must leave nothing that time alone would still change.
+    """
+    world = World(policy or Policy())
+    _assert_outcomes(engine, fold(world, log))
+    chats = {chat_id: world.chat(chat_id) for chat_id in world.owner}
+    with engine.connect() as connection:
+        rows = reader.fetch_records(connection, list(chats))
+    assert rows == {k: record_row(chat) for k, chat in chats.items() if chat is not None}
+    _assert_money(client, engine, world)
+    _assert_seqs(client)
+    return world
+
+
+def _assert_outcomes(engine: Engine, expected: Mapping[str, str]) -> None:
+    with engine.connect() as connection:
+        rows = list(reader.journal_of_all(connection))
+    commands = {row.stream_id: row.outcome for row in rows if not _is_settle(row)}
+    assert commands == expected, "every entry has one outcome, the fold's"
+
+
+def _is_settle(row: JournalRow) -> bool:
+    return row.fields.get("type") == "settle"
+
+
+def _assert_money(client: redis.Redis, engine: Engine, world: World) -> None:
+    with engine.connect() as connection:
+        for user, account in world.accounts.items():
+            ledger = reader.ledger_of_user(connection, user, 1_000_000)
+            balance = format_micro(sum(entry.amount_micro for entry in ledger))
+            assert balance == wallet_snapshot(account, account.as_of)["balance"]
+            raw = client.get(KEYS.wallet(user))
+            if isinstance(raw, bytes):
+                assert msgspec.json.decode(raw)["balance"] == balance
+
+
+def _assert_seqs(client: redis.Redis) -> None:
+    """Per chat, events carry 1, 2, 3 … without a gap and in order of time."""
+    seqs: dict[str, list[tuple[int, int]]] = {}
+    events = client.xrange(KEYS.events)
+    for _, fields in events:  # type: ignore[union-attr, misc]
+        if b"chat_id" in fields:  # type: ignore[operator]
+            seqs.setdefault(fields[b"chat_id"], []).append(  # type: ignore[index, arg-type]
+                (int(fields[b"seq"]), int(fields[b"at"]))  # type: ignore[index, arg-type]
+            )
+    for chat, told in seqs.items():
+        assert [seq for seq, _ in told] == list(range(1, len(told) + 1)), chat
+        assert [at for _, at in told] == sorted(at for _, at in told), chat

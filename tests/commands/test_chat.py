@@ -1,0 +1,114 @@
+"""``meterd chat``: any chat has a story, and one that never was has an answer."""
+
+import json
+
+import pytest
+
+from meterd import Meter, NotRunningError
+from tests.live import LiveDaemon
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def told(live: LiveDaemon, name: str) -> str:
+    """A chat with a past: its id."""
+    with Meter(live.redis_url) as meter:
+        meter.top_up(name, "5", id=f"{name}-top-up")
+        meter.start(name, name, "a", rate=60, id=f"{name}-start")
+        meter.pause(name, id=f"{name}-pause")
+        meter.pause(name, id=f"{name}-pause")
+        with pytest.raises(NotRunningError):
+            meter.pause(name, id=f"{name}-late")
+        meter.set_rate(name, "0.5", id=f"{name}-rate")
+        meter.resume(name, id=f"{name}-resume")
+        meter.end(name, "left", id=f"{name}-end")
+    live.until_handled()
+    return name
+
+
+def test_a_story_for_a_program(live: LiveDaemon, told: str) -> None:
+    """Every change, refused and repeated commands too, with what it cost by then."""
+    asked = live.run("chat", told, "--json")
+    assert asked.returncode == 0, asked.stderr
+    found = json.loads(asked.stdout)
+    assert set(found) == {"snapshot", "story"}
+    assert found["snapshot"]["status"] == "ended"
+    story = [line for line in found["story"] if line["event"] != "credits.low"]
+    assert [(line["event"], line["id"].removeprefix(f"{told}-")) for line in story] == [
+        ("chat.started", "start"),
+        ("chat.paused", "pause"),
+        ("repeated", "pause"),
+        ("refused", "late"),
+        ("chat.rate_changed", "rate"),
+        ("chat.resumed", "resume"),
+        ("chat.ended", "end"),
+    ]
+    assert story[3]["outcome"] == "not_running"
+    assert story[-1]["why"].endswith("reason=left")
+    for name in ("cost", "active_ms"):
+        assert story[-1][name] == found["snapshot"][name]
+    assert story[-1]["at"] == found["snapshot"]["ended_at"]
+
+
+def test_a_story_for_a_person(live: LiveDaemon, told: str) -> None:
+    """How it stands, the story, the record; plain in a pipe."""
+    asked = live.run("chat", told)
+    assert asked.returncode == 0, asked.stderr
+    top, story, record = asked.stdout.replace("\nRecord", "\nStory").split("\nStory\n")
+    assert "status        ended" in top
+    assert "refused" in story
+    assert "source        live" in record
+    assert "\x1b" not in asked.stdout
+
+
+def test_what_time_alone_did_is_told(live: LiveDaemon, name: str) -> None:
+    """Idle, and the end of the credits, each at its millisecond and with the cost at it."""
+    with Meter(live.redis_url) as meter:
+        meter.top_up(name, "0.012")
+        started = meter.start(name, name, "a", rate=6, idle_ms=100).at
+        meter.top_up(name, "0.003")
+        live.until(lambda: meter.snapshot(name).status == "paused")
+        resumed = meter.heartbeat(name).at
+        live.until(lambda: meter.snapshot(name).status == "ended")
+    live.until_handled()
+    story = json.loads(live.run("chat", name, "--json").stdout)["story"]
+    assert "wallet.topped_up" in [line["event"] for line in story]
+    assert [
+        (line["event"], line["at"], line["cost"])
+        for line in story
+        if line["entry"] is None and line["event"] != "credits.low"
+    ] == [
+        ("chat.paused", started + 100, "0.010000"),
+        ("credits.exhausted", resumed + 50, "0.015000"),
+        ("chat.ended", resumed + 50, "0.015000"),
+    ]
+
+
+def test_a_running_chat_shows_its_clock(live: LiveDaemon, name: str) -> None:
+    """As it is now, not as it was at its last change."""
+    with Meter(live.redis_url) as meter:
+        meter.start(name, name, "a", rate=0)
+        asked = live.run("chat", name)
+        meter.end(name)
+    assert asked.returncode == 0, asked.stderr
+    assert "now           active 0:00:0" in asked.stdout
+
+
+def test_a_chat_that_never_started(live: LiveDaemon, name: str) -> None:
+    """Is an answer, not an error."""
+    asked = live.run("chat", name)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert "not_started" in asked.stdout
+    found = json.loads(live.run("chat", "what is this?", "--json").stdout)
+    assert found["snapshot"]["status"] == "not_started"
+    assert found["story"] == []
+
+
+def test_a_chat_that_only_postgres_has(live: LiveDaemon, told: str) -> None:
+    """A day after its end it has left Redis; its story is the same."""
+    with live.client() as client:
+        assert client.delete("meterd:{0}:chat:" + told) == 1
+    found = json.loads(live.run("chat", told, "--json").stdout)
+    assert found["snapshot"]["status"] == "ended"
+    assert found["story"][-1]["event"] == "chat.ended"

@@ -1,0 +1,28 @@
+"""``meterd demo``: it adds up, and says so."""
+
+import json
+import re
+import time
+
+import pytest
+
+from tests.live import LiveDaemon
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
+
+
+def test_the_demonstration_adds_up(live: LiveDaemon) -> None:
+    """In a pipe: lines as it goes on, then the books, in less than half a minute."""
+    began = time.monotonic()
+    shown = live.run("demo")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert time.monotonic() - began < 30
+    for text in ("chat.started A", "chat.started B", "credits.exhausted", "chat.ended B"):
+        assert text in shown.stdout
+    added = re.search(r"add up: ([\d.]+) for A \+ ([\d.]+) for B.* = 10\.000000", shown.stdout)
+    assert added is not None
+    assert "\x1b" not in shown.stdout
+    chat_id = shown.stdout.split()[-1]
+    story = json.loads(live.run("chat", chat_id, "--json").stdout)
+    assert story["snapshot"]["cost"] == added[1]
+    assert story["story"][-1]["cost"] == added[1]

@@ -1,0 +1,76 @@
+"""What every command says of itself, and what it says where no daemon runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands.elsewhere import run
+
+pytestmark = pytest.mark.acceptance
+
+SLOW = ("ray", "redis", "sqlalchemy", "psycopg2", "alembic", "structlog", "pydantic", "msgspec")
+COMMANDS = (("status",), ("demo",), ("send",), ("chat",), ("db", "upgrade"), ("up",))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_examples(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Its help begins with what it is for and ends with what to type."""
+    asked = run(tmp_path, *command, "--help")
+    assert asked.returncode == 0
+    assert f"For example:\n\n   meterd {' '.join(command)}" in _plain(asked.stdout)
+
+
+def test_the_help_waits_for_nothing_slow() -> None:
+    """Whoever asks what there is to type need not wait for drivers, Ray and settings."""
+    program = (
+        "import sys, daemon.cli\n"
+        f"slow = [name for name in {SLOW!r} if name in sys.modules]\n"
+        "sys.exit(f'loaded: {slow}' if slow else 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_status_waits_for_no_logs_and_no_database() -> None:
+    """It is asked again and again by scripts that wait for the daemon."""
+    program = (
+        "import sys, daemon.cli, daemon.settings, daemon.status\n"
+        "slow = {'ray', 'sqlalchemy', 'psycopg2', 'structlog'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {slow}' if slow else 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "args", [("demo",), ("send", "pause", "chat_id=c"), ("chat", "c"), ("db", "upgrade")]
+)
+def test_without_a_daemon_each_says_what_to_do(tmp_path: Path, args: tuple[str, ...]) -> None:
+    """On the error output, with exit code 1."""
+    asked = run(tmp_path, *args)
+    assert asked.returncode == 1
+    assert "meterd up" in asked.stderr
+    assert asked.stdout == ""
+
+
+@pytest.mark.parametrize("args", [("send", "pause"), ("chat", "c")])
+def test_a_redis_that_is_not_there_is_told_of_at_once(
+    tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    """Nothing is sent, and no password is shown."""
+    asked = run(tmp_path, *args, METERD_REDIS__URL="redis://:hunter2@127.0.0.1:1/0")
+    assert asked.returncode == 1
+    assert "does not answer" in asked.stderr
+    assert "meterd status" in asked.stderr
+    assert "hunter2" not in asked.stderr
+
+
+def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
+    """Named with its place, as everywhere."""
+    asked = run(tmp_path, "send", "pause", METERD_TARIFF__RATE="much")
+    assert asked.returncode == 2
+    assert "METERD_TARIFF__RATE" in asked.stderr
+
+
+def _plain(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines())

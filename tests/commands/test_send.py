@@ -1,0 +1,104 @@
+"""``meterd send``: what was typed reaches the queue, and its reply reaches the person."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands.elsewhere import run
+from tests.live import KEYS, LiveDaemon
+from tests.servers import redis_server
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
+
+
+def test_a_reply_with_its_snapshot(live: LiveDaemon, name: str) -> None:
+    """As lines for a person; an id is made."""
+    sent = live.run("send", "top_up", f"user_id={name}", "amount=12.5")
+    assert sent.returncode == 0, sent.stderr
+    facts = dict(line.split(None, 1) for line in sent.stdout.splitlines() if line)
+    assert facts["outcome"] == "ok"
+    assert facts["balance"] == "12.500000"
+    assert facts["id"]
+    assert "\x1b" not in sent.stdout
+
+
+def test_a_reply_for_a_program(live: LiveDaemon, name: str) -> None:
+    """All fields of the contract; the same id again has no second effect."""
+    args = ("send", "top_up", f"user_id={name}", "amount=3", f"id={name}-t", "--json")
+    first, second = json.loads(live.run(*args).stdout), json.loads(live.run(*args).stdout)
+    assert set(first) == {"id", "outcome", "message", "entry", "replayed", "snapshot"}
+    assert (first["id"], first["outcome"], first["replayed"]) == (f"{name}-t", "ok", 0)
+    assert (second["outcome"], second["replayed"]) == ("ok", 1)
+    assert second["snapshot"]["balance"] == "3.000000"
+
+
+def test_a_refusal_fails(live: LiveDaemon, name: str) -> None:
+    """With exit code 1, also as JSON."""
+    sent = live.run("send", "pause", f"chat_id={name}", "--json")
+    assert sent.returncode == 1
+    assert json.loads(sent.stdout)["outcome"] == "unknown_chat"
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (("dance", "chat_id=c"), "type: 'dance' is not one of"),
+        (("pause", "chat_id=c", "colour=red"), "'colour': pause has no such field"),
+        (("pause", "chat_id=c", "chat_id=d"), "'chat_id': the field is there twice"),
+        (("pause", "chat_id=c", "reply_to=a b", "--timeout-s=2"), "reply_to: 'a b' won't do"),
+        (("start", "chat_id="), "user_id: missing"),
+    ],
+)
+def test_the_daemon_says_what_is_wrong(live: LiveDaemon, args: tuple[str, ...], named: str) -> None:
+    """Nothing is checked on this side: it goes into the queue as typed and into ``dead``."""
+    sent = live.run("send", *args, "--json")
+    assert sent.returncode == 1
+    reply = json.loads(sent.stdout)
+    assert reply["outcome"] == "invalid_command"
+    assert named in reply["message"]
+    with live.client() as client:
+        dead = client.xrevrange(KEYS.dead, count=1)
+    assert dead[0][1][b"entry"].decode() == reply["entry"]
+
+
+def test_a_reply_is_found_among_others(live: LiveDaemon, name: str) -> None:
+    """A ``reply_to`` of one's own is used, however many replies are there."""
+    args = ("send", "top_up", f"user_id={name}", f"reply_to={name}", "--json")
+    replies = [json.loads(live.run(*args, f"amount={amount}").stdout) for amount in (1, 2)]
+    assert [reply["snapshot"]["balance"] for reply in replies] == ["1.000000", "3.000000"]
+    with live.client() as client:
+        assert client.xlen(KEYS.reply(name)) == 2
+
+
+@pytest.mark.parametrize("field", ["chat_id", "=c", ""])
+def test_what_is_no_field_is_named(live: LiveDaemon, field: str) -> None:
+    """A usage error; nothing is sent."""
+    with live.client() as client:
+        before = client.xinfo_stream(KEYS.commands)["entries-added"]
+        sent = live.run("send", "pause", field)
+        assert sent.returncode == 2
+        assert f"'{field}' is not a field" in sent.stderr
+        assert client.xinfo_stream(KEYS.commands)["entries-added"] == before
+
+
+def test_without_waiting(live: LiveDaemon, name: str) -> None:
+    """It is in the queue as the entry that is printed, and asks for no reply."""
+    sent = live.run("send", "top_up", f"user_id={name}", "amount=1", "--no-wait", "--json")
+    assert sent.returncode == 0
+    queued = json.loads(sent.stdout)
+    with live.client() as client:
+        ((_, fields),) = client.xrange(KEYS.commands, queued["entry"], queued["entry"])
+    assert fields[b"id"].decode() == queued["id"]
+    assert b"reply_to" not in fields
+
+
+def test_no_reply_in_time(tmp_path: Path, name: str) -> None:
+    """Exit code 3, the id, and the line to be typed to learn what came of it."""
+    args = ("send", "top_up", f"user_id={name}", "amount=1", "--timeout-s=0.2", "--json")
+    with redis_server() as url:
+        sent = run(tmp_path, *args, METERD_REDIS__URL=url)
+    assert sent.returncode == 3
+    queued = json.loads(sent.stdout)
+    assert queued["outcome"] is None
+    assert f"meterd send top_up user_id={name} amount=1 id={queued['id']}" in sent.stderr
