@@ -29,6 +29,11 @@ class Task(NamedTuple):
         assert found is not None, "a task is a command or an entry that can't be one"
         return found.entry
 
+    @property
+    def chat_id(self) -> str:
+        """The chat that the command names; empty if it names none."""
+        return self.command.chat_id if self.command else ""
+
 
 class Tally(msgspec.Struct):
     """What a batch came to, for status and metrics."""

@@ -81,6 +81,10 @@ class ChatActor:
         """Keep the timers of accounts that have chats here."""
         self._worker.watch(users)
 
+    def drop(self, chats: list[str]) -> None:
+        """These chats live elsewhere from now on."""
+        self._worker.drop(chats)
+
     def handle(self, batch: bytes) -> bytes:
         """Decide and commit a batch."""
         return pack_handled(self._worker.handle(*unpack_tasks(batch)))
@@ -171,6 +175,10 @@ class RayProcess:
     async def watch(self, users: list[str]) -> None:
         """Keep the timers of accounts."""
         await self._actor.watch.remote(users)
+
+    async def drop(self, chats: list[str]) -> None:
+        """Take chats from it."""
+        await self._actor.drop.remote(chats)
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         """Submit a batch; Ray keeps the order of one caller's calls."""

@@ -60,10 +60,10 @@ def _assert_seqs(client: redis.Redis) -> None:
     """Per chat, events carry 1, 2, 3 … without a gap and in order of time."""
     seqs: dict[str, list[tuple[int, int]]] = {}
     events = client.xrange(KEYS.events)
-    for _, fields in events:  # type: ignore[union-attr, misc]
+    for _, fields in events:  # type: ignore[union-attr]
         if b"chat_id" in fields:  # type: ignore[operator]
             seqs.setdefault(fields[b"chat_id"], []).append(  # type: ignore[index, arg-type]
-                (int(fields[b"seq"]), int(fields[b"at"]))  # type: ignore[index, arg-type]
+                (int(fields[b"seq"]), int(fields[b"at"]))  # type: ignore[index]
             )
     for chat, told in seqs.items():
         assert [seq for seq, _ in told] == list(range(1, len(told) + 1)), chat

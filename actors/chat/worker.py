@@ -71,6 +71,12 @@ class ChatWorker:
         self._hosted.update(chats)
         self.watch(set(chats.values()))
 
+    def drop(self, chats: Iterable[str]) -> None:
+        """Give up chats that live elsewhere from now on, and timers that are kept there."""
+        users = {self._hosted.pop(chat) for chat in chats if chat in self._hosted}
+        for user in users - set(self._hosted.values()):
+            self._timekeeper.arm(user, None, "")
+
     def watch(self, users: Iterable[str]) -> None:
         """Keep the timers of these accounts, as they are now."""
         wanted = sorted(users)
@@ -118,15 +124,15 @@ class ChatWorker:
     def _prepare(self, lanes: list[_Lane]) -> dict[str, Chat]:
         """Load what the tasks need and the actor does not know: usually nothing."""
         users = [lane.user for lane in lanes if lane.user and self._is_unknown(lane)]
-        chats = [
-            task.command.chat_id
+        for user in users:
+            self._accounts.pop(user, None)  # out of date; it must not vouch for any chat either
+        chats = {
+            task.chat_id
             for lane in lanes
             for task in lane.tasks
-            if task.command
-            and task.command.chat_id
-            and not self._is_open(lane.user, task.command.chat_id)
-        ]
-        accounts, found = self._store.load(users, list(dict.fromkeys(chats)))
+            if task.chat_id and not self._is_open(lane.user, task.chat_id)
+        }
+        accounts, found = self._store.load(users, sorted(chats))
         for user, (applied, account) in accounts.items():
             self._remember(user, applied, account)
         return found
@@ -176,8 +182,7 @@ class ChatWorker:
 
     def _reload(self, lanes: list[_Lane], chats: dict[str, Chat]) -> None:
         users = [lane.user for lane in lanes if lane.user]
-        tasks = (task for lane in lanes for task in lane.tasks)
-        named = {t.command.chat_id for t in tasks if t.command and t.command.chat_id}
+        named = {task.chat_id for lane in lanes for task in lane.tasks if task.chat_id}
         accounts, found = self._store.load(users, sorted(named))
         for user, (applied, account) in accounts.items():
             self._remember(user, applied, account)
@@ -202,7 +207,7 @@ class ChatWorker:
     def _report(self, lane: _Lane, account: Account, answer: Handled) -> None:
         """Tell the supervisor which chats are open, where that may be news."""
         run = lane.run
-        named = {t.command.chat_id for t in lane.tasks if t.command and t.command.chat_id}
+        named = {task.chat_id for task in lane.tasks if task.chat_id}
         changed = named | set(run.touched if run else ())
         for chat_id in changed - set(account.chats):
             self._hosted.pop(chat_id, None)

@@ -1,8 +1,12 @@
-"""From entries to batches: each to the actor of its chat, in an order that keeps the fold's."""
+"""From entries to batches: each to the actor of its chat, in an order that keeps the fold's.
+
+A command that may not follow yet (its account, chat or id is on its way to another actor) stands in
+line, and whatever shares one of these with it stands behind it. Everybody else goes on.
+"""
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from actors.messages import Handled, Task
@@ -14,7 +18,6 @@ from actors.supervisor.placement import Placement
 from actors.supervisor.slot import Batch, Slot
 
 OPENING: Final = ("start", "adopt")
-
 
 Find = Callable[[Sequence[str]], Awaitable[dict[str, Chat]]]
 NewSlot = Callable[[], Slot]
@@ -29,6 +32,13 @@ class Bounds(NamedTuple):
     """Warm actors without a chat."""
 
 
+class Target(NamedTuple):
+    """Where a command goes, and the outcome it gets if it is a start without room."""
+
+    actor: str
+    refuse: str = ""
+
+
 class Dispatcher:
     """Routes commands to slots and keeps the books on what is on its way."""
 
@@ -41,19 +51,20 @@ class Dispatcher:
         self._new_slot = new_slot
         self._limits = limits
         self._in_flight = 0
+        self._sent = 0
         self._order = Order()
         self._moved = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._line: list[Command] = []
+        self._line_keys: set[str] = set()
+        self._retry: asyncio.Task[None] | None = None
         self._gathered: dict[str, list[Task]] = {}
         self._archive: dict[str, Chat | None] = {}
 
     @property
     def in_flight(self) -> int:
-        """How many entries are on their way."""
+        """How many entries are on their way or in line."""
         return self._in_flight
-
-    def is_placed(self, chat_id: str) -> bool:
-        """Whether the chat is open, or on its way to be."""
-        return self.placement.actor_of(chat_id) is not None
 
     async def room(self) -> None:
         """Wait until there is room for more work: back-pressure to the queue."""
@@ -64,84 +75,16 @@ class Dispatcher:
         await self._until(lambda: self._in_flight == 0)
 
     async def dispatch(self, entries: list[Command | Invalid]) -> None:
-        """Send entries on their way, in stream order; waits where order demands it."""
-        unplaced = {
-            entry.chat_id
-            for entry in entries
-            if isinstance(entry, Command) and entry.chat_id and not self.is_placed(entry.chat_id)
-        }
-        self._archive = dict.fromkeys(unplaced) | await self._find(sorted(unplaced))
-        for entry in entries:
-            if isinstance(entry, Invalid):
-                self._gather(self._anyone(""), Task("", None, invalid=entry))
-            else:
-                await self._route(entry, await self._known(entry.chat_id))
-        self._flush()
-
-    async def _known(self, chat_id: str) -> Chat | None:
-        """The chat if it is not open; one that has closed since the batch was read, too."""
-        if not chat_id or self.is_placed(chat_id):
-            return None
-        if chat_id not in self._archive:
-            self._archive[chat_id] = (await self._find([chat_id])).get(chat_id)
-        return self._archive[chat_id]
-
-    async def _route(self, command: Command, known: Chat | None) -> None:
-        user = self._user_of(command, known)
-        keys = list(keys_of(user, command))
-        actor, refuse = await self._target(command, user)
-        while not self._order.free(keys, (user, actor)):
-            await self._step()
-            actor, refuse = await self._target(command, user)
-        if command.type in OPENING and not refuse and not self.is_placed(command.chat_id):
-            self.placement.place(command.chat_id, user, actor, reserved=True)
-            self._archive.pop(command.chat_id, None)  # what was found is over from here on
-            self.keep_spares()
-        self._order.enter(keys, (user, actor))
-        moved = self.placement.last_of(user) not in (None, actor)
-        self._gather(actor, Task(user, command, None, known, refuse, moved))
-
-    def _user_of(self, command: Command, known: Chat | None) -> str:
-        if command.user_id:
-            return command.user_id
-        owner = self.placement.user_of(command.chat_id)
-        return owner or (known.user_id if known else "")
-
-    async def _target(self, command: Command, user: str) -> tuple[str, str]:
-        """The actor for a command, and the outcome it gets if it is a start without room."""
-        owner = self.placement.user_of(command.chat_id) if command.chat_id else None
-        if owner == user:
-            return self.placement.actor_of(command.chat_id) or "", ""
-        if command.type in OPENING and owner is None:
-            return await self._place(user)
-        return self._anyone(user), ""
-
-    async def _place(self, user: str) -> tuple[str, str]:
-        if self.placement.wants_actor():
-            self.grow()
-        actor = self.placement.choose(user)
-        if actor is None and self._in_flight:
-            # What is on its way may end chats; only a full house after all that is full.
+        """Send entries on their way, in stream order, or put them in line."""
+        async with self._turn:
+            self._in_flight += len(entries)
+            await self._look_up(entries)
+            for entry in entries:
+                if isinstance(entry, Invalid):
+                    self._gather(self._anyone(""), Task("", None, invalid=entry))
+                else:
+                    await self._send_or_line_up(entry)
             self._flush()
-            await self.drain()
-            actor = self.placement.choose(user)
-        if actor is None:
-            return self._anyone(user), outcomes.AT_CAPACITY
-        return actor, ""
-
-    def _anyone(self, user: str) -> str:
-        """An actor for what concerns no chat that is placed: the user's, else any."""
-        home = self.placement.home(user) if user else None
-        if home is not None:
-            return home
-        lane = self._order.lane_of(f"u{user}")
-        return lane[1] if lane else self._least_busy()
-
-    def _least_busy(self) -> str:
-        return min(
-            self.slots,
-            key=lambda name: (not self.slots[name].is_up(), len(self._gathered.get(name, ()))),
-        )
 
     def keep_spares(self) -> None:
         """Keep warm actors ready, and at least one actor at all, as far as there may be more."""
@@ -156,8 +99,105 @@ class Dispatcher:
         self.placement.add_actor(slot.name)
         return slot
 
+    def spread(self) -> None:
+        """Give chats that share an actor one of their own, where an actor has become ready."""
+        for name in self.placement.empty_actors():
+            if not self.slots[name].is_up():
+                continue
+            moved = self.placement.give_own(name, self._is_quiet)
+            if moved is None:
+                return
+            self.slots[moved.before].drop(moved.chat)
+            self.slots[name].host(moved.chat, moved.user)
+            self.keep_spares()
+
+    def _is_quiet(self, user: str) -> bool:
+        return self._order.lane_of(f"u{user}") is None
+
+    async def _look_up(self, entries: Iterable[Command | Invalid]) -> None:
+        """Ask once for all chats of the batch that are not open."""
+        chats = {e.chat_id for e in entries if isinstance(e, Command) and e.chat_id}
+        wanted = sorted(c for c in chats if self.placement.actor_of(c) is None)
+        keep = {
+            c.chat_id: self._archive[c.chat_id] for c in self._line if c.chat_id in self._archive
+        }
+        found = await self._find(wanted) if wanted else {}
+        self._archive = keep | dict.fromkeys(wanted) | found
+
+    async def _known(self, chat_id: str) -> Chat | None:
+        """The chat if it is not open; one that has closed since it was looked up, too."""
+        if not chat_id or self.placement.actor_of(chat_id) is not None:
+            return None
+        if chat_id not in self._archive:
+            self._archive[chat_id] = (await self._find([chat_id])).get(chat_id)
+        return self._archive[chat_id]
+
+    async def _send_or_line_up(self, command: Command) -> None:
+        known = await self._known(command.chat_id)
+        user = self._user_of(command, known)
+        keys = list(keys_of(user, command))
+        if not self._line_keys.isdisjoint(keys) or not self._try_send(command, known, user, keys):
+            self._line.append(command)
+            self._line_keys.update(keys)
+
+    def _try_send(self, command: Command, known: Chat | None, user: str, keys: list[str]) -> bool:
+        target = self._target(command, user)
+        if target is None or not self._order.free(keys, (user, target.actor)):
+            return False
+        if command.type in OPENING and not target.refuse:
+            self._reserve(command.chat_id, user, target.actor)
+        self._order.enter(keys, (user, target.actor))
+        moved = self.placement.last_of(user) not in (None, target.actor)
+        self._gather(target.actor, Task(user, command, None, known, target.refuse, moved))
+        return True
+
+    def _reserve(self, chat_id: str, user: str, actor: str) -> None:
+        if self.placement.actor_of(chat_id) is None:
+            self.placement.place(chat_id, user, actor, reserved=True)
+            self._archive.pop(chat_id, None)  # what was found is over from here on
+            self.keep_spares()
+
+    def _user_of(self, command: Command, known: Chat | None) -> str:
+        if command.user_id:
+            return command.user_id
+        owner = self.placement.user_of(command.chat_id)
+        return owner or (known.user_id if known else "")
+
+    def _target(self, command: Command, user: str) -> Target | None:
+        """The actor for a command; None while it is open whether there is room for a start."""
+        owner = self.placement.user_of(command.chat_id) if command.chat_id else None
+        if owner == user and owner is not None:
+            return Target(self.placement.actor_of(command.chat_id) or "")
+        if command.type in OPENING and owner is None:
+            return self._room_for(user)
+        return Target(self._anyone(user))
+
+    def _room_for(self, user: str) -> Target | None:
+        """An actor for a new chat: a warm one, else a shared one, else one that has to start."""
+        ready = {name for name, slot in self.slots.items() if slot.is_up()}
+        actor = self.placement.choose(user, ready) or self.placement.choose(user, set(self.slots))
+        if actor is None and self.placement.may_grow():
+            actor = self.grow().name
+        if actor is not None:
+            return Target(actor)
+        # What is on its way or in line may end chats; only a full house after all that is full.
+        return (
+            None if self._sent or self._line else Target(self._anyone(user), outcomes.AT_CAPACITY)
+        )
+
+    def _anyone(self, user: str) -> str:
+        """An actor for what concerns no chat that is placed: the user's, else any."""
+        home = self.placement.home(user) if user else None
+        if home is not None:
+            return home
+        lane = self._order.lane_of(f"u{user}") if user else None
+        return lane[1] if lane else min(self.slots, key=self._business)
+
+    def _business(self, actor: str) -> tuple[bool, int]:
+        return not self.slots[actor].is_up(), len(self._gathered.get(actor, ()))
+
     def _gather(self, actor: str, task: Task) -> None:
-        self._in_flight += 1
+        self._sent += 1
         self._gathered.setdefault(actor, []).append(task)
 
     def _flush(self) -> None:
@@ -171,6 +211,7 @@ class Dispatcher:
             if task.command is not None:
                 self._order.leave(keys_of(task.user, task.command))
         self._in_flight -= len(batch.tasks)
+        self._sent -= len(batch.tasks)
         for user, open_chats in handled.open_chats.items():
             self.placement.sync(user, open_chats)
         self._drop_unopened(batch)
@@ -179,16 +220,27 @@ class Dispatcher:
         self._hand_over(handled.unwatched)
         self.tally.update(handled.tally.outcomes)
         self._moved.set()
+        self.spread()
+        self._let_follow()
+
+    def _let_follow(self) -> None:
+        if self._line and (self._retry is None or self._retry.done()):
+            self._retry = asyncio.create_task(self._work_off_line())
+
+    async def _work_off_line(self) -> None:
+        """Send what may follow now; the rest keeps its place in line."""
+        async with self._turn:
+            line, self._line, self._line_keys = self._line, [], set()
+            for command in line:
+                await self._send_or_line_up(command)
+            self._flush()
 
     def _drop_unopened(self, batch: Batch) -> None:
         for task in batch.tasks:
             command = task.command
-            if (
-                command
-                and command.type in OPENING
-                and not self._order.lane_of(f"c{command.chat_id}")
-            ):
-                self.placement.drop_reservation(command.chat_id)
+            opening = command is not None and command.type in OPENING
+            if opening and self._order.lane_of(f"c{task.chat_id}") is None:
+                self.placement.drop_reservation(task.chat_id)
 
     def _hand_over(self, users: list[str]) -> None:
         """Somebody who has chats of these users keeps their timers."""
@@ -197,12 +249,7 @@ class Dispatcher:
             if home is not None:
                 self.slots[home].watch(user)
 
-    async def _step(self) -> None:
-        """Let what is on its way move on by a batch."""
-        self._flush()
-        self._moved.clear()
-        await self._moved.wait()
-
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():
-            await self._step()
+            self._moved.clear()
+            await self._moved.wait()

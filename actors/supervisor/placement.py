@@ -5,11 +5,19 @@ chats share, an account's chats on one actor where that is no worse than the lea
 much. ``chats_per_actor`` = 1 is the strict form: then there is no room beyond ``actors_max``.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final, NamedTuple
 
 SKEW_MAX: Final = 16
 """By how many chats an actor may exceed the least loaded one to keep an account together."""
+
+
+class Move(NamedTuple):
+    """A chat that got an actor of its own, and where it was before."""
+
+    chat: str
+    user: str
+    before: str
 
 
 class Placement:
@@ -59,16 +67,19 @@ class Placement:
         found = self._chats.get(chat)
         return found[1] if found else None
 
-    def choose(self, user: str) -> str | None:
-        """An actor for a new chat of ``user``; None if none of those there has room.
+    def choose(self, user: str, ready: Collection[str]) -> str | None:
+        """An actor among ``ready`` for a new chat of ``user``; None if none has room.
 
-        The caller adds an actor first where ``wants_actor`` says so.
+        An empty one if there is any; else, where chats share, the account's own or the least
+        loaded one.
         """
-        least = min(self._with_room(), key=lambda a: len(self._by_actor[a]), default=None)
-        if least is None or not self._by_actor[least]:
+        least = min(self._with_room(ready), key=self._load, default=None)
+        if least is None or self._load(least) == 0:
             return least
         together = self.home(user)
-        if together is not None and self._load(together) <= self._load(least) + SKEW_MAX:
+        if together is None or together not in ready:
+            return least
+        if self._load(together) <= self._load(least) + SKEW_MAX:
             return together if self._load(together) < self.chats_per_actor else least
         return least
 
@@ -76,9 +87,26 @@ class Placement:
         """The actor with the fewest chats, whether there is room or not."""
         return min(self._by_actor, key=self._load)
 
-    def wants_actor(self) -> bool:
-        """Whether a new chat should get an actor that has yet to be started."""
-        return self.may_grow() and self.spares() == 0
+    def empty_actors(self) -> list[str]:
+        """The actors without a chat."""
+        return [actor for actor, chats in self._by_actor.items() if not chats]
+
+    def give_own(self, actor: str, is_quiet: Callable[[str], bool]) -> Move | None:
+        """Move a chat that shares its actor to the empty ``actor``; None if none can be moved.
+
+        Only chats of accounts that are quiet: nothing of theirs may be on its way.
+        """
+        crowded = max(self._by_actor, key=self._load)
+        if self._load(crowded) <= 1:
+            return None
+        for chat in sorted(self._by_actor[crowded]):
+            user = self._chats[chat][0]
+            if chat not in self._reserved and is_quiet(user):
+                self._by_actor[crowded].discard(chat)
+                self._chats[chat] = (user, actor)
+                self._by_actor[actor].add(chat)
+                return Move(chat, user, crowded)
+        return None
 
     def home(self, user: str) -> str | None:
         """An actor that has chats of the user: the one that handled it last, if it still has."""
@@ -130,5 +158,9 @@ class Placement:
     def _load(self, actor: str) -> int:
         return len(self._by_actor[actor])
 
-    def _with_room(self) -> Iterator[str]:
-        return (a for a, chats in self._by_actor.items() if len(chats) < self.chats_per_actor)
+    def _with_room(self, ready: Collection[str]) -> Iterator[str]:
+        return (
+            actor
+            for actor, chats in self._by_actor.items()
+            if actor in ready and len(chats) < self.chats_per_actor
+        )

@@ -34,6 +34,9 @@ class Process(Protocol):
     async def watch(self, users: list[str]) -> None:
         """Keep the timers of accounts that have chats here."""
 
+    async def drop(self, chats: list[str]) -> None:
+        """These chats live elsewhere from now on."""
+
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         """Handle a batch; calls are worked off in the order they were made."""
 
@@ -66,7 +69,10 @@ class Slot:
         self._number = 0
         self._waiting: deque[Batch] = deque()
         self._sent: deque[tuple[Batch, Awaitable[bytes]]] = deque()
+        self.on_up: Callable[[], None] = lambda: None
         self._watch: set[str] = set()
+        self._host: dict[str, str] = {}
+        self._drop: set[str] = set()
         self._wake = asyncio.Event()
         self._up = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"slot {name}")
@@ -79,6 +85,16 @@ class Slot:
     def watch(self, user: str) -> None:
         """Let the actor keep an account's timer."""
         self._watch.add(user)
+        self._wake.set()
+
+    def host(self, chat: str, user: str) -> None:
+        """Let the actor have an open chat from elsewhere."""
+        self._host[chat] = user
+        self._wake.set()
+
+    def drop(self, chat: str) -> None:
+        """Take a chat from the actor; another one has it."""
+        self._drop.add(chat)
         self._wake.set()
 
     async def wait_up(self) -> None:
@@ -110,21 +126,29 @@ class Slot:
         self.hello = await process.hello()
         await process.host(self._hosting(self.name))
         self._up.set()
+        self.on_up()
         log.info("actor.ready", actor=self.name, pid=self.hello.pid, restarts=self.restarts)
         while True:
-            await self._watch_users(process)
+            await self._tell(process)
             self._submit(process)
             if self._sent:
                 await self._take_answer()
             else:
                 self._wake.clear()
-                if not self._waiting and not self._watch:
+                if not (self._waiting or self._watch or self._host or self._drop):
                     await self._wake.wait()
 
-    async def _watch_users(self, process: Process) -> None:
-        while self._watch:
-            users, self._watch = self._watch, set()
-            await process.watch(sorted(users))
+    async def _tell(self, process: Process) -> None:
+        """What chats and accounts it has, before it gets more work on them."""
+        if self._drop:
+            drop, self._drop = self._drop, set()
+            await process.drop(sorted(drop))
+        if self._host:
+            host, self._host = self._host, {}
+            await process.host(host)
+        if self._watch:
+            watch, self._watch = self._watch, set()
+            await process.watch(sorted(watch))
 
     def _submit(self, process: Process) -> None:
         while self._waiting and len(self._sent) < PIPELINED_MAX:

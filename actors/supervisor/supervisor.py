@@ -134,11 +134,11 @@ class Supervisor:
                     self._place(chat_id, user)
 
     def _place(self, chat_id: str, user: str) -> None:
-        if self._placement.wants_actor():
+        if self._placement.may_grow() and not self._placement.spares():
             self._dispatcher.grow()
         # An open chat has its timer, whatever the operator's limit has become meanwhile.
-        actor = self._placement.choose(user) or self._placement.least_loaded()
-        self._placement.place(chat_id, user, actor)
+        actor = self._placement.choose(user, self._placement.actors())
+        self._placement.place(chat_id, user, actor or self._placement.least_loaded())
 
     async def _finish_pending(self) -> None:
         after = "0"
@@ -182,7 +182,9 @@ class Supervisor:
 
     def _new_slot(self) -> Slot:
         self._names += 1
-        return Slot(f"chat-{self._names}", self._spawn, self._placement.chats_on)
+        slot = Slot(f"chat-{self._names}", self._spawn, self._placement.chats_on)
+        slot.on_up = self._dispatcher.spread
+        return slot
 
     async def _spawn(self, name: str) -> Process:
         return await self._parts.spawn(name, await self._parts.queue.grant(name))

@@ -64,7 +64,7 @@ class ValkeyServer:
         """The URL, with the password. Only after `start`."""
         if self._access is None:
             raise EmbeddedServerError("Valkey has not been started")
-        return f"redis://:{self._access.password}@{HOST}:{self._access.port}/0"
+        return f"redis://default:{self._access.password}@{HOST}:{self._access.port}/0"
 
     def start(self) -> None:
         """Take over the server an earlier life left running, else start one; wait for it.

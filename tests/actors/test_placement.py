@@ -8,9 +8,9 @@ from actors.supervisor.placement import SKEW_MAX, Placement
 
 def _opened(placement: Placement, chat: str, user: str) -> str | None:
     """Place a chat as the supervisor does; the actor, if there was room."""
-    if placement.wants_actor():
+    if placement.may_grow() and not placement.spares():
         placement.add_actor(f"a{len(placement.actors())}")
-    actor = placement.choose(user)
+    actor = placement.choose(user, placement.actors())
     if actor is not None:
         placement.place(chat, user, actor)
     return actor
@@ -46,6 +46,19 @@ def test_an_account_stays_together_where_actors_are_shared() -> None:
     actors = {_opened(placement, f"c0.{n}", "u0") for n in range(SKEW_MAX + 1)}
     assert actors == {placement.actor_of("c0")}
     assert _opened(placement, "c0.more", "u0") == placement.actor_of("c1"), "not at any price"
+
+
+def test_a_chat_that_shares_gets_an_actor_that_becomes_ready_if_its_account_is_quiet() -> None:
+    placement = Placement(actors_max=3, chats_per_actor=10)
+    placement.add_actor("a")
+    placement.place("busy", "u1", "a")
+    placement.place("calm", "u2", "a")
+    placement.place("new", "u3", "a", reserved=True)
+    placement.add_actor("b")
+    assert placement.give_own("b", lambda user: user != "u1") == ("calm", "u2", "a")
+    assert placement.actor_of("calm") == "b"
+    placement.add_actor("c")
+    assert placement.give_own("c", lambda user: user != "u1") is None, "new is not yet open"
 
 
 def test_a_reservation_counts_until_it_is_dropped_and_outlives_reports_without_it() -> None:

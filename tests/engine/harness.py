@@ -53,6 +53,9 @@ class ThreadProcess:
     async def watch(self, users: list[str]) -> None:
         await self._call(lambda: self.worker.watch(users))
 
+    async def drop(self, chats: list[str]) -> None:
+        await self._call(lambda: self.worker.drop(chats))
+
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         return self._call(lambda: pack_handled(self.worker.handle(*unpack_tasks(batch))))
 

@@ -21,7 +21,7 @@ def test_an_older_one_is_replaced(client: redis.Redis) -> None:
     _load(client, 0)
     ensure_library(client)
     listed = client.function_list(library="meterd", withcode=True)
-    assert f"version {version_of(source())}".encode() in listed[0][-1]  # type: ignore[index]
+    assert f"version {version_of(source())}".encode() in listed[0][-1]
 
 
 def test_a_newer_one_is_refused_with_the_way_to_go(client: redis.Redis) -> None:

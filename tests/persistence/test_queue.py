@@ -92,7 +92,8 @@ def test_a_field_sent_twice_is_seen_and_a_deleted_entry_is_told(
 ) -> None:
     async def use(first: Queue, _second: Queue) -> None:
         await first.lead(LEASE_MS)
-        client.execute_command("XADD", KEYS.commands, "*", "type", "settle", "type", "settle")
+        send: Any = client.execute_command
+        send("XADD", KEYS.commands, "*", "type", "settle", "type", "settle")
         gone = _settle(client)
         twice, settle = await first.new(10)
         assert isinstance(twice, Invalid)

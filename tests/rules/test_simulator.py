@@ -50,6 +50,25 @@ def _check_like_the_clock(stream: Stream) -> None:
     _check_wallet(run, simulator)
 
 
+def test_credits_end_before_a_grace_that_ends_with_them() -> None:
+    """One chat's minute is over and its grace ends when another's free time does."""
+    policy = Policy(at_zero="suspend", grace_ms=10, warn_ms=())
+    start = {"type": "start", "user_id": "u1", "advisor_id": "v", "rate": "0.06"}
+    commands = [
+        {"type": "top_up", "id": "1", "user_id": "u1", "amount": "0.00005"},
+        start | {"id": "2", "chat_id": "a", "increment_ms": "50"},
+        start | {"id": "3", "chat_id": "b", "free_ms": "60"},
+    ]
+    stream = Stream(policy, [Entry(f"{T0}-{n}", flat(f)) for n, f in enumerate(commands)])
+    _check_like_the_clock(stream)
+    told = _told(fold(policy, settled(stream, AFTER_MS).entries))
+    assert [(name, at - T0, chat_id) for name, at, chat_id, *_ in told[3:]] == [
+        ("credits.exhausted", 50, None), ("chat.suspended", 50, "a"),
+        ("credits.exhausted", 60, None), ("chat.suspended", 60, "b"),
+        ("chat.ended", 60, "a"), ("chat.ended", 70, "b"),
+    ]  # fmt: skip
+
+
 def test_the_simulator_itself_does_what_is_easily_seen() -> None:
     """One chat at a micro-credit a millisecond, 60 of them, suspended, ended after the grace."""
     policy = Policy(at_zero="suspend", grace_ms=40, warn_ms=(30, 10))

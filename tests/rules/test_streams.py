@@ -6,15 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.rules import outcomes
-from actors.rules.command import Invalid, parse_entry
-from actors.rules.state import Account, Chat, Event, LedgerEntry
+from actors.rules.command import Command, Invalid, parse_entry
+from actors.rules.fold import apply
+from actors.rules.state import Account, Chat, Event, LedgerEntry, Policy
 from actors.rules.world import World
 from tests.rules.strategies import (
+    ANY,
     HALF,
     ROOM,
+    T0,
     Entry,
     Run,
     Stream,
+    accounts,
     flat,
     fold,
     settle,
@@ -74,6 +78,8 @@ def test_an_id_with_other_content_is_refused_and_changes_nothing(
     _check_same(fold(stream.policy, stream.entries), run)
     result = next(r for r in run.results if r.entry == later.id)
     assert (result.outcome, result.replayed) == (outcomes.ID_CONFLICT, False)
+    again = run.world.feed(f"{stream.end}-{10**9}", original.flat)
+    assert again.outcome == run.world.ids[original.fields["id"]].outcome == _first(run, original)
 
 
 @given(streams(strangers=False))
@@ -142,6 +148,8 @@ def test_a_wallets_seq_grows_with_every_change_and_only_then(stream: Stream) -> 
             old = before.get(user_id, Account(user_id))
             mine = [e for e in result.events if e.user_id == user_id]
             told = [e.seq for e in mine if e.chat_id is None]
+            now = [e.seq for e in mine if e.chat_id is None and e.at == entry.at]
+            assert now in ([], [account.seq] * len(now))
             assert told == sorted(told)
             assert all(old.seq < seq <= account.seq for seq in told)
             assert (account.seq > old.seq) == bool(mine)
@@ -162,6 +170,32 @@ def test_nothing_happens_twice(stream: Stream) -> None:
     assert len(set(entry_ids)) == len(entry_ids)
 
 
+@given(accounts(ANY), st.integers(0, 10**6))
+def test_a_sign_of_life_shows_nowhere(account: Account, later_ms: int) -> None:
+    """No event, no new snapshot; only the idle pause comes later."""
+    at = T0 + later_ms if account.zero_at is None else T0
+    for chat_id, chat in account.chats.items():
+        fields = {"type": "heartbeat", "id": "h", "chat_id": chat_id, "user_id": "u"}
+        command = parse_entry(f"{at}-1", flat(fields))
+        assert isinstance(command, Command)
+        chats = {k: c._replace(idle_ms=0) for k, c in account.chats.items()}
+        before = account._replace(chats=chats, as_of=at)
+        decision = apply(before, command, Policy())
+        assert (decision.outcome, decision.events, decision.touched) == (outcomes.OK, [], {})
+        alive = chats[chat_id]._replace(alive_at=at)
+        assert decision.account == before._replace(chats=chats | {chat_id: alive})
+        assert chat.alive_at <= at
+
+
+def test_two_top_ups_of_one_millisecond_are_two() -> None:
+    """Each has its own ledger entry, named after its stream entry."""
+    world = World(Policy())
+    for number in (1, 2):
+        fields = {"type": "top_up", "id": f"t{number}", "user_id": "u", "amount": "1"}
+        ledger = world.feed(f"{T0}-{number}", flat(fields)).ledger
+        assert [line.entry_id for line in ledger] == [f"top_up:{T0}-{number}"]
+
+
 def _repeated(
     stream: Stream, number: int, data: st.DataObject, other: list[dict[str, str]]
 ) -> tuple[Entry, Entry, Run]:
@@ -176,6 +210,12 @@ def _repeated(
     later = Entry(f"{before.at}-{_number(before) + 1}", again)
     entries = [*stream.entries[: place + 1], later, *stream.entries[place + 1 :]]
     return repeat, later, fold(stream.policy, entries)
+
+
+def _first(run: Run, entry: Entry) -> str:
+    """The first valid outcome under this entry's id."""
+    same = [r for r in run.results if r.id == entry.fields["id"]]
+    return next(r.outcome for r in same if r.outcome != outcomes.INVALID_COMMAND)
 
 
 def _first_outcome(stream: Stream, run: Run, number: int) -> str:
