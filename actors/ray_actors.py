@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import ray
+import redis
 import structlog
 
 from actors.chat.decide import Writer
@@ -41,9 +42,14 @@ class Boot(NamedTuple):
     limits: Limits
     ended_ttl_ms: int
     socket_timeout_s: float
+    connect_timeout_s: float
     pool_size: int
     set_up: Callable[[str], None]
     """Called first in the actor's process, with its name: logging."""
+
+    def redis(self) -> redis.Redis:
+        """A connection of one's own."""
+        return connect(self.redis_url, self.socket_timeout_s, self.connect_timeout_s)
 
 
 def start_actor(actor_class: Any, *args: object) -> Any:
@@ -62,11 +68,10 @@ class ChatActor:
     def __init__(self, boot: Boot, name: str, epoch: str) -> None:
         boot.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
-        client = connect(boot.redis_url, boot.socket_timeout_s)
-        asker = Asker(connect(boot.redis_url, boot.socket_timeout_s), boot.keys, name, epoch)
+        asker = Asker(boot.redis(), boot.keys, name, epoch)
         self._timekeeper = Timekeeper(asker.ask)
         writer = Writer(name, epoch, boot.policy, boot.policy_id, boot.limits)
-        self._worker = ChatWorker(client, boot.keys, writer, self._timekeeper)
+        self._worker = ChatWorker(boot.redis(), boot.keys, writer, self._timekeeper)
         self._timekeeper.start()
 
     def hello(self) -> Hello:
@@ -104,9 +109,10 @@ class SupervisorActor:
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
         boot = self._boot
-        client = connect_async(boot.redis_url, boot.socket_timeout_s)
+        client = connect_async(boot.redis_url, boot.socket_timeout_s, boot.connect_timeout_s)
         queue = Queue(client, boot.keys, self._token)
-        archive = Archive(client, boot.keys, make_engine(boot.postgres_url, pool_size=1))
+        engine = make_engine(boot.postgres_url, pool_size=boot.pool_size)
+        archive = Archive(client, boot.keys, engine)
         self._supervisor = Supervisor(
             Parts(client, boot.keys, queue, archive, self._spawn), self._settings
         )
@@ -119,7 +125,7 @@ class SupervisorActor:
 
     async def status(self) -> dict[str, Any]:
         """What runs where."""
-        return self._supervisor.status() if self._supervisor else {"state": "starting"}
+        return self._supervisor.status() if self._supervisor else {"state": "starting", "why": ""}
 
     async def _spawn(self, name: str, epoch: str) -> "RayProcess":
         return RayProcess(start_actor(ChatActor, self._boot, name, epoch))
@@ -131,8 +137,7 @@ class RecorderActor:
 
     def __init__(self, boot: Boot, settings: RecorderSettings) -> None:
         boot.set_up("recorder")
-        client = connect(boot.redis_url, boot.socket_timeout_s)
-        outbox = Outbox(client, boot.keys, boot.ended_ttl_ms)
+        outbox = Outbox(boot.redis(), boot.keys, boot.ended_ttl_ms)
         engine = make_engine(boot.postgres_url, pool_size=1)
         policy = (boot.policy_id, policy_document(boot.policy))
         self._recorder = Recorder(outbox, engine, policy, settings)
@@ -162,11 +167,21 @@ class RayProcess:
     def __init__(self, actor: Any) -> None:
         """Speak to ``actor``, a handle."""
         self._actor = actor
+        self._hello: Hello | None = None
 
     async def hello(self) -> Hello:
         """Who it is; the first answer means that it is up."""
         hello: Hello = await self._actor.hello.remote()
+        self._hello = hello
         return hello
+
+    async def check(self) -> None:
+        """Raise if it is gone: by its process where that is on this machine, else by a call."""
+        known = self._hello
+        if known is None or known.host != socket.gethostname():
+            await self.hello()
+        elif not os.path.exists(f"/proc/{known.pid}"):  # noqa: PTH110 - twice a second, each actor
+            raise ProcessLookupError(f"process {known.pid} has ended")
 
     async def host(self, chats: Mapping[str, str]) -> None:
         """Take over open chats."""

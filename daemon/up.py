@@ -13,16 +13,17 @@ from typing import Any
 import ray
 import redis
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from actors.ray_actors import Boot, RecorderActor, SupervisorActor, start_actor
 from actors.recorder import RecorderSettings
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.logs import configure_worker_logging
+from daemon.masking import mask_credentials
 from daemon.policy import limits_of, policy_id, policy_of, supervisor_settings
 from daemon.runfile import Addresses, RunFile
 from daemon.settings import Settings
-from daemon.status import read_status
 from persistence.client import connect
 from persistence.keys import Keys
 from persistence.library import LibraryError, ensure_library
@@ -34,7 +35,7 @@ RESTARTS_MAX = 10
 RECORDER_STOP_S = 2.0
 SERVERS_STOP_MS = 4_000
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
-WATCH_S = 0.2
+WATCH_S = 0.5
 
 OnStatus = Callable[[Addresses, dict[str, Any]], None]
 """Called when the state changes: where the servers are, what runs where."""
@@ -57,6 +58,7 @@ class Daemon:
         self._stop = threading.Event()
         self._token = secrets.token_hex(16)
         self._restarts = 0
+        self._embedded: EmbeddedServers
 
     def stop(self) -> None:
         """End ``run``, in order."""
@@ -80,6 +82,7 @@ class Daemon:
         redis_url, postgres_url = self._settings.redis.url, self._settings.postgres.url
         embedded = EmbeddedServers(self._settings.home, not redis_url, not postgres_url)
         urls = embedded.start()
+        self._embedded = embedded
         try:
             yield Addresses(
                 redis_url or urls.redis_url or "", postgres_url or urls.postgres_url or ""
@@ -109,6 +112,7 @@ class Daemon:
             limits=limits_of(settings),
             ended_ttl_ms=settings.queue.ended_ttl_ms,
             socket_timeout_s=settings.redis.socket_timeout_ms / 1000,
+            connect_timeout_s=settings.redis.connect_timeout_ms / 1000,
             pool_size=settings.postgres.pool_size,
             set_up=partial(
                 configure_worker_logging, str(settings.home / "logs"), settings.log.level
@@ -135,24 +139,25 @@ class Daemon:
             settings = supervisor_settings(self._settings)
             supervisor = start_actor(SupervisorActor, boot, settings, self._token)
             running = supervisor.run.remote()
-            self._watch(running, addresses, on_status)
+            self._watch(running, supervisor, partial(on_status, addresses))
             if self._stop.is_set():
                 self._stop_supervisor(supervisor, running)
             else:
                 self._ended(running)
 
-    def _watch(self, running: Any, addresses: Addresses, on_status: OnStatus) -> None:
+    def _watch(self, running: Any, supervisor: Any, tell: Callable[[dict[str, Any]], None]) -> None:
         """Until told to stop or the supervisor ends; tells of every new state in between."""
         told = ""
-        with contextlib.closing(connect(addresses.redis_url)) as client:
-            while not self._stop.wait(WATCH_S):
-                ended, _ = ray.wait([running], timeout=0)
-                if ended:
-                    return
-                status = _status_or_none(client)
-                if status is not None and status["state"] != told:
-                    told = status["state"]
-                    on_status(addresses, status)
+        while not self._stop.wait(WATCH_S):
+            ended, _ = ray.wait([running], timeout=0)
+            if ended:
+                return
+            for server in self._embedded.restart_ended():
+                log.warning("server.restarted", server=server)
+            status = _status_or_none(supervisor)
+            if status is not None and status["state"] != told:
+                told = status["state"]
+                tell(status)
 
     def _stop_supervisor(self, supervisor: Any, running: Any) -> None:
         with contextlib.suppress(ray.exceptions.RayError):
@@ -172,16 +177,35 @@ class Daemon:
 
 
 def prepare(addresses: Addresses) -> None:
-    """Bring both servers to what this meterd needs: function library and tables."""
-    with contextlib.closing(connect(addresses.redis_url)) as client:
-        ensure_library(client)
-    if migrate.current_revision(addresses.postgres_url) != migrate.head_revision():
-        revision = migrate.upgrade(addresses.postgres_url)
-        log.info("postgres.upgraded", revision=revision)
+    """Bring both servers to what this meterd needs: function library and tables.
+
+    Raises:
+        DaemonError: a server does not answer.
+        LibraryError: Redis can't hold the function library, or holds a newer one.
+        SchemaError: Postgres has a newer schema.
+    """
+    try:
+        with contextlib.closing(connect(addresses.redis_url)) as client:
+            ensure_library(client)
+    except redis.RedisError as error:
+        raise _no_answer("Redis", addresses.redis_url, "redis.url", error) from None
+    try:
+        if migrate.current_revision(addresses.postgres_url) != migrate.head_revision():
+            log.info("postgres.upgraded", revision=migrate.upgrade(addresses.postgres_url))
+    except OperationalError as error:
+        raise _no_answer("Postgres", addresses.postgres_url, "postgres.url", error) from None
+
+
+def _no_answer(server: str, url: str, setting: str, error: Exception) -> DaemonError:
+    why = mask_credentials(str(error).splitlines()[0])
+    return DaemonError(
+        f"{server} at {mask_credentials(url)} does not answer: {why}\n"
+        f"Start it, or correct {setting}; without it meterd starts a server of its own."
+    )
 
 
 def start_ray(address: str | None, folder: str) -> None:
-    """Join the cluster at ``address``, or start one of our own on loopback."""
+    """Join the cluster at ``address``, or start one of our own on this machine."""
     if address:
         ray.init(address=address, namespace="meterd", log_to_driver=False)
         return
@@ -197,8 +221,10 @@ def start_ray(address: str | None, folder: str) -> None:
     )
 
 
-def _status_or_none(client: redis.Redis) -> dict[str, Any] | None:
+def _status_or_none(supervisor: Any) -> dict[str, Any] | None:
+    """The supervisor's own word, which may be that another daemon leads."""
     try:
-        return read_status(client, Keys())
-    except redis.RedisError:
+        status: dict[str, Any] = ray.get(supervisor.status.remote(), timeout=WATCH_S * 5)
+    except (ray.exceptions.RayError, TimeoutError):
         return None
+    return status

@@ -21,6 +21,9 @@ PIPELINED_MAX: Final = 2
 
 REPLACE_PAUSE_S: Final = 0.5
 
+CHECK_S: Final = 0.5
+"""How often an actor without work is looked after: its timers must not die unnoticed."""
+
 
 class Process(Protocol):
     """The process behind a slot."""
@@ -39,6 +42,9 @@ class Process(Protocol):
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         """Handle a batch; calls are worked off in the order they were made."""
+
+    async def check(self) -> None:
+        """Raise if it is gone; called now and then while there is no work for it."""
 
     def kill(self) -> None:
         """End it at once."""
@@ -136,7 +142,14 @@ class Slot:
             else:
                 self._wake.clear()
                 if not (self._waiting or self._watch or self._host or self._drop):
-                    await self._wake.wait()
+                    await self._idle(process)
+
+    async def _idle(self, process: Process) -> None:
+        """Wait for work; an actor that died meanwhile is replaced, since it has timers."""
+        try:
+            await asyncio.wait_for(self._wake.wait(), CHECK_S)
+        except TimeoutError:
+            await process.check()
 
     async def _tell(self, process: Process) -> None:
         """What chats and accounts it has, before it gets more work on them."""

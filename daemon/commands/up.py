@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from daemon.commands.common import ConfigOption, fail, out, settings_or_exit
+from daemon.embedded.errors import HomeError
 from daemon.masking import mask_credentials
 
 if TYPE_CHECKING:
@@ -22,11 +23,15 @@ def up(config: ConfigOption = None) -> None:
 
       METERD_REDIS__URL=redis://10.0.0.5/0 METERD_POSTGRES__URL=postgresql://m@db/meterd meterd up
     """
+    settings = settings_or_exit(config)
+    try:
+        _prepare_ray(settings)
+    except HomeError as error:
+        raise fail(str(error)) from None
     # Ray takes seconds to import; no other command should wait for it.
     from daemon.logs import configure_logging  # noqa: PLC0415
     from daemon.up import STARTING_ERRORS, Daemon  # noqa: PLC0415
 
-    settings = settings_or_exit(config)
     configure_logging(settings.log.level, settings.log.format)
     daemon = Daemon(settings)
     try:
@@ -35,6 +40,13 @@ def up(config: ConfigOption = None) -> None:
     except STARTING_ERRORS as error:
         raise fail(str(error)) from None
     out.print("meterd has stopped.")
+
+
+def _prepare_ray(settings: "Settings") -> None:
+    from daemon.ray_token import set_ray_token  # noqa: PLC0415 - as below
+
+    if settings.ray.address is None:
+        set_ray_token(settings.home)
 
 
 def _tell(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """Start, stop, kill, start again: running chats go on to the millisecond, nothing is left."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,3 +114,19 @@ def test_due_changes_happen_by_themselves_and_exactly(daemon: LiveDaemon) -> Non
     together_ms = (1_000_000 - 200 * alone_ms) // 300
     assert one.ended_at == two.ended_at == (second.started_at or 0) + together_ms
     assert (one.end_reason, two.end_reason) == ("credits_exhausted", "credits_exhausted")
+
+
+def test_an_actor_that_dies_with_nothing_to_do_is_replaced_and_its_chat_ends_in_time(
+    daemon: LiveDaemon,
+) -> None:
+    """SIGKILL of a chat's actor; nobody sends anything; the credits end at their millisecond."""
+    with Meter(daemon.redis_url) as meter:
+        meter.top_up("lone", "2")
+        started = meter.start("lone-chat", "lone", "v", rate="60").snapshot
+        assert started is not None
+        daemon.until(lambda: "lone-chat" in _placed(daemon))
+        os.kill(_placed(daemon)["lone-chat"], signal.SIGKILL)
+        daemon.until(lambda: meter.snapshot("lone-chat").status == "ended", timeout_s=30)
+        ended = meter.snapshot("lone-chat")
+    assert ended.ended_at == (started.started_at or 0) + 2_000
+    assert sum(actor["restarts"] for actor in daemon.status()["actors"]) > 0

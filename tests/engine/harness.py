@@ -59,6 +59,10 @@ class ThreadProcess:
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         return self._call(lambda: pack_handled(self.worker.handle(*unpack_tasks(batch))))
 
+    async def check(self) -> None:
+        if self.killed:
+            raise ProcessLookupError("it was killed")
+
     def kill(self) -> None:
         self.killed = True
         self.timekeeper.stop()
