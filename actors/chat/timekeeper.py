@@ -22,6 +22,9 @@ SETTLES_MAX: Final = 500
 
 RETRY_MS: Final = 200
 
+SLEEP_S_MAX: Final = 3_600.0
+"""Some credits last for centuries; no time-out of the operating system does."""
+
 Due = tuple[str, int, str]
 """User, due millisecond, last applied entry."""
 
@@ -117,7 +120,9 @@ class Timekeeper:
     def _sleep_s(self) -> float | None:
         """Until the millisecond after the next due one; without any, until told."""
         soonest = self._timers.next_at()
-        return None if soonest is None else max(0.0, (soonest + 1 - self._now_ms()) / 1000)
+        if soonest is None:
+            return None
+        return min(max(0.0, (soonest + 1 - self._now_ms()) / 1000), SLEEP_S_MAX)
 
     def _serve_due(self, due: list[Due]) -> None:
         try:

@@ -3,12 +3,13 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from actors.rules.money import parse_micro
 
 ENTRY_BYTES_MAX: Final = 16 * 1024
+_IDENTIFIER_BYTES_MAX: Final = 128
 _SHOWN_MAX: Final = 40
 """Characters of a foreign text that a message repeats."""
 
@@ -247,8 +248,8 @@ def _shown(text: str) -> str:
 
 def _invalid(entry: str, flat: Sequence[bytes], reason: str) -> Invalid:
     sent: dict[str, list[str]] = {}
-    for name, value in zip(flat[::2], flat[1::2], strict=True):
-        sent.setdefault(_readable(name), []).append(_readable(value))
+    for name, value in _kept(flat):
+        sent.setdefault(name, []).append(value)
     # A field sent twice is kept as a list, so that no reader takes it for a valid one.
     fields: dict[str, object] = {
         name: values[0] if len(values) == 1 else values for name, values in sent.items()
@@ -265,7 +266,18 @@ def _invalid(entry: str, flat: Sequence[bytes], reason: str) -> Invalid:
     )
 
 
+def _kept(flat: Sequence[bytes]) -> Iterator[tuple[str, str]]:
+    """What is kept of an entry: as much as a command may have, and always who asked."""
+    room = ENTRY_BYTES_MAX
+    for name, value in zip(flat[::2], flat[1::2], strict=True):
+        asks = name in (b"id", b"reply_to")
+        if room <= 0 and not asks:
+            continue
+        least = _IDENTIFIER_BYTES_MAX if asks else 0
+        yield _readable(name[: max(room, least)]), _readable(value[: max(room, least)])
+        room -= len(name) + len(value)
+
+
 def _readable(raw: bytes) -> str:
-    """Bytes of any kind as text that JSON and Postgres take, cut to what a command may be."""
-    text = raw[:ENTRY_BYTES_MAX].decode(errors="backslashreplace")
-    return text.replace("\x00", "\\x00")
+    """Bytes of any kind as text that JSON and Postgres take."""
+    return raw.decode(errors="backslashreplace").replace("\x00", "\\x00")

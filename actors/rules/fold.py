@@ -64,11 +64,15 @@ def apply(
 
 
 def _advance(changes: Changes, before: int) -> None:
-    while True:
+    # Time alone pauses, stops or ends each chat at most once each, and warns once a threshold in
+    # between; a rule gone wrong must not go round for ever.
+    chats, thresholds = len(changes.account.chats), len(changes.policy.warn_ms)
+    for _ in range((3 * chats + 1) * (thresholds + 1) + 1):
         due = next_due(changes.account, changes.policy)
         if due is None or due.at >= before:
             return
         _bring_about(changes, due)
+    raise AssertionError("what falls due comes to an end")
 
 
 def _bring_about(changes: Changes, due: Due) -> None:

@@ -67,7 +67,7 @@ def no_wallet(user_id: str) -> JsonObject:
 
 def chat_from_snapshot(snapshot: JsonObject) -> Chat:
     """The chat that a snapshot shows, as far as commands for an ended chat need it."""
-    carried = read_micro(snapshot.get("carried_cost", "0"))
+    carried = read_micro(snapshot.get("carried_cost", "0.000000"))
     charged = read_micro(snapshot["cost"]) - carried
     same = {name: snapshot[name] for name in _AS_SHOWN}
     return Chat(

@@ -18,7 +18,7 @@ def zero_at(account: Account, at: int) -> int | None:
 
     ``available(account, at)`` must not be negative.
     """
-    burning = [c for c in account.chats.values() if c.status == RUNNING and c.rate > 0]
+    burning = [chat for chat in account.chats.values() if _may_burn(chat)]
     if not burning:
         return None
     affordable, beyond = _window(account, burning, at)
@@ -27,10 +27,15 @@ def zero_at(account: Account, at: int) -> int | None:
     return at + _bisect(account, at, affordable, beyond - 1)
 
 
+def _may_burn(chat: Chat) -> bool:
+    """Whether the chat costs something, now or later, if nothing else happens."""
+    return chat.status == RUNNING and chat.rate > 0
+
+
 def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
     """Milliseconds from ``at`` that can surely be paid, and that surely cannot."""
     rate = sum(chat.rate for chat in burning)
-    fixed = sum(charge(c, at) for c in account.chats.values()) - sum(charge(c, at) for c in burning)
+    fixed = sum(charge(c, at) for c in account.chats.values() if not _may_burn(c))
     credit = (account.settled - fixed) * MS_PER_MINUTE - sum(owed(c, at) for c in burning)
     ahead = sum(c.rate * _paid_ahead_ms(c, at) for c in burning)
     jump = sum(c.rate * _jump_ms_max(c, at) for c in burning)

@@ -26,7 +26,7 @@ async def _send(client: Any, **fields: str) -> int:
 
 async def _events(client: Any, name: str, count: int) -> list[dict[bytes, bytes]]:
     """Wait for so many events of a name; fails after some seconds without them."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(25):
         while True:
             told = [f for _, f in await client.xrange(KEYS.events) if f[b"event"] == name.encode()]
             if len(told) >= count:
@@ -95,6 +95,34 @@ def test_an_idle_chat_is_paused_and_a_suspended_one_ends_in_time(engine: Engine)
             ended = (await _events(client, "chat.ended", 1))[0]
             assert int(suspended[b"at"]) == burning + 100
             assert int(ended[b"at"]) == burning + 100 + 300
+        await client.aclose()
+
+    with redis_server() as url:
+        asyncio.run(play(url))
+
+
+def test_credits_that_last_for_centuries_do_not_stop_the_clock(engine: Engine) -> None:
+    """No time-out of the system is so long; what is due soon still comes."""
+
+    async def play(url: str) -> None:
+        client = connect_async(url)
+        async with running(url, engine, Policy(), SHARED):
+            await _send(client, type="top_up", user_id="rich", amount="999999999")
+            await _send(
+                client, type="start", chat_id="r", user_id="rich", advisor_id="v", rate="0.000001"
+            )
+            await _events(client, "chat.started", 1)
+            await asyncio.sleep(0.2)
+            soon = await _send(
+                client,
+                type="start",
+                chat_id="s",
+                user_id="u",
+                advisor_id="v",
+                rate="0",
+                idle_ms="50",
+            )
+            assert int((await _events(client, "chat.paused", 1))[0][b"at"]) == soon + 50
         await client.aclose()
 
     with redis_server() as url:

@@ -298,6 +298,16 @@ def test_an_entry_may_have_16_kib_and_no_byte_more() -> None:
         assert answer.reason.startswith(reason)
 
 
+def test_of_an_oversized_entry_no_more_is_kept_than_a_command_may_have_and_who_asked() -> None:
+    """However large it is: the dead letter and the journal take it, and the sender is told."""
+    huge = [b"a" * 9_000, b"b" * 9_000_000, *[b"c", b"d" * 5_000] * 90]
+    flat = [*huge, b"id", b"the-id", b"reply_to", b"me"]
+    invalid = parse_entry(ENTRY, flat)
+    assert isinstance(invalid, Invalid)
+    assert (invalid.id, invalid.reply_to) == ("the-id", "me")
+    assert len(json.dumps(invalid.fields)) < 2 * ENTRY_BYTES_MAX + 1_000
+
+
 def test_an_empty_entry_is_refused() -> None:
     """It has no type."""
     answer = parse_entry(ENTRY, [])
