@@ -47,3 +47,11 @@ class RunFile:
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
             return int(json.loads(self._path.read_text())["pid"])
         return None
+
+    def is_stale(self) -> bool:
+        """Whether the daemon that wrote the file has ended without taking it away."""
+        try:
+            pid = int(json.loads(self._path.read_text())["pid"])
+        except (FileNotFoundError, json.JSONDecodeError):
+            return False
+        return not Path(f"/proc/{pid}").exists()

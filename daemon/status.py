@@ -1,5 +1,6 @@
 """What a daemon says of itself: published in Redis every second, gone when it is."""
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -32,11 +33,7 @@ def full_status(settings: Settings) -> dict[str, Any]:
     addresses = find_addresses(settings)
     if addresses is None:
         return {**DOWN, "why": "no daemon runs here; start one with: meterd up"}
-    try:
-        client = connect(addresses.redis_url, socket_timeout_s=2)
-        status = read_status(client, Keys()) or {**DOWN, "why": "no daemon answers on this Redis"}
-    except redis.RedisError as error:
-        status = {**DOWN, "why": f"Redis does not answer: {error}"}
+    status = _status(settings, addresses)
     return {
         "state": status["state"],
         "redis_url": addresses.redis_url,
@@ -44,3 +41,14 @@ def full_status(settings: Settings) -> dict[str, Any]:
         "http_url": None,
         **status,
     }
+
+
+def _status(settings: Settings, addresses: Addresses) -> dict[str, Any]:
+    if settings.redis.url is None and RunFile(settings.home).is_stale():
+        # What it published last outlives it by some seconds.
+        return {**DOWN, "why": "the daemon has ended; start it again with: meterd up"}
+    try:
+        with contextlib.closing(connect(addresses.redis_url, socket_timeout_s=2)) as client:
+            return read_status(client, Keys()) or {**DOWN, "why": "no daemon answers on this Redis"}
+    except redis.RedisError as error:
+        return {**DOWN, "why": f"Redis does not answer: {error}"}

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from daemon.commands.common import ConfigOption, fail, out, settings_or_exit
-from daemon.embedded.errors import HomeError
 from daemon.masking import mask_credentials
 
 if TYPE_CHECKING:
@@ -24,10 +23,7 @@ def up(config: ConfigOption = None) -> None:
       METERD_REDIS__URL=redis://10.0.0.5/0 METERD_POSTGRES__URL=postgresql://m@db/meterd meterd up
     """
     settings = settings_or_exit(config)
-    try:
-        _prepare_ray(settings)
-    except HomeError as error:
-        raise fail(str(error)) from None
+    _prepare_ray(settings)
     # Ray takes seconds to import; no other command should wait for it.
     from daemon.logs import configure_logging  # noqa: PLC0415
     from daemon.up import STARTING_ERRORS, Daemon  # noqa: PLC0415
@@ -43,10 +39,14 @@ def up(config: ConfigOption = None) -> None:
 
 
 def _prepare_ray(settings: "Settings") -> None:
-    from daemon.ray_token import set_ray_token  # noqa: PLC0415 - as below
+    from daemon.embedded.errors import HomeError  # noqa: PLC0415 - no other command needs them
+    from daemon.ray_token import set_ray_token  # noqa: PLC0415
 
-    if settings.ray.address is None:
-        set_ray_token(settings.home)
+    try:
+        if settings.ray.address is None:
+            set_ray_token(settings.home)
+    except HomeError as error:
+        raise fail(str(error)) from None
 
 
 def _tell(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:

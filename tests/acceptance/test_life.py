@@ -93,6 +93,7 @@ def _stop(daemon: LiveDaemon) -> None:
 
 def _kill(daemon: LiveDaemon) -> None:
     daemon.kill()
+    assert daemon.run("status", "--json").returncode == 1, "at once, not when its word expires"
 
 
 def _processes(daemon: LiveDaemon) -> list[int]:
