@@ -236,10 +236,12 @@ class Dispatcher:
             self._flush()
 
     def _drop_unopened(self, batch: Batch) -> None:
+        """Give up places kept for starts that were refused, once nobody names the chat any more.
+
+        With any command that names it, not with the start alone: others may be behind that.
+        """
         for task in batch.tasks:
-            command = task.command
-            opening = command is not None and command.type in OPENING
-            if opening and self._order.lane_of(f"c{task.chat_id}") is None:
+            if task.chat_id and self._order.lane_of(f"c{task.chat_id}") is None:
                 self.placement.drop_reservation(task.chat_id)
 
     def _hand_over(self, users: list[str]) -> None:

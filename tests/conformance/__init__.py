@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ def policy_of(example: Example) -> Policy:
         increment_ms=policy["increment_ms"],
     )
     return Policy(tariff, policy["at_zero"], policy["grace_ms"], tuple(policy["warn_ms"]))
+
+
+def by_policy() -> list[list[Example]]:
+    """The examples in groups that one daemon can play."""
+
+    def key(example: Example) -> str:
+        return str(example["policy"])
+
+    return [list(group) for _, group in groupby(sorted(EXAMPLES, key=key), key)]
 
 
 def flat_fields(fields: Mapping[str, str]) -> list[bytes]:

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-from itertools import groupby
 
 import pytest
 import redis
 from sqlalchemy import Engine
 
 from actors.supervisor.supervisor import SupervisorSettings
-from tests.conformance import EXAMPLES, Example, policy_of
+from tests.conformance import Example, by_policy, policy_of
 from tests.conformance.played import (
     Laid,
     all_at_once,
@@ -26,15 +25,8 @@ STRICT = SupervisorSettings(actors_max=12, chats_per_actor=1, spares=2)
 SHARED = SupervisorSettings(actors_max=3, spares=1, batch_max=100)
 
 
-def _by_policy() -> list[list[Example]]:
-    def key(example: Example) -> str:
-        return str(example["policy"])
-
-    return [list(group) for _, group in groupby(sorted(EXAMPLES, key=key), key)]
-
-
 @pytest.mark.parametrize("kind", kinds())
-@pytest.mark.parametrize("examples", _by_policy(), ids=lambda e: f"{len(e)}x-{e[0]['name']}")
+@pytest.mark.parametrize("examples", by_policy(), ids=lambda e: f"{len(e)}x-{e[0]['name']}")
 @pytest.mark.parametrize(
     ("settings", "mixed"), [(SHARED, True), (STRICT, False)], ids=["shared", "dedicated"]
 )
