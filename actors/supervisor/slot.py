@@ -113,8 +113,9 @@ class Slot:
 
     async def close(self) -> None:
         """End the process; what is on its way is lost here and comes again."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=CHECK_S)
         if self._process is not None:
             self._process.kill()
 
@@ -147,7 +148,9 @@ class Slot:
     async def _idle(self, process: Process) -> None:
         """Wait for work; an actor that died meanwhile is replaced, since it has timers."""
         try:
-            await asyncio.wait_for(self._wake.wait(), CHECK_S)
+            # Not wait_for: until Python 3.12 that can swallow the cancellation of close().
+            async with asyncio.timeout(CHECK_S):
+                await self._wake.wait()
         except TimeoutError:
             await process.check()
 

@@ -169,7 +169,8 @@ class Supervisor:
         """Let what is in hand have its effect; what does not comes again in the next life."""
         self._state = "stopping"
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._dispatcher.drain(), self._settings.stop_timeout_ms / 2_000)
+            async with asyncio.timeout(self._settings.stop_timeout_ms / 2_000):
+                await self._dispatcher.drain()
 
     async def _close(self, chores: list[asyncio.Task[None]]) -> None:
         for chore in chores:
@@ -210,7 +211,8 @@ class Supervisor:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _degraded(self, why: str) -> None:
         if self._state != "degraded":
