@@ -30,10 +30,6 @@ class Outbox:
         entries = found[0][1] if found else []
         return [Parcel(e.decode(), unpack_facts(f[b"facts"])) for e, f in entries]
 
-    def size(self) -> int:
-        """How many parcels wait."""
-        return int(self._client.xlen(self._keys.outbox))
-
     def remove(self, parcels: list[Parcel]) -> None:
         """Postgres has these: let ended chats expire, then forget the parcels.
 

@@ -96,11 +96,6 @@ class Timekeeper:
             if soonest is None or due_at < soonest:
                 self._changed.notify()
 
-    def armed(self) -> int:
-        """How many accounts have something due."""
-        with self._changed:
-            return len(self._timers)
-
     def _serve(self) -> None:
         while True:
             due = self._wait_for_due()

@@ -85,10 +85,6 @@ class ChatWorker:
             self._remember(user, applied, account)
             self._arm(user, applied, account)
 
-    def hosted(self) -> int:
-        """How many open chats live here."""
-        return len(self._hosted)
-
     def handle(self, number: int, tasks: list[Task]) -> Handled:
         """Decide and commit a batch; when this returns, all of it has had its effect.
 

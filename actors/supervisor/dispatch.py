@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from actors.messages import Handled, Task
+from actors.messages import Handled, Tally, Task
 from actors.rules import outcomes
 from actors.rules.command import Command, Invalid
 from actors.rules.state import Chat
@@ -46,7 +46,8 @@ class Dispatcher:
         """Place chats by ``placement``, ask ``find`` for those that are not open."""
         self.placement = placement
         self.slots: dict[str, Slot] = {}
-        self.tally: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.work: Counter[str] = Counter()
         self._find = find
         self._new_slot = new_slot
         self._limits = limits
@@ -218,10 +219,14 @@ class Dispatcher:
         for task in batch.tasks:
             self.placement.handled_by(task.user, slot.name)
         self._hand_over(handled.unwatched)
-        self.tally.update(handled.tally.outcomes)
+        self._count(handled.tally)
         self._moved.set()
         self.spread()
         self._let_follow()
+
+    def _count(self, tally: Tally) -> None:
+        self.outcomes.update(tally.outcomes)
+        self.work.update(replayed=tally.replayed, commits=tally.commits, redecided=tally.redecided)
 
     def _let_follow(self) -> None:
         if self._line and (self._retry is None or self._retry.done()):

@@ -233,7 +233,8 @@ class Supervisor:
             "uptime_ms": int((time.time() - self._started_at) * 1000),
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
-            "outcomes": dict(self._dispatcher.tally),
+            "outcomes": dict(self._dispatcher.outcomes),
+            "work": dict(self._dispatcher.work),
             "actors": [self._actor_status(slot) for slot in self._dispatcher.slots.values()],
         }
 
