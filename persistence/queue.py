@@ -35,6 +35,7 @@ class Queue:
         self._token = token
         self.epoch = ""
         self._delivered = "0-0"
+        self._is_sure = True
 
     async def create_group(self) -> None:
         """Make stream and group unless they are there; the group begins at the beginning."""
@@ -76,8 +77,19 @@ class Queue:
         return await self._read(after, count)
 
     async def new(self, count: int) -> list[Command | Invalid]:
-        """The next entries, if there are any."""
-        return await self._read(NEW, count)
+        """The next entries, if there are any.
+
+        A read whose answer was lost has delivered its entries all the same: they are pending, and
+        later than all that was seen. They come first, or they would wait for the next restart.
+        """
+        if not self._is_sure:
+            unseen = await self._read(self._delivered, count)
+            if unseen:
+                return unseen
+        self._is_sure = False
+        entries = await self._read(NEW, count)
+        self._is_sure = True
+        return entries
 
     async def wait(self, block_ms: int) -> None:
         """Return as soon as there is an entry that was not delivered, or after ``block_ms``."""

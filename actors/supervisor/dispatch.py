@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+import redis
+import structlog
+
 from actors.messages import Handled, Tally, Task
 from actors.rules import outcomes
 from actors.rules.command import Command, Invalid
@@ -17,6 +20,9 @@ from actors.supervisor.order import Order, keys_of
 from actors.supervisor.placement import Placement
 from actors.supervisor.slot import Batch, Slot
 
+log = structlog.get_logger()
+
+RETRY_S: Final = 0.2
 OPENING: Final = ("start", "adopt")
 
 Find = Callable[[Sequence[str]], Awaitable[dict[str, Chat]]]
@@ -59,6 +65,7 @@ class Dispatcher:
         self._line: list[Command] = []
         self._line_keys: set[str] = set()
         self._retry: asyncio.Task[None] | None = None
+        self._has_moved = False
         self._gathered: dict[str, list[Task]] = {}
         self._archive: dict[str, Chat | None] = {}
 
@@ -122,15 +129,24 @@ class Dispatcher:
         keep = {
             c.chat_id: self._archive[c.chat_id] for c in self._line if c.chat_id in self._archive
         }
-        found = await self._find(wanted) if wanted else {}
+        found = await self._find_surely(wanted) if wanted else {}
         self._archive = keep | dict.fromkeys(wanted) | found
+
+    async def _find_surely(self, chat_ids: Sequence[str]) -> dict[str, Chat]:
+        """Ask until there is an answer: entries that were read must not be dropped half-way."""
+        while True:
+            try:
+                return await self._find(chat_ids)
+            except redis.RedisError as error:
+                log.warning("archive.failed", error=str(error))
+                await asyncio.sleep(RETRY_S)
 
     async def _known(self, chat_id: str) -> Chat | None:
         """The chat if it is not open; one that has closed since it was looked up, too."""
         if not chat_id or self.placement.actor_of(chat_id) is not None:
             return None
         if chat_id not in self._archive:
-            self._archive[chat_id] = (await self._find([chat_id])).get(chat_id)
+            self._archive[chat_id] = (await self._find_surely([chat_id])).get(chat_id)
         return self._archive[chat_id]
 
     async def _send_or_line_up(self, command: Command) -> None:
@@ -229,16 +245,22 @@ class Dispatcher:
         self.work.update(replayed=tally.replayed, commits=tally.commits, redecided=tally.redecided)
 
     def _let_follow(self) -> None:
+        self._has_moved = True
         if self._line and (self._retry is None or self._retry.done()):
             self._retry = asyncio.create_task(self._work_off_line())
 
     async def _work_off_line(self) -> None:
-        """Send what may follow now; the rest keeps its place in line."""
-        async with self._turn:
-            line, self._line, self._line_keys = self._line, [], set()
-            for command in line:
-                await self._send_or_line_up(command)
-            self._flush()
+        """Send what may follow now; the rest keeps its place in line.
+
+        Once more if a batch was done meanwhile: what it made way for may have been passed already.
+        """
+        while self._has_moved and self._line:
+            self._has_moved = False
+            async with self._turn:
+                line, self._line, self._line_keys = self._line, [], set()
+                for command in line:
+                    await self._send_or_line_up(command)
+                self._flush()
 
     def _drop_unopened(self, batch: Batch) -> None:
         """Give up places kept for starts that were refused, once nobody names the chat any more.

@@ -123,3 +123,35 @@ def test_trimming_keeps_what_was_not_handled_and_what_is_young(
         assert left[-1][0].decode() == young
 
     _with_queues(server, use)
+
+
+def test_a_read_whose_answer_was_lost_is_made_up_for_in_order(
+    server: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis has delivered the entries, the answer is gone: they come before newer ones."""
+
+    async def use(first: Queue, _second: Queue) -> None:
+        await first.lead(LEASE_MS)
+        seen = _settle(client)
+        assert [e.entry for e in await first.new(10)] == [seen]
+        lost = [_settle(client) for _ in range(3)]
+        with monkeypatch.context() as patched:
+            patched.setattr(first, "_client", _LosesAnswers(first._client))
+            with pytest.raises(redis.ConnectionError):
+                await first.new(2)
+        newer = _settle(client)
+        assert [e.entry for e in await first.new(10)] == lost[:2]
+        assert [e.entry for e in await first.new(10)] == [lost[2], newer]
+
+    _with_queues(server, use)
+
+
+class _LosesAnswers:
+    """Does what it is told and loses the answer."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    async def fcall(self, *args: Any) -> None:
+        await self._client.fcall(*args)
+        raise redis.ConnectionError("the answer was lost")
