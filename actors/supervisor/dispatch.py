@@ -64,6 +64,7 @@ class Dispatcher:
         self._turn = asyncio.Lock()
         self._line: list[Command] = []
         self._line_keys: set[str] = set()
+        self._line_openings = 0
         self._retry: asyncio.Task[None] | None = None
         self._has_moved = False
         self._gathered: dict[str, list[Task]] = {}
@@ -153,9 +154,17 @@ class Dispatcher:
         known = await self._known(command.chat_id)
         user = self._user_of(command, known)
         keys = list(keys_of(user, command))
-        if not self._line_keys.isdisjoint(keys) or not self._try_send(command, known, user, keys):
+        if self._stands_behind(command, keys) or not self._try_send(command, known, user, keys):
             self._line.append(command)
             self._line_keys.update(keys)
+            self._line_openings += command.type in OPENING
+
+    def _stands_behind(self, command: Command, keys: list[str]) -> bool:
+        """Whether somebody in line comes first: shares a key, or wanted a scarce place before."""
+        if not self._line_keys.isdisjoint(keys):
+            return True
+        is_opening = command.type in OPENING
+        return is_opening and 0 < self._line_openings >= self.placement.places_left()
 
     def _try_send(self, command: Command, known: Chat | None, user: str, keys: list[str]) -> bool:
         target = self._target(command, user)
@@ -257,7 +266,7 @@ class Dispatcher:
         while self._has_moved and self._line:
             self._has_moved = False
             async with self._turn:
-                line, self._line, self._line_keys = self._line, [], set()
+                line, self._line, self._line_keys, self._line_openings = self._line, [], set(), 0
                 for command in line:
                     await self._send_or_line_up(command)
                 self._flush()

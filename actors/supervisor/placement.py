@@ -57,6 +57,10 @@ class Placement:
         """How many chats are placed."""
         return len(self._chats)
 
+    def places_left(self) -> int:
+        """How many chats more there is room for, actors yet to be started included."""
+        return self.actors_max * self.chats_per_actor - len(self._chats)
+
     def user_of(self, chat: str) -> str | None:
         """Whose chat it is, if it is placed."""
         found = self._chats.get(chat)

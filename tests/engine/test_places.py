@@ -4,8 +4,10 @@ import asyncio
 import itertools
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Engine
 
+from actors.rules.command import entry_key
 from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
 from persistence.client import connect_async
@@ -48,6 +50,27 @@ def test_a_refused_start_keeps_no_place_whatever_else_names_the_chat(engine: Eng
         refused = ["insufficient_credits", *["unknown_chat"] * 4] * 5
         assert outcomes == [*refused, "ok", "ok", "ok", "at_capacity"]
         await client.aclose()
+
+    with redis_server() as url:
+        asyncio.run(play(url))
+
+
+def test_the_last_place_goes_to_the_start_that_came_first(engine: Engine) -> None:
+    """Also when that one has to stand in line for its account, and a later one would not."""
+
+    async def play(url: str) -> None:
+        client = connect_async(url)
+        await _send(client, type="top_up", user_id="u1", amount="10")
+        await _send(client, type="top_up", user_id="u2", amount="10")
+        for chat, user in (("a", "u1"), ("b", "u1"), ("c", "u2"), ("d", "u3")):
+            await _send(client, type="start", chat_id=chat, user_id=user, advisor_id="v", rate="0")
+        async with running(url, engine, Policy(), replace(STRICT, batch_max=100)):
+            await idle(url)
+            told: Any = await client.xrange(KEYS.reply("r"))
+        await client.aclose()
+        by_entry = sorted(told, key=lambda reply: entry_key(reply[1][b"entry"].decode()))
+        outcomes = [fields[b"outcome"].decode() for _, fields in by_entry]
+        assert outcomes[2:] == ["ok", "ok", "at_capacity", "at_capacity"]
 
     with redis_server() as url:
         asyncio.run(play(url))
