@@ -96,8 +96,11 @@ class Dispatcher:
             self._flush()
 
     def keep_spares(self) -> None:
-        """Keep warm actors ready, and at least one actor at all, as far as there may be more."""
-        wanted = self._limits.spares
+        """Keep warm actors ready, and one on its way for each chat that has none of its own.
+
+        As far as there may be more; and at least one actor at all.
+        """
+        wanted = self._limits.spares + self.placement.sharing()
         while self.placement.may_grow() and (not self.slots or self.placement.spares() < wanted):
             self.grow()
 

@@ -45,6 +45,10 @@ class Placement:
         """How many actors stand ready without a chat."""
         return sum(1 for chats in self._by_actor.values() if not chats)
 
+    def sharing(self) -> int:
+        """How many chats have no actor of their own."""
+        return len(self._chats) - sum(1 for chats in self._by_actor.values() if chats)
+
     def may_grow(self) -> bool:
         """Whether there may be one actor more."""
         return len(self._by_actor) < self.actors_max

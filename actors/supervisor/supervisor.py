@@ -114,7 +114,7 @@ class Supervisor:
         self._state, self._why = "recovering", ""
         await self._place_open_chats()
         self._dispatcher.keep_spares()
-        await asyncio.gather(*(slot.wait_up() for slot in self._dispatcher.slots.values()))
+        await asyncio.gather(*(slot.wait_up() for slot in self._needed()))
         await self._finish_pending()
         self._state = "ready"
         log.info(
@@ -122,6 +122,11 @@ class Supervisor:
             open_chats=self._placement.open_chats(),
             actors=len(self._dispatcher.slots),
         )
+
+    def _needed(self) -> list[Slot]:
+        """The actors that have to be up before commands are handled: those with chats, or any."""
+        slots = list(self._dispatcher.slots.values())
+        return [slot for slot in slots if self._placement.chats_on(slot.name)] or slots[:1]
 
     async def _place_open_chats(self) -> None:
         members: Any = await self._parts.client.smembers(self._parts.keys.open_users)

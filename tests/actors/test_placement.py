@@ -100,6 +100,9 @@ def test_books_agree_whatever_opens_and_ends(
                 model[chat] = actor
     assert placement.open_chats() == len(model)
     assert {c: placement.actor_of(c) for c in model} == model
+    homes = set(model.values())
+    assert placement.sharing() == len(model) - len(homes)
+    assert placement.spares() == len(placement.actors()) - len(homes)
     for actor in placement.actors():
         assert set(placement.chats_on(actor)) == {c for c, a in model.items() if a == actor}
         assert len(placement.chats_on(actor)) <= per_actor
