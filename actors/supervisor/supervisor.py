@@ -117,6 +117,7 @@ class Supervisor:
         await asyncio.gather(*(slot.wait_up() for slot in self._needed()))
         await self._finish_pending()
         self._state = "ready"
+        await self._publish()  # at once: who was told it is ready may ask
         log.info(
             "supervisor.ready",
             open_chats=self._placement.open_chats(),
@@ -209,10 +210,12 @@ class Supervisor:
         if self._parts.queue.epoch and not await self._parts.queue.renew(self._settings.lease_ms):
             self._stopping.set()
         if self._parts.queue.epoch:
-            await self._parts.client.set(
-                self._parts.keys.status, msgspec.json.encode(self.status()), px=STATUS_TTL_MS
-            )
+            await self._publish()
             await self._parts.queue.trim(self._settings.handled_keep_ms)
+
+    async def _publish(self) -> None:
+        status = msgspec.json.encode(self.status())
+        await self._parts.client.set(self._parts.keys.status, status, px=STATUS_TTL_MS)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

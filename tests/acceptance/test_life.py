@@ -39,6 +39,7 @@ def test_status_says_what_the_contract_says(daemon: LiveDaemon) -> None:
 
 
 def test_the_ready_line_says_what_runs_where_and_no_password(daemon: LiveDaemon) -> None:
+    daemon.until(lambda: "stop with Ctrl-C" in daemon.output())
     told = daemon.output()
     assert "meterd is ready." in told
     for what in ("redis://", "postgresql://", "ray", "actors", str(daemon.home)):
