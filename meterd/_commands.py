@@ -4,6 +4,7 @@ Each exists once. What differs is what comes back: the result itself for threads
 it for asyncio. That is what the type parameters say.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from typing import Any, Generic, Literal, Required, TypedDict, TypeVar, Unpack, overload
 
@@ -44,7 +45,7 @@ class Telling(TypedDict, total=False):
     timeout_s: float
 
 
-class Commands(Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
+class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
     """Commands and snapshots.
 
     Credits are ``str``, ``Decimal`` or ``int``, never ``float``; times are milliseconds. A command
@@ -353,9 +354,10 @@ class Commands(Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
         return result
 
     @property
+    @abstractmethod
     def _core(self) -> Core:
-        raise NotImplementedError
+        """The core that the driver made."""
 
+    @abstractmethod
     def _run(self, steps: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine of the core in the driver's way."""
-        raise NotImplementedError
