@@ -88,7 +88,9 @@ class Replay:
         if self.applied:
             assert entry_key(command.entry) > entry_key(self.applied), "rows come in stream order"
 
-    def _apply(self, command: Command, policy: Policy, foreign: Chat | None, row: Journaled) -> Step:
+    def _apply(
+        self, command: Command, policy: Policy, foreign: Chat | None, row: Journaled
+    ) -> Step:
         known = self.ended.get(command.chat_id) or foreign
         refuse = row.outcome if row.outcome == outcomes.AT_CAPACITY else ""
         is_inert = row.replayed or row.outcome == outcomes.ID_CONFLICT
