@@ -21,18 +21,20 @@ def compare_books(folded: Folded) -> Iterator[Difference]:
 def _records(folded: Folded) -> Iterator[Difference]:
     chats, left = folded.replay.chats, dict(folded.records)
     for chat_id, chat in chats.items():
-        row, expected = left.pop(chat_id, None), record_row(chat)
-        if row is not None and row.source == MIGRATED:
-            continue
-        if row is None:
-            yield _of_chat("missing_record", expected, _plain(expected), NOTHING)
-        elif row != expected:
-            yield _of_chat("record", row, *differing(_record(expected), _record(row)))
-        if row is not None:
-            yield from _times(row)
+        row = left.pop(chat_id, None)
+        if row is None or row.source != MIGRATED:
+            yield from _chat(record_row(chat), row)
     for row in left.values():
-        if row.source != MIGRATED:
-            yield _of_chat("extra_record", row, NOTHING, _plain(row))
+        yield _of_chat("extra_record", row, NOTHING, _plain(row))
+
+
+def _chat(expected: RecordRow, row: RecordRow | None) -> Iterator[Difference]:
+    if row is None:
+        yield _of_chat("missing_record", expected, _plain(expected), NOTHING)
+        return
+    if row != expected:
+        yield _of_chat("record", row, *differing(_record(expected), _record(row)))
+    yield from _times(row)
 
 
 def _times(row: RecordRow) -> Iterator[Difference]:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Select,
     Text,
@@ -145,15 +146,25 @@ def ledger_of_users(connection: Connection, users: Sequence[str]) -> Iterator[Le
 
 def owners_of_chats(connection: Connection, chat_ids: Iterable[str]) -> list[ChatOwner]:
     """Give whose these chats are and since when; those that never started are left out."""
-    named = select(literal("").label("user_id"), _given(list(chat_ids)).label("chat_id"))
-    return _owners(connection, named)
+    return list(map(ChatOwner._make, connection.execute(owners_of_chats_query(chat_ids))))
+
+
+def owners_of_chats_query(chat_ids: Iterable[str]) -> CompoundSelect[Any]:
+    """Give the statement, so that a test can see its plan."""
+    chats = _given(list(chat_ids)).label("chat_id")
+    return _owners(select(literal("").label("user_id"), chats))
 
 
 def foreign_owners(connection: Connection, users: Sequence[str]) -> list[ChatOwner]:
     """Give the chats that the users' journals name and that are another user's."""
+    return list(map(ChatOwner._make, connection.execute(foreign_owners_query(users))))
+
+
+def foreign_owners_query(users: Sequence[str]) -> CompoundSelect[Any]:
+    """Give the statement, so that a test can see its plan."""
     mine = _journal.user_id == _one_of(users)
     named = select(_journal.user_id, _journal.chat_id).where(mine, _journal.chat_id.is_not(None))
-    return _owners(connection, named.distinct())
+    return _owners(named.distinct())
 
 
 def repeated_ids(
@@ -186,7 +197,7 @@ def journal_size(connection: Connection) -> int | None:
     return estimate if estimate > 0 else None
 
 
-def _owners(connection: Connection, named: Any) -> list[ChatOwner]:
+def _owners(named: Any) -> CompoundSelect[Any]:
     who = named.cte("named")
     opened = command_journal.alias("opened").c
     accepted = (
@@ -202,7 +213,7 @@ def _owners(connection: Connection, named: Any) -> list[ChatOwner]:
         _records.user_id != who.c.user_id,
         _records.source == "migrated",
     )
-    return [ChatOwner._make(row) for row in connection.execute(union_all(started, brought))]
+    return union_all(started, brought)
 
 
 def _narrowed(since_ms: int, user_id: str | None) -> Any:

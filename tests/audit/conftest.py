@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,7 +19,7 @@ from persistence.postgres.engine import make_engine
 from tests.databases import _fresh
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Load, Sender
-from tests.servers import kinds, redis_server
+from tests.servers import redis_server
 
 LOAD = Load(users=10, chats_per_user=3, seed=7)
 
@@ -39,6 +40,11 @@ class System(NamedTuple):
     engine: Engine
     client: redis.Redis
 
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes the command line use them."""
+        return {"METERD_REDIS__URL": self.redis_url, "METERD_POSTGRES__URL": self.postgres_url}
+
     def sql(self, statement: str, **values: Any) -> Any:
         """Change what the tables guard against, too; gives the first value of a result."""
         with self.engine.begin() as connection:
@@ -47,9 +53,9 @@ class System(NamedTuple):
             return result.scalar() if result.returns_rows else None
 
 
-@pytest.fixture(scope="session", params=kinds())
-def loaded(request: pytest.FixtureRequest, server_url: str, template: str) -> Iterator[Loaded]:
-    with redis_server(request.param) as redis_url:
+@pytest.fixture(scope="session")
+def loaded(server_url: str, template: str) -> Iterator[Loaded]:
+    with redis_server() as redis_url:
         for url in _fresh(server_url, template):
             engine = make_engine(url)
             asyncio.run(_play(redis_url, engine))
@@ -73,6 +79,14 @@ def system(loaded: Loaded, server_url: str) -> Iterator[System]:
     client.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.postgres)
+            item.add_marker(pytest.mark.redis)
+
+
 async def _play(url: str, engine: Engine) -> None:
     settings = SupervisorSettings(actors_max=3, batch_max=50)
     with contextlib.closing(connect(url)) as client:
@@ -85,6 +99,11 @@ def _send(client: redis.Redis) -> None:
     sender = Sender(client, LOAD._replace(seed=int(os.environ.get("METERD_TEST_SEED", "7"))))
     sender.begin()
     sender.send_for(1.0, per_second=600)
+    send_special(client)
+
+
+def send_special(client: redis.Redis) -> None:
+    """What the random load leaves out; the user ``calm`` is then at rest, with two open chats."""
     for number, fields in enumerate(SPECIAL):
         sent: Any = {"id": f"special-{number}", **fields}
         client.xadd(KEYS.commands, sent)
@@ -112,4 +131,3 @@ SPECIAL: tuple[dict[str, str], ...] = (
     {"type": "start", "chat_id": "broke.s", "user_id": "broke", "advisor_id": "v", "rate": "600"},
     {"type": "settle", "user_id": "calm"},
 )  # fmt: skip
-"""What the random load leaves out; the user ``calm`` is then at rest, with two open chats."""

@@ -12,14 +12,13 @@ from persistence.commit import pack_state, unpack_state
 from tests.audit.conftest import System
 from tests.engine.harness import KEYS
 
-pytestmark = [pytest.mark.postgres, pytest.mark.redis]
 OUTBOX_REFUSED = f"{KEYS.outbox}:refused"
 
 
 def audit(system: System, *args: str, code: int) -> dict[str, Any]:
     """What ``meterd audit --json`` prints, after it ended with the code."""
-    env = {"METERD_REDIS__URL": system.redis_url, "METERD_POSTGRES__URL": system.postgres_url}
-    asked = CliRunner().invoke(app, ["audit", "--json", *args], env=env, catch_exceptions=False)
+    command = ["audit", "--json", *args]
+    asked = CliRunner().invoke(app, command, env=system.env, catch_exceptions=False)
     assert asked.exit_code == code, asked.output
     found: dict[str, Any] = json.loads(asked.stdout)
     assert found["ok"] == (code == 0)
@@ -162,7 +161,6 @@ CASES = {
             ("balance", "calm", None),
             ("account", "calm", None),
             ("wallet", "calm", None),
-            ("open", "calm", None),
             ("chat_snapshot", "calm", "calm.ended"),
         ],
     ),
@@ -351,6 +349,27 @@ def _iso(at_ms: int) -> str:
     from datetime import UTC, datetime  # noqa: PLC0415 - only here
 
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
+
+
+def test_what_an_operator_set_aside_or_brought_along_is_no_difference(system: System) -> None:
+    """Entries set aside, starts refused for lack of room, and books of another system."""
+    system.sql(
+        "INSERT INTO command_journal SELECT at_ms || '-99', at_ms, 99, user_id, chat_id, fields,"
+        " 'internal_error', false, policy_id FROM command_journal WHERE user_id = 'calm'"
+    )
+    full = {"type": "start", "id": "f", "chat_id": "f", "user_id": "old", "advisor_id": "v"}
+    system.sql(
+        "INSERT INTO command_journal SELECT '5-0', 5, 0, 'old', 'f', CAST(:fields AS jsonb),"
+        " 'at_capacity', false, policy_id FROM command_journal LIMIT 1",
+        fields=json.dumps(full),
+    )
+    system.sql("INSERT INTO ledger_entries VALUES ('m', 'old', NULL, 'migrated', 5, now(), NULL)")
+    system.sql(
+        "INSERT INTO chat_time_records SELECT 'old.s', 'old', 'v', 'ended', started_at, ended_at,"
+        " end_reason, NULL, active_ms, paused_ms, billed_ms, rate, cost, 0, 0, 0, 0, 0, 0,"
+        f" 'migrated', 1, updated_at FROM chat_time_records WHERE {CALM_ENDED}"
+    )
+    assert audit(system, "--no-redis", code=0)["users"] == 14
 
 
 def test_more_differences_than_anyone_reads(
