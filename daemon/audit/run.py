@@ -50,12 +50,22 @@ class Audit:
         glimpses: Glimpses | None,
         findings: Findings,
         progress: Callable[[str], None] = lambda _phase: None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Without ``glimpses``, Redis is left out. ``progress`` is called now and then."""
+        """Prepare a run.
+
+        Args:
+            engine: the database.
+            glimpses: Redis; without, it is left out.
+            findings: takes in what differs.
+            progress: called for every entry, with the name of the phase.
+            sleep: waits so many seconds, so that the recorder can go on.
+        """
         self._engine = engine
         self._glimpses = glimpses
         self._findings = findings
         self._progress = progress
+        self._sleep = sleep
         self._stalled_at = ""
 
     def run(self, scope: Scope) -> None:
@@ -167,7 +177,7 @@ class Audit:
             if stalled >= STALLED_WAITS_MAX or begin == self._stalled_at:
                 self._stalled_at = begin
                 return
-            time.sleep(WAIT_S)
+            self._sleep(WAIT_S)
 
     def _tell(self, differences: Iterable[Difference]) -> None:
         for difference in differences:

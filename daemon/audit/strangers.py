@@ -1,12 +1,16 @@
 """What Redis has and Postgres knows nothing of: accounts, users with open chats, parcels."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from sqlalchemy import Engine
 
 from daemon.audit.differences import NOTHING, Difference, cut
 from persistence.glimpse import Glimpses
 from persistence.postgres.reader import known_users
+
+WAITING_MAX: Final = 50_000
+"""Unknown users that are held until the outbox is looked through for them."""
 
 
 class Strangers:
@@ -18,21 +22,26 @@ class Strangers:
         self._glimpses = glimpses
 
     def find(self) -> Iterator[Difference]:
-        """Each of them once, unless what Postgres is to know of it is on its way."""
-        yield from self._unknown(self._glimpses.accounts(), _account)
-        yield from self._unknown(self._glimpses.open_users(), _open)
+        """Each of them, unless what Postgres is to know of it is on its way."""
+        for users in self._unknown(self._glimpses.accounts()):
+            yield from map(_account, users)
+        for users in self._unknown(self._glimpses.open_users()):
+            yield from map(_open, users)
 
-    def _unknown(
-        self, pages: Iterable[list[str]], differs: Callable[[str], Difference]
-    ) -> Iterator[Difference]:
+    def _unknown(self, pages: Iterable[list[str]]) -> Iterator[list[str]]:
+        waiting: set[str] = set()
         for users in pages:
-            waiting = self._unknown_of(users)
-            if not waiting:
-                continue
-            # First those on their way, then Postgres again: what has left the outbox is there.
-            for on_their_way in self._glimpses.users_in_outbox():
-                waiting -= on_their_way
-            yield from map(differs, sorted(self._unknown_of(sorted(waiting))))
+            waiting |= self._unknown_of(users)
+            if len(waiting) >= WAITING_MAX:
+                yield self._still_unknown(waiting)
+                waiting = set()
+        yield self._still_unknown(waiting)
+
+    def _still_unknown(self, waiting: set[str]) -> list[str]:
+        # First those on their way, then Postgres again: what has left the outbox is there.
+        for on_their_way in self._glimpses.users_in_outbox() if waiting else ():
+            waiting = waiting - on_their_way
+        return sorted(self._unknown_of(sorted(waiting)))
 
     def _unknown_of(self, users: list[str]) -> set[str]:
         if not users:

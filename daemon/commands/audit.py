@@ -174,8 +174,14 @@ def _since_ms(since: str) -> int:
 def _print_difference(difference: "Difference") -> None:
     about = (("user", difference.user), ("chat", difference.chat), ("entry", difference.entry))
     named = "  ".join(f"{name} {value}" for name, value in about if value)
-    typer.secho(f"{difference.kind:20}  {named}", fg=typer.colors.RED)
-    typer.echo(f"    expected  {difference.expected}\n    found     {difference.found}")
+    typer.secho(_printable(f"{difference.kind:20}  {named}"), fg=typer.colors.RED)
+    typer.echo(f"    expected  {_printable(difference.expected)}")
+    typer.echo(f"    found     {_printable(difference.found)}")
+
+
+def _printable(text: str) -> str:
+    """What senders wrote may be anything; it must not drive the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _print_end(findings: "Findings") -> None:

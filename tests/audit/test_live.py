@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from sqlalchemy import Engine
 
 from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from daemon.audit import run
+from daemon.audit import queue_side, run
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from persistence.client import connect
@@ -24,12 +26,14 @@ from tests.load import Load, Sender
 from tests.servers import kinds, redis_server
 
 
-def audited(engine: Engine, url: str) -> tuple[Findings, list[Difference]]:
+def audited(
+    engine: Engine, url: str, sleep: Callable[[float], None] = time.sleep
+) -> tuple[Findings, list[Difference]]:
     """What one audit finds."""
     told: list[Difference] = []
     findings = Findings(told.append)
     with contextlib.closing(connect(url)) as client:
-        Audit(engine, Glimpses(client, KEYS), findings).run(Scope())
+        Audit(engine, Glimpses(client, KEYS), findings, sleep=sleep).run(Scope())
     return findings, told
 
 
@@ -70,15 +74,87 @@ def _send(client: Any) -> None:
 def test_what_is_on_its_way_is_no_stranger(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon is down and left an outbox: a new account in it is expected, one ahead is not
     settled, and nobody waits for long."""
-    monkeypatch.setattr(run, "WAIT_S", 0.001)
+    waits: list[float] = []
     client: Any = system.client
     state = client.get(KEYS.account("calm"))
     client.set(KEYS.account("new"), state.replace(b'"calm"', b'"new"'))
     client.set(KEYS.account("calm"), b"99999999999999-0|" + state.partition(b"|")[2])
     row: list[Any] = ["99999999999999-0", "new", None, {}, "ok", False, "p"]
     client.xadd(KEYS.outbox, {"facts": json.dumps({"records": [], "ledger": [], "journal": [row]})})
-    _, told = audited(system.engine, system.redis_url)
+    _, told = audited(system.engine, system.redis_url, waits.append)
     assert [(d.kind, d.user) for d in told] == [("unsettled", "calm")]
+    assert 1 < sum(waits) < 5
+
+
+class Recorder:
+    """Has calm's last row on its way while the audit reads, and brings it when that waits."""
+
+    def __init__(self, system: System, brings: str) -> None:
+        self._system = system
+        self._brings = brings
+        self.waits = 0
+        where = "WHERE user_id = 'calm' AND fields->>'type' = 'settle'"
+        system.sql("CREATE TABLE kept AS SELECT * FROM command_journal " + where)
+        system.sql("DELETE FROM command_journal " + where)
+        facts = {"records": list[Any](), "ledger": list[Any](), "journal": list[Any]()}
+        self._parcel: Any = system.client.xadd(KEYS.outbox, {"facts": json.dumps(facts)})
+
+    def sleep(self, _seconds: float) -> None:
+        self.waits += 1
+        if self.waits == 3:
+            self._system.sql(self._brings)
+            self._system.client.xdel(KEYS.outbox, self._parcel)
+
+
+THE_ROW = "INSERT INTO command_journal SELECT * FROM kept"
+A_LATER_ROW = (
+    "INSERT INTO command_journal SELECT (at_ms + 1) || '-0', at_ms + 1, 0, user_id, chat_id,"
+    " fields, outcome, replayed, policy_id, now() FROM kept"
+)
+
+
+@pytest.mark.parametrize(
+    ("brings", "told"),
+    [
+        (THE_ROW, []),
+        (THE_ROW.replace("kept", "kept LIMIT 0"), ["unsettled"]),
+        (A_LATER_ROW, ["missing_entry"]),
+    ],
+    ids=["arrives", "lost", "lost-but-later-ones"],
+)
+def test_redis_ahead_is_waited_for(system: System, brings: str, told: list[str]) -> None:
+    """Until what was on its way has arrived; what then is missing was lost."""
+    recorder = Recorder(system, brings)
+    _, found = audited(system.engine, system.redis_url, recorder.sleep)
+    assert [(d.kind, d.user) for d in found] == [(kind, "calm") for kind in told]
+    assert recorder.waits == 3
+
+
+def test_what_differs_is_found_in_an_account_that_was_ahead_too(system: System) -> None:
+    """Its account, wallet and chats are compared where they were."""
+    client: Any = system.client
+    client.set(KEYS.account("calm"), client.get(KEYS.account("calm")).replace(b'"v"', b'"w"'))
+    client.delete(KEYS.wallet("calm"), KEYS.chat("calm.open"))
+    client.srem(KEYS.open_users, "calm")
+    recorder = Recorder(system, THE_ROW)
+    _, found = audited(system.engine, system.redis_url, recorder.sleep)
+    told = ["account", "wallet", "open", "chat_snapshot"]
+    assert [(d.kind, d.user) for d in found] == [(kind, "calm") for kind in told]
+
+
+def test_a_user_with_more_chats_than_one_call_reads(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is looked at in parts, and what differs is told once."""
+    monkeypatch.setattr(queue_side, "CHATS_MAX", 1)
+    assert audited(system.engine, system.redis_url)[1] == []
+    system.client.delete(KEYS.wallet("calm"), KEYS.chat("calm.open"), KEYS.chat("calm.old"))
+    _, found = audited(system.engine, system.redis_url)
+    told = ["chat_snapshot", "chat_snapshot", "wallet"]
+    assert sorted(d.kind for d in found if d.user == "calm") == told
+    recorder = Recorder(system, THE_ROW)
+    _, found = audited(system.engine, system.redis_url, recorder.sleep)
+    assert sorted(d.kind for d in found if d.user == "calm") == told
 
 
 def test_the_real_command_line(system: System, tmp_path: Path) -> None:
