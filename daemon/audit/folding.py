@@ -67,6 +67,11 @@ class ByUser(Generic[Row]):
         self._rows = iter(rows)
         self._next = next(self._rows, None)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether every row was given out."""
+        return self._next is None
+
     def of(self, user: str) -> Iterator[Row]:
         """The user's rows; users are asked for in the order in which they come."""
         while self._next is not None and self._next.user_id == user:
@@ -92,6 +97,8 @@ class Folding:
         """The users in turn. ``until``: entries after which to look at an account, by user."""
         for user in self._users:
             yield self._fold(user, until.get(user, frozenset()), count)
+        streams = (self._journal, self._records, self._ledger)
+        assert all(stream.is_over for stream in streams), "all tables are read in one order"
 
     def _fold(self, user: str, until: Set[str], count: Callable[[], None]) -> Folded:
         records = {row.chat_id: row for row in self._records.of(user)}
