@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import json
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +13,13 @@ from sqlalchemy import Engine
 from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
 from daemon.audit import queue_side, run
-from daemon.audit.differences import Difference, Findings
-from daemon.audit.run import Audit, Scope
 from persistence.client import connect
-from persistence.glimpse import Glimpses
 from tests.audit.conftest import System, send_special
+from tests.audited import audited
 from tests.commands.elsewhere import run as meterd
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Load, Sender
 from tests.servers import kinds, redis_server
-
-
-def audited(
-    engine: Engine, url: str, sleep: Callable[[float], None] = time.sleep
-) -> tuple[Findings, list[Difference]]:
-    """What one audit finds."""
-    told: list[Difference] = []
-    findings = Findings(told.append)
-    with contextlib.closing(connect(url)) as client:
-        Audit(engine, Glimpses(client, KEYS), findings, sleep=sleep).run(Scope())
-    return findings, told
 
 
 @pytest.mark.parametrize("kind", kinds())
