@@ -2,6 +2,7 @@
 
 import typer
 
+from daemon.commands.audit import audit
 from daemon.commands.chat import chat
 from daemon.commands.db import app as db
 from daemon.commands.demo import demo
@@ -21,6 +22,7 @@ app.command()(status)
 app.command()(demo)
 app.command()(send)
 app.command()(chat)
+app.command()(audit)
 app.add_typer(db, name="db")
 
 
