@@ -69,6 +69,7 @@ class Replay:
             AssertionError: a rule that must hold does not; the account stays as it was before.
         """
         if row.outcome == outcomes.INTERNAL_ERROR and not row.replayed:
+            self.applied = row.entry
             return Step(row.outcome, [], [])
         command = command_of(row)
         if isinstance(command, Invalid):

@@ -83,6 +83,17 @@ def journal_of_user(connection: Connection, user_id: str) -> Iterator[JournalRow
     return _stream(connection, _in_order().where(_journal.user_id == user_id))
 
 
+def journal_since(connection: Connection, since_ms: int) -> Iterator[JournalRow]:
+    """Yield the journal from a millisecond on, in the order of the stream."""
+    return _stream(connection, _in_order().where(_journal.at_ms >= since_ms))
+
+
+def journaled(connection: Connection, entries: Sequence[str]) -> set[str]:
+    """Give those of the stream entries that the journal has."""
+    query = select(_journal.stream_id).where(_journal.stream_id == _one_of(entries))
+    return set(connection.scalars(query))
+
+
 def journal_of_all(connection: Connection) -> Iterator[JournalRow]:
     """Yield the whole journal in the order of the stream, within the caller's transaction."""
     return _stream(connection, _in_order())
