@@ -18,7 +18,7 @@ import structlog
 
 from actors.chat.decide import Writer
 from actors.chat.timekeeper import Asker, Timekeeper
-from actors.chat.worker import ChatWorker
+from actors.chat.worker import ChatWorker, FencedError
 from actors.messages import Hello, pack_handled, unpack_tasks
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderSettings
 from actors.rules.state import Policy
@@ -81,7 +81,7 @@ class ChatActor:
         boot.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
         asker = Asker(boot.redis(), boot.keys, name, epoch)
-        self._timekeeper = Timekeeper(asker.ask)
+        self._timekeeper = Timekeeper(asker.ask, on_fenced=_leave)
         writer = Writer(name, epoch, boot.policy, boot.policy_id, boot.limits)
         self._worker = ChatWorker(boot.redis(), boot.keys, writer, self._timekeeper)
         self._timekeeper.start()
@@ -104,7 +104,11 @@ class ChatActor:
 
     def handle(self, batch: bytes) -> bytes:
         """Decide and commit a batch."""
-        return pack_handled(self._worker.handle(*unpack_tasks(batch)))
+        try:
+            return pack_handled(self._worker.handle(*unpack_tasks(batch)))
+        except FencedError:
+            _leave()
+            raise
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)
@@ -178,7 +182,10 @@ class RecorderActor:
 
     def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
-        return self._recorder.run()
+        why = self._recorder.run()
+        if why != "stopped":
+            _leave()
+        return why
 
     def stop(self) -> None:
         """Move what is there, once, and end ``run``."""
@@ -193,6 +200,12 @@ class RecorderActor:
             "refused": recorder.refused,
             "trouble": recorder.trouble or _stuck(recorder.stuck_ms()),
         }
+
+
+def _leave() -> None:
+    """End this process: somebody else has its name, and nothing that it does counts any more."""
+    log.error("actor.superseded")
+    os._exit(0)
 
 
 def _stuck(stuck_ms: int) -> str:

@@ -65,11 +65,18 @@ class Timekeeper:
     """The timers of one actor and the thread that serves them."""
 
     def __init__(
-        self, ask: Callable[[Sequence[Due]], list[int]], now_ms: Callable[[], int] = wall_ms
+        self,
+        ask: Callable[[Sequence[Due]], list[int]],
+        now_ms: Callable[[], int] = wall_ms,
+        on_fenced: Callable[[], None] = lambda: None,
     ) -> None:
-        """Serve due accounts by ``ask``; time-outs follow ``now_ms``."""
+        """Serve due accounts by ``ask``; time-outs follow ``now_ms``.
+
+        ``on_fenced`` is called when somebody else has this actor's name: there is no use in it.
+        """
         self._ask = ask
         self._now_ms = now_ms
+        self._on_fenced = on_fenced
         self._timers = Timers()
         self._changed = threading.Condition()
         self._stopped = False
@@ -127,6 +134,8 @@ class Timekeeper:
             waits = self._ask(due)
             self._retry_ms = RETRY_MS_MIN
         except redis.RedisError as error:
+            if "FENCED" in str(error):
+                self._on_fenced()
             if self._retry_ms == RETRY_MS_MIN:
                 log.warning("settle.failed", error=str(error), accounts=len(due))
             waits = [self._retry_ms] * len(due)

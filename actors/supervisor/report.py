@@ -12,17 +12,13 @@ CHATS_SHOWN_MAX = 20
 class Health(NamedTuple):
     """What the state depends on once everything has started."""
 
-    hold: str
-    """Why nothing may be decided; empty if nothing holds."""
     redis_troubles: Iterable[str]
     outbox: OutboxBound
     gauges: Gauges
     recorder: Mapping[str, Any]
 
     def condition(self) -> tuple[str, str]:
-        """``ready``, ``degraded`` or ``held``, and why."""
-        if self.hold:
-            return "held", self.hold
+        """``ready`` or ``degraded``, and why."""
         trouble = next(filter(None, self.redis_troubles), "")
         if trouble:
             return "degraded", f"Redis: {trouble}"

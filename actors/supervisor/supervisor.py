@@ -307,6 +307,8 @@ class Supervisor:
         }
 
     def _condition(self) -> tuple[str, str]:
+        if self._clock.why and self._state in ("recovering", "ready"):
+            return "held", self._clock.why
         if self._state != "ready":
             return self._state, self._why or self._chores.trouble
         troubles = [
@@ -315,4 +317,4 @@ class Supervisor:
             *(s.trouble for s in self._dispatcher.slots.values()),
         ]
         gauges, recorder = self._chores.gauges, self._recording.status
-        return Health(self._clock.why, troubles, self._outbox, gauges, recorder).condition()
+        return Health(troubles, self._outbox, gauges, recorder).condition()

@@ -1,0 +1,34 @@
+"""Steps of the queue's clock: told from delays, which may be long, and from drift."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.rules.clock import Sample, step_ms
+
+MS = st.integers(0, 10**9)
+
+
+@given(queue_ms=MS, start_ms=MS, passed=MS, trips=st.tuples(MS, MS, MS, MS))
+def test_no_delay_looks_like_a_step(
+    queue_ms: int, start_ms: int, passed: int, trips: tuple[int, int, int, int]
+) -> None:
+    """However long questions and answers were on their way, if the clock goes at its pace."""
+    there, back, there_again, back_again = trips
+    earlier = Sample(queue_ms, start_ms - there, start_ms + back)
+    at = start_ms + back + there_again + passed
+    later = Sample(queue_ms + at - start_ms, at - there_again, at + back_again)
+    assert step_ms(earlier, later) == 0
+
+
+@given(queue_ms=MS, passed=MS, trip=st.integers(0, 500), step=st.integers(-(10**9), 10**9))
+def test_a_step_is_seen_to_within_the_round_trips(
+    queue_ms: int, passed: int, trip: int, step: int
+) -> None:
+    """Its sign is right, and it is never made larger than it is."""
+    earlier = Sample(queue_ms, 0, trip)
+    later = Sample(queue_ms + trip + passed + step, trip + passed, 2 * trip + passed)
+    found = step_ms(earlier, later)
+    assert abs(found) <= abs(step) + trip
+    assert abs(found - step) <= 2 * trip
+    if abs(step) > 2 * trip:
+        assert (found > 0) == (step > 0)
