@@ -121,8 +121,9 @@ def _servers(addresses: "Addresses", no_redis: bool) -> "Iterator[tuple[Engine, 
     from persistence.keys import Keys  # noqa: PLC0415
     from persistence.postgres.engine import make_engine  # noqa: PLC0415
 
-    glimpses = None if no_redis else Glimpses(redis_or_exit(addresses.redis_url), Keys())
-    with postgres_or_exit(addresses.postgres_url):
+    client = None if no_redis else redis_or_exit(addresses.redis_url)
+    glimpses = Glimpses(client, Keys()) if client else None
+    with client or contextlib.nullcontext(), postgres_or_exit(addresses.postgres_url):
         engine = make_engine(addresses.postgres_url, pool_size=1)
         try:
             yield engine, glimpses
