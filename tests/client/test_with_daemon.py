@@ -29,7 +29,7 @@ from meterd import (
 )
 from tests.client.by_hand import KEYS, until
 from tests.client.either import Make
-from tests.client.proxy import proxy_to
+from tests.proxy import proxy_to
 from tests.live import LiveDaemon
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
