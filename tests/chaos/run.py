@@ -1,0 +1,195 @@
+"""One run: load goes on, faults are struck and mended, recovery is measured, books are checked."""
+
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.chaos.bench import POLICY, Bench
+from tests.chaos.checker import check
+from tests.chaos.evidence import Evidence, collect, save
+from tests.chaos.faults import Fault, NothingThereError
+from tests.chaos.fencing import Epochs
+from tests.chaos.load import Client, Probe, Traffic
+from tests.chaos.processes import send
+from tests.chaos.report import Report, Strike
+from tests.live import is_handled
+from tests.load import KEYS, Load
+
+RECOVERY_S_MAX = 60.0
+DRAIN_S_MAX = 120.0
+LOOK_S = 0.05
+PROBES = 8
+
+Say = Callable[[str], None]
+
+
+class Run:
+    """A bench under load, and what was done to it."""
+
+    def __init__(self, bench: Bench, seed: int, per_second: int = 150, say: Say = print) -> None:
+        """The load begins at once; the same seed brings the same load and the same faults."""
+        self.bench = bench
+        self.report = Report(seed)
+        self.say = say
+        self.draw = random.Random(seed)
+        url = bench.to_clients.url
+        self.probe = Probe(url, Load(PROBES, 1, seed, "probe-"))
+        self.probe.begin()
+        clients = [Client(url, Load(40, 3, seed + n, f"{name}-")) for n, name in enumerate("ab", 1)]
+        self._clients: list[Client] = [*clients, self.probe]
+        self._traffic = Traffic(clients, per_second)
+        self._epochs = Epochs()
+        self._states: list[str] = []
+        self._began = time.monotonic()
+
+    def elapsed_s(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self._began
+
+    def strike(self, fault: Fault) -> Strike | None:
+        """Strike once, mend, wait until all works again; None if there was nothing to strike."""
+        self._states = []
+        self.bench.family()
+        try:
+            blow = fault.strike(self.bench, self.draw)
+        except NothingThereError:
+            return None
+        self._watch(self.draw.uniform(*fault.hold_s))
+        blow.heal()
+        done = self._recovered(
+            Strike(fault.name, blow.kills, at_s=self.elapsed_s(), what=blow.what)
+        )
+        self.report.add(done)
+        self.say(done.line())
+        return done
+
+    def rest(self, seconds: float) -> None:
+        """Let the load go on for a while with nothing broken."""
+        self._watch(seconds)
+
+    def finish(self) -> Evidence:
+        """End every chat, wait until all is handled, stop the daemon, judge all that is left."""
+        self._traffic.stop()
+        self.probe.read_replies()
+        for client in self._clients:
+            client.finish()
+        self.report.drained = self._until(self._is_drained, DRAIN_S_MAX) is not None
+        self.report.audit = self._audit()
+        evidence = self._collect()
+        left = self.bench.stop_daemon() + self.bench.left_over()
+        self.report.left_over = [f"{p.pid} {p.title[:80]}" for p in left]
+        self.report.findings = check(evidence)
+        self.report.commands = len(evidence.stream)
+        self.report.elapsed_s = self.elapsed_s()
+        return evidence
+
+    def keep(self, evidence: Evidence | None, folder: Path) -> None:
+        """Write down what is needed to find out what happened."""
+        if evidence is not None:
+            save(evidence, folder)
+
+    def _recovered(self, strike: Strike) -> Strike:
+        """From the mending until every probe is answered, and until Postgres has that."""
+        healed = time.monotonic()
+        wanted = self.probe.ask()
+        answered = self._until(lambda: self._is_answered(wanted), RECOVERY_S_MAX, strike)
+        if answered is None:
+            strike.trouble.append(f"not answered within {RECOVERY_S_MAX:.0f} s")
+            self._help(strike)
+        strike.answered_s = None if answered is None else answered - healed
+        stored = self._until(self._is_stored_after(), RECOVERY_S_MAX, strike)
+        if stored is None:
+            strike.trouble.append(f"not in Postgres within {RECOVERY_S_MAX:.0f} s")
+            self._help(strike)
+        strike.stored_s = None if stored is None else stored - healed
+        strike.states = self._states
+        return strike
+
+    def _is_answered(self, wanted: set[str]) -> bool:
+        self.probe.read_replies()
+        return wanted <= self.probe.answered()
+
+    def _is_stored_after(self) -> Callable[[], bool]:
+        """Whether the outbox has moved past what is in it now."""
+        with contextlib.closing(self.bench.client()) as client:
+            last: Any = client.xrevrange(KEYS.outbox, count=1)
+
+        def holds() -> bool:
+            with contextlib.closing(self.bench.client()) as client:
+                return not last or not client.xrange(KEYS.outbox, last[0][0], last[0][0])
+
+        return holds
+
+    def _until(
+        self, holds: Callable[[], bool], seconds: float, strike: Strike | None = None
+    ) -> float | None:
+        """When it began to hold; None if it did not. A daemon that has ended is started again."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(redis.RedisError):
+                if holds():
+                    return time.monotonic()
+            if self.bench.has_ended():
+                self._start_again(strike)
+            self._look()
+        return None
+
+    def _start_again(self, strike: Strike | None) -> None:
+        """What a service manager does when the daemon has ended by itself."""
+        process = self.bench.daemon.process
+        code = process.returncode if process else None
+        if strike is not None:
+            strike.trouble.append(f"the daemon ended by itself (exit {code})")
+        self.bench.daemon.launch()
+
+    def _help(self, strike: Strike) -> None:
+        """What an operator would do: SIGKILL for all of it, then start it again."""
+        strike.trouble.append("helped by a restart")
+        for process in self.bench.family():
+            send(process.pid, signal.SIGKILL)
+        assert self.bench.daemon.process is not None
+        self.bench.daemon.process.wait(timeout=30)
+        self.bench.postgres.start()
+        self.bench.daemon.launch()
+        wanted = self.probe.ask()
+        if self._until(lambda: self._is_answered(wanted), RECOVERY_S_MAX) is None:
+            raise TimeoutError(f"not even a restart helps after: {strike.fault}")
+
+    def _watch(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._look()
+
+    def _look(self) -> None:
+        """Note the daemon's state where it differs from the last, and who may write."""
+        state = self.bench.status()["state"]
+        if self._states[-1:] != [state]:
+            self._states.append(state)
+        with contextlib.closing(self.bench.client()) as client:
+            self._epochs.look(client)
+        time.sleep(LOOK_S)
+
+    def _is_drained(self) -> bool:
+        with contextlib.closing(self.bench.client()) as client:
+            return is_handled(client)
+
+    def _collect(self) -> Evidence:
+        url = self.bench.redis.url
+        with contextlib.closing(self.bench.client()) as client:
+            found = collect(client, url, self.bench.postgres.url, self._clients, POLICY)
+            found.stale_writers = self._epochs.stale_writers(client)
+        self.report.epochs = len(self._epochs)
+        return found
+
+    def _audit(self) -> str:
+        """What ``meterd audit`` says, once it exists."""
+        done = self.bench.daemon.run("audit", "--json")
+        if done.returncode == 2 and "No such command" in done.stderr:
+            return "not there"
+        return "holds" if done.returncode == 0 else f"{done.returncode}: {done.stdout[-2000:]}"
