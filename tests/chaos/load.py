@@ -4,6 +4,7 @@ import contextlib
 import random
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 import redis
@@ -171,7 +172,7 @@ class Client(Sender):
 
 
 class Probe(Client):
-    """Asks one chat on every actor, so that its answer means that all of them work."""
+    """Asks chats of its own, and one on every actor: its answers mean that all of them work."""
 
     def begin(self) -> None:
         """Chats that cost nothing and never end by themselves."""
@@ -180,11 +181,11 @@ class Probe(Client):
             self._add("start", **opening, advisor_id="v", rate="0")
         self._flush()
 
-    def ask(self) -> set[str]:
-        """Send one command to each chat; returns the ids to be answered."""
+    def ask(self, others: Iterable[str] = ()) -> set[str]:
+        """Send one command to each of its chats, and to others; returns the ids to be answered."""
         before = self._count
-        for user in range(self._load.users):
-            self._add("heartbeat", chat_id=self._chat(user, 0))
+        for chat in [*(self._chat(user, 0) for user in range(self._load.users)), *others]:
+            self._add("heartbeat", chat_id=chat)
         self._flush()
         return {f"{self._load.name}k{n}" for n in range(before + 1, self._count + 1)}
 

@@ -32,6 +32,9 @@ Say = Callable[[str], None]
 class Run:
     """A bench under load, and what was done to it."""
 
+    brief = False
+    """Whether faults last only as long as they must."""
+
     def __init__(self, bench: Bench, seed: int, per_second: int = 150, say: Say = print) -> None:
         """The load begins at once; the same seed brings the same load and the same faults."""
         self.bench = bench
@@ -46,6 +49,7 @@ class Run:
         self._traffic = Traffic(clients, per_second)
         self._epochs = Epochs()
         self._states: list[str] = []
+        self._asked: list[str] = []
         self._began = time.monotonic()
 
     def elapsed_s(self) -> float:
@@ -56,11 +60,13 @@ class Run:
         """Strike once, mend, wait until all works again; None if there was nothing to strike."""
         self._states = []
         self.bench.family()
+        self._asked = one_of_each_actor(self.bench)
+        hold_s = self.draw.uniform(*fault.hold_s)
         try:
             blow = fault.strike(self.bench, self.draw)
         except NothingThereError:
             return None
-        self._watch(self.draw.uniform(*fault.hold_s))
+        self._watch(fault.hold_s[0] if self.brief else hold_s)
         blow.heal()
         done = self._recovered(
             Strike(fault.name, blow.kills, at_s=self.elapsed_s(), what=blow.what)
@@ -97,7 +103,7 @@ class Run:
     def _recovered(self, strike: Strike) -> Strike:
         """From the mending until every probe is answered, and until Postgres has that."""
         healed = time.monotonic()
-        wanted = self.probe.ask()
+        wanted = self.probe.ask(self._asked)
         answered = self._until(lambda: self._is_answered(wanted), RECOVERY_S_MAX, strike)
         if answered is None:
             strike.trouble.append(f"not answered within {RECOVERY_S_MAX:.0f} s")
@@ -157,7 +163,7 @@ class Run:
         self.bench.daemon.process.wait(timeout=30)
         self.bench.postgres.start()
         self.bench.daemon.launch()
-        wanted = self.probe.ask()
+        wanted = self.probe.ask(self._asked)
         if self._until(lambda: self._is_answered(wanted), RECOVERY_S_MAX) is None:
             raise TimeoutError(f"not even a restart helps after: {strike.fault}")
 
@@ -193,3 +199,9 @@ class Run:
         if done.returncode == 2 and "No such command" in done.stderr:
             return "not there"
         return "holds" if done.returncode == 0 else f"{done.returncode}: {done.stdout[-2000:]}"
+
+
+def one_of_each_actor(bench: Bench) -> list[str]:
+    """A chat on each chat actor, as far as anybody says."""
+    actors = bench.status().get("actors", [])
+    return [actor["chat_ids"][0] for actor in actors if actor["chat_ids"]]

@@ -11,7 +11,7 @@ from tests.chaos.faults.kills import CHAT, GCS, RAYLET, RECORDER, SUPERVISOR, ac
 from tests.chaos.processes import send
 from tests.live import LiveDaemon
 
-HANG_S = (12.0, 16.0)
+HANG_S = (6.0, 16.0)
 """Longer than the lease (3 s) and the answer of a server (5 s)."""
 
 TAKEN_OVER_S_MAX = 60

@@ -32,21 +32,21 @@ def _lose(bench: Bench, draw: random.Random) -> Blow:
 
 POSTGRES = (
     Fault("Postgres stopped at once", _stopped, weight=4),
-    Fault("Postgres away", _stopped, (6.0, 12.0), weight=2),
+    Fault("Postgres away", _stopped, (4.0, 12.0), weight=2),
     Fault("Postgres connections cut", _cut, weight=2),
-    Fault("Postgres stalls", _stall, (4.0, 8.0), weight=2),
-    Fault("answers to COMMIT lost", _lose, (1.0, 2.0), weight=4),
+    Fault("Postgres stalls", _stall, (3.0, 8.0), weight=2),
+    Fault("answers to COMMIT lost", _lose, (0.7, 2.0), weight=4),
     Fault(
         "Postgres refuses writes",
         between(
             lambda b: b.postgres.refuse_writes(yes=True),
             lambda b: b.postgres.refuse_writes(yes=False),
         ),
-        (2.0, 6.0),
+        (1.5, 6.0),
     ),
     Fault(
         "Postgres's disk full",
         between(lambda b: b.postgres.fill_disk(), lambda b: b.postgres.free_disk()),
-        (2.0, 6.0),
+        (1.5, 6.0),
     ),
 )

@@ -1,0 +1,51 @@
+"""Each fault alone, one after another, on one bench under load; at the end, the books."""
+
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.bench import bench
+from tests.chaos.faults import CATALOGUE
+from tests.chaos.report import Strike
+from tests.chaos.run import Run
+
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
+
+THERE_S_MAX = 30
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    seed = random.randrange(1 << 24)
+    print(f"CHAOS_SEED={seed}")
+    with bench() as made:
+        run = Run(made, seed, per_second=100)
+        run.brief = True
+        yield run
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_after_it_every_actor_answers_and_postgres_has_it(run: Run, name: str) -> None:
+    """Within a minute of the mending, without anybody's help."""
+    assert not strike(run, name).trouble
+
+
+def test_after_all_of_them_every_promise_was_kept(run: Run) -> None:
+    """Nothing lost, applied twice, billed twice, forgotten, unanswered or left running."""
+    run.finish()
+    broken = {name: found for name, found in run.report.findings.items() if found}
+    assert broken == {}
+    assert run.report.drained
+    assert run.report.left_over == []
+    assert run.report.audit in ("holds", "not there")
+
+
+def strike(run: Run, name: str) -> Strike:
+    """Strike as soon as there is something to strike."""
+    deadline = time.monotonic() + THERE_S_MAX
+    while (done := run.strike(CATALOGUE[name])) is None:
+        assert time.monotonic() < deadline, "nothing to strike"
+        run.rest(0.1)
+    return done
