@@ -82,15 +82,16 @@ def main() -> int:
     folder = short_folder()
     is_kept = True
     try:
-        is_kept = not _run(wanted, folder)
+        is_kept = not run_in(folder, wanted)
     finally:
-        _clean(folder, keep=is_kept)
+        clean(folder, keep=is_kept)
         if is_kept:
             print(f"evidence: {folder}\nagain: CHAOS_SEED={wanted.seed} make chaos", flush=True)
     return int(is_kept)
 
 
-def _run(wanted: Wish, folder: Path) -> bool:
+def run_in(folder: Path, wanted: Wish) -> bool:
+    """One whole run with everything it makes in this folder; True if every promise was kept."""
     with contextlib.closing(Bench(folder, wanted.redis)) as bench:
         bench.daemon.start()
         run = Run(bench, wanted.seed, wanted.rate // 2, lambda line: print(line, flush=True))
@@ -126,7 +127,7 @@ def _is_enough(run: Run, wanted: Wish) -> bool:
     return run.elapsed_s() >= wanted.minutes * 60 and run.report.kills >= wanted.kills
 
 
-def _clean(folder: Path, *, keep: bool) -> None:
+def clean(folder: Path, *, keep: bool) -> None:
     """Take everything away, or all but what tells what happened."""
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -89,7 +89,7 @@ class Break(NamedTuple):
     noticed_by: tuple[str, ...]
 
 
-def _change_record(**changes: int) -> Callable[[Evidence], None]:
+def _change_record(**changes: Any) -> Callable[[Evidence], None]:
     def do(evidence: Evidence) -> None:
         evidence.records["c"] = evidence.records["c"]._replace(**changes)
 
