@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from actors.rules.state import AT_ZERO_SUSPEND, Policy
+from persistence.client import connect
 from tests.chaos.processes import Process, descendants, look, send
 from tests.chaos.servers import Postgres, Redis
 from tests.live import KEYS, LiveDaemon
@@ -27,6 +28,7 @@ KEEP = 10_000_000
 """Of streams: all, so that the checker finds all."""
 
 STOP_S_MAX = 30
+ANSWER_S_MAX = 2.0
 GONE_S_MAX = 30
 
 
@@ -76,8 +78,8 @@ class Bench:
         return LiveDaemon(self.folder / f"home{self._lives}", env)
 
     def client(self) -> redis.Redis:
-        """A connection to Redis past all proxies."""
-        return self.redis.client()
+        """A connection to Redis past all proxies; one that hangs is not waited for."""
+        return connect(self.redis.url, socket_timeout_s=ANSWER_S_MAX)
 
     def status(self) -> dict[str, Any]:
         """What the working daemon says of itself; a state of ours if nobody says anything."""

@@ -106,6 +106,8 @@ class Client(Sender):
         self._add("adopt", **opening, advisor_id="v", rate="2", **carried)
 
     def _anew(self, place: tuple[int, int]) -> None:
+        """The chat that has this place ends, if it has not; the next one there has a new name."""
+        self._add("end", chat_id=self._chat(*place))
         self._generation[place] = self._generation.get(place, 0) + 1
 
     def _former(self, place: tuple[int, int]) -> str:

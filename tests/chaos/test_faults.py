@@ -6,27 +6,42 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.bench import bench
+from tests.chaos.bench import Bench, bench
 from tests.chaos.faults import CATALOGUE
+from tests.chaos.faults.kills import actors
 from tests.chaos.report import Strike
 from tests.chaos.run import Run
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 THERE_S_MAX = 30
+SPARE = "spare killed"
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
+def made() -> Iterator[Bench]:
+    with bench() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def run(made: Bench) -> Run:
     seed = random.randrange(1 << 24)
     print(f"CHAOS_SEED={seed}")
-    with bench() as made:
-        run = Run(made, seed, per_second=100)
-        run.brief = True
-        yield run
+    run = Run(made, seed, per_second=100)
+    run.brief = True
+    return run
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_spare_that_is_killed_is_replaced(made: Bench) -> None:
+    """Before there is any load: with so many chats, no actor is left without."""
+    made.daemon.until(lambda: len(actors(made, spare=True)) == 1)
+    (killed,) = actors(made, spare=True)
+    CATALOGUE[SPARE].strike(made, random.Random(0))
+    made.daemon.until(lambda: bool(set(actors(made, spare=True)) - {killed}))
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != SPARE])
 def test_after_it_every_actor_answers_and_postgres_has_it(run: Run, name: str) -> None:
     """Within a minute of the mending, without anybody's help."""
     assert not strike(run, name).trouble

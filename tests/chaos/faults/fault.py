@@ -29,6 +29,8 @@ class Fault(NamedTuple):
     hold_s: tuple[float, float] = (0.0, 0.0)
     """Between blow and mending, at least and at most."""
     weight: int = 2
+    settle_s: float = 0.5
+    """After the mending, how long its consequences may take to show."""
 
 
 def nothing() -> None:

@@ -1,5 +1,6 @@
 """SIGKILL: chat actors, spares, the supervisor, the recorder, Ray's own processes, the daemon."""
 
+import contextlib
 import random
 import signal
 from collections.abc import Callable, Sequence
@@ -7,9 +8,12 @@ from typing import Any
 
 from tests.chaos.bench import Bench
 from tests.chaos.faults.fault import Blow, Fault, NothingThereError, nothing
-from tests.chaos.processes import Process, send
+from tests.chaos.processes import send
 
 CHAT, SUPERVISOR, RECORDER = "ray::ChatActor", "ray::SupervisorActor", "ray::RecorderActor"
+FALL_S = 5.0
+"""How long it may take until what hung on the killed process has ended, too."""
+
 RAYLET, GCS = "/raylet ", "/gcs_server "
 
 
@@ -83,9 +87,19 @@ def _again(bench: Bench) -> None:
     bench.daemon.launch()
 
 
-def alive(processes: Sequence[Process]) -> list[Process]:
-    """Those that still run."""
-    return [process for process in processes if process.is_alive()]
+def _then_an_actor(title: str) -> Callable[[Bench, random.Random], Blow]:
+    """Kills what starts actors, and then an actor: it must be replaced all the same."""
+
+    def strike(bench: Bench, draw: random.Random) -> Blow:
+        blow = by_title(title)(bench, draw)
+        return blow._replace(heal=lambda: _maybe_one(bench, draw), kills=2)
+
+    return strike
+
+
+def _maybe_one(bench: Bench, draw: random.Random) -> None:
+    with contextlib.suppress(NothingThereError):
+        _one(bench, draw)
 
 
 KILLS = (
@@ -95,8 +109,10 @@ KILLS = (
     Fault("spare killed", _spare, weight=1),
     Fault("supervisor killed", by_title(SUPERVISOR), weight=4),
     Fault("recorder killed", by_title(RECORDER), weight=3),
-    Fault("raylet killed", by_title(RAYLET), weight=2),
-    Fault("GCS killed", by_title(GCS), weight=2),
-    Fault("daemon killed", _daemon, weight=3),
-    Fault("all of the daemon killed", _everything, weight=2),
+    Fault("raylet killed", by_title(RAYLET), weight=2, settle_s=FALL_S),
+    Fault("GCS killed", by_title(GCS), weight=2, settle_s=FALL_S),
+    Fault("raylet killed, then an actor", _then_an_actor(RAYLET), (2.0, 6.0), settle_s=FALL_S),
+    Fault("GCS killed, then an actor", _then_an_actor(GCS), (2.0, 6.0), settle_s=FALL_S),
+    Fault("daemon killed", _daemon, weight=3, settle_s=FALL_S),
+    Fault("all of the daemon killed", _everything, weight=2, settle_s=FALL_S),
 )
