@@ -140,7 +140,7 @@ class Bench:
     def _stop_servers(self) -> None:
         with contextlib.suppress(AssertionError):
             self.redis.kill()
-        self.postgres.stop_at_once()
+        self.postgres.stop()
 
 
 def short_folder() -> Path:

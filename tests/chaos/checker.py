@@ -210,10 +210,18 @@ def _differences(what: str, told: Mapping[str, Any], due: Mapping[str, Any]) -> 
     yield from _each(f"{what} missing", set(due) - set(told))
     yield from _each(f"{what} that nobody asked for", set(told) - set(due))
     other = [k for k in told if k in due and told[k] != due[k]]
-    shown = [f"{key}: {told[key]} is not {due[key]}" for key in other[:SHOWN_MAX]]
-    yield from (f"{what} of {text[:600]}" for text in shown)
+    for key in other[:SHOWN_MAX]:
+        yield f"{what} of {key}: {_compared(told[key], due[key])[:600]}"
     if len(other) > SHOWN_MAX:
         yield f"{what}: {len(other)} differ"
+
+
+def _compared(told: Any, due: Any) -> str:
+    """In what two values differ; of rows, in which fields."""
+    if not isinstance(due, tuple) or not hasattr(due, "_fields"):
+        return f"{told} is not {due}"
+    fields = zip(due._fields, told, due, strict=True)
+    return ", ".join(f"{name} {a} is not {b}" for name, a, b in fields if a != b)
 
 
 def _each(what: str, which: Iterable[Any]) -> Iterator[str]:

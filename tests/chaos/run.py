@@ -52,6 +52,7 @@ class Run:
         self._epochs = Epochs()
         self._states: list[str] = []
         self._asked: list[str] = []
+        self._tries = 0
         self._began = time.monotonic()
 
     def elapsed_s(self) -> float:
@@ -63,9 +64,12 @@ class Run:
         self._states = []
         self.bench.family()
         self._asked = one_of_each_actor(self.bench)
-        hold_s = self.draw.uniform(*fault.hold_s)
+        # Of its own, so that what happens to be there does not change what is drawn next.
+        draw = random.Random(f"{self.report.seed} {self._tries}")
+        self._tries += 1
+        hold_s = draw.uniform(*fault.hold_s)
         try:
-            blow = fault.strike(self.bench, self.draw)
+            blow = fault.strike(self.bench, draw)
         except NothingThereError:
             return None
         self._watch(fault.hold_s[0] if self.brief else hold_s)
