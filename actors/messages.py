@@ -21,6 +21,8 @@ class Task(NamedTuple):
     """The outcome of a start that could go ahead otherwise."""
     moved: bool = False
     """Another actor decided for the account last: what this one remembers is out of date."""
+    poison: str = ""
+    """Why nobody may try to decide it again: it is to be set aside."""
 
     @property
     def entry(self) -> str:
@@ -45,6 +47,8 @@ class Tally(msgspec.Struct):
     """Calls of the commit function, one for each account and attempt."""
     redecided: int = 0
     """Accounts that had moved, or ids that were known: decided once more."""
+    failed: int = 0
+    """Attempts at an entry in which the code failed."""
 
 
 class Handled(msgspec.Struct):

@@ -4,10 +4,13 @@ Ray calls are at most once (``max_task_retries=0``): who called repeats what was
 commit function sees to it that it has one effect.
 """
 
+import contextlib
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import ray
 import redis
@@ -17,18 +20,26 @@ from actors.chat.decide import Writer
 from actors.chat.timekeeper import Asker, Timekeeper
 from actors.chat.worker import ChatWorker
 from actors.messages import Hello, pack_handled, unpack_tasks
-from actors.recorder import Recorder, RecorderSettings
+from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderSettings
 from actors.rules.state import Policy
 from actors.supervisor.archive import Archive
 from actors.supervisor.supervisor import Parts, Supervisor, SupervisorSettings
 from persistence.client import connect, connect_async
 from persistence.commit import Limits, policy_document
 from persistence.keys import Keys
+from persistence.library import ensure_library
+from persistence.memory import Memory
 from persistence.outbox import Outbox
 from persistence.postgres.engine import make_engine
+from persistence.postgres.office import Office
 from persistence.queue import Queue
 
 log = structlog.get_logger()
+
+RECORDER: Final = "recorder"
+
+STUCK_MS: Final = 3_000
+"""A transaction that takes longer is trouble worth telling."""
 
 
 class Boot(NamedTuple):
@@ -44,6 +55,7 @@ class Boot(NamedTuple):
     socket_timeout_s: float
     connect_timeout_s: float
     pool_size: int
+    recorder: RecorderSettings
     set_up: Callable[[str], None]
     """Called first in the actor's process, with its name: logging."""
 
@@ -112,10 +124,17 @@ class SupervisorActor:
         client = connect_async(boot.redis_url, boot.socket_timeout_s, boot.connect_timeout_s)
         queue = Queue(client, boot.keys, self._token)
         engine = make_engine(boot.postgres_url, pool_size=boot.pool_size)
-        archive = Archive(client, boot.keys, engine)
-        self._supervisor = Supervisor(
-            Parts(client, boot.keys, queue, archive, self._spawn), self._settings
+        parts = Parts(
+            client,
+            boot.keys,
+            queue,
+            Archive(client, boot.keys, engine),
+            Memory(client, boot.keys, engine),
+            self._spawn,
+            self._spawn_recorder,
+            self._load_library,
         )
+        self._supervisor = Supervisor(parts, self._settings)
         return await self._supervisor.run()
 
     async def stop(self) -> None:
@@ -130,21 +149,36 @@ class SupervisorActor:
     async def _spawn(self, name: str, epoch: str) -> "RayProcess":
         return RayProcess(start_actor(ChatActor, self._boot, name, epoch))
 
+    async def _spawn_recorder(self, memory_id: str, epoch: str) -> "RayRecorder":
+        return RayRecorder(start_actor(RecorderActor, self._boot, memory_id, epoch))
+
+    def _load_library(self) -> None:
+        with contextlib.closing(self._boot.redis()) as client:
+            ensure_library(client)
+
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0, max_concurrency=3)
 class RecorderActor:
     """Moves what must last to Postgres."""
 
-    def __init__(self, boot: Boot, settings: RecorderSettings) -> None:
-        boot.set_up("recorder")
-        outbox = Outbox(boot.redis(), boot.keys, boot.ended_ttl_ms)
-        engine = make_engine(boot.postgres_url, pool_size=1)
+    def __init__(self, boot: Boot, memory_id: str, epoch: str) -> None:
+        boot.set_up(RECORDER)
+        structlog.contextvars.bind_contextvars(actor=RECORDER, epoch=epoch)
+        outbox = Outbox(boot.redis(), boot.keys, boot.ended_ttl_ms, RECORDER, epoch)
+        engine = make_engine(
+            boot.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
+        )
+        office = Office(boot.keys.partition, memory_id, int(epoch))
         policy = (boot.policy_id, policy_document(boot.policy))
-        self._recorder = Recorder(outbox, engine, policy, settings)
+        self._recorder = Recorder(outbox, engine, office, policy, boot.recorder)
 
-    def run(self) -> None:
-        """Work until ``stop``."""
-        self._recorder.run()
+    def hello(self) -> Hello:
+        """Who it is."""
+        return _hello()
+
+    def run(self) -> str:
+        """Work until ``stop``; returns why it ended."""
+        return self._recorder.run()
 
     def stop(self) -> None:
         """Move what is there, once, and end ``run``."""
@@ -157,8 +191,56 @@ class RecorderActor:
             "pid": os.getpid(),
             "written": recorder.written,
             "refused": recorder.refused,
-            "trouble": recorder.trouble,
+            "trouble": recorder.trouble or _stuck(recorder.stuck_ms()),
         }
+
+
+def _stuck(stuck_ms: int) -> str:
+    return f"no answer for {stuck_ms} ms" if stuck_ms > STUCK_MS else ""
+
+
+def _end(actor: Any, known: Hello | None) -> None:
+    """End an actor's process at once. One that was stopped hears the kernel only, not Ray."""
+    ray.kill(actor)
+    if known is not None and known.host == socket.gethostname() and _is_ray(known.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(known.pid, signal.SIGKILL)
+
+
+def _is_ray(pid: int) -> bool:
+    """Whether a process is an actor's, and not somebody else's who has its number by now."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
+    return False
+
+
+class RayRecorder:
+    """The recorder's process as its keeper uses it."""
+
+    def __init__(self, actor: Any) -> None:
+        """Speak to ``actor``, a handle."""
+        self._actor = actor
+        self._hello: Hello | None = None
+
+    async def run(self) -> str:
+        """Work until stopped; returns why it ended."""
+        why: str = await self._actor.run.remote()
+        return why
+
+    async def status(self) -> dict[str, Any]:
+        """How far it is."""
+        if self._hello is None:
+            self._hello = await self._actor.hello.remote()
+        status: dict[str, Any] = await self._actor.status.remote()
+        return status
+
+    async def stop(self) -> None:
+        """Move what is there and end ``run``."""
+        await self._actor.stop.remote()
+
+    def kill(self) -> None:
+        """End it at once."""
+        _end(self._actor, self._hello)
 
 
 class RayProcess:
@@ -202,4 +284,4 @@ class RayProcess:
 
     def kill(self) -> None:
         """End it at once."""
-        ray.kill(self._actor)
+        _end(self._actor, self._hello)

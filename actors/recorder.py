@@ -1,25 +1,33 @@
 """The recorder without Ray: moves what commits left in the outbox to Postgres, in batches."""
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import redis
 import structlog
-from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, IntegrityError, InternalError, SQLAlchemyError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from persistence.outbox import Outbox, Parcel
+from persistence.outbox import FencedError, Outbox, Parcel
 from persistence.postgres.convert import UnstorableError
+from persistence.postgres.office import Office, SupersededError
 from persistence.postgres.writer import put_policy, write_batch
 
 log = structlog.get_logger()
 
 BLOCK_MS: Final = 500
 RETRY_MS_MIN: Final = 50
+IDLE_IN_TRANSACTION_MS: Final = 10_000
+"""A recorder that was stopped in the middle of a batch holds its locks no longer than this."""
 
-REFUSALS: Final = (IntegrityError, DataError, InternalError, UnstorableError)
-"""What Postgres will say again however often it is asked."""
+REFUSED_CLASSES: Final = ("22", "23", "P0")
+"""SQLSTATE classes of what Postgres will say again however often it is asked: wrong data, broken
+constraints, refusals of our triggers. A full disk or a read-only server is not among them."""
+
+OVER: Final = (SupersededError, FencedError)
+"""Another recorder is in office: this one leaves."""
 
 
 class RecorderSettings(NamedTuple):
@@ -30,28 +38,46 @@ class RecorderSettings(NamedTuple):
 
 
 class Recorder:
-    """Moves parcels until told to stop. Everything it writes may be written any number of times."""
+    """Moves parcels until told to stop. Everything it writes may be written any number of times.
+
+    It writes under an epoch, in Redis and in Postgres alike: once another recorder has begun, it
+    can neither write facts nor take them out of the outbox.
+    """
 
     def __init__(
         self,
         outbox: Outbox,
         engine: Engine,
+        office: Office,
         policy: tuple[str, Mapping[str, Any]],
         settings: RecorderSettings,
     ) -> None:
         """``policy``: id and document of what the journal's rows were decided under."""
         self._outbox = outbox
         self._engine = engine
+        self._office = office
         self._policy = policy
         self._settings = settings
         self._stop = threading.Event()
         self._is_policy_known = False
+        self._busy_since: float | None = None
         self.written = 0
         self.refused = 0
         self.trouble = ""
 
-    def run(self) -> None:
-        """Work until ``stop``; then move what is there, once, and end."""
+    def run(self) -> str:
+        """Work until ``stop``, then move what is there, once; returns why it ended.
+
+        ``stopped``, or ``superseded``: another recorder is in office.
+        """
+        try:
+            self._work()
+        except OVER as error:
+            log.error("recorder.superseded", why=str(error))
+            return "superseded"
+        return "stopped"
+
+    def _work(self) -> None:
         pause_ms = RETRY_MS_MIN
         while not self._stop.is_set():
             if self.move(BLOCK_MS) is None:
@@ -67,7 +93,11 @@ class Recorder:
         self._stop.set()
 
     def move(self, block_ms: int) -> int | None:
-        """Move one batch; returns how many parcels, or None if a server is away."""
+        """Move one batch; returns how many parcels, or None if a server is away.
+
+        Raises:
+            SupersededError, FencedError: another recorder is in office.
+        """
         try:
             self._put_policy()
             parcels = self._outbox.read(self._settings.batch_max, block_ms or 1)
@@ -79,32 +109,46 @@ class Recorder:
             self._ill(error)
             return None
 
+    def stuck_ms(self) -> int:
+        """For how long Postgres has not answered the transaction at hand; 0 if there is none."""
+        since = self._busy_since
+        return int((time.monotonic() - since) * 1000) if since is not None else 0
+
     def _put_policy(self) -> None:
         if not self._is_policy_known:
+            self._busy_since = time.monotonic()
             with self._engine.begin() as connection:
                 put_policy(connection, *self._policy)
+            self._busy_since = None
             self._is_policy_known = True
 
     def _write(self, parcels: list[Parcel]) -> None:
         try:
             self._write_together(parcels)
-        except REFUSALS as error:
-            if len(parcels) > 1:
-                for parcel in parcels:
-                    self._write([parcel])
-                return
-            self.refused += 1
-            log.error("parcel.refused", parcel=parcels[0].entry, error=str(error)[:500])
-            self._outbox.set_aside(parcels[0], str(error)[:500])
+        except (DBAPIError, UnstorableError) as error:
+            if not is_refusal(error):
+                raise
+            self._write_apart(parcels, error)
+
+    def _write_apart(self, parcels: list[Parcel], error: Exception) -> None:
+        """Halve what Postgres refuses until the parcels it refuses stand alone."""
+        if len(parcels) > 1:
+            middle = len(parcels) // 2
+            self._write(parcels[:middle])
+            self._write(parcels[middle:])
+            return
+        self.refused += 1
+        log.error("parcel.refused", parcel=parcels[0].entry, error=str(error)[:500])
+        self._outbox.set_aside(parcels[0], str(error)[:500])
 
     def _write_together(self, parcels: list[Parcel]) -> None:
-        with self._engine.begin() as connection:
-            write_batch(
-                connection,
-                [row for parcel in parcels for row in parcel.facts.records],
-                [row for parcel in parcels for row in parcel.facts.ledger],
-                [row for parcel in parcels for row in parcel.facts.journal],
-            )
+        self._busy_since = time.monotonic()
+        try:
+            with self._engine.begin() as connection:
+                self._office.advance(connection, parcels[-1].entry)
+                write_parcels(connection, parcels)
+        finally:
+            self._busy_since = None
         self._outbox.remove(parcels)
         self.written += len(parcels)
 
@@ -117,3 +161,22 @@ class Recorder:
         if self.trouble:
             log.info("recorder.back")
         self.trouble = ""
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether Postgres says no to the facts themselves, and would again."""
+    if isinstance(error, UnstorableError):
+        return True
+    state = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    return str(state).startswith(REFUSED_CLASSES)
+
+
+def write_parcels(connection: Connection, parcels: list[Parcel]) -> None:
+    """Write the facts of all parcels in the caller's transaction."""
+    write_batch(
+        connection,
+        [row for parcel in parcels for row in parcel.facts.records],
+        [row for parcel in parcels for row in parcel.facts.ledger],
+        [row for parcel in parcels for row in parcel.facts.journal],
+        [row for parcel in parcels for row in parcel.facts.operations],
+    )

@@ -57,4 +57,8 @@ def supervisor_settings(settings: Settings) -> SupervisorSettings:
         lease_ms=settings.supervisor.lease_ms,
         stop_timeout_ms=settings.supervisor.stop_timeout_ms,
         handled_keep_ms=settings.queue.handled_keep_ms,
+        answer_timeout_ms=settings.actors.answer_timeout_ms,
+        start_timeout_ms=settings.actors.start_timeout_ms,
+        step_ms_max=settings.clock.step_ms_max,
+        outbox_entries_max=settings.recorder.outbox_entries_max,
     )

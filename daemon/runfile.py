@@ -21,6 +21,7 @@ class RunFile:
     def __init__(self, home: Path) -> None:
         """The run file of one METERD_HOME."""
         self._path = home / "run.json"
+        self._state_path = home / "state.json"
 
     @contextlib.contextmanager
     def held(self, addresses: Addresses) -> Iterator[None]:
@@ -33,6 +34,21 @@ class RunFile:
             yield
         finally:
             self._path.unlink(missing_ok=True)
+            self._state_path.unlink(missing_ok=True)
+
+    def note(self, state: str, why: str) -> None:
+        """Leave how the daemon is, for when Redis can't say it."""
+        from daemon.embedded.home import write_private  # noqa: PLC0415 - as above
+
+        write_private(self._state_path, json.dumps({"state": state, "why": why}))
+
+    def state(self) -> tuple[str, str]:
+        """How the daemon that runs here was last, and why; empty if it never said."""
+        try:
+            found = json.loads(self._state_path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return "", ""
+        return found["state"], found["why"]
 
     def read(self) -> Addresses | None:
         """The addresses of the daemon that runs or ran here last; None if there is no file."""

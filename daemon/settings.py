@@ -75,6 +75,8 @@ class ActorsSettings(Section):
     max: Count = between(4, 1, 1000)
     chats_per_actor: Count = at_least(25_000, 1)
     spares: Count = between(1, 0, 100)
+    answer_timeout_ms: PositiveMilliseconds = 15_000
+    start_timeout_ms: PositiveMilliseconds = 60_000
 
 
 class CreditsSettings(Section):
@@ -116,6 +118,7 @@ class RecorderSettings(Section):
 
     batch_max: Count = at_least(1000, 1)
     retry_ms_max: PositiveMilliseconds = 5000
+    outbox_entries_max: Count = at_least(1_000_000, 1)
 
 
 class SupervisorSettings(Section):
@@ -123,6 +126,12 @@ class SupervisorSettings(Section):
 
     lease_ms: PositiveMilliseconds = 3000
     stop_timeout_ms: PositiveMilliseconds = 8000
+
+
+class ClockSettings(Section):
+    """When the queue's clock counts as having stepped."""
+
+    step_ms_max: PositiveMilliseconds = 5000
 
 
 class LogSettings(Section):
@@ -147,6 +156,7 @@ class Settings(BaseSettings):
     queue: QueueSettings = QueueSettings()
     recorder: RecorderSettings = RecorderSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
+    clock: ClockSettings = ClockSettings()
     log: LogSettings = LogSettings()
     home: Path = Path(".meterd")
 
@@ -169,6 +179,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"queue.block_ms ({block_ms}) must be below redis.socket_timeout_ms ({timeout_ms}):"
                 " else every quiet moment looks like a lost connection"
+            )
+        if timeout_ms >= self.actors.answer_timeout_ms:
+            raise ValueError(
+                f"redis.socket_timeout_ms ({timeout_ms}) must be below actors.answer_timeout_ms"
+                f" ({self.actors.answer_timeout_ms}): else an actor that waits for Redis looks hung"
             )
         return self
 

@@ -15,6 +15,36 @@ from redis.retry import Retry
 CONNECT_TIMEOUT_S: Final = 2.0
 SOCKET_TIMEOUT_S: Final = 5.0
 
+SERVER_TROUBLE: Final = (
+    "OOM",
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+    "UNKILLABLE",
+    "FUNCTION NOT FOUND",
+)
+"""What a server says that can't do it now, whatever was asked (read-only, full, loading …)."""
+
+
+def is_server_trouble(error: BaseException) -> bool:
+    """Whether the server is away or unable, rather than the request wrong.
+
+    Then the same request may pass later, and nothing of it has been done, or it can't be known.
+    """
+    error = getattr(error, "cause", None) or error  # as Ray wraps what a call raised
+    if isinstance(error, redis.ResponseError):
+        words = str(error).upper().removeprefix("ERR ").removeprefix("-")
+        return words.startswith(SERVER_TROUBLE) or type(error) is not redis.ResponseError
+    return isinstance(error, redis.RedisError)
+
 
 def connect(
     url: str,

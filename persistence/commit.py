@@ -3,10 +3,11 @@
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import structlog
 
 from actors.rules.state import Account, Chat, Event, LedgerEntry, Policy
 from persistence.keys import Keys
-from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
+from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -36,6 +37,7 @@ class Facts(msgspec.Struct):
     records: list[RecordRow]
     ledger: list[LedgerRow]
     journal: list[JournalRow]
+    operations: list[OperationRow] = []
 
 
 class Commit(msgspec.Struct):
@@ -53,6 +55,9 @@ class Commit(msgspec.Struct):
     events: list[list[str]]
     facts: str
     limits: Limits
+    aside: str = ""
+    """An entry that could not be decided: the account goes past it as it is; ``state`` is for
+    an account that is not there yet."""
 
 
 class Verdict(NamedTuple):
@@ -76,13 +81,21 @@ KNOWN: Final = "known"
 EXISTS: Final = "exists"
 FENCED: Final = "fenced"
 
+_UNREADABLE: Final = -1
+
+log = structlog.get_logger()
+
 _pack: Final = msgspec.msgpack.Encoder().encode
 _json: Final = msgspec.json.Encoder().encode
 _read_account: Final = msgspec.json.Decoder(Account).decode
 _read_facts: Final = msgspec.json.Decoder(Facts).decode
 
 
-def commit_call(keys: Keys, commit: Commit) -> tuple[str, int, str, bytes]:
+CommitCall = tuple[str, int, str, bytes]
+"""What a commit is called with: function, number of keys, key, argument."""
+
+
+def commit_call(keys: Keys, commit: Commit) -> CommitCall:
     """The arguments of FCALL for a commit."""
     return "meterd_commit", 1, keys.commands, _pack(commit)
 
@@ -99,11 +112,24 @@ def pack_state(applied: str, account: Account) -> str:
 
 
 def unpack_state(raw: bytes | None, user_id: str) -> tuple[str, Account]:
-    """An account's last applied entry and state; a new account where there is none."""
+    """An account's last applied entry and state; a new account where there is none.
+
+    One that can't be read comes as what ``is_readable`` tells apart: it must not keep others
+    from being read.
+    """
     if raw is None:
         return "", Account(user_id)
     applied, _, state = raw.partition(b"|")
-    return applied.decode(), _read_account(state)
+    try:
+        return applied.decode(), _read_account(state)
+    except msgspec.MsgspecError as error:
+        log.error("account.unreadable", user=user_id, error=str(error))
+        return applied.decode(errors="replace"), Account(user_id, seq=_UNREADABLE)
+
+
+def is_readable(account: Account) -> bool:
+    """Whether an account is what was kept of it."""
+    return account.seq != _UNREADABLE
 
 
 def pack_json(document: Any) -> str:
@@ -153,12 +179,14 @@ __all__ = [
     "STALE",
     "Chat",
     "Commit",
+    "CommitCall",
     "EntryWrites",
     "Facts",
     "Limits",
     "Verdict",
     "commit_call",
     "event_fields",
+    "is_readable",
     "ledger_row",
     "pack_facts",
     "pack_json",

@@ -41,6 +41,11 @@ class Keys(NamedTuple):
         return f"{self.prefix}outbox"
 
     @property
+    def refused(self) -> str:
+        """Stream: what Postgres has refused for good, with the reason (internal)."""
+        return f"{self.prefix}outbox:refused"
+
+    @property
     def open_users(self) -> str:
         """Set: users with open chats, so that a restart finds them (internal)."""
         return f"{self.prefix}open"
@@ -54,6 +59,21 @@ class Keys(NamedTuple):
     def leader(self) -> str:
         """String: the working daemon's token, with a lease (internal)."""
         return f"{self.prefix}leader"
+
+    @property
+    def memory(self) -> str:
+        """String: the name of what this Redis remembers, which Postgres knows too (internal)."""
+        return f"{self.prefix}memory"
+
+    @property
+    def format(self) -> str:
+        """String: the version of what is kept here (internal)."""
+        return f"{self.prefix}format"
+
+    @property
+    def hold(self) -> str:
+        """String, JSON: why nothing is decided until an operator says so (internal)."""
+        return f"{self.prefix}hold"
 
     @property
     def status(self) -> str:

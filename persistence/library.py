@@ -5,6 +5,7 @@ from importlib import resources
 from typing import Any, Final
 
 import redis
+import redis.asyncio
 
 NAME: Final = "meterd"
 _VERSION = re.compile(r"^-- meterd version ([0-9]+)$", re.MULTILINE)
@@ -23,6 +24,17 @@ def version_of(code: str) -> int:
     """The version that a library's text names; 0 if it names none."""
     found = _VERSION.search(code)
     return int(found[1]) if found else 0
+
+
+async def loaded_version(client: redis.asyncio.Redis) -> int:
+    """The version of the library that is loaded; 0 if none is."""
+    try:
+        answer: Any = await client.fcall("meterd_version", 0)
+    except redis.ResponseError as error:
+        if "Function not found" in str(error):
+            return 0
+        raise
+    return int(answer)
 
 
 def ensure_library(client: redis.Redis) -> int:

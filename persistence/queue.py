@@ -1,5 +1,6 @@
 """The commands stream as the supervisor reads it: in order, fenced, waited for without polling."""
 
+import enum
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,27 @@ class Lead(NamedTuple):
     """The epoch to work under; empty if another daemon leads."""
     wait_ms: int
     """For how long the other one still leads unless it renews."""
+    is_sworn: bool = False
+    """Whether Redis has forgotten nothing since a leader found its memory complete."""
+
+
+class Delivery(NamedTuple):
+    """What one read brought."""
+
+    now_ms: int
+    """The queue's clock at that moment."""
+    entries: list[Command | Invalid]
+
+
+class Tenure(enum.IntEnum):
+    """What became of a leadership."""
+
+    LOST = 0
+    """Another daemon leads."""
+    SWORN = 1
+    """This one does, and may write."""
+    UNSWORN = 2
+    """This one does, but Redis was restarted: its memory has to be compared first."""
 
 
 class NotLeadingError(Exception):
@@ -47,19 +69,28 @@ class Queue:
 
     async def lead(self, lease_ms: int) -> Lead:
         """Bid for leadership. Winning takes every older actor's right to write."""
-        kind, value = await self._call("meterd_lead", self._token, lease_ms)
+        kind, value, *sworn = await self._call("meterd_lead", self._token, lease_ms)
         if kind != b"leading":
             return Lead("", max(1, int(value)))
         self.epoch = value.decode()
-        return Lead(self.epoch, 0)
+        return Lead(self.epoch, 0, sworn == [b"sworn"])
 
-    async def renew(self, lease_ms: int) -> bool:
-        """Hold on to leadership; False if it is lost."""
-        return bool(await self._call("meterd_renew", self._token, self.epoch, lease_ms))
+    async def swear(self, memory_id: str) -> bool:
+        """Say that Redis remembers all that Postgres knows; False if another daemon leads."""
+        return bool(await self._call("meterd_swear", self._token, self.epoch, memory_id))
+
+    async def renew(self, lease_ms: int) -> Tenure:
+        """Hold on to leadership, and learn whether it is still of any use."""
+        return Tenure(await self._call("meterd_renew", self._token, self.epoch, lease_ms))
 
     async def resign(self) -> None:
         """Let the next daemon begin at once."""
         await self._call("meterd_resign", self._token)
+        self.epoch = ""
+
+    async def publish(self, status: bytes, ttl_ms: int) -> None:
+        """Let everybody read how it is, for so long."""
+        await self._call("meterd_publish", status, ttl_ms)
 
     async def grant(self, actor: str) -> str:
         """A new epoch for an actor; whoever had the name before can't write any more.
@@ -72,11 +103,11 @@ class Queue:
             raise NotLeadingError("another daemon has taken over")
         return str(epoch.decode())
 
-    async def pending(self, after: str, count: int) -> list[Command | Invalid]:
+    async def pending(self, after: str, count: int) -> Delivery:
         """Entries delivered in an earlier life and not acknowledged, from ``after`` on."""
         return await self._read(after, count)
 
-    async def new(self, count: int) -> list[Command | Invalid]:
+    async def new(self, count: int) -> Delivery:
         """The next entries, if there are any.
 
         A read whose answer was lost has delivered its entries all the same: they are pending, and
@@ -84,12 +115,12 @@ class Queue:
         """
         if not self._is_sure:
             unseen = await self._read(self._delivered, count)
-            if unseen:
+            if unseen.entries:
                 return unseen
         self._is_sure = False
-        entries = await self._read(NEW, count)
+        delivery = await self._read(NEW, count)
         self._is_sure = True
-        return entries
+        return delivery
 
     async def wait(self, block_ms: int) -> None:
         """Return as soon as there is an entry that was not delivered, or after ``block_ms``."""
@@ -105,16 +136,16 @@ class Queue:
         first = oldest.decode() if oldest else self._delivered
         limit = min(entry_key(first), (seconds * 1000 - keep_ms, 0))
         if limit > (0, 0):
-            await self._client.xtrim(self._keys.commands, minid=f"{limit[0]}-{limit[1]}")
+            await self._call("meterd_trim", self.epoch, f"{limit[0]}-{limit[1]}")
 
-    async def _read(self, after: str, count: int) -> list[Command | Invalid]:
+    async def _read(self, after: str, count: int) -> Delivery:
         try:
-            entries = await self._call("meterd_read", self.epoch, after, count)
+            now_ms, entries = await self._call("meterd_read", self.epoch, after, count)
         except redis.ResponseError as error:
             if "FENCED" in str(error):
                 raise NotLeadingError("another daemon has taken over") from error
             raise
-        return [self._parse(entry) for entry in entries]
+        return Delivery(int(now_ms), [self._parse(entry) for entry in entries])
 
     def _parse(self, entry: Sequence[Any]) -> Command | Invalid:
         entry_id, flat = entry[0].decode(), entry[1]
@@ -125,5 +156,5 @@ class Queue:
             return gone._replace(at=int(entry_id.partition("-")[0]))
         return parse_entry(entry_id, flat)
 
-    async def _call(self, function: str, *args: str | int) -> Any:
+    async def _call(self, function: str, *args: str | bytes | int) -> Any:
         return await self._client.fcall(function, 1, self._keys.commands, *args)

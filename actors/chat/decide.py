@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from actors.chat.rows import command_row, invalid_row, record_row
+from actors.chat.rows import aside_row, command_row, invalid_row, record_row
 from actors.messages import Task
 from actors.rules import outcomes
 from actors.rules.command import Command, Invalid, fingerprint
@@ -64,13 +64,37 @@ class Run:
         self.journal: list[JournalRow] = []
         self.entries: list[EntryWrites] = []
         self.outcomes: list[tuple[str, bool]] = []
+        self.tasks: list[Task] = []
+        self.aside = ""
 
     def take(self, task: Task) -> None:
         """Decide the next task."""
+        self.tasks.append(task)
         if task.invalid is not None:
             self._invalid(task.invalid)
         elif task.command is not None:
             self._command(task.command, task)
+
+    def set_aside(self, task: Task, why: str) -> None:
+        """Nobody can decide this one, and nothing else is in this run: it gets its answer.
+
+        It has no effect, and no time passes either: the account stays as it is.
+        """
+        assert not self.tasks, "what is set aside is set aside alone"
+        self.tasks.append(task)
+        self.aside = self.applied = task.entry
+        outcome, about = outcomes.INTERNAL_ERROR, task.command or task.invalid
+        assert about is not None, "a task is a command or an entry that can't be one"
+        remember = self._remember(task.command, outcome) if task.command else ""
+        self.outcomes.append((outcome, False))
+        self.journal.append(aside_row(task, self.writer.policy_id))
+        reply = _reply_fields(about.id, outcome, outcomes.MESSAGES[outcome], about.entry, False)
+        self.entries.append(
+            EntryWrites(
+                about.entry, about.id, remember, about.reply_to, reply,
+                _dead(about.entry, outcome, why, about.fields),
+            )
+        )  # fmt: skip
 
     def commit(self) -> Commit:
         """All that follows from the tasks taken, as one atomic change."""
@@ -88,6 +112,7 @@ class Run:
             events=[event_fields(event) for event in self.events],
             facts=pack_facts(self._facts()),
             limits=self.writer.limits,
+            aside=self.aside,
         )
 
     def _command(self, command: Command, task: Task) -> None:
@@ -98,7 +123,7 @@ class Run:
         self._absorb(decision)
         self.account, self.applied = decision.account, command.entry
         replayed = bool(inert) and inert != outcomes.ID_CONFLICT
-        self._close(command, decision.outcome, replayed, fresh=seen is None)
+        self._close(command, decision.outcome, replayed)
 
     def _absorb(self, decision: Decision) -> None:
         self.events += decision.events
@@ -111,17 +136,22 @@ class Run:
             if event.event == "chat.started" and event.chat_id
         }
 
-    def _close(self, command: Command, outcome: str, replayed: bool, fresh: bool) -> None:
+    def _close(self, command: Command, outcome: str, replayed: bool) -> None:
         user = self.account.user_id
-        remember = f"{fingerprint(command)} {outcome}" if command.id and fresh else ""
-        if remember:
-            self.ids[command.id] = Remembered(fingerprint(command), outcome)
+        remember = self._remember(command, outcome)
         self.outcomes.append((outcome, replayed))
         self.journal.append(command_row(command, user, outcome, replayed, self.writer.policy_id))
         reply = self._reply(command, outcome, replayed) if command.reply_to else []
         self.entries.append(
             EntryWrites(command.entry, command.id, remember, command.reply_to, reply)
         )
+
+    def _remember(self, command: Command, outcome: str) -> str:
+        """What is kept of an id that had not been used; empty for one that had, or none."""
+        if not command.id or command.id in self.ids:
+            return ""
+        self.ids[command.id] = Remembered(fingerprint(command), outcome)
+        return f"{fingerprint(command)} {outcome}"
 
     def _reply(self, command: Command, outcome: str, replayed: bool) -> list[str]:
         fields = _reply_fields(
@@ -143,8 +173,7 @@ class Run:
         self.outcomes.append((outcome, False))
         self.journal.append(invalid_row(invalid, outcome, self.writer.policy_id))
         reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
-        fields = pack_json(invalid.fields)
-        dead = ["entry", invalid.entry, "reason", invalid.reason, "fields", fields]
+        dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)
         self.entries.append(EntryWrites(invalid.entry, "", "", invalid.reply_to, reply, dead))
 
     def _wallet(self) -> str:
@@ -159,6 +188,10 @@ class Run:
             ledger=[ledger_row(entry) for entry in self.ledger],
             journal=self.journal,
         )
+
+
+def _dead(entry: str, outcome: str, reason: str, fields: Mapping[str, object]) -> list[str]:
+    return ["entry", entry, "outcome", outcome, "reason", reason, "fields", pack_json(fields)]
 
 
 def _reply_fields(id_: str, outcome: str, message: str, entry: str, replayed: bool) -> list[str]:

@@ -1,5 +1,7 @@
 """From rules to rows: what Postgres gets of a decision."""
 
+from actors.messages import Task
+from actors.rules import outcomes
 from actors.rules.billing import billed_ms, cost, paused_ms
 from actors.rules.command import Command, Invalid
 from actors.rules.state import Chat
@@ -75,6 +77,15 @@ def command_row(
         replayed,
         policy,
     )
+
+
+def aside_row(task: Task, policy: str) -> JournalRow:
+    """An entry that could not be decided: it has no effect, and the journal says so."""
+    outcome = outcomes.INTERNAL_ERROR
+    if task.command is None:
+        assert task.invalid is not None, "a task is a command or an entry that can't be one"
+        return invalid_row(task.invalid, outcome, policy)
+    return command_row(task.command, task.user, outcome, False, policy)
 
 
 def invalid_row(invalid: Invalid, outcome: str, policy: str) -> JournalRow:

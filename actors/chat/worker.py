@@ -2,19 +2,20 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import redis
 import structlog
 
-from actors.chat.decide import Memory, Run, Writer
+from actors.chat.decide import Run, Writer
+from actors.chat.lane import FAILURES_MAX, Lane, lanes_of
 from actors.chat.timekeeper import Timekeeper
 from actors.messages import Handled, Tally, Task
-from actors.rules.command import entry_key
 from actors.rules.due import next_due
 from actors.rules.state import Account, Chat
 from actors.rules.world import Remembered
 from persistence import commit
+from persistence.client import is_server_trouble
 from persistence.commit import Verdict
 from persistence.keys import Keys
 from persistence.store import Store
@@ -24,8 +25,8 @@ log = structlog.get_logger()
 CACHED_ACCOUNTS_MAX: Final = 50_000
 ATTEMPTS_MAX: Final = 50
 
-MOVED: Final = (commit.STALE, commit.EXISTS)
-"""Verdicts that say: what the actor remembers is out of date."""
+FAILED: Final = "failed"
+"""Verdict of a lane in whose first task the code failed."""
 
 
 class FencedError(Exception):
@@ -38,16 +39,6 @@ class OutOfTurnError(Exception):
 
 class UndecidedError(Exception):
     """An account kept moving under the actor; the batch is to be tried again."""
-
-
-class _Lane:
-    """The tasks of one account in a batch, in stream order."""
-
-    def __init__(self, user: str) -> None:
-        self.user = user
-        self.tasks: list[Task] = []
-        self.ids: dict[str, Remembered] = {}
-        self.run: Run | None = None
 
 
 class ChatWorker:
@@ -104,20 +95,34 @@ class ChatWorker:
 
     def _handle(self, tasks: list[Task]) -> Handled:
         answer = Handled({}, [], Tally())
-        pending = _lanes(tasks)
+        lanes = lanes_of(tasks)
+        try:
+            self._work_off(lanes, answer)
+        except redis.RedisError:
+            # What was committed is not known: nothing that is remembered of these may count.
+            for lane in lanes:
+                self._accounts.pop(lane.user, None)
+            raise
+        answer.tally.failed = sum(lane.failures.total() for lane in lanes)
+        return answer
+
+    def _work_off(self, pending: list[Lane], answer: Handled) -> None:
         chats = self._prepare(pending)
-        for attempt in range(ATTEMPTS_MAX):
+        rounds_max = ATTEMPTS_MAX + (FAILURES_MAX + 1) * max(
+            (len(lane.tasks) for lane in pending), default=0
+        )
+        for attempt in range(rounds_max):
             verdicts = self._commit(pending, chats, answer.tally)
             judged = list(zip(pending, verdicts, strict=True))
             pending = [lane for lane, verdict in judged if not self._settled(lane, verdict, answer)]
             if not pending:
-                return answer
-            self._reload([lane for lane, v in judged if v.kind in MOVED], chats)
+                return
+            self._reload([x for x, v in judged if x.tasks and v.kind != commit.KNOWN], chats)
             answer.tally.redecided += len(pending)
             log.debug("batch.redecided", lanes=len(pending), attempt=attempt)
         raise UndecidedError(f"{len(pending)} accounts kept moving")
 
-    def _prepare(self, lanes: list[_Lane]) -> dict[str, Chat]:
+    def _prepare(self, lanes: list[Lane]) -> dict[str, Chat]:
         """Load what the tasks need and the actor does not know: usually nothing."""
         users = [lane.user for lane in lanes if lane.user and self._is_unknown(lane)]
         for user in users:
@@ -133,50 +138,51 @@ class ChatWorker:
             self._remember(user, applied, account)
         return found
 
-    def _is_unknown(self, lane: _Lane) -> bool:
+    def _is_unknown(self, lane: Lane) -> bool:
         return lane.user not in self._accounts or lane.tasks[0].moved
 
     def _is_open(self, user: str, chat_id: str) -> bool:
         cached = self._accounts.get(user)
         return cached is not None and chat_id in cached[1].chats
 
-    def _commit(self, lanes: list[_Lane], chats: Mapping[str, Chat], tally: Tally) -> list[Verdict]:
+    def _commit(self, lanes: list[Lane], chats: Mapping[str, Chat], tally: Tally) -> list[Verdict]:
         pipeline = self._client.pipeline(transaction=False)
         verdicts: list[Verdict | None] = []
         for lane in lanes:
-            lane.run = self._decide(lane, chats)
-            verdicts.append(None if lane.run else Verdict(commit.DONE))
-            if lane.run:
-                pipeline.fcall(*commit.commit_call(self._keys, lane.run.commit()))
-        answers = iter(pipeline.execute())
-        tally.commits += len(lanes)
-        return [verdict or commit.verdict(next(answers)) for verdict in verdicts]
+            remembered = self._accounts.get(lane.user, ("", Account(lane.user)))
+            call = lane.decide(self._writer, self._keys, remembered, chats)
+            if call is not None:
+                pipeline.fcall(*call)
+            verdicts.append(None if call else Verdict(FAILED if lane.tasks else commit.DONE))
+        tally.commits += len(pipeline)
+        answers = iter(pipeline.execute(raise_on_error=False))
+        return [
+            verdict or self._verdict(lane, next(answers))
+            for lane, verdict in zip(lanes, verdicts, strict=True)
+        ]
 
-    def _decide(self, lane: _Lane, chats: Mapping[str, Chat]) -> Run | None:
-        """The rules applied to what is not applied yet; None if all of it is."""
-        applied, account = self._accounts.get(lane.user, ("", Account(lane.user)))
-        if applied:
-            lane.tasks = [t for t in lane.tasks if entry_key(t.entry) > entry_key(applied)]
-        if not lane.tasks:
-            return None
-        run = Run(self._writer, Memory(applied, account, chats, lane.ids))
-        for task in lane.tasks:
-            run.take(task)
-        return run
+    def _verdict(self, lane: Lane, answer: Any) -> Verdict:
+        """What the commit function said; an error of its own counts against the first task."""
+        if not isinstance(answer, Exception):
+            return commit.verdict(answer)
+        if is_server_trouble(answer):
+            raise answer
+        lane.failed(lane.tasks[0], answer)
+        return Verdict(FAILED)
 
-    def _settled(self, lane: _Lane, verdict: Verdict, answer: Handled) -> bool:
-        """Take in the commit's verdict; False if the lane has to be decided again."""
+    def _settled(self, lane: Lane, verdict: Verdict, answer: Handled) -> bool:
+        """Take in the commit's verdict; False if something of the lane is still to be decided."""
         if verdict.kind == commit.FENCED:
             raise FencedError(self._writer.actor)
         if verdict.kind in (commit.OK, commit.DONE):
             self._keep(lane, answer)
-            return True
+            return lane.settle()
         if verdict.kind == commit.KNOWN:
             for id_, remembered in verdict.known_ids():
                 lane.ids[id_] = Remembered(*remembered.split(" ", 1))
         return False
 
-    def _reload(self, lanes: list[_Lane], chats: dict[str, Chat]) -> None:
+    def _reload(self, lanes: list[Lane], chats: dict[str, Chat]) -> None:
         users = [lane.user for lane in lanes if lane.user]
         named = {task.chat_id for lane in lanes for task in lane.tasks if task.chat_id}
         accounts, found = self._store.load(users, sorted(named))
@@ -184,7 +190,7 @@ class ChatWorker:
             self._remember(user, applied, account)
         chats.update(found)
 
-    def _keep(self, lane: _Lane, answer: Handled) -> None:
+    def _keep(self, lane: Lane, answer: Handled) -> None:
         run = lane.run
         if run is not None:
             for outcome, replayed in run.outcomes:
@@ -195,12 +201,16 @@ class ChatWorker:
         if run is not None:
             self._remember(lane.user, run.applied, run.account)
         applied, account = self._accounts[lane.user]
+        if run is not None and run.aside:
+            # Nothing has changed, and what falls due would fail again, and again.
+            self._timekeeper.arm(lane.user, None, applied)
+            return
         self._report(lane, account, answer)
         self._arm(lane.user, applied, account)
         if account.chats and not self._hosts_any(account):
             answer.unwatched.append(lane.user)
 
-    def _report(self, lane: _Lane, account: Account, answer: Handled) -> None:
+    def _report(self, lane: Lane, account: Account, answer: Handled) -> None:
         """Tell the supervisor which chats are open, where that may be news."""
         run = lane.run
         named = {task.chat_id for task in lane.tasks if task.chat_id}
@@ -227,23 +237,8 @@ class ChatWorker:
             self._accounts.popitem(last=False)
 
 
-def _opens_or_ends(lane: _Lane, run: Run) -> bool:
+def _opens_or_ends(lane: Lane, run: Run) -> bool:
     """Whether the run opened or ended chats, or tried to open one."""
     if any(chat.ended_at is not None for chat in run.touched.values()):
         return True
     return any(t.command and t.command.type in ("start", "adopt") for t in lane.tasks)
-
-
-def _lanes(tasks: list[Task]) -> list[_Lane]:
-    """Tasks by account; what has no account is a lane of its own."""
-    lanes: list[_Lane] = []
-    by_user: dict[str, _Lane] = {}
-    for task in tasks:
-        lane = by_user.get(task.user)
-        if lane is None:
-            lane = _Lane(task.user)
-            lanes.append(lane)
-            if task.user:
-                by_user[task.user] = lane
-        lane.tasks.append(task)
-    return lanes

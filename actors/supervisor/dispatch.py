@@ -36,6 +36,8 @@ class Bounds(NamedTuple):
     """Entries on their way at once; a batch more than that, as a batch is taken whole."""
     spares: int
     """Warm actors without a chat."""
+    is_full: Callable[[], bool] = lambda: False
+    """Whether no chat may open, however much room there is on the actors."""
 
 
 class Target(NamedTuple):
@@ -203,6 +205,8 @@ class Dispatcher:
 
     def _room_for(self, user: str) -> Target | None:
         """An actor for a new chat: a warm one, else a shared one, else one that has to start."""
+        if self._limits.is_full():
+            return Target(self._anyone(user), outcomes.AT_CAPACITY)
         ready = {name for name, slot in self.slots.items() if slot.is_up()}
         actor = self.placement.choose(user, ready) or self.placement.choose(user, set(self.slots))
         if actor is None and self.placement.may_grow():
@@ -254,7 +258,12 @@ class Dispatcher:
 
     def _count(self, tally: Tally) -> None:
         self.outcomes.update(tally.outcomes)
-        self.work.update(replayed=tally.replayed, commits=tally.commits, redecided=tally.redecided)
+        self.work.update(
+            replayed=tally.replayed,
+            commits=tally.commits,
+            redecided=tally.redecided,
+            failed=tally.failed,
+        )
 
     def _let_follow(self) -> None:
         self._has_moved = True

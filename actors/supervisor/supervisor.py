@@ -2,28 +2,38 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import redis
 import redis.asyncio
 import structlog
 
-from actors.rules.command import Command, Invalid
 from actors.supervisor.archive import Archive
+from actors.supervisor.chores import Chores, Duties
+from actors.supervisor.clock_watch import ClockWatch, steady_ms
 from actors.supervisor.dispatch import Bounds, Dispatcher
+from actors.supervisor.gauges import OutboxBound
+from actors.supervisor.leadership import Leadership
 from actors.supervisor.placement import Placement
-from actors.supervisor.slot import Process, Slot
+from actors.supervisor.recording import RecorderKeeper, RecorderProcess
+from actors.supervisor.report import Health, actor_status
+from actors.supervisor.slot import Patience, Process, Slot, last_words
+from actors.supervisor.tasks import end_tasks
 from persistence.commit import unpack_state
 from persistence.keys import Keys
-from persistence.queue import NotLeadingError, Queue
+from persistence.memory import Memory
+from persistence.queue import Delivery, NotLeadingError, Queue
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 RETRY_PAUSE_S = 0.5
-STATUS_TTL_MS = 5_000
+HELD_PAUSE_S = 0.2
 LOAD_MAX = 1_000
 
 
@@ -39,6 +49,10 @@ class SupervisorSettings(msgspec.Struct, frozen=True):
     lease_ms: int = 3_000
     stop_timeout_ms: int = 8_000
     handled_keep_ms: int = 600_000
+    answer_timeout_ms: int = 15_000
+    start_timeout_ms: int = 60_000
+    step_ms_max: int = 5_000
+    outbox_entries_max: int = 1_000_000
 
 
 class Parts(NamedTuple):
@@ -48,8 +62,13 @@ class Parts(NamedTuple):
     keys: Keys
     queue: Queue
     archive: Archive
+    memory: Memory
     spawn: Callable[[str, str], Awaitable[Process]]
     """Starts an actor process: name, epoch."""
+    spawn_recorder: Callable[[str, str], Awaitable[RecorderProcess]]
+    """Starts a recorder process: memory, epoch."""
+    load_library: Callable[[], object]
+    """Loads the functions into Redis; raises if a newer library is there."""
 
 
 class Supervisor:
@@ -61,68 +80,116 @@ class Supervisor:
         self._settings = settings
         self._state = "starting"
         self._why = ""
+        self._is_over = False
         self._stopping = asyncio.Event()
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
         self._names = 0
         self._started_at = time.time()
+        self._outbox = OutboxBound(settings.outbox_entries_max)
+        self._clock = ClockWatch(parts.client, parts.keys, settings.step_ms_max)
+        self._leadership = Leadership(parts.queue, parts.memory, settings.lease_ms)
+        duties = Duties(
+            self._leadership,
+            self._clock,
+            self._outbox,
+            parts.load_library,
+            settings.lease_ms,
+            settings.handled_keep_ms,
+        )
+        self._chores = Chores(parts.client, parts.keys, parts.queue, duties)
+        answer_s = settings.answer_timeout_ms / 1000
+        self._patience = Patience(answer_s, settings.start_timeout_ms / 1000)
+        self._recording = RecorderKeeper(self._spawn_recorder, answer_s)
         self._dispatcher = Dispatcher(
             self._placement,
             parts.archive.find,
             self._new_slot,
-            Bounds(settings.batch_max * settings.in_flight_batches_max, settings.spares),
+            Bounds(
+                settings.batch_max * settings.in_flight_batches_max,
+                settings.spares,
+                self._outbox.is_full,
+            ),
         )
 
     async def run(self) -> str:
-        """Work until ``stop``; returns why it ended: ``stopped`` or ``superseded``.
-
-        Raises:
-            redis.RedisError: Redis was away while starting.
-        """
-        chores = [asyncio.create_task(self._chores(), name="chores")]
+        """Work until ``stop``; returns why it ended: ``stopped`` or ``superseded``."""
+        chores = asyncio.create_task(self._chores.keep(self.status))
+        work = asyncio.create_task(self._work())
         try:
-            await self._take_lead()
-            if not self._stopping.is_set():
-                await self._recover()
-                await self._read_on()
-            await self._finish()
+            await asyncio.wait([chores, work], return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise chores.result()
+            work.result()
             return "stopped"
-        except NotLeadingError:
-            log.error("supervisor.superseded")
+        except NotLeadingError as error:
+            self._is_over = True
+            log.error("supervisor.superseded", why=str(error))
             return "superseded"
         except Exception:
             log.exception("supervisor.failed")
             raise
         finally:
-            await self._close(chores)
+            await self._close(chores, work)
+
+    async def _work(self) -> None:
+        """Lead, recover, read on until told to stop, finish what is in hand."""
+        reading = asyncio.create_task(self._lead_and_read())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([reading, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
+            with contextlib.suppress(TimeoutError):
+                # What does not have its effect in time comes again in the next life.
+                async with asyncio.timeout(self._settings.stop_timeout_ms / 2_000):
+                    await reading
+                    await self._dispatcher.drain()
+        finally:
+            await end_tasks(stopping, reading)
+
+    async def _lead_and_read(self) -> None:
+        if await self._leadership.take(self._report, self._pause, self._stopping.is_set):
+            await self._recover()
+            await self._read_on()
+        self._state = "stopping"
 
     def stop(self) -> None:
         """Take no more commands, finish what is in hand, end ``run``."""
         self._stopping.set()
 
-    async def _take_lead(self) -> None:
-        await self._parts.queue.create_group()
-        while not self._stopping.is_set():
-            bid = await self._parts.queue.lead(self._settings.lease_ms)
-            if bid.epoch:
-                log.info("supervisor.leading", epoch=bid.epoch)
-                return
-            self._state, self._why = "standby", "another daemon leads"
-            await self._pause(min(bid.wait_ms, self._settings.lease_ms) / 1000 + 0.05)
+    async def _report(self, state: str, why: str) -> None:
+        if (state, why) != (self._state, self._why):
+            log.info("supervisor.state", state=state, why=why)
+        self._state, self._why = state, why
+        if state == "lost":  # nobody leads, so nobody else would say so
+            await self._chores.publish(self.status())
 
     async def _recover(self) -> None:
         """Place what was open, then finish what was delivered to an earlier life."""
         self._state, self._why = "recovering", ""
+        self._recording.start()
         await self._place_open_chats()
         self._dispatcher.keep_spares()
         await asyncio.gather(*(slot.wait_up() for slot in self._needed()))
+        await self._surely(self._clock.look)
         await self._finish_pending()
         self._state = "ready"
-        await self._publish()  # at once: who was told it is ready may ask
+        # At once: who was told that it is ready may ask.
+        await self._surely(lambda: self._chores.publish(self.status()))
         log.info(
             "supervisor.ready",
             open_chats=self._placement.open_chats(),
             actors=len(self._dispatcher.slots),
         )
+
+    async def _surely(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask Redis until it answers."""
+        while True:
+            try:
+                return await ask()
+            except redis.RedisError as error:
+                log.warning("supervisor.waits", why=last_words(error))
+                await asyncio.sleep(RETRY_PAUSE_S)
 
     def _needed(self) -> list[Slot]:
         """The actors that have to be up before commands are handled: those with chats, or any."""
@@ -130,11 +197,13 @@ class Supervisor:
         return [slot for slot in slots if self._placement.chats_on(slot.name)] or slots[:1]
 
     async def _place_open_chats(self) -> None:
-        members: Any = await self._parts.client.smembers(self._parts.keys.open_users)
+        client, keys = self._parts.client, self._parts.keys
+        members: Any = await self._surely(lambda: client.smembers(keys.open_users))
         users = sorted(member.decode() for member in members)
         for i in range(0, len(users), LOAD_MAX):
             page = users[i : i + LOAD_MAX]
-            raws: Any = await self._parts.client.mget([self._parts.keys.account(u) for u in page])
+            names = [keys.account(user) for user in page]
+            raws: Any = await self._surely(lambda names=names: client.mget(names))  # type: ignore[misc]
             for user, raw in zip(page, raws, strict=True):
                 for chat_id in sorted(unpack_state(raw, user)[1].chats):
                     self._place(chat_id, user)
@@ -148,112 +217,95 @@ class Supervisor:
 
     async def _finish_pending(self) -> None:
         after = "0"
-        while entries := await self._parts.queue.pending(after, self._settings.batch_max):
+        while entries := (await self._surely(lambda after=after: self._pending(after))).entries:  # type: ignore[misc]
             after = entries[-1].entry
+            await self._clear()
             await self._dispatcher.dispatch(entries)
             await self._dispatcher.room()
         await self._dispatcher.drain()
 
+    async def _pending(self, after: str) -> Delivery:
+        return await self._parts.queue.pending(after, self._settings.batch_max)
+
     async def _read_on(self) -> None:
         while not self._stopping.is_set():
             try:
+                await self._clear()
                 await self._dispatcher.room()
-                entries = await self._next()
-                await self._dispatcher.dispatch(entries)
-                self._recovered()
+                await self._read_once()
             except redis.RedisError as error:
-                self._degraded(f"Redis: {error}")
+                log.warning("supervisor.waits", why=last_words(error))
                 await self._pause(RETRY_PAUSE_S)
 
-    async def _next(self) -> list[Command | Invalid]:
-        entries = await self._parts.queue.new(self._settings.batch_max)
-        if not entries:
+    async def _read_once(self) -> None:
+        before = steady_ms()
+        delivery = await self._parts.queue.new(self._settings.batch_max)
+        self._clock.see(delivery.now_ms, before)
+        if not delivery.entries:
             await self._parts.queue.wait(self._settings.block_ms)
-        return entries
+            return
+        await self._clear()
+        await self._dispatcher.dispatch(delivery.entries)
 
-    async def _finish(self) -> None:
-        """Let what is in hand have its effect; what does not comes again in the next life."""
-        self._state = "stopping"
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.stop_timeout_ms / 2_000):
-                await self._dispatcher.drain()
+    async def _clear(self) -> None:
+        """Wait while nothing may be decided: the clock has stepped, or too much waits already.
 
-    async def _close(self, chores: list[asyncio.Task[None]]) -> None:
-        for chore in chores:
-            chore.cancel()
-        await asyncio.gather(*chores, return_exceptions=True)
+        Whoever is told to stop meanwhile is cancelled in here: what was read comes again in the
+        next life.
+        """
+        while self._clock.why or self._outbox.is_overflowing():
+            await asyncio.sleep(HELD_PAUSE_S)
+
+    async def _close(self, *tasks: asyncio.Task[Any]) -> None:
+        await end_tasks(*tasks)
         await asyncio.gather(*(slot.close() for slot in self._dispatcher.slots.values()))
+        await self._recording.stop()
         with contextlib.suppress(redis.RedisError):
-            await self._parts.queue.resign()
-            await self._parts.client.delete(self._parts.keys.status)
+            if self._parts.queue.epoch and not self._is_over:
+                await self._parts.queue.resign()
+                await self._parts.client.delete(self._parts.keys.status)
 
     def _new_slot(self) -> Slot:
         self._names += 1
-        slot = Slot(f"chat-{self._names}", self._spawn, self._placement.chats_on)
+        slot = Slot(f"chat-{self._names}", self._spawn, self._placement.chats_on, self._patience)
         slot.on_up = self._dispatcher.spread
         return slot
 
     async def _spawn(self, name: str) -> Process:
         return await self._parts.spawn(name, await self._parts.queue.grant(name))
 
-    async def _chores(self) -> None:
-        """What has to be done now and then: lease, status, trimming."""
-        every_s = min(1.0, self._settings.lease_ms / 3_000)
-        while True:
-            try:
-                await self._chore()
-            except redis.RedisError as error:
-                log.warning("chores.failed", error=str(error))
-            await asyncio.sleep(every_s)
-
-    async def _chore(self) -> None:
-        if self._parts.queue.epoch and not await self._parts.queue.renew(self._settings.lease_ms):
-            self._stopping.set()
-        if self._parts.queue.epoch:
-            await self._publish()
-            await self._parts.queue.trim(self._settings.handled_keep_ms)
-
-    async def _publish(self) -> None:
-        status = msgspec.json.encode(self.status())
-        await self._parts.client.set(self._parts.keys.status, status, px=STATUS_TTL_MS)
+    async def _spawn_recorder(self) -> RecorderProcess:
+        epoch = await self._parts.queue.grant("recorder")
+        memory: Any = await self._parts.client.get(self._parts.keys.memory)
+        return await self._parts.spawn_recorder(memory.decode(), epoch)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    def _degraded(self, why: str) -> None:
-        if self._state != "degraded":
-            log.warning("supervisor.degraded", why=why)
-        self._state, self._why = "degraded", why
-
-    def _recovered(self) -> None:
-        if self._state == "degraded":
-            log.info("supervisor.recovered")
-            self._state, self._why = "ready", ""
-
     def status(self) -> dict[str, Any]:
         """What runs where, for ``meterd status``."""
+        state, why = self._condition()
+        slots = self._dispatcher.slots.values()
         return {
-            "state": self._state,
-            "why": self._why,
+            "state": state,
+            "why": why,
+            "pid": os.getpid(),
             "epoch": self._parts.queue.epoch,
             "uptime_ms": int((time.time() - self._started_at) * 1000),
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
             "outcomes": dict(self._dispatcher.outcomes),
             "work": dict(self._dispatcher.work),
-            "actors": [self._actor_status(slot) for slot in self._dispatcher.slots.values()],
+            "queue": msgspec.to_builtins(self._chores.gauges),
+            "recorder": {**self._recording.status, "restarts": self._recording.restarts},
+            "actors": [actor_status(slot, self._placement.chats_on(slot.name)) for slot in slots],
         }
 
-    def _actor_status(self, slot: Slot) -> dict[str, Any]:
-        chats = self._placement.chats_on(slot.name)
-        return {
-            "name": slot.name,
-            "pid": slot.hello.pid if slot.hello else None,
-            "node": slot.hello.node if slot.hello else None,
-            "up": slot.is_up(),
-            "restarts": slot.restarts,
-            "chats": len(chats),
-            "chat_ids": sorted(chats)[:20],
-        }
+    def _condition(self) -> tuple[str, str]:
+        if self._state != "ready":
+            return self._state, self._why or self._chores.trouble
+        troubles = [self._chores.trouble, *(s.trouble for s in self._dispatcher.slots.values())]
+        gauges, recorder = self._chores.gauges, self._recording.status
+        return Health(self._clock.why, troubles, self._outbox, gauges, recorder).condition()

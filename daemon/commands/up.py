@@ -29,7 +29,7 @@ def up(config: ConfigOption = None) -> None:
     from daemon.up import STARTING_ERRORS, Daemon  # noqa: PLC0415
 
     configure_logging(settings.log.level, settings.log.format)
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, config)
     try:
         out.print("meterd is starting …")
         daemon.run(lambda addresses, status: _tell(settings, addresses, status))
@@ -55,6 +55,8 @@ def _tell(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) 
     structlog.get_logger().info("daemon.state", state=status["state"], why=status["why"])
     if status["state"] == "standby":
         out.print("meterd stands by: another daemon works on this Redis.")
+    if status["state"] in ("lost", "held"):
+        out.print(f"meterd bills nothing: {status['why']}", style="bold red", markup=False)
     if status["state"] == "ready":
         _tell_ready(settings, addresses, status)
 

@@ -1,5 +1,6 @@
 """Connections to Postgres, whatever form the URL has, and never a password in a message."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import URL, Engine, create_engine, make_url
@@ -20,11 +21,14 @@ def make_engine(
     *,
     pool_size: int = 2,
     statement_timeout_ms: int | None = None,
+    idle_in_transaction_ms: int | None = None,
     application_name: str = "meterd",
 ) -> Engine:
     """Give an engine for the URL, always with psycopg2; nothing connects before it is used.
 
-    ``connect_timeout``, ``application_name`` and ``options`` of the URL are kept.
+    ``connect_timeout``, ``application_name`` and ``options`` of the URL are kept. The server ends
+    what stays in a transaction without a word for ``idle_in_transaction_ms``: a process that was
+    stopped in the middle must not hold its locks against the one that takes its place.
     """
     parsed = _parse(url)
     return create_engine(
@@ -36,7 +40,14 @@ def make_engine(
         pool_pre_ping=True,
         # Parameters are people's chats and credits, and thousands of them.
         hide_parameters=True,
-        connect_args=_connect_args(parsed, statement_timeout_ms, application_name),
+        connect_args=_connect_args(
+            parsed,
+            application_name,
+            {
+                "statement_timeout": statement_timeout_ms,
+                "idle_in_transaction_session_timeout": idle_in_transaction_ms,
+            },
+        ),
     )
 
 
@@ -70,20 +81,19 @@ def _socket_in_query(url: URL) -> URL:
 
 
 def _connect_args(
-    url: URL, statement_timeout_ms: int | None, application_name: str
+    url: URL, application_name: str, timeouts: Mapping[str, int | None]
 ) -> dict[str, Any]:
     defaults = {"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": application_name}
     arguments: dict[str, Any] = {k: v for k, v in defaults.items() if k not in url.query}
     arguments |= {k: url.query[k] for k in _SECRETS if k in url.query}
-    arguments["options"] = _options(url, statement_timeout_ms)
+    arguments["options"] = _options(url, timeouts)
     return arguments
 
 
-def _options(url: URL, statement_timeout_ms: int | None) -> str:
+def _options(url: URL, timeouts: Mapping[str, int | None]) -> str:
     given = url.query.get("options", ())
     # In UTC, the last hours of the year 9999 can be read everywhere.
     options = [given] if isinstance(given, str) else list(given)
     options.append("-c timezone=UTC")
-    if statement_timeout_ms is not None:
-        options.append(f"-c statement_timeout={statement_timeout_ms}")
+    options += [f"-c {name}={ms}" for name, ms in timeouts.items() if ms is not None]
     return " ".join(options)

@@ -56,3 +56,14 @@ class JournalRow(NamedTuple):
     outcome: str
     replayed: bool
     policy_id: str
+
+
+class OperationRow(NamedTuple):
+    """What an operator decided: ``operation_id`` names it, so that it can't come twice."""
+
+    operation_id: str
+    at_ms: int
+    done_by: str
+    operation: str
+    subject: str
+    details: dict[str, Any]

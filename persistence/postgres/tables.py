@@ -166,4 +166,42 @@ policies: Final = Table(
     comment="The operator's settings under which commands were decided",
 )
 
+# Where an audit finds who started a chat; small, because most commands are something else.
+Index(
+    "ix_command_journal_started",
+    command_journal.c.chat_id,
+    postgresql_where=text("outcome = 'ok' AND fields ->> 'type' IN ('start', 'adopt')"),
+)
+
+recorder_states: Final = Table(
+    "recorder_states",
+    metadata,
+    Column("partition", Text, primary_key=True, comment="Which queue"),
+    _text("memory_id", "Names what its Redis remembers; another name is another Redis"),
+    Column(
+        "epoch", BigInteger, nullable=False, comment="The recorder in office; older may not write"
+    ),
+    Column(
+        "outbox_ms", BigInteger, nullable=False, comment="Last outbox entry in here: first half"
+    ),
+    Column("outbox_seq", Numeric(20, 0), nullable=False, comment="Second half of it"),
+    Column(
+        "updated_at", _MOMENT, nullable=False, server_default=func.now(), comment="When that was"
+    ),
+    comment="How far the recorder is: if Redis knows less than this, it has lost its memory",
+)
+
+operations: Final = Table(
+    "operations",
+    metadata,
+    Column("operation_id", Text, primary_key=True, comment="Same act, same id"),
+    Column("at", _MOMENT, nullable=False, comment="When it was done"),
+    _text("done_by", "Who did it, as they said"),
+    _text("operation", "What was done, such as dead.retry"),
+    _text("subject", "To what"),
+    Column("details", JSONB, nullable=False, comment="What it was at the time"),
+    Index(None, "at"),
+    comment="What operators decided; append-only",
+)
+
 attach_triggers(metadata)

@@ -49,6 +49,7 @@ TRIGGERS: Final = {
     ),
     "ledger_entries": (_append_only("ledger_entries"),),
     "command_journal": (_append_only("command_journal"),),
+    "operations": (_append_only("operations"),),
 }
 
 

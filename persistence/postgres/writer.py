@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from persistence.postgres.batches import Batch, batch, micro, moment, plain, text
 from persistence.postgres.convert import check_texts, json_text
-from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
+from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
 
 # In the order of RecordRow, LedgerRow and JournalRow: rows travel as they are, column by column.
 # Measured for batches of 1 000 records into an empty table, client and server on two shared cores:
@@ -56,6 +56,14 @@ _JOURNAL_PARTS: Final = (
     plain("replayed", "boolean"),
     text("policy_id"),
 )
+_OPERATION_PARTS: Final = (
+    text("operation_id"),
+    moment("at"),
+    text("done_by"),
+    text("operation"),
+    text("subject"),
+    plain("details", "jsonb")._replace(check=check_texts),
+)
 _JOURNAL_POSITION: Final = {
     "at_ms": "split_part(stream_id, '-', 1)::bigint",
     "at_seq": "split_part(stream_id, '-', 2)::numeric",
@@ -76,6 +84,7 @@ _LEDGER: Final = batch("ledger_entries", _LEDGER_PARTS, {}, "(entry_id) DO NOTHI
 _JOURNAL: Final = batch(
     "command_journal", _JOURNAL_PARTS, _JOURNAL_POSITION, "(stream_id) DO NOTHING"
 )
+_OPERATIONS: Final = batch("operations", _OPERATION_PARTS, {}, "(operation_id) DO NOTHING")
 _POLICY: Final = "INSERT INTO policies (policy_id, policy) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 
 
@@ -84,6 +93,7 @@ def write_batch(
     records: Sequence[RecordRow],
     ledger: Sequence[LedgerRow],
     journal: Sequence[JournalRow],
+    operations: Sequence[OperationRow] = (),
 ) -> None:
     """Write the rows in the caller's transaction; what is there already stays as it is.
 
@@ -96,6 +106,9 @@ def write_batch(
     _RECORDS.write(connection, sorted(_newest(records)))
     _LEDGER.write(connection, sorted(ledger, key=itemgetter(0)))
     _JOURNAL.write(connection, [_journal_values(row) for row in sorted(journal, key=itemgetter(0))])
+    _OPERATIONS.write(
+        connection, [_operation_values(row) for row in sorted(operations, key=itemgetter(0))]
+    )
 
 
 def put_policy(connection: Connection, policy_id: str, policy: Mapping[str, Any]) -> None:
@@ -117,3 +130,7 @@ def _newest(records: Sequence[RecordRow]) -> list[RecordRow]:
 
 def _journal_values(row: JournalRow) -> tuple[Any, ...]:
     return row._replace(fields=json_text(row.fields))  # type: ignore[arg-type]
+
+
+def _operation_values(row: OperationRow) -> tuple[Any, ...]:
+    return row._replace(details=json_text(row.details))  # type: ignore[arg-type]

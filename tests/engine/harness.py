@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,7 +23,9 @@ from persistence.client import connect, connect_async
 from persistence.commit import Limits, policy_document
 from persistence.keys import Keys
 from persistence.library import ensure_library
+from persistence.memory import Memory
 from persistence.outbox import Outbox
+from persistence.postgres.office import Office
 from persistence.queue import Queue
 
 T = TypeVar("T")
@@ -72,6 +73,33 @@ class ThreadProcess:
         return asyncio.get_running_loop().run_in_executor(self._pool, act)
 
 
+class ThreadRecorder:
+    """A recorder in a thread of this process."""
+
+    def __init__(
+        self, url: str, engine: Engine, policy: Policy, memory_id: str, epoch: str
+    ) -> None:
+        self.recorder = Recorder(
+            Outbox(connect(url), KEYS, 86_400_000, "recorder", epoch),
+            engine,
+            Office(KEYS.partition, memory_id, int(epoch)),
+            (POLICY_ID, policy_document(policy)),
+            RecorderSettings(),
+        )
+
+    async def run(self) -> str:
+        return await asyncio.to_thread(self.recorder.run)
+
+    async def status(self) -> dict[str, Any]:
+        return {"written": self.recorder.written, "trouble": self.recorder.trouble}
+
+    async def stop(self) -> None:
+        self.recorder.stop()
+
+    def kill(self) -> None:
+        self.recorder.stop()
+
+
 @contextlib.asynccontextmanager
 async def running(
     url: str,
@@ -81,8 +109,7 @@ async def running(
     process: type[ThreadProcess] = ThreadProcess,
 ) -> AsyncIterator[Supervisor]:
     """A working daemon without Ray; ends in order, everything committed being in Postgres."""
-    with contextlib.closing(connect(url)) as client:
-        ensure_library(client)
+    _load_library(url)
     async_client = connect_async(url)
     queue = Queue(async_client, KEYS, os.urandom(8).hex())
     parts = Parts(
@@ -90,21 +117,18 @@ async def running(
         KEYS,
         queue,
         Archive(async_client, KEYS, engine),
+        Memory(async_client, KEYS, engine),
         partial(_spawn, process, url, policy),
+        partial(_spawn_recorder, url, engine, policy),
+        partial(_load_library, url),
     )
     supervisor = Supervisor(parts, settings or SupervisorSettings())
-    outbox = Outbox(connect(url), KEYS, 86_400_000)
-    recorder = Recorder(outbox, engine, (POLICY_ID, policy_document(policy)), RecorderSettings())
-    moving = threading.Thread(target=recorder.run)
-    moving.start()
     work = asyncio.create_task(supervisor.run())
     try:
         yield supervisor
     finally:
         supervisor.stop()
         await asyncio.gather(work, return_exceptions=True)
-        recorder.stop()
-        await asyncio.to_thread(moving.join)
         await async_client.aclose()
     await work  # raises what went wrong
 
@@ -113,6 +137,17 @@ async def _spawn(
     process: type[ThreadProcess], url: str, policy: Policy, name: str, epoch: str
 ) -> ThreadProcess:
     return process(url, name, epoch, policy)
+
+
+async def _spawn_recorder(
+    url: str, engine: Engine, policy: Policy, memory_id: str, epoch: str
+) -> ThreadRecorder:
+    return ThreadRecorder(url, engine, policy, memory_id, epoch)
+
+
+def _load_library(url: str) -> None:
+    with contextlib.closing(connect(url)) as client:
+        ensure_library(client)
 
 
 async def idle(url: str, timeout_s: float = 30) -> None:

@@ -10,7 +10,8 @@ import redis
 from actors.rules.command import Command, Invalid
 from persistence.client import connect_async
 from persistence.keys import Keys
-from persistence.queue import NotLeadingError, Queue
+from persistence.library import source
+from persistence.queue import NotLeadingError, Queue, Tenure
 
 KEYS = Keys()
 LEASE_MS = 60_000
@@ -25,6 +26,12 @@ def _with_queues(server: str, use: Callable[[Queue, Queue], Awaitable[None]]) ->
         await client.aclose()
 
     asyncio.run(act())
+
+
+async def _lead(queue: Queue) -> None:
+    """Lead, and find that Redis remembers everything."""
+    await queue.lead(LEASE_MS)
+    assert await queue.swear("m")
 
 
 def _settle(client: redis.Redis, entry: str = "*") -> str:
@@ -52,16 +59,16 @@ def test_who_was_superseded_reads_nothing_and_grants_nothing(
     """Otherwise it could swallow entries out of their order."""
 
     async def use(first: Queue, second: Queue) -> None:
-        await first.lead(LEASE_MS)
+        await _lead(first)
         await client_forgets(client)
-        await second.lead(LEASE_MS)
+        await _lead(second)
         entry = _settle(client)
         with pytest.raises(NotLeadingError):
             await first.new(10)
         with pytest.raises(NotLeadingError):
             await first.grant("chat-1")
-        assert not await first.renew(LEASE_MS)
-        assert [e.entry for e in await second.new(10)] == [entry]
+        assert await first.renew(LEASE_MS) is Tenure.LOST
+        assert [e.entry for e in (await second.new(10)).entries] == [entry]
 
     _with_queues(server, use)
 
@@ -75,14 +82,14 @@ def test_what_was_delivered_and_not_finished_comes_again_in_order(
     server: str, client: redis.Redis
 ) -> None:
     async def use(first: Queue, second: Queue) -> None:
-        await first.lead(LEASE_MS)
+        await _lead(first)
         sent = [_settle(client) for _ in range(5)]
-        assert [e.entry for e in await first.new(3)] == sent[:3]
+        assert [e.entry for e in (await first.new(3)).entries] == sent[:3]
         await first.resign()
-        await second.lead(LEASE_MS)
-        assert [e.entry for e in await second.pending("0", 2)] == sent[:2]
-        assert [e.entry for e in await second.pending(sent[1], 10)] == sent[2:3]
-        assert [e.entry for e in await second.new(10)] == sent[3:]
+        await _lead(second)
+        assert [e.entry for e in (await second.pending("0", 2)).entries] == sent[:2]
+        assert [e.entry for e in (await second.pending(sent[1], 10)).entries] == sent[2:3]
+        assert [e.entry for e in (await second.new(10)).entries] == sent[3:]
 
     _with_queues(server, use)
 
@@ -91,16 +98,16 @@ def test_a_field_sent_twice_is_seen_and_a_deleted_entry_is_told(
     server: str, client: redis.Redis
 ) -> None:
     async def use(first: Queue, _second: Queue) -> None:
-        await first.lead(LEASE_MS)
+        await _lead(first)
         send: Any = client.execute_command
         send("XADD", KEYS.commands, "*", "type", "settle", "type", "settle")
         gone = _settle(client)
-        twice, settle = await first.new(10)
+        twice, settle = (await first.new(10)).entries
         assert isinstance(twice, Invalid)
         assert "twice" in twice.reason
         assert isinstance(settle, Command)
         client.xdel(KEYS.commands, gone)
-        again = await first.pending(twice.entry, 10)
+        again = (await first.pending(twice.entry, 10)).entries
         assert isinstance(again[0], Invalid)
         assert again[0].entry == gone
 
@@ -111,10 +118,10 @@ def test_trimming_keeps_what_was_not_handled_and_what_is_young(
     server: str, client: redis.Redis
 ) -> None:
     async def use(first: Queue, _second: Queue) -> None:
-        await first.lead(LEASE_MS)
+        await _lead(first)
         for n in range(400):
             _settle(client, f"{1_700_000_000_000 + n}-0")
-        entries = await first.new(300)
+        entries = (await first.new(300)).entries
         client.xack(KEYS.commands, "meterd", *(e.entry for e in entries[:200]))
         young = _settle(client)
         await first.trim(keep_ms=60_000)
@@ -131,17 +138,41 @@ def test_a_read_whose_answer_was_lost_is_made_up_for_in_order(
     """Redis has delivered the entries, the answer is gone: they come before newer ones."""
 
     async def use(first: Queue, _second: Queue) -> None:
-        await first.lead(LEASE_MS)
+        await _lead(first)
         seen = _settle(client)
-        assert [e.entry for e in await first.new(10)] == [seen]
+        assert [e.entry for e in (await first.new(10)).entries] == [seen]
         lost = [_settle(client) for _ in range(3)]
         with monkeypatch.context() as patched:
             patched.setattr(first, "_client", _LosesAnswers(first._client))
             with pytest.raises(redis.ConnectionError):
                 await first.new(2)
         newer = _settle(client)
-        assert [e.entry for e in await first.new(10)] == lost[:2]
-        assert [e.entry for e in await first.new(10)] == [lost[2], newer]
+        assert [e.entry for e in (await first.new(10)).entries] == lost[:2]
+        assert [e.entry for e in (await first.new(10)).entries] == [lost[2], newer]
+
+    _with_queues(server, use)
+
+
+def test_nobody_writes_before_a_leader_has_sworn_that_nothing_is_forgotten(
+    server: str, client: redis.Redis
+) -> None:
+    """A Redis that was restarted, or emptied, grants and delivers nothing until it was compared."""
+
+    async def use(first: Queue, second: Queue) -> None:
+        assert not (await first.lead(LEASE_MS)).is_sworn
+        assert await first.renew(LEASE_MS) is Tenure.UNSWORN
+        with pytest.raises(NotLeadingError):
+            await first.grant("chat-1")
+        assert await first.swear("m")
+        assert await first.renew(LEASE_MS) is Tenure.SWORN
+        await first.resign()
+        assert (await second.lead(LEASE_MS)).is_sworn, "nothing has happened to this server"
+        client.function_load(source(), replace=True)  # a restart loads the functions anew, too
+        assert await second.renew(LEASE_MS) is Tenure.UNSWORN
+        with pytest.raises(NotLeadingError):
+            await second.new(1)
+        assert not await second.swear("another"), "this is not the memory that it was"
+        assert await second.swear("m")
 
     _with_queues(server, use)
 

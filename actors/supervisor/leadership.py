@@ -1,0 +1,96 @@
+"""One daemon works: the lease, and the oath that Redis remembers all that Postgres knows."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import redis
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from persistence.memory import Memory, MemoryLostError
+from persistence.queue import NotLeadingError, Queue, Tenure
+
+log = structlog.get_logger()
+
+PAUSE_S_MIN: Final = 0.1
+PAUSE_S_MAX: Final = 2.0
+"""Pauses between attempts while a server is away."""
+
+LOST_PAUSE_S: Final = 1.0
+"""How often it is looked whether somebody has rebuilt what Redis had lost."""
+
+Report = Callable[[str, str], Awaitable[None]]
+"""Takes a state and why it is so."""
+
+Pause = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds, or until there is no more use in waiting."""
+
+
+class Leadership:
+    """How a supervisor comes to lead, and whether it still does."""
+
+    def __init__(self, queue: Queue, memory: Memory, lease_ms: int) -> None:
+        """Lead ``queue``, once ``memory`` is found complete."""
+        self._queue = queue
+        self._memory = memory
+        self._lease_ms = lease_ms
+        self.is_sworn = False
+        """Whether this daemon leads and may write."""
+
+    async def take(self, report: Report, pause: Pause, is_stopping: Callable[[], bool]) -> bool:
+        """Wait until this daemon leads and may write; False if it was told to stop before.
+
+        Servers that are away are waited for: commands wait with them.
+        """
+        away_s = PAUSE_S_MIN
+        while not is_stopping():
+            try:
+                if await self._try(report, pause):
+                    return True
+                away_s = PAUSE_S_MIN
+            except (redis.RedisError, SQLAlchemyError) as error:
+                await report("degraded", f"waiting for a server: {_words(error)}")
+                await pause(away_s)
+                away_s = min(2 * away_s, PAUSE_S_MAX)
+        return False
+
+    async def _try(self, report: Report, pause: Pause) -> bool:
+        await self._queue.create_group()
+        bid = await self._queue.lead(self._lease_ms)
+        if not bid.epoch:
+            await report("standby", "another daemon leads")
+            await pause(min(bid.wait_ms, self._lease_ms) / 1000 + 0.02)
+            return False
+        self.is_sworn = bid.is_sworn or await self._swear(report, pause)
+        if self.is_sworn:
+            log.info("supervisor.leading", epoch=self._queue.epoch)
+        return self.is_sworn
+
+    async def _swear(self, report: Report, pause: Pause) -> bool:
+        """Compare both servers' knowledge; without leading, while Redis knows less."""
+        try:
+            return await self._queue.swear(await self._memory.compare())
+        except MemoryLostError as error:
+            await self._queue.resign()
+            await report("lost", str(error))
+            await pause(LOST_PAUSE_S)
+            return False
+
+    async def renew(self) -> None:
+        """Hold on to the lease.
+
+        Raises:
+            NotLeadingError: another daemon leads, or Redis was restarted: begin anew.
+        """
+        if not self._queue.epoch:
+            return
+        tenure = await self._queue.renew(self._lease_ms)
+        if tenure is Tenure.LOST:
+            raise NotLeadingError("another daemon has taken over")
+        if tenure is Tenure.UNSWORN and self.is_sworn:
+            raise NotLeadingError("Redis was restarted; its memory has to be compared again")
+
+
+def _words(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:300]

@@ -1,0 +1,59 @@
+"""What runs where, and what a person should know about it: for ``meterd status`` and metrics."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from actors.supervisor.gauges import Gauges, OutboxBound
+from actors.supervisor.slot import Slot
+
+CHATS_SHOWN_MAX = 20
+
+
+class Health(NamedTuple):
+    """What the state depends on once everything has started."""
+
+    hold: str
+    """Why nothing may be decided; empty if nothing holds."""
+    redis_troubles: Iterable[str]
+    outbox: OutboxBound
+    gauges: Gauges
+    recorder: Mapping[str, Any]
+
+    def condition(self) -> tuple[str, str]:
+        """``ready``, ``degraded`` or ``held``, and why."""
+        if self.hold:
+            return "held", self.hold
+        trouble = next(filter(None, self.redis_troubles), "")
+        if trouble:
+            return "degraded", f"Redis: {trouble}"
+        if self.outbox.is_overflowing():
+            return "degraded", self.outbox.why()
+        return "ready", "; ".join(self._warnings())
+
+    def _warnings(self) -> list[str]:
+        """What does not keep commands from being handled, and should not be."""
+        found = []
+        trouble = self.recorder.get("trouble", "")
+        if trouble:
+            found.append(f"Postgres: {trouble}; {self.gauges.outbox} commits wait for it")
+        if self.outbox.is_full():
+            found.append(self.outbox.why())
+        if self.gauges.refused:
+            found.append(f"Postgres has refused {self.gauges.refused} commits: meterd audit")
+        return found
+
+
+def actor_status(slot: Slot, chats: Iterable[str]) -> dict[str, Any]:
+    """One actor: its process, its chats, its trouble."""
+    shown = sorted(chats)
+    return {
+        "name": slot.name,
+        "pid": slot.hello.pid if slot.hello else None,
+        "node": slot.hello.node if slot.hello else None,
+        "up": slot.is_up(),
+        "restarts": slot.restarts,
+        "trouble": slot.trouble,
+        "waiting": slot.waiting(),
+        "chats": len(shown),
+        "chat_ids": shown[:CHATS_SHOWN_MAX],
+    }

@@ -1,0 +1,231 @@
+"""The process that drives Ray: supervisor, actors, recorder.
+
+``meterd up`` starts it, watches it, and starts another one when it ends, hangs, or its Ray dies.
+
+It is told what to do in one line of JSON on its standard input, and says how it is in lines of JSON
+on its standard output. When its input ends, its daemon has died, and it dies at once: nothing
+depends on an end in order.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+import structlog
+
+from actors.ray_actors import Boot, SupervisorActor, start_actor
+from actors.recorder import RecorderSettings
+from daemon.engine_process import heed_signals
+from daemon.logs import configure_logging, configure_worker_logging
+from daemon.policy import limits_of, policy_id, policy_of, supervisor_settings
+from daemon.ray_processes import RayProcesses
+from daemon.runfile import Addresses
+from daemon.settings import Settings, load_settings
+from persistence.keys import Keys
+
+log = structlog.get_logger()
+
+WATCH_S: Final = 0.5
+ASK_S: Final = 1.0
+"""How long one question to the supervisor may take before it counts as unanswered."""
+OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
+FAILURES_MAX: Final = 5
+"""Supervisors that may fail one after the other before Ray itself is started anew."""
+
+EXIT_AGAIN: Final = 3
+"""The exit code that asks for another engine."""
+
+Tell = Callable[[dict[str, Any]], None]
+"""Takes what the daemon is to know: state, why, what runs where."""
+
+
+class EngineError(Exception):
+    """This engine is of no more use; another one may be."""
+
+
+class Engine:
+    """One Ray session and the supervisors that follow each other in it."""
+
+    def __init__(self, settings: Settings, addresses: Addresses, token: str) -> None:
+        """Nothing starts before ``run``. ``token`` names the daemon to others."""
+        self._settings = settings
+        self._addresses = addresses
+        self._token = token
+        self._stop = threading.Event()
+        self._answer_s = settings.actors.answer_timeout_ms / 1000
+
+    def stop(self) -> None:
+        """End ``run``, in order."""
+        self._stop.set()
+
+    def run(self, tell: Tell) -> None:
+        """Start Ray and work until ``stop``.
+
+        Raises:
+            EngineError: Ray has died, or no supervisor lasts.
+        """
+        with self._ray() as processes:
+            boot = self._boot()
+            failures = 0
+            while not self._stop.is_set() and failures < FAILURES_MAX:
+                was_ready = self._supervise(boot, processes, tell)
+                failures = 0 if was_ready else failures + 1
+                self._stop.wait(min(0.1 * 2**failures, 2))
+        if not self._stop.is_set():
+            raise EngineError("the supervisor failed again and again")
+
+    @contextlib.contextmanager
+    def _ray(self) -> Iterator[RayProcesses]:
+        folder = tempfile.mkdtemp(prefix="meterd-ray-")
+        try:
+            start_ray(self._settings.ray.address, folder)
+            heed_signals(self.stop)  # Ray puts handlers of its own in their place
+            yield RayProcesses(os.getpid(), self._answer_s)
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _supervise(self, boot: Boot, processes: RayProcesses, tell: Tell) -> bool:
+        """One supervisor's life; returns whether it was ready once."""
+        settings = supervisor_settings(self._settings)
+        supervisor = start_actor(SupervisorActor, boot, settings, self._token)
+        running = supervisor.run.remote()
+        try:
+            was_ready = self._watch(running, supervisor, processes, tell)
+            if self._stop.is_set():
+                self._stop_supervisor(supervisor, running)
+            return was_ready
+        finally:
+            ray.kill(supervisor)
+
+    def _watch(self, running: Any, supervisor: Any, processes: RayProcesses, tell: Tell) -> bool:
+        """Until told to stop, or the supervisor ends or hangs; tells how it is in between."""
+        was_ready, pid, answered_at = False, None, time.monotonic()
+        while not self._stop.wait(WATCH_S):
+            problem = processes.problem()
+            if problem:
+                raise EngineError(problem)
+            if _has_ended(running):
+                return was_ready
+            status = _status_or_none(supervisor)
+            if status is None:
+                tell({})
+                if time.monotonic() - answered_at > self._answer_s:
+                    log.error("supervisor.hangs", pid=pid)
+                    _kill(pid)
+                    return was_ready
+                continue
+            was_ready, pid = was_ready or status["state"] == "ready", status.get("pid")
+            answered_at = time.monotonic()
+            tell(status)
+        return was_ready
+
+    def _stop_supervisor(self, supervisor: Any, running: Any) -> None:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(supervisor.stop.remote(), timeout=2)
+            ray.wait([running], timeout=self._settings.supervisor.stop_timeout_ms / 1000)
+
+    def _boot(self) -> Boot:
+        settings, policy = self._settings, policy_of(self._settings)
+        return Boot(
+            redis_url=self._addresses.redis_url,
+            postgres_url=self._addresses.postgres_url,
+            keys=Keys(),
+            policy=policy,
+            policy_id=policy_id(policy),
+            limits=limits_of(settings),
+            ended_ttl_ms=settings.queue.ended_ttl_ms,
+            socket_timeout_s=settings.redis.socket_timeout_ms / 1000,
+            connect_timeout_s=settings.redis.connect_timeout_ms / 1000,
+            pool_size=settings.postgres.pool_size,
+            recorder=RecorderSettings(settings.recorder.batch_max, settings.recorder.retry_ms_max),
+            set_up=partial(
+                configure_worker_logging, str(settings.home / "logs"), settings.log.level
+            ),
+        )
+
+
+def start_ray(address: str | None, folder: str) -> None:
+    """Join the cluster at ``address``, or start one of our own on this machine."""
+    if address:
+        ray.init(address=address, namespace="meterd", log_to_driver=False)
+        return
+    ray.init(
+        address="local",
+        namespace="meterd",
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        _node_ip_address="127.0.0.1",
+        _temp_dir=folder,
+    )
+
+
+def _has_ended(running: Any) -> bool:
+    ended, _ = ray.wait([running], timeout=0)
+    if ended:
+        try:
+            log.warning("supervisor.ended", why=ray.get(running))
+        except ray.exceptions.RayError as error:
+            log.error("supervisor.failed", error=str(error)[-2000:])
+    return bool(ended)
+
+
+def _status_or_none(supervisor: Any) -> dict[str, Any] | None:
+    """The supervisor's own word, which may be that another daemon leads."""
+    try:
+        status: dict[str, Any] = ray.get(supervisor.status.remote(), timeout=ASK_S)
+    except (ray.exceptions.RayError, TimeoutError):
+        return None
+    return status
+
+
+def _kill(pid: int | None) -> None:
+    """End a process that Ray can't reach, because it was stopped."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _die_with(parent_pipe: Any) -> None:
+    """Wait for the end of the daemon's pipe, which is the end of the daemon."""
+    parent_pipe.read()
+    os._exit(1)
+
+
+def main() -> int:
+    """Do what the first line of standard input says."""
+    order = json.loads(sys.stdin.readline())
+    # What Ray or others print must not get between the lines of JSON.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    settings = load_settings(Path(order["config"]) if order["config"] else None)
+    configure_logging(settings.log.level, settings.log.format)
+    engine = Engine(settings, Addresses(**order["addresses"]), order["token"])
+    heed_signals(engine.stop)
+    threading.Thread(target=_die_with, args=(sys.stdin,), daemon=True).start()
+    try:
+        engine.run(lambda status: print(json.dumps(status), file=answers))
+    except EngineError as error:
+        log.error("engine.failed", why=str(error))
+        return EXIT_AGAIN
+    return 0
+
+
+if __name__ == "__main__":
+    # Ended at once: Ray's threads may still wait for processes that have died.
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)

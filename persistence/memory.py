@@ -1,0 +1,98 @@
+"""Does Redis still remember what Postgres knows? Asked before anything is billed.
+
+A Redis that was restarted empty, from an older copy, or behind a lagging replica answers as if
+nothing were wrong. Two positions tell: the outbox's last entry, of which Postgres has noted how far
+it got, and the last command, of which the journal has a row. Neither ever goes back by itself.
+"""
+
+import asyncio
+import secrets
+from typing import Any, NamedTuple
+
+import redis
+import redis.asyncio
+from sqlalchemy import Engine
+
+from actors.rules.command import entry_key
+from persistence.keys import Keys
+from persistence.postgres.office import NOTHING, Knowledge, fetch_knowledge, open_office
+
+
+class MemoryLostError(Exception):
+    """Redis knows less than Postgres; the message says what and what to do."""
+
+
+class Evidence(NamedTuple):
+    """What Redis shows of its memory."""
+
+    memory_id: str
+    """Empty where nobody has ever sworn to it."""
+    commands: str
+    """The last entry that the commands stream has ever had."""
+    outbox: str
+    """The last entry that the outbox has ever had."""
+
+
+def what_is_missing(evidence: Evidence, known: Knowledge) -> str:
+    """What Postgres knows and Redis does not, for a person; empty if nothing is."""
+    if known.memory_id and evidence.memory_id not in ("", known.memory_id):
+        return (
+            f"this Redis is another one (memory {evidence.memory_id}) than the one Postgres has "
+            f"its facts from ({known.memory_id})"
+        )
+    if entry_key(evidence.commands) < entry_key(known.journal):
+        return (
+            f"the commands stream ends at {evidence.commands}, the journal knows of {known.journal}"
+        )
+    if entry_key(evidence.outbox) < entry_key(known.outbox):
+        return f"the outbox ends at {evidence.outbox}, Postgres has had {known.outbox} from it"
+    if not evidence.memory_id and known.outbox != NOTHING:
+        return f"Redis is empty, Postgres has had {known.outbox} from its outbox"
+    return ""
+
+
+class Memory:
+    """The comparison of both servers, for the supervisor."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, engine: Engine) -> None:
+        """Compare what ``client`` reads with what ``engine`` reads."""
+        self._client = client
+        self._keys = keys
+        self._engine = engine
+
+    async def compare(self) -> str:
+        """The name of the memory that may be sworn to.
+
+        Raises:
+            MemoryLostError: Redis knows less than Postgres.
+            SQLAlchemyError: Postgres does not answer.
+        """
+        evidence = await self._evidence()
+        name = evidence.memory_id or secrets.token_hex(8)
+        known = await asyncio.to_thread(self._knowledge, name)
+        missing = what_is_missing(evidence, known)
+        if missing:
+            raise MemoryLostError(f"Redis has lost its memory: {missing}; see: meterd recover")
+        return known.memory_id
+
+    def _knowledge(self, name: str) -> Knowledge:
+        with self._engine.begin() as connection:
+            open_office(connection, self._keys.partition, name)
+            return fetch_knowledge(connection, self._keys.partition)
+
+    async def _evidence(self) -> Evidence:
+        memory_id: Any = await self._client.get(self._keys.memory)
+        return Evidence(
+            memory_id.decode() if memory_id else "",
+            await self._last_of(self._keys.commands),
+            await self._last_of(self._keys.outbox),
+        )
+
+    async def _last_of(self, stream: str) -> str:
+        try:
+            info: Any = await self._client.xinfo_stream(stream)
+        except redis.ResponseError as error:
+            if "no such key" in str(error):
+                return NOTHING
+            raise
+        return str(info["last-generated-id"].decode())

@@ -1,0 +1,94 @@
+"""How far the recorder is, and who is the recorder: one row that every batch goes through.
+
+The row names the memory (the Redis) that the facts came from, the epoch of the recorder in office
+and the last outbox entry that is in Postgres. A batch updates it in its own transaction, so a
+recorder that was replaced writes nothing, and Postgres always knows how much Redis must remember.
+"""
+
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, select
+
+from persistence.postgres.tables import command_journal, recorder_states
+
+NOTHING: Final = "0-0"
+"""The entry before the first one."""
+
+
+class SupersededError(Exception):
+    """Another recorder is in office, or the facts came from another Redis."""
+
+
+class Knowledge(NamedTuple):
+    """What Postgres knows of its Redis."""
+
+    memory_id: str
+    """Empty where no recorder has ever begun."""
+    epoch: int
+    outbox: str
+    """The last outbox entry that is in Postgres."""
+    journal: str
+    """The last stream entry that is in the journal."""
+
+
+_OPEN: Final = """
+    INSERT INTO recorder_states (partition, memory_id, epoch, outbox_ms, outbox_seq)
+    VALUES (%s, %s, 0, 0, 0) ON CONFLICT DO NOTHING
+"""
+_ADVANCE: Final = """
+    UPDATE recorder_states SET epoch = %s, outbox_ms = %s, outbox_seq = %s, updated_at = now()
+    WHERE partition = %s AND memory_id = %s AND epoch <= %s
+"""
+_REPLACE: Final = """
+    UPDATE recorder_states SET memory_id = %s, epoch = %s, updated_at = now() WHERE partition = %s
+"""
+
+
+class Office(NamedTuple):
+    """A recorder's claim to write: which queue, from which memory, under which epoch."""
+
+    partition: str
+    memory_id: str
+    epoch: int
+
+    def advance(self, connection: Connection, outbox: str) -> None:
+        """Write, in the caller's transaction, that all up to this outbox entry is in it.
+
+        Raises:
+            SupersededError: a later recorder has begun, or the row names another memory.
+        """
+        ms, _, seq = outbox.partition("-")
+        done = connection.exec_driver_sql(
+            _ADVANCE, (self.epoch, int(ms), int(seq), self.partition, self.memory_id, self.epoch)
+        )
+        if done.rowcount != 1:
+            raise SupersededError(f"epoch {self.epoch} of {self.memory_id} is over")
+
+
+def open_office(connection: Connection, partition: str, memory_id: str) -> None:
+    """Name the memory that facts will come from, unless one is named already."""
+    connection.exec_driver_sql(_OPEN, (partition, memory_id))
+
+
+def replace_memory(connection: Connection, partition: str, memory_id: str, epoch: int) -> None:
+    """Name another memory: what was rebuilt from here. Recorders before ``epoch`` are over."""
+    connection.exec_driver_sql(_REPLACE, (memory_id, epoch, partition))
+
+
+def fetch_knowledge(connection: Connection, partition: str) -> Knowledge:
+    """What Postgres knows: cheap, by index, however long the journal is."""
+    state = connection.execute(
+        select(recorder_states).where(recorder_states.c.partition == partition)
+    ).one_or_none()
+    journal = _last_in_journal(connection)
+    if state is None:
+        return Knowledge("", 0, NOTHING, journal)
+    outbox = f"{state.outbox_ms}-{int(state.outbox_seq)}"
+    return Knowledge(state.memory_id, state.epoch, outbox, journal)
+
+
+def _last_in_journal(connection: Connection) -> str:
+    columns = command_journal.c
+    newest = (columns.at_ms.desc(), columns.at_seq.desc())
+    last = connection.execute(select(columns.stream_id).order_by(*newest).limit(1)).scalar()
+    return last or NOTHING
