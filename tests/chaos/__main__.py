@@ -32,6 +32,7 @@ environment:
   CHAOS_REDIS     valkey (default) or redis
   CHAOS_FAULTS    only faults whose names contain one of these words, separated by commas;
                   and none whose names contain a word after a minus
+  CHAOS_RECOVERY_S  how long recovery may take before it counts as failed (default 60)
   CHAOS_RATE      commands a second (default 300)
   CHAOS_REPORT    a file for the report as JSON
 

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 
 from tests.chaos.bench import Bench
 from tests.chaos.faults.fault import Blow, Fault, NothingThereError
-from tests.chaos.faults.kills import CHAT, GCS, RAYLET, RECORDER, SUPERVISOR, actors
+from tests.chaos.faults.kills import CHAT, ENGINE, GCS, RAYLET, RECORDER, SUPERVISOR, actors
 from tests.chaos.processes import send
 from tests.live import LiveDaemon
 
-HANG_S = (6.0, 16.0)
-"""Longer than the lease (3 s) and the answer of a server (5 s)."""
+HANG_S = (5.5, 16.0)
+"""Longer than the lease (3 s), the answer of a server (2 s) and of an actor (4 s)."""
+
+SILENCE_S = (5.5, 30.0)
+"""At most longer than an engine may be silent (20 s)."""
 
 TAKEN_OVER_S_MAX = 60
 
@@ -40,6 +43,11 @@ def _titled(*titles: str) -> Callable[[Bench, random.Random], Blow]:
 
 def _one_actor(bench: Bench, draw: random.Random) -> Blow:
     return freeze(draw.sample(sorted(actors(bench)), 1) if actors(bench) else [])
+
+
+def _own(bench: Bench, _draw: random.Random) -> Blow:
+    """The process that keeps the others, and only that."""
+    return freeze([process.pid for process in bench.family()[:1]])
 
 
 def _pair(bench: Bench, _draw: random.Random) -> Blow:
@@ -83,5 +91,7 @@ HANGS = (
     Fault("recorder hung", _titled(RECORDER), HANG_S, weight=1),
     Fault("raylet hung", _titled(RAYLET), HANG_S, weight=1),
     Fault("GCS hung", _titled(GCS), HANG_S, weight=1),
+    Fault("engine hung", _titled(ENGINE), SILENCE_S, weight=1),
+    Fault("daemon's own process hung", _own, (1.0, 8.0), weight=1),
     Fault("daemon hung, standby there", _pair, HANG_S, weight=2),
 )

@@ -3,6 +3,7 @@
 import contextlib
 import random
 import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,10 +12,11 @@ from tests.chaos.faults.fault import Blow, Fault, NothingThereError, nothing
 from tests.chaos.processes import send
 
 CHAT, SUPERVISOR, RECORDER = "ray::ChatActor", "ray::SupervisorActor", "ray::RecorderActor"
+MURDER_S = 6.0
 FALL_S = 5.0
 """How long it may take until what hung on the killed process has ended, too."""
 
-RAYLET, GCS = "/raylet ", "/gcs_server "
+RAYLET, GCS, ENGINE = "/raylet ", "/gcs_server ", "daemon.engine"
 
 
 def shoot(pids: Sequence[int]) -> Blow:
@@ -51,6 +53,19 @@ def _several(bench: Bench, draw: random.Random) -> Blow:
 
 def _all(bench: Bench, _draw: random.Random) -> Blow:
     return shoot([process.pid for process in bench.titled(CHAT)])
+
+
+def _again_and_again(bench: Bench, _draw: random.Random) -> Blow:
+    """As soon as one is back: no command may be taken for the one that kills them."""
+    killed: set[int] = set()
+    deadline = time.monotonic() + MURDER_S
+    while time.monotonic() < deadline:
+        pids = {process.pid for process in bench.titled(CHAT)}
+        for pid in pids - killed:
+            send(pid, signal.SIGKILL)
+        killed |= pids
+        time.sleep(0.3)
+    return Blow(nothing, kills=len(killed))
 
 
 def _spare(bench: Bench, draw: random.Random) -> Blow:
@@ -106,11 +121,11 @@ KILLS = (
     Fault("chat actor killed", _one, weight=6),
     Fault("several chat actors killed", _several, weight=3),
     Fault("all chat actors killed", _all, weight=2),
+    Fault("actors killed again and again", _again_and_again, weight=1),
     Fault("spare killed", _spare, weight=1),
     Fault("supervisor killed", by_title(SUPERVISOR), weight=4),
     Fault("recorder killed", by_title(RECORDER), weight=3),
-    Fault("raylet killed", by_title(RAYLET), weight=2, settle_s=FALL_S),
-    Fault("GCS killed", by_title(GCS), weight=2, settle_s=FALL_S),
+    Fault("engine killed", by_title(ENGINE), weight=2, settle_s=FALL_S),
     Fault("raylet killed, then an actor", _then_an_actor(RAYLET), (2.0, 6.0), settle_s=FALL_S),
     Fault("GCS killed, then an actor", _then_an_actor(GCS), (2.0, 6.0), settle_s=FALL_S),
     Fault("daemon killed", _daemon, weight=3, settle_s=FALL_S),

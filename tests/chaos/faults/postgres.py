@@ -32,9 +32,9 @@ def _lose(bench: Bench, draw: random.Random) -> Blow:
 
 POSTGRES = (
     Fault("Postgres stopped at once", _stopped, weight=4),
-    Fault("Postgres away", _stopped, (4.0, 12.0), weight=2),
+    Fault("Postgres away", _stopped, (2.5, 12.0), weight=2),
     Fault("Postgres connections cut", _cut, weight=2),
-    Fault("Postgres stalls", _stall, (3.0, 8.0), weight=2),
+    Fault("Postgres stalls", _stall, (1.5, 8.0), weight=2),
     Fault("answers to COMMIT lost", _lose, (0.7, 2.0), weight=4),
     Fault(
         "Postgres refuses writes",

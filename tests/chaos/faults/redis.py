@@ -101,7 +101,7 @@ def _older_library(bench: Bench, _draw: random.Random) -> Blow:
 
 REDIS = (
     Fault("Redis killed", _killed, (0.5, 3.0), weight=4),
-    Fault("Redis hung", between(lambda b: b.redis.hang(), lambda b: b.redis.wake()), (5.5, 9.0)),
+    Fault("Redis hung", between(lambda b: b.redis.hang(), lambda b: b.redis.wake()), (2.5, 9.0)),
     Fault("Redis full", between(_config(maxmemory=1), _config(maxmemory=0)), (1.5, 6.0), weight=3),
     Fault(
         "Redis's disk full",
@@ -122,7 +122,7 @@ REDIS = (
     Fault("answers to commits lost", _lose(b"meterd_commit"), (0.7, 2.0), weight=4),
     Fault("answers to reads lost", _lose(b"meterd_read"), (0.7, 2.0), weight=2),
     Fault("answers to clients lost", _lose_of_clients, (0.7, 2.0), weight=2),
-    Fault("Redis stalls for the daemon", _stall, (5.5, 9.0), weight=2),
+    Fault("Redis stalls for the daemon", _stall, (2.5, 9.0), weight=2),
     Fault("Redis cut off from the daemon", _refuse, (2.0, 8.0), weight=2),
     Fault("functions flushed", _flush_functions, weight=1),
     Fault("older functions loaded", _older_library, weight=1),
