@@ -12,7 +12,7 @@ from tests.chaos.faults.fault import Blow, Fault, NothingThereError, nothing
 from tests.chaos.processes import send
 
 CHAT, SUPERVISOR, RECORDER = "ray::ChatActor", "ray::SupervisorActor", "ray::RecorderActor"
-MURDER_S = 6.0
+MURDER_S = 4.0
 FALL_S = 5.0
 """How long it may take until what hung on the killed process has ended, too."""
 
