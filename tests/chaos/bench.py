@@ -110,9 +110,8 @@ class Bench:
         return self.daemon.process is None or self.daemon.process.poll() is not None
 
     def left_over(self) -> list[Process]:
-        """Processes of daemons that have ended, all that were ever seen."""
-        self.family()
-        return [process for process in self._seen.values() if process.is_alive()]
+        """Processes of all daemons there ever were that do not end by themselves either."""
+        return self.wait_gone(list(self._seen.values()))
 
     def wait_gone(self, processes: list[Process]) -> list[Process]:
         """Wait until these are gone; returns those that are not in time."""
@@ -121,12 +120,11 @@ class Bench:
             time.sleep(0.05)
         return left
 
-    def stop_daemon(self) -> list[Process]:
-        """Stop it in order; returns processes that it left behind."""
-        family = self.family()
+    def stop_daemon(self) -> None:
+        """Stop it in order."""
+        self.family()
         if not self.has_ended():
             self.daemon.stop()
-        return self.wait_gone(family)
 
     def close(self) -> None:
         """End everything that was started here, whatever state it is in."""

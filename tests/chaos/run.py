@@ -93,7 +93,8 @@ class Run:
         self.report.drained = self._until(self._is_drained, DRAIN_S_MAX) is not None
         self.report.audit = self._audit()
         evidence = self._collect()
-        left = self.bench.stop_daemon() + self.bench.left_over()
+        self.bench.stop_daemon()
+        left = self.bench.left_over()
         self.report.left_over = [f"{p.pid} {p.title[:80]}" for p in left]
         self.report.findings = check(evidence)
         self.report.commands = len(evidence.stream)
