@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from tests.chaos.bench import Bench, short_folder
 from tests.chaos.evidence import Evidence
-from tests.chaos.faults import CATALOGUE
+from tests.chaos.faults import CATALOGUE, GROUPS, Fault
 from tests.chaos.run import Run
 from tests.servers import VALKEY
 
 REST_S = (0.2, 1.5)
+DOUBLE = 0.25
+"""How often two faults are struck at once, if they can be."""
 
 DESCRIPTION = """\
 Break meterd at random under load, and check that no command was lost and no second billed twice.
@@ -113,13 +115,22 @@ def run_in(folder: Path, wanted: Wish) -> bool:
 
 
 def strike_at_random(run: Run, wanted: Wish) -> None:
-    """One fault after another, drawn by weight, until time and kills are enough."""
+    """One fault after another, drawn by weight, or two at once, until time and kills are enough."""
     faults = [f for f in CATALOGUE.values() if _is_wanted(f.name, wanted.words)]
     weights = [fault.weight for fault in faults]
     while not _is_enough(run, wanted):
-        fault = run.draw.choices(faults, weights)[0]
-        run.strike(fault)
+        first, second = run.draw.choices(faults, weights, k=2)
+        is_double = run.draw.random() < DOUBLE
+        run.strike(*(_together(first, second) if is_double else [first]))
         run.rest(run.draw.uniform(*REST_S))
+
+
+def _together(first: Fault, second: Fault) -> list[Fault]:
+    """Both in the order of their groups, if they may be struck at once; else the first alone."""
+    groups = [g for fault in (first, second) for g, of in enumerate(GROUPS) if fault in of]
+    if first.alone or second.alone or len(set(groups)) < 2:
+        return [first]
+    return [first, second] if groups[0] < groups[1] else [second, first]
 
 
 def _is_wanted(name: str, words: tuple[str, ...]) -> bool:

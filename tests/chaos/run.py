@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.chaos.bench import POLICY, Bench
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence, collect, save
 from tests.chaos.faults import Fault, NothingThereError
+from tests.chaos.faults.fault import Blow
 from tests.chaos.fencing import Epochs
 from tests.chaos.load import Client, Probe, Traffic
 from tests.chaos.processes import send
@@ -59,26 +60,40 @@ class Run:
         """Since the run began."""
         return time.monotonic() - self._began
 
-    def strike(self, fault: Fault) -> Strike | None:
-        """Strike once, mend, wait until all works again; None if there was nothing to strike."""
+    def strike(self, *faults: Fault) -> Strike | None:
+        """Strike, mend, wait until all works again; None if there was nothing to strike.
+
+        Several faults are struck one right after the other, and mended in the opposite order.
+        """
         self._states = []
         self.bench.family()
         self._asked = one_of_each_actor(self.bench)
         # Of its own, so that what happens to be there does not change what is drawn next.
         draw = random.Random(f"{self.report.seed} {self._tries}")
         self._tries += 1
-        hold_s = draw.uniform(*fault.hold_s)
-        try:
-            blow = fault.strike(self.bench, draw)
-        except NothingThereError:
+        hold_s = max(f.hold_s[0] if self.brief else draw.uniform(*f.hold_s) for f in faults)
+        blows = [blow for fault in faults if (blow := self._blow(fault, draw))]
+        if len(blows) < len(faults) == 1:
             return None
-        self._watch(fault.hold_s[0] if self.brief else hold_s)
-        blow.heal()
-        mended = Strike(fault.name, blow.kills, at_s=self.elapsed_s(), what=blow.what)
-        done = self._recovered(mended, fault.settle_s)
-        self.report.add(done)
-        self.say(done.line())
-        return done
+        self._watch(hold_s)
+        for blow in reversed(blows):
+            blow.heal()
+        return self._mended(faults, blows)
+
+    def _blow(self, fault: Fault, draw: random.Random) -> Blow | None:
+        with contextlib.suppress(NothingThereError):
+            return fault.strike(self.bench, draw)
+        return None
+
+    def _mended(self, faults: Sequence[Fault], blows: Sequence[Blow]) -> Strike:
+        name = " + ".join(fault.name for fault in faults)
+        what = "; ".join(blow.what for blow in blows)
+        kills = sum(blow.kills for blow in blows)
+        strike = Strike(name, kills, at_s=self.elapsed_s(), what=what)
+        self._recovered(strike, max(fault.settle_s for fault in faults))
+        self.report.add(strike)
+        self.say(strike.line())
+        return strike
 
     def rest(self, seconds: float) -> None:
         """Let the load go on for a while with nothing broken."""
@@ -106,7 +121,7 @@ class Run:
         if evidence is not None:
             save(evidence, folder)
 
-    def _recovered(self, strike: Strike, settle_s: float) -> Strike:
+    def _recovered(self, strike: Strike, settle_s: float) -> None:
         """From the mending until every probe is answered at once, and until Postgres has that.
 
         What is killed may take a while to fall, and answers until then: hence one probe after
@@ -124,7 +139,6 @@ class Run:
             self._help(strike)
         strike.stored_s = None if stored is None else stored - healed
         strike.states = self._states
-        return strike
 
     def _answer_s(self, strike: Strike) -> float | None:
         """How long one round of probes takes to be answered; with help if it never is."""

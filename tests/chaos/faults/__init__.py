@@ -6,6 +6,9 @@ from tests.chaos.faults.kills import KILLS
 from tests.chaos.faults.postgres import POSTGRES
 from tests.chaos.faults.redis import REDIS
 
-CATALOGUE: dict[str, Fault] = {fault.name: fault for fault in (*KILLS, *HANGS, *REDIS, *POSTGRES)}
+GROUPS: tuple[tuple[Fault, ...], ...] = ((*KILLS, *HANGS), REDIS, POSTGRES)
+"""Of different groups, two may be struck at once: the earlier group's first, healed last."""
 
-__all__ = ["CATALOGUE", "Fault", "NothingThereError"]
+CATALOGUE: dict[str, Fault] = {fault.name: fault for group in GROUPS for fault in group}
+
+__all__ = ["CATALOGUE", "GROUPS", "Fault", "NothingThereError"]

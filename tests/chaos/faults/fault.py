@@ -31,6 +31,8 @@ class Fault(NamedTuple):
     weight: int = 2
     settle_s: float = 0.5
     """After the mending, how long its consequences may take to show."""
+    alone: bool = False
+    """Whether it needs everything else well while it is struck."""
 
 
 def nothing() -> None:

@@ -93,5 +93,5 @@ HANGS = (
     Fault("GCS hung", _titled(GCS), HANG_S, weight=1),
     Fault("engine hung", _titled(ENGINE), SILENCE_S, weight=1),
     Fault("daemon's own process hung", _own, (1.0, 8.0), weight=1),
-    Fault("daemon hung, standby there", _pair, HANG_S, weight=2),
+    Fault("daemon hung, standby there", _pair, HANG_S, weight=2, alone=True),
 )
