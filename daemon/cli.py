@@ -2,9 +2,13 @@
 
 import typer
 
+from daemon.commands.audit import audit
 from daemon.commands.chat import chat
+from daemon.commands.clock import app as clock
 from daemon.commands.db import app as db
+from daemon.commands.dead import app as dead
 from daemon.commands.demo import demo
+from daemon.commands.recover import recover
 from daemon.commands.send import send
 from daemon.commands.status import status
 from daemon.commands.up import up
@@ -21,6 +25,10 @@ app.command()(status)
 app.command()(demo)
 app.command()(send)
 app.command()(chat)
+app.command()(audit)
+app.command()(recover)
+app.add_typer(dead, name="dead")
+app.add_typer(clock, name="clock")
 app.add_typer(db, name="db")
 
 

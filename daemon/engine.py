@@ -10,16 +10,14 @@ depends on an end in order.
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import ray
 import structlog
@@ -50,18 +48,18 @@ Tell = Callable[[dict[str, Any]], None]
 """Takes what the daemon is to know: state, why, what runs where."""
 
 
-class EngineError(Exception):
-    """This engine is of no more use; another one may be."""
-
-
 class Engine:
     """One Ray session and the supervisors that follow each other in it."""
 
-    def __init__(self, settings: Settings, addresses: Addresses, token: str) -> None:
-        """Nothing starts before ``run``. ``token`` names the daemon to others."""
+    def __init__(self, settings: Settings, addresses: Addresses, token: str, folder: str) -> None:
+        """Nothing starts before ``run``.
+
+        ``token`` names the daemon to others; ``folder`` is for Ray's own files.
+        """
         self._settings = settings
         self._addresses = addresses
         self._token = token
+        self._folder = folder
         self._stop = threading.Event()
         self._answer_s = settings.actors.answer_timeout_ms / 1000
 
@@ -70,11 +68,7 @@ class Engine:
         self._stop.set()
 
     def run(self, tell: Tell) -> None:
-        """Start Ray and work until ``stop``.
-
-        Raises:
-            EngineError: Ray has died, or no supervisor lasts.
-        """
+        """Start Ray and work until ``stop``; ends the process if that becomes impossible."""
         with self._ray() as processes:
             boot = self._boot()
             failures = 0
@@ -82,19 +76,17 @@ class Engine:
                 was_ready = self._supervise(boot, processes, tell)
                 failures = 0 if was_ready else failures + 1
                 self._stop.wait(min(0.1 * 2**failures, 2))
-        if not self._stop.is_set():
-            raise EngineError("the supervisor failed again and again")
+            if not self._stop.is_set():
+                give_up("the supervisor failed again and again")
 
     @contextlib.contextmanager
     def _ray(self) -> Iterator[RayProcesses]:
-        folder = tempfile.mkdtemp(prefix="meterd-ray-")
         try:
-            start_ray(self._settings.ray.address, folder)
+            start_ray(self._settings.ray.address, self._folder)
             heed_signals(self.stop)  # Ray puts handlers of its own in their place
             yield RayProcesses(os.getpid(), self._answer_s)
         finally:
             ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _supervise(self, boot: Boot, processes: RayProcesses, tell: Tell) -> bool:
         """One supervisor's life; returns whether it was ready once."""
@@ -115,7 +107,7 @@ class Engine:
         while not self._stop.wait(WATCH_S):
             problem = processes.problem()
             if problem:
-                raise EngineError(problem)
+                give_up(problem)
             if _has_ended(running):
                 return was_ready
             status = _status_or_none(supervisor)
@@ -154,6 +146,12 @@ class Engine:
                 configure_worker_logging, str(settings.home / "logs"), settings.log.level
             ),
         )
+
+
+def give_up(why: str) -> NoReturn:
+    """End this process at once: Ray would wait for what has died. Its daemon starts another one."""
+    log.error("engine.failed", why=why)
+    os._exit(EXIT_AGAIN)
 
 
 def start_ray(address: str | None, folder: str) -> None:
@@ -205,7 +203,7 @@ def _die_with(parent_pipe: Any) -> None:
     os._exit(1)
 
 
-def main() -> int:
+def main() -> None:
     """Do what the first line of standard input says."""
     order = json.loads(sys.stdin.readline())
     # What Ray or others print must not get between the lines of JSON.
@@ -213,19 +211,11 @@ def main() -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     settings = load_settings(Path(order["config"]) if order["config"] else None)
     configure_logging(settings.log.level, settings.log.format)
-    engine = Engine(settings, Addresses(**order["addresses"]), order["token"])
+    engine = Engine(settings, Addresses(**order["addresses"]), order["token"], order["folder"])
     heed_signals(engine.stop)
     threading.Thread(target=_die_with, args=(sys.stdin,), daemon=True).start()
-    try:
-        engine.run(lambda status: print(json.dumps(status), file=answers))
-    except EngineError as error:
-        log.error("engine.failed", why=str(error))
-        return EXIT_AGAIN
-    return 0
+    engine.run(lambda status: print(json.dumps(status), file=answers))
 
 
 if __name__ == "__main__":
-    # Ended at once: Ray's threads may still wait for processes that have died.
-    code = main()
-    sys.stderr.flush()
-    os._exit(code)
+    main()

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -37,10 +37,22 @@ def heed_signals(stop: Callable[[], None]) -> None:
         signal.signal(number, lambda *_: stop())
 
 
+class Order(NamedTuple):
+    """What an engine is told."""
+
+    addresses: Addresses
+    config: str | None
+    """The settings' file, if one was named."""
+    token: str
+    """What the daemon is called by others."""
+    folder: str
+    """For Ray's own files."""
+
+
 class EngineProcess:
     """One engine from start to end."""
 
-    def __init__(self, addresses: Addresses, config: str | None, token: str) -> None:
+    def __init__(self, order: Order) -> None:
         """Start it."""
         self.status: dict[str, Any] = {}
         self.was_ready = False
@@ -56,13 +68,15 @@ class EngineProcess:
             start_new_session=True,
             env={**os.environ, MARK: self._mark},
         )
-        self._order({"addresses": addresses._asdict(), "config": config, "token": token})
+        self._say(order)
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def _order(self, order: Mapping[str, Any]) -> None:
+    def _say(self, order: Order) -> None:
         assert self._process.stdin is not None, "it was started with a pipe"
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.write(
+                json.dumps({**order._asdict(), "addresses": order.addresses._asdict()}) + "\n"
+            )
             self._process.stdin.flush()
 
     def _listen(self) -> None:

@@ -75,7 +75,7 @@ class ActorsSettings(Section):
     max: Count = between(4, 1, 1000)
     chats_per_actor: Count = at_least(25_000, 1)
     spares: Count = between(1, 0, 100)
-    answer_timeout_ms: PositiveMilliseconds = 15_000
+    answer_timeout_ms: PositiveMilliseconds = 10_000
     start_timeout_ms: PositiveMilliseconds = 60_000
 
 

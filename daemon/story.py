@@ -1,7 +1,7 @@
 """A chat's story: its user's journal folded with the pure rules, change by change.
 
 A journal row without an effect (refused, or a repeated id) still stands for a moment at which
-what was due came about: it is folded as a ``settle``.
+what was due came about; time alone passes in its place.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from actors.rules import outcomes
 from actors.rules.billing import active_ms, cost
-from actors.rules.command import Command, Invalid, entry_ms, parse_entry
+from actors.rules.command import Invalid, entry_ms
 from actors.rules.due import next_due
-from actors.rules.fold import Decision, apply
 from actors.rules.money import format_micro
-from actors.rules.state import Account, Chat, Event, Policy, Tariff
+from actors.rules.replay import Journaled, Replay, Step, command_of
+from actors.rules.state import Event, Policy, Tariff
 from persistence.postgres.rows import JournalRow
 
 REFUSED: Final = "refused"
@@ -64,8 +64,7 @@ class Story:
         """Nothing has happened yet."""
         self._chat_id = chat_id
         self._policies = policies
-        self._account = Account(user_id)
-        self._ended: dict[str, Chat] = {}
+        self._replay = Replay(user_id)
 
     def tell(self, journal: Iterable[JournalRow]) -> Iterator[Line]:
         """The story, line by line as the journal is read."""
@@ -81,42 +80,36 @@ class Story:
     def _by_time(self, before: int, policy: Policy) -> Iterator[Line]:
         """What fell due before a row's millisecond, one after the other."""
         while True:
-            due = next_due(self._account, policy)
+            due = next_due(self._replay.account, policy)
             if due is None or due.at >= before:
                 return
-            settle = _settle(f"{due.at + 1}-0", self._account.user_id)
-            for event in self._fold(settle, policy):
+            was_open = self._is_open()
+            for event in self._mine(self._replay.pass_time(due.at + 1, policy), was_open):
                 yield self._line(event.at, event.event, _left(event) or _BY_TIME[event.event])
 
     def _by_command(self, row: JournalRow, policy: Policy) -> Iterator[Line]:
-        had_effect = row.outcome == outcomes.OK and not row.replayed
-        command = _command(row) if had_effect else _settle(row.stream_id, self._account.user_id)
-        events = self._fold(command, policy)
         by = row.outcome, row.stream_id, row.fields.get("id")
-        for event in events:
-            why = f"{_named(row)} {_left(event)}".rstrip()
-            yield self._line(event.at, event.event, why, *by)
-        if not had_effect and row.chat_id == self._chat_id:
+        if row.outcome == outcomes.OK and not row.replayed:
+            was_open = self._is_open()
+            for event in self._mine(self._replay.feed(_journaled(row), policy), was_open):
+                why = f"{_named(row)} {_left(event)}".rstrip()
+                yield self._line(event.at, event.event, why, *by)
+        elif row.chat_id == self._chat_id:
             name = REPEATED if row.replayed else REFUSED
             why = f"{_named(row)}: {row.outcome}"
             yield self._line(entry_ms(row.stream_id), name, why, *by)
 
-    def _fold(self, command: Command, policy: Policy) -> list[Event]:
-        """Apply the command; returns the events that belong to this story."""
-        known = self._ended.get(command.chat_id)
-        was_open = self._chat_id in self._account.chats
-        decision = apply(self._account, command, policy, known)
-        self._keep(decision)
-        is_open = was_open or self._chat_id in self._account.chats
+    def _is_open(self) -> bool:
+        return self._chat_id in self._replay.account.chats
+
+    def _mine(self, step: Step, was_open: bool) -> list[Event]:
+        """The events that belong to this story."""
+        is_open = was_open or self._is_open()
         return [
             event
-            for event in decision.events
+            for event in step.events
             if event.chat_id == self._chat_id or (event.chat_id is None and is_open)
         ]
-
-    def _keep(self, decision: Decision) -> None:
-        self._account = decision.account
-        self._ended |= {k: c for k, c in decision.touched.items() if c.ended_at is not None}
 
     def _line(
         self,
@@ -127,21 +120,17 @@ class Story:
         entry: str | None = None,
         id_: str | None = None,
     ) -> Line:
-        chat = self._account.chats.get(self._chat_id) or self._ended.get(self._chat_id)
+        chat = self._replay.chat(self._chat_id)
         active, spent = (active_ms(chat, at), cost(chat, at)) if chat else (0, 0)
         return Line(at, event, why, active, format_micro(spent), outcome, entry, id_)
 
 
-def _settle(entry: str, user_id: str) -> Command:
-    return Command(entry, entry_ms(entry), "settle", "", user_id, "", "", {}, {})
-
-
-def _command(row: JournalRow) -> Command:
-    flat = [part.encode() for field in row.fields.items() for part in field]
-    command = parse_entry(row.stream_id, flat)
+def _journaled(row: JournalRow) -> Journaled:
+    journaled = Journaled(row.stream_id, row.fields, row.outcome, row.replayed)
+    command = command_of(journaled)
     if isinstance(command, Invalid):
         raise StoryError(f"the journal says that {row.stream_id} was valid, but {command.reason}")
-    return command
+    return journaled
 
 
 def _named(row: JournalRow) -> str:

@@ -18,8 +18,9 @@ from sqlalchemy.exc import OperationalError
 
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
-from daemon.engine_process import EngineProcess, heed_signals
+from daemon.engine_process import EngineProcess, Order, heed_signals
 from daemon.masking import mask_credentials
+from daemon.ray_folder import new_ray_folder, remove_ray_folder
 from daemon.runfile import Addresses, RunFile
 from daemon.settings import Settings
 from persistence.client import connect
@@ -76,7 +77,10 @@ class Daemon:
         with self._servers() as addresses:
             prepare(addresses)
             with self._runfile.held(addresses):
-                self._keep_engine(addresses, on_status)
+                try:
+                    self._keep_engine(addresses, on_status)
+                finally:
+                    remove_ray_folder(self._settings.home)
 
     @contextlib.contextmanager
     def _servers(self) -> Iterator[Addresses]:
@@ -94,7 +98,8 @@ class Daemon:
     def _keep_engine(self, addresses: Addresses, on_status: OnStatus) -> None:
         failures = 0
         while not self._stop.is_set():
-            engine = EngineProcess(addresses, self._config, self._token)
+            folder = new_ray_folder(self._settings.home)
+            engine = EngineProcess(Order(addresses, self._config, self._token, folder))
             try:
                 problem = self._watch(engine, addresses, on_status)
             finally:

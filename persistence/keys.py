@@ -51,6 +51,11 @@ class Keys(NamedTuple):
         return f"{self.prefix}open"
 
     @property
+    def epoch(self) -> str:
+        """String: the last epoch that was given to anybody (internal)."""
+        return f"{self.prefix}epoch"
+
+    @property
     def epochs(self) -> str:
         """Hash: actor name → the epoch it may write under (internal)."""
         return f"{self.prefix}epochs"
@@ -91,6 +96,10 @@ class Keys(NamedTuple):
     def wallet(self, user_id: str) -> str:
         """String, JSON: the account's snapshot."""
         return f"{self.prefix}wallet:{user_id}"
+
+    def id(self, id_: str) -> str:
+        """String: what an idempotency key stood for, ``fingerprint outcome`` (internal)."""
+        return f"{self.prefix}id:{id_}"
 
     def account(self, user_id: str) -> str:
         """String: the last applied entry, ``|``, the account's state as JSON (internal)."""

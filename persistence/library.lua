@@ -218,7 +218,10 @@ local function dispose(keys, args)
   if redis.call('XDEL', prefix .. 'dead', d.letter) == 0 then return '' end
   redis.call('XADD', prefix .. 'outbox', '*', 'facts', d.facts)
   if #d.again == 0 then return 'dropped' end
-  if d.id ~= '' then redis.call('DEL', prefix .. 'id:' .. d.id) end
+  local key = prefix .. 'id:' .. d.id
+  if d.id ~= '' and string.match(redis.call('GET', key) or '', ' internal_error$') then
+    redis.call('DEL', key)
+  end
   return redis.call('XADD', keys[1], '*', unpack(d.again))
 end
 

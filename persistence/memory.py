@@ -81,18 +81,33 @@ class Memory:
             return fetch_knowledge(connection, self._keys.partition)
 
     async def _evidence(self) -> Evidence:
-        memory_id: Any = await self._client.get(self._keys.memory)
-        return Evidence(
-            memory_id.decode() if memory_id else "",
-            await self._last_of(self._keys.commands),
-            await self._last_of(self._keys.outbox),
-        )
+        pipeline = self._client.pipeline(transaction=False)
+        return _evidence(await _ask(pipeline, self._keys).execute(raise_on_error=False))
 
-    async def _last_of(self, stream: str) -> str:
-        try:
-            info: Any = await self._client.xinfo_stream(stream)
-        except redis.ResponseError as error:
-            if "no such key" in str(error):
-                return NOTHING
-            raise
-        return str(info["last-generated-id"].decode())
+
+def read_evidence(client: redis.Redis, keys: Keys) -> Evidence:
+    """What a Redis shows of its memory, for who is not asynchronous."""
+    return _evidence(_ask(client.pipeline(transaction=False), keys).execute(raise_on_error=False))
+
+
+def _ask(pipeline: Any, keys: Keys) -> Any:
+    pipeline.get(keys.memory)
+    pipeline.xinfo_stream(keys.commands)
+    pipeline.xinfo_stream(keys.outbox)
+    return pipeline
+
+
+def _evidence(answers: list[Any]) -> Evidence:
+    memory_id, commands, outbox = answers
+    if isinstance(memory_id, Exception):
+        raise memory_id
+    return Evidence(memory_id.decode() if memory_id else "", _last(commands), _last(outbox))
+
+
+def _last(info: Any) -> str:
+    """The last entry that a stream has ever had, by XINFO's answer."""
+    if isinstance(info, Exception):
+        if "no such key" in str(info):
+            return NOTHING
+        raise info
+    return str(info["last-generated-id"].decode())

@@ -95,7 +95,7 @@ class Batch(NamedTuple):
 class Patience(NamedTuple):
     """How long a process may take."""
 
-    answer_s: float = 15.0
+    answer_s: float = 10.0
     """For an answer; then it counts as hung and is replaced."""
     start_s: float = 60.0
     """To come up."""

@@ -1,11 +1,28 @@
 """Reads rows back as the integers they were written from."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ARRAY, Connection, Select, Text, any_, literal, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    Text,
+    any_,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    true,
+    union,
+    union_all,
+)
 
 from persistence.postgres.convert import micro_from_credits, ms_from_datetime
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
@@ -26,12 +43,24 @@ _INTEGERS: Final[dict[type, Callable[[Any], int]]] = {
 _records = chat_time_records.c
 _ledger = ledger_entries.c
 _journal = command_journal.c
+_id: Final = _journal.fields["id"].astext
+_OPENING: Final = ("start", "adopt")
+
+
+class ChatOwner(NamedTuple):
+    """A chat that a user names, the other user whose it is, and since when it is."""
+
+    user_id: str
+    chat_id: str
+    owner: str
+    entry: str
+    """Where it started; empty if it was brought from another system."""
 
 
 def fetch_records(connection: Connection, chat_ids: Iterable[str]) -> dict[str, RecordRow]:
     """Give the records of these chats, by chat; chats without one are left out."""
-    wanted = any_(literal(list(chat_ids), ARRAY(Text)))
-    rows = connection.execute(select(chat_time_records).where(_records.chat_id == wanted))
+    wanted = _records.chat_id == _one_of(chat_ids)
+    rows = connection.execute(select(chat_time_records).where(wanted))
     return {record.chat_id: record for record in map(_record, rows)}
 
 
@@ -54,6 +83,17 @@ def journal_of_user(connection: Connection, user_id: str) -> Iterator[JournalRow
     return _stream(connection, _in_order().where(_journal.user_id == user_id))
 
 
+def journal_since(connection: Connection, since_ms: int) -> Iterator[JournalRow]:
+    """Yield the journal from a millisecond on, in the order of the stream."""
+    return _stream(connection, _in_order().where(_journal.at_ms >= since_ms))
+
+
+def journaled(connection: Connection, entries: Sequence[str]) -> set[str]:
+    """Give those of the stream entries that the journal has."""
+    query = select(_journal.stream_id).where(_journal.stream_id == _one_of(entries))
+    return set(connection.scalars(query))
+
+
 def journal_of_all(connection: Connection) -> Iterator[JournalRow]:
     """Yield the whole journal in the order of the stream, within the caller's transaction."""
     return _stream(connection, _in_order())
@@ -65,15 +105,164 @@ def fetch_policies(connection: Connection) -> dict[str, dict[str, Any]]:
     return {row.policy_id: row.policy for row in rows}
 
 
-def _in_order() -> Select[Any]:
+def users_after(connection: Connection, last: str, most: int) -> list[str]:
+    """Give the next users that any table knows, in the database's order of texts."""
+    parts = [
+        select(column).where(column > last).distinct().order_by(column).limit(most)
+        for column in (_journal.user_id, _records.user_id, _ledger.user_id)
+    ]
+    known = union(*(select(part.subquery().c.user_id) for part in parts)).subquery().c.user_id
+    return list(connection.scalars(select(known).order_by(known).limit(most)))
+
+
+def users_since(connection: Connection, users: Sequence[str], since_ms: int) -> list[str]:
+    """Give those of the users that have journal entries since then, in the order given."""
+    user = _given(users)
+    has = select(1).where(_journal.user_id == user, _journal.at_ms >= since_ms).exists()
+    found = set(connection.scalars(select(user).where(has)))
+    return [one for one in users if one in found]
+
+
+def known_users(connection: Connection, users: Sequence[str]) -> set[str]:
+    """Give those of the users that any table knows."""
+    user = _given(users)
+    columns = (_journal.user_id, _records.user_id, _ledger.user_id)
+    known = or_(*(select(1).where(column == user).exists() for column in columns))
+    return set(connection.scalars(select(user).where(known)))
+
+
+def journal_of_users(connection: Connection, users: Sequence[str]) -> Iterator[JournalRow]:
+    """Yield these users' journals, user by user in the database's order of texts."""
+    mine = _journal.user_id == _one_of(users)
+    return _stream(connection, _in_order(_journal.user_id).where(mine))
+
+
+def journal_of_nobody(connection: Connection, since_ms: int = 0) -> Iterator[JournalRow]:
+    """Yield the rows that belong to no user, in the order of the stream."""
+    nobodys = _in_order().where(_journal.user_id.is_(None), _journal.at_ms >= since_ms)
+    return _stream(connection, nobodys)
+
+
+def records_of_users(connection: Connection, users: Sequence[str]) -> Iterator[RecordRow]:
+    """Yield these users' records, user by user in the database's order of texts."""
+    mine = _records.user_id == _one_of(users)
+    query = select(chat_time_records).where(mine).order_by(_records.user_id)
+    return map(_record, _rows(connection, query))
+
+
+def ledger_of_users(connection: Connection, users: Sequence[str]) -> Iterator[LedgerRow]:
+    """Yield these users' entries, user by user in the database's order of texts."""
+    mine = _ledger.user_id == _one_of(users)
+    query = select(ledger_entries).where(mine).order_by(_ledger.user_id)
+    return (LedgerRow._make(_integers(row)) for row in _rows(connection, query))
+
+
+def owners_of_chats(connection: Connection, chat_ids: Iterable[str]) -> list[ChatOwner]:
+    """Give whose these chats are and since when; those that never started are left out."""
+    return list(map(ChatOwner._make, connection.execute(owners_of_chats_query(chat_ids))))
+
+
+def owners_of_chats_query(chat_ids: Iterable[str]) -> CompoundSelect[Any]:
+    """Give the statement, so that a test can see its plan."""
+    chats = _given(list(chat_ids)).label("chat_id")
+    return _owners(select(literal("").label("user_id"), chats))
+
+
+def foreign_owners(connection: Connection, users: Sequence[str]) -> list[ChatOwner]:
+    """Give the chats that the users' journals name and that are another user's."""
+    return list(map(ChatOwner._make, connection.execute(foreign_owners_query(users))))
+
+
+def foreign_owners_query(users: Sequence[str]) -> CompoundSelect[Any]:
+    """Give the statement, so that a test can see its plan."""
+    mine = _journal.user_id == _one_of(users)
+    named = select(_journal.user_id, _journal.chat_id).where(mine, _journal.chat_id.is_not(None))
+    return _owners(named.distinct())
+
+
+def repeated_ids(
+    connection: Connection, since_ms: int = 0, user_id: str | None = None
+) -> Iterator[JournalRow]:
+    """Yield the rows whose id is no news: id by id, each id's in the order of the stream.
+
+    These are all rows of an id that more than one row has, and those that say by themselves that
+    it was used before. With ``since_ms``, only of ids that were used since then; with a user,
+    only the user's own rows.
+    """
+    narrow = _narrowed(since_ms, user_id)
+    counted = (
+        select(
+            _journal.stream_id,
+            (_journal.replayed | (_journal.outcome == "id_conflict")).label("says"),
+            func.count().over(partition_by=_id).label("uses"),
+        )
+        .where(_id.is_not(None), _journal.outcome != "invalid_command", narrow)
+        .subquery()
+    )
+    wanted = select(counted.c.stream_id).where(or_(counted.c.uses > 1, counted.c.says))
+    return _stream(connection, _in_order(_id).where(_journal.stream_id.in_(wanted)))
+
+
+def journal_size(connection: Connection) -> int | None:
+    """Give about how many rows the journal has; None if the server has not counted yet."""
+    query = text("SELECT reltuples::bigint FROM pg_class WHERE oid = 'command_journal'::regclass")
+    estimate = int(connection.scalar(query) or 0)
+    return estimate if estimate > 0 else None
+
+
+def _owners(named: Any) -> CompoundSelect[Any]:
+    who = named.cte("named")
+    opened, record = command_journal.alias("opened").c, chat_time_records.alias("record").c
+    started = select(opened.user_id.label("owner"), opened.stream_id.label("entry")).where(
+        opened.chat_id == who.c.chat_id,
+        opened.outcome == "ok",
+        opened.fields["type"].astext.in_(_OPENING),
+        opened.replayed.is_(False),
+    )
+    brought = select(record.user_id.label("owner"), literal("").label("entry")).where(
+        record.chat_id == who.c.chat_id, record.source == "migrated"
+    )
+    return union_all(_probed(who, started), _probed(who, brought))
+
+
+def _probed(who: Any, chats: Select[Any]) -> Select[Any]:
+    """One look into an index for each chat: what a join reads instead grows with the table."""
+    found = chats.offset(literal_column("0")).correlate(who).lateral()
+    columns = (who.c.user_id, who.c.chat_id, found.c.owner, found.c.entry)
+    of_others = found.c.owner != who.c.user_id
+    return select(*columns).select_from(who).join(found, true()).where(of_others)
+
+
+def _narrowed(since_ms: int, user_id: str | None) -> Any:
+    if user_id is not None:
+        return _journal.user_id.in_([user_id])
+    if since_ms:
+        late = command_journal.alias("late").c
+        return _id.in_(select(late.fields["id"].astext).where(late.at_ms >= since_ms))
+    return literal(True)
+
+
+def _one_of(texts: Iterable[str]) -> Any:
+    return any_(literal(list(texts), ARRAY(Text)))
+
+
+def _given(texts: Sequence[str]) -> ColumnElement[str]:
+    """A list from here as a column."""
+    return func.unnest(literal(list(texts), ARRAY(Text))).column_valued("given")
+
+
+def _in_order(*first: ColumnElement[Any]) -> Select[Any]:
     columns = [_journal[name] for name in JournalRow._fields]
-    return select(*columns).order_by(_journal.at_ms, _journal.at_seq)
+    return select(*columns).order_by(*first, _journal.at_ms, _journal.at_seq)
 
 
 def _stream(connection: Connection, query: Select[Any]) -> Iterator[JournalRow]:
+    return map(JournalRow._make, _rows(connection, query))
+
+
+def _rows(connection: Connection, query: Select[Any]) -> Iterable[Any]:
     # yield_per makes it a cursor of the server: a year of commands does not fit in memory.
-    rows = connection.execute(query, execution_options={"yield_per": _FETCH_ROWS})
-    return map(JournalRow._make, rows)
+    return connection.execute(query, execution_options={"yield_per": _FETCH_ROWS})
 
 
 def _record(row: Iterable[Any]) -> RecordRow:

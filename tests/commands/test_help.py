@@ -11,7 +11,10 @@ from tests.commands.elsewhere import run
 pytestmark = pytest.mark.acceptance
 
 SLOW = ("ray", "redis", "sqlalchemy", "psycopg2", "alembic", "structlog", "pydantic", "msgspec")
-COMMANDS = (("status",), ("demo",), ("send",), ("chat",), ("db", "upgrade"), ("up",))
+COMMANDS = (
+    *(("status",), ("demo",), ("send",), ("chat",), ("audit",), ("up",)),
+    ("db", "upgrade"),
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -43,7 +46,8 @@ def test_status_waits_for_no_logs_and_no_database() -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [("demo",), ("send", "pause", "chat_id=c"), ("chat", "c"), ("db", "upgrade")]
+    "args",
+    [("demo",), ("send", "pause", "chat_id=c"), ("chat", "c"), ("audit",), ("db", "upgrade")],
 )
 def test_without_a_daemon_each_says_what_to_do(tmp_path: Path, args: tuple[str, ...]) -> None:
     """On the error output, with exit code 1."""

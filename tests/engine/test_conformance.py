@@ -8,6 +8,7 @@ import redis
 from sqlalchemy import Engine
 
 from actors.supervisor.supervisor import SupervisorSettings
+from tests.audited import assert_clean
 from tests.conformance import Example, by_policy, policy_of
 from tests.conformance.played import (
     Laid,
@@ -34,12 +35,14 @@ def test_the_running_system_gives_what_the_examples_say(
     kind: str, examples: list[Example], settings: SupervisorSettings, mixed: bool, engine: Engine
 ) -> None:
     """Preloaded with their IDs, then the daemon started: replies, events, records, ledger,
-    wallets equal the files', with chats sharing actors and with an actor for each chat."""
+    wallets equal the files', with chats sharing actors and with an actor for each chat; and an
+    audit finds nothing."""
     laid = all_at_once(examples) if mixed else one_after_another(examples)
     with redis_server(kind) as url:
         asyncio.run(_play(url, engine, laid, settings, cleared=not mixed))
         with contextlib.closing(redis.Redis.from_url(url)) as client:
             found = find(client)
+        assert_clean(engine, url)
     for one in laid:
         assert_as_the_example_says(one, found, engine)
 

@@ -13,6 +13,7 @@ from actors.rules.state import Policy
 from actors.supervisor import slot
 from actors.supervisor.supervisor import SupervisorSettings
 from persistence.client import connect
+from tests.audited import assert_clean
 from tests.books import assert_balanced
 from tests.engine.harness import ThreadProcess, idle, running
 from tests.load import Load, Sender
@@ -59,6 +60,7 @@ def test_the_books_balance_whatever_dies_and_when(
     )
     with redis_server(kind) as url:
         restarts = asyncio.run(_play(url, engine, settings, seed))
+        assert_clean(engine, url)
         assert restarts > 0, "somebody has to die in this test"
 
 

@@ -1,0 +1,1 @@
+"""The audit: the journal folded again, and everything else compared with it."""

@@ -1,0 +1,84 @@
+"""Records and ledger of one user against the fold."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from actors.chat.rows import record_row
+from actors.rules.money import format_micro
+from daemon.audit.differences import NOTHING, Difference, differing
+from daemon.audit.folding import MIGRATED, Folded
+from persistence.commit import ledger_row
+from persistence.postgres.rows import LedgerRow, RecordRow
+
+
+def compare_books(folded: Folded) -> Iterator[Difference]:
+    """What Postgres has of a user and should not have, or not so, or has not."""
+    yield from _records(folded)
+    yield from _ledger(folded)
+    yield from _balance(folded)
+
+
+def _records(folded: Folded) -> Iterator[Difference]:
+    chats, left = folded.replay.chats, dict(folded.records)
+    for chat_id, chat in chats.items():
+        row = left.pop(chat_id, None)
+        if row is None or row.source != MIGRATED:
+            yield from _chat(record_row(chat), row)
+    for row in left.values():
+        yield _of_chat("extra_record", row, NOTHING, _plain(row))
+
+
+def _chat(expected: RecordRow, row: RecordRow | None) -> Iterator[Difference]:
+    if row is None:
+        yield _of_chat("missing_record", expected, _plain(expected), NOTHING)
+        return
+    if row != expected:
+        yield _of_chat("record", row, *differing(_record(expected), _record(row)))
+    yield from _times(row)
+
+
+def _times(row: RecordRow) -> Iterator[Difference]:
+    if row.ended_at_ms is None:
+        return
+    lasted_ms = row.ended_at_ms - row.started_at_ms
+    if lasted_ms != row.active_ms + row.paused_ms:
+        told = f"active_ms + paused_ms = {row.active_ms + row.paused_ms}"
+        yield _of_chat("times", row, f"ended_at − started_at = {lasted_ms}", told)
+
+
+def _ledger(folded: Folded) -> Iterator[Difference]:
+    left = {k: row for k, row in folded.ledger.items() if row.kind != MIGRATED}
+    for entry in folded.replay.ledger:
+        expected, row = ledger_row(entry), left.pop(entry.entry_id, None)
+        if row is None:
+            yield _of_entry("missing_ledger_entry", expected, _plain(expected), NOTHING)
+        elif row != expected:
+            yield _of_entry("ledger_entry", row, *differing(_record(expected), _record(row)))
+    for row in left.values():
+        yield _of_entry("extra_ledger_entry", row, NOTHING, _plain(row))
+
+
+def _balance(folded: Folded) -> Iterator[Difference]:
+    total_micro = sum(row.amount_micro for row in folded.ledger.values())
+    settled_micro = folded.replay.account.settled
+    if total_micro != settled_micro:
+        yield Difference(
+            "balance", folded.user, None, None,
+            f"ledger={format_micro(settled_micro)}", f"ledger={format_micro(total_micro)}",
+        )  # fmt: skip
+
+
+def _of_chat(kind: str, row: RecordRow, expected: str, found: str) -> Difference:
+    return Difference(kind, row.user_id, row.chat_id, None, expected, found)
+
+
+def _of_entry(kind: str, row: LedgerRow, expected: str, found: str) -> Difference:
+    return Difference(kind, row.user_id, row.chat_id, row.entry_id, expected, found)
+
+
+def _plain(row: RecordRow | LedgerRow) -> str:
+    return differing(_record(row), {})[0]
+
+
+def _record(row: RecordRow | LedgerRow) -> dict[str, Any]:
+    return row._asdict()

@@ -1,0 +1,194 @@
+"""Users' journals out of Postgres, folded with the pure rules, one user after the other.
+
+What a user's fold needs is in memory; the rows of the journal come and go.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from actors.chat.rows import chat_of_record
+from actors.rules.command import entry_key
+from actors.rules.replay import Journaled, Replay, Step, foreign_chat
+from actors.rules.state import Account, Chat, Policy
+from daemon.audit.differences import Difference, Tell
+from daemon.story import read_policy
+from persistence.postgres import reader
+from persistence.postgres.reader import ChatOwner
+from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
+
+MIGRATED: Final = "migrated"
+
+Until = Mapping[str, Set[str]]
+"""By user, the entries after which to look at the account."""
+
+
+class _OfUser(Protocol):
+    @property
+    def user_id(self) -> str | None: ...
+
+
+Row = TypeVar("Row", bound=_OfUser)
+
+
+class Point(NamedTuple):
+    """An account as it is after one entry."""
+
+    applied: str
+    account: Account
+    chats: Mapping[str, Chat]
+
+
+class Folded(NamedTuple):
+    """One user: what the fold makes of the journal, and what else Postgres has."""
+
+    user: str
+    replay: Replay
+    records: dict[str, RecordRow]
+    ledger: dict[str, LedgerRow]
+    entries: int
+    points: dict[str, Point]
+    """The account after those entries that were to be looked at and are in the journal."""
+    is_whole: bool
+    """Whether the rules could go on to the last row."""
+
+    @property
+    def end(self) -> Point:
+        """The account after the last row."""
+        return _point(self.replay)
+
+
+class ByUser(Generic[Row]):
+    """Rows that come user by user, given out user by user."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        """Read ahead by one row."""
+        self._rows = iter(rows)
+        self._next = next(self._rows, None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every row was given out."""
+        return self._next is None
+
+    def of(self, user: str) -> Iterator[Row]:
+        """The user's rows; users are asked for in the order in which they come."""
+        while self._next is not None and self._next.user_id == user:
+            row = self._next
+            self._next = next(self._rows, None)
+            yield row
+
+
+class Folding:
+    """The folds of a page of users, in one snapshot of the database."""
+
+    def __init__(self, connection: Connection, users: Sequence[str], tell: Tell) -> None:
+        """``users`` in the database's order; rows that are not as the fold's go to ``tell``."""
+        self._users = users
+        self._tell = tell
+        self._policies = {k: read_policy(v) for k, v in reader.fetch_policies(connection).items()}
+        self._owners = _by_user(reader.foreign_owners(connection, users))
+        self._journal = ByUser(reader.journal_of_users(connection, users))
+        self._records = ByUser(reader.records_of_users(connection, users))
+        self._ledger = ByUser(reader.ledger_of_users(connection, users))
+
+    def users(self, until: Until, count: Callable[[], None] = lambda: None) -> Iterator[Folded]:
+        """The users in turn. ``until``: entries after which to look at an account, by user."""
+        for user in self._users:
+            yield self._fold(user, until.get(user, frozenset()), count)
+        streams = (self._journal, self._records, self._ledger)
+        assert all(stream.is_over for stream in streams), "all tables are read in one order"
+
+    def _fold(self, user: str, until: Set[str], count: Callable[[], None]) -> Folded:
+        records = {row.chat_id: row for row in self._records.of(user)}
+        ledger = {row.entry_id: row for row in self._ledger.of(user)}
+        replay = Replay(user, _brought(ledger), _ended_elsewhere(records))
+        fold = _Fold(replay, self._policies, Foreign(self._owners.get(user, ())), self._tell)
+        points, entries = dict[str, Point](), 0
+        for row in self._journal.of(user):
+            fold.take(row)
+            entries += 1
+            if row.stream_id in until:
+                points[row.stream_id] = _point(replay)
+            count()
+        return Folded(user, replay, records, ledger, entries, points, fold.is_whole)
+
+
+class _Fold:
+    """One user's fold on its way through the journal."""
+
+    def __init__(
+        self, replay: Replay, policies: Mapping[str, Policy], foreign: "Foreign", tell: Tell
+    ) -> None:
+        self.is_whole = True
+        self._replay = replay
+        self._policies = policies
+        self._foreign = foreign
+        self._tell = tell
+
+    def take(self, row: JournalRow) -> None:
+        """Fold a row, unless one before it could not be folded."""
+        if not self.is_whole:
+            return
+        policy = self._policies.get(row.policy_id)
+        if policy is None:
+            self._give_up(row, "policy", "a policy that is known", row.policy_id)
+            return
+        try:
+            step = self._feed(row, policy)
+        except AssertionError as error:
+            self._give_up(row, "rules", str(error) or "the rules hold", "not so")
+            return
+        if step.outcome != row.outcome:
+            self._tell(_differs(row, "outcome", step.outcome, row.outcome))
+
+    def _feed(self, row: JournalRow, policy: Policy) -> Step:
+        journaled = Journaled(row.stream_id, row.fields, row.outcome, row.replayed)
+        foreign = self._foreign.chat(row.chat_id, row.stream_id) if row.chat_id else None
+        return self._replay.feed(journaled, policy, foreign)
+
+    def _give_up(self, row: JournalRow, kind: str, expected: str, found: str) -> None:
+        self.is_whole = False
+        self._tell(_differs(row, kind, expected, found))
+
+
+class Foreign:
+    """Chats that belong to others, each from the moment at which it started."""
+
+    def __init__(self, owners: Iterable[ChatOwner]) -> None:
+        """Take in whose chats they are."""
+        self._owners: dict[str, list[ChatOwner]] = {}
+        for one in owners:
+            self._owners.setdefault(one.chat_id, []).append(one)
+
+    def chat(self, chat_id: str, entry: str) -> Chat | None:
+        """The chat, if it had started before the entry."""
+        for one in self._owners.get(chat_id, ()):
+            if not one.entry or entry_key(one.entry) < entry_key(entry):
+                return foreign_chat(chat_id, one.owner, one.entry or "0-0")
+        return None
+
+
+def _point(replay: Replay) -> Point:
+    return Point(replay.applied, replay.account, replay.chats)
+
+
+def _by_user(owners: Iterable[ChatOwner]) -> dict[str, list[ChatOwner]]:
+    mine: dict[str, list[ChatOwner]] = {}
+    for one in owners:
+        mine.setdefault(one.user_id, []).append(one)
+    return mine
+
+
+def _brought(ledger: Mapping[str, LedgerRow]) -> int:
+    """What the account held when it came from another system."""
+    return sum(row.amount_micro for row in ledger.values() if row.kind == MIGRATED)
+
+
+def _ended_elsewhere(records: Mapping[str, RecordRow]) -> list[Chat]:
+    return [chat_of_record(row) for row in records.values() if row.source == MIGRATED]
+
+
+def _differs(row: JournalRow, kind: str, expected: str, found: str) -> Difference:
+    return Difference(kind, row.user_id, row.chat_id, row.stream_id, expected, found)

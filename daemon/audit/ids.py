@@ -1,0 +1,73 @@
+"""One id, one effect: the rows of the journal that share an id, against each other."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from actors.rules import outcomes
+from actors.rules.command import Invalid, entry_ms, fingerprint
+from actors.rules.replay import Journaled, command_of
+from daemon.audit.differences import NOTHING, Difference
+from persistence.postgres.rows import JournalRow
+
+KEPT_MS: Final = 86_400_000
+"""An id is remembered for so long at least; later it may stand for something new."""
+
+
+class _Use(NamedTuple):
+    """The row that an id stands for."""
+
+    entry: str
+    fingerprint: str
+    outcome: str
+
+
+def compare_ids(rows: Iterable[JournalRow], is_all: bool) -> Iterator[Difference]:
+    """Ids with a second effect, or whose later rows do not answer as the first.
+
+    Args:
+        rows: id by id, each id's rows in the order of the stream.
+        is_all: whether an id's first use is among them; not so if they are one user's only.
+    """
+    for _, uses in groupby(rows, key=lambda row: row.fields.get("id")):
+        yield from _one_id(uses, is_all)
+
+
+def _one_id(rows: Iterable[JournalRow], is_all: bool) -> Iterator[Difference]:
+    first: _Use | None = None
+    may_be_unknown = not is_all
+    for row in rows:
+        if row.outcome == outcomes.INTERNAL_ERROR and not row.replayed:
+            may_be_unknown = True  # set aside without effect: an operator may send it again
+        elif _is_repeat(row):
+            yield from _repeat(row, first, may_be_unknown)
+        else:
+            if first is not None and entry_ms(row.stream_id) - entry_ms(first.entry) < KEPT_MS:
+                yield _differs("double_effect", row, f"as {first.entry}: {first.outcome}")
+            first = _Use(row.stream_id, _content(row), row.outcome)
+
+
+def _repeat(row: JournalRow, first: _Use | None, may_be_unknown: bool) -> Iterator[Difference]:
+    if first is None:
+        if not may_be_unknown:
+            yield _differs("id_unused", row, f"a first use of {row.fields.get('id')}")
+        return
+    is_same = _content(row) == first.fingerprint
+    expected = first.outcome if is_same else outcomes.ID_CONFLICT
+    if (row.outcome, row.replayed) != (expected, is_same):
+        again = "replayed " if is_same else ""
+        yield _differs("id_outcome", row, f"{again}{expected} because of {first.entry}")
+
+
+def _is_repeat(row: JournalRow) -> bool:
+    return row.replayed or row.outcome == outcomes.ID_CONFLICT
+
+
+def _content(row: JournalRow) -> str:
+    command = command_of(Journaled(row.stream_id, row.fields, row.outcome, row.replayed))
+    return "" if isinstance(command, Invalid) else fingerprint(command)
+
+
+def _differs(kind: str, row: JournalRow, expected: str) -> Difference:
+    found = f"{'replayed ' * row.replayed}{row.outcome}" or NOTHING
+    return Difference(kind, row.user_id, row.chat_id, row.stream_id, expected, found)

@@ -1,0 +1,206 @@
+"""The audit from beginning to end: page after page of users, then what concerns all of them."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, Engine
+
+from actors.rules.command import entry_key
+from daemon.audit.books import compare_books
+from daemon.audit.differences import Difference, Findings
+from daemon.audit.folding import Folding, Point
+from daemon.audit.ids import compare_ids
+from daemon.audit.nobody import compare_nobodys
+from daemon.audit.queue_side import asks_of, compare, compare_late, place
+from daemon.audit.strangers import Strangers, compare_refused
+from persistence.glimpse import Glimpse, Glimpses
+from persistence.postgres import reader
+
+USERS_PAGE: Final = 200
+HELD_CHATS_MAX: Final = 5_000
+"""Chats of folded users that wait to be compared with Redis."""
+WAIT_S: Final = 0.1
+WAITS_MAX: Final = 100
+STALLED_WAITS_MAX: Final = 30
+"""Waits in which nothing leaves the outbox: its recorder is away."""
+
+
+class Scope(NamedTuple):
+    """What to audit: everything, one user, or the users with entries since a millisecond."""
+
+    user: str | None = None
+    since_ms: int = 0
+
+
+class End(NamedTuple):
+    """A user after the last row of the journal."""
+
+    user: str
+    point: Point
+
+
+class Audit:
+    """One run over everything; nothing is ever written."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        glimpses: Glimpses | None,
+        findings: Findings,
+        progress: Callable[[str], None] = lambda _phase: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            engine: the database.
+            glimpses: Redis; without, it is left out.
+            findings: takes in what differs.
+            progress: called for every entry, with the name of the phase.
+            sleep: waits so many seconds, so that the recorder can go on.
+        """
+        self._engine = engine
+        self._glimpses = glimpses
+        self._findings = findings
+        self._progress = progress
+        self._sleep = sleep
+        self._stalled_at = ""
+
+    def run(self, scope: Scope) -> None:
+        """Compare all that is in the scope; what differs goes to the findings."""
+        for users in self._pages(scope):
+            self._page(users)
+        if scope.user is None:
+            self._rest(scope)
+        self._ids(scope)
+        if self._glimpses is not None:
+            self._tell(compare_refused(self._glimpses, scope.user))
+
+    def _rest(self, scope: Scope) -> None:
+        with self._reading() as connection:
+            self._tell(compare_nobodys(connection, scope.since_ms, self._findings))
+        if self._glimpses is not None and not scope.since_ms:
+            self._progress("accounts in Redis")
+            self._tell(Strangers(self._engine, self._glimpses).find())
+
+    def _ids(self, scope: Scope) -> None:
+        self._progress("ids")
+        with self._reading() as connection:
+            rows = reader.repeated_ids(connection, scope.since_ms, scope.user)
+            self._tell(compare_ids(rows, is_all=scope.user is None))
+
+    def _pages(self, scope: Scope) -> Iterator[Sequence[str]]:
+        if scope.user is not None:
+            yield self._in_scope([scope.user], scope)
+            return
+        last = ""
+        while users := self._users_after(last):
+            last = users[-1]
+            yield self._in_scope(users, scope)
+
+    def _users_after(self, last: str) -> list[str]:
+        with self._engine.connect() as connection:
+            return reader.users_after(connection, last, USERS_PAGE)
+
+    def _in_scope(self, users: list[str], scope: Scope) -> list[str]:
+        if not scope.since_ms:
+            return users
+        with self._engine.connect() as connection:
+            return reader.users_since(connection, users, scope.since_ms)
+
+    def _page(self, users: Sequence[str]) -> None:
+        """Postgres first, then Redis; users that Redis is ahead with are looked at again."""
+        ahead: list[Glimpse] = []
+        with self._reading() as connection:
+            for ends in _shared_out(self._folded(connection, users)):
+                ahead += self._against_redis(ends)
+                self._progress("users")
+        if ahead:
+            self._again(users, ahead)
+
+    def _folded(self, connection: Connection, users: Sequence[str]) -> Iterator[End]:
+        """Users after their last row, Postgres compared; of what was compared nothing is kept."""
+        for folded in Folding(connection, users, self._findings.tell).users({}, self._count):
+            self._findings.users += bool(folded.entries or folded.records or folded.ledger)
+            self._findings.chats += len(folded.replay.chats)
+            if folded.is_whole:
+                self._tell(compare_books(folded))
+                yield End(folded.user, folded.end)
+
+    def _count(self) -> None:
+        self._findings.entries += 1
+        self._progress("users")
+
+    def _against_redis(self, ends: Sequence[End]) -> list[Glimpse]:
+        """Compare; returns the glimpses that are ahead of the journal."""
+        if self._glimpses is None:
+            return []
+        ahead, points = [], dict(ends)
+        asks = (ask for user, point in ends for ask in asks_of(user, point))
+        for glimpse in self._glimpses.take(asks):
+            side = place(glimpse, points[glimpse.user].applied)
+            if side.is_ahead:
+                ahead.append(glimpse)
+            elif side.difference is None:
+                self._tell(compare(glimpse, points[glimpse.user]))
+            elif glimpse.part == 0:
+                self._findings.tell(side.difference)
+        return ahead
+
+    def _again(self, users: Sequence[str], ahead: Sequence[Glimpse]) -> None:
+        """Compare glimpses with the fold up to where each of them was.
+
+        What Redis had then is in the outbox or in Postgres, so once the outbox has moved past
+        its end of now, the journal has everything that the glimpses show.
+        """
+        self._wait_for_outbox()
+        by_user: dict[str, list[Glimpse]] = {}
+        for glimpse in ahead:
+            by_user.setdefault(glimpse.user, []).append(glimpse)
+        until = {user: {glimpse.applied for glimpse in mine} for user, mine in by_user.items()}
+        moved = [user for user in users if user in by_user]
+        with self._reading() as connection:
+            for folded in Folding(connection, moved, _ignore).users(until):
+                for glimpse in by_user[folded.user] if folded.is_whole else ():
+                    self._tell(compare_late(glimpse, folded))
+
+    def _wait_for_outbox(self) -> None:
+        assert self._glimpses is not None, "glimpses were taken"
+        end, begin, stalled = self._glimpses.outbox_end(), "", 0
+        for _ in range(WAITS_MAX):
+            begin, before = self._glimpses.outbox_begin(), begin
+            if not begin or entry_key(begin) > entry_key(end):
+                return
+            stalled = stalled + 1 if begin == before else 0
+            if stalled >= STALLED_WAITS_MAX or begin == self._stalled_at:
+                self._stalled_at = begin
+                return
+            self._sleep(WAIT_S)
+
+    def _tell(self, differences: Iterable[Difference]) -> None:
+        for difference in differences:
+            self._findings.tell(difference)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """One snapshot of the database."""
+        with self._engine.connect() as connection:
+            snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            yield connection.execution_options(**snapshot)
+
+
+def _shared_out(ends: Iterable[End]) -> Iterator[list[End]]:
+    """As many users together as may be in memory at once."""
+    some: list[End] = []
+    for end in ends:
+        some.append(end)
+        if sum(len(point.chats) for _, point in some) >= HELD_CHATS_MAX:
+            yield some
+            some = []
+    yield some
+
+
+def _ignore(_difference: Difference) -> None:
+    """What Postgres differs in was told when it was read first."""

@@ -1,0 +1,91 @@
+"""However long the journal is, only a little of it is in memory at once."""
+
+import gc
+import io
+
+import pytest
+from rich.console import Console
+from sqlalchemy import Connection, Engine, Row, text
+
+from daemon.audit import screen
+from daemon.audit.differences import Difference, Findings
+from daemon.audit.run import Audit, Scope
+from persistence.client import connect
+from persistence.glimpse import Glimpses
+from persistence.postgres import reader
+from persistence.postgres.rows import JournalRow
+from tests.audit.many import KEYS, Size, fill
+from tests.servers import redis_server
+
+SIZE = Size(users=20, commands=400)
+
+
+class _Count:
+    """Counts, now and then, the journal's rows in memory."""
+
+    def __init__(self) -> None:
+        self.calls = self.rows_max = self.fetched_max = 0
+
+    def __call__(self, _phase: str) -> None:
+        self.calls += 1
+        if self.calls % 700 == 0:
+            held = gc.get_objects()
+            self.rows_max = max(self.rows_max, sum(type(o) is JournalRow for o in held))
+            self.fetched_max = max(self.fetched_max, sum(type(o) is Row for o in held))
+
+
+def test_rows_come_and_go(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 000 rows a few are held, and as many fetched as the cursor gives at once."""
+    monkeypatch.setattr(reader, "_FETCH_ROWS", 100)
+    count, told = _Count(), list[Difference]()
+    findings = Findings(told.append)
+    with redis_server() as url:
+        client = connect(url)
+        fill(engine, client, SIZE)
+        Audit(engine, Glimpses(client, KEYS), findings, count).run(Scope())
+        client.close()
+    assert (told, findings.users, findings.entries) == ([], SIZE.users, 8_000)
+    assert count.calls > 8_000
+    assert 0 < count.rows_max < 10
+    assert count.fetched_max <= 3 * 100 + 10
+
+
+def test_the_owners_of_chats_come_from_an_index(connection: Connection) -> None:
+    """A partial index on who started which chat serves the look-up."""
+    connection.execute(
+        text(
+            "CREATE INDEX opened ON command_journal (chat_id)"
+            " WHERE outcome = 'ok' AND fields->>'type' IN ('start', 'adopt')"
+        )
+    )
+    connection.execute(text("SET enable_seqscan = off"))
+    connection.execute(text("SET plan_cache_mode = force_generic_plan"))
+    for query in (reader.foreign_owners_query(["u"]), reader.owners_of_chats_query(["c"])):
+        compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = "\n".join(connection.scalars(text(f"EXPLAIN {compiled}".replace(":", "\\:"))))
+        assert "using opened" in plan or "on opened" in plan, plan
+
+
+def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one for each row."""
+    printed = io.StringIO()
+    findings = Findings(lambda _difference: None)
+    monkeypatch.setattr(screen, "LINE_EVERY_S", 0.0)
+    with screen.shown(Console(file=printed), findings, None) as progress:
+        for findings.entries in range(1_200):
+            progress("users")
+        progress("ids")
+    lines = printed.getvalue().splitlines()
+    assert len(lines) == 4
+    assert lines[-1] == "audit, ids: 0 users, 0 chats, 1,199 entries, 0 differences"
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    """Of the entries there are about."""
+    printed = io.StringIO()
+    findings = Findings(lambda _difference: None)
+    console = Console(file=printed, force_terminal=True, width=120)
+    with screen.shown(console, findings, 1_000) as progress:
+        findings.entries = 500
+        progress("users")
+    assert "500/1000" in printed.getvalue()

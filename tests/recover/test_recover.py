@@ -1,0 +1,157 @@
+"""Redis loses its memory: nothing is billed on, and what Postgres knows comes back."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import Engine, text
+
+from actors.rules.state import Policy
+from actors.supervisor.supervisor import Supervisor, SupervisorSettings
+from daemon.audit.differences import Difference, Findings
+from daemon.audit.run import Audit, Scope
+from daemon.recover import RecoverError, Recovery
+from persistence.client import connect
+from persistence.glimpse import Glimpses
+from persistence.library import source
+from tests.books import assert_balanced
+from tests.engine.harness import KEYS, idle, running
+from tests.load import Entry, Load, Sender
+from tests.servers import kinds, redis_server
+
+SETTINGS = SupervisorSettings(actors_max=2, batch_max=50)
+DAY_MS = 86_400_000
+
+Copy = dict[bytes, tuple[bytes, int]]
+Lose = Callable[[redis.Redis, Copy], None]
+
+
+def copy_of(client: redis.Redis) -> Copy:
+    """All keys as they are, as a copy of the server's files would have them."""
+    names: Any = client.keys("*")
+    return {name: (client.dump(name), max(0, client.pttl(name))) for name in names}  # type: ignore[misc]
+
+
+def _older_copy(client: redis.Redis, copy: Copy) -> None:
+    client.flushall()
+    client.function_load(source(), replace=True)  # as a restart would: the process forgets
+    for name, (value, ttl_ms) in copy.items():
+        client.restore(name, ttl_ms, value)
+    client.delete(KEYS.leader, KEYS.events)
+
+
+def _empty(client: redis.Redis, _copy: Copy) -> None:
+    client.flushall()
+
+
+def _recovery(client: redis.Redis, engine: Engine) -> Recovery:
+    return Recovery(engine, client, KEYS, DAY_MS, DAY_MS + 3_600_000)
+
+
+def _assert_audited(client: redis.Redis, engine: Engine) -> None:
+    found: list[Difference] = []
+    Audit(engine, Glimpses(client, KEYS), Findings(found.append)).run(Scope())
+    assert found == []
+
+
+async def _until_state(supervisor: Supervisor, state: str) -> None:
+    async with asyncio.timeout(20):
+        while supervisor.status()["state"] != state:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("lose", [_empty, _older_copy])
+def test_what_the_journal_knows_comes_back_and_goes_on(
+    kind: str, lose: Lose, engine: Engine
+) -> None:
+    """The daemon sees the loss, decides nothing, and goes on by itself once Redis is rebuilt.
+
+    The books balance to the end as if nothing had happened, since everything had reached
+    Postgres; commands that came in meanwhile are handled.
+    """
+
+    async def play(url: str, client: redis.Redis) -> list[Entry]:
+        sender = Sender(client, Load(users=6, chats_per_user=3, seed=7))
+        async with running(url, engine, Policy(), SETTINGS):
+            await asyncio.to_thread(sender.begin)
+            await idle(url)
+            copy = copy_of(client)
+            await asyncio.to_thread(sender.send_for, 1, 200)
+            await idle(url)
+        lose(client, copy)
+        async with running(url, engine, Policy(), SETTINGS) as supervisor:
+            await _until_state(supervisor, "lost")
+            assert "meterd recover" in supervisor.status()["why"]
+            await asyncio.to_thread(sender.send_for, 0.5, 200)
+            assert not client.exists(KEYS.events), "nothing happens to anybody"
+            report = await asyncio.to_thread(_recovery(client, engine).run, "ann", _count)
+            assert report.accounts == 6
+            assert report.commands_left >= 100
+            await _until_state(supervisor, "ready")
+            await asyncio.to_thread(sender.finish)
+            await idle(url)
+        return sender.log
+
+    with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
+        log = asyncio.run(play(url, client))
+        assert_balanced_but_events(client, engine, log)
+        _assert_audited(client, engine)
+    with engine.connect() as connection:
+        acts = connection.execute(text("SELECT operation, done_by FROM operations")).all()
+    assert acts == [("recover", "ann")]
+
+
+def assert_balanced_but_events(client: redis.Redis, engine: Engine, log: list[Entry]) -> None:
+    """Events were in Redis only: those before the loss are gone, and no snapshot needs them."""
+    client.delete(KEYS.events)
+    assert_balanced(client, engine, log)
+
+
+def _count(_accounts: int) -> None:
+    pass
+
+
+def test_ids_are_remembered_across_the_loss(engine: Engine) -> None:
+    """A command that was sent before the loss and comes again after it has no second effect."""
+
+    async def play(url: str, client: redis.Redis) -> None:
+        fields: Any = {"type": "top_up", "id": "k", "user_id": "u", "amount": "5"}
+        async with running(url, engine, Policy(), SETTINGS):
+            client.xadd(KEYS.commands, fields)
+            await idle(url)
+        client.flushall()
+        _recovery(client, engine).run("ann", _count)
+        async with running(url, engine, Policy(), SETTINGS):
+            client.xadd(KEYS.commands, {**fields, "reply_to": "me"})
+            await idle(url)
+        replies: Any = client.xrange(KEYS.reply("me"))
+        assert [(f[b"outcome"], f[b"replayed"]) for _, f in replies] == [(b"ok", b"1")]
+        _assert_audited(client, engine)
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+
+
+def test_nothing_that_is_whole_or_another_ones_is_touched(engine: Engine) -> None:
+    """Only a Redis that has forgotten is rebuilt."""
+
+    async def play(url: str, client: redis.Redis) -> None:
+        fields: Any = {"type": "top_up", "id": "k", "user_id": "u", "amount": "5"}
+        async with running(url, engine, Policy(), SETTINGS):
+            client.xadd(KEYS.commands, fields)
+            await idle(url)
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+        before = copy_of(client).keys()
+        with pytest.raises(RecoverError, match="nothing is missing"):
+            _recovery(client, engine).run("ann", _count)
+        assert copy_of(client).keys() >= before - {KEYS.leader.encode()}
+        client.set(KEYS.memory, "another")
+        with pytest.raises(RecoverError, match="another one"):
+            _recovery(client, engine).run("ann", _count)
+        assert client.exists(KEYS.account("u"))
