@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-HEADER = f"{'fault':30} {'times':>5} {'answered, median':>17} {'max':>7} {'stored, max':>12}  seen"
+HEADER = f"{'fault':50} {'times':>5} {'answered, median':>17} {'max':>7} {'stored, max':>12}  seen"
 
 
 @dataclasses.dataclass
@@ -106,7 +106,7 @@ def _row(name: str, strikes: list[Strike]) -> dict[str, Any]:
 def _line(row: dict[str, Any]) -> str:
     trouble = f"  TROUBLE x{len(row['trouble'])}" if row["trouble"] else ""
     return (
-        f"{row['fault']:30} {row['times']:5} {_s(row['answered_s_median']):>17} "
+        f"{row['fault']:50} {row['times']:5} {_s(row['answered_s_median']):>17} "
         f"{_s(row['answered_s_max']):>7} {_s(row['stored_s_max']):>12}  "
         f"{', '.join(row['states'])}{trouble}"
     )

@@ -72,13 +72,13 @@ class Run:
         draw = random.Random(f"{self.report.seed} {self._tries}")
         self._tries += 1
         hold_s = max(f.hold_s[0] if self.brief else draw.uniform(*f.hold_s) for f in faults)
-        blows = [blow for fault in faults if (blow := self._blow(fault, draw))]
-        if len(blows) < len(faults) == 1:
+        struck = [(fault, blow) for fault in faults if (blow := self._blow(fault, draw))]
+        if not struck:
             return None
         self._watch(hold_s)
-        for blow in reversed(blows):
+        for _, blow in reversed(struck):
             blow.heal()
-        return self._mended(faults, blows)
+        return self._mended(*zip(*struck, strict=True))
 
     def _blow(self, fault: Fault, draw: random.Random) -> Blow | None:
         with contextlib.suppress(NothingThereError):
