@@ -44,11 +44,23 @@ def full_status(settings: Settings) -> dict[str, Any]:
 
 
 def _status(settings: Settings, addresses: Addresses) -> dict[str, Any]:
-    if settings.redis.url is None and RunFile(settings.home).is_stale():
+    runfile = RunFile(settings.home)
+    if settings.redis.url is None and runfile.is_stale():
         # What it published last outlives it by some seconds.
         return {**DOWN, "why": "the daemon has ended; start it again with: meterd up"}
     try:
         with contextlib.closing(connect(addresses.redis_url, socket_timeout_s=2)) as client:
-            return read_status(client, Keys()) or {**DOWN, "why": "no daemon answers on this Redis"}
+            found = read_status(client, Keys())
+        return found or _unheard(runfile, "no daemon answers on this Redis")
     except redis.RedisError as error:
-        return {**DOWN, "why": f"Redis does not answer: {error}"}
+        return _unheard(runfile, f"Redis does not answer: {error}")
+
+
+def _unheard(runfile: RunFile, why: str) -> dict[str, Any]:
+    """What a daemon on this machine says that Redis does not; it is alive, but commands wait."""
+    if runfile.pid() is None or runfile.is_stale():
+        return {**DOWN, "why": why}
+    state, said = runfile.state()
+    if state in ("", "ready"):
+        return {"state": "degraded", "why": why}
+    return {"state": state, "why": said or why}

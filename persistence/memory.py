@@ -77,6 +77,9 @@ class Memory:
 
     def _knowledge(self, name: str) -> Knowledge:
         with self._engine.begin() as connection:
+            known = fetch_knowledge(connection, self._keys.partition)
+            if known.memory_id:
+                return known
             open_office(connection, self._keys.partition, name)
             return fetch_knowledge(connection, self._keys.partition)
 

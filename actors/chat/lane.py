@@ -2,7 +2,7 @@
 
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -68,6 +68,13 @@ class Lane:
         """The run was committed; whether nothing of the lane is left."""
         self.tasks = self.tasks[len(self.run.tasks) :] if self.run else []
         return not self.tasks
+
+    def learn(self, known: Iterable[tuple[str, str]]) -> None:
+        """Ids that had been used before: what has one of these is decided anew, without effect."""
+        for id_, remembered in known:
+            self.ids[id_] = Remembered(*remembered.split(" ", 1))
+        if self.run is not None:
+            self.failures.pop(self.run.aside, None)
 
     def failed(self, task: Task, error: Exception) -> None:
         """The code has failed in this task: note it for the dead letter."""

@@ -20,7 +20,9 @@ log = structlog.get_logger()
 SETTLES_MAX: Final = 500
 """How many accounts are asked for in one round trip."""
 
-RETRY_MS: Final = 200
+RETRY_MS_MIN: Final = 200
+RETRY_MS_MAX: Final = 5_000
+"""Pauses before what Redis could not take is asked for again; each twice the last one."""
 
 SLEEP_S_MAX: Final = 3_600.0
 """Some credits last for centuries; no time-out of the operating system does."""
@@ -71,6 +73,7 @@ class Timekeeper:
         self._timers = Timers()
         self._changed = threading.Condition()
         self._stopped = False
+        self._retry_ms = RETRY_MS_MIN
         self._thread = threading.Thread(target=self._serve, name="timekeeper", daemon=True)
 
     def start(self) -> None:
@@ -122,9 +125,12 @@ class Timekeeper:
     def _serve_due(self, due: list[Due]) -> None:
         try:
             waits = self._ask(due)
+            self._retry_ms = RETRY_MS_MIN
         except redis.RedisError as error:
-            log.warning("settle.failed", error=str(error), accounts=len(due))
-            waits = [RETRY_MS] * len(due)
+            if self._retry_ms == RETRY_MS_MIN:
+                log.warning("settle.failed", error=str(error), accounts=len(due))
+            waits = [self._retry_ms] * len(due)
+            self._retry_ms = min(2 * self._retry_ms, RETRY_MS_MAX)
         with self._changed:
             for (user, due_at, applied), wait_ms in zip(due, waits, strict=True):
                 if wait_ms > 0:

@@ -13,7 +13,6 @@ from actors.chat.timekeeper import Timekeeper
 from actors.messages import Handled, Tally, Task
 from actors.rules.due import next_due
 from actors.rules.state import Account, Chat
-from actors.rules.world import Remembered
 from persistence import commit
 from persistence.client import is_server_trouble
 from persistence.commit import Verdict
@@ -178,8 +177,7 @@ class ChatWorker:
             self._keep(lane, answer)
             return lane.settle()
         if verdict.kind == commit.KNOWN:
-            for id_, remembered in verdict.known_ids():
-                lane.ids[id_] = Remembered(*remembered.split(" ", 1))
+            lane.learn(verdict.known_ids())
         return False
 
     def _reload(self, lanes: list[Lane], chats: dict[str, Chat]) -> None:

@@ -16,6 +16,7 @@ from actors.messages import Handled, Tally, Task
 from actors.rules import outcomes
 from actors.rules.command import Command, Invalid
 from actors.rules.state import Chat
+from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.order import Order, keys_of
 from actors.supervisor.placement import Placement
 from actors.supervisor.slot import Batch, Slot
@@ -36,8 +37,8 @@ class Bounds(NamedTuple):
     """Entries on their way at once; a batch more than that, as a batch is taken whole."""
     spares: int
     """Warm actors without a chat."""
-    is_full: Callable[[], bool] = lambda: False
-    """Whether no chat may open, however much room there is on the actors."""
+    outbox: OutboxBound
+    """What waits for Postgres: if it is too much, no chat may open, whatever room there is."""
 
 
 class Target(NamedTuple):
@@ -205,7 +206,7 @@ class Dispatcher:
 
     def _room_for(self, user: str) -> Target | None:
         """An actor for a new chat: a warm one, else a shared one, else one that has to start."""
-        if self._limits.is_full():
+        if self._limits.outbox.is_full():
             return Target(self._anyone(user), outcomes.AT_CAPACITY)
         ready = {name for name, slot in self.slots.items() if slot.is_up()}
         actor = self.placement.choose(user, ready) or self.placement.choose(user, set(self.slots))
@@ -258,6 +259,7 @@ class Dispatcher:
 
     def _count(self, tally: Tally) -> None:
         self.outcomes.update(tally.outcomes)
+        self._limits.outbox.add(tally.commits)
         self.work.update(
             replayed=tally.replayed,
             commits=tally.commits,

@@ -58,6 +58,10 @@ class OutboxBound:
         self._entries_max = entries_max
         self.entries = 0
 
+    def add(self, commits: int) -> None:
+        """Some more have come; how many have gone is seen with the next look at the gauges."""
+        self.entries += commits
+
     def is_full(self) -> bool:
         """Whether no chat may open."""
         return self.entries >= self._entries_max

@@ -81,6 +81,7 @@ class Supervisor:
         self._state = "starting"
         self._why = ""
         self._is_over = False
+        self._trouble = ""
         self._stopping = asyncio.Event()
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
         self._names = 0
@@ -107,7 +108,7 @@ class Supervisor:
             Bounds(
                 settings.batch_max * settings.in_flight_batches_max,
                 settings.spares,
-                self._outbox.is_full,
+                self._outbox,
             ),
         )
 
@@ -233,7 +234,9 @@ class Supervisor:
                 await self._clear()
                 await self._dispatcher.room()
                 await self._read_once()
+                self._trouble = ""
             except redis.RedisError as error:
+                self._trouble = last_words(error)
                 log.warning("supervisor.waits", why=last_words(error))
                 await self._pause(RETRY_PAUSE_S)
 
@@ -306,6 +309,10 @@ class Supervisor:
     def _condition(self) -> tuple[str, str]:
         if self._state != "ready":
             return self._state, self._why or self._chores.trouble
-        troubles = [self._chores.trouble, *(s.trouble for s in self._dispatcher.slots.values())]
+        troubles = [
+            self._trouble,
+            self._chores.trouble,
+            *(s.trouble for s in self._dispatcher.slots.values()),
+        ]
         gauges, recorder = self._chores.gauges, self._recording.status
         return Health(self._clock.why, troubles, self._outbox, gauges, recorder).condition()
