@@ -35,6 +35,11 @@ class LiveDaemon:
 
     def start(self) -> None:
         """Start it and wait until commands are being handled."""
+        self.launch()
+        self.until(lambda: self.published().get("state") == "ready", READY_TIMEOUT_S)
+
+    def launch(self) -> None:
+        """Start it."""
         with (self.home.parent / f"{self.home.name}.out").open("ab") as out:
             self.process = subprocess.Popen(
                 [METERD, "up"],
@@ -45,7 +50,6 @@ class LiveDaemon:
                 stderr=out,
                 start_new_session=True,
             )
-        self.until(lambda: self.published().get("state") == "ready", READY_TIMEOUT_S)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
@@ -109,7 +113,7 @@ class LiveDaemon:
     def until_handled(self, timeout_s: float = 60) -> None:
         """Wait until the queue is worked off and Postgres has all of it."""
         with self.client() as client:
-            self.until(lambda: _is_handled(client), timeout_s)
+            self.until(lambda: is_handled(client), timeout_s)
 
     def output(self) -> str:
         """The end of what the daemon printed."""
@@ -120,7 +124,8 @@ class LiveDaemon:
         return found
 
 
-def _is_handled(client: redis.Redis) -> bool:
+def is_handled(client: redis.Redis) -> bool:
+    """Whether the queue is worked off and Postgres has all of it."""
     groups: Any = client.xinfo_groups(KEYS.commands)
     stream: Any = client.xinfo_stream(KEYS.commands)
     done = all(

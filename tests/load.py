@@ -21,6 +21,8 @@ class Load(NamedTuple):
     users: int
     chats_per_user: int
     seed: int
+    name: str = ""
+    """Before the names of users, chats and ids, where several send at once."""
 
 
 class Sender:
@@ -38,7 +40,7 @@ class Sender:
         """Credits for everybody, and every chat started."""
         for user in range(self._load.users):
             amount = self._random.choice(["1", "20", "500"])
-            self._add("top_up", user_id=f"u{user}", amount=amount)
+            self._add("top_up", user_id=self._user(user), amount=amount)
         for user in range(self._load.users):
             for chat in range(self._load.chats_per_user):
                 self._start(user, chat)
@@ -71,7 +73,7 @@ class Sender:
         if act == "set_rate":
             self._add(act, chat_id=chat, rate=self._random.choice(["0", "0.5", "3", "600"]))
         elif act == "top_up":
-            self._add(act, user_id=f"u{user}", amount=self._random.choice(["0.1", "5", "20"]))
+            self._add(act, user_id=self._user(user), amount=self._random.choice(["0.1", "5", "20"]))
         elif act == "again" and self.log:
             self._sent.append(self._random.choice(self.log)[1])
         elif act == "bad":
@@ -87,16 +89,18 @@ class Sender:
                 {"rate": "60", "idle_ms": "4000"},
             ]
         )
-        self._add(
-            "start", chat_id=self._chat(user, chat), user_id=f"u{user}", advisor_id="v", **tariff
-        )
+        opening = {"chat_id": self._chat(user, chat), "user_id": self._user(user)}
+        self._add("start", **opening, advisor_id="v", **tariff)
 
     def _chat(self, user: int, chat: int) -> str:
-        return f"u{user}.{chat}"
+        return f"{self._user(user)}.{chat}"
+
+    def _user(self, user: int) -> str:
+        return f"{self._load.name}u{user}"
 
     def _add(self, type_: str, **fields: str) -> None:
         self._count += 1
-        self._sent.append({"type": type_, "id": f"k{self._count}", **fields})
+        self._sent.append({"type": type_, "id": f"{self._load.name}k{self._count}", **fields})
 
     def _flush(self) -> None:
         for i in range(0, len(self._sent), PIPELINE):

@@ -7,8 +7,8 @@ import pytest
 import redis
 
 from tests.client.either import Make, maker
-from tests.client.proxy import Proxy, proxy_to
 from tests.live import LiveDaemon, live_daemon
+from tests.proxy import Proxy, proxy_to
 from tests.servers import kinds, redis_server
 
 

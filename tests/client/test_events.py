@@ -13,7 +13,7 @@ import redis
 from meterd import Event, EventsLostError, UnavailableError
 from tests.client.by_hand import KEYS
 from tests.client.either import Make
-from tests.client.proxy import Proxy
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.redis
 

@@ -20,7 +20,7 @@ from meterd import (
 )
 from tests.client.by_hand import answering, commands, until
 from tests.client.either import Make
-from tests.client.proxy import Proxy
+from tests.proxy import Proxy
 from tests.servers import redis_server
 
 pytestmark = pytest.mark.redis

@@ -20,7 +20,7 @@ from meterd._results import ChatSnapshot, WalletSnapshot, read_chat, read_wallet
 from persistence.commit import pack_json
 from tests.client.by_hand import KEYS, chat_json, wallet_json
 from tests.client.either import Make
-from tests.client.proxy import Proxy
+from tests.proxy import Proxy
 from tests.servers import free_port
 
 redis_needed = pytest.mark.redis

@@ -29,8 +29,8 @@ from meterd import (
 )
 from tests.client.by_hand import KEYS, until
 from tests.client.either import Make
-from tests.client.proxy import proxy_to
 from tests.live import LiveDaemon
+from tests.proxy import proxy_to
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 

@@ -1,0 +1,235 @@
+"""What must hold after every run, whatever was killed, as questions to the evidence.
+
+Each check yields what it found wrong, in words; one that yields nothing holds. They are plain
+functions, so that tests can break the evidence and see that each of them notices.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from actors.chat.rows import record_row
+from actors.rules import outcomes
+from actors.rules.billing import available
+from actors.rules.money import format_micro
+from actors.rules.state import LedgerEntry, Policy
+from actors.rules.views import chat_snapshot, not_started, wallet_snapshot
+from actors.rules.world import Result, World
+from persistence.commit import event_fields, ledger_row
+from tests.chaos.evidence import Evidence
+from tests.load import Entry
+
+SHOWN_MAX = 5
+
+
+class Fold(NamedTuple):
+    """What the rules make of the stream, all of it."""
+
+    world: World
+    results: dict[str, Result]
+    overdrawn: list[str]
+    """Accounts that were below zero after some command."""
+
+
+def fold(stream: Iterable[Entry], policy: Policy) -> Fold:
+    """Fold the stream as the contract says."""
+    world, results, overdrawn = World(policy), {}, []
+    for entry, fields in stream:
+        flat = [part.encode() for pair in fields.items() for part in pair]
+        results[entry] = world.feed(entry, flat)
+        account = world.accounts.get(fields.get("user_id", ""))
+        if account is not None and available(account, account.as_of) < 0:
+            overdrawn.append(f"{account.user_id} at {account.as_of}")
+    return Fold(world, results, overdrawn)
+
+
+def clients_log(evidence: Evidence, _fold: Fold) -> Iterator[str]:
+    """What was taken is in the stream; what is there else was sent by somebody, once each."""
+    stream = dict(evidence.stream)
+    confirmed = dict(evidence.log)
+    yield from _each("taken, and not in the stream", set(confirmed) - set(stream))
+    changed = (e for e, f in confirmed.items() if e in stream and stream[e] != f)
+    yield from _each("in the stream with other content", changed)
+    attempts = Counter(_frozen(fields) for fields in evidence.uncertain)
+    unknown = Counter(
+        _frozen(fields)
+        for entry, fields in stream.items()
+        if entry not in confirmed and fields.get("type") != "settle"
+    )
+    yield from _each("in the stream more often than sent", unknown - attempts)
+
+
+def one_effect(evidence: Evidence, fold: Fold) -> Iterator[str]:
+    """Every entry has one journal row with the fold's outcome, and nothing is unfinished."""
+    rows = Counter(row.stream_id for row in evidence.journal)
+    yield from _each("in the journal twice", (e for e, n in rows.items() if n > 1))
+    told = {row.stream_id: (row.outcome, row.replayed) for row in evidence.journal}
+    due = {entry: (result.outcome, result.replayed) for entry, result in fold.results.items()}
+    yield from _differences("outcome", told, due)
+    fields = {row.stream_id: row.fields for row in evidence.journal}
+    yield from _differences("journal's fields", fields, dict(evidence.stream))
+    yield from (f"{n} {what}" for what, n in evidence.unfinished.items() if n)
+
+
+def records_are_the_folds(evidence: Evidence, fold: Fold) -> Iterator[str]:
+    """Every chat has one record, the fold's, and every query about it is answered with it."""
+    world = fold.world
+    chats = {chat_id: world.chat(chat_id) for chat_id in world.owner}
+    due = {k: record_row(chat) for k, chat in chats.items() if chat is not None}
+    yield from _differences("record", evidence.records, due)
+    open_chats = [k for k, row in due.items() if row.ended_at_ms is None]
+    yield from _each("still open, so that the check is worth less", open_chats)
+
+
+def queries_are_answered(evidence: Evidence, fold: Fold) -> Iterator[str]:
+    """Every chat that anybody named has an answer, the fold's, ``not_started`` included."""
+    due = {}
+    for chat_id in evidence.snapshots:
+        chat = fold.world.chat(chat_id)
+        full = not_started(chat_id) if chat is None else chat_snapshot(chat, chat.as_of)
+        due[chat_id] = {name: full[name] for name in ("status", "active_ms", "cost", "seq")}
+    yield from _differences("answer", evidence.snapshots, due)
+    yield from _each("not asked about", set(fold.world.owner) - set(evidence.snapshots))
+
+
+def money(evidence: Evidence, fold: Fold) -> Iterator[str]:
+    """The ledger is the fold's, movement by movement; wallets are its sums; none below zero."""
+    due: list[LedgerEntry] = [e for r in fold.results.values() for e in r.ledger]
+    told_rows = {row.entry_id: row for row in evidence.ledger}
+    yield from _differences("ledger entry", told_rows, {e.entry_id: ledger_row(e) for e in due})
+    if len(told_rows) != len(evidence.ledger):
+        yield "a ledger entry is there twice"
+    sums: Counter[str] = Counter()
+    for row in evidence.ledger:
+        sums[row.user_id] += row.amount_micro
+    accounts = fold.world.accounts
+    balances = {u: wallet_snapshot(a, a.as_of)["balance"] for u, a in accounts.items() if a.seq}
+    yield from _differences(
+        "balance", {u: w["balance"] for u, w in evidence.wallets.items()}, balances
+    )
+    yield from _differences(
+        "sum of the ledger", {u: format_micro(sums[u]) for u in balances}, balances
+    )
+    yield from _each("below zero", [u for u, micro in sums.items() if micro < 0] + fold.overdrawn)
+
+
+def charges(evidence: Evidence, _fold: Fold) -> Iterator[str]:
+    """Of the database alone: an ended chat was charged its cost, once; no other was charged."""
+    charged: Counter[str] = Counter()
+    for row in evidence.ledger:
+        if row.kind == "charge" and row.chat_id:
+            charged[row.chat_id] -= row.amount_micro
+    due = {
+        k: r.cost_micro - r.carried_cost_micro
+        for k, r in evidence.records.items()
+        if r.ended_at_ms is not None and r.cost_micro != r.carried_cost_micro
+    }
+    yield from _differences("charge", dict(charged), due)
+
+
+def times(evidence: Evidence, _fold: Fold) -> Iterator[str]:
+    """Of the database alone: from start to end, every millisecond is active or paused."""
+    for row in evidence.records.values():
+        if row.ended_at_ms is not None:
+            whole = row.ended_at_ms - row.started_at_ms
+            if whole != row.active_ms + row.paused_ms:
+                yield f"{row.chat_id}: {whole} ms are not {row.active_ms} + {row.paused_ms}"
+
+
+def events(evidence: Evidence, fold: Fold) -> Iterator[str]:
+    """Each event once, each user's in the fold's order; a chat's ``seq`` has no gap."""
+    due: dict[str, list[list[str]]] = defaultdict(list)
+    told: dict[str, list[list[str]]] = defaultdict(list)
+    for result in fold.results.values():
+        for event in result.events:
+            due[event.user_id].append(event_fields(event))
+    seqs: dict[str, list[int]] = defaultdict(list)
+    for words in evidence.events:
+        fields = dict(zip(words[::2], words[1::2], strict=True))
+        told[fields["user_id"]].append(words)
+        if "chat_id" in fields:
+            seqs[fields["chat_id"]].append(int(fields["seq"]))
+    yield from _differences("events", dict(told), dict(due))
+    gaps = (c for c, n in seqs.items() if n != list(range(1, len(n) + 1)))
+    yield from _each("seq with a gap", gaps)
+
+
+def replies(evidence: Evidence, fold: Fold) -> Iterator[str]:
+    """Every entry that asked for a reply got one, once, with the fold's outcome."""
+    counts = Counter(reply["entry"] for reply in evidence.replies)
+    yield from _each("answered more than once", (e for e, n in counts.items() if n > 1))
+    told = {r["entry"]: (r["outcome"], r["replayed"]) for r in evidence.replies}
+    due = {
+        entry: (fold.results[entry].outcome, str(int(fold.results[entry].replayed)))
+        for entry, fields in evidence.stream
+        if "reply_to" in fields
+    }
+    yield from _differences("reply", told, due)
+
+
+def dead_letters(evidence: Evidence, fold: Fold) -> Iterator[str]:
+    """What can't be a command is set aside once, and nothing else is."""
+    due = [e for e, r in fold.results.items() if r.outcome == outcomes.INVALID_COMMAND]
+    yield from _differences("dead letter", Counter(evidence.dead), Counter(due))
+
+
+def fencing(evidence: Evidence, _fold: Fold) -> Iterator[str]:
+    """Nobody whose epoch is over can write."""
+    yield from _each("could write although its epoch is over", evidence.stale_writers)
+
+
+Check = Callable[[Evidence, Fold], Iterator[str]]
+
+CHECKS: dict[str, Check] = {
+    "1 one effect, one outcome, one journal row": one_effect,
+    "1 clients' log": clients_log,
+    "1 one reply each": replies,
+    "1 dead letters": dead_letters,
+    "2 records": records_are_the_folds,
+    "2 ledger and wallets": money,
+    "3 times add up": times,
+    "3 events and seq": events,
+    "4 charges": charges,
+    "5 fencing": fencing,
+    "6 queries": queries_are_answered,
+}
+
+
+def check(evidence: Evidence) -> dict[str, list[str]]:
+    """What is wrong, by check; of each, the first findings."""
+    folded = fold(evidence.stream, evidence.policy)
+    return {name: list(found(evidence, folded)) for name, found in CHECKS.items()}
+
+
+def wrong(findings: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The checks that did not hold."""
+    return {name: found for name, found in findings.items() if found}
+
+
+def _differences(what: str, told: Mapping[str, Any], due: Mapping[str, Any]) -> Iterator[str]:
+    yield from _each(f"{what} missing", set(due) - set(told))
+    yield from _each(f"{what} that nobody asked for", set(told) - set(due))
+    other = [k for k in told if k in due and told[k] != due[k]]
+    for key in other[:SHOWN_MAX]:
+        yield f"{what} of {key}: {_compared(told[key], due[key])[:600]}"
+    if len(other) > SHOWN_MAX:
+        yield f"{what}: {len(other)} differ"
+
+
+def _compared(told: Any, due: Any) -> str:
+    """In what two values differ; of rows, in which fields."""
+    if not isinstance(due, tuple) or not hasattr(due, "_fields"):
+        return f"{told} is not {due}"
+    fields = zip(due._fields, told, due, strict=True)
+    return ", ".join(f"{name} {a} is not {b}" for name, a, b in fields if a != b)
+
+
+def _each(what: str, which: Iterable[Any]) -> Iterator[str]:
+    found = sorted(str(each) for each in which)
+    if found:
+        more = f" and {len(found) - SHOWN_MAX} more" if len(found) > SHOWN_MAX else ""
+        yield f"{what}: {', '.join(found[:SHOWN_MAX])}{more}"
+
+
+def _frozen(fields: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(fields.items()))

@@ -1,0 +1,133 @@
+"""SIGKILL: chat actors, spares, the supervisor, the recorder, Ray's own processes, the daemon."""
+
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tests.chaos.bench import Bench
+from tests.chaos.faults.fault import Blow, Fault, NothingThereError, nothing
+from tests.chaos.processes import send
+
+CHAT, SUPERVISOR, RECORDER = "ray::ChatActor", "ray::SupervisorActor", "ray::RecorderActor"
+MURDER_S = 4.0
+FALL_S = 5.0
+"""How long it may take until what hung on the killed process has ended, too."""
+
+RAYLET, GCS, ENGINE = "/raylet ", "/gcs_server ", "daemon.engine"
+
+
+def shoot(pids: Sequence[int]) -> Blow:
+    """SIGKILL to all of these at once."""
+    if not pids:
+        raise NothingThereError
+    for pid in pids:
+        send(pid, signal.SIGKILL)
+    return Blow(nothing, kills=len(pids), what=f"pids {list(pids)}")
+
+
+def by_title(title: str) -> Callable[[Bench, random.Random], Blow]:
+    """A fault that kills the one process with this title."""
+
+    def strike(bench: Bench, _draw: random.Random) -> Blow:
+        return shoot([process.pid for process in bench.titled(title)])
+
+    return strike
+
+
+def actors(bench: Bench, *, spare: bool = False) -> list[int]:
+    """Processes of chat actors with chats, or of those without."""
+    told: list[dict[str, Any]] = bench.status().get("actors", [])
+    return [a["pid"] for a in told if a["pid"] and bool(a["chats"]) != spare]
+
+
+def _one(bench: Bench, draw: random.Random) -> Blow:
+    return shoot(_some(actors(bench), 1, draw))
+
+
+def _several(bench: Bench, draw: random.Random) -> Blow:
+    return shoot(_some(actors(bench), 2, draw))
+
+
+def _all(bench: Bench, _draw: random.Random) -> Blow:
+    return shoot([process.pid for process in bench.titled(CHAT)])
+
+
+def _again_and_again(bench: Bench, _draw: random.Random) -> Blow:
+    """As soon as one is back: no command may be taken for the one that kills them."""
+    killed: set[int] = set()
+    deadline = time.monotonic() + MURDER_S
+    while time.monotonic() < deadline:
+        pids = {process.pid for process in bench.titled(CHAT)}
+        for pid in pids - killed:
+            send(pid, signal.SIGKILL)
+        killed |= pids
+        time.sleep(0.3)
+    return Blow(nothing, kills=len(killed))
+
+
+def _spare(bench: Bench, draw: random.Random) -> Blow:
+    return shoot(_some(actors(bench, spare=True), 1, draw))
+
+
+def _some(pids: list[int], number: int, draw: random.Random) -> list[int]:
+    return draw.sample(sorted(pids), min(number, len(pids)))
+
+
+def _daemon(bench: Bench, _draw: random.Random) -> Blow:
+    """The daemon's own process; the harness does what a service manager does, and at once."""
+    family = bench.family()
+    if not family:
+        raise NothingThereError
+    bench.daemon.kill()
+    return Blow(lambda: _again(bench), kills=1, what=f"{len(family)} processes")
+
+
+def _everything(bench: Bench, _draw: random.Random) -> Blow:
+    """All processes of the daemon at once, as when the machine runs out of memory."""
+    family = bench.family()
+    blow = shoot([process.pid for process in family])
+    _reap(bench)
+    return blow._replace(heal=lambda: _again(bench))
+
+
+def _reap(bench: Bench) -> None:
+    assert bench.daemon.process is not None
+    bench.daemon.process.wait(timeout=30)
+
+
+def _again(bench: Bench) -> None:
+    bench.daemon.launch()
+
+
+def _then_an_actor(title: str) -> Callable[[Bench, random.Random], Blow]:
+    """Kills what starts actors, and then an actor: it must be replaced all the same."""
+
+    def strike(bench: Bench, draw: random.Random) -> Blow:
+        blow = by_title(title)(bench, draw)
+        return blow._replace(heal=lambda: _maybe_one(bench, draw), kills=2)
+
+    return strike
+
+
+def _maybe_one(bench: Bench, draw: random.Random) -> None:
+    with contextlib.suppress(NothingThereError):
+        _one(bench, draw)
+
+
+KILLS = (
+    Fault("chat actor killed", _one, weight=6),
+    Fault("several chat actors killed", _several, weight=3),
+    Fault("all chat actors killed", _all, weight=2),
+    Fault("actors killed again and again", _again_and_again, weight=1),
+    Fault("spare killed", _spare, weight=1),
+    Fault("supervisor killed", by_title(SUPERVISOR), weight=4),
+    Fault("recorder killed", by_title(RECORDER), weight=3),
+    Fault("engine killed", by_title(ENGINE), weight=2, settle_s=FALL_S),
+    Fault("raylet killed, then an actor", _then_an_actor(RAYLET), (2.0, 6.0), settle_s=FALL_S),
+    Fault("GCS killed, then an actor", _then_an_actor(GCS), (2.0, 6.0), settle_s=FALL_S),
+    Fault("daemon killed", _daemon, weight=3, settle_s=FALL_S),
+    Fault("all of the daemon killed", _everything, weight=2, settle_s=FALL_S),
+)

@@ -1,0 +1,52 @@
+"""Postgres: dead in the middle of a batch, away, read-only, full, its answers lost."""
+
+import random
+
+from tests.chaos.bench import Bench
+from tests.chaos.faults.fault import Blow, Fault, nothing
+from tests.chaos.faults.redis import between
+
+LOST_MAX = 3
+
+
+def _stopped(bench: Bench, _draw: random.Random) -> Blow:
+    bench.postgres.stop_at_once()
+    return Blow(bench.postgres.start, kills=1)
+
+
+def _cut(bench: Bench, _draw: random.Random) -> Blow:
+    bench.to_postgres.cut_all()
+    return Blow(nothing)
+
+
+def _stall(bench: Bench, _draw: random.Random) -> Blow:
+    bench.to_postgres.stall()
+    return Blow(bench.to_postgres.flow)
+
+
+def _lose(bench: Bench, draw: random.Random) -> Blow:
+    """Postgres has it, and the recorder does not know."""
+    bench.to_postgres.lose(draw.randint(1, LOST_MAX), b"COMMIT")
+    return Blow(lambda: bench.to_postgres.lose(0, b""))
+
+
+POSTGRES = (
+    Fault("Postgres stopped at once", _stopped, weight=4),
+    Fault("Postgres away", _stopped, (2.5, 12.0), weight=2),
+    Fault("Postgres connections cut", _cut, weight=2),
+    Fault("Postgres stalls", _stall, (1.5, 8.0), weight=2),
+    Fault("answers to COMMIT lost", _lose, (0.7, 2.0), weight=4),
+    Fault(
+        "Postgres refuses writes",
+        between(
+            lambda b: b.postgres.refuse_writes(yes=True),
+            lambda b: b.postgres.refuse_writes(yes=False),
+        ),
+        (1.5, 6.0),
+    ),
+    Fault(
+        "Postgres's disk full",
+        between(lambda b: b.postgres.fill_disk(), lambda b: b.postgres.free_disk()),
+        (1.5, 6.0),
+    ),
+)

@@ -1,0 +1,129 @@
+"""Redis: dead, hung, full, read-only, cut off, answers lost, functions gone."""
+
+import contextlib
+import random
+import re
+from collections.abc import Callable
+
+from persistence.library import source
+from tests.chaos.bench import Bench
+from tests.chaos.faults.fault import Blow, Fault, Heal, nothing
+
+Act = Callable[[Bench], None]
+
+LOST_MAX = 5
+
+
+def between(inject: Act, heal: Act) -> Callable[[Bench, random.Random], Blow]:
+    """A fault that ``inject`` brings and ``heal`` ends."""
+
+    def strike(bench: Bench, _draw: random.Random) -> Blow:
+        inject(bench)
+        return Blow(lambda: heal(bench))
+
+    return strike
+
+
+def _config(**values: str | int) -> Act:
+    def act(bench: Bench) -> None:
+        with contextlib.closing(bench.client()) as client:
+            for name, value in values.items():
+                client.config_set(name.replace("_", "-"), value)
+
+    return act
+
+
+def _replica_of(host: str, port: str) -> Act:
+    """Of a master that is not there: the data stay, and nothing may be written."""
+
+    def act(bench: Bench) -> None:
+        with contextlib.closing(bench.client()) as client:
+            client.replicaof(host, port)
+
+    return act
+
+
+def _killed(bench: Bench, _draw: random.Random) -> Blow:
+    bench.redis.kill()
+    return Blow(bench.redis.start, kills=1)
+
+
+def _cut(bench: Bench, _draw: random.Random) -> Blow:
+    for proxy in (bench.to_redis, bench.to_clients):
+        proxy.cut_all()
+    return Blow(nothing)
+
+
+def _lose(word: bytes) -> Callable[[Bench, random.Random], Blow]:
+    """The server does it, and the daemon is not told."""
+
+    def strike(bench: Bench, draw: random.Random) -> Blow:
+        number = draw.randint(1, LOST_MAX)
+        bench.to_redis.lose(number, word)
+        return Blow(_stop_losing(bench), what=f"{number} answers")
+
+    return strike
+
+
+def _stop_losing(bench: Bench) -> Heal:
+    return lambda: bench.to_redis.lose(0, b"")
+
+
+def _lose_of_clients(bench: Bench, draw: random.Random) -> Blow:
+    bench.to_clients.lose(draw.randint(1, LOST_MAX), b"XADD")
+    return Blow(lambda: bench.to_clients.lose(0, b""))
+
+
+def _stall(bench: Bench, _draw: random.Random) -> Blow:
+    bench.to_redis.stall()
+    return Blow(bench.to_redis.flow)
+
+
+def _refuse(bench: Bench, _draw: random.Random) -> Blow:
+    bench.to_redis.refuse()
+    return Blow(bench.to_redis.admit)
+
+
+def _flush_functions(bench: Bench, _draw: random.Random) -> Blow:
+    with contextlib.closing(bench.client()) as client:
+        client.function_flush()
+    return Blow(nothing)
+
+
+def _older_library(bench: Bench, _draw: random.Random) -> Blow:
+    """As when a backup of Redis that an older meterd had made is put back."""
+    older = re.sub("-- meterd version [0-9]+", "-- meterd version 0", source(), count=1)
+    older = older.replace("redis.register_function('meterd_commit', commit)", "")
+    with contextlib.closing(bench.client()) as client:
+        client.function_load(older, replace=True)
+    return Blow(nothing)
+
+
+REDIS = (
+    Fault("Redis killed", _killed, (0.5, 3.0), weight=4),
+    Fault("Redis hung", between(lambda b: b.redis.hang(), lambda b: b.redis.wake()), (2.5, 9.0)),
+    Fault("Redis full", between(_config(maxmemory=1), _config(maxmemory=0)), (1.5, 6.0), weight=3),
+    Fault(
+        "Redis's disk full",
+        between(lambda b: b.redis.fill_disk(), lambda b: b.redis.free_disk()),
+        (1.5, 6.0),
+    ),
+    Fault(
+        "Redis read-only",
+        between(_replica_of("127.0.0.1", "1"), _replica_of("NO", "ONE")),
+        (1.5, 6.0),
+    ),
+    Fault(
+        "Redis without replicas",
+        between(_config(min_replicas_to_write=1), _config(min_replicas_to_write=0)),
+        (1.5, 6.0),
+    ),
+    Fault("Redis connections cut", _cut, weight=4),
+    Fault("answers to commits lost", _lose(b"meterd_commit"), (0.7, 2.0), weight=4),
+    Fault("answers to reads lost", _lose(b"meterd_read"), (0.7, 2.0), weight=2),
+    Fault("answers to clients lost", _lose_of_clients, (0.7, 2.0), weight=2),
+    Fault("Redis stalls for the daemon", _stall, (2.5, 9.0), weight=2),
+    Fault("Redis cut off from the daemon", _refuse, (2.0, 8.0), weight=2),
+    Fault("functions flushed", _flush_functions, weight=1),
+    Fault("older functions loaded", _older_library, weight=1),
+)

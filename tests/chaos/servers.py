@@ -1,0 +1,161 @@
+"""Redis and PostgreSQL as processes of our own, durable, so that they can be killed and hung."""
+
+import contextlib
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+from sqlalchemy import text
+
+from daemon.embedded.home import make_home
+from daemon.embedded.postgres import PostgresServer
+from persistence.client import connect
+from persistence.postgres.engine import make_engine
+from tests.chaos.processes import descendants, send
+from tests.servers import binary, free_port
+
+START_S_MAX = 60
+UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+class Redis:
+    """A server with an append-only file, synced every second, always at the same port."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        """Nothing starts before ``start``."""
+        self._folder = folder
+        self._program = binary(kind)
+        assert self._program is not None, f"{kind} is not installed"
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        folder.mkdir()
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, unless it runs, and wait until it answers with its data loaded."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._spawn()
+        deadline = time.monotonic() + START_S_MAX
+        while not self._answers():
+            assert self._process.poll() is None, f"Redis ended at once; see {self._folder}"
+            assert time.monotonic() < deadline, f"Redis does not answer; see {self._folder}"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(timeout=30)
+
+    def hang(self) -> None:
+        """SIGSTOP; ``wake`` lets it go on."""
+        send(self.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT."""
+        send(self.pid, signal.SIGCONT)
+
+    def fill_disk(self) -> None:
+        """No file of it may grow; what it would have written fails as on a full disk."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    def free_disk(self) -> None:
+        """There is room again."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, UNLIMITED)
+
+    def client(self) -> redis.Redis:
+        """A connection past all proxies."""
+        return connect(self.url)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        options = {
+            "port": self._port, "bind": "127.0.0.1", "save": "", "appendonly": "yes",
+            "appendfsync": "everysec", "dir": self._folder, "logfile": self._folder / "log",
+        }  # fmt: skip
+        words = [str(word) for k, v in options.items() for word in (f"--{k}", v)]
+        assert self._program is not None
+        # Signals stay as Python has them: a file that may not grow must be an error, not the end.
+        return subprocess.Popen([self._program, *words], restore_signals=False)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError), contextlib.closing(self.client()) as client:
+            return bool(client.ping())
+        return False
+
+
+class Postgres:
+    """A PostgreSQL with data in ``folder``/postgres, always at the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing starts before ``start``."""
+        make_home(folder)
+        self._folder = folder
+        self._server = PostgresServer(folder)
+
+    @property
+    def url(self) -> str:
+        """The database, past all proxies."""
+        return self._server.url
+
+    @property
+    def pid(self) -> int:
+        """The server's main process."""
+        return int((self._folder / "postgres" / "postmaster.pid").read_text().split("\n")[0])
+
+    def start(self) -> None:
+        """Start it, unless it runs, and wait until it has recovered."""
+        if not self._server.is_running():
+            self._server.start()
+
+    def stop_at_once(self) -> None:
+        """SIGQUIT: every backend drops what it is doing; the next start recovers."""
+        if self._server.is_running():
+            send(self.pid, signal.SIGQUIT)
+        deadline = time.monotonic() + START_S_MAX
+        while self._server.is_running():
+            assert time.monotonic() < deadline, "PostgreSQL does not stop"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """In order, so that it leaves nothing behind, not even in shared memory."""
+        self.start()
+        self._server.stop(START_S_MAX * 1000)
+
+    def refuse_writes(self, yes: bool) -> None:
+        """Every new transaction is read-only, or is not any more."""
+        verb = "SET default_transaction_read_only = on" if yes else (
+            "RESET default_transaction_read_only"
+        )  # fmt: skip
+        self._run(f"ALTER SYSTEM {verb}")
+        self._run("SELECT pg_reload_conf()")
+
+    def fill_disk(self) -> None:
+        """No file may grow beyond some pages; PostgreSQL takes it as a full disk."""
+        self._limit((1 << 16, resource.RLIM_INFINITY))
+
+    def free_disk(self) -> None:
+        """There is room again; a server that has given up meanwhile is started anew."""
+        if self._server.is_running():
+            self._limit(UNLIMITED)
+        self.stop_at_once()
+        self.start()
+
+    def _run(self, sql: str) -> None:
+        engine = make_engine(self.url).execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(sql))
+        engine.dispose()
+
+    def _limit(self, limit: tuple[int, int]) -> None:
+        for pid in [self.pid, *(process.pid for process in descendants(self.pid))]:
+            with contextlib.suppress(OSError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)

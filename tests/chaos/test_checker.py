@@ -1,0 +1,190 @@
+"""The checker notices: of a run without a fault it says nothing; each thing broken, it names."""
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from actors.chat.rows import command_row, record_row
+from actors.rules import outcomes
+from actors.rules.command import Command, Invalid, parse_entry
+from actors.rules.views import chat_snapshot, not_started, wallet_snapshot
+from persistence.commit import event_fields, ledger_row
+from persistence.postgres.rows import JournalRow
+from tests.chaos.bench import POLICY
+from tests.chaos.checker import Fold, check, fold, wrong
+from tests.chaos.evidence import Evidence
+from tests.load import Entry
+
+SENT = (
+    {"type": "top_up", "user_id": "u", "amount": "10"},
+    {"type": "start", "chat_id": "c", "user_id": "u", "advisor_id": "v", "rate": "60"},
+    {"type": "pause", "chat_id": "c"},
+    {"type": "resume", "chat_id": "c"},
+    {"type": "pause", "chat_id": "c", "colour": "red"},
+    {"type": "end", "chat_id": "c"},
+    {"type": "heartbeat", "chat_id": "nobody"},
+    {"type": "refund", "chat_id": "c", "amount": "1"},
+)
+
+
+def a_good_run() -> Evidence:
+    """What a daemon without a fault would leave."""
+    stream: list[Entry] = [
+        (f"{1_000 * n}-0", {"id": f"k{n}", "reply_to": "me", **fields})
+        for n, fields in enumerate(SENT, 1)
+    ]
+    stream.insert(3, ("3500-0", {"type": "settle", "user_id": "u"}))
+    evidence = Evidence(POLICY, stream)
+    evidence.log = [each for each in stream if each[1]["type"] != "settle"]
+    evidence.unfinished = {"pending": 0, "outbox": 0, "refused": 0}
+    _tell(evidence, fold(stream, POLICY))
+    return evidence
+
+
+def _tell(evidence: Evidence, folded: Fold) -> None:
+    world, results = folded.world, folded.results
+    for entry, fields in evidence.stream:
+        result = results[entry]
+        evidence.journal.append(_row(entry, fields, result.outcome))
+        evidence.ledger += [ledger_row(each) for each in result.ledger]
+        evidence.events += [event_fields(event) for event in result.events]
+        if "reply_to" in fields:
+            reply = {"id": fields["id"], "outcome": result.outcome, "entry": entry}
+            evidence.replies.append({**reply, "replayed": "0"})
+    chat = world.chat("c")
+    assert chat is not None
+    evidence.records = {"c": record_row(chat)}
+    evidence.dead = [e for e, r in results.items() if r.outcome == outcomes.INVALID_COMMAND]
+    account = world.accounts["u"]
+    evidence.wallets = {"u": wallet_snapshot(account, account.as_of)}
+    full = {"c": chat_snapshot(chat, chat.as_of), "nobody": not_started("nobody")}
+    names = ("status", "active_ms", "cost", "seq")
+    evidence.snapshots = {k: {name: s[name] for name in names} for k, s in full.items()}
+
+
+def _row(entry: str, fields: dict[str, str], outcome: str) -> JournalRow:
+    parsed = parse_entry(entry, [part.encode() for pair in fields.items() for part in pair])
+    if isinstance(parsed, Command):
+        return command_row(parsed, "u", outcome, replayed=False, policy="p")
+    assert isinstance(parsed, Invalid)
+    return JournalRow(entry, None, None, fields, outcome, False, "p")
+
+
+def test_a_good_run_is_good() -> None:
+    """Nothing is wrong, and something was there to be wrong."""
+    evidence = a_good_run()
+    assert wrong(check(evidence)) == {}
+    assert evidence.records
+    assert evidence.ledger
+    assert evidence.events
+    assert evidence.dead
+
+
+class Break(NamedTuple):
+    """What is done to the evidence, and which checks have to notice."""
+
+    do: Callable[[Evidence], object]
+    noticed_by: tuple[str, ...]
+
+
+def _change_record(**changes: Any) -> Callable[[Evidence], None]:
+    def do(evidence: Evidence) -> None:
+        evidence.records["c"] = evidence.records["c"]._replace(**changes)
+
+    return do
+
+
+def _charge_again(evidence: Evidence) -> None:
+    charge = next(row for row in evidence.ledger if row.kind == "charge")
+    evidence.ledger.append(charge._replace(entry_id="another"))
+
+
+def _change_outcome(evidence: Evidence) -> None:
+    evidence.journal[2] = evidence.journal[2]._replace(outcome="not_running")
+
+
+def _change_entry(evidence: Evidence) -> None:
+    entry, fields = evidence.log[0]
+    evidence.log[0] = entry, {**fields, "amount": "11"}
+
+
+def _sent_and_not_told(evidence: Evidence) -> None:
+    """Of what is in the stream, the client does not know one: it may not be there once more."""
+    evidence.uncertain.append(evidence.log.pop()[1])
+
+
+def _lose_from_stream(evidence: Evidence) -> None:
+    """As if Redis had lost the end of its file: everything else agrees with what is left."""
+    lost = evidence.stream.pop()
+    left = Evidence(POLICY, evidence.stream)
+    _tell(left, fold(left.stream, POLICY))
+    for name in ("replies", "journal", "records", "ledger", "wallets", "events", "dead"):
+        setattr(evidence, name, getattr(left, name))
+    evidence.snapshots = left.snapshots
+    assert lost in evidence.log
+
+
+BREAKS = {
+    "an accepted entry gone": Break(_lose_from_stream, ("1 clients' log",)),
+    "a foreign entry": Break(lambda e: e.log.pop(), ("1 clients' log",)),
+    "an entry changed": Break(_change_entry, ("1 clients' log",)),
+    "a journal row gone": Break(
+        lambda e: e.journal.pop(), ("1 one effect, one outcome, one journal row",)
+    ),
+    "a journal row twice": Break(
+        lambda e: e.journal.append(e.journal[0]), ("1 one effect, one outcome, one journal row",)
+    ),
+    "another outcome": Break(_change_outcome, ("1 one effect, one outcome, one journal row",)),
+    "something pending": Break(
+        lambda e: e.unfinished.update(pending=1), ("1 one effect, one outcome, one journal row",)
+    ),
+    "something refused": Break(
+        lambda e: e.unfinished.update(refused=1), ("1 one effect, one outcome, one journal row",)
+    ),
+    "a reply gone": Break(lambda e: e.replies.pop(), ("1 one reply each",)),
+    "a reply twice": Break(lambda e: e.replies.append(e.replies[0]), ("1 one reply each",)),
+    "another reply": Break(lambda e: e.replies[1].update(outcome="no"), ("1 one reply each",)),
+    "a dead letter gone": Break(lambda e: e.dead.clear(), ("1 dead letters",)),
+    "a dead letter twice": Break(lambda e: e.dead.append(e.dead[0]), ("1 dead letters",)),
+    "a record gone": Break(lambda e: e.records.clear(), ("2 records", "4 charges")),
+    "a millisecond forgotten": Break(
+        _change_record(active_ms=1_999), ("2 records", "3 times add up")
+    ),
+    "a cost changed": Break(_change_record(cost_micro=1), ("2 records", "4 charges")),
+    "a charge gone": Break(
+        lambda e: e.ledger.remove(next(r for r in e.ledger if r.kind == "charge")),
+        ("2 ledger and wallets", "4 charges"),
+    ),
+    "a second charge": Break(_charge_again, ("2 ledger and wallets", "4 charges")),
+    "a ledger entry twice": Break(
+        lambda e: e.ledger.append(e.ledger[0]), ("2 ledger and wallets",)
+    ),
+    "another balance": Break(
+        lambda e: e.wallets["u"].update(balance="1.000000"), ("2 ledger and wallets",)
+    ),
+    "an event gone": Break(lambda e: e.events.pop(1), ("3 events and seq",)),
+    "an event twice": Break(lambda e: e.events.append(e.events[1]), ("3 events and seq",)),
+    "events in another order": Break(lambda e: e.events.reverse(), ("3 events and seq",)),
+    "an old epoch that writes": Break(lambda e: e.stale_writers.append("chat-1 3"), ("5 fencing",)),
+    "another answer": Break(lambda e: e.snapshots["c"].update(status="running"), ("6 queries",)),
+    "no answer": Break(lambda e: e.snapshots.pop("c"), ("6 queries",)),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_what_is_broken_is_noticed(name: str) -> None:
+    """By the checks that are there for it."""
+    evidence = copy.deepcopy(a_good_run())
+    BREAKS[name].do(evidence)
+    assert set(BREAKS[name].noticed_by) <= set(wrong(check(evidence)))
+
+
+def test_what_was_never_answered_may_be_there_once() -> None:
+    """An attempt whose answer was lost counts for one entry of the stream, and for none too."""
+    evidence = a_good_run()
+    _sent_and_not_told(evidence)
+    assert wrong(check(evidence)) == {}
+    evidence.uncertain.append({"type": "pause", "id": "never", "chat_id": "c"})
+    assert wrong(check(evidence)) == {}
