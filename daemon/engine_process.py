@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import structlog
 
-from daemon.ray_processes import marked_processes
+from daemon.ray_processes import descendants_of, marked_processes
 from daemon.runfile import Addresses
 
 log = structlog.get_logger()
@@ -111,14 +111,20 @@ class EngineProcess:
 
     def kill(self) -> None:
         """End it and all that it has started, stopped processes included."""
+        below = descendants_of(self._process.pid)  # some of Ray's overwrite their environment
         self._process.kill()
         self._process.wait()
+        _kill(below)
         mark = f"{MARK}={self._mark}".encode()
         for _ in range(KILL_ROUNDS):  # one may have started another meanwhile
             found = marked_processes(mark)
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _kill(found)
             if not found:
                 return
             time.sleep(0.05)
+
+
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

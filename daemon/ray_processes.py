@@ -22,6 +22,19 @@ def children_of(pid: int) -> dict[int, str]:
     return found
 
 
+def descendants_of(pid: int) -> list[int]:
+    """All processes below one, children before grandchildren, as /proc has them now."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        stat = _stat(int(entry.name)) if entry.name.isdecimal() else None
+        if stat is not None:
+            children.setdefault(stat[2], []).append(int(entry.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, ())
+    return found[1:]
+
+
 def marked_processes(mark: bytes) -> list[int]:
     """Living processes that have started with this in their environment."""
     return [

@@ -239,6 +239,15 @@ local function trim(keys, args)
   return redis.call('XTRIM', keys[1], 'MINID', args[2])
 end
 
+-- Status: what was published last, unless this server has been restarted since.
+local function status(keys, args)
+  local prefix = prefix_of(keys[1])
+  local told = redis.call('GET', prefix .. 'status')
+  if not told then return {'', ''} end
+  local working = redis.call('HGET', prefix .. 'epochs', SUPERVISOR)
+  return {told, remembers(prefix) and 'sworn' or (working and 'unsworn' or 'alone')}
+end
+
 -- Publish what runs where; on a full server too, since that is what it has to say then.
 local function publish(keys, args)
   redis.call('SET', prefix_of(keys[1]) .. 'status', args[1], 'PX', args[2])
@@ -265,4 +274,5 @@ register('deliver', deliver, 'allow-oom')
 register('dispose', dispose)
 register('release', release)
 register('trim', trim, 'allow-oom')
+register('status', status, 'no-writes', 'allow-stale')
 register('publish', publish, 'allow-oom')

@@ -63,7 +63,7 @@ def test_an_entry_that_was_set_aside_has_no_effect() -> None:
     replay = Replay("u", settled=1_000_000)
     aside = Journaled("1000-0", START, outcomes.INTERNAL_ERROR, False)
     assert replay.feed(aside, Policy()).outcome == outcomes.INTERNAL_ERROR
-    assert (replay.applied, replay.account.chats) == ("", {})
+    assert (replay.applied, replay.account.chats) == ("1000-0", {})
     full = Journaled("1001-0", START, outcomes.AT_CAPACITY, False)
     assert replay.feed(full, Policy()).outcome == outcomes.AT_CAPACITY
     assert (replay.applied, replay.account.chats) == ("1001-0", {})
