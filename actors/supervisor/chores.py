@@ -19,7 +19,7 @@ from persistence.queue import NotLeadingError, Queue
 
 log = structlog.get_logger()
 
-STATUS_TTL_MS: Final = 5_000
+STATUS_TTL_MS: Final = 3_000
 EVERY_S_MAX: Final = 1.0
 
 
