@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test chaos check format lock clean
+.PHONY: help install up demo test chaos soak check format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -38,6 +38,9 @@ test: install ## run the tests (ARGS="-k words -x" goes to pytest)
 
 chaos: install ## break everything at random for CHAOS_MINUTES (5), then check the books (ARGS=--help)
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: install ## an hour of steady load: is memory flat in every process? (SOAK_MINUTES=5)
+	$(BIN)/python -m tests.chaos.soak
 
 check: install ## lint, format, types, and which package may import which
 	$(BIN)/ruff check .
