@@ -1,12 +1,14 @@
 """Logs: JSON lines in a pipe, coloured text in a terminal, never a credential."""
 
+import io
 import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -46,14 +48,36 @@ def configure_logging(
 def configure_worker_logging(folder: str, level: str, name: str) -> None:
     """Send the logs of a worker process to a file of its own, as JSON lines.
 
-    The file is `folder`/`name`.log; one over 10 MB is moved to `name`.log.1 first.
+    The file is `folder`/`name`.log; one over 10 MB is moved to `name`.log.1, whose place it takes.
     """
     path = Path(folder) / f"{name}.log"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.exists() and path.stat().st_size > _FILE_BYTES_MAX:
-        path.replace(path.with_suffix(".log.1"))
-    file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    configure_logging(level, "json", os.fdopen(file, "a", buffering=1))
+    configure_logging(level, "json", cast("TextIO", _BoundedFile(path)))
+
+
+class _BoundedFile(io.TextIOBase):
+    """A log file that makes room for itself; with the one before it, at most twice its size."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._file = self._open()
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            if self._file.tell() > _FILE_BYTES_MAX:
+                self._file.close()
+                self._path.replace(self._path.with_suffix(".log.1"))
+                self._file = self._open()
+            return self._file.write(text)
+
+    def flush(self) -> None:
+        with self._lock:
+            self._file.flush()
+
+    def _open(self) -> TextIO:
+        file = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        return os.fdopen(file, "a", buffering=1)
 
 
 def _level_number(level: str) -> int:

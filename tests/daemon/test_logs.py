@@ -175,6 +175,22 @@ def test_it_works_in_a_process_of_its_own() -> None:
     assert json.loads(done.stderr)["event"] == "x"
 
 
+def test_a_workers_log_never_takes_more_than_two_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the process lives; the newest lines are there, each whole."""
+    monkeypatch.setattr("daemon.logs._FILE_BYTES_MAX", 2_000)
+    configure_worker_logging(str(tmp_path), "info", "worker")
+    for number in range(200):
+        structlog.get_logger().info("batch.done", number=number)
+    older, newer = sorted(tmp_path.iterdir(), reverse=True)
+    assert (newer.name, older.name) == ("worker.log", "worker.log.1")
+    assert all(file.stat().st_size < 2_500 for file in (older, newer))
+    lines = (older.read_text() + newer.read_text()).splitlines()
+    numbers = [json.loads(line)["number"] for line in lines]
+    assert numbers == list(range(200 - len(numbers), 200))
+
+
 def test_a_worker_logs_into_a_private_file_of_its_own(tmp_path: Path) -> None:
     """JSON lines, appended at once; nothing for other users."""
     for _ in range(2):
