@@ -56,13 +56,12 @@ def recover(
       meterd recover --by ann
     """
     with _recovery(config) as recovery:
-        from daemon.recover import RecoverError, refuse  # noqa: PLC0415 - the help need not wait
+        from daemon.recover import RecoverError  # noqa: PLC0415 - the help need not wait
 
         try:
-            if dry_run:
-                plan = recovery.plan()
+            plan = recovery.plan()
+            if dry_run or not plan.missing:
                 _print_plan(plan, json)
-                refuse(plan)
                 return
             report = recovery.run(by or getpass.getuser(), _progress(json))
         except RecoverError as error:

@@ -23,7 +23,19 @@ FILES = (
     "requirements.lock",
 )
 PACKAGES = ("actors", "actors/rules", "daemon", "loadtests", "meterd", "persistence")
-TARGETS = ("chaos", "check", "clean", "demo", "format", "help", "install", "lock", "test", "up")
+TARGETS = (
+    "chaos",
+    "soak",
+    "check",
+    "clean",
+    "demo",
+    "format",
+    "help",
+    "install",
+    "lock",
+    "test",
+    "up",
+)
 OLD_ANSWER = "No active time tracking record found"
 HEAVY_MODULES = ("ray", "sqlalchemy", "psycopg2", "alembic", "daemon", "actors.supervisor")
 

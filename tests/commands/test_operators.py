@@ -1,0 +1,96 @@
+"""What operators decide, through the real command line: dead letters, the clock, recovery."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from persistence.keys import Keys
+from tests.live import LiveDaemon
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
+
+KEYS = Keys()
+
+
+def _bad_entry(live: LiveDaemon, name: str) -> str:
+    """An entry that can't be a command; returns its ID once it is set aside."""
+    with contextlib.closing(live.client()) as client:
+        fields: Any = {"type": "pause", "id": name, "chat_id": name, "colour": "red"}
+        added: Any = client.xadd(KEYS.commands, fields)
+        entry = str(added.decode())
+        live.until(lambda: any(letter["entry"] == entry for letter in _letters(live)))
+        return entry
+
+
+def _letters(live: LiveDaemon) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(live.run("dead", "list", "--json").stdout)
+    return found
+
+
+def _acts(live: LiveDaemon, subject: str) -> list[tuple[str, str]]:
+    """What is recorded to have been done to an entry."""
+    query = text("SELECT operation, done_by FROM operations WHERE subject = :subject")
+    engine = live.engine()
+    with engine.connect() as connection:
+        rows = connection.execute(query, {"subject": subject}).all()
+    engine.dispose()
+    return [(row[0], row[1]) for row in rows]
+
+
+def test_a_dead_letter_is_listed_shown_and_dropped_with_a_record_of_it(
+    live: LiveDaemon, name: str
+) -> None:
+    """By its own ID or by that of the entry it was; who did it is in Postgres."""
+    entry = _bad_entry(live, name)
+    listed = live.run("dead", "list").stdout
+    assert entry in listed
+    assert "invalid_command" in listed
+    shown = live.run("dead", "show", entry).stdout
+    assert "colour = red" in shown
+    dropped = live.run("dead", "drop", entry, "--by", "ann")
+    assert dropped.returncode == 0
+    assert entry not in {letter["entry"] for letter in _letters(live)}
+    live.until(lambda: _acts(live, entry) == [("dead.drop", "ann")])
+
+
+def test_a_dead_letter_that_is_retried_is_a_new_command(live: LiveDaemon, name: str) -> None:
+    """What was invalid is as invalid as before, and says so."""
+    entry = _bad_entry(live, name)
+    sent = live.run("dead", "retry", entry).stdout
+    again = sent.split()[-1]
+    live.until(lambda: again in {letter["entry"] for letter in _letters(live)})
+
+
+def test_a_letter_that_is_not_there_is_told_with_the_next_step(live: LiveDaemon) -> None:
+    """Whatever is asked of it."""
+    for act in ("show", "retry", "drop"):
+        for name in ("1-1", "no-id"):
+            asked = live.run("dead", act, name)
+            assert asked.returncode == 1
+            assert "meterd dead list" in asked.stderr
+
+
+def test_a_clock_that_has_not_stepped_needs_no_decision(live: LiveDaemon) -> None:
+    """It is shown; accepting it does nothing and says so."""
+    shown = json.loads(live.run("clock", "show", "--json").stdout)
+    assert shown["hold"] is None
+    assert shown["queue_ms"] > 1_700_000_000_000
+    assert "has not stepped" in live.run("clock", "show").stdout
+    accepted = live.run("clock", "accept")
+    assert (accepted.returncode, accepted.stderr.strip()) == (
+        1,
+        "Nothing is held because of the clock.",
+    )
+
+
+def test_a_redis_that_forgot_nothing_is_not_rebuilt(live: LiveDaemon) -> None:
+    """Under a working daemon, nothing is touched."""
+    for arguments in (["recover"], ["recover", "--dry-run"]):
+        asked = live.run(*arguments)
+        assert asked.returncode == 0, asked.stderr
+        assert asked.stdout.split()[:2] == ["missing", "nothing"]
+    assert json.loads(live.run("recover", "--json").stdout)["missing"] == ""
+    assert live.published()["state"] == "ready"
