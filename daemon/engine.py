@@ -61,6 +61,7 @@ class Engine:
         self._token = token
         self._folder = folder
         self._stop = threading.Event()
+        self._start_s = settings.actors.start_timeout_ms / 1000
         self._answer_s = settings.actors.answer_timeout_ms / 1000
 
     def stop(self) -> None:
@@ -103,7 +104,9 @@ class Engine:
 
     def _watch(self, running: Any, supervisor: Any, processes: RayProcesses, tell: Tell) -> bool:
         """Until told to stop, or the supervisor ends or hangs; tells how it is in between."""
-        was_ready, pid, answered_at = False, None, time.monotonic()
+        # The first answer comes when the actor has started, which is another patience.
+        was_ready, pid, patience_s = False, None, self._start_s
+        answered_at = time.monotonic()
         while not self._stop.wait(WATCH_S):
             problem = processes.problem()
             if problem:
@@ -113,13 +116,13 @@ class Engine:
             status = _status_or_none(supervisor)
             if status is None:
                 tell({})
-                if time.monotonic() - answered_at > self._answer_s:
+                if time.monotonic() - answered_at > patience_s:
                     log.error("supervisor.hangs", pid=pid)
                     _kill(pid)
                     return was_ready
                 continue
             was_ready, pid = was_ready or status["state"] == "ready", status.get("pid")
-            answered_at = time.monotonic()
+            answered_at, patience_s = time.monotonic(), self._answer_s
             tell(status)
         return was_ready
 

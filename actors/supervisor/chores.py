@@ -1,6 +1,7 @@
 """What has to be done once a second: functions, lease, clock, gauges, status, trimming."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 STATUS_TTL_MS: Final = 3_000
 EVERY_S_MAX: Final = 1.0
+WELL_S: Final = 1.0
+"""A round of chores that takes longer is a sign of a slow Redis; usually it takes milliseconds."""
 
 
 class Duties(NamedTuple):
@@ -49,13 +52,19 @@ class Chores:
         self.gauges = Gauges()
         self.trouble = ""
         """What Redis could not do at the last attempt."""
+        self._round_s = 0.0
+
+    def is_redis_well(self) -> bool:
+        """Whether Redis did its part of the last round, and in good time."""
+        return not self.trouble and self._round_s < WELL_S
 
     async def keep(self, status: Callable[[], Any]) -> NotLeadingError:
         """Do the chores for ever; returns why there is no use in them any more."""
         while True:
             try:
+                began = time.monotonic()
                 await self._round(status)
-                self.trouble = ""
+                self.trouble, self._round_s = "", time.monotonic() - began
             except redis.RedisError as error:
                 self.trouble = last_words(error)
                 log.warning("chores.failed", error=self.trouble)

@@ -16,10 +16,11 @@ from actors.messages import Handled, Tally, Task
 from actors.rules import outcomes
 from actors.rules.command import Command, Invalid
 from actors.rules.state import Chat
+from actors.supervisor.batch import Batch
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.order import Order, keys_of
 from actors.supervisor.placement import Placement
-from actors.supervisor.slot import Batch, Slot
+from actors.supervisor.slot import Slot
 
 log = structlog.get_logger()
 

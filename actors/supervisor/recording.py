@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from actors.supervisor.slot import Patience
 from actors.supervisor.tasks import end_tasks
 
 log = structlog.get_logger()
@@ -37,10 +38,10 @@ class RecorderProcess(Protocol):
 class RecorderKeeper:
     """One recorder after the other, never two that may write."""
 
-    def __init__(self, spawn: Callable[[], Awaitable[RecorderProcess]], answer_s: float) -> None:
-        """``spawn`` makes a process under a new epoch; it may take ``answer_s`` to answer."""
+    def __init__(self, spawn: Callable[[], Awaitable[RecorderProcess]], patience: Patience) -> None:
+        """``spawn`` makes a process under a new epoch, which is waited for with ``patience``."""
         self._spawn = spawn
-        self._answer_s = answer_s
+        self._patience = patience
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.status: dict[str, Any] = {}
@@ -77,11 +78,12 @@ class RecorderKeeper:
 
     async def _watch(self, process: RecorderProcess) -> None:
         """Until it ends; raises if it dies, hangs or was told that it is over."""
-        running = asyncio.ensure_future(process.run())
+        running, patience_s = asyncio.ensure_future(process.run()), self._patience.start_s
         try:
             while not self._stopping.is_set() and not running.done():
-                async with asyncio.timeout(self._answer_s):
+                async with asyncio.timeout(patience_s):
                     self.status = {"up": True, **await process.status()}
+                patience_s = self._patience.answer_s
                 await self._pause(LOOK_S, running)
             if not running.done():
                 await process.stop()

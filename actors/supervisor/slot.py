@@ -13,7 +13,8 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from actors.messages import Handled, Hello, Task, pack_tasks, unpack_handled
+from actors.messages import Hello, pack_tasks, unpack_handled
+from actors.supervisor.batch import Batch
 from actors.supervisor.tasks import end_tasks
 from persistence.client import is_server_trouble
 
@@ -28,9 +29,6 @@ REPLACE_PAUSE_S: Final = 0.5
 
 CHECK_S: Final = 0.5
 """How often an actor without work is looked after: its timers must not die unnoticed."""
-
-LOSSES_MAX: Final = 3
-"""How many processes a batch may lose before it is halved, and a single command set aside."""
 
 AWAY_S_MIN: Final = 0.1
 AWAY_S_MAX: Final = 2.0
@@ -66,32 +64,6 @@ class Process(Protocol):
         """End it at once."""
 
 
-class Batch(NamedTuple):
-    """Work for one actor, and what to do with its answer."""
-
-    tasks: list[Task]
-    done: Callable[["Slot", "Batch", Handled], None]
-    losses: int = 0
-    """How many processes were lost while it was the next to be answered."""
-    is_suspect: bool = False
-    """Whether it is a part of a batch that processes were lost by."""
-
-    def lost_again(self, why: str) -> list["Batch"]:
-        """What is to be sent after one more process was lost: the same, halves, or poison.
-
-        One command in it may kill whoever handles it. It is found by halving, and set aside
-        after ``LOSSES_MAX`` deaths of its own.
-        """
-        losses = self.losses + 1
-        if losses < LOSSES_MAX and not (self.is_suspect and len(self.tasks) > 1):
-            return [self._replace(losses=losses)]
-        if len(self.tasks) == 1:
-            return [self._replace(tasks=[self.tasks[0]._replace(poison=why)], losses=losses)]
-        middle = len(self.tasks) // 2
-        halves = self.tasks[:middle], self.tasks[middle:]
-        return [Batch(tasks, self.done, 0, is_suspect=True) for tasks in halves]
-
-
 class Patience(NamedTuple):
     """How long a process may take."""
 
@@ -109,9 +81,18 @@ class Slot:
     """A named place for an actor process, with a queue in front of it."""
 
     def __init__(
-        self, name: str, spawn: Spawn, hosting: Hosting, patience: Patience | None = None
+        self,
+        name: str,
+        spawn: Spawn,
+        hosting: Hosting,
+        patience: Patience | None = None,
+        may_blame: Callable[[], bool] = lambda: True,
     ) -> None:
-        """A slot whose process is made by ``spawn`` and hosts the chats in ``hosting``."""
+        """A slot whose process is made by ``spawn`` and hosts the chats in ``hosting``.
+
+        ``may_blame``: whether a lost process may have been lost by what it was handling. Not while
+        Redis is slow: then an actor that waits for it looks hung, and no command is to blame.
+        """
         self.name = name
         self.hello: Hello | None = None
         self.restarts = 0
@@ -119,6 +100,7 @@ class Slot:
         self._spawn = spawn
         self._hosting = hosting
         self._patience = patience or Patience()
+        self._may_blame = may_blame
         self._process: Process | None = None
         self._number = 0
         self._answered = 0
@@ -286,7 +268,7 @@ class Slot:
         """Put the unanswered batches back, in order; a new process will get them."""
         self._up.clear()
         self.restarts += 1
-        if self._sent:
+        if self._sent and self._may_blame():
             (head, answer), *rest = self._sent
             again = head.lost_again(f"the process handling it was lost: {last_words(error)}")
             self._sent = deque([*((batch, answer) for batch in again), *rest])

@@ -20,10 +20,10 @@ from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.leadership import Leadership
 from actors.supervisor.placement import Placement
 from actors.supervisor.recording import RecorderKeeper, RecorderProcess
+from actors.supervisor.recovery import needed_slots, place_open_chats, surely
 from actors.supervisor.report import Health, actor_status
 from actors.supervisor.slot import Patience, Process, Slot, last_words
 from actors.supervisor.tasks import end_tasks
-from persistence.commit import unpack_state
 from persistence.keys import Keys
 from persistence.memory import Memory
 from persistence.queue import Delivery, NotLeadingError, Queue
@@ -100,7 +100,7 @@ class Supervisor:
         self._chores = Chores(parts.client, parts.keys, parts.queue, duties)
         answer_s = settings.answer_timeout_ms / 1000
         self._patience = Patience(answer_s, settings.start_timeout_ms / 1000)
-        self._recording = RecorderKeeper(self._spawn_recorder, answer_s)
+        self._recording = RecorderKeeper(self._spawn_recorder, self._patience)
         self._dispatcher = Dispatcher(
             self._placement,
             parts.archive.find,
@@ -169,56 +169,23 @@ class Supervisor:
         """Place what was open, then finish what was delivered to an earlier life."""
         self._state, self._why = "recovering", ""
         self._recording.start()
-        await self._place_open_chats()
+        await place_open_chats(self._parts.client, self._parts.keys, self._dispatcher)
         self._dispatcher.keep_spares()
-        await asyncio.gather(*(slot.wait_up() for slot in self._needed()))
-        await self._surely(self._clock.look)
+        await asyncio.gather(*(slot.wait_up() for slot in needed_slots(self._dispatcher)))
+        await surely(self._clock.look)
         await self._finish_pending()
         self._state = "ready"
         # At once: who was told that it is ready may ask.
-        await self._surely(lambda: self._chores.publish(self.status()))
+        await surely(lambda: self._chores.publish(self.status()))
         log.info(
             "supervisor.ready",
             open_chats=self._placement.open_chats(),
             actors=len(self._dispatcher.slots),
         )
 
-    async def _surely(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask Redis until it answers."""
-        while True:
-            try:
-                return await ask()
-            except redis.RedisError as error:
-                log.warning("supervisor.waits", why=last_words(error))
-                await asyncio.sleep(RETRY_PAUSE_S)
-
-    def _needed(self) -> list[Slot]:
-        """The actors that have to be up before commands are handled: those with chats, or any."""
-        slots = list(self._dispatcher.slots.values())
-        return [slot for slot in slots if self._placement.chats_on(slot.name)] or slots[:1]
-
-    async def _place_open_chats(self) -> None:
-        client, keys = self._parts.client, self._parts.keys
-        members: Any = await self._surely(lambda: client.smembers(keys.open_users))
-        users = sorted(member.decode() for member in members)
-        for i in range(0, len(users), LOAD_MAX):
-            page = users[i : i + LOAD_MAX]
-            names = [keys.account(user) for user in page]
-            raws: Any = await self._surely(lambda names=names: client.mget(names))  # type: ignore[misc]
-            for user, raw in zip(page, raws, strict=True):
-                for chat_id in sorted(unpack_state(raw, user)[1].chats):
-                    self._place(chat_id, user)
-
-    def _place(self, chat_id: str, user: str) -> None:
-        if self._placement.may_grow() and not self._placement.spares():
-            self._dispatcher.grow()
-        # An open chat has its timer, whatever the operator's limit has become meanwhile.
-        actor = self._placement.choose(user, self._placement.actors())
-        self._placement.place(chat_id, user, actor or self._placement.least_loaded())
-
     async def _finish_pending(self) -> None:
         after = "0"
-        while entries := (await self._surely(lambda after=after: self._pending(after))).entries:  # type: ignore[misc]
+        while entries := (await surely(lambda after=after: self._pending(after))).entries:  # type: ignore[misc]
             after = entries[-1].entry
             await self._clear()
             await self._dispatcher.dispatch(entries)
@@ -270,7 +237,13 @@ class Supervisor:
 
     def _new_slot(self) -> Slot:
         self._names += 1
-        slot = Slot(f"chat-{self._names}", self._spawn, self._placement.chats_on, self._patience)
+        slot = Slot(
+            f"chat-{self._names}",
+            self._spawn,
+            self._placement.chats_on,
+            self._patience,
+            self._chores.is_redis_well,
+        )
         slot.on_up = self._dispatcher.spread
         return slot
 

@@ -1,0 +1,38 @@
+"""Work on its way to one actor; what kills actors is found in it by halving."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from actors.messages import Handled, Task
+
+if TYPE_CHECKING:
+    from actors.supervisor.slot import Slot
+
+LOSSES_MAX: Final = 3
+"""How many processes a batch may lose before it is halved, and a single command set aside."""
+
+
+class Batch(NamedTuple):
+    """Work for one actor, and what to do with its answer."""
+
+    tasks: list[Task]
+    done: Callable[["Slot", "Batch", Handled], None]
+    losses: int = 0
+    """How many processes were lost while it was the next to be answered."""
+    is_suspect: bool = False
+    """Whether it is a part of a batch that processes were lost by."""
+
+    def lost_again(self, why: str) -> list["Batch"]:
+        """What is to be sent after one more process was lost: the same, halves, or poison.
+
+        One command in it may kill whoever handles it. It is found by halving, and set aside
+        after ``LOSSES_MAX`` deaths of its own.
+        """
+        losses = self.losses + 1
+        if losses < LOSSES_MAX and not (self.is_suspect and len(self.tasks) > 1):
+            return [self._replace(losses=losses)]
+        if len(self.tasks) == 1:
+            return [self._replace(tasks=[self.tasks[0]._replace(poison=why)], losses=losses)]
+        middle = len(self.tasks) // 2
+        halves = self.tasks[:middle], self.tasks[middle:]
+        return [Batch(tasks, self.done, 0, is_suspect=True) for tasks in halves]
