@@ -6,10 +6,8 @@ commit function sees to it that it has one effect.
 
 import contextlib
 import os
-import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import ray
@@ -20,6 +18,7 @@ from actors.chat.decide import Writer
 from actors.chat.timekeeper import Asker, Timekeeper
 from actors.chat.worker import ChatWorker, FencedError
 from actors.messages import Hello, pack_handled, unpack_tasks
+from actors.ray_processes import RayProcess, RayRecorder, WarmProcesses, start_actor
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderSettings
 from actors.rules.state import Policy
 from actors.supervisor.archive import Archive
@@ -64,11 +63,6 @@ class Boot(NamedTuple):
         return connect(self.redis_url, self.socket_timeout_s, self.connect_timeout_s)
 
 
-def start_actor(actor_class: Any, *args: object) -> Any:
-    """Start an actor; Ray gives its classes a ``remote`` that type checkers don't know of."""
-    return actor_class.remote(*args)
-
-
 def _hello() -> Hello:
     return Hello(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
 
@@ -77,7 +71,12 @@ def _hello() -> Hello:
 class ChatActor:
     """One chat's timer and accrual (and more chats' beyond ``actors.max``)."""
 
-    def __init__(self, boot: Boot, name: str, epoch: str) -> None:
+    def __init__(self, boot: Boot) -> None:
+        self._boot = boot
+
+    def begin(self, name: str, epoch: str) -> None:
+        """Take a name and the right to write under it; until then it is nobody."""
+        boot = self._boot
         boot.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
         asker = Asker(boot.redis(), boot.keys, name, epoch)
@@ -121,6 +120,7 @@ class SupervisorActor:
         self._settings = settings
         self._token = token
         self._supervisor: Supervisor | None = None
+        self._warm = WarmProcesses(self._start)
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
@@ -137,6 +137,7 @@ class SupervisorActor:
             self._spawn,
             self._spawn_recorder,
             self._load_library,
+            self._warm.fill,
         )
         self._supervisor = Supervisor(parts, self._settings)
         return await self._supervisor.run()
@@ -150,10 +151,15 @@ class SupervisorActor:
         """What runs where."""
         return self._supervisor.status() if self._supervisor else {"state": "starting", "why": ""}
 
-    async def _spawn(self, name: str, epoch: str) -> "RayProcess":
-        return RayProcess(start_actor(ChatActor, self._boot, name, epoch))
+    async def _spawn(self, name: str, epoch: str) -> RayProcess:
+        process = await self._warm.take() or self._start()
+        await process.begin(name, epoch)
+        return process
 
-    async def _spawn_recorder(self, memory_id: str, epoch: str) -> "RayRecorder":
+    def _start(self) -> RayProcess:
+        return RayProcess(start_actor(ChatActor, self._boot))
+
+    async def _spawn_recorder(self, memory_id: str, epoch: str) -> RayRecorder:
         return RayRecorder(start_actor(RecorderActor, self._boot, memory_id, epoch))
 
     def _load_library(self) -> None:
@@ -210,91 +216,3 @@ def _leave() -> None:
 
 def _stuck(stuck_ms: int) -> str:
     return f"no answer for {stuck_ms} ms" if stuck_ms > STUCK_MS else ""
-
-
-def _end(actor: Any, known: Hello | None) -> None:
-    """End an actor's process at once. One that was stopped hears the kernel only, not Ray."""
-    ray.kill(actor)
-    if known is not None and known.host == socket.gethostname() and _is_ray(known.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(known.pid, signal.SIGKILL)
-
-
-def _is_ray(pid: int) -> bool:
-    """Whether a process is an actor's, and not somebody else's who has its number by now."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
-    return False
-
-
-class RayRecorder:
-    """The recorder's process as its keeper uses it."""
-
-    def __init__(self, actor: Any) -> None:
-        """Speak to ``actor``, a handle."""
-        self._actor = actor
-        self._hello: Hello | None = None
-
-    async def run(self) -> str:
-        """Work until stopped; returns why it ended."""
-        why: str = await self._actor.run.remote()
-        return why
-
-    async def status(self) -> dict[str, Any]:
-        """How far it is."""
-        if self._hello is None:
-            self._hello = await self._actor.hello.remote()
-        status: dict[str, Any] = await self._actor.status.remote()
-        return status
-
-    async def stop(self) -> None:
-        """Move what is there and end ``run``."""
-        await self._actor.stop.remote()
-
-    def kill(self) -> None:
-        """End it at once."""
-        _end(self._actor, self._hello)
-
-
-class RayProcess:
-    """A chat actor's process as a slot of the supervisor uses it."""
-
-    def __init__(self, actor: Any) -> None:
-        """Speak to ``actor``, a handle."""
-        self._actor = actor
-        self._hello: Hello | None = None
-
-    async def hello(self) -> Hello:
-        """Who it is; the first answer means that it is up."""
-        hello: Hello = await self._actor.hello.remote()
-        self._hello = hello
-        return hello
-
-    async def check(self) -> None:
-        """Raise if it is gone: by its process where that is on this machine, else by a call."""
-        known = self._hello
-        if known is None or known.host != socket.gethostname():
-            await self.hello()
-        elif not os.path.exists(f"/proc/{known.pid}"):  # noqa: PTH110 - twice a second, each actor
-            raise ProcessLookupError(f"process {known.pid} has ended")
-
-    async def host(self, chats: Mapping[str, str]) -> None:
-        """Take over open chats."""
-        await self._actor.host.remote(dict(chats))
-
-    async def watch(self, users: list[str]) -> None:
-        """Keep the timers of accounts."""
-        await self._actor.watch.remote(users)
-
-    async def drop(self, chats: list[str]) -> None:
-        """Take chats from it."""
-        await self._actor.drop.remote(chats)
-
-    def handle(self, batch: bytes) -> Awaitable[bytes]:
-        """Submit a batch; Ray keeps the order of one caller's calls."""
-        answer: Awaitable[bytes] = self._actor.handle.remote(batch)
-        return answer
-
-    def kill(self) -> None:
-        """End it at once."""
-        _end(self._actor, self._hello)

@@ -22,7 +22,8 @@ from typing import Any, Final, NoReturn
 import ray
 import structlog
 
-from actors.ray_actors import Boot, SupervisorActor, start_actor
+from actors.ray_actors import Boot, SupervisorActor
+from actors.ray_processes import start_actor
 from actors.recorder import RecorderSettings
 from daemon.engine_process import heed_signals
 from daemon.logs import configure_logging, configure_worker_logging

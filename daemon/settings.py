@@ -124,7 +124,7 @@ class RecorderSettings(Section):
 class SupervisorSettings(Section):
     """How the supervisor keeps its place and how long it may take to stop."""
 
-    lease_ms: PositiveMilliseconds = 3000
+    lease_ms: PositiveMilliseconds = 2000
     stop_timeout_ms: PositiveMilliseconds = 8000
 
 

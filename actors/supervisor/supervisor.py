@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+WARM_MAX = 8
+"""Processes that one who stands by keeps started, at most."""
 RETRY_PAUSE_S = 0.5
 HELD_PAUSE_S = 0.2
 LOAD_MAX = 1_000
@@ -46,7 +48,7 @@ class SupervisorSettings(msgspec.Struct, frozen=True):
     batch_max: int = 1_000
     block_ms: int = 1_000
     in_flight_batches_max: int = 4
-    lease_ms: int = 3_000
+    lease_ms: int = 2_000
     stop_timeout_ms: int = 8_000
     handled_keep_ms: int = 600_000
     answer_timeout_ms: int = 10_000
@@ -69,6 +71,8 @@ class Parts(NamedTuple):
     """Starts a recorder process: memory, epoch."""
     load_library: Callable[[], object]
     """Loads the functions into Redis; raises if a newer library is there."""
+    warm_up: Callable[[int], None] = lambda _wanted: None
+    """Starts so many processes ahead, which ``spawn`` then takes."""
 
 
 class Supervisor:
@@ -162,6 +166,8 @@ class Supervisor:
         if (state, why) != (self._state, self._why):
             log.info("supervisor.state", state=state, why=why)
         self._state, self._why = state, why
+        if state == "standby":
+            self._parts.warm_up(min(self._settings.actors_max, WARM_MAX))
         if state == "lost":  # nobody leads, so nobody else would say so
             await self._chores.publish(self.status())
 

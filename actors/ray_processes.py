@@ -1,0 +1,149 @@
+"""Ray actors as those use them that know nothing of Ray: handles with a process behind each."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+import structlog
+
+from actors.messages import Hello
+
+log = structlog.get_logger()
+
+
+def start_actor(actor_class: Any, *args: object) -> Any:
+    """Start an actor; Ray gives its classes a ``remote`` that type checkers don't know of."""
+    return actor_class.remote(*args)
+
+
+def _end(actor: Any, known: Hello | None) -> None:
+    """End an actor's process at once. One that was stopped hears the kernel only, not Ray."""
+    ray.kill(actor)
+    if known is not None and known.host == socket.gethostname() and _is_ray(known.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(known.pid, signal.SIGKILL)
+
+
+def _is_ray(pid: int) -> bool:
+    """Whether a process is an actor's, and not somebody else's who has its number by now."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
+    return False
+
+
+class RayRecorder:
+    """The recorder's process as its keeper uses it."""
+
+    def __init__(self, actor: Any) -> None:
+        """Speak to ``actor``, a handle."""
+        self._actor = actor
+        self._hello: Hello | None = None
+
+    async def run(self) -> str:
+        """Work until stopped; returns why it ended."""
+        why: str = await self._actor.run.remote()
+        return why
+
+    async def status(self) -> dict[str, Any]:
+        """How far it is."""
+        if self._hello is None:
+            self._hello = await self._actor.hello.remote()
+        status: dict[str, Any] = await self._actor.status.remote()
+        return status
+
+    async def stop(self) -> None:
+        """Move what is there and end ``run``."""
+        await self._actor.stop.remote()
+
+    def kill(self) -> None:
+        """End it at once."""
+        _end(self._actor, self._hello)
+
+
+class RayProcess:
+    """A chat actor's process as a slot of the supervisor uses it."""
+
+    def __init__(self, actor: Any) -> None:
+        """Speak to ``actor``, a handle."""
+        self._actor = actor
+        self._hello: Hello | None = None
+
+    async def begin(self, name: str, epoch: str) -> None:
+        """Give it a name, and the right to write under it."""
+        await self._actor.begin.remote(name, epoch)
+
+    async def hello(self) -> Hello:
+        """Who it is; the first answer means that it is up."""
+        hello: Hello = await self._actor.hello.remote()
+        self._hello = hello
+        return hello
+
+    async def check(self) -> None:
+        """Raise if it is gone: by its process where that is on this machine, else by a call."""
+        known = self._hello
+        if known is None or known.host != socket.gethostname():
+            await self.hello()
+        elif not os.path.exists(f"/proc/{known.pid}"):  # noqa: PTH110 - twice a second, each actor
+            raise ProcessLookupError(f"process {known.pid} has ended")
+
+    async def host(self, chats: Mapping[str, str]) -> None:
+        """Take over open chats."""
+        await self._actor.host.remote(dict(chats))
+
+    async def watch(self, users: list[str]) -> None:
+        """Keep the timers of accounts."""
+        await self._actor.watch.remote(users)
+
+    async def drop(self, chats: list[str]) -> None:
+        """Take chats from it."""
+        await self._actor.drop.remote(chats)
+
+    def handle(self, batch: bytes) -> Awaitable[bytes]:
+        """Submit a batch; Ray keeps the order of one caller's calls."""
+        answer: Awaitable[bytes] = self._actor.handle.remote(batch)
+        return answer
+
+    def kill(self) -> None:
+        """End it at once."""
+        _end(self._actor, self._hello)
+
+
+class WarmProcesses:
+    """Actors that have started and have no name yet: whoever takes over need not wait for them."""
+
+    def __init__(self, start: Callable[[], RayProcess]) -> None:
+        """``start`` begins to start one."""
+        self._start = start
+        self._ready: list[RayProcess] = []
+        self._starting: set[asyncio.Task[None]] = set()
+
+    def fill(self, wanted: int) -> None:
+        """Begin to start as many as are missing."""
+        for _ in range(wanted - len(self._ready) - len(self._starting)):
+            task = asyncio.create_task(self._add())
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def take(self) -> RayProcess | None:
+        """One that is up; None if there is none."""
+        while self._ready:
+            process = self._ready.pop()
+            with contextlib.suppress(ray.exceptions.RayError, ProcessLookupError):
+                await process.check()
+                return process
+        return None
+
+    async def _add(self) -> None:
+        process = self._start()
+        try:
+            await process.hello()
+        except ray.exceptions.RayError as error:
+            log.warning("warm.failed", error=str(error)[-300:])
+        else:
+            self._ready.append(process)
