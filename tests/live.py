@@ -63,11 +63,11 @@ class LiveDaemon:
         self.process.kill()
         self.process.wait(timeout=30)
 
-    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run another command of meterd's in the same home."""
         return subprocess.run(
             [METERD, *args], env=self.env, cwd=self.home.parent, capture_output=True,
-            text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+            text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Report:
     strikes: list[Strike] = dataclasses.field(default_factory=list)
     findings: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     drained: bool = False
-    audit: str = "not there"
+    audit: str = "not run"
     left_over: list[str] = dataclasses.field(default_factory=list)
     commands: int = 0
     epochs: int = 0
@@ -60,7 +60,7 @@ class Report:
         broken = [f"{name}: {what}" for name, found in self.findings.items() for what in found]
         late = [f"{s.fault} at {s.at_s:.1f} s: {t}" for s in self.strikes for t in s.trouble]
         drained = [] if self.drained else ["the queue was not worked off in time"]
-        audit = [] if self.audit in ("not there", "holds") else [f"meterd audit: {self.audit}"]
+        audit = [] if self.audit == "holds" else [f"meterd audit: {self.audit}"]
         left = [f"left behind: {what}" for what in self.left_over]
         return [*broken, *late, *drained, *audit, *left]
 
