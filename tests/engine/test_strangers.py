@@ -41,7 +41,9 @@ def test_a_strangers_command_leaves_the_timer_where_it_is(engine: Engine) -> Non
         async with running(url, engine, Policy(), ONE_ACTOR):
             await _send(client, chat_id="c", user_id="owner", idle_ms="1000", **start)
             await _send(client, chat_id="d", user_id="stranger", **start)
+            await idle(url)
             await _send(client, type="heartbeat", chat_id="c", user_id="stranger")
+            await idle(url)
             await _send(client, type="top_up", user_id="owner", amount="1")
             await idle(url)
             assert await _outcomes(client) == ["ok", "ok", "user_mismatch", "ok"]
