@@ -2,16 +2,17 @@
 
 PYTHON ?= python3.11
 ARGS ?=
+SEEDS ?= 100000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test check format lock clean
+.PHONY: help install up demo test interleavings check format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  make %-9s %s\n' "$$name" "$$text"; \
+		printf '  make %-13s %s\n' "$$name" "$$text"; \
 	done
 
 install: $(STAMP) ## make .venv from requirements.lock (quick when nothing changed)
@@ -35,6 +36,9 @@ demo: install ## show a few chats being timed and billed
 
 test: install ## run the tests (ARGS="-k words -x" goes to pytest)
 	$(BIN)/python -m pytest $(ARGS)
+
+interleavings: install ## play SEEDS=100000 random interleavings of everything that can go wrong
+	$(BIN)/python -m tests.interleavings.many $(SEEDS)
 
 check: install ## lint, format, types, and which package may import which
 	$(BIN)/ruff check .

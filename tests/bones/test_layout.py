@@ -23,7 +23,18 @@ FILES = (
     "requirements.lock",
 )
 PACKAGES = ("actors", "actors/rules", "daemon", "loadtests", "meterd", "persistence")
-TARGETS = ("check", "clean", "demo", "format", "help", "install", "lock", "test", "up")
+TARGETS = (
+    "check",
+    "clean",
+    "demo",
+    "format",
+    "help",
+    "install",
+    "interleavings",
+    "lock",
+    "test",
+    "up",
+)
 OLD_ANSWER = "No active time tracking record found"
 HEAVY_MODULES = ("ray", "sqlalchemy", "psycopg2", "alembic", "daemon", "actors.supervisor")
 

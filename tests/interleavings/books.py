@@ -12,8 +12,14 @@ from actors.rules.outcomes import MESSAGES
 from actors.rules.views import chat_snapshot, wallet_snapshot
 from actors.rules.world import Result, World
 from persistence.commit import (
-    Facts, event_fields, ledger_row, pack_json, pack_state, unpack_facts, unpack_state,
-)  # fmt: skip
+    Facts,
+    event_fields,
+    ledger_row,
+    pack_json,
+    pack_state,
+    unpack_facts,
+    unpack_state,
+)
 from persistence.keys import GROUP
 from tests.interleavings.clerks import Ledger
 from tests.interleavings.lives import KEYS, POLICY_ID
@@ -174,7 +180,7 @@ def check_sanity(stage: Stage, ledger: Ledger) -> None:
 def _check_pending(stage: Stage) -> None:
     pending: Any = stage.server.client.xpending(KEYS.commands, GROUP)
     assert pending["pending"] == 0, "nothing is pending"
-    (group,) = stage.server.client.xinfo_groups(KEYS.commands)  # type: ignore[misc]
+    (group,) = stage.server.client.xinfo_groups(KEYS.commands)
     assert group["last-delivered-id"].decode() == list(stage.log)[-1], "everything was read"
 
 

@@ -19,9 +19,7 @@ _HELD = "  if holder and holder ~= token then return 0 end\n"
 GUARDS: Final[dict[str, tuple[Guard, ...]]] = {
     "sworn": (Guard("allowed", "  if not remembers(prefix) then return false end"),),
     "epoch": (
-        Guard(
-            "allowed", "return redis.call('HGET', prefix .. 'epochs', actor) == epoch", "return true"
-        ),
+        Guard("allowed", "redis.call('HGET', prefix .. 'epochs', actor) == epoch", "true"),
     ),
     "stale": (Guard("commit_guards", _STALE),),
     "known": (Guard("commit_guards", "  if #known > 1 then return known end"),),

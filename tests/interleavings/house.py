@@ -86,5 +86,3 @@ def why(error: BaseException) -> str:
     """What was wrong with a play, in a line."""
     line = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {line}"[:100]
-
-

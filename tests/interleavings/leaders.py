@@ -1,5 +1,6 @@
 """What daemons do in a play: the one that leads, its rivals, and those that led before."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
@@ -125,10 +126,8 @@ class Leaders:
             partial(self._trim_anyway, queue.epoch),
             partial(self._resign, token),
         ]
-        try:
+        with contextlib.suppress(*AWAY):
             await self._stage.rng.choice(acts)()
-        except AWAY:
-            pass
 
     async def _trim_anyway(self, epoch: str) -> None:
         last = f"{self._stage.clock.ms + 1}-0"

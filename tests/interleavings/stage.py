@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import redis
 
@@ -66,8 +66,9 @@ class Stage:
 
     def note_log(self) -> None:
         """Keep the commands that are in the stream now, before anybody trims it."""
-        for entry, fields in self.server.client.xrange(KEYS.commands):  # type: ignore[union-attr, misc]
-            self.log[entry.decode()] = [part for pair in fields.items() for part in pair]  # type: ignore[str-bytes-safe, union-attr, misc]
+        kept: Any = self.server.client.xrange(KEYS.commands)
+        for entry, fields in kept:
+            self.log[entry.decode()] = [part for pair in fields.items() for part in pair]
 
     def _draw(self, odds: dict[str, int]) -> str:
         if not self.is_faulty or self.rng.random() < self.shape.calm:

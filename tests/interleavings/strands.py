@@ -16,7 +16,7 @@ class Server:
     def __init__(self, client: redis.Redis, witness: Witness) -> None:
         self.client = client
         self.witness = witness
-        self._connection = client.connection_pool.get_connection()
+        self._connection: Any = client.connection_pool.get_connection()
         self._told_ms = -1
 
     def execute(self, calls: Sequence[Call]) -> list[Any]:
@@ -41,7 +41,8 @@ class Server:
             answer = self._connection.read_response()
         except redis.ResponseError as error:
             return error
-        callback = self.client.response_callbacks.get(command)
+        callbacks: Any = self.client.response_callbacks
+        callback = callbacks.get(command)
         return callback(answer) if callback else answer
 
     def close(self) -> None:
