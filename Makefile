@@ -2,16 +2,17 @@
 
 PYTHON ?= python3.11
 ARGS ?=
+SEEDS ?= 100000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test chaos soak check format lock clean
+.PHONY: help install up demo test interleavings chaos soak check format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-		printf '  make %-9s %s\n' "$$name" "$$text"; \
+		printf '  make %-13s %s\n' "$$name" "$$text"; \
 	done
 
 install: $(STAMP) ## make .venv from requirements.lock (quick when nothing changed)
@@ -41,6 +42,9 @@ chaos: install ## break everything at random for CHAOS_MINUTES (5), then check t
 
 soak: install ## an hour of steady load: is memory flat in every process? (SOAK_MINUTES=5)
 	$(BIN)/python -m tests.chaos.soak
+
+interleavings: install ## play SEEDS=100000 random interleavings of everything that can go wrong
+	$(BIN)/python -m tests.interleavings.many $(SEEDS)
 
 check: install ## lint, format, types, and which package may import which
 	$(BIN)/ruff check .

@@ -146,6 +146,10 @@ class Timekeeper:
                     self._again(user, due_at, applied, wait_ms)
 
     def _again(self, user: str, due_at: int, applied: str, wait_ms: int) -> None:
-        """Later by the queue's clock: re-arm at this clock's idea of then, unless overtaken."""
+        """Later by the queue's clock: ask again at this clock's idea of then, unless overtaken.
+
+        What is asked for stays the same millisecond: this clock may be ahead of the queue's.
+        """
         if not self._timers.is_armed(user):
-            self._timers.arm(user, max(due_at, self._now_ms() + wait_ms - 1), applied)
+            wake_at = max(due_at, self._now_ms() + wait_ms - 1)
+            self._timers.arm(user, due_at, applied, wake_at)

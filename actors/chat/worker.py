@@ -214,7 +214,8 @@ class ChatWorker:
         named = {task.chat_id for task in lane.tasks if task.chat_id}
         changed = named | set(run.touched if run else ())
         for chat_id in changed - set(account.chats):
-            self._hosted.pop(chat_id, None)
+            if self._hosted.get(chat_id) == lane.user:  # others may name a chat; it stays
+                del self._hosted[chat_id]
         if run is None or _opens_or_ends(lane, run):
             answer.open_chats[lane.user] = list(account.chats)
         for chat_id in run.created if run else ():

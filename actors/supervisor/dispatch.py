@@ -174,10 +174,11 @@ class Dispatcher:
         return is_opening and 0 < self._line_openings >= self.placement.places_left()
 
     def _try_send(self, command: Command, known: Chat | None, user: str, keys: list[str]) -> bool:
-        target = self._target(command, user)
+        opens = command.type in OPENING and known is None  # what has ended opens no more
+        target = self._target(command, user, opens)
         if target is None or not self._order.free(keys, (user, target.actor)):
             return False
-        if command.type in OPENING and not target.refuse:
+        if opens and not target.refuse:
             self._reserve(command.chat_id, user, target.actor)
         self._order.enter(keys, (user, target.actor))
         moved = self.placement.last_of(user) not in (None, target.actor)
@@ -196,12 +197,12 @@ class Dispatcher:
         owner = self.placement.user_of(command.chat_id)
         return owner or (known.user_id if known else "")
 
-    def _target(self, command: Command, user: str) -> Target | None:
+    def _target(self, command: Command, user: str, opens: bool) -> Target | None:
         """The actor for a command; None while it is open whether there is room for a start."""
         owner = self.placement.user_of(command.chat_id) if command.chat_id else None
         if owner == user and owner is not None:
             return Target(self.placement.actor_of(command.chat_id) or "")
-        if command.type in OPENING and owner is None:
+        if opens and owner is None:
             return self._room_for(user)
         return Target(self._anyone(user))
 

@@ -32,6 +32,7 @@ TARGETS = (
     "format",
     "help",
     "install",
+    "interleavings",
     "lock",
     "test",
     "up",

@@ -1,0 +1,245 @@
+"""Do the books balance after a play: all that is in Redis against the fold of its commands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from actors.chat.rows import command_row, invalid_row, record_row
+from actors.rules.command import Command, Invalid, parse_entry
+from actors.rules.due import next_due
+from actors.rules.outcomes import MESSAGES
+from actors.rules.views import chat_snapshot, wallet_snapshot
+from actors.rules.world import Result, World
+from persistence.commit import (
+    Facts,
+    event_fields,
+    ledger_row,
+    pack_json,
+    pack_state,
+    unpack_facts,
+    unpack_state,
+)
+from persistence.keys import GROUP
+from tests.interleavings.clerks import Ledger
+from tests.interleavings.lives import KEYS, POLICY_ID
+from tests.interleavings.stage import Stage
+
+
+class Expected:
+    """What the fold makes of the commands."""
+
+    def __init__(self, stage: Stage, decided_in: Mapping[str, str]) -> None:
+        self.world = World(stage.policy)
+        self._decided_in = decided_in
+        self._wanted_by: dict[str, set[str]] = {}
+        self.heads: dict[str, str] = {}
+        self.replies: dict[str, list[str]] = {}
+        self.events: dict[str, list[list[str]]] = {}
+        self.journal: list[Any] = []
+        self.ledger: list[Any] = []
+        self.dead: list[str] = []
+        for entry, flat in stage.log.items():
+            self._feed(entry, flat)
+
+    def _feed(self, entry: str, flat: list[bytes]) -> None:
+        command, result = parse_entry(entry, flat), self.world.feed(entry, flat)
+        for event in result.events:
+            self.events.setdefault(event.user_id, []).append(event_fields(event))
+        self.ledger += [ledger_row(row) for row in result.ledger]
+        if isinstance(command, Invalid):
+            self._invalid(command, result)
+        else:
+            self._command(command, result)
+
+    def _invalid(self, invalid: Invalid, result: Result) -> None:
+        self.dead.append(invalid.entry)
+        self.journal.append(invalid_row(invalid, result.outcome, POLICY_ID))
+        if invalid.reply_to:
+            self._reply(invalid.reply_to, result, result.message, "")
+
+    def _command(self, command: Command, result: Result) -> None:
+        user = command.user_id or self.world.owner.get(command.chat_id, "")
+        user = user or self._stray(command)
+        if command.type in ("start", "adopt"):
+            self._wanted_by.setdefault(command.chat_id, set()).add(user)
+        if user:
+            self.heads[user] = command.entry
+        self.journal.append(command_row(command, user, result.outcome, result.replayed, POLICY_ID))
+        if command.reply_to:
+            snapshot = self._snapshot(command, user)
+            self._reply(command.reply_to, result, MESSAGES[result.outcome], snapshot)
+
+    def _stray(self, command: Command) -> str:
+        """Whom a command for a chat that never started is put down to.
+
+        To whoever wants to start it, if it comes before that is refused; else to nobody.
+        """
+        user = self._decided_in.get(command.entry, "")
+        return user if user in self._wanted_by.get(command.chat_id, ()) else ""
+
+    def _reply(self, reply_to: str, result: Result, message: str, snapshot: str) -> None:
+        told = [
+            reply_to, result.id, result.outcome, message, result.entry,
+            str(int(result.replayed)), snapshot,
+        ]  # fmt: skip
+        self.replies[result.entry] = told
+
+    def _snapshot(self, command: Command, user: str) -> str:
+        if command.type in ("top_up", "settle"):
+            return pack_json(wallet_snapshot(self.world.accounts[user], command.at))
+        chat = self.world.chat(command.chat_id)
+        shown = chat is not None and chat.user_id == user
+        return pack_json(chat_snapshot(chat, command.at)) if chat and shown else ""
+
+
+class Found:
+    """What is in Redis, and what recorders have taken out of it."""
+
+    def __init__(self, stage: Stage, ledger: Ledger) -> None:
+        self._client = stage.server.client
+        names = sorted(key.decode() for key in self._client.keys(f"{KEYS.prefix}*"))  # type: ignore[union-attr]
+        self.names = [name.removeprefix(KEYS.prefix) for name in names]
+        self.strings = self._read_strings()
+        kept = {entry: unpack_facts(f[b"facts"]) for entry, f in self.stream("outbox")}
+        self.facts: list[Facts] = list((ledger.parcels | kept).values())
+
+    def stream(self, name: str) -> list[tuple[str, dict[bytes, bytes]]]:
+        """A stream's entries."""
+        found: Any = self._client.xrange(KEYS.prefix + name)
+        return [(entry.decode(), fields) for entry, fields in found]
+
+    def named(self, kind: str) -> dict[str, bytes]:
+        """The strings of a kind, by what they are of."""
+        return {
+            name.removeprefix(f"{kind}:"): value
+            for name, value in self.strings.items()
+            if name.startswith(f"{kind}:")
+        }
+
+    def replies(self) -> list[list[str]]:
+        """All replies, in some order."""
+        names = [name for name in self.names if name.startswith("reply:")]
+        return [
+            [name.removeprefix("reply:"), *(_value(f, key) for key in _REPLY)]
+            for name in names
+            for _, f in self.stream(name)
+        ]
+
+    def events(self) -> dict[str, list[list[str]]]:
+        """Events by user, in their order."""
+        told: dict[str, list[list[str]]] = {}
+        for _, fields in self.stream("events"):
+            flat = [part.decode() for pair in fields.items() for part in pair]
+            told.setdefault(fields[b"user_id"].decode(), []).append(flat)
+        return told
+
+    def rows(self, kind: str) -> list[Any]:
+        """All rows of a kind for Postgres."""
+        return [row for facts in self.facts for row in getattr(facts, kind)]
+
+    def _read_strings(self) -> dict[str, bytes]:
+        kinds = ("account:", "chat:", "wallet:", "id:")
+        names = [name for name in self.names if name.startswith(kinds)]
+        values: Any = self._client.mget([KEYS.prefix + n for n in names]) if names else []
+        return dict(zip(names, values, strict=True))
+
+
+_REPLY = ("id", "outcome", "message", "entry", "replayed", "snapshot")
+
+
+def check_books(stage: Stage, ledger: Ledger) -> None:
+    """Everything is there, once, and as the fold says."""
+    stage.note_log()
+    found = Found(stage, ledger)
+    expected = Expected(stage, {r.stream_id: r.user_id or "" for r in found.rows("journal")})
+    _check_pending(stage)
+    _check_state(expected, found)
+    _check_told(expected, found)
+    _check_rows(expected, found)
+    _check_open(stage, expected)
+    disposed = len(stage.witness.disposed)
+    assert len(found.stream("dead")) == len(expected.dead) - disposed, "dead letters"
+    assert len(found.rows("operations")) == disposed + stage.witness.releases, "operations"
+
+
+def check_sanity(stage: Stage, ledger: Ledger) -> None:
+    """Whatever the order: no entry counts twice, and a chat has one life."""
+    found = Found(stage, ledger)
+    journal = [row.stream_id for row in found.rows("journal")]
+    assert len(set(journal)) == len(journal), "journal"
+    seqs: dict[str, list[int]] = {}
+    for _, fields in found.stream("events"):
+        if b"chat_id" in fields:
+            seqs.setdefault(_value(fields, "chat_id"), []).append(int(fields[b"seq"]))
+    assert all(told == list(range(1, len(told) + 1)) for told in seqs.values()), "lives of chats"
+    records = [(row.chat_id, row.seq) for row in found.rows("records")]
+    assert len(set(records)) == len(records), "records, each once"
+
+
+def _check_pending(stage: Stage) -> None:
+    pending: Any = stage.server.client.xpending(KEYS.commands, GROUP)
+    assert pending["pending"] == 0, "nothing is pending"
+    (group,) = stage.server.client.xinfo_groups(KEYS.commands)
+    assert group["last-delivered-id"].decode() == list(stage.log)[-1], "everything was read"
+
+
+def _check_state(expected: Expected, found: Found) -> None:
+    world = expected.world
+    accounts = {user: unpack_state(raw, user) for user, raw in found.named("account").items()}
+    assert accounts == {u: (expected.heads[u], a) for u, a in world.accounts.items()}, "accounts"
+    for user, raw in found.named("account").items():
+        assert raw.decode() == pack_state(expected.heads[user], accounts[user][1])
+    chats = {chat_id: world.chat(chat_id) for chat_id in world.owner}
+    assert _read(found.named("chat")) == {
+        k: _plain(chat_snapshot(c, c.as_of)) for k, c in chats.items() if c is not None
+    }, "chats"
+    assert _read(found.named("wallet")) == {
+        u: _plain(wallet_snapshot(a, a.as_of)) for u, a in world.accounts.items() if a.seq
+    }, "wallets"
+    ids = {k: f"{seen.fingerprint} {seen.outcome}".encode() for k, seen in world.ids.items()}
+    assert found.named("id") == ids, "ids"
+
+
+def _check_told(expected: Expected, found: Found) -> None:
+    assert sorted(found.replies()) == sorted(expected.replies.values()), "replies"
+    assert found.events() == expected.events, "events"
+
+
+def _check_rows(expected: Expected, found: Found) -> None:
+    journal = sorted(found.rows("journal"), key=lambda row: row.stream_id)
+    assert journal == sorted(expected.journal, key=lambda row: row.stream_id), "journal"
+    assert sorted(found.rows("ledger"), key=_by_id) == sorted(expected.ledger, key=_by_id), "ledger"
+    records = sorted(found.rows("records"), key=lambda row: row.seq)
+    assert len({(r.chat_id, r.seq) for r in records}) == len(records), "records, each once"
+    assert {r.chat_id: r for r in records} == {
+        k: record_row(chat)
+        for k in expected.world.owner
+        if (chat := expected.world.chat(k)) is not None
+    }, "records"
+
+
+def _check_open(stage: Stage, expected: Expected) -> None:
+    """Who has open chats is known, and nothing has fallen due that nobody asked for."""
+    accounts = expected.world.accounts
+    members: Any = stage.server.client.smembers(KEYS.open_users)
+    assert {m.decode() for m in members} == {u for u, a in accounts.items() if a.chats}, "open"
+    for user, account in accounts.items():
+        due = next_due(account, stage.policy)
+        assert due is None or due.at >= stage.clock.ms, f"{user} is due, and nobody asked"
+
+
+def _by_id(row: Any) -> str:
+    return str(row.entry_id)
+
+
+def _value(fields: dict[bytes, bytes], key: str) -> str:
+    return fields.get(key.encode(), b"").decode()
+
+
+def _read(raws: dict[str, bytes]) -> dict[str, Any]:
+    return {key: msgspec.json.decode(raw) for key, raw in raws.items()}
+
+
+def _plain(document: dict[str, Any]) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(document))

@@ -1,0 +1,96 @@
+"""Each guard of the library, what is left without it, and how many plays it takes to notice.
+
+``python -m tests.interleavings.guards`` prints the table.
+"""
+
+from typing import Final
+
+from persistence.library import source
+from tests.interleavings.house import House, house, why
+from tests.interleavings.text import Guard, without
+
+SEEDS_MAX: Final = 300
+
+_STALE = "    if (string.match(head, '^([^|]*)|') or '') ~= c.before then return {'stale'} end"
+_LEADER = "  if redis.call('GET', prefix .. 'leader') ~= token then return 0 end\n"
+_EPOCH = "  if redis.call('HGET', prefix .. 'epochs', SUPERVISOR) ~= epoch then return 0 end\n"
+_HELD = "  if holder and holder ~= token then return 0 end\n"
+
+GUARDS: Final[dict[str, tuple[Guard, ...]]] = {
+    "sworn": (Guard("allowed", "  if not remembers(prefix) then return false end"),),
+    "epoch": (
+        Guard("allowed", "redis.call('HGET', prefix .. 'epochs', actor) == epoch", "true"),
+    ),
+    "stale": (Guard("commit_guards", _STALE),),
+    "known": (Guard("commit_guards", "  if #known > 1 then return known end"),),
+    "exists": (Guard("commit_guards", "return {'exists', chat[1]}"),),
+    "done": (Guard("commit", "return {'done'}"),),
+    "commit: fence": (
+        Guard("commit_guards", "if not allowed(prefix, c.actor, c.epoch)", "if false"),
+    ),
+    "commit: XACK": (
+        Guard("commit", "redis.call('XACK', keys[1], 'meterd', unpack(ids)) == 0", "false"),
+    ),
+    "settle": (
+        Guard("settle", "  if string.match(head, '^([^|]*)|') ~= before then return -1 end"),
+    ),
+    "settle: fence": (Guard("settle", "if not allowed(prefix, actor, epoch)", "if false"),),
+    "settle: hold": (
+        Guard("settle", "if redis.call('EXISTS', prefix .. 'hold') == 1", "if false"),
+    ),
+    "settle: due": (Guard("settle", "  if wait_ms > 0 then return wait_ms end"),),
+    "read: fence": (
+        Guard("read", "if not allowed(prefix, SUPERVISOR, epoch)", "if false"),
+    ),
+    "grant: fence": (
+        Guard("grant", "if not allowed(prefix, SUPERVISOR, leader_epoch)", "if false"),
+    ),
+    "trim: fence": (
+        Guard("trim", "if not allowed(prefix_of(keys[1]), SUPERVISOR, args[1])", "if false"),
+    ),
+    "deliver: fence": (Guard("deliver", "if not allowed(prefix, d.actor, d.epoch)", "if false"),),
+    "lead: holder": (Guard("lead", "if holder and holder ~= token", "if false"),),
+    "lead: older epochs": (Guard("lead", "  redis.call('DEL', prefix .. 'epochs')\n"),),
+    "swear: leader and epoch": (Guard("swear", _LEADER), Guard("swear", _EPOCH)),
+    "swear: memory": (Guard("swear", "  if held and held ~= memory then return 0 end\n"),),
+    "renew: epoch and holder": (Guard("renew", _EPOCH), Guard("renew", _HELD)),
+    "resign: leader": (Guard("resign", _LEADER),),
+    "resign: epochs": (Guard("resign", ", prefix .. 'epochs')", ")"),),
+    "dispose: twice": (
+        Guard("dispose", "if redis.call('XDEL', prefix .. 'dead', d.letter) == 0", "if false"),
+    ),
+    "release: twice": (
+        Guard("release", "if redis.call('DEL', prefix .. 'hold') == 0", "if false"),
+    ),
+}  # fmt: skip
+
+
+CARELESS: Final = ("exists",)
+"""Not needed as long as the dispatcher lets nobody else work on a chat: noticed when it does."""
+
+
+def plays_needed(house: House, name: str, most: int = SEEDS_MAX) -> tuple[int, str] | None:
+    """How many plays there were without the guard until one failed, and how; None: none did."""
+    house.load(without(source(), GUARDS[name]))
+    give = house.play_carelessly if name in CARELESS else house.play
+    for seed in range(most):
+        try:
+            give(seed)
+        except Exception as error:
+            return seed + 1, why(error)
+    return None
+
+
+def table(most: int = SEEDS_MAX) -> str:
+    """All guards, as Markdown."""
+    lines = ["| guard removed | plays until noticed | as |", "| --- | --- | --- |"]
+    with house() as it:
+        for name in GUARDS:
+            found = plays_needed(it, name, most)
+            count, words = found or (f"not in {most}", "")
+            lines.append(f"| {name} | {count} | {words} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())

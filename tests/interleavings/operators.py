@@ -1,0 +1,74 @@
+"""What operators and machines do in a play: holds, dead letters, servers that start again."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from persistence.commit import Facts, pack_facts
+from persistence.postgres.rows import OperationRow
+from tests.interleavings.lives import KEYS
+from tests.interleavings.stage import Choice, Stage
+
+
+class Operators:
+    """Decisions of people, each now and then sent twice."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._count = 0
+
+    def choices(self) -> Iterator[Choice]:
+        """What has to come, that due changes go on."""
+        if self._stage.witness.is_held:
+            yield Choice(0.5, "release", self._release)
+
+    def mishaps(self) -> Iterator[Choice]:
+        """What may come next."""
+        yield Choice(0.15, "hold", self._hold)
+        yield Choice(0.15, "dispose", self._dispose)
+        yield Choice(0.1 * (1 - self._stage.shape.calm), "restart", self._restart)
+
+    def _hold(self) -> None:
+        """The clock has stepped: an operator has to decide."""
+        if not self._stage.witness.is_held:
+            self._stage.server.one("SET", KEYS.hold, "{}")
+            self._stage.witness.is_held = True
+            self._stage.witness.holds += 1
+
+    def _release(self) -> None:
+        self._often(partial(self._call, "meterd_release", self._facts()))
+
+    def _dispose(self) -> None:
+        """A dead letter is sent again or dropped."""
+        letters: Any = self._stage.server.one("XRANGE", KEYS.dead, "-", "+")
+        if letters:
+            letter, fields = self._stage.rng.choice(letters)
+            self._often(partial(self._call, "meterd_dispose", self._order(letter, fields)))
+
+    def _order(self, letter: bytes, fields: dict[bytes, bytes]) -> bytes:
+        sent = msgspec.json.decode(fields[b"fields"])
+        flat = [part for pair in sent.items() for part in pair]
+        again = flat if self._stage.rng.random() < 0.5 else []
+        order = {"letter": letter.decode(), "facts": self._facts(), "again": again, "id": ""}
+        return msgspec.msgpack.encode(order)
+
+    def _often(self, act: Any) -> None:
+        for _ in range(self._stage.rng.choice([1, 2])):
+            act()
+
+    def _call(self, function: str, order: str | bytes) -> None:
+        self._stage.server.one("FCALL", function, 1, KEYS.commands, order)
+
+    def _facts(self) -> str:
+        self._count += 1
+        row = OperationRow(f"o{self._count}", self._stage.clock.ms, "me", "decide", "it", {})
+        return pack_facts(Facts([], [], [], [row]))
+
+    def _restart(self) -> None:
+        """As if the server had been started again: its functions remember nothing."""
+        (listed,) = self._stage.server.one("FUNCTION", "LIST", "LIBRARYNAME", "meterd", "WITHCODE")
+        code = dict(zip(listed[::2], listed[1::2], strict=True))[b"library_code"]
+        self._stage.server.one("FUNCTION", "LOAD", "REPLACE", code)
+        self._stage.witness.is_sworn = False

@@ -1,0 +1,30 @@
+"""Each guard of the library is needed: without it, some play goes wrong."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from persistence.library import source
+from tests.interleavings.guards import GUARDS, SEEDS_MAX, plays_needed
+from tests.interleavings.house import House, house
+
+
+@pytest.fixture(scope="module")
+def it() -> Iterator[House]:
+    with house() as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_a_guard_is_missed(it: House, name: str) -> None:
+    """The plays notice soon that it is gone."""
+    found = plays_needed(it, name)
+    print(name, found)
+    assert found is not None, f"{SEEDS_MAX} plays without {name}, and nothing went wrong"
+
+
+def test_the_marked_guards_are_all_among_them() -> None:
+    """Whoever marks a line of the library as a guard says here how to do without."""
+    marked = set(re.findall(r"-- guard: (\w+)", source()))
+    assert marked == marked & GUARDS.keys()
