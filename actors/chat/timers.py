@@ -44,7 +44,7 @@ class Timers:
         return None
 
     def take_due(self, now: int, most: int) -> list[tuple[str, int, str]]:
-        """Take out those to wake up for before ``now``: user, due millisecond, last applied entry."""
+        """Take out what to ask for before ``now``: user, due millisecond, last applied entry."""
         taken: list[tuple[str, int, str]] = []
         while len(taken) < most:
             wake_at = self.next_at()
