@@ -76,7 +76,7 @@ def write(url: str, folder: Path, rng: random.Random, entries: int) -> History:
     with connect(url) as client:
         ensure_library(client)
         epoch = lead(client, "before")
-        tasks = _send(client, rng, entries)
+        tasks = send(client, rng, entries)
         history = History(tasks, [state(client)], [aof_of(folder).stat().st_size])
 
         def note() -> None:
@@ -151,7 +151,8 @@ def _is_stream(name: str) -> bool:
     return name in ("events", "dead", "outbox") or name.startswith("reply:")
 
 
-def _send(client: redis.Redis, rng: random.Random, entries: int) -> list[Task]:
+def send(client: redis.Redis, rng: random.Random, entries: int) -> list[Task]:
+    """Put so many random commands into the queue and take delivery of them."""
     client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
     traffic, world = Traffic(rng), World(POLICY)
     tasks = []
