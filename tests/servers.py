@@ -43,19 +43,28 @@ def free_port() -> int:
 @contextlib.contextmanager
 def redis_server(kind: str = VALKEY) -> Iterator[str]:
     """A running server's URL; nothing of it is left afterwards."""
-    folder, port = Path(tempfile.mkdtemp(prefix=f"meterd-{kind}-")), free_port()
-    program = binary(kind)
+    folder = Path(tempfile.mkdtemp(prefix=f"meterd-{kind}-"))
+    try:
+        with server_in(folder, kind, "--appendonly", "no") as url:
+            yield url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def server_in(folder: Path, kind: str, *options: str) -> Iterator[str]:
+    """A running server's URL; what it leaves in its folder stays there."""
+    program, port = binary(kind), free_port()
     assert program is not None, f"{kind} is not installed"
     process = subprocess.Popen(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-         "--appendonly", "no", "--dir", str(folder), "--logfile", str(folder / "log")],
+         "--dir", str(folder), "--logfile", str(folder / "log"), *options],
     )  # fmt: skip
     try:
         yield _answering(f"redis://127.0.0.1:{port}/0", process)
     finally:
         process.kill()
         process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _answering(url: str, process: subprocess.Popen[bytes]) -> str:

@@ -93,8 +93,8 @@ class Leaders:
             raise NotLeadingError
 
     async def _stop(self) -> None:
+        self.now.is_over = True
         await self.now.queue.resign()
-        raise NotLeadingError
 
     async def _try(self, act: Callable[[], Awaitable[Any]]) -> None:
         """A round trip of the one that leads; it may be lost, and so may the lead."""
