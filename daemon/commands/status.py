@@ -49,6 +49,12 @@ def _print(found: dict[str, Any]) -> None:
     if "actors" not in found:
         return
     out.print(f"chats      {found['open_chats']} open, {found['in_flight']} commands in hand")
+    queue = found.get("queue", {})
+    if queue:
+        out.print(
+            f"queue      {queue['lag']} not read, {queue['outbox']} wait for PostgreSQL, "
+            f"{queue['dead']} dead letters, {queue['refused']} refused by PostgreSQL"
+        )
     rows = table("Actors", "actor", "process", "up", "chats", "restarts", "which")
     for actor in found["actors"]:
         more = "…" if actor["chats"] > len(actor["chat_ids"]) else ""
