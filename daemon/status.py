@@ -56,7 +56,17 @@ def full_status(settings: Settings) -> dict[str, Any]:
         "postgres_url": addresses.postgres_url or None,
         "http_url": None,
         **status,
+        "here": _here(RunFile(settings.home)),
     }
+
+
+def _here(runfile: RunFile) -> dict[str, Any] | None:
+    """The daemon of this METERD_HOME, which may stand by while another one works; None if none."""
+    pid = runfile.pid()
+    if pid is None or runfile.is_stale():
+        return None
+    state, why = runfile.state()
+    return {"pid": pid, "state": state or "starting", "why": why}
 
 
 def _status(settings: Settings, addresses: Addresses) -> dict[str, Any]:

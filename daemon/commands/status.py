@@ -43,6 +43,11 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
 def _print(found: dict[str, Any]) -> None:
     colour = "green" if found["state"] == "ready" else "red"
     out.print(f"state      [bold {colour}]{found['state']}[/]  {found.get('why', '')}")
+    here = found.get("here")
+    if here and here["state"] == "standby":
+        out.print(
+            f"here       [bold yellow]standby[/]  process {here['pid']}: another daemon works"
+        )
     for name in ("redis_url", "postgres_url"):
         if found.get(name):
             out.print(f"{name:10} {mask_credentials(found[name])}", markup=False, soft_wrap=True)

@@ -1,0 +1,93 @@
+"""Two daemons on the same servers: one works, the other stands by and takes over."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from daemon.ray_processes import descendants_of
+from persistence.client import connect
+from persistence.keys import Keys
+from tests.live import METERD, LiveDaemon
+from tests.servers import redis_server
+
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
+
+KEYS = Keys()
+
+
+class StandingBy(LiveDaemon):
+    """A daemon that does not have to become ready."""
+
+    def begin(self) -> None:
+        """Start it and wait until it says what it is."""
+        with (self.home.parent / f"{self.home.name}.out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [METERD, "up"], env=self.env, cwd=self.home.parent, stdin=subprocess.DEVNULL,
+                stdout=out, stderr=out, start_new_session=True,
+            )  # fmt: skip
+        self.until(lambda: self.here() in ("ready", "standby"), 90)
+
+    def here(self) -> str:
+        """What this one is, whoever works."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return str(json.loads((self.home / "state.json").read_text())["state"])
+        return ""
+
+    def kill_all(self) -> None:
+        """SIGKILL of all its processes at once."""
+        assert self.process is not None
+        for pid in [self.process.pid, *descendants_of(self.process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
+        (self.home / "state.json").unlink()
+
+
+@pytest.fixture
+def pair(url: str) -> Iterator[tuple[StandingBy, StandingBy, redis.Redis]]:
+    folder = Path(tempfile.mkdtemp(prefix="meterd-pair-", dir="/tmp"))
+    with redis_server() as redis_url, contextlib.closing(connect(redis_url)) as client:
+        env = {"METERD_REDIS__URL": redis_url, "METERD_POSTGRES__URL": url}
+        both = StandingBy(folder / "a", env), StandingBy(folder / "b", env)
+        try:
+            yield (*both, client)
+        finally:
+            for daemon in both:
+                if daemon.process is not None and daemon.process.poll() is None:
+                    daemon.stop()
+
+
+def _send(client: redis.Redis, id_: str) -> None:
+    fields: Any = {"type": "top_up", "id": id_, "user_id": "u", "amount": "1", "reply_to": id_}
+    client.xadd(KEYS.commands, fields)
+
+
+def test_the_one_that_stands_by_takes_over_and_says_so(
+    pair: tuple[StandingBy, StandingBy, redis.Redis],
+) -> None:
+    """A command that was sent when nobody worked is answered; the first one, back, stands by."""
+    first, second, client = pair
+    first.begin()
+    second.begin()
+    assert (first.here(), second.here()) == ("ready", "standby")
+    status = second.status()
+    assert status["state"] == "ready", "commands are being handled, by the other one"
+    assert status["here"]["state"] == "standby"
+    assert "another daemon works" in second.run("status").stdout
+    first.kill_all()
+    _send(client, "k1")
+    second.until(lambda: bool(client.exists(KEYS.reply("k1"))))
+    second.until(lambda: second.here() == "ready")
+    assert int(second.status()["epoch"]) > int(status["epoch"])
+    first.begin()
+    assert first.here() == "standby"
+    assert second.run("audit").returncode == 0
