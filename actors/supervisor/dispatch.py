@@ -170,6 +170,8 @@ class Dispatcher:
         """Whether somebody in line comes first: shares a key, or wanted a scarce place before."""
         if not self._line_keys.isdisjoint(keys):
             return True
+        if not command.user_id and self.placement.is_reserved(command.chat_id):
+            return True  # whose it is shows when the start has had its effect
         is_opening = command.type in OPENING
         return is_opening and 0 < self._line_openings >= self.placement.places_left()
 

@@ -75,6 +75,10 @@ class Placement:
         found = self._chats.get(chat)
         return found[1] if found else None
 
+    def is_reserved(self, chat: str) -> bool:
+        """Whether the chat is placed, and not known to be open yet."""
+        return chat in self._reserved
+
     def choose(self, user: str, ready: Collection[str]) -> str | None:
         """An actor among ``ready`` for a new chat of ``user``; None if none has room.
 

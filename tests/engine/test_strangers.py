@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
 from persistence.client import connect_async
+from persistence.postgres import reader
 from tests.engine.harness import KEYS, idle, running
 from tests.servers import redis_server
 
@@ -72,6 +73,26 @@ def test_a_start_of_a_strangers_ended_chat_takes_nothing_that_follows(engine: En
             await idle(url)
             assert (await _outcomes(client))[3:] == ["user_mismatch", "ok"]
         await client.aclose()
+
+    with redis_server() as url:
+        asyncio.run(play(url))
+
+
+def test_what_names_a_chat_that_was_refused_belongs_to_nobody(engine: Engine) -> None:
+    """Though its start was on its way: as in the fold, no account goes past it."""
+
+    async def play(url: str) -> None:
+        client = connect_async(url)
+        chat = {"chat_id": "c", "advisor_id": "v", "rate": "1"}
+        await _send(client, type="start", user_id="poor", **chat)
+        await _send(client, type="pause", chat_id="c")
+        async with running(url, engine, Policy(), ONE_ACTOR):
+            await idle(url)
+            assert await _outcomes(client) == ["insufficient_credits", "unknown_chat"]
+        await client.aclose()
+        with engine.connect() as connection:
+            rows = list(reader.journal_of_all(connection))
+        assert [row.user_id for row in rows] == ["poor", None]
 
     with redis_server() as url:
         asyncio.run(play(url))

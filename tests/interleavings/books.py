@@ -1,6 +1,5 @@
 """Do the books balance after a play: all that is in Redis against the fold of its commands."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -29,10 +28,8 @@ from tests.interleavings.stage import Stage
 class Expected:
     """What the fold makes of the commands."""
 
-    def __init__(self, stage: Stage, decided_in: Mapping[str, str]) -> None:
+    def __init__(self, stage: Stage) -> None:
         self.world = World(stage.policy)
-        self._decided_in = decided_in
-        self._wanted_by: dict[str, set[str]] = {}
         self.heads: dict[str, str] = {}
         self.replies: dict[str, list[str]] = {}
         self.events: dict[str, list[list[str]]] = {}
@@ -60,23 +57,12 @@ class Expected:
 
     def _command(self, command: Command, result: Result) -> None:
         user = command.user_id or self.world.owner.get(command.chat_id, "")
-        user = user or self._stray(command)
-        if command.type in ("start", "adopt"):
-            self._wanted_by.setdefault(command.chat_id, set()).add(user)
         if user:
             self.heads[user] = command.entry
         self.journal.append(command_row(command, user, result.outcome, result.replayed, POLICY_ID))
         if command.reply_to:
             snapshot = self._snapshot(command, user)
             self._reply(command.reply_to, result, MESSAGES[result.outcome], snapshot)
-
-    def _stray(self, command: Command) -> str:
-        """Whom a command for a chat that never started is put down to.
-
-        To whoever wants to start it, if it comes before that is refused; else to nobody.
-        """
-        user = self._decided_in.get(command.entry, "")
-        return user if user in self._wanted_by.get(command.chat_id, ()) else ""
 
     def _reply(self, reply_to: str, result: Result, message: str, snapshot: str) -> None:
         told = [
@@ -152,7 +138,7 @@ def check_books(stage: Stage, ledger: Ledger) -> None:
     """Everything is there, once, and as the fold says."""
     stage.note_log()
     found = Found(stage, ledger)
-    expected = Expected(stage, {r.stream_id: r.user_id or "" for r in found.rows("journal")})
+    expected = Expected(stage)
     _check_pending(stage)
     _check_state(expected, found)
     _check_told(expected, found)
