@@ -144,18 +144,14 @@ def main() -> int:
         load = Load(client, seed)
         samples = list(soak(daemon, load))
         print(file=sys.stderr)
+        rows = table(samples)
+        for name, before, after, ratio in rows:
+            print(f"{name:45} {before:8.1f} MiB {after:8.1f} MiB   x {ratio:.3f}", flush=True)
         daemon.until_handled(timeout_s=120)
-        audit = daemon.run("audit")
         gauges: Any = daemon.published()["queue"]
-    rows = table(samples)
-    for name, before, after, ratio in rows:
-        print(f"{name:45} {before:8.1f} MiB {after:8.1f} MiB   x {ratio:.3f}")
+        audit = daemon.run("audit", timeout_s=900)
     print(f"{load.sent} commands, {gauges}, audit: {audit.stdout.strip().splitlines()[-1:]}")
-    grown = [
-        row
-        for row in rows
-        if row[3] > GROWTH_MAX and "valkey" not in row[0] and "postgres" not in row[0]
-    ]
+    grown = [name for name, _, _, ratio in rows if ratio > GROWTH_MAX and not _is_server(name)]
     return 1 if grown or audit.returncode else 0
 
 

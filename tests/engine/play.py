@@ -30,14 +30,14 @@ def outcomes(client: redis.Redis) -> dict[str, str]:
     return dict(found)
 
 
-async def until(holds: Any, timeout_s: float = 20) -> None:
+async def until(holds: Any, timeout_s: float = 60) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(timeout_s):
         while not holds():
             await asyncio.sleep(0.01)
 
 
-async def until_state(supervisor: Supervisor, state: str, timeout_s: float = 20) -> str:
+async def until_state(supervisor: Supervisor, state: str, timeout_s: float = 60) -> str:
     """Wait for a state; returns why it is so."""
     await until(lambda: supervisor.status()["state"] == state, timeout_s)
     return str(supervisor.status()["why"])
