@@ -12,7 +12,7 @@ from tests.load import Load, Sender
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(600)]
 
-SECONDS = float(os.environ.get("METERD_TEST_KILL_SECONDS", "20"))
+SECONDS = float(os.environ.get("METERD_TEST_KILL_SECONDS", "10"))
 PER_SECOND = int(os.environ.get("METERD_TEST_KILL_RATE", "1000"))
 SEED = int(os.environ.get("METERD_TEST_SEED", str(int.from_bytes(os.urandom(3)))))
 

@@ -19,7 +19,7 @@ from tests.engine.harness import ThreadProcess, idle, running
 from tests.load import Load, Sender
 from tests.servers import kinds, redis_server
 
-SEEDS = int(os.environ.get("METERD_TEST_SEEDS", "3"))
+SEEDS = int(os.environ.get("METERD_TEST_SEEDS", "1"))
 
 
 class FailingProcess(ThreadProcess):
