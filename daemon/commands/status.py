@@ -58,7 +58,8 @@ def _print(found: dict[str, Any]) -> None:
     if queue:
         out.print(
             f"queue      {queue['lag']} not read, {queue['outbox']} wait for PostgreSQL, "
-            f"{queue['dead']} dead letters, {queue['refused']} refused by PostgreSQL"
+            f"{queue['dead']} dead letters, {queue['refused']} refused by PostgreSQL",
+            soft_wrap=True,
         )
     rows = table("Actors", "actor", "process", "up", "chats", "restarts", "which")
     for actor in found["actors"]:
