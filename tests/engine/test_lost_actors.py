@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from actors.rules.state import Policy
-from actors.supervisor import slot
+from actors.supervisor import batch, slot
 from actors.supervisor.supervisor import SupervisorSettings
 from persistence.client import connect
 from tests.audited import assert_clean
@@ -53,7 +53,7 @@ def test_the_books_balance_whatever_dies_and_when(
     print(f"seed {seed}")
     monkeypatch.setattr(slot, "REPLACE_PAUSE_S", 0.0)
     # Chance kills the same command three times now and then; it is no poison for that.
-    monkeypatch.setattr(slot, "LOSSES_MAX", 1_000_000)
+    monkeypatch.setattr(batch, "LOSSES_MAX", 1_000_000)
     FailingProcess.chance = random.Random(seed)
     settings = SupervisorSettings(
         actors_max=4 if form == "shared" else 24,
