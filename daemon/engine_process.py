@@ -32,8 +32,8 @@ by now."""
 
 
 QUIET_RAY: Final = {"RAY_task_events_report_interval_ms": "0"}
-"""Ray's GCS keeps the story of the last calls, for a dashboard that we do not start: it grew by 60 MiB
-in five minutes at 400 commands a second. What an operator's environment says goes before this."""
+"""Ray's GCS keeps the story of the last calls, for a dashboard that we do not start: it grew by
+60 MiB in five minutes at 400 commands a second. What the environment says goes before this."""
 
 
 def heed_signals(stop: Callable[[], None]) -> None:
