@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -64,6 +65,7 @@ def pair(url: str) -> Iterator[tuple[StandingBy, StandingBy, redis.Redis]]:
             for daemon in both:
                 if daemon.process is not None and daemon.process.poll() is None:
                     daemon.stop()
+            shutil.rmtree(folder)
 
 
 def _send(client: redis.Redis, id_: str) -> None:
