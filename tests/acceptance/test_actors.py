@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from loadtests.live import LiveDaemon, live_daemon
 from meterd import CommandRefusedError, Meter
-from tests.live import LiveDaemon, live_daemon
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis
 
+from loadtests.live import KEYS, LiveDaemon, live_daemon
 from meterd import Meter
-from tests.live import KEYS, LiveDaemon, live_daemon
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 

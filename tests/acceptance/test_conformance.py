@@ -5,6 +5,7 @@ import contextlib
 import pytest
 import redis
 
+from loadtests.live import live_daemon
 from tests.conformance import Example, by_policy
 from tests.conformance.played import (
     all_at_once,
@@ -14,7 +15,6 @@ from tests.conformance.played import (
     one_after_another,
     preload,
 )
-from tests.live import live_daemon
 from tests.servers import redis_server
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.live import LiveDaemon, live_daemon
 from tests.books import assert_balanced
-from tests.live import LiveDaemon, live_daemon
 from tests.load import Load, Sender
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(600)]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.live import LiveDaemon, live_daemon
 from meterd import Meter
-from tests.live import LiveDaemon, live_daemon
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from daemon.ray_processes import descendants_of
+from loadtests.live import METERD, LiveDaemon
 from persistence.client import connect
 from persistence.keys import Keys
-from tests.live import METERD, LiveDaemon
 from tests.servers import redis_server
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]

@@ -14,10 +14,10 @@ from typing import Any
 import redis
 
 from actors.rules.state import AT_ZERO_SUSPEND, Policy
+from loadtests.live import KEYS, LiveDaemon
 from persistence.client import connect
 from tests.chaos.processes import Process, descendants, look, send
 from tests.chaos.servers import Postgres, Redis
-from tests.live import KEYS, LiveDaemon
 from tests.proxy import Proxy
 from tests.servers import VALKEY
 

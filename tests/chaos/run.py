@@ -11,6 +11,7 @@ from typing import Any
 
 import redis
 
+from loadtests.live import is_handled
 from tests.chaos.bench import POLICY, Bench
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence, collect, save
@@ -20,7 +21,6 @@ from tests.chaos.fencing import Epochs
 from tests.chaos.load import Client, Probe, Traffic
 from tests.chaos.processes import send
 from tests.chaos.report import Report, Strike
-from tests.live import is_handled
 from tests.load import KEYS, Load
 
 RECOVERY_S_MAX = float(os.environ.get("CHAOS_RECOVERY_S", "60"))

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import redis
 
 from daemon.ray_processes import descendants_of
+from loadtests.live import LiveDaemon, live_daemon
 from persistence.keys import Keys
-from tests.live import LiveDaemon, live_daemon
 
 KEYS = Keys()
 PER_SECOND = int(os.environ.get("SOAK_RATE", "100"))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.live import LiveDaemon
 from meterd import Meter
-from tests.live import LiveDaemon
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 

@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 import redis
 
+from loadtests.live import LiveDaemon
 from meterd import (
     AlreadyEndedError,
     AlreadyStartedError,
@@ -29,7 +30,6 @@ from meterd import (
 )
 from tests.client.by_hand import KEYS, until
 from tests.client.either import Make
-from tests.live import LiveDaemon
 from tests.proxy import proxy_to
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from loadtests.live import KEYS, LiveDaemon
 from meterd import Meter, NotRunningError
-from tests.live import KEYS, LiveDaemon
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 

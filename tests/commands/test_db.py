@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.live import LiveDaemon
 from tests.commands.elsewhere import run
-from tests.live import LiveDaemon
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 

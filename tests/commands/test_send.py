@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.live import KEYS, LiveDaemon
 from tests.commands.elsewhere import run
-from tests.live import KEYS, LiveDaemon
 from tests.servers import redis_server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]

@@ -5,11 +5,11 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
+from loadtests.live import LiveDaemon
 from tests.chaos.bench import Bench
 from tests.chaos.faults.fault import Blow, Fault, NothingThereError
 from tests.chaos.faults.kills import CHAT, ENGINE, GCS, RAYLET, RECORDER, SUPERVISOR, actors
 from tests.chaos.processes import send
-from tests.live import LiveDaemon
 
 HANG_S = (5.5, 16.0)
 """Longer than the lease (3 s), the answer of a server (2 s) and of an actor (4 s)."""
