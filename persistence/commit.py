@@ -6,7 +6,6 @@ import msgspec
 import structlog
 
 from actors.rules.state import Account, Chat, Event, LedgerEntry, Policy
-from persistence.keys import Keys
 from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
 
 
@@ -20,8 +19,11 @@ class Limits(msgspec.Struct, frozen=True):
     dead_entries_max: int = 100_000
 
 
-class EntryWrites(msgspec.Struct):
-    """What one stream entry makes: its id to remember, its reply, its dead letter."""
+class EntryWrites(msgspec.Struct, array_like=True):
+    """What one stream entry makes: its id to remember, its reply, its dead letter.
+
+    The library's text names the places of its parts.
+    """
 
     entry: str
     id: str = ""
@@ -40,11 +42,12 @@ class Facts(msgspec.Struct):
     operations: list[OperationRow] = []
 
 
-class Commit(msgspec.Struct):
-    """One atomic change. ``before``/``state`` are versioned by the last entry applied."""
+class Commit(msgspec.Struct, array_like=True):
+    """One atomic change. ``before``/``state`` are versioned by the last entry applied.
 
-    actor: str
-    epoch: str
+    The library's text names the places of its parts.
+    """
+
     user: str
     before: str
     state: str
@@ -54,7 +57,6 @@ class Commit(msgspec.Struct):
     entries: list[EntryWrites]
     events: list[list[str]]
     facts: str
-    limits: Limits
     aside: str = ""
     """An entry that could not be decided: the account goes past it as it is; ``state`` is for
     an account that is not there yet."""
@@ -65,9 +67,10 @@ class Verdict(NamedTuple):
 
     kind: str
     """``ok``, ``done`` (was handled before), ``stale`` (the account moved), ``known`` (ids were
-    used before), ``exists`` (the chat is there already) or ``fenced``."""
+    used before), ``exists`` (the chat is there already), ``fenced`` or ``error``."""
     details: tuple[str, ...] = ()
-    """Of ``known``: ids, each followed by what is remembered of it; of ``exists``: the chat."""
+    """Of ``known``: ids, each followed by what is remembered of it; of ``exists``: the chat; of
+    ``error``: what the server said."""
 
     def known_ids(self) -> list[tuple[str, str]]:
         """The ids that were used before, with what is remembered of them."""
@@ -80,6 +83,7 @@ STALE: Final = "stale"
 KNOWN: Final = "known"
 EXISTS: Final = "exists"
 FENCED: Final = "fenced"
+ERROR: Final = "error"
 
 _UNREADABLE: Final = -1
 
@@ -91,13 +95,14 @@ _read_account: Final = msgspec.json.Decoder(Account).decode
 _read_facts: Final = msgspec.json.Decoder(Facts).decode
 
 
-CommitCall = tuple[str, int, str, bytes]
-"""What a commit is called with: function, number of keys, key, argument."""
+def pack_commit(commit: Commit) -> bytes:
+    """A commit as the library takes it."""
+    return _pack(commit)
 
 
-def commit_call(keys: Keys, commit: Commit) -> CommitCall:
-    """The arguments of FCALL for a commit."""
-    return "meterd_commit", 1, keys.commands, _pack(commit)
+def pack_limits(limits: Limits) -> bytes:
+    """The limits as the library takes them."""
+    return _pack(limits)
 
 
 def verdict(answer: list[bytes]) -> Verdict:
@@ -172,6 +177,7 @@ def policy_document(policy: Policy) -> dict[str, Any]:
 
 __all__ = [
     "DONE",
+    "ERROR",
     "EXISTS",
     "FENCED",
     "KNOWN",
@@ -179,17 +185,17 @@ __all__ = [
     "STALE",
     "Chat",
     "Commit",
-    "CommitCall",
     "EntryWrites",
     "Facts",
     "Limits",
     "Verdict",
-    "commit_call",
     "event_fields",
     "is_readable",
     "ledger_row",
+    "pack_commit",
     "pack_facts",
     "pack_json",
+    "pack_limits",
     "pack_state",
     "policy_document",
     "unpack_facts",

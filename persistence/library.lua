@@ -1,11 +1,11 @@
 #!lua name=meterd
--- meterd version 2
+-- meterd version 3
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '2'
+local VERSION = '3'
 local SUPERVISOR = 'supervisor'
 
 -- The memory that the working daemon has found complete, as this server process has seen it. It is
@@ -98,81 +98,182 @@ local function read(keys, args)
   return {tostring(now_ms()), entries}
 end
 
-local function commit_guards(prefix, c)
-  if not allowed(prefix, c.actor, c.epoch) then return {'fenced'} end
-  if c.user ~= '' then
-    local head = redis.call('GETRANGE', prefix .. 'account:' .. c.user, 0, 63)
-    if (string.match(head, '^([^|]*)|') or '') ~= c.before then return {'stale'} end -- guard: stale
-  end
+-- A commit comes as an array: the places of its parts, and of the parts of its entries.
+local USER, BEFORE, STATE, OPEN, WALLET, CHATS, ENTRIES, EVENTS, FACTS, ASIDE =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local ENTRY, ID, REMEMBER, REPLY_TO, REPLY, DEAD = 1, 2, 3, 4, 5, 6
+
+local FENCED, STALE, DONE, OK = {'fenced'}, {'stale'}, {'done'}, {'ok'}
+
+-- Values that go into one command at most; Lua can't pass many more.
+local TOGETHER_MAX = 4000
+
+-- What has been used already: ids, each followed by what is remembered of it; nil if nothing has.
+local function known_ids(batch, entries)
   local known = {'known'}
-  for _, entry in ipairs(c.entries) do
-    if entry.remember ~= '' then
-      local seen = redis.call('GET', prefix .. 'id:' .. entry.id)
+  for _, entry in ipairs(entries) do
+    if entry[REMEMBER] ~= '' then
+      local seen = redis.call('GET', batch.prefix .. 'id:' .. entry[ID])
       if seen then
-        known[#known + 1] = entry.id
+        known[#known + 1] = entry[ID]
         known[#known + 1] = seen
       end
     end
   end
-  if #known > 1 then return known end -- guard: known
-  for _, chat in ipairs(c.chats) do
-    if chat[3] and redis.call('EXISTS', prefix .. 'chat:' .. chat[1]) == 1 then
-      return {'exists', chat[1]} -- guard: exists
+  return #known > 1 and known or nil
+end
+
+local function account_guards(batch, user, before)
+  if batch.taken[user] then return STALE end
+  local head = redis.call('GETRANGE', batch.prefix .. 'account:' .. user, 0, 63)
+  if (string.match(head, '^([^|]*)|') or '') ~= before then return STALE end -- guard: stale
+  return nil
+end
+
+-- Without an account there is no version to tell a second delivery by: the pending list does.
+local function nobody_guards(batch, entry)
+  if #redis.call('XPENDING', batch.commands, 'meterd', entry, entry, 1) == 0 then
+    return DONE -- guard: done
+  end
+  return nil
+end
+
+-- A commit before this one in the same call may have taken what this one takes for free: then it
+-- is to be decided anew.
+local function taken_guards(batch, c)
+  for _, entry in ipairs(c[ENTRIES]) do
+    if entry[REMEMBER] ~= '' and batch.taken_ids[entry[ID]] then return STALE end
+  end
+  for _, chat in ipairs(c[CHATS]) do
+    if chat[3] then
+      if batch.taken_chats[chat[1]] then return STALE end
+      if redis.call('EXISTS', batch.prefix .. 'chat:' .. chat[1]) == 1 then
+        return {'exists', chat[1]} -- guard: exists
+      end
     end
   end
   return nil
 end
 
-local function write_account(prefix, c)
-  local key = prefix .. 'account:' .. c.user
-  if c.aside ~= '' then
+local function commit_guards(batch, c)
+  local refusal
+  if c[USER] ~= '' then
+    refusal = account_guards(batch, c[USER], c[BEFORE])
+  else
+    refusal = nobody_guards(batch, c[ENTRIES][1][ENTRY])
+  end
+  if refusal then return refusal end
+  local known = known_ids(batch, c[ENTRIES])
+  if known then return known end -- guard: known
+  return taken_guards(batch, c)
+end
+
+local function set(batch, name, value)
+  local sets = batch.sets
+  sets[#sets + 1] = batch.prefix .. name
+  sets[#sets + 1] = value
+end
+
+local function plan_account(batch, c)
+  local user = c[USER]
+  batch.taken[user] = true
+  if c[ASIDE] ~= '' then
     -- Nobody could decide: the account stays as it is, whatever it is, but goes past the entry.
-    local state = string.match(redis.call('GET', key) or '', '^[^|]*(|.*)$')
-    redis.call('SET', key, state and c.aside .. state or c.state)
+    local kept = redis.call('GET', batch.prefix .. 'account:' .. user)
+    local state = string.match(kept or '', '^[^|]*(|.*)$')
+    set(batch, 'account:' .. user, state and c[ASIDE] .. state or c[STATE])
     return
   end
-  redis.call('SET', key, c.state)
-  redis.call(c.open > 0 and 'SADD' or 'SREM', prefix .. 'open', c.user)
-  if c.wallet ~= '' then redis.call('SET', prefix .. 'wallet:' .. c.user, c.wallet) end
+  set(batch, 'account:' .. user, c[STATE])
+  local members = c[OPEN] > 0 and batch.opened or batch.closed
+  members[#members + 1] = user
+  if c[WALLET] ~= '' then set(batch, 'wallet:' .. user, c[WALLET]) end
 end
 
-local function write_entry(prefix, entry, limits)
-  if entry.remember ~= '' then
-    redis.call('SET', prefix .. 'id:' .. entry.id, entry.remember, 'PX', limits.id_ttl_ms)
+local function plan(batch, call) batch.calls[#batch.calls + 1] = call end
+
+local function plan_entry(batch, entry)
+  local prefix, limits = batch.prefix, batch.limits
+  batch.acks[#batch.acks + 1] = entry[ENTRY]
+  if entry[REMEMBER] ~= '' then
+    batch.taken_ids[entry[ID]] = true
+    plan(batch, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', limits.id_ttl_ms})
   end
-  if entry.reply_to ~= '' then
-    local reply = prefix .. 'reply:' .. entry.reply_to
-    redis.call('XADD', reply, 'MAXLEN', '~', limits.reply_entries_max, '*', unpack(entry.reply))
-    redis.call('PEXPIRE', reply, limits.reply_ttl_ms)
+  if entry[REPLY_TO] ~= '' then
+    local reply = prefix .. 'reply:' .. entry[REPLY_TO]
+    batch.replies[reply] = true
+    plan(batch, {'XADD', reply, 'MAXLEN', '~', limits.reply_entries_max, '*',
+      unpack(entry[REPLY])})
   end
-  if #entry.dead > 0 then
-    redis.call('XADD', prefix .. 'dead', 'MAXLEN', '~', limits.dead_entries_max, '*',
-      unpack(entry.dead))
+  if #entry[DEAD] > 0 then
+    plan(batch, {'XADD', prefix .. 'dead', 'MAXLEN', '~', limits.dead_entries_max, '*',
+      unpack(entry[DEAD])})
   end
 end
 
--- Commit: what follows from a run of commands of one account (or from one entry without an
--- account), all of it or nothing: acknowledgements, state, snapshots, ids, replies, events, and
--- the outbox entry that Postgres gets.
-local function commit(keys, args)
-  local prefix, c = prefix_of(keys[1]), cmsgpack.unpack(args[1])
-  local refusal = commit_guards(prefix, c)
+-- What one commit is to write, once all that stands against it has been looked for.
+local function plan_commit(batch, c)
+  local refusal = commit_guards(batch, c)
   if refusal then return refusal end
-  local ids = {}
-  for i, entry in ipairs(c.entries) do ids[i] = entry.entry end
-  -- Without an account there is no version to tell a second delivery by: the pending list does.
-  if redis.call('XACK', keys[1], 'meterd', unpack(ids)) == 0 and c.user == '' then
-    return {'done'} -- guard: done
+  if c[USER] ~= '' then plan_account(batch, c) end
+  for _, chat in ipairs(c[CHATS]) do
+    batch.taken_chats[chat[1]] = true
+    set(batch, 'chat:' .. chat[1], chat[2])
   end
-  if c.user ~= '' then write_account(prefix, c) end
-  for _, chat in ipairs(c.chats) do redis.call('SET', prefix .. 'chat:' .. chat[1], chat[2]) end
-  for _, entry in ipairs(c.entries) do write_entry(prefix, entry, c.limits) end
-  for _, event in ipairs(c.events) do
-    redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', c.limits.event_entries_max, '*',
-      unpack(event))
+  for _, entry in ipairs(c[ENTRIES]) do plan_entry(batch, entry) end
+  for _, event in ipairs(c[EVENTS]) do
+    plan(batch, {'XADD', batch.prefix .. 'events', 'MAXLEN', '~', batch.limits.event_entries_max,
+      '*', unpack(event)})
   end
-  redis.call('XADD', prefix .. 'outbox', '*', 'facts', c.facts)
-  return {'ok'}
+  plan(batch, {'XADD', batch.prefix .. 'outbox', '*', 'facts', c[FACTS]})
+  return OK
+end
+
+local function together(head, values)
+  for first = 1, #values, TOGETHER_MAX do
+    local call = {unpack(head)}
+    for i = first, math.min(first + TOGETHER_MAX - 1, #values) do call[#call + 1] = values[i] end
+    redis.call(unpack(call))
+  end
+end
+
+local function write(batch)
+  together({'XACK', batch.commands, 'meterd'}, batch.acks)
+  together({'MSET'}, batch.sets)
+  together({'SADD', batch.prefix .. 'open'}, batch.opened)
+  together({'SREM', batch.prefix .. 'open'}, batch.closed)
+  -- A reply stream that is none can't have replies: that is all it costs.
+  for _, call in ipairs(batch.calls) do
+    if batch.replies[call[2]] then redis.pcall(unpack(call)) else redis.call(unpack(call)) end
+  end
+  for reply in pairs(batch.replies) do
+    redis.call('PEXPIRE', reply, batch.limits.reply_ttl_ms)
+  end
+end
+
+local function why(err) return tostring(type(err) == 'table' and err.err or err) end
+
+-- Commit: what follows from runs of commands, each of one account (or one entry without an
+-- account). Of every run all or nothing: acknowledgements, state, snapshots, ids, replies, events,
+-- and the outbox entry that Postgres gets. Each has its own verdict; they share a round trip, the
+-- fence, and what Redis can write together. Nothing is written before all have been looked at.
+local function commit_all(keys, args)
+  local prefix, verdicts = prefix_of(keys[1]), {}
+  local is_allowed = allowed(prefix, args[1], args[2])
+  local batch = {
+    prefix = prefix, commands = keys[1], limits = cmsgpack.unpack(args[3]),
+    taken = {}, taken_ids = {}, taken_chats = {},
+    acks = {}, sets = {}, opened = {}, closed = {}, calls = {}, replies = {},
+  }
+  for i = 4, #args do
+    local is_planned, verdict = true, FENCED
+    if is_allowed then
+      is_planned, verdict = pcall(plan_commit, batch, cmsgpack.unpack(args[i]))
+    end
+    verdicts[i - 3] = is_planned and verdict or {'error', why(verdict)}
+  end
+  write(batch)
+  return verdicts
 end
 
 -- Settle: something falls due for an account that has not changed since. The entry must be later
@@ -268,7 +369,7 @@ register('renew', renew, 'allow-oom')
 register('resign', resign, 'allow-oom')
 register('grant', grant)
 register('read', read)
-register('commit', commit)
+register('commit_all', commit_all)
 register('settle', settle)
 register('deliver', deliver, 'allow-oom')
 register('dispose', dispose)

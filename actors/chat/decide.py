@@ -100,8 +100,6 @@ class Run:
         """All that follows from the tasks taken, as one atomic change."""
         user, changed = self.account.user_id, self.account.seq != self.seq_before
         return Commit(
-            actor=self.writer.actor,
-            epoch=self.writer.epoch,
             user=user,
             before=self.before,
             state=pack_state(self.applied, self.account) if user else "",
@@ -111,7 +109,6 @@ class Run:
             entries=self.entries,
             events=[event_fields(event) for event in self.events],
             facts=pack_facts(self._facts()),
-            limits=self.writer.limits,
             aside=self.aside,
         )
 

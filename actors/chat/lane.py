@@ -12,8 +12,7 @@ from actors.messages import Task
 from actors.rules.command import entry_key
 from actors.rules.state import Account, Chat
 from actors.rules.world import Remembered
-from persistence.commit import CommitCall, commit_call, is_readable
-from persistence.keys import Keys
+from persistence.commit import is_readable, pack_commit
 
 log = structlog.get_logger()
 
@@ -41,9 +40,9 @@ class Lane:
         self._why = ""
 
     def decide(
-        self, writer: Writer, keys: Keys, memory: tuple[str, Account], chats: Mapping[str, Chat]
-    ) -> CommitCall | None:
-        """The rules applied to what is not applied yet, as a call of the commit function.
+        self, writer: Writer, memory: tuple[str, Account], chats: Mapping[str, Chat]
+    ) -> bytes | None:
+        """The rules applied to what is not applied yet, as a packed commit.
 
         None if nothing is left to do, or if the code failed in the first task: then the next
         round tries it again, or sets it aside. What comes before a task that fails is committed
@@ -57,10 +56,10 @@ class Lane:
         while tasks:
             run = Run(writer, Memory(applied, account, chats, self.ids))
             done = self._take(run, tasks)
-            call = self._call(run, keys) if done == len(tasks) else None
-            if call is not None:
+            packed = self._pack(run) if done == len(tasks) else None
+            if packed is not None:
                 self.run = run
-                return call
+                return packed
             tasks = tasks[: min(done, len(tasks) - 1)]
         return None
 
@@ -110,9 +109,9 @@ class Lane:
             raise UnreadableError(f"the account of {run.account.user_id} can't be read")
         run.take(task)
 
-    def _call(self, run: Run, keys: Keys) -> CommitCall | None:
+    def _pack(self, run: Run) -> bytes | None:
         try:
-            return commit_call(keys, run.commit())
+            return pack_commit(run.commit())
         except Exception as error:
             self.failed(run.tasks[-1], error)
             return None

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import redis
 import structlog
@@ -14,8 +14,8 @@ from actors.messages import Handled, Tally, Task
 from actors.rules.due import next_due
 from actors.rules.state import Account, Chat
 from persistence import commit
-from persistence.client import is_server_trouble
 from persistence.commit import Verdict
+from persistence.committer import Committer
 from persistence.keys import Keys
 from persistence.store import Store
 
@@ -36,6 +36,10 @@ class OutOfTurnError(Exception):
     """A batch before this one was lost or failed; taking this one would swallow that one."""
 
 
+class CommitError(Exception):
+    """Redis could not do what a commit asks for, and would not the next time."""
+
+
 class UndecidedError(Exception):
     """An account kept moving under the actor; the batch is to be tried again."""
 
@@ -47,9 +51,8 @@ class ChatWorker:
         self, client: redis.Redis, keys: Keys, writer: Writer, timekeeper: Timekeeper
     ) -> None:
         """Commit through ``client`` as ``writer``; due changes go to ``timekeeper``."""
-        self._client = client
-        self._keys = keys
         self._writer = writer
+        self._committer = Committer(client, keys, writer.actor, writer.epoch, writer.limits)
         self._store = Store(client, keys)
         self._timekeeper = timekeeper
         self._accounts: OrderedDict[str, tuple[str, Account]] = OrderedDict()
@@ -145,29 +148,17 @@ class ChatWorker:
         return cached is not None and chat_id in cached[1].chats
 
     def _commit(self, lanes: list[Lane], chats: Mapping[str, Chat], tally: Tally) -> list[Verdict]:
-        pipeline = self._client.pipeline(transaction=False)
+        commits: list[bytes] = []
         verdicts: list[Verdict | None] = []
         for lane in lanes:
             remembered = self._accounts.get(lane.user, ("", Account(lane.user)))
-            call = lane.decide(self._writer, self._keys, remembered, chats)
-            if call is not None:
-                pipeline.fcall(*call)
-            verdicts.append(None if call else Verdict(FAILED if lane.tasks else commit.DONE))
-        tally.commits += len(pipeline)
-        answers = iter(pipeline.execute(raise_on_error=False))
-        return [
-            verdict or self._verdict(lane, next(answers))
-            for lane, verdict in zip(lanes, verdicts, strict=True)
-        ]
-
-    def _verdict(self, lane: Lane, answer: Any) -> Verdict:
-        """What the commit function said; an error of its own counts against the first task."""
-        if not isinstance(answer, Exception):
-            return commit.verdict(answer)
-        if is_server_trouble(answer):
-            raise answer
-        lane.failed(lane.tasks[0], answer)
-        return Verdict(FAILED)
+            packed = lane.decide(self._writer, remembered, chats)
+            if packed is not None:
+                commits.append(packed)
+            verdicts.append(None if packed else Verdict(FAILED if lane.tasks else commit.DONE))
+        tally.commits += len(commits)
+        answers = iter(self._committer.commit(commits))
+        return [verdict or next(answers) for verdict in verdicts]
 
     def _settled(self, lane: Lane, verdict: Verdict, answer: Handled) -> bool:
         """Take in the commit's verdict; False if something of the lane is still to be decided."""
@@ -178,6 +169,8 @@ class ChatWorker:
             return lane.settle()
         if verdict.kind == commit.KNOWN:
             lane.learn(verdict.known_ids())
+        if verdict.kind == commit.ERROR:  # counts against the first task
+            lane.failed(lane.tasks[0], CommitError(verdict.details[0]))
         return False
 
     def _reload(self, lanes: list[Lane], chats: dict[str, Chat]) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import redis
 
-from persistence.commit import DONE, FENCED, Commit, EntryWrites, Limits, commit_call, verdict
+from persistence.commit import DONE, FENCED, Commit, EntryWrites, Limits, pack_commit
+from persistence.committer import Committer
 from tests.load import KEYS
 
 NO_ENTRY = "1-1"
@@ -42,10 +43,10 @@ def _current(client: redis.Redis) -> set[tuple[str, str]]:
 
 def _is_fenced(client: redis.Redis, actor: str, epoch: str) -> bool:
     commit = Commit(
-        actor, epoch, user="", before="", state="", open=0, wallet="", chats=[],
-        entries=[EntryWrites(NO_ENTRY)], events=[], facts="{}", limits=Limits(),
+        user="", before="", state="", open=0, wallet="", chats=[],
+        entries=[EntryWrites(NO_ENTRY)], events=[], facts="{}",
     )  # fmt: skip
-    answer: Any = client.fcall(*commit_call(KEYS, commit))
-    kind = verdict(answer).kind
+    committer = Committer(client, KEYS, actor, epoch, Limits())
+    kind = committer.commit([pack_commit(commit)])[0].kind
     assert kind in (FENCED, DONE), f"a commit that can have no effect: {kind}"
     return kind == FENCED

@@ -11,7 +11,7 @@ from tests.interleavings.text import Guard, without
 
 SEEDS_MAX: Final = 300
 
-_STALE = "    if (string.match(head, '^([^|]*)|') or '') ~= c.before then return {'stale'} end"
+_STALE = "  if (string.match(head, '^([^|]*)|') or '') ~= before then return STALE end"
 _LEADER = "  if redis.call('GET', prefix .. 'leader') ~= token then return 0 end\n"
 _EPOCH = "  if redis.call('HGET', prefix .. 'epochs', SUPERVISOR) ~= epoch then return 0 end\n"
 _HELD = "  if holder and holder ~= token then return 0 end\n"
@@ -21,15 +21,15 @@ GUARDS: Final[dict[str, tuple[Guard, ...]]] = {
     "epoch": (
         Guard("allowed", "redis.call('HGET', prefix .. 'epochs', actor) == epoch", "true"),
     ),
-    "stale": (Guard("commit_guards", _STALE),),
-    "known": (Guard("commit_guards", "  if #known > 1 then return known end"),),
-    "exists": (Guard("commit_guards", "return {'exists', chat[1]}"),),
-    "done": (Guard("commit", "return {'done'}"),),
+    "stale": (Guard("account_guards", _STALE),),
+    "known": (Guard("commit_guards", "  if known then return known end"),),
+    "exists": (Guard("taken_guards", "return {'exists', chat[1]}"),),
+    "done": (Guard("nobody_guards", "return DONE"),),
     "commit: fence": (
-        Guard("commit_guards", "if not allowed(prefix, c.actor, c.epoch)", "if false"),
+        Guard("commit_all", "allowed(prefix, args[1], args[2])", "true"),
     ),
     "commit: XACK": (
-        Guard("commit", "redis.call('XACK', keys[1], 'meterd', unpack(ids)) == 0", "false"),
+        Guard("write", "  together({'XACK', batch.commands, 'meterd'}, batch.acks)\n"),
     ),
     "settle": (
         Guard("settle", "  if string.match(head, '^([^|]*)|') ~= before then return -1 end"),

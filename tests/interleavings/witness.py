@@ -119,15 +119,19 @@ class Witness:
         if answer != 0:
             self._want(self._may(SUPERVISOR, args[0]), "entries were trimmed without the right to")
 
-    def _commit(self, args: list[Any], answer: Any) -> None:
-        commit = _read_commit(args[0])
+    def _commit_all(self, args: list[Any], answer: Any) -> None:
+        actor, epoch, _, *commits = args
         if isinstance(answer, Exception):
-            self.wrong.append(f"a commit failed: {answer}")
+            self.wrong.append(f"commits failed: {answer}")
             return
-        kind = answer[0].decode()
+        for packed, verdict in zip(commits, answer, strict=True):
+            self._commit(self._may(actor, epoch), _read_commit(packed), verdict[0].decode())
+
+    def _commit(self, may: bool, commit: Commit, kind: str) -> None:
         self.seen[kind] += 1
+        self._want(kind != "error", "a commit failed")
         if kind in ("ok", "done"):
-            self._want(self._may(commit.actor, commit.epoch), "a commit without the right to write")
+            self._want(may, "a commit without the right to write")
         if kind == "ok":
             self.facts.append(unpack_facts(commit.facts.encode()))
             if commit.user:

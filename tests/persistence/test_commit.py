@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.chat.decide import Memory, Run, Writer
 from actors.messages import Task
@@ -11,6 +13,7 @@ from actors.rules.command import Command, Invalid, parse_entry
 from actors.rules.state import Account, Policy
 from persistence.commit import (
     DONE,
+    ERROR,
     EXISTS,
     FENCED,
     KNOWN,
@@ -19,9 +22,9 @@ from persistence.commit import (
     Commit,
     Limits,
     Verdict,
-    commit_call,
-    verdict,
+    pack_commit,
 )
+from persistence.committer import BYTES_MAX, COMMITS_MAX, Committer, groups_of
 from persistence.keys import GROUP, Keys
 from persistence.store import Store
 
@@ -49,8 +52,8 @@ def _send(client: redis.Redis, **fields: str) -> Task:
     return Task(fields.get("user_id", ""), parsed)
 
 
-def _commit(client: redis.Redis, *tasks: Task, epoch: str = EPOCH, before: str = "") -> Commit:
-    writer = Writer("a", epoch, Policy(), "p", Limits())
+def _commit(client: redis.Redis, *tasks: Task, before: str = "") -> Commit:
+    writer = Writer("a", EPOCH, Policy(), "p", Limits())
     user = tasks[0].user
     loaded = Store(client, KEYS).load([user], [])[0] if user else {}
     _, account = loaded.get(user, ("", Account(user)))
@@ -60,8 +63,20 @@ def _commit(client: redis.Redis, *tasks: Task, epoch: str = EPOCH, before: str =
     return run.commit()
 
 
-def _run(client: redis.Redis, commit: Commit) -> Verdict:
-    return verdict(client.fcall(*commit_call(KEYS, commit)))
+def _commit_of_new(task: Task) -> Commit:
+    """As by somebody who takes the account for a new one."""
+    run = Run(Writer("a", EPOCH, Policy(), "p", Limits()), Memory("", Account(task.user), {}, {}))
+    run.take(task)
+    return run.commit()
+
+
+def _run_all(client: redis.Redis, *commits: Commit, epoch: str = EPOCH) -> list[Verdict]:
+    committer = Committer(client, KEYS, "a", epoch, Limits())
+    return committer.commit([pack_commit(commit) for commit in commits])
+
+
+def _run(client: redis.Redis, commit: Commit, epoch: str = EPOCH) -> Verdict:
+    return _run_all(client, commit, epoch=epoch)[0]
 
 
 def _everything(client: redis.Redis) -> dict[bytes, bytes | None]:
@@ -93,9 +108,9 @@ def test_a_commit_writes_all_that_follows(queue: redis.Redis) -> None:
 
 def test_another_epoch_writes_nothing(queue: redis.Redis) -> None:
     """An actor that was replaced, or whose daemon was, is refused whatever it brings."""
-    commit = _commit(queue, _top_up(queue), epoch="6")
+    commit = _commit(queue, _top_up(queue))
     before = _everything(queue)
-    assert _run(queue, commit).kind == FENCED
+    assert _run(queue, commit, epoch="6").kind == FENCED
     queue.hdel(KEYS.epochs, "a")
     commit = _commit(queue, _top_up(queue, "k2"))
     assert _run(queue, commit).kind == FENCED
@@ -149,3 +164,50 @@ def test_an_entry_without_account_has_its_effect_once(queue: redis.Redis) -> Non
     assert _run(queue, commit).kind == DONE
     assert _everything(queue) == before
     assert queue.xlen(KEYS.dead) == 1
+
+
+def test_commits_of_one_call_are_judged_each_by_itself(queue: redis.Redis) -> None:
+    """One is refused, one can't be read by the server, the others are written all the same."""
+    queue.rpush(KEYS.account("broken"), "a list")
+    good, broken, last = (_top_up(queue, f"k-{user}", user) for user in ("u", "broken", "u2"))
+    commits = [_commit(queue, good), _commit_of_new(broken), _commit(queue, last)]
+    stale = _commit_of_new(_top_up(queue, "k-stale", "u3"))
+    stale.before = "1-1"
+    kinds = [v.kind for v in _run_all(queue, *commits, stale)]
+    assert kinds == [OK, ERROR, OK, STALE]
+    assert queue.exists(KEYS.wallet("u"), KEYS.wallet("u2")) == 2
+    assert not queue.exists(KEYS.wallet("broken"), KEYS.wallet("u3"))
+    assert queue.xpending(KEYS.commands, GROUP)["pending"] == 2
+
+
+def test_commits_of_one_call_do_not_overlook_each_other(queue: redis.Redis) -> None:
+    """The same account, the same id, or the same chat twice: the later one is to be redecided."""
+    top_up, again = _commit(queue, _top_up(queue)), _commit(queue, _top_up(queue, "k2"))
+    assert [v.kind for v in _run_all(queue, top_up, again)] == [OK, STALE]
+    same_id = [_commit(queue, _top_up(queue, "same", user)) for user in ("u2", "u3")]
+    assert [v.kind for v in _run_all(queue, *same_id)] == [OK, STALE]
+    both = [
+        _commit(queue, _top_up(queue, f"t{user}", user), _start(queue, f"s{user}", user))
+        for user in ("u4", "u5")
+    ]
+    assert [v.kind for v in _run_all(queue, *both)] == [OK, STALE]
+    assert _run(queue, both[1]) == Verdict(EXISTS, ("c",))
+
+
+@given(st.lists(st.integers(1, 600_000), max_size=300))
+def test_calls_are_bounded_and_keep_the_order(sizes: list[int]) -> None:
+    """However many commits of whatever size: none is lost, none goes with too many others."""
+    commits = [bytes(size) for size in sizes]
+    groups = list(groups_of(commits))
+    assert [one for group in groups for one in group] == commits
+    for group in groups:
+        assert 1 <= len(group) <= COMMITS_MAX
+        assert len(group) == 1 or sum(map(len, group)) <= BYTES_MAX
+
+
+def test_a_reply_stream_that_is_none_costs_the_reply_only(queue: redis.Redis) -> None:
+    """Somebody keeps something else under the reply's key: the command has its effect."""
+    queue.set(KEYS.reply("me"), "not a stream")
+    assert _run(queue, _commit(queue, _top_up(queue))).kind == OK
+    assert queue.xlen(KEYS.outbox) == queue.exists(KEYS.wallet("u")) == 1
+    assert queue.xpending(KEYS.commands, GROUP)["pending"] == 0

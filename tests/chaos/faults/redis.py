@@ -93,7 +93,7 @@ def _flush_functions(bench: Bench, _draw: random.Random) -> Blow:
 def _older_library(bench: Bench, _draw: random.Random) -> Blow:
     """As when a backup of Redis that an older meterd had made is put back."""
     older = re.sub("-- meterd version [0-9]+", "-- meterd version 0", source(), count=1)
-    older = older.replace("redis.register_function('meterd_commit', commit)", "")
+    older = older.replace("register('commit_all', commit_all)", "")
     with contextlib.closing(bench.client()) as client:
         client.function_load(older, replace=True)
     return Blow(nothing)
@@ -119,7 +119,7 @@ REDIS = (
         (1.5, 6.0),
     ),
     Fault("Redis connections cut", _cut, weight=4),
-    Fault("answers to commits lost", _lose(b"meterd_commit"), (0.7, 2.0), weight=4),
+    Fault("answers to commits lost", _lose(b"meterd_commit_all"), (0.7, 2.0), weight=4),
     Fault("answers to reads lost", _lose(b"meterd_read"), (0.7, 2.0), weight=2),
     Fault("answers to clients lost", _lose_of_clients, (0.7, 2.0), weight=2),
     Fault("Redis stalls for the daemon", _stall, (2.5, 9.0), weight=2),
