@@ -17,6 +17,7 @@ import structlog
 from actors.chat.decide import Writer
 from actors.chat.timekeeper import Asker, Timekeeper
 from actors.chat.worker import ChatWorker, FencedError
+from actors.garbage import look_seldom
 from actors.messages import Hello, pack_handled, unpack_tasks
 from actors.ray_processes import RayProcess, RayRecorder, WarmProcesses, start_actor
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderSettings
@@ -84,6 +85,7 @@ class ChatActor:
         writer = Writer(name, epoch, boot.policy, boot.policy_id, boot.limits)
         self._worker = ChatWorker(boot.redis(), boot.keys, writer, self._timekeeper)
         self._timekeeper.start()
+        look_seldom()
 
     def hello(self) -> Hello:
         """Who it is."""
@@ -140,6 +142,7 @@ class SupervisorActor:
             self._warm.fill,
         )
         self._supervisor = Supervisor(parts, self._settings)
+        look_seldom()
         return await self._supervisor.run()
 
     async def stop(self) -> None:

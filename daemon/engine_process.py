@@ -31,9 +31,15 @@ MARK: Final = "_METERD_ENGINE"
 by now."""
 
 
-QUIET_RAY: Final = {"RAY_task_events_report_interval_ms": "0"}
-"""Ray's GCS keeps the story of the last calls, for a dashboard that we do not start: it grew by
-60 MiB in five minutes at 400 commands a second. What the environment says goes before this."""
+RAY_SETTINGS: Final = {
+    # Ray's GCS keeps the story of the last calls, for a dashboard that we do not start: it grew by
+    # 60 MiB in five minutes at 400 commands a second.
+    "RAY_task_events_report_interval_ms": "0",
+    # Ray runs its workers at nice 15, behind everything else on the machine. Ours are no batch jobs:
+    # somebody waits for each answer.
+    "RAY_worker_niceness": "0",
+}
+"""What the environment says goes before these."""
 
 
 def heed_signals(stop: Callable[[], None]) -> None:
@@ -71,7 +77,7 @@ class EngineProcess:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**QUIET_RAY, **os.environ, MARK: self._mark},
+            env={**RAY_SETTINGS, **os.environ, MARK: self._mark},
         )
         self._say(order)
         threading.Thread(target=self._listen, daemon=True).start()

@@ -1,7 +1,7 @@
 """From tasks to a commit: the rules applied, and everything that follows written down."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 from actors.chat.rows import aside_row, command_row, invalid_row, record_row
 from actors.messages import Task
@@ -9,7 +9,7 @@ from actors.rules import outcomes
 from actors.rules.command import Command, Invalid, fingerprint
 from actors.rules.fold import Decision, apply
 from actors.rules.state import Account, Chat, Event, LedgerEntry, Policy
-from actors.rules.views import chat_snapshot, wallet_snapshot
+from actors.rules.views import JsonObject, chat_snapshot, wallet_snapshot
 from actors.rules.world import Remembered, repeated
 from persistence.commit import (
     Commit,
@@ -23,6 +23,8 @@ from persistence.commit import (
     pack_state,
 )
 from persistence.postgres.rows import JournalRow
+
+T = TypeVar("T")
 
 
 class Writer(NamedTuple):
@@ -66,6 +68,7 @@ class Run:
         self.outcomes: list[tuple[str, bool]] = []
         self.tasks: list[Task] = []
         self.aside = ""
+        self._shown: dict[str, tuple[object, int, str]] = {}
 
     def take(self, task: Task) -> None:
         """Decide the next task."""
@@ -104,8 +107,11 @@ class Run:
             before=self.before,
             state=pack_state(self.applied, self.account) if user else "",
             open=len(self.account.chats),
-            wallet=self._wallet() if changed else "",
-            chats=[(k, self._snapshot(c), k in self.created) for k, c in self.touched.items()],
+            wallet=self._wallet(self.account.as_of) if changed else "",
+            chats=[
+                (chat_id, self._snapshot(chat, chat.as_of), chat_id in self.created)
+                for chat_id, chat in self.touched.items()
+            ],
             entries=self.entries,
             events=[event_fields(event) for event in self.events],
             facts=pack_facts(self._facts()),
@@ -117,7 +123,8 @@ class Run:
         inert = repeated(command, seen)
         known = self.known.get(command.chat_id, task.known)
         decision = apply(self.account, command, self.writer.policy, known, task.refuse, inert)
-        self._absorb(decision)
+        if decision.events or decision.touched:
+            self._absorb(decision)
         self.account, self.applied = decision.account, command.entry
         replayed = bool(inert) and inert != outcomes.ID_CONFLICT
         self._close(command, decision.outcome, replayed)
@@ -147,8 +154,9 @@ class Run:
         """What is kept of an id that had not been used; empty for one that had, or none."""
         if not command.id or command.id in self.ids:
             return ""
-        self.ids[command.id] = Remembered(fingerprint(command), outcome)
-        return f"{fingerprint(command)} {outcome}"
+        content = fingerprint(command)
+        self.ids[command.id] = Remembered(content, outcome)
+        return f"{content} {outcome}"
 
     def _reply(self, command: Command, outcome: str, replayed: bool) -> list[str]:
         fields = _reply_fields(
@@ -159,11 +167,11 @@ class Run:
 
     def _reply_snapshot(self, command: Command, outcome: str) -> str:
         if command.type in ("top_up", "settle"):
-            return pack_json(wallet_snapshot(self.account, command.at))
+            return self._wallet(command.at)
         chat = self.account.chats.get(command.chat_id) or self.known.get(command.chat_id)
         if chat is None or chat.user_id != self.account.user_id:
             return ""  # nothing there, or nothing of this user's to show
-        return pack_json(chat_snapshot(chat, command.at))
+        return self._snapshot(chat, command.at)
 
     def _invalid(self, invalid: Invalid) -> None:
         outcome = outcomes.INVALID_COMMAND
@@ -173,11 +181,18 @@ class Run:
         dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)
         self.entries.append(EntryWrites(invalid.entry, "", "", invalid.reply_to, reply, dead))
 
-    def _wallet(self) -> str:
-        return pack_json(wallet_snapshot(self.account, self.account.as_of))
+    def _wallet(self, at: int) -> str:
+        return self._once(self.account.user_id, self.account, at, wallet_snapshot)
 
-    def _snapshot(self, chat: Chat) -> str:
-        return pack_json(chat_snapshot(chat, chat.as_of))
+    def _snapshot(self, chat: Chat, at: int) -> str:
+        return self._once(chat.chat_id, chat, at, chat_snapshot)
+
+    def _once(self, name: str, what: T, at: int, show: Callable[[T, int], JsonObject]) -> str:
+        """The snapshot as text; a reply's is mostly the one that is kept as well."""
+        shown = self._shown.get(name)
+        if shown is None or shown[0] is not what or shown[1] != at:
+            shown = self._shown[name] = (what, at, pack_json(show(what, at)))
+        return shown[2]
 
     def _facts(self) -> Facts:
         return Facts(

@@ -1,7 +1,6 @@
 """The commands of one account in a batch, on their way to commits; poison is set aside on it."""
 
 import traceback
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -36,7 +35,7 @@ class Lane:
         self.tasks: list[Task] = []
         self.ids: dict[str, Remembered] = {}
         self.run: Run | None = None
-        self.failures: Counter[str] = Counter()
+        self.failures: dict[str, int] = {}
         self._why = ""
 
     def decide(
@@ -77,7 +76,7 @@ class Lane:
 
     def failed(self, task: Task, error: Exception) -> None:
         """The code has failed in this task: note it for the dead letter."""
-        self.failures[task.entry] += 1
+        self.failures[task.entry] = self.failures.get(task.entry, 0) + 1
         self._why = last_line(error)
         log.error("entry.failed", entry=task.entry, user=self.user, exc_info=error)
 
@@ -88,7 +87,9 @@ class Lane:
 
     def _poison(self, task: Task) -> str:
         """Why a task is not tried any more; empty while it is."""
-        return self._why if self.failures[task.entry] >= FAILURES_MAX else task.poison
+        if self.failures and self.failures.get(task.entry, 0) >= FAILURES_MAX:
+            return self._why
+        return task.poison
 
     def _take(self, run: Run, tasks: Sequence[Task]) -> int:
         """Decide tasks until one fails; returns how many did not."""

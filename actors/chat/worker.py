@@ -105,7 +105,7 @@ class ChatWorker:
             for lane in lanes:
                 self._accounts.pop(lane.user, None)
             raise
-        answer.tally.failed = sum(lane.failures.total() for lane in lanes)
+        answer.tally.failed = sum(sum(lane.failures.values()) for lane in lanes)
         return answer
 
     def _work_off(self, pending: list[Lane], answer: Handled) -> None:

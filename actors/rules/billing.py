@@ -20,7 +20,7 @@ def active_ms(chat: Chat, at: int) -> int:
 
 def owed(chat: Chat, at: int) -> int:
     """What the chat owes at ``at``, in micro-credits times 60 000: exact, not rounded."""
-    if chat.status != RUNNING or chat.rate == 0:
+    if chat.status != RUNNING or chat.rate == 0 or at == chat.since:
         return chat.owed
     grown_ms = billed_ms(chat, active_ms(chat, at)) - billed_ms(chat, chat.active_ms)
     return chat.owed + grown_ms * chat.rate
@@ -50,16 +50,12 @@ def burns(chat: Chat, at: int) -> bool:
     return billed_ms(chat, now_ms + 1) > billed_ms(chat, now_ms)
 
 
-def accrue(chat: Chat, at: int) -> Chat:
-    """The chat with its time and debt counted up to ``at`` at the rate in force until then."""
-    if chat.status != RUNNING:
-        return chat
-    return chat._replace(active_ms=active_ms(chat, at), owed=owed(chat, at), since=at)
-
-
 def available(account: Account, at: int) -> int:
     """Top-ups + refunds − the cost of every chat, open ones at ``at``, in micro-credits."""
-    return account.settled - sum(charge(chat, at) for chat in account.chats.values())
+    left = account.settled
+    for chat in account.chats.values():
+        left -= charge(chat, at)
+    return left
 
 
 def burn_rate(account: Account, at: int) -> int:

@@ -1,6 +1,6 @@
 """The elementary changes of an account, each with the events and ledger entries it makes."""
 
-from actors.rules.billing import accrue, available, charge
+from actors.rules.billing import active_ms, available, charge, owed
 from actors.rules.due import level
 from actors.rules.state import (
     ENDED,
@@ -50,28 +50,28 @@ class Changes:
 
     def pause(self, chat: Chat, at: int, reason: str) -> None:
         """Stop the timer of a running chat."""
-        chat = self._step(accrue(chat, at), at, status=PAUSED, pause_reason=reason)
+        chat = self._step(chat, at, status=PAUSED, pause_reason=reason)
         self._chat_event("chat.paused", chat, reason)
 
     def resume(self, chat: Chat, at: int) -> None:
         """Run the timer of a chat again; a sign of life."""
-        chat = self._step(resumed(chat, at), at)
+        chat = self._step(chat, at, status=RUNNING, since=at, alive_at=at, pause_reason=None)
         self._chat_event("chat.resumed", chat)
 
     def suspend(self, chat: Chat, at: int) -> None:
         """Stop the timer of a running chat until credits come."""
-        chat = self._step(accrue(chat, at), at, status=SUSPENDED)
+        chat = self._step(chat, at, status=SUSPENDED)
         self._chat_event("chat.suspended", chat)
 
     def set_rate(self, chat: Chat, at: int, rate: int) -> None:
         """Change the rate from now on."""
-        chat = self._step(accrue(chat, at), at, rate=rate)
+        chat = self._step(chat, at, rate=rate)
         self._chat_event("chat.rate_changed", chat)
 
     def end(self, chat: Chat, at: int, reason: str, command_id: str | None = None) -> None:
         """Close a chat for ever and charge it once."""
         chat = self._step(
-            accrue(chat, at),
+            chat,
             at,
             status=ENDED,
             since=at,
@@ -129,6 +129,9 @@ class Changes:
             )
 
     def _step(self, chat: Chat, at: int, **changed: object) -> Chat:
+        """The chat with its time and debt counted up to ``at``, then changed."""
+        if chat.status == RUNNING:
+            changed |= {"active_ms": active_ms(chat, at), "owed": owed(chat, at), "since": at}
         chat = chat._replace(as_of=at, seq=chat.seq + 1, **changed)  # type: ignore[arg-type]
         self._put(chat)
         return chat

@@ -34,26 +34,27 @@ def _may_burn(chat: Chat) -> bool:
 
 def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
     """Milliseconds from ``at`` that can surely be paid, and that surely cannot."""
-    rate = sum(chat.rate for chat in burning)
     fixed = sum(charge(c, at) for c in account.chats.values() if not _may_burn(c))
-    credit = (account.settled - fixed) * MS_PER_MINUTE - sum(owed(c, at) for c in burning)
-    ahead = sum(c.rate * _paid_ahead_ms(c, at) for c in burning)
-    jump = sum(c.rate * _jump_ms_max(c, at) for c in burning)
+    credit = (account.settled - fixed) * MS_PER_MINUTE
+    rate = ahead = jump = 0
+    for chat in burning:
+        ahead_ms, jump_ms_max = _off_the_line(chat, at)
+        rate += chat.rate
+        credit -= owed(chat, at)
+        ahead += chat.rate * ahead_ms
+        jump += chat.rate * jump_ms_max
     beyond = -(-(credit + len(burning) * MS_PER_MINUTE + ahead) // rate)
     return max(0, (credit - jump) // rate), max(1, beyond)
 
 
-def _paid_ahead_ms(chat: Chat, at: int) -> int:
-    """How far billed time is ahead of active time (or free time not used yet)."""
+def _off_the_line(chat: Chat, at: int) -> tuple[int, int]:
+    """How far billed time is ahead of active time (or free time not used yet), and by how much
+    it can outrun the clock from ``at`` on, for minimum and increment.
+    """
     now_ms = active_ms(chat, at)
-    return billed_ms(chat, now_ms) - (now_ms - chat.free_ms)
-
-
-def _jump_ms_max(chat: Chat, at: int) -> int:
-    """By how much billed time can outrun the clock from ``at`` on: minimum and increment."""
-    now_ms = active_ms(chat, at)
-    begun_ms = now_ms - chat.free_ms + chat.increment_ms - 1
-    return max(0, max(chat.min_ms, begun_ms) - billed_ms(chat, now_ms))
+    billed, counted_ms = billed_ms(chat, now_ms), now_ms - chat.free_ms
+    jump_ms = max(chat.min_ms, counted_ms + chat.increment_ms - 1) - billed
+    return billed - counted_ms, max(0, jump_ms)
 
 
 def _bisect(account: Account, at: int, affordable: int, beyond: int) -> int:
