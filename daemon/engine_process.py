@@ -35,8 +35,8 @@ RAY_SETTINGS: Final = {
     # Ray's GCS keeps the story of the last calls, for a dashboard that we do not start: it grew by
     # 60 MiB in five minutes at 400 commands a second.
     "RAY_task_events_report_interval_ms": "0",
-    # Ray runs its workers at nice 15, behind everything else on the machine. Ours are no batch jobs:
-    # somebody waits for each answer.
+    # Ray runs its workers at nice 15, behind everything else on the machine. Ours are no batch
+    # jobs: somebody waits for each answer.
     "RAY_worker_niceness": "0",
 }
 """What the environment says goes before these."""

@@ -48,8 +48,9 @@ def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
 
 
 def _off_the_line(chat: Chat, at: int) -> tuple[int, int]:
-    """How far billed time is ahead of active time (or free time not used yet), and by how much
-    it can outrun the clock from ``at`` on, for minimum and increment.
+    """How far billed time is ahead of active time, and how far it can get ahead from ``at`` on.
+
+    Ahead by minimum and increment; behind, which is negative, by free time not used yet.
     """
     now_ms = active_ms(chat, at)
     billed, counted_ms = billed_ms(chat, now_ms), now_ms - chat.free_ms
