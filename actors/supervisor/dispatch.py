@@ -14,7 +14,7 @@ import structlog
 
 from actors.messages import Handled, Tally, Task
 from actors.rules import outcomes
-from actors.rules.command import Command, Invalid
+from actors.rules.command import OPENING, Command, Invalid
 from actors.rules.state import Chat
 from actors.supervisor.batch import Batch
 from actors.supervisor.gauges import OutboxBound
@@ -25,7 +25,6 @@ from actors.supervisor.slot import Slot
 log = structlog.get_logger()
 
 RETRY_S: Final = 0.2
-OPENING: Final = ("start", "adopt")
 
 Find = Callable[[Sequence[str]], Awaitable[dict[str, Chat]]]
 NewSlot = Callable[[], Slot]
