@@ -214,17 +214,17 @@ class ChatWorker:
             answer.open_chats[lane.user] = list(account.chats)
         for chat_id in run.created if run else ():
             if chat_id in account.chats:
-                self._hosted[chat_id] = lane.user
+                self._hosted[chat_id] = account.user_id
 
     def _hosts_any(self, account: Account) -> bool:
         return not self._hosted.keys().isdisjoint(account.chats)
 
     def _arm(self, user: str, applied: str, account: Account) -> None:
         due = next_due(account, self._writer.policy) if self._hosts_any(account) else None
-        self._timekeeper.arm(user, due.at if due else None, applied)
+        self._timekeeper.arm(account.user_id, due.at if due else None, applied)
 
     def _remember(self, user: str, applied: str, account: Account) -> None:
-        self._accounts[user] = (applied, account)
+        self._accounts[account.user_id] = (applied, account)  # not another copy of the name
         self._accounts.move_to_end(user)
         if len(self._accounts) > CACHED_ACCOUNTS_MAX:
             self._accounts.popitem(last=False)
