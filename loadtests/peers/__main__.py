@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ needs a package index. What is compared, and why so: loadtests/peers/README.md."
 def main() -> int:
     """Measure, print, perhaps write."""
     wish = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     figures = []
     for name in wish.peer or PEERS:
         try:

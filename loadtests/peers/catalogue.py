@@ -19,6 +19,8 @@ class Peer(NamedTuple):
     """The modules that are run with their arguments, one for each process that is started."""
     settings: str
     """What was chosen, for the report."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables that are settings of it."""
     is_own: bool = False
     """Runs in the project's own environment, and has no queue: its worker makes up the jobs."""
 
@@ -44,7 +46,7 @@ _CELERY = (
     "--pool", "threads", "--concurrency", "8",
     "--without-gossip", "--without-mingle", "--without-heartbeat",
 )  # fmt: skip
-_DRAMATIQ = ("dramatiq", "loadtests.peers.dramatiq.jobs", "--processes", "2", "--threads", "8")
+_DRAMATIQ = ("dramatiq", "loadtests.peers.dramatiq.jobs", "--processes", "2", "--threads", "16")
 _TASKIQ = (
     "taskiq", "worker", "loadtests.peers.taskiq.jobs:broker", "--workers", "2",
     "--max-async-tasks", "100", "--ack-type", "when_executed", "--no-parse",
@@ -56,14 +58,17 @@ RAY_CALLS: Final = "ray_calls"
 PEERS: Final = {
     peer.name: peer
     for peer in (
-        Peer("arq", "arq", (_ARQ, _ARQ), "2 processes, uvloop, max_jobs 100, keep_result 0"),
+        Peer(
+            "arq", "arq", (_ARQ,),
+            "1 process, uvloop, max_jobs 100, poll_delay 0.01 s, results dropped",
+        ),
         Peer(
             "celery", "celery", (_CELERY, _CELERY),
             "2 workers of 8 threads, acks_late, prefetch 64 a thread, results ignored",
         ),
         Peer(
             "dramatiq", "dramatiq", (_DRAMATIQ,),
-            "2 processes of 8 threads, retries and shutdown notifications as its only middleware",
+            "2 processes of 16 threads, retries and shutdown notifications as its only middleware",
         ),
         Peer(
             "taskiq", "taskiq", (_TASKIQ,),

@@ -24,10 +24,13 @@ def is_installed(peer: Peer) -> bool:
 
 
 def install(peer: Peer) -> None:
-    """Make the environment if it is not there, saying so. Takes a minute and downloads."""
+    """Make the environment if it is not there; what happens goes to standard error.
+
+    Takes a minute and downloads. Raises PeerEnvironmentError.
+    """
     if is_installed(peer):
         return
-    print(f"{peer.name}: making its environment in {peer.environment} ...", flush=True)
+    print(f"{peer.name}: making its environment in {peer.environment} ...", file=sys.stderr)
     shutil.rmtree(peer.environment, ignore_errors=True)
     peer.environment.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _run(peer, [sys.executable, "-m", "venv", str(peer.environment)])
@@ -53,7 +56,7 @@ def _digest(peer: Peer) -> str:
 
 
 def _run(peer: Peer, command: list[str]) -> None:
-    done = subprocess.run(command, timeout=_INSTALL_TIMEOUT_S, check=False)
+    done = subprocess.run(command, stdout=sys.stderr, timeout=_INSTALL_TIMEOUT_S, check=False)
     if done.returncode:
         raise PeerEnvironmentError(
             f"{peer.name}: {' '.join(command[1:4])} failed (exit code {done.returncode}); what it"
