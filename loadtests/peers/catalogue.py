@@ -19,8 +19,6 @@ class Peer(NamedTuple):
     """The modules that are run with their arguments, one for each process that is started."""
     settings: str
     """What was chosen, for the report."""
-    variables: tuple[tuple[str, str], ...] = ()
-    """Environment variables that are settings of it."""
     is_own: bool = False
     """Runs in the project's own environment, and has no queue: its worker makes up the jobs."""
 
@@ -43,7 +41,7 @@ class Peer(NamedTuple):
 _ARQ = ("arq", "loadtests.peers.arq.jobs.Settings")
 _CELERY = (
     "celery", "-A", "loadtests.peers.celery.jobs", "worker", "--loglevel", "WARNING",
-    "--pool", "threads", "--concurrency", "8",
+    "--pool", "solo",
     "--without-gossip", "--without-mingle", "--without-heartbeat",
 )  # fmt: skip
 _DRAMATIQ = ("dramatiq", "loadtests.peers.dramatiq.jobs", "--processes", "2", "--threads", "16")
@@ -64,7 +62,7 @@ PEERS: Final = {
         ),
         Peer(
             "celery", "celery", (_CELERY, _CELERY),
-            "2 workers of 8 threads, acks_late, prefetch 64 a thread, results ignored",
+            "2 workers with the solo pool, acks_late, prefetch 64, results ignored",
         ),
         Peer(
             "dramatiq", "dramatiq", (_DRAMATIQ,),

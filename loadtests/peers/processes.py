@@ -30,8 +30,7 @@ class Workers:
         """Start them; what they print goes into the folder, which they run in too."""
         self._output = folder / "workers.out"
         self._groups = [
-            self._start(peer, arguments, environment_of(peer, url), jobs)
-            for arguments in peer.workers
+            self._start(peer, arguments, environment_of(url), jobs) for arguments in peer.workers
         ]
 
     def _start(
@@ -76,17 +75,16 @@ def enqueue(peer: Peer, url: str, jobs: int) -> None:
     """Fill the queue with the peer's own client."""
     done = subprocess.run(
         [str(peer.python), "-m", "loadtests.peers.enqueue", peer.name, str(jobs)],
-        env=environment_of(peer, url), cwd=ROOT, capture_output=True, text=True,
+        env=environment_of(url), cwd=ROOT, capture_output=True, text=True,
         timeout=_ENQUEUE_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     if done.returncode:
         raise PeerFailed(f"{peer.name} took no jobs: {(done.stdout + done.stderr)[-_SHOWN:]}")
 
 
-def environment_of(peer: Peer, url: str) -> dict[str, str]:
-    """The environment of a peer's processes: ours, the project's code, the server, its settings."""
-    own = {"PYTHONPATH": str(ROOT), URL_VARIABLE: url}
-    return {**os.environ, **own, **dict(peer.variables)}
+def environment_of(url: str) -> dict[str, str]:
+    """The environment of a peer's processes: ours, with the project's code and the server."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), URL_VARIABLE: url}
 
 
 def _family(pid: int) -> Iterable[psutil.Process]:

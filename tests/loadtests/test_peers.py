@@ -14,6 +14,7 @@ from loadtests.peers import transaction
 from loadtests.peers.catalogue import FOLDER, PEERS, Peer
 from loadtests.peers.count import NotDone, Sample, duplicates, slope, transactions
 from loadtests.peers.environment import is_installed
+from loadtests.peers.processes import PeerFailed
 from loadtests.peers.run import measure
 from persistence.client import connect
 from tests.bones._project import imported_modules
@@ -131,6 +132,25 @@ def test_a_peer_is_locked_with_hashes_and_without_addresses(peer: Peer) -> None:
 
 def _lines(peer: Peer) -> list[str]:
     return peer.lock.with_suffix(".in").read_text().splitlines()
+
+
+@pytest.mark.redis
+def test_a_worker_that_ends_fails_the_measure_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting for the time-out, and what the worker said is told."""
+    broken = Peer("broken", "redis", (("loadtests.peers.enqueue",),), "", is_own=True)
+    monkeypatch.setitem(PEERS, "broken", broken)
+    with pytest.raises(PeerFailed, match=r"a worker has ended(.|\n)*IndexError"):
+        measure("broken", JOBS)
+
+
+@pytest.mark.redis
+def test_jobs_that_take_too_long_fail_the_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that does nothing is stopped when the time is up."""
+    sleeper = ("timeit", "-n", "1", "-s", "import time", "time.sleep(60)")
+    idle = Peer("idle", "redis", (sleeper,), "", is_own=True)
+    monkeypatch.setitem(PEERS, "idle", idle)
+    with pytest.raises(PeerFailed, match="0 of 300 jobs were done in time"):
+        measure("idle", JOBS, timeout_s=0.2)
 
 
 @pytest.mark.slow

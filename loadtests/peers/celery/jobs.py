@@ -1,4 +1,4 @@
-"""Celery on its Redis transport: functions in threads.
+"""Celery on its Redis transport: functions, one after the other in each worker.
 
 Acknowledged after the job, and given back if its worker is lost: what a dead worker has taken
 comes again after the transport's visibility time-out (an hour unless set otherwise).
@@ -13,7 +13,7 @@ app.conf.update(
     task_acks_late=True,  # at least once, as meterd's commands
     task_reject_on_worker_lost=True,
     task_ignore_result=True,  # nobody asks for results
-    worker_prefetch_multiplier=64,  # for each thread: jobs are short, round trips are not
+    worker_prefetch_multiplier=64,  # jobs are short, round trips are not
     worker_enable_remote_control=False,  # nobody controls it; saves its broadcast queue
     broker_connection_retry_on_startup=True,
 )

@@ -14,10 +14,11 @@ from loadtests.peers.transaction import transact_async, url
 _AT_ONCE = 500
 
 # From the stream's beginning, since jobs are queued before any worker reads. No result backend
-# is set, so results are dropped. The stream is not trimmed: that could drop jobs.
-broker = RedisStreamBroker(url(), consumer_id="0", xread_count=100).with_serializer(
-    ORJSONSerializer()
-)
+# is set, so results are dropped. The stream is not trimmed: that could drop jobs. A lock that a
+# dead worker held opens by itself, or nobody could claim what it left.
+broker = RedisStreamBroker(
+    url(), consumer_id="0", xread_count=100, unacknowledged_lock_timeout=60
+).with_serializer(ORJSONSerializer())
 
 
 @broker.task(task_name="work")
