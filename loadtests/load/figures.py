@@ -108,12 +108,15 @@ class Figures:
         self.series: list[Second] = []
         self._stretch = Measured()
         self._stretch_from_s = 0.0
+        self._window = Measured()
+        self._window_from_s = 0.0
 
     def add(self, kind: str, name: str, latency_ms: float, *, is_failure: bool) -> None:
         """A command or a ``read`` has come back."""
         if kind != "read":
             self.all_commands.add(latency_ms, is_failure=is_failure)
             self._stretch.add(latency_ms, is_failure=is_failure)
+            self._window.add(latency_ms, is_failure=is_failure)
         group = self.reads if kind == "read" else self.commands
         group.setdefault(name, Measured()).add(latency_ms, is_failure=is_failure)
 
@@ -131,6 +134,12 @@ class Figures:
         self._stretch, self._stretch_from_s = Measured(), at_s
         self.series.append(second)
         return second
+
+    def take_window(self, at_s: float) -> dict[str, Any]:
+        """What commands were like since this was last asked, for whoever watches."""
+        told = self._window.document(at_s - self._window_from_s)
+        self._window, self._window_from_s = Measured(), at_s
+        return told
 
     def document(self, lasted_s: float) -> dict[str, Any]:
         """For thresholds, tables and programs."""

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from loadtests.load.figures import Second
+from loadtests.load.figures import Figures
 
 if TYPE_CHECKING:
     from loadtests.load.run import Run
@@ -18,18 +18,13 @@ def opening_line(open_chats: int, wanted: int) -> str:
     return f"opening   {open_chats:,} of {wanted:,} chats open"
 
 
-def measured_line(series: list[Second], lasts_s: float, every_s: float) -> str:
-    """While it is measured, of the last few seconds."""
-    recent = [s for s in series if s.at_s > series[-1].at_s - every_s] if series else []
-    if not recent:
-        return "measured  begins"
-    last = recent[-1]
-    rate = sum(s.commands_per_s for s in recent) / len(recent)
+def measured_line(figures: Figures, at_s: float, lasts_s: float, open_chats: int) -> str:
+    """While it is measured, of the time since the last such line."""
+    now = figures.take_window(at_s)
     return (
-        f"measured  {last.at_s:.0f} of {lasts_s:.0f} s  {last.open_chats:,} open  {rate:,.0f}/s  "
-        f"p50 {max(s.latency_ms_p50 for s in recent):.1f} ms  "
-        f"p99 {max(s.latency_ms_p99 for s in recent):.1f} ms  "
-        f"{sum(s.failures for s in series):,} failures"
+        f"measured  {min(at_s, lasts_s):.0f} of {lasts_s:.0f} s  {open_chats:,} open  "
+        f"{now['throughput_per_s']:,.0f}/s  p50 {now['latency_ms_p50']:.1f} ms  "
+        f"p99 {now['latency_ms_p99']:.1f} ms  {figures.all_commands.failures:,} failures"
     )
 
 
@@ -47,7 +42,7 @@ class Progress:
         """Say how it goes, if it is time."""
         if time.monotonic() - self._said_s >= self._every_s:
             self._said_s = time.monotonic()
-            self._say(_line(run, self._every_s), stays=False)
+            self._say(_line(run), stays=False)
 
     def say(self, text: str) -> None:
         """Say what happens now."""
@@ -60,7 +55,7 @@ class Progress:
         self._width = len(line) if self._is_terminal and not stays else 0
 
 
-def _line(run: "Run", every_s: float) -> str:
+def _line(run: "Run") -> str:
     if not run.measured_from_s:
         return opening_line(run.open_chats, run.wish.chats)
-    return measured_line(run.figures.series, run.wish.duration, every_s)
+    return measured_line(run.figures, run.elapsed_s(), run.wish.duration, run.open_chats)

@@ -17,6 +17,7 @@ COLUMNS: Final = (
     "MiB",
 )
 MIB: Final = 1024 * 1024
+CPU_PERCENT_MIN: Final = 1.0
 
 Row = tuple[str, ...]
 """What it is about, and a cell for each column; empty where there is nothing to say."""
@@ -92,6 +93,8 @@ def _notices(notices: Mapping[str, Any]) -> Iterator[Row]:
 
 def _processes(groups: Mapping[str, Any]) -> Iterator[Row]:
     for role, used in groups.items():
+        if not used["processes"] and used["cpu_percent"] < CPU_PERCENT_MIN:
+            continue  # a helper that came and went
         yield _row(
             role,
             count=f"{used['processes']:,}",

@@ -68,7 +68,7 @@ class Run:
         self.asker = Asker(self.meter, self._report)
         self.silent_asker = Asker(self.meter, lambda *_: None)
         self.start_pace = Pace(lambda: float(wish.start_rate))
-        self.pace = Pace(lambda: wish.rate * self.level())
+        self.pace = self._new_pace()
         self.waiters = Waiters(self.asker, self.name, wish.notices, wish.seed)
         self._books = _books(wish, self.name)
         self._given = 0
@@ -81,6 +81,10 @@ class Run:
     def level(self) -> float:
         """What the shape says now."""
         return self._level(self.elapsed_s(), self.wish.duration)
+
+    def _new_pace(self) -> Pace:
+        """One that has nothing to catch up."""
+        return Pace(lambda: self.wish.rate * self.level())
 
     def elapsed_s(self) -> float:
         """Since the measured phase began."""
@@ -207,6 +211,7 @@ class Run:
         self.figures.reset()
         self.chats_when_measured = self.open_chats
         self.measured_from_s, self._measured_from = time.time(), time.monotonic()
+        self.pace = self._new_pace()
         self._on_measured()
         self.phase = MEASURED
         self._helpers += [gevent.spawn(self._keep_series), gevent.spawn(self._bring_notices)]

@@ -63,12 +63,17 @@ def test_a_reset_forgets_everything() -> None:
 
 def test_the_series_has_the_commands_of_each_stretch() -> None:
     figures = Figures()
+    lines = []
     for at_s in (1.0, 3.0):
         for _ in range(10):
             figures.add("command", "start", 5.0, is_failure=False)
         figures.end_stretch(at_s, 3)
+        lines.append(measured_line(figures, at_s, 9.0, 3))
     assert [s.commands_per_s for s in figures.series] == [10.0, 5.0]
-    assert "3 of 9 s  3 open  8/s" in measured_line(figures.series, 9.0, 5.0)
+    assert lines == [
+        "measured  1 of 9 s  3 open  10/s  p50 5.0 ms  p99 5.0 ms  0 failures",
+        "measured  3 of 9 s  3 open  5/s  p50 5.0 ms  p99 5.0 ms  0 failures",
+    ]
 
 
 @given(st.sampled_from(list(SHAPES)), st.floats(0, 10_000), st.floats(0.1, 10_000))
