@@ -30,6 +30,7 @@ class Backend:
         self.opening_failures = 0
         self.not_ended = 0
         self._workers: list[Any] = []
+        self._pool = Pool(run.wish.in_flight)
 
     def open(self) -> None:
         """Open all chats, at the rate of starts; returns when that is done."""
@@ -41,7 +42,8 @@ class Backend:
         self._workers = [gevent.spawn(self._work, place / limit) for place in range(limit)]
 
     def finish(self, timeout_s: float) -> None:
-        """Wait for what is in flight."""
+        """Wait for what is in flight, or still being opened."""
+        self._pool.join(timeout=timeout_s)
         gevent.joinall(self._workers, timeout=timeout_s)
 
     def end(self) -> None:
@@ -54,12 +56,11 @@ class Backend:
             self._run.give_up("too many chats could not be opened")
 
     def _spread(self, do: Any, items: Iterator[Any]) -> None:
-        pool = Pool(self._run.wish.in_flight)
         for item in items:
             if self._run.is_cut_short:
                 break
-            pool.spawn(do, item)
-        pool.join()
+            self._pool.spawn(do, item)
+        self._pool.join()
 
     def _open_one(self, steps: list[Command]) -> None:
         for n, step in enumerate(steps):

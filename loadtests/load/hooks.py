@@ -3,10 +3,12 @@
 Importing this imports Locust, which patches the process for gevent: only Locust's own process may.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+import gevent
 from gevent.event import Event
 from locust import LoadTestShape, User, events, task
 
@@ -116,6 +118,10 @@ class Session:
             self._progress.look(self._run)
         return self._run.tick()
 
+    def stop(self) -> None:
+        """SIGTERM: Locust has no handler of its own while a shape runs headless."""
+        self.begun().give_up("it was stopped by SIGTERM")
+
     def end(self) -> None:
         """Bring the run to its end, once; what is wrong with it is in ``problems``."""
         run, self._run = self._run, None
@@ -167,6 +173,7 @@ def on_init(environment: Any, runner: Any, **_: Any) -> None:
     _count_users(environment, wish)
     if options.headless:
         options.only_summary = True  # our own line says how it goes
+        gevent.signal_handler(signal.SIGTERM, environment.meterd_session.stop)
 
 
 def _count_users(environment: Any, wish: Wish) -> None:

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 MIB: Final = 1024 * 1024
@@ -27,6 +28,7 @@ def plots_of(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _plot(unit: str, draw: Draw) -> str:
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=[colormaps["tab20"](n) for n in range(20)])  # more processes than ten
     draw(axes)
     axes.set_xlabel("s, measured phase")
     axes.set_ylabel(unit)

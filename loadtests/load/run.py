@@ -150,8 +150,9 @@ class Run:
         self.phase = FINISHING
         if was_measured:
             self.measured_to_s = self.measured_from_s + min(self.elapsed_s(), self.wish.duration)
-            for backend in self.backends:
-                backend.finish(FINISH_S_MAX)
+        for backend in self.backends:
+            backend.finish(FINISH_S_MAX)
+        if was_measured:
             self.figures.end_stretch(self.elapsed_s(), self.open_chats)
         else:
             self.problems.append("it ended before all chats were open; nothing was measured")
