@@ -9,6 +9,7 @@ from gevent.pool import Pool
 
 from loadtests.load.asking import GONE, LOST, OK, Asked, Asker
 from loadtests.load.book import Book, Command
+from meterd import Meter
 
 if TYPE_CHECKING:
     from loadtests.load.run import Run
@@ -25,7 +26,10 @@ class Backend:
     def __init__(self, run: "Run", book: Book) -> None:
         """Nothing is sent yet."""
         self._run = run
-        self._asker: Asker = run.asker
+        # A client of its own, as every backend process has: its connections are bounded.
+        self._meter = Meter(run.wish.redis_url)
+        self._asker = Asker(self._meter, run.report)
+        self._silent_asker = Asker(self._meter, lambda *_: None)
         self.book = book
         self.opening_failures = 0
         self.not_ended = 0
@@ -62,6 +66,10 @@ class Backend:
             self._pool.spawn(do, item)
         self._pool.join()
 
+    def close(self) -> None:
+        """Let go of the client."""
+        self._meter.close()
+
     def _open_one(self, steps: list[Command]) -> None:
         for n, step in enumerate(steps):
             gevent.sleep(self._run.start_pace.wait_s())
@@ -71,7 +79,7 @@ class Backend:
                 return
 
     def _end_one(self, command: Command) -> None:
-        asked = self._run.silent_asker.ask(command.type, command.fields)
+        asked = self._silent_asker.ask(command.type, command.fields)
         self._book(command, asked)
         self.not_ended += asked.outcome not in (OK, GONE)
 

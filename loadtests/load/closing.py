@@ -48,6 +48,8 @@ def close(run: "Run", thresholds: list[Threshold], say: Say) -> dict[str, Any]:
     _judge_notices(run, closed_ms)
     run.stop_helpers()
     figures["audit"] = _audit(run, say)
+    for backend in run.backends:
+        backend.close()
     run.meter.close()
     figures["problems"] = run.problems + _problems(figures, thresholds)
     return figures

@@ -1,7 +1,9 @@
 """When the next command may be sent, so that all together are as many a second as wanted."""
 
+import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 BEHIND_S_MAX: Final = 0.5
@@ -29,3 +31,13 @@ class Pace:
         wait_s = max(0.0, self._next_s - now_s)
         self._next_s += 1.0 / rate
         return wait_s
+
+
+def waited_for_cpu_s() -> float:
+    """How long this thread could have run and was not let; 0 where the kernel does not count.
+
+    Latencies of a load generator that waits for a CPU are partly its own.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    return 0.0

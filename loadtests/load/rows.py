@@ -29,7 +29,7 @@ def rows_of(figures: Mapping[str, Any]) -> list[list[Row]]:
         _commands(figures),
         _reads(figures),
         _notices(figures["notices"]),
-        _processes(figures.get("process_groups", {})),
+        _processes(figures.get("process_groups", {}), _waited_percent(figures)),
         _stores(figures["sizes"]),
         _end(figures),
     )
@@ -91,7 +91,12 @@ def _notices(notices: Mapping[str, Any]) -> Iterator[Row]:
             yield _row(f"late: {kind}", count=f"{found['count']:,}", **cells)
 
 
-def _processes(groups: Mapping[str, Any]) -> Iterator[Row]:
+def _waited_percent(figures: Mapping[str, Any]) -> float:
+    lasted_s = figures["measured_s"]
+    return 100 * figures["generator_waited_for_cpu_s"] / lasted_s if lasted_s else 0.0
+
+
+def _processes(groups: Mapping[str, Any], waited_percent: float) -> Iterator[Row]:
     for role, used in groups.items():
         if not used["processes"] and used["cpu_percent"] < CPU_PERCENT_MIN:
             continue  # a helper that came and went
@@ -101,6 +106,7 @@ def _processes(groups: Mapping[str, Any]) -> Iterator[Row]:
             CPU_percent=f"{used['cpu_percent']:.1f}",
             MiB=f"{used['memory_bytes'] / MIB:,.1f}",
         )
+    yield _row("Locust waited for a CPU", CPU_percent=f"{waited_percent:.1f}")
 
 
 def _stores(sizes: Mapping[str, Any]) -> Iterator[Row]:

@@ -22,7 +22,7 @@ from loadtests.load.figures import Figures
 from loadtests.load.frontend import Frontend, direct
 from loadtests.load.notices import Waiters
 from loadtests.load.options import Wish
-from loadtests.load.pace import Pace
+from loadtests.load.pace import Pace, waited_for_cpu_s
 from loadtests.load.shapes import Level, mean_level
 from meterd import EventsLostError, Meter, MeterError
 
@@ -59,13 +59,14 @@ class Run:
         self.began_s = time.time()
         self.measured_from_s = self.measured_to_s = 0.0
         self.chats_when_measured = 0
+        self._waited_s = 0.0
         self.name = f"load-{uuid4().hex[:8]}-"
-        self.meter = Meter(wish.redis_url, in_flight_max=4_000)
+        self.meter = Meter(wish.redis_url)
         self._report_on = report
         self._on_measured = on_measured
         self._measured_from = 0.0
         self._level = level
-        self.asker = Asker(self.meter, self._report)
+        self.asker = Asker(self.meter, self.report)
         self.silent_asker = Asker(self.meter, lambda *_: None)
         self.start_pace = Pace(lambda: float(wish.start_rate))
         self.pace = self._new_pace()
@@ -125,7 +126,7 @@ class Run:
 
     def live_frontend(self) -> None:
         """All of a frontend's life: read what is there, at its share of the pace."""
-        frontend = Frontend(direct(self.meter), self._report)
+        frontend = Frontend(direct(self.meter), self.report)
         self._began.wait()
         pace, count = Pace(lambda: self.wish.reads / self.wish.frontends), 0
         while self.is_measuring():
@@ -149,6 +150,7 @@ class Run:
         was_measured = self.phase == MEASURED
         self.phase = FINISHING
         if was_measured:
+            self._waited_s = waited_for_cpu_s() - self._waited_s
             self.measured_to_s = self.measured_from_s + min(self.elapsed_s(), self.wish.duration)
         for backend in self.backends:
             backend.finish(FINISH_S_MAX)
@@ -184,6 +186,7 @@ class Run:
             "measured_from_s": self.measured_from_s,
             "measured_to_s": self.measured_to_s,
             "open_chats": self.chats_when_measured,
+            "generator_waited_for_cpu_s": round(self._waited_s, 3),
             "notices": self.waiters.expectations.document(),
         }
 
@@ -213,6 +216,7 @@ class Run:
         self.chats_when_measured = self.open_chats
         self.measured_from_s, self._measured_from = time.time(), time.monotonic()
         self.pace = self._new_pace()
+        self._waited_s = waited_for_cpu_s()
         self._on_measured()
         self.phase = MEASURED
         self._helpers += [gevent.spawn(self._keep_series), gevent.spawn(self._bring_notices)]
@@ -254,7 +258,8 @@ class Run:
         finally:
             self._is_following.set()
 
-    def _report(self, kind: str, name: str, latency_ms: float, error: Exception | None) -> None:
+    def report(self, kind: str, name: str, latency_ms: float, error: Exception | None) -> None:
+        """A command or read has come back; of what comes after the end nothing is counted."""
         if not self.is_over:
             self.figures.add(kind, name, latency_ms, is_failure=error is not None)
             self._report_on(kind, name, latency_ms, error)
