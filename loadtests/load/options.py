@@ -73,7 +73,8 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 
 OPTIONS: Final = (
-    Option("redis_url", "", "Redis of the daemon; without it, of the one in METERD_HOME"),
+    Option("redis_url", "", "Redis of the daemon; without it one is started (locust alone takes "
+           "that of METERD_HOME)"),
     Option("postgres_url", "", "Postgres of the daemon, for the audit; without it, as above"),
     Option("mix", "typical", f"what is sent: {', '.join(MIXES)}, or weights: heartbeat=7,switch=3",
            _mix),
@@ -101,7 +102,7 @@ OPTIONS: Final = (
     Option("audit", "run", "books audited afterwards: users since the run began, all, or none",
            _one_of(*AUDITS)),
     Option("thresholds", str(THRESHOLDS), "YAML file of what has to be reached"),
-    Option("figures", "", "write all figures to this JSON file"),
+    Option("figures", "", "write all figures to this JSON file; the runner has its own"),
     Option("seed", 1, "the same seed draws the same commands", _number(0, 2**31)),
 )  # fmt: skip
 

@@ -16,10 +16,13 @@ class Pace:
     def __init__(
         self, rate: Callable[[], float], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """``rate`` is asked before each command; 0: no waiting at all."""
+        """``rate`` is asked before each command; 0: no waiting at all.
+
+        The first moment is one interval away, so that n intervals bring n commands.
+        """
         self._rate = rate
         self._clock = clock
-        self._next_s = clock()
+        self._next_s = clock() + (1.0 / rate() if rate() > 0 else 0.0)
 
     def wait_s(self) -> float:
         """Take the next moment: how long it is until then."""

@@ -102,7 +102,7 @@ def test_a_pace_is_never_faster_than_asked_but_for_what_it_may_catch_up(
         moments.append(now[0] + pace.wait_s())
         now[0] += pause_s
     for j, later in enumerate(moments):
-        assert later >= j / rate - 1e-6
+        assert later >= (j + 1) / rate - 1e-6
         for i, earlier in enumerate(moments[:j]):
             assert later - earlier >= (j - i) / rate - BEHIND_S_MAX - 1e-6
 

@@ -55,6 +55,14 @@ def _figures(out: Path) -> dict[str, Any]:
     return found
 
 
+def _count_open(daemon: LiveDaemon) -> int:
+    engine = daemon.engine()
+    with engine.connect() as connection:
+        found: int = connection.scalar(text(OPEN))
+    engine.dispose()
+    return found
+
+
 def _lenient(tmp_path: Path, more: str = "") -> list[str]:
     """Thresholds that say nothing of speed, because tests share their machine."""
     path = tmp_path / "thresholds.yaml"
@@ -89,9 +97,8 @@ def test_a_short_run_counts_every_command_and_the_books_balance(
     assert (out / "report.html").read_text().count("<svg") == 4
     for shown in ("chats open", "heartbeat", "late: idle", "Locust", "data in Redis", "audited"):
         assert shown in done.stdout
+    assert _count_open(daemon) == 0
     engine = daemon.engine()
-    with engine.connect() as connection:
-        assert connection.scalar(text(OPEN)) == 0
     assert_clean(engine, daemon.redis_url)
     engine.dispose()
     roles = grouped(sampler.between(0, 1e12))
@@ -104,9 +111,10 @@ def test_a_short_run_counts_every_command_and_the_books_balance(
 def test_a_broken_threshold_is_named_and_gives_exit_1(daemon: LiveDaemon, tmp_path: Path) -> None:
     done = _load(
         daemon, tmp_path / "out", "--chats", "5", "--duration", "2s", "--notices", "0",
-        *_lenient(tmp_path, "  latency_ms_p50_max: 0\n"),
+        "--leave-open", "yes", *_lenient(tmp_path, "  latency_ms_p50_max: 0\n"),
     )  # fmt: skip
     assert done.returncode == 1
+    assert _count_open(daemon) == 5
     assert "FAILED: overall.latency_ms_p50_max: found" in done.stdout
     assert _figures(tmp_path / "out")["audit"]["ok"]
 
@@ -114,8 +122,8 @@ def test_a_broken_threshold_is_named_and_gives_exit_1(daemon: LiveDaemon, tmp_pa
 def test_no_command_at_all_gives_exit_1(daemon: LiveDaemon, tmp_path: Path) -> None:
     """Whatever the thresholds say; Locust itself would call it a success."""
     done = _load(
-        daemon, tmp_path / "out", "--chats", "2", "--duration", "0.001s", "--notices", "0",
-        "--frontends", "0", *_lenient(tmp_path),
+        daemon, tmp_path / "out", "--chats", "2", "--duration", "0.2s", "--rate", "1",
+        "--notices", "0", "--frontends", "0", *_lenient(tmp_path),
     )  # fmt: skip
     assert done.returncode == 1
     assert _figures(tmp_path / "out")["overall"]["count"] == 0
