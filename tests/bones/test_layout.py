@@ -33,6 +33,7 @@ TARGETS = (
     "help",
     "install",
     "interleavings",
+    "load",
     "lock",
     "test",
     "up",
