@@ -118,15 +118,15 @@ def test_what_waits_for_postgres_is_bounded_with_a_clear_refusal(engine: Engine)
             await idle(url)
             await until(lambda: not client.xlen(KEYS.outbox))
             with _postgres_takes_nothing(engine):
-                for _ in range(limit):
-                    send(client, type="heartbeat", chat_id="open")
+                for n in range(limit):  # of as many accounts, so that no commit takes two
+                    send(client, type="top_up", user_id=f"u{n}", amount="1")
                 await until(lambda: "no chat can open" in supervisor.status()["why"])
                 refused = send(client, **people, chat_id="late")
                 allowed = send(client, type="set_rate", chat_id="open", rate="2")
                 await until(lambda: allowed in outcomes(client))
                 assert outcomes(client)[refused] == "at_capacity"
-                for _ in range(limit):
-                    send(client, type="heartbeat", chat_id="open")
+                for n in range(limit):
+                    send(client, type="top_up", user_id=f"v{n}", amount="1")
                 why = await until_state(supervisor, "degraded")
                 assert "no command is handled" in why
                 waits = send(client, type="end", chat_id="open")

@@ -93,6 +93,7 @@ def _flush_functions(bench: Bench, _draw: random.Random) -> Blow:
 def _older_library(bench: Bench, _draw: random.Random) -> Blow:
     """As when a backup of Redis that an older meterd had made is put back."""
     older = re.sub("-- meterd version [0-9]+", "-- meterd version 0", source(), count=1)
+    older = re.sub("local VERSION = '[0-9]+'", "local VERSION = '0'", older, count=1)
     older = older.replace("register('commit_all', commit_all)", "")
     with contextlib.closing(bench.client()) as client:
         client.function_load(older, replace=True)
