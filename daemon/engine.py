@@ -28,7 +28,7 @@ from actors.recorder import RecorderSettings
 from daemon.engine_process import heed_signals
 from daemon.logs import configure_logging, configure_worker_logging
 from daemon.policy import limits_of, policy_id, policy_of, supervisor_settings
-from daemon.ray_processes import RayProcesses
+from daemon.ray_processes import RayProcesses, kill_descendants
 from daemon.runfile import Addresses
 from daemon.settings import Settings, load_settings
 from persistence.keys import Keys
@@ -155,6 +155,7 @@ class Engine:
 def give_up(why: str) -> NoReturn:
     """End this process at once: Ray would wait for what has died. Its daemon starts another one."""
     log.error("engine.failed", why=why)
+    kill_descendants()
     os._exit(EXIT_AGAIN)
 
 
@@ -204,6 +205,7 @@ def _kill(pid: int | None) -> None:
 def _die_with(parent_pipe: Any) -> None:
     """Wait for the end of the daemon's pipe, which is the end of the daemon."""
     parent_pipe.read()
+    kill_descendants()
     os._exit(1)
 
 

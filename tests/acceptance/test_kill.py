@@ -4,6 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadtests.live import LiveDaemon, live_daemon
@@ -39,3 +40,18 @@ def _kill(daemon: LiveDaemon) -> None:
     daemon.kill()
     daemon.process = None
     daemon.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), timeout_s=30)
+
+
+def test_a_daemon_that_is_killed_right_after_its_start_leaves_nothing_of_ray() -> None:
+    """Ray's agents were still starting, and stayed for ever: only servers may live on."""
+    with live_daemon() as daemon:
+        assert daemon.process is not None
+        family = psutil.Process(daemon.process.pid).children(recursive=True)
+        engines = [process for process in family if "daemon.engine" in process.cmdline()]
+        ours = [p for engine in engines for p in [engine, *engine.children(recursive=True)]]
+        assert len(ours) > 5
+        daemon.kill()
+        gone, alive = psutil.wait_procs(ours, timeout=5)
+        assert (len(gone), alive) == (len(ours), [])
+        daemon.process = None
+        daemon.start()
