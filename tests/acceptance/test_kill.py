@@ -54,4 +54,5 @@ def test_a_daemon_that_is_killed_right_after_its_start_leaves_nothing_of_ray() -
         gone, alive = psutil.wait_procs(ours, timeout=5)
         assert (len(gone), alive) == (len(ours), [])
         daemon.process = None
+        daemon.until(lambda: not daemon.published())  # the dead one's last word
         daemon.start()
