@@ -1,0 +1,1 @@
+"""The peer arq: its jobs, its settings, its locked environment."""

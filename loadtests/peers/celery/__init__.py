@@ -1,0 +1,1 @@
+"""The peer celery: its jobs, its settings, its locked environment."""

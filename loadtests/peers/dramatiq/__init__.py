@@ -1,0 +1,1 @@
+"""The peer dramatiq: its jobs, its settings, its locked environment."""

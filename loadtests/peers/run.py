@@ -1,0 +1,88 @@
+"""Measuring one peer: an empty queue server, all jobs queued, then its workers."""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import redis
+
+from daemon.embedded.servers import EmbeddedServers
+from loadtests.peers.catalogue import PEERS, Peer
+from loadtests.peers.count import NotDone, Sample, duplicates, slope, watch
+from loadtests.peers.environment import install, version
+from loadtests.peers.processes import PeerFailed, Workers, enqueue
+from persistence.client import connect
+
+TIMEOUT_S: Final = 180
+"""How long the jobs may take, unless said otherwise."""
+
+
+class PeerFigure(NamedTuple):
+    """What one peer reached."""
+
+    name: str
+    version: str
+    jobs_per_s: float
+    settings: str
+    jobs: int
+    duplicates: int
+    """Transactions beyond one for each job."""
+    cpu_ms_per_job: float
+    """Processor time of the peer's processes: on a busy machine it says more than the pace."""
+    server_cpu_ms_per_job: float
+    """Processor time of the queue's server."""
+
+
+def measure(peer: str, jobs: int, timeout_s: float = TIMEOUT_S) -> PeerFigure:
+    """Measure a peer by its name, as often as one likes; nothing stays but its environment.
+
+    Raises PeerEnvironmentError if its environment can't be made, and PeerFailed if it does not
+    do all jobs in time.
+    """
+    chosen = PEERS[peer]
+    install(chosen)
+    with _empty_server() as (url, folder), connect(url) as client:
+        if not chosen.is_own:
+            enqueue(chosen, url, jobs)
+        samples, more = _work(chosen, url, folder, client, jobs, time.monotonic() + timeout_s)
+    pace = slope(samples, jobs)
+    return PeerFigure(
+        peer, version(chosen), pace.jobs_per_s, chosen.settings, jobs, more,
+        pace.cpu_ms_per_job, pace.server_cpu_ms_per_job,
+    )  # fmt: skip
+
+
+def _work(
+    peer: Peer, url: str, folder: Path, client: redis.Redis, jobs: int, end_s: float
+) -> tuple[list[Sample], int]:
+    workers = Workers(peer, url, jobs, folder)
+
+    def cpu_s() -> float:
+        if workers.failed():
+            raise NotDone("a worker has ended")
+        return workers.cpu_s()
+
+    try:
+        return watch(client, jobs, cpu_s, end_s), duplicates(client, jobs)
+    except NotDone as error:
+        raise PeerFailed(f"{peer.name}: {error}. Its workers said: {workers.output()}") from None
+    finally:
+        workers.stop()
+
+
+@contextlib.contextmanager
+def _empty_server() -> Iterator[tuple[str, Path]]:
+    """The daemon's own embedded server with the daemon's settings, in a folder that goes again."""
+    folder = Path(tempfile.mkdtemp(prefix="meterd-peer-"))
+    servers = EmbeddedServers(folder / "home", want_postgres=False)
+    try:
+        url = servers.start().redis_url
+        assert url is not None, "a server was asked for"
+        yield url, folder
+    finally:
+        servers.stop()
+        shutil.rmtree(folder, ignore_errors=True)

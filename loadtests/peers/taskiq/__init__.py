@@ -1,0 +1,1 @@
+"""The peer taskiq: its jobs, its settings, its locked environment."""
