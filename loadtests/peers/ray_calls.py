@@ -12,7 +12,7 @@ from typing import Any, Final
 import ray
 
 from daemon.engine import start_ray
-from daemon.engine_process import QUIET_RAY
+from daemon.engine_process import RAY_SETTINGS
 from loadtests.peers.transaction import transact
 
 ACTORS: Final = 2
@@ -30,7 +30,7 @@ class _Doer:
 
 def main() -> None:
     """Start a cluster of our own, have the jobs done, and leave."""
-    os.environ.update(QUIET_RAY)  # as the daemon has it
+    os.environ.update(RAY_SETTINGS)  # as the daemon has it
     start_ray(None, str(Path.cwd()))  # the runner's folder, which goes when all has ended
     try:
         _call(int(sys.argv[1]))
