@@ -3,7 +3,9 @@
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Progress(NamedTuple):
@@ -72,7 +74,7 @@ def rate_per_s(
     return (last - first) * total / took_s
 
 
-def parts(values: Sequence[float], count: int) -> list[Sequence[float]]:
+def parts(values: Sequence[T], count: int) -> list[Sequence[T]]:
     """The values in so many parts of equal length, in order; at least one in each."""
     count = max(1, min(count, len(values)))
     cuts = [len(values) * i // count for i in range(count + 1)]

@@ -40,10 +40,18 @@ class Book:
         """A pause or a resume for one chat after the other, round after round."""
         return [self._toggle(self._turn(), reply_to) for _ in range(count)]
 
+    def resumes(self) -> list[bytes]:
+        """What it takes for all chats to run."""
+        return [self._toggle(chat, "") for chat, runs in enumerate(self._runs) if not runs]
+
     def mixed(self, count: int, reply_to: str = "", seed: int = 1) -> list[bytes]:
         """What chats do: mostly signs of life, now and then a pause and its end; any order."""
         draw = random.Random(seed)
         return [self._any(draw, reply_to) for _ in range(count)]
+
+    def names(self, chat: int) -> tuple[str, str]:
+        """A chat and its user."""
+        return self._chat(chat), self.user(chat // self._chats_per_account)
 
     def user(self, account: int) -> str:
         """An account's name."""

@@ -16,6 +16,7 @@ import psutil
 from daemon.embedded.processes import find_marked, mark_of
 from loadtests.bench.arithmetic import Progress
 from loadtests.bench.book import Book
+from loadtests.bench.code import own_code
 from loadtests.bench.wire import blast
 from loadtests.live import KEYS, LiveDaemon
 from loadtests.processes import Process, look
@@ -38,6 +39,10 @@ class RefusedCommandsError(Exception):
 class BenchDaemon(LiveDaemon):
     """The daemon, with what the measurements do to it."""
 
+    def __init__(self, home: Path, env: Mapping[str, str]) -> None:
+        """As its base; the code is this benchmark's own."""
+        super().__init__(home, {"PYTHONPATH": own_code()["PYTHONPATH"], **env})
+
     def wait_for_actors(self, count: int, name: str = "warm") -> None:
         """Open some chats, so that all actors start, and wait until each has one."""
         blast(self.redis_url, Book(name).open(2 * count))
@@ -52,6 +57,11 @@ class BenchDaemon(LiveDaemon):
     def open(self, book: Book, count: int) -> None:
         """Open chats, and wait until all of them are in Postgres as well."""
         blast(self.redis_url, book.open(count))
+        self.until_handled(HANDLED_S_MAX)
+
+    def resume_all(self, book: Book) -> None:
+        """Let all chats run again."""
+        blast(self.redis_url, book.resumes())
         self.until_handled(HANDLED_S_MAX)
 
     def watch(self, total: int, done_before: int = 0) -> list[Progress]:

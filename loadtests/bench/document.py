@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from loadtests.bench.code import ROOT
 from loadtests.bench.figures import Figures
 from loadtests.bench.targets import Row, rows, spread
 
 FOLDER: Final = "performance"
 
-MODEL: Final = Path(__file__).parents[2] / "docs" / "performance.md"
+MODEL: Final = ROOT / "docs" / "performance.md"
 """What a document that is not there yet is made like."""
 
 TITLES: Final = ("what", "target", "measured", "measured / target", "", "how")

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any, Final
 
+from loadtests.bench.code import own_code
 from loadtests.bench.wire import Wire, encode
 
 BLOCK_MS: Final = 1_000
@@ -40,7 +41,7 @@ class ReplyReader:
         """Start it and wait until it reads."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "loadtests.bench.replies"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=own_code(),
         )  # fmt: skip
         assert self._process.stdin is not None, "it was started with a pipe"
         assert self._process.stdout is not None, "it was started with a pipe"
