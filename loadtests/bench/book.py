@@ -44,6 +44,10 @@ class Book:
         """What it takes for all chats to run."""
         return [self._toggle(chat, "") for chat, runs in enumerate(self._runs) if not runs]
 
+    def ends(self) -> list[bytes]:
+        """The end of every chat; nothing else is to be made of them afterwards."""
+        return [self._command("end", chat_id=self._chat(chat)) for chat in range(len(self))]
+
     def mixed(self, count: int, reply_to: str = "", seed: int = 1) -> list[bytes]:
         """What chats do: mostly signs of life, now and then a pause and its end; any order."""
         draw = random.Random(seed)

@@ -165,8 +165,10 @@ def _unit(check: Check) -> str:
 
 
 def spread(figure: Figure) -> str:
-    """A figure as people read it: the median and, where there are more rounds, both ends."""
-    unit = "" if figure.unit in ("x", "1/s", "") else f" {figure.unit}"
+    """A figure as people read it: the median and, where rounds differ, both ends; a count as it is."""
+    if not figure.unit:
+        return f"{figure.median:,.0f}".replace(",", " ")
+    unit = "" if figure.unit in ("x", "1/s") else f" {figure.unit}"
     if figure.low == figure.high:
         return f"{number(figure.median)}{unit}"
     return f"{number(figure.median)}{unit} ({number(figure.low)}–{number(figure.high)})"
