@@ -70,9 +70,15 @@ def _peer(name: str, jobs: int, figures: Figures) -> float:
     try:
         from loadtests.peers.run import measure as measure_peer  # noqa: PLC0415 - only if wanted
 
-        return measure_peer(name, jobs).jobs_per_s
+        reached = measure_peer(name, jobs)
     except Exception as error:
-        note = f"{name} could not be measured: {type(error).__name__}: {str(error)[-300:]}"
-        if note not in figures.notes:
-            figures.notes.append(note)
+        why = f"{type(error).__name__}: {str(error)[-300:]}"
+        _note(figures, f"{name} could not be measured: {why}")
         return 0.0
+    _note(figures, f"{name} {reached.version}: {reached.settings}")
+    return reached.jobs_per_s
+
+
+def _note(figures: Figures, note: str) -> None:
+    if note not in figures.notes:
+        figures.notes.append(note)

@@ -165,7 +165,7 @@ def _unit(check: Check) -> str:
 
 
 def spread(figure: Figure) -> str:
-    """A figure as people read it: the median and, where rounds differ, both ends; a count as it is."""
+    """A figure as people read it: the median, and both ends where rounds differ."""
     if not figure.unit:
         return f"{figure.median:,.0f}".replace(",", " ")
     unit = "" if figure.unit in ("x", "1/s") else f" {figure.unit}"
