@@ -27,14 +27,15 @@ class Task(NamedTuple):
     @property
     def entry(self) -> str:
         """The stream entry's ID."""
-        found = self.command or self.invalid
-        assert found is not None, "a task is a command or an entry that can't be one"
-        return found.entry
+        if self.command is not None:
+            return self.command.entry
+        assert self.invalid is not None, "a task is a command or an entry that can't be one"
+        return self.invalid.entry
 
     @property
     def chat_id(self) -> str:
         """The chat that the command names; empty if it names none."""
-        return self.command.chat_id if self.command else ""
+        return self.command.chat_id if self.command is not None else ""
 
 
 class Tally(msgspec.Struct):

@@ -38,6 +38,9 @@ log = structlog.get_logger()
 
 RECORDER: Final = "recorder"
 
+BEHIND_NICE: Final = 10
+"""Whoever waits for a reply comes first; what waits in the outbox is safe there."""
+
 STUCK_MS: Final = 3_000
 """A transaction that takes longer is trouble worth telling."""
 
@@ -176,6 +179,7 @@ class RecorderActor:
 
     def __init__(self, boot: Boot, memory_id: str, epoch: str) -> None:
         boot.set_up(RECORDER)
+        os.nice(BEHIND_NICE)
         structlog.contextvars.bind_contextvars(actor=RECORDER, epoch=epoch)
         outbox = Outbox(boot.redis(), boot.keys, boot.ended_ttl_ms, RECORDER, epoch)
         engine = make_engine(

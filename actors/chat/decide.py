@@ -57,7 +57,8 @@ class Run:
         self.applied = memory.applied
         self.account = memory.account
         self.seq_before = memory.account.seq
-        self.known = dict(memory.chats)
+        self.around = memory.chats
+        self.ended: dict[str, Chat] = {}
         self.ids = dict(memory.ids)
         self.touched: dict[str, Chat] = {}
         self.created: set[str] = set()
@@ -121,7 +122,7 @@ class Run:
     def _command(self, command: Command, task: Task) -> None:
         seen = self.ids.get(command.id) if command.id else None
         inert = repeated(command, seen)
-        known = self.known.get(command.chat_id, task.known)
+        known = self._known(command.chat_id) or task.known
         decision = apply(self.account, command, self.writer.policy, known, task.refuse, inert)
         if decision.events or decision.touched:
             self._absorb(decision)
@@ -133,12 +134,16 @@ class Run:
         self.events += decision.events
         self.ledger += decision.ledger
         self.touched |= decision.touched
-        self.known |= {k: c for k, c in decision.touched.items() if c.ended_at is not None}
-        self.created |= {
-            event.chat_id
-            for event in decision.events
-            if event.event == "chat.started" and event.chat_id
-        }
+        for chat_id, chat in decision.touched.items():
+            if chat.ended_at is not None:
+                self.ended[chat_id] = chat
+        for event in decision.events:
+            if event.event == "chat.started" and event.chat_id:
+                self.created.add(event.chat_id)
+
+    def _known(self, chat_id: str) -> Chat | None:
+        """A chat that is not open in the account, as far as anybody knows of it."""
+        return self.ended.get(chat_id) or self.around.get(chat_id)
 
     def _close(self, command: Command, outcome: str, replayed: bool) -> None:
         user = self.account.user_id
@@ -168,7 +173,7 @@ class Run:
     def _reply_snapshot(self, command: Command, outcome: str) -> str:
         if command.type in ("top_up", "settle"):
             return self._wallet(command.at)
-        chat = self.account.chats.get(command.chat_id) or self.known.get(command.chat_id)
+        chat = self.account.chats.get(command.chat_id) or self._known(command.chat_id)
         if chat is None or chat.user_id != self.account.user_id:
             return ""  # nothing there, or nothing of this user's to show
         return self._snapshot(chat, command.at)

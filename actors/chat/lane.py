@@ -49,7 +49,8 @@ class Lane:
         """
         applied, account = memory
         if applied:
-            self.tasks = [t for t in self.tasks if entry_key(t.entry) > entry_key(applied)]
+            last = entry_key(applied)
+            self.tasks = [task for task in self.tasks if entry_key(task.entry) > last]
         self.run = None
         tasks: Sequence[Task] = self._together()
         while tasks:
@@ -82,8 +83,10 @@ class Lane:
 
     def _together(self) -> Sequence[Task]:
         """The first tasks that go into one commit; what is set aside goes alone."""
-        bad = next((i for i, t in enumerate(self.tasks) if self._poison(t)), len(self.tasks))
-        return self.tasks[: bad or 1]
+        for i, task in enumerate(self.tasks):
+            if self._poison(task):
+                return self.tasks[: i or 1]
+        return self.tasks
 
     def _poison(self, task: Task) -> str:
         """Why a task is not tried any more; empty while it is."""

@@ -11,6 +11,7 @@ from actors.chat.decide import Run, Writer
 from actors.chat.lane import FAILURES_MAX, Lane, lanes_of
 from actors.chat.timekeeper import Timekeeper
 from actors.messages import Handled, Tally, Task
+from actors.rules.command import OPENING
 from actors.rules.due import next_due
 from actors.rules.state import Account, Chat
 from persistence import commit
@@ -204,26 +205,26 @@ class ChatWorker:
     def _report(self, lane: Lane, account: Account, answer: Handled) -> None:
         """Tell the supervisor which chats are open, where that may be news."""
         run = lane.run
-        named = {task.chat_id for task in lane.tasks if task.chat_id}
-        changed = named | set(run.touched if run else ())
-        for chat_id in changed - set(account.chats):
-            if self._hosted.get(chat_id) == lane.user:  # others may name a chat; it stays
+        named = [task.chat_id for task in lane.tasks]
+        for chat_id in (*named, *(run.touched if run else ())):
+            # Others may name a chat; it stays.
+            if chat_id not in account.chats and self._hosted.get(chat_id) == lane.user:
                 del self._hosted[chat_id]
         if run is None or _opens_or_ends(lane, run):
             answer.open_chats[lane.user] = list(account.chats)
         for chat_id in run.created if run else ():
             if chat_id in account.chats:
-                self._hosted[chat_id] = lane.user
+                self._hosted[chat_id] = account.user_id
 
     def _hosts_any(self, account: Account) -> bool:
-        return any(chat_id in self._hosted for chat_id in account.chats)
+        return not self._hosted.keys().isdisjoint(account.chats)
 
     def _arm(self, user: str, applied: str, account: Account) -> None:
         due = next_due(account, self._writer.policy) if self._hosts_any(account) else None
-        self._timekeeper.arm(user, due.at if due else None, applied)
+        self._timekeeper.arm(account.user_id, due.at if due else None, applied)
 
     def _remember(self, user: str, applied: str, account: Account) -> None:
-        self._accounts[user] = (applied, account)
+        self._accounts[account.user_id] = (applied, account)  # not another copy of the name
         self._accounts.move_to_end(user)
         if len(self._accounts) > CACHED_ACCOUNTS_MAX:
             self._accounts.popitem(last=False)
@@ -231,6 +232,7 @@ class ChatWorker:
 
 def _opens_or_ends(lane: Lane, run: Run) -> bool:
     """Whether the run opened or ended chats, or tried to open one."""
-    if any(chat.ended_at is not None for chat in run.touched.values()):
-        return True
-    return any(t.command and t.command.type in ("start", "adopt") for t in lane.tasks)
+    for chat in run.touched.values():
+        if chat.ended_at is not None:
+            return True
+    return any(task.command is not None and task.command.type in OPENING for task in lane.tasks)

@@ -8,6 +8,9 @@ from typing import Final, NamedTuple
 
 from actors.rules.money import parse_micro
 
+OPENING: Final = ("start", "adopt")
+"""The types of commands that open a chat."""
+
 ENTRY_BYTES_MAX: Final = 16 * 1024
 _IDENTIFIER_BYTES_MAX: Final = 128
 _SHOWN_MAX: Final = 40

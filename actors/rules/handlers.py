@@ -26,7 +26,7 @@ def _start(changes: Changes, command: Command, known: Chat | None, refuse: str) 
     other = account.chats.get(command.chat_id) or known
     if other is not None:
         return _taken(account, other)
-    chat = _new_chat(command, changes.policy)
+    chat = _new_chat(account, command, changes.policy)
     if not _can_run(account, chat, command.at):
         return outcomes.INSUFFICIENT_CREDITS
     if refuse:
@@ -42,11 +42,11 @@ def _taken(account: Account, other: Chat) -> str:
     return outcomes.ALREADY_ENDED if other.status == ENDED else outcomes.ALREADY_STARTED
 
 
-def _new_chat(command: Command, policy: Policy) -> Chat:
+def _new_chat(account: Account, command: Command, policy: Policy) -> Chat:
     numbers, tariff = command.numbers, policy.tariff
     return Chat(
         chat_id=command.chat_id,
-        user_id=command.user_id,
+        user_id=account.user_id,  # the same object: there are many of these
         advisor_id=command.fields["advisor_id"],
         status=RUNNING,
         started_at=numbers.get("started_at", command.at),

@@ -14,18 +14,17 @@ import structlog
 
 from actors.messages import Handled, Tally, Task
 from actors.rules import outcomes
-from actors.rules.command import Command, Invalid
+from actors.rules.command import OPENING, Command, Invalid
 from actors.rules.state import Chat
 from actors.supervisor.batch import Batch
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.order import Order, keys_of
-from actors.supervisor.placement import Placement
+from actors.supervisor.placement import Move, Placement
 from actors.supervisor.slot import Slot
 
 log = structlog.get_logger()
 
 RETRY_S: Final = 0.2
-OPENING: Final = ("start", "adopt")
 
 Find = Callable[[Sequence[str]], Awaitable[dict[str, Chat]]]
 NewSlot = Callable[[], Slot]
@@ -116,16 +115,22 @@ class Dispatcher:
         return slot
 
     def spread(self) -> None:
-        """Give chats that share an actor one of their own, where an actor has become ready."""
+        """Let chats live apart: on an actor of their own if one is free, else evenly."""
+        ready = {name for name, slot in self.slots.items() if slot.is_up()}
+        self._move(self.placement.even_out(ready, self._is_quiet))
         for name in self.placement.empty_actors():
             if not self.slots[name].is_up():
                 continue
             moved = self.placement.give_own(name, self._is_quiet)
             if moved is None:
                 return
-            self.slots[moved.before].drop(moved.chat)
-            self.slots[name].host(moved.chat, moved.user)
+            self._move([moved])
             self.keep_spares()
+
+    def _move(self, moves: Iterable[Move]) -> None:
+        for move in moves:
+            self.slots[move.before].drop(move.chat)
+            self.slots[move.after].host(move.chat, move.user)
 
     def _is_quiet(self, user: str) -> bool:
         return self._order.lane_of(f"u{user}") is None

@@ -6,18 +6,27 @@ much. ``chats_per_actor`` = 1 is the strict form: then there is no room beyond `
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 SKEW_MAX: Final = 16
 """By how many chats an actor may exceed the least loaded one to keep an account together."""
 
 
+MOVES_MAX: Final = 500
+"""How many chats change their actor at once, so that nobody waits long for it."""
+
+LOOKED_AT_MAX: Final = 2_000
+"""How many chats are looked at for that."""
+
+
 class Move(NamedTuple):
-    """A chat that got an actor of its own, and where it was before."""
+    """A chat that was moved, and between which actors."""
 
     chat: str
     user: str
     before: str
+    after: str
 
 
 class Placement:
@@ -28,7 +37,7 @@ class Placement:
         self.actors_max = actors_max
         self.chats_per_actor = chats_per_actor
         self._chats: dict[str, tuple[str, str]] = {}
-        self._by_actor: dict[str, set[str]] = {}
+        self._by_actor: dict[str, dict[str, None]] = {}
         self._by_user: dict[str, set[str]] = {}
         self._last: dict[str, str] = {}
         self._reserved: set[str] = set()
@@ -39,7 +48,7 @@ class Placement:
 
     def add_actor(self, actor: str) -> None:
         """A new actor, without chats."""
-        self._by_actor[actor] = set()
+        self._by_actor[actor] = {}
 
     def spares(self) -> int:
         """How many actors stand ready without a chat."""
@@ -111,14 +120,46 @@ class Placement:
         crowded = max(self._by_actor, key=self._load)
         if self._load(crowded) <= 1:
             return None
-        for chat in sorted(self._by_actor[crowded]):
+        for chat in self._by_actor[crowded]:
             user = self._chats[chat][0]
             if chat not in self._reserved and is_quiet(user):
-                self._by_actor[crowded].discard(chat)
-                self._chats[chat] = (user, actor)
-                self._by_actor[actor].add(chat)
-                return Move(chat, user, crowded)
+                return self._move(chat, actor)
         return None
+
+    def even_out(self, ready: Collection[str], is_quiet: Callable[[str], bool]) -> list[Move]:
+        """Move chats from the most to the least loaded actor of ``ready`` if they are far apart.
+
+        What was opened before an actor was ready does not stay on others for ever. Only chats of
+        accounts that are quiet, and what an account has on an actor goes together.
+        """
+        if not ready:
+            return []
+        crowded, calm = max(ready, key=self._load), min(ready, key=self._load)
+        apart = self._load(crowded) - self._load(calm)
+        if apart <= max(2 * SKEW_MAX, self._load(crowded) // 4):
+            return []
+        moves: list[Move] = []
+        for chats in self._movable(crowded, is_quiet):
+            if len(moves) + len(chats) > min(apart // 2, MOVES_MAX):
+                continue
+            moves += [self._move(chat, calm) for chat in chats]
+        return moves
+
+    def _movable(self, actor: str, is_quiet: Callable[[str], bool]) -> Iterator[list[str]]:
+        """What quiet accounts have on an actor, account by account."""
+        there = self._by_actor[actor]
+        first = islice(there, LOOKED_AT_MAX)
+        for user in dict.fromkeys(self._chats[chat][0] for chat in list(first)):
+            chats = sorted(chat for chat in self._by_user[user] if chat in there)
+            if is_quiet(user) and self._reserved.isdisjoint(chats):
+                yield chats
+
+    def _move(self, chat: str, after: str) -> Move:
+        user, before = self._chats[chat]
+        del self._by_actor[before][chat]
+        self._chats[chat] = (user, after)
+        self._by_actor[after][chat] = None
+        return Move(chat, user, before, after)
 
     def home(self, user: str) -> str | None:
         """An actor that has chats of the user: the one that handled it last, if it still has."""
@@ -129,7 +170,7 @@ class Placement:
     def place(self, chat: str, user: str, actor: str, reserved: bool = False) -> None:
         """The chat lives on ``actor`` from now on; ``reserved``: until it is known to be open."""
         self._chats[chat] = (user, actor)
-        self._by_actor[actor].add(chat)
+        self._by_actor[actor][chat] = None
         self._by_user.setdefault(user, set()).add(chat)
         self._last.setdefault(user, actor)
         if reserved:
@@ -159,7 +200,7 @@ class Placement:
     def release(self, chat: str) -> None:
         """The chat has ended: its place is free."""
         user, actor = self._chats.pop(chat)
-        self._by_actor[actor].discard(chat)
+        del self._by_actor[actor][chat]
         self._reserved.discard(chat)
         mine = self._by_user[user]
         mine.discard(chat)

@@ -68,15 +68,18 @@ def writes(job: int) -> list[Write]:
     names = {"chat": job % CHATS, "job": job}
     chat = _CHAT % names
     return [
-        ("SET", f"{PREFIX}account:user-{names['chat']:06d}", _ACCOUNT % names),
+        (
+            "MSET",
+            *(f"{PREFIX}account:user-{names['chat']:06d}", _ACCOUNT % names),
+            *(f"{PREFIX}wallet:user-{names['chat']:06d}", _WALLET % names),
+            *(f"{PREFIX}chat:chat-{names['chat']:06d}", chat),
+        ),
         ("SADD", f"{PREFIX}open", f"user-{names['chat']:06d}"),
-        ("SET", f"{PREFIX}wallet:user-{names['chat']:06d}", _WALLET % names),
-        ("SET", f"{PREFIX}chat:chat-{names['chat']:06d}", chat),
         ("SET", f"{IDS}cmd-{job:08d}", _REMEMBERED, "PX", 90_000_000),
         _reply(job, chat),
-        ("PEXPIRE", f"{PREFIX}reply:backend-0", 3_600_000),
         _event(names["chat"]),
         ("XADD", OUTBOX, "*", "facts", _FACTS % names),
+        ("PEXPIRE", f"{PREFIX}reply:backend-0", 3_600_000),
     ]
 
 

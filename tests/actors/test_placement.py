@@ -55,7 +55,7 @@ def test_a_chat_that_shares_gets_an_actor_that_becomes_ready_if_its_account_is_q
     placement.place("calm", "u2", "a")
     placement.place("new", "u3", "a", reserved=True)
     placement.add_actor("b")
-    assert placement.give_own("b", lambda user: user != "u1") == ("calm", "u2", "a")
+    assert placement.give_own("b", lambda user: user != "u1") == ("calm", "u2", "a", "b")
     assert placement.actor_of("calm") == "b"
     placement.add_actor("c")
     assert placement.give_own("c", lambda user: user != "u1") is None, "new is not yet open"
@@ -106,3 +106,44 @@ def test_books_agree_whatever_opens_and_ends(
     for actor in placement.actors():
         assert set(placement.chats_on(actor)) == {c for c, a in model.items() if a == actor}
         assert len(placement.chats_on(actor)) <= per_actor
+
+
+@settings(max_examples=100)
+@given(
+    users=st.lists(st.integers(0, 30), max_size=400),
+    busy=st.sets(st.integers(0, 30), max_size=3),
+    actors=st.integers(2, 5),
+)
+def test_chats_spread_evenly_over_actors_that_became_ready_late(
+    users: list[int], busy: set[int], actors: int
+) -> None:
+    """Nothing is lost, accounts stay together, busy ones stay where they are, and it ends."""
+    placement = Placement(actors, 1_000)
+    placement.add_actor("a0")
+    for n, user in enumerate(users):
+        placement.place(f"c{n}", f"u{user}", "a0")
+    ready = {f"a{n}" for n in range(actors)}
+    for actor in sorted(ready - {"a0"}):
+        placement.add_actor(actor)
+    before = [placement.chats_on(actor) for actor in sorted(ready)]
+    while moves := placement.even_out(ready, lambda user: int(user[1:]) not in busy):
+        assert all(int(move.user[1:]) not in busy for move in moves)
+        assert all(placement.actor_of(move.chat) == move.after != move.before for move in moves)
+    everywhere = {k: v for a in ready for k, v in placement.chats_on(a).items()}
+    assert everywhere == before[0]
+    homes = {u: {placement.actor_of(c) for c, v in everywhere.items() if v == u}
+             for u in everywhere.values()}  # fmt: skip
+    assert all(len(found) == 1 for found in homes.values())
+    loads = sorted(len(placement.chats_on(actor)) for actor in ready)
+    largest = max((users.count(user) for user in set(users)), default=0)
+    stuck = sum(users.count(user) for user in busy)
+    assert loads[-1] - loads[0] <= max(2 * SKEW_MAX, loads[-1] // 4) + 2 * largest + stuck
+
+
+def test_actors_that_are_about_even_are_left_alone() -> None:
+    placement = Placement(2, 1_000)
+    for actor in ("a", "b"):
+        placement.add_actor(actor)
+    for n in range(100):
+        placement.place(f"c{n}", f"u{n}", "a" if n < 60 else "b")
+    assert placement.even_out(["a", "b"], lambda _user: True) == []

@@ -8,7 +8,8 @@ from actors.chat.decide import Memory, Run, Writer
 from actors.messages import Task
 from actors.rules.command import Command, parse_entry
 from actors.rules.state import Account, Policy
-from persistence.commit import OK, Commit, Limits, commit_call, verdict
+from persistence.commit import OK, Commit, Limits, pack_commit
+from persistence.committer import Committer
 from persistence.keys import GROUP, Keys
 from persistence.library import ensure_library
 from persistence.store import Store
@@ -16,7 +17,7 @@ from persistence.store import Store
 KEYS: Final = Keys()
 USER, CHAT = "user-000123", "chat-000123"
 BEGAN_MS: Final = 1_767_225_600_000
-READS: Final = {"GET", "HGET", "GETRANGE", "XACK"}
+READS: Final = {"GET", "HGET", "GETRANGE", "EXISTS", "XACK"}
 """What the commit function does before it writes, and the acknowledgement."""
 
 
@@ -47,8 +48,8 @@ def _send(client: redis.Redis, at_ms: int, **fields: str) -> None:
     client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"})
     command = parse_entry(entry.decode(), [p.encode() for pair in fields.items() for p in pair])
     assert isinstance(command, Command)
-    answer: Any = client.fcall(*commit_call(KEYS, _commit(client, command)))
-    assert verdict(answer).kind == OK
+    committer = Committer(client, KEYS, "a", "7", Limits())
+    assert committer.commit([pack_commit(_commit(client, command))])[0].kind == OK
 
 
 def _commit(client: redis.Redis, command: Command) -> Commit:
@@ -61,7 +62,7 @@ def _commit(client: redis.Redis, command: Command) -> Commit:
 
 def _by_the_function(monitor: Any) -> list[str]:
     lines: list[str] = []
-    while not any(KEYS.outbox in line for line in lines):
+    while not any(line.startswith("PEXPIRE") for line in lines):
         seen = monitor.next_command()
         name = seen["command"].partition(" ")[0]
         if seen["client_type"] == "lua" and name not in READS:
