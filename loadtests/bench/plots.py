@@ -124,7 +124,8 @@ def _panels(
         axes.set_xscale("log")
         axes.set_ylim(bottom=0)
         axes.set_xlabel(size)
-        axes.legend(frameon=False, fontsize=7)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=7)
     return True
 
 
