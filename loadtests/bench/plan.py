@@ -22,18 +22,18 @@ class Sizes(NamedTuple):
         ("taskiq", 8_000),
         ("ray_calls", 6_000),
     )
-    latency_s: float = 8.0
+    latency_s: float = 6.0
     """How long each pace is kept."""
     latency_peak: int = 20_000
     """The backlog that tells what half of the peak is, if the peak was not measured before."""
     quiet_chats: tuple[int, ...] = (1_000, 10_000, 100_000)
-    quiet_s: float = 24.0
-    quiet_commands: int = 20_000
+    quiet_s: float = 21.0
+    quiet_commands: int = 16_000
     due_chats: int = 10_000
     due_s: float = 40.0
     actors: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    actors_commands: int = 12_000
-    actors_s: float = 4.0
+    actors_commands: int = 9_000
+    actors_s: float = 2.5
     actors_starts: int = 60
     cold_starts: int = 6
     recovery_chats: int = 100_000

@@ -13,7 +13,6 @@ from loadtests.bench.usage import (
     CHAT_ACTORS,
     EMPTY,
     MIB,
-    Window,
     own_keys_bytes,
     pid_of,
     redis_bytes,
@@ -29,10 +28,11 @@ ENV: Final = {"METERD_ACTORS__CHATS_PER_ACTOR": "200000"}
 """Room for all of them: by default 100 000 is the most."""
 
 
-class Held(NamedTuple):
-    """Memory at a size."""
+class Growth(NamedTuple):
+    """What opening chats has added to memory."""
 
     chats: int
+    opened: int
     actors_bytes: int
     redis_bytes: int
 
@@ -42,11 +42,11 @@ def measure(plan: Plan, figures: Figures) -> None:
     _empty(plan, figures)
     with running(ENV) as daemon:
         daemon.wait_for_actors(ACTORS)
-        held = _sizes(plan, daemon, figures)
+        grown = _sizes(plan, daemon, figures)
         plan.say("the audit")
         daemon.check()
     _empty(plan, figures)
-    _conclude(held, figures)
+    _conclude(grown, figures)
 
 
 def _empty(plan: Plan, figures: Figures) -> None:
@@ -60,47 +60,58 @@ def _empty(plan: Plan, figures: Figures) -> None:
                 figures.add(f"empty_cpu_percent@{size}", window.cpu_percent, "%")
 
 
-def _sizes(plan: Plan, daemon: BenchDaemon, figures: Figures) -> list[Held]:
+def _sizes(plan: Plan, daemon: BenchDaemon, figures: Figures) -> list[Growth]:
     book = Book("q")
-    held = []
+    grown = []
     for size in plan.sizes.quiet_chats:
         plan.say(f"opening {size:,} chats")
-        daemon.open(book, size - len(book))
+        grown.append(_open(daemon, book, size, figures))
         plan.say(f"{size:,} quiet chats")
-        watch(pid_of(daemon), SETTLE_S)
-        held.append(_quiet(plan, daemon, size, figures))
-        figures.add(f"own_keys_bytes@{size}", own_keys_bytes(daemon, *book.names(0)), "B")
+        _quiet(plan, daemon, size, figures)
         for _ in range(plan.rounds):
             pace = work_off(daemon, book.toggles(plan.sizes.quiet_commands, reply_to="bench"))
             figures.add(f"commands_per_s@{size}", pace.handled_per_s, PER_S)
         daemon.resume_all(book)
-    return held
+    return grown
 
 
-def _quiet(plan: Plan, daemon: BenchDaemon, size: int, figures: Figures) -> Held:
-    window = Window({})
+def _open(daemon: BenchDaemon, book: Book, size: int, figures: Figures) -> Growth:
+    """Open as many as there are to be more; what was done between does not count."""
+    before, opened = _held_bytes(daemon), size - len(book)
+    daemon.open(book, opened)
+    after = _held_bytes(daemon)
+    figures.add(f"actors_mib@{size}", after[0] / MIB, "MiB")
+    figures.add(f"redis_mib@{size}", after[1] / MIB, "MiB")
+    figures.add(f"own_keys_bytes@{size}", own_keys_bytes(daemon, *book.names(0)), "B")
+    return Growth(size, opened, after[0] - before[0], after[1] - before[1])
+
+
+def _held_bytes(daemon: BenchDaemon) -> tuple[int, int]:
+    """Memory of the chat actors, and of Redis' data, once both have come to rest."""
+    window = watch(pid_of(daemon), SETTLE_S)
+    assert window.actors == RAY_ACTORS, f"the daemon has {window.actors} actors"
+    return window.roles[CHAT_ACTORS].memory_bytes, redis_bytes(daemon)
+
+
+def _quiet(plan: Plan, daemon: BenchDaemon, size: int, figures: Figures) -> None:
     for _ in range(plan.rounds):
         window = watch(pid_of(daemon), plan.sizes.quiet_s / plan.rounds)
         figures.add(f"cpu_percent@{size}", window.cpu_percent, "%")
         for role, used in window.roles.items():
             figures.add(f"cpu_percent {role}@{size}", used.cpu_percent, "%")
-    assert window.actors == RAY_ACTORS, f"the daemon has {window.actors} actors"
-    found = Held(size, window.roles[CHAT_ACTORS].memory_bytes, redis_bytes(daemon))
-    figures.add(f"actors_mib@{size}", found.actors_bytes / MIB, "MiB")
-    figures.add(f"redis_mib@{size}", found.redis_bytes / MIB, "MiB")
-    return found
 
 
-def _conclude(held: list[Held], figures: Figures) -> None:
+def _conclude(grown: list[Growth], figures: Figures) -> None:
     """The figures that the design speaks of, at its size or the largest below."""
-    few = held[0]
-    many = max((h for h in held if h.chats <= DESIGN_CHATS), key=lambda h: h.chats)
-    more = many.chats - few.chats
+    few = grown[0]
+    many = max((g for g in grown if g.chats <= DESIGN_CHATS), key=lambda g: g.chats)
     figures.add("chats", many.chats, "")
-    if more:
-        grown = many.actors_bytes - few.actors_bytes, many.redis_bytes - few.redis_bytes
-        figures.add("actors_bytes_a_chat", grown[0] / more, "B")
-        figures.add("redis_bytes_a_chat", grown[1] / more, "B")
+    figures.add("own_keys_bytes", figures.last(f"own_keys_bytes@{many.chats}"), "B")
+    # The first ones fill what is allocated anyway.
+    counted = [g for g in grown[1:] if g.chats <= DESIGN_CHATS]
+    if opened := sum(g.opened for g in counted):
+        figures.add("actors_bytes_a_chat", sum(g.actors_bytes for g in counted) / opened, "B")
+        figures.add("redis_bytes_a_chat", sum(g.redis_bytes for g in counted) / opened, "B")
     cpu = figures.by_name[f"cpu_percent@{many.chats}"]
     empty = figures.by_name["empty_cpu_percent"].median
     for value in cpu.values:

@@ -85,6 +85,7 @@ PROMISES: Final = (
             Check("actors_bytes_a_chat", "in the actors", most=3_000),
             Check("redis_bytes_a_chat", "in Redis", most=2_000),
         ),
+        (("own_keys_bytes", "of it the chat's and its account's own keys"), ("chats", "chats")),
     ),
     Promise(
         "throughput at 100 000 open chats, of that at 1 000",
