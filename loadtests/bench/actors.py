@@ -53,7 +53,7 @@ def _with(plan: Plan, count: int, figures: Figures) -> list[float]:
             growing = starts.while_growing(min(count - 1, GROWING_MAX))
             daemon.wait_for_actors(count)
             _idle(plan, daemon, count, figures)
-            blast_ends(daemon, 2 * count)
+            end_warm(daemon, 2 * count)
             warm = starts.on_one_spare(count, plan.sizes.actors_starts)
         book = Book("b")
         daemon.open(book, plan.sizes.chats)
@@ -79,7 +79,7 @@ def _start_figures(name: str, at: str, took_ms: list[float], rounds: int, figure
             figures.add(f"{name}_{point}_ms{at}", percentile(part, percent), "ms")
 
 
-def blast_ends(daemon: BenchDaemon, count: int) -> None:
+def end_warm(daemon: BenchDaemon, count: int) -> None:
     """End the chats that ``wait_for_actors`` has opened."""
     with Caller(daemon.redis_url, "ends") as caller:
         for chat in range(count):

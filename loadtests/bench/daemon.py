@@ -48,6 +48,7 @@ class BenchDaemon(LiveDaemon):
         blast(self.redis_url, Book(name).open(2 * count))
         self.until(lambda: self.actors_up() >= count, ACTORS_S_MAX)
         self.until_handled()
+        self.until(lambda: self.open_chats() >= 2 * count, STATUS_S_MAX)
 
     def actors_up(self) -> int:
         """How many chat actors work, as the daemon says."""
@@ -55,9 +56,14 @@ class BenchDaemon(LiveDaemon):
         return sum(1 for actor in actors if actor["up"])
 
     def open(self, book: Book, count: int) -> None:
-        """Open chats, and wait until all of them are in Postgres as well."""
+        """Open chats, and wait until all of them are in Postgres as well, and counted as open."""
         blast(self.redis_url, book.open(count))
         self.until_handled(HANDLED_S_MAX)
+        self.until(lambda: self.open_chats() >= len(book), STATUS_S_MAX)
+
+    def open_chats(self) -> int:
+        """How many chats are open, as the daemon said last."""
+        return int(self.published().get("open_chats", 0))
 
     def resume_all(self, book: Book) -> None:
         """Let all chats run again."""

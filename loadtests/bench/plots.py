@@ -23,6 +23,11 @@ INK: Final = "#2f6f9f"
 OTHER: Final = "#b0b7bd"
 WARM: Final = "#c9722b"
 
+COLOURS: Final = (INK, WARM)
+
+Panel = tuple[str, Mapping[str, str]]
+"""A title; the figures that are drawn over their sizes, with what each is called."""
+
 Draw = Callable[[Drawing, Figures], bool]
 """Draws; whether there was anything to draw."""
 
@@ -113,37 +118,46 @@ def _lateness(drawing: Drawing, figures: Figures) -> bool:
     return bool(found)
 
 
-def _panels(
-    drawing: Drawing, figures: Figures, panels: Sequence[Mapping[str, str]], size: str
-) -> bool:
-    """Panels side by side, each with lines over the size; the first name is the title."""
-    for axes, names in zip(drawing.subplots(1, len(panels)), panels, strict=True):
-        for (name, label), colour in zip(names.items(), (INK, WARM, OTHER), strict=False):
-            if points := figures.series(name):
+def _panels(drawing: Drawing, figures: Figures, panels: Sequence[Panel], size: str) -> bool:
+    """Panels side by side, each with lines over the size."""
+    for axes, (title, names) in zip(drawing.subplots(1, len(panels)), panels, strict=True):
+        found = [(label, figures.series(name)) for name, label in names.items()]
+        for (label, points), colour in zip(found, COLOURS, strict=False):
+            if points:
                 _line(axes, points, label, colour)
-        axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        _axes(axes, [size_ for _, points in found for size_, _ in points])
+        axes.set_title(title, fontsize=9)
         axes.set_xlabel(size)
-        if axes.lines:
-            axes.legend(frameon=False, fontsize=7)
+        if len(axes.lines) > 1:
+            axes.legend(frameon=False, fontsize=8)
     return True
 
 
+def _axes(axes: Any, sizes: Sequence[int]) -> None:
+    """From zero up; along, the sizes that were measured."""
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    shown = sorted(set(sizes))
+    axes.set_xticks(shown, [f"{size // 1000}k" if size >= 1000 else f"{size}" for size in shown])
+
+
 def _quiet(drawing: Drawing, figures: Figures) -> bool:
-    panels = (
-        {"cpu_percent": "CPU, % of a core", "empty_cpu_percent": "empty Ray actors"},
-        {"actors_mib": "chat actors, MiB", "redis_mib": "Redis, MiB"},
-        {"commands_per_s": "commands a second"},
+    cpu = {"cpu_percent": "the daemon", "empty_cpu_percent": "empty Ray actors"}
+    panels: tuple[Panel, ...] = (
+        ("CPU, % of a core", cpu),
+        ("memory, MiB", {"actors_mib": "chat actors", "redis_mib": "Redis"}),
+        ("commands a second", {"commands_per_s": ""}),
     )
     return bool(figures.series("cpu_percent")) and _panels(drawing, figures, panels, "open chats")
 
 
 def _actors(drawing: Drawing, figures: Figures) -> bool:
-    panels = (
-        {"memory_mib": "memory of all, MiB"},
-        {"cpu_percent": "CPU without work, % of a core"},
-        {"commands_per_s": "commands a second"},
-        {"warm_p50_ms": "start, p50 ms", "warm_p99_ms": "start, p99 ms"},
+    panels: tuple[Panel, ...] = (
+        ("memory of all, MiB", {"memory_mib": ""}),
+        ("CPU without work, % of a core", {"cpu_percent": ""}),
+        ("commands a second", {"commands_per_s": ""}),
+        ("start on a spare, ms", {"warm_p50_ms": "p50", "warm_p99_ms": "p99"}),
     )
     return bool(figures.series("memory_mib")) and _panels(drawing, figures, panels, "actors")
 

@@ -33,7 +33,7 @@ def measure(plan: Plan, figures: Figures) -> None:
         book = Book("r")
         plan.say(f"opening {plan.sizes.recovery_chats:,} chats")
         daemon.open(book, plan.sizes.recovery_chats)
-        figures.add("chats", daemon.published()["open_chats"], "")
+        figures.add("chats", daemon.open_chats(), "")
         for number in range(1, plan.rounds + 1):
             plan.say(f"round {number}: kill -9 of everything")
             _round(servers, daemon, book, figures)
