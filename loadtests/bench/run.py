@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ Measure = Callable[[Plan, Figures], None]
 
 MINUTES_MAX: Final = 15
 """No measurement takes longer, whatever hangs."""
+
+
+_PATH: Final = re.compile(r"(?<![\w:/.-])(/[\w.@+-]+){2,}/?|\w+://\S+")
 
 
 class TooLongError(Exception):
@@ -71,10 +75,16 @@ def _measure(plan: Plan, name: str, measure: Measure) -> Figures:
         with at_most(MINUTES_MAX * 60):
             measure(plan._replace(say=lambda what: plan.say(f"{name}: {what}")), figures)
     except Exception as error:
-        figures.why = f"{type(error).__name__}: {' '.join(str(error).split())[-400:]}"
+        figures.why = without_paths(f"{type(error).__name__}: {str(error)[-400:]}")
         plan.say(f"{name}: not measured in full: {figures.why}")
+    figures.notes = [without_paths(note) for note in figures.notes]
     plan.say(f"{name}: done in {time.monotonic() - began_s:.0f} s")
     return figures
+
+
+def without_paths(text: str) -> str:
+    """The text in one line, without what names places on this machine."""
+    return " ".join(_PATH.sub("(path)", text).split())
 
 
 @contextmanager

@@ -161,6 +161,20 @@ def test_a_measurement_that_fails_says_why_and_the_others_go_on(
     assert not measured["latency"].why
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("see /tmp/mb-x/home.out:\n it ended", "see (path): it ended"),
+        ('File "/opt/venv/lib/a.py", line 3', 'File "(path)", line 3'),
+        ("no answer at redis://default:secret@127.0.0.1:6379/0", "no answer at (path)"),
+        ("1/s and and/or", "1/s and and/or"),
+    ],
+)
+def test_an_error_names_no_place_of_this_machine(said: str, kept: str) -> None:
+    """It goes into the document, and neither paths nor passwords belong there."""
+    assert run.without_paths(said) == kept
+
+
 def test_what_takes_too_long_is_stopped() -> None:
     """Whatever hangs; what comes after has its time again."""
     with pytest.raises(run.TooLongError), run.at_most(0.05):
