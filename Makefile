@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test bench interleavings chaos soak check format lock clean
+.PHONY: help install up demo test interleavings chaos soak load bench check format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -43,7 +43,10 @@ chaos: install ## break everything at random for CHAOS_MINUTES (5), then check t
 soak: install ## an hour of steady load: is memory flat in every process? (SOAK_MINUTES=5)
 	$(BIN)/python -m tests.chaos.soak
 
-bench: install ## measure what the design promises: 20 minutes, write docs/performance.md (ARGS=--help)
+load: install ## two minutes of load on 10 000 chats, then the audit and a report (ARGS=--help)
+	$(BIN)/python -m loadtests.load $(ARGS)
+
+bench: install ## measure what the design promises, in 20 minutes: docs/performance.md (ARGS=--help)
 	$(BIN)/python -m loadtests.bench $(ARGS)
 
 interleavings: install ## play SEEDS=100000 random interleavings of everything that can go wrong

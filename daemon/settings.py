@@ -34,6 +34,7 @@ __all__ = ["Settings", "SettingsError", "load_settings"]
 
 _PREFIX = "METERD_"
 _NOT_SETTINGS = ("METERD_HOME", "METERD_CONFIG")
+_OTHERS = ("METERD_TEST_", "METERD_LOAD_")  # of the tests and the load tests
 _DAY_MS = 86_400_000
 
 
@@ -253,9 +254,7 @@ def _environment_layer(variables: Mapping[str, str]) -> _Layer:
     return {
         tuple(name.removeprefix(_PREFIX).lower().split("__")): _Value(text, f"environment {name}")
         for name, text in sorted(variables.items())
-        if name.startswith(_PREFIX)
-        and name not in _NOT_SETTINGS
-        and not name.startswith("METERD_TEST_")
+        if name.startswith(_PREFIX) and name not in _NOT_SETTINGS and not name.startswith(_OTHERS)
     }
 
 

@@ -22,6 +22,19 @@ class Batch(NamedTuple):
     is_suspect: bool = False
     """Whether it is a part of a batch that processes were lost by."""
 
+    def with_next(self, other: "Batch", tasks_max: int) -> "Batch | None":
+        """Both as one, in order, if they can go together; None if not.
+
+        What has piled up while an actor was at work goes to it in one call: batches are small
+        while there is little to do, and large under load.
+        """
+        has_history = self.losses or other.losses or self.is_suspect or other.is_suspect
+        if has_history or self.done != other.done:
+            return None
+        if len(self.tasks) + len(other.tasks) > tasks_max:
+            return None
+        return self._replace(tasks=self.tasks + other.tasks)
+
     def lost_again(self, why: str) -> list["Batch"]:
         """What is to be sent after one more process was lost: the same, halves, or poison.
 

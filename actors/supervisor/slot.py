@@ -25,6 +25,9 @@ log = structlog.get_logger()
 PIPELINED_MAX: Final = 2
 """Batches on their way to one actor: one at work, one waiting at its door."""
 
+TOGETHER_MAX: Final = 1_000
+"""Tasks that go to an actor in one call, if they waited for it in several batches."""
+
 REPLACE_PAUSE_S: Final = 0.5
 
 CHECK_S: Final = 0.5
@@ -228,9 +231,19 @@ class Slot:
     def _submit(self, process: Process) -> None:
         most = 1 if self._waiting and self._waiting[0].losses else PIPELINED_MAX
         while self._waiting and len(self._sent) < most:
-            batch = self._waiting.popleft()
+            batch = self._next_batch()
             self._number += 1
             self._sent.append((batch, process.handle(pack_tasks(self._number, batch.tasks))))
+
+    def _next_batch(self) -> Batch:
+        batch = self._waiting.popleft()
+        while self._waiting:
+            both = batch.with_next(self._waiting[0], TOGETHER_MAX)
+            if both is None:
+                return batch
+            batch = both
+            self._waiting.popleft()
+        return batch
 
     async def _take_answer(self) -> None:
         batch, answer = self._sent[0]

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from daemon.embedded.access import HOST, Access, AccessFile
+from daemon.embedded.allocator import jemalloc, preloading
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.embedded.home import private_folder, write_private
 from daemon.embedded.log_file import LogFile
@@ -129,6 +130,7 @@ class ValkeyServer:
                 stderr=output,
                 start_new_session=True,  # the terminal's Ctrl-C is for the daemon alone
                 umask=0o077,
+                env=preloading(jemalloc(), os.environ),
             )
         return ServerProcess(child.pid, child)
 

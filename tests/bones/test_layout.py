@@ -34,6 +34,7 @@ TARGETS = (
     "help",
     "install",
     "interleavings",
+    "load",
     "lock",
     "test",
     "up",

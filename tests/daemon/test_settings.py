@@ -157,7 +157,10 @@ def test_every_wrong_setting_is_named_at_once_with_its_place() -> None:
 
 def test_variables_for_tests_are_left_alone() -> None:
     """And those that are not ours."""
-    assert with_file("", METERD_TEST_REDIS="1", METERD="1", PATH="/").actors.max == 4
+    assert (
+        with_file("", METERD_TEST_REDIS="1", METERD_LOAD_CHATS="1", METERD="1", PATH="/").actors.max
+        == 4
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,185 @@
+"""``python -m loadtests.load``: a daemon, load on it, one table and a report. ``make load``."""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from daemon.commands.common import print_table
+from loadtests.live import live_daemon
+from loadtests.load.addresses import AddressesError, check
+from loadtests.load.options import PREFIX, Wish, add_to_runner, typed, wish_of
+from loadtests.load.report import write_report
+from loadtests.load.rows import rows_of, table_of
+from loadtests.load.thresholds import ThresholdsError, read_thresholds
+from loadtests.processes import Sampler, grouped
+
+LOCUSTFILE: Final = Path(__file__).parents[1] / "locustfile.py"
+LOCUST: Final = "Locust"
+STOP_S_MAX: Final = 120.0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+NOT_PASSED_ON: Final = (PREFIX, "METERD_TEST_", "METERD_HOME", "METERD_CONFIG")
+ADDRESSES: Final = ("METERD_REDIS__URL", "METERD_POSTGRES__URL")
+
+DESCRIPTION: Final = """\
+Keep many chats open on a real daemon, send commands, read snapshots, and see how long it all takes.
+
+Without --redis-url a daemon is started for it, on servers of its own in a folder of its own, all of
+which are gone afterwards. Chats are opened first; figures are of the measured phase after that.
+Then everything is ended, worked off and audited. Exit codes: 0 all thresholds hold and the books
+balance; 1 they don't, or nothing was measured; 2 wrong options."""
+
+EXAMPLES: Final = """\
+examples:
+  make load                                          two minutes, 10 000 chats
+  METERD_LOAD_DURATION=30s METERD_LOAD_CHATS=500 make load
+  make load ARGS="--shape ramp --rate 2000 --duration 5m"
+  make load ARGS="--rate 0 --in-flight 200"          as fast as it goes
+  METERD_ACTORS__MAX=8 make load                     settings of the daemon go through
+  python -m loadtests.load --redis-url redis://queue:6379/0 --postgres-url postgresql://db/meterd
+
+In the folder of the report: report.html, figures.json, and Locust's own report, CSV files and log.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run it; the exit code says whether it went well."""
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests.load", description=DESCRIPTION, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", default=os.environ.get(PREFIX + "OUT", ""),
+        help="folder of the report (default .meterd/load/ and the time)",
+    )  # fmt: skip
+    add_to_runner(parser, os.environ)
+    parsed = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    out = Path(parsed.out or f".meterd/load/{time.strftime('%Y%m%d-%H%M%S')}").absolute()
+    try:
+        return run(wish_of(parsed), out)
+    except (AddressesError, ThresholdsError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+
+
+def run(wish: Wish, out: Path) -> int:
+    """One run with its report in ``out``."""
+    read_thresholds(Path(wish.thresholds))
+    out.mkdir(parents=True, exist_ok=True)
+    with _daemon(wish) as (where, root):
+        check(where)
+        figures_file = out / "figures.json"
+        figures_file.unlink(missing_ok=True)
+        with Sampler(root) as sampler:
+            code = _locust(where._replace(figures=str(figures_file)), out, sampler)
+    if not figures_file.exists():
+        print(f"Locust ended with {code} and without figures; see {out}/locust.log",
+              file=sys.stderr)  # fmt: skip
+        return code or EXIT_FAILED
+    figures = _with_processes(json.loads(figures_file.read_text("utf-8")), sampler, wish)
+    figures_file.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+    write_report(figures, out / "report.html")
+    _print(figures, out)
+    return code
+
+
+@contextlib.contextmanager
+def _daemon(wish: Wish) -> Iterator[tuple[Wish, int | None]]:
+    """Where the load goes, and the daemon's process if it is one of ours."""
+    if wish.redis_url:
+        yield wish, None
+        return
+    print("starting a daemon", file=sys.stderr, flush=True)
+    with live_daemon(**_settings(os.environ)) as daemon:
+        assert daemon.process is not None, "it was started"
+        where = wish._replace(redis_url=daemon.redis_url, postgres_url=daemon.postgres_url)
+        yield where, daemon.process.pid
+
+
+def _settings(env: Mapping[str, str]) -> dict[str, str]:
+    """The daemon's settings in the environment; where servers are is our business."""
+    return {
+        name: value
+        for name, value in env.items()
+        if name.startswith("METERD_") and not name.startswith(NOT_PASSED_ON)
+        and name not in ADDRESSES
+    }  # fmt: skip
+
+
+def _locust(wish: Wish, out: Path, sampler: Sampler) -> int:
+    """Locust in a process of its own until it ends; nothing of it is left if we are stopped."""
+    # Addresses may hold passwords, so they are not on a command line.
+    urls = {
+        f"{PREFIX}{name.upper()}": getattr(wish, name) for name in ("redis_url", "postgres_url")
+    }
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"),
+            *("--csv", str(out / "locust"), "--csv-full-history"),
+            *("--html", str(out / "locust.html"), "--json-file", str(out / "locust")),
+            *("--logfile", str(out / "locust.log"), *typed(wish)),
+        ],
+        env={**os.environ, **urls}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    sampler.others[LOCUST] = process.pid
+    try:
+        return _waited(process)
+    finally:
+        _stop(process)
+
+
+def _waited(process: "subprocess.Popen[bytes]") -> int:
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # the terminal has told Locust, too: it ends what it has opened
+        return process.wait(timeout=STOP_S_MAX)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_S_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _with_processes(figures: dict[str, Any], sampler: Sampler, wish: Wish) -> dict[str, Any]:
+    """What was asked for, and what it took of CPU and memory."""
+    span = figures["measured_from_s"], figures["measured_to_s"]
+    used = sampler.between(*span)
+    asked = {k: v for k, v in wish._asdict().items() if not k.endswith("_url")}
+    return {
+        "asked": {**asked, "thresholds": Path(wish.thresholds).name},
+        **figures,
+        "processes": {role: one._asdict() for role, one in used.items()},
+        "process_groups": {role: one._asdict() for role, one in grouped(used).items()},
+        "process_series": [
+            sample._replace(at_s=round(sample.at_s - span[0], 3))._asdict()
+            for sample in sampler.samples
+            if span[0] - 1 <= sample.at_s <= span[1] + 1
+        ],
+        "machine": {"cores": os.cpu_count(), "load_1m": os.getloadavg()[0]},
+    }
+
+
+def _print(figures: dict[str, Any], out: Path) -> None:
+    print_table(table_of(rows_of(figures)))
+    for problem in figures["problems"]:
+        print(f"FAILED: {problem}")
+    print("failed" if figures["problems"] else "passed", f"· report: {out}/report.html")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

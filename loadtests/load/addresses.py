@@ -1,0 +1,48 @@
+"""Where the daemon's servers are, if nobody has said so."""
+
+import contextlib
+from pathlib import Path
+
+import redis
+
+from daemon.masking import mask_credentials
+from daemon.settings import SettingsError, load_settings
+from daemon.status import find_addresses, read_status
+from loadtests.load.options import Wish, without_ours
+from persistence.client import connect
+from persistence.keys import Keys
+
+
+class AddressesError(Exception):
+    """No Redis is known; the message says how to name one."""
+
+
+def with_addresses(wish: Wish) -> Wish:
+    """The wish with the addresses of the daemon in METERD_HOME, unless it names a Redis."""
+    if wish.redis_url:
+        return wish
+    try:
+        found = find_addresses(load_settings(env=without_ours()))
+    except SettingsError as error:
+        raise AddressesError(str(error)) from None
+    if found is None:
+        raise AddressesError(
+            f"No daemon runs in {Path('.meterd').absolute()} (METERD_HOME names another place).\n"
+            "Start one with: meterd up · or name its Redis: --redis-url redis://… "
+            "· or let one be started: python -m loadtests.load"
+        )
+    return wish._replace(redis_url=found.redis_url, postgres_url=found.postgres_url)
+
+
+def check(wish: Wish) -> None:
+    """Raise AddressesError unless a daemon handles commands there."""
+    shown = mask_credentials(wish.redis_url)
+    try:
+        with contextlib.closing(connect(wish.redis_url)) as client:
+            client.ping()
+            status = read_status(client, Keys())
+    except (redis.RedisError, ValueError) as error:
+        raise AddressesError(f"Redis does not answer at {shown}: {error}") from None
+    if status is None or status["state"] != "ready":
+        state = "down" if status is None else status["state"]
+        raise AddressesError(f"The daemon on {shown} is {state}; see why with: meterd status")

@@ -1,0 +1,152 @@
+"""Counting and percentiles: how long commands took, and how late notices came.
+
+Percentiles are nearest rank, from a histogram whose classes are 2 % apart: what is told is at most
+2 % (and a hundredth of a millisecond) above the exact figure, and never above the highest value.
+"""
+
+import math
+from typing import Any, Final, NamedTuple
+
+_LEAST: Final = 0.01
+_GROWTH: Final = 1.02
+_LOG_GROWTH: Final = math.log(_GROWTH)
+
+
+class Histogram:
+    """Values of 0 and more, by class."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self.count = 0
+        self.max = 0.0
+        self._classes: dict[int, int] = {}
+
+    def add(self, value: float) -> None:
+        """One more; below 0 (clocks differ) counts as 0."""
+        place = _class_of(value)
+        self._classes[place] = self._classes.get(place, 0) + 1
+        self.count += 1
+        self.max = max(self.max, value)
+
+    def percentile(self, percent: float) -> float:
+        """The least value that so many percent do not exceed; 0 if there is none at all."""
+        rank, seen = max(1, math.ceil(self.count * percent / 100)), 0
+        for place in sorted(self._classes):
+            seen += self._classes[place]
+            if seen >= rank:
+                return min(self.max, _top_of(place))
+        return 0.0
+
+
+def _class_of(value: float) -> int:
+    return 0 if value <= _LEAST else math.ceil(math.log(value / _LEAST) / _LOG_GROWTH)
+
+
+def _top_of(place: int) -> float:
+    return float(_LEAST * _GROWTH**place)
+
+
+class Measured:
+    """One kind of command or read."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.latency_ms = Histogram()
+        self.failures = 0
+
+    @property
+    def count(self) -> int:
+        """Those that failed included."""
+        return self.latency_ms.count
+
+    def add(self, latency_ms: float, *, is_failure: bool) -> None:
+        """One more."""
+        self.latency_ms.add(latency_ms)
+        self.failures += is_failure
+
+    def document(self, lasted_s: float) -> dict[str, Any]:
+        """For thresholds, tables and programs."""
+        return {
+            "count": self.count,
+            "failures": self.failures,
+            "error_rate": self.failures / self.count if self.count else 0.0,
+            "throughput_per_s": self.count / lasted_s if lasted_s > 0 else 0.0,
+            **percentiles("latency_ms", self.latency_ms),
+        }
+
+
+def percentiles(name: str, values: Histogram) -> dict[str, float]:
+    """The percentiles that are told of everything."""
+    told = {f"{name}_p{p}": round(values.percentile(p), 3) for p in (50, 95, 99)}
+    return {**told, f"{name}_max": round(values.max, 3)}
+
+
+class Second(NamedTuple):
+    """What one stretch of the run was like."""
+
+    at_s: float
+    """Since the measured phase began, the end of the stretch."""
+    commands_per_s: float
+    failures: int
+    latency_ms_p50: float
+    latency_ms_p99: float
+    open_chats: int
+
+
+class Figures:
+    """Everything that was measured since the last ``reset``."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was: now the measured phase begins."""
+        self.commands: dict[str, Measured] = {}
+        self.reads: dict[str, Measured] = {}
+        self.all_commands = Measured()
+        self.series: list[Second] = []
+        self._stretch = Measured()
+        self._stretch_from_s = 0.0
+        self._window = Measured()
+        self._window_from_s = 0.0
+
+    def add(self, kind: str, name: str, latency_ms: float, *, is_failure: bool) -> None:
+        """A command or a ``read`` has come back."""
+        if kind != "read":
+            self.all_commands.add(latency_ms, is_failure=is_failure)
+            self._stretch.add(latency_ms, is_failure=is_failure)
+            self._window.add(latency_ms, is_failure=is_failure)
+        group = self.reads if kind == "read" else self.commands
+        group.setdefault(name, Measured()).add(latency_ms, is_failure=is_failure)
+
+    def end_stretch(self, at_s: float, open_chats: int) -> Second:
+        """Close a stretch of the series and begin the next."""
+        stretch, lasted_s = self._stretch, at_s - self._stretch_from_s
+        second = Second(
+            at_s,
+            stretch.count / lasted_s if lasted_s > 0 else 0.0,
+            stretch.failures,
+            stretch.latency_ms.percentile(50),
+            stretch.latency_ms.percentile(99),
+            open_chats,
+        )
+        self._stretch, self._stretch_from_s = Measured(), at_s
+        self.series.append(second)
+        return second
+
+    def take_window(self, at_s: float) -> dict[str, Any]:
+        """What commands were like since this was last asked, for whoever watches."""
+        told = self._window.document(at_s - self._window_from_s)
+        self._window, self._window_from_s = Measured(), at_s
+        return told
+
+    def document(self, lasted_s: float) -> dict[str, Any]:
+        """For thresholds, tables and programs."""
+        return {
+            "measured_s": round(lasted_s, 3),
+            "overall": self.all_commands.document(lasted_s),
+            "commands": {name: m.document(lasted_s) for name, m in sorted(self.commands.items())},
+            "reads": {name: m.document(lasted_s) for name, m in sorted(self.reads.items())},
+            "series": [second._asdict() for second in self.series],
+        }

@@ -1,0 +1,5 @@
+"""What Locust is given: ``locust -f loadtests/locustfile.py``; see docs/operations.md."""
+
+from loadtests.load.hooks import BackendUser, FrontendUser
+
+__all__ = ["BackendUser", "FrontendUser"]

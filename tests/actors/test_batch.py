@@ -1,0 +1,50 @@
+"""Batches that waited for an actor go to it together, and what kills actors goes apart."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.messages import Handled, Task
+from actors.rules.command import Command
+from actors.supervisor.batch import LOSSES_MAX, Batch
+from actors.supervisor.slot import Slot
+
+
+def _done(_slot: Slot, _batch: Batch, _handled: Handled) -> None:
+    raise AssertionError("nothing is sent here")
+
+
+def _task(number: int) -> Task:
+    entry = f"{number}-0"
+    return Task("u", Command(entry, number, "heartbeat", "", "u", "c", "", {}, {}))
+
+
+def _batch(first: int, count: int) -> Batch:
+    return Batch([_task(n) for n in range(first, first + count)], _done)
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 60))
+def test_two_go_together_in_order_as_far_as_there_is_room(one: int, two: int, most: int) -> None:
+    first, second = _batch(1, one), _batch(1 + one, two)
+    both = first.with_next(second, most)
+    if one + two > most:
+        assert both is None
+    else:
+        assert both is not None
+        assert both.tasks == first.tasks + second.tasks
+        assert (both.losses, both.is_suspect) == (0, False)
+
+
+@given(st.integers(2, 20), st.integers(1, LOSSES_MAX))
+def test_what_processes_were_lost_by_goes_with_nothing_else(count: int, losses: int) -> None:
+    """Else the innocent would be counted among the suspects."""
+    suspect, innocent = _batch(1, count), _batch(100, 1)
+    parts = [suspect]
+    for _ in range(losses):
+        parts = parts[0].lost_again("it died") + parts[1:]
+    assert parts[0].with_next(innocent, 1_000) is None
+    assert innocent.with_next(parts[0], 1_000) is None
+
+
+def test_batches_that_are_answered_elsewhere_stay_apart() -> None:
+    other = Batch([_task(9)], lambda *_: None)
+    assert _batch(1, 1).with_next(other, 1_000) is None

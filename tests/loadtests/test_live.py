@@ -1,0 +1,150 @@
+"""Short runs as an operator starts them, on a real daemon."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from loadtests.live import LiveDaemon, live_daemon
+from loadtests.load.thresholds import COMMANDS, READS
+from loadtests.processes import (
+    CHAT_ACTOR,
+    ENGINE,
+    OTHER,
+    POSTGRES,
+    RAY,
+    RECORDER,
+    REDIS,
+    SUPERVISOR,
+    UP,
+    Sampler,
+    grouped,
+)
+from tests.audited import assert_clean
+
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parents[2]
+OPEN = "SELECT count(*) FROM chat_time_records WHERE ended_at IS NULL"
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[LiveDaemon]:
+    with live_daemon() as running:
+        yield running
+
+
+def _load(daemon: LiveDaemon, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """What ``make load`` does, on a daemon that runs already."""
+    urls = {"REDIS_URL": daemon.redis_url, "POSTGRES_URL": daemon.postgres_url}
+    return subprocess.run(
+        [sys.executable, "-m", "loadtests.load", "--out", str(out), *options],
+        cwd=ROOT, env={**os.environ, **{f"METERD_LOAD_{k}": v for k, v in urls.items()}},
+        capture_output=True, text=True, timeout=200, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _figures(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "figures.json").read_text())
+    return found
+
+
+def _count_open(daemon: LiveDaemon) -> int:
+    engine = daemon.engine()
+    with engine.connect() as connection:
+        found: int = connection.scalar(text(OPEN))
+    engine.dispose()
+    return found
+
+
+def _lenient(tmp_path: Path, more: str = "") -> list[str]:
+    """Thresholds that say nothing of speed, because tests share their machine."""
+    path = tmp_path / "thresholds.yaml"
+    path.write_text(f"overall:\n  error_rate_max: 0\n{more}")
+    return ["--thresholds", str(path)]
+
+
+def test_a_short_run_counts_every_command_and_the_books_balance(
+    daemon: LiveDaemon, tmp_path: Path
+) -> None:
+    """Exit 0; nothing is refused, nothing left open, and the report has all of it."""
+    out, counted = tmp_path / "out", "commands:\n" + "".join(
+        f"  {name}: {{count_min: 1}}\n" for name in COMMANDS
+    )  # fmt: skip
+    assert daemon.process is not None
+    with Sampler(daemon.process.pid, every_s=0.5) as sampler:
+        done = _load(
+            daemon, out, "--chats", "100", "--duration", "6s", "--rate", "60", "--notices", "6",
+            *_lenient(tmp_path, counted),
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    figures = _figures(out)
+    assert figures["problems"] == []
+    assert set(figures["commands"]) == set(COMMANDS)
+    assert set(figures["reads"]) == set(READS)
+    assert figures["open_chats"] >= 100
+    assert figures["notices"]["count"] > 0
+    assert figures["audit"]["ok"]
+    assert figures["audit"]["entries"] > figures["overall"]["count"]
+    for name in ("report.html", "locust.html", "locust_stats.csv", "locust_stats_history.csv"):
+        assert (out / name).stat().st_size > 500
+    assert (out / "report.html").read_text().count("<svg") == 4
+    for shown in ("chats open", "heartbeat", "late: idle", "Locust", "data in Redis", "audited"):
+        assert shown in done.stdout
+    assert _count_open(daemon) == 0
+    engine = daemon.engine()
+    assert_clean(engine, daemon.redis_url)
+    engine.dispose()
+    roles = grouped(sampler.between(0, 1e12))
+    assert {UP, ENGINE, SUPERVISOR, RECORDER, f"{CHAT_ACTOR}s", RAY, REDIS, POSTGRES} == set(
+        roles
+    ) - {OTHER}
+    assert all(used.memory_bytes > 0 for used in roles.values() if used.processes)
+
+
+def test_a_broken_threshold_is_named_and_gives_exit_1(daemon: LiveDaemon, tmp_path: Path) -> None:
+    done = _load(
+        daemon, tmp_path / "out", "--chats", "5", "--duration", "2s", "--notices", "0",
+        "--leave-open", "yes", *_lenient(tmp_path, "  latency_ms_p50_max: 0\n"),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert _count_open(daemon) == 5
+    assert "FAILED: overall.latency_ms_p50_max: found" in done.stdout
+    assert _figures(tmp_path / "out")["audit"]["ok"]
+
+
+def test_no_command_at_all_gives_exit_1(daemon: LiveDaemon, tmp_path: Path) -> None:
+    """Whatever the thresholds say; Locust itself would call it a success."""
+    done = _load(
+        daemon, tmp_path / "out", "--chats", "2", "--duration", "0.2s", "--rate", "1",
+        "--notices", "0", "--frontends", "0", *_lenient(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert _figures(tmp_path / "out")["overall"]["count"] == 0
+    assert "FAILED: no command was measured at all" in done.stdout
+
+
+def test_a_bad_thresholds_file_starts_nothing(daemon: LiveDaemon, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("overall: {p99: 1}")
+    done = _load(daemon, tmp_path / "out", "--thresholds", str(path))
+    assert done.returncode == 2
+    assert "overall.p99: there is no such name here; known are" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_redis_that_is_away_is_named_without_its_password(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "loadtests.load", "--out", str(tmp_path / "out")],
+        cwd=ROOT, env={**os.environ, "METERD_LOAD_REDIS_URL": "redis://:hush@127.0.0.1:1/0"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Redis does not answer at redis://" in done.stderr
+    assert "hush" not in done.stderr
