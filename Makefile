@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test interleavings chaos soak load check format lock clean
+.PHONY: help install up demo test interleavings chaos soak load bench check format lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -45,6 +45,9 @@ soak: install ## an hour of steady load: is memory flat in every process? (SOAK_
 
 load: install ## two minutes of load on 10 000 chats, then the audit and a report (ARGS=--help)
 	$(BIN)/python -m loadtests.load $(ARGS)
+
+bench: install ## measure what the design promises, in 20 minutes: docs/performance.md (ARGS=--help)
+	$(BIN)/python -m loadtests.bench $(ARGS)
 
 interleavings: install ## play SEEDS=100000 random interleavings of everything that can go wrong
 	$(BIN)/python -m tests.interleavings.many $(SEEDS)

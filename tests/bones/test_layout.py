@@ -24,6 +24,7 @@ FILES = (
 )
 PACKAGES = ("actors", "actors/rules", "daemon", "loadtests", "meterd", "persistence")
 TARGETS = (
+    "bench",
     "chaos",
     "soak",
     "check",

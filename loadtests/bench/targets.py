@@ -1,0 +1,185 @@
+"""What the design promises, and what the figures say to it."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from loadtests.bench.figures import Figure, Figures
+
+REACHED: Final = "reached"
+MISSED: Final = "missed"
+NOT_MEASURED: Final = "not measured"
+NOT_BUILT: Final = "not built yet"
+
+
+class Check(NamedTuple):
+    """A bound for one figure."""
+
+    figure: str
+    label: str
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def bound(self) -> float:
+        """The one of both that is there."""
+        found = self.most if self.least is None else self.least
+        assert found is not None, "a check has a bound"
+        return found
+
+    def holds(self, value: float) -> bool:
+        """Whether a value is within the bound."""
+        return value >= self.bound if self.least is not None else value <= self.bound
+
+
+class Promise(NamedTuple):
+    """A line of the design, and the figures that it speaks of."""
+
+    what: str
+    measurement: str
+    checks: tuple[Check, ...]
+    shown: tuple[tuple[str, str], ...] = ()
+    """Figures that belong to it without a bound: figure, label."""
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    what: str
+    target: str
+    measured: str
+    ratio: str
+    verdict: str
+    command: str
+
+
+PROMISES: Final = (
+    Promise(
+        "commands handled, durable, with replies and events, against the best of arq, Celery,"
+        " dramatiq and taskiq",
+        "peak",
+        (Check("ratio_to_best_peer", "times the best peer", least=10),),
+        (("commands_per_s", "a second"),),
+    ),
+    Promise(
+        "the same, against one pipelined client pushing through the same commit function",
+        "peak",
+        (Check("ratio_to_ceiling", "of the ceiling", least=0.5),),
+        (("commands_per_s", "a second"), ("ceiling_per_s", "the ceiling")),
+    ),
+    Promise(
+        "command to reply, at half of that load",
+        "latency",
+        (Check("half_p50_ms", "p50", most=5), Check("half_p99_ms", "p99", most=20)),
+    ),
+    Promise("snapshot reads over HTTP, one worker process: 2 000/s, p99 20 ms", "", ()),
+    Promise(
+        "100 000 running chats, nobody talking: CPU beyond that of as many empty Ray actors",
+        "quiet",
+        (Check("cpu_over_empty_percent", "of a core more", most=3),),
+        (("cpu_percent", "the daemon"), ("empty_cpu_percent", "empty actors"), ("chats", "chats")),
+    ),
+    Promise(
+        "the same: memory a chat in the actors and in Redis",
+        "quiet",
+        (
+            Check("actors_bytes_a_chat", "in the actors", most=3_000),
+            Check("redis_bytes_a_chat", "in Redis", most=2_000),
+        ),
+        (("own_keys_bytes", "of it the chat's and its account's own keys"), ("chats", "chats")),
+    ),
+    Promise(
+        "throughput at 100 000 open chats, of that at 1 000",
+        "quiet",
+        (Check("throughput_ratio", "of that at few", least=0.9),),
+        (("chats", "chats"),),
+    ),
+    Promise(
+        "notice of a due change at 10 000 running chats, after its computed millisecond",
+        "lateness",
+        (Check("p99_ms", "p99", most=50),),
+        (("p50_ms", "p50"), ("max_ms", "at most")),
+    ),
+    Promise(
+        "start on a warm spare",
+        "actors",
+        (Check("warm_p99_ms", "p99", most=20),),
+        (("warm_p50_ms", "p50"),),
+    ),
+    Promise(
+        "back in service with 100 000 open chats after kill -9 of everything, once servers are up",
+        "recovery",
+        (Check("first_reply_s", "first reply", most=10), Check("ready_s", "ready", most=10)),
+        (("chats", "chats"),),
+    ),
+    Promise(
+        "final records into Postgres, of what one client can upsert in the same batches",
+        "records",
+        (Check("ratio", "of one client", least=0.5),),
+        (("recorder_per_s", "a second"),),
+    ),
+)
+
+
+def rows(measured: Mapping[str, Figures]) -> list[Row]:
+    """The table: a row for each promise, whatever was measured of it."""
+    return [_row(promise, measured.get(promise.measurement)) for promise in PROMISES]
+
+
+def _row(promise: Promise, figures: Figures | None) -> Row:
+    if not promise.measurement:
+        return Row(promise.what, "", "", "", NOT_BUILT, "")
+    target = ", ".join(_target(check) for check in promise.checks)
+    command = f'make bench ARGS="--only {promise.measurement}"'
+    found = figures or Figures()
+    shown = [(check.figure, check.label) for check in promise.checks] + list(promise.shown)
+    parts = [(found.get(name), label) for name, label in shown]
+    measured_text = ", ".join(f"{label} {spread(f)}" for f, label in parts if f)
+    return Row(promise.what, target, measured_text, _ratio(promise, found),
+               verdict(promise.checks, found), command)  # fmt: skip
+
+
+def verdict(checks: tuple[Check, ...], figures: Figures) -> str:
+    """Whether the medians keep all bounds."""
+    found = [(check, figures.get(check.figure)) for check in checks]
+    if any(figure is None for _, figure in found):
+        return f"{NOT_MEASURED}: {figures.why}" if figures.why else NOT_MEASURED
+    kept = all(figure and check.holds(figure.median) for check, figure in found)
+    return REACHED if kept else MISSED
+
+
+def _ratio(promise: Promise, figures: Figures) -> str:
+    """Measured by promised, for each bound."""
+    found = [(check, figures.get(check.figure)) for check in promise.checks]
+    return ", ".join(f"{f.median / check.bound:.2f}" for check, f in found if f)
+
+
+def _target(check: Check) -> str:
+    word = "at least" if check.least is not None else "at most"
+    return f"{check.label} {word} {number(check.bound)}{_unit(check)}"
+
+
+def _unit(check: Check) -> str:
+    for ending, unit in (("_ms", " ms"), ("_s", " s"), ("_percent", " %"), ("bytes_a_chat", " B")):
+        if check.figure.endswith(ending):
+            return unit
+    return ""
+
+
+def spread(figure: Figure) -> str:
+    """A figure as people read it: the median, and both ends where rounds differ."""
+    if not figure.unit:
+        return f"{figure.median:,.0f}".replace(",", " ")
+    unit = "" if figure.unit in ("x", "1/s") else f" {figure.unit}"
+    if figure.low == figure.high:
+        return f"{number(figure.median)}{unit}"
+    return f"{number(figure.median)}{unit} ({number(figure.low)}–{number(figure.high)})"
+
+
+def number(value: float) -> str:
+    """Three digits, thousands apart."""
+    if abs(value) >= 1_000:
+        digits = 3 - len(str(int(abs(value))))
+        return f"{int(round(value, digits)):,}".replace(",", " ")
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.3g}"

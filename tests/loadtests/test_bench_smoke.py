@@ -1,0 +1,43 @@
+"""The benchmarks as they are started, with tiny sizes: does it measure, show and write?"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtests.bench.code import own_code
+from tests.bones._project import ROOT
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.acceptance
+@pytest.mark.timeout(300)
+def test_a_quick_run_measures_shows_and_writes(tmp_path: Path) -> None:
+    """The table on standard output, figures, drawings and the document in the folder."""
+    ran = _bench("--quick", "--only", "peak", "latency", "--no-peers", "--out", str(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    assert "of the ceiling" in ran.stdout
+    found = json.loads((tmp_path / "performance" / "figures.json").read_text())["measurements"]
+    assert found["peak"]["figures"]["ratio_to_ceiling"]["values"]
+    assert found["latency"]["figures"]["half_p99_ms"]["median"] > 0
+    text = (tmp_path / "performance.md").read_text()
+    assert "![peak](performance/peak.svg)" in text
+    assert "![latency](performance/latency.svg)" in text
+
+
+def test_help_has_examples() -> None:
+    """Whoever asks learns what there is to type."""
+    asked = _bench("--help")
+    assert asked.returncode == 0
+    assert "examples:" in asked.stdout
+
+
+def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "loadtests.bench", *arguments],
+        cwd=ROOT, env=own_code(), capture_output=True, text=True, timeout=280, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
