@@ -66,6 +66,14 @@ class Placement:
         """The actor's chats with their users."""
         return {chat: self._chats[chat][0] for chat in self._by_actor[actor]}
 
+    def load(self, actor: str) -> int:
+        """How many chats the actor has."""
+        return len(self._by_actor[actor])
+
+    def first_on(self, actor: str, most: int) -> list[str]:
+        """The chats that have been on the actor for longest."""
+        return list(islice(self._by_actor[actor], most))
+
     def open_chats(self) -> int:
         """How many chats are placed."""
         return len(self._chats)
@@ -94,19 +102,19 @@ class Placement:
         An empty one if there is any; else, where chats share, the account's own or the least
         loaded one.
         """
-        least = min(self._with_room(ready), key=self._load, default=None)
-        if least is None or self._load(least) == 0:
+        least = min(self._with_room(ready), key=self.load, default=None)
+        if least is None or self.load(least) == 0:
             return least
         together = self.home(user)
         if together is None or together not in ready:
             return least
-        if self._load(together) <= self._load(least) + SKEW_MAX:
-            return together if self._load(together) < self.chats_per_actor else least
+        if self.load(together) <= self.load(least) + SKEW_MAX:
+            return together if self.load(together) < self.chats_per_actor else least
         return least
 
     def least_loaded(self) -> str:
         """The actor with the fewest chats, whether there is room or not."""
-        return min(self._by_actor, key=self._load)
+        return min(self._by_actor, key=self.load)
 
     def empty_actors(self) -> list[str]:
         """The actors without a chat."""
@@ -117,8 +125,8 @@ class Placement:
 
         Only chats of accounts that are quiet: nothing of theirs may be on its way.
         """
-        crowded = max(self._by_actor, key=self._load)
-        if self._load(crowded) <= 1:
+        crowded = max(self._by_actor, key=self.load)
+        if self.load(crowded) <= 1:
             return None
         for chat in self._by_actor[crowded]:
             user = self._chats[chat][0]
@@ -134,9 +142,9 @@ class Placement:
         """
         if not ready:
             return []
-        crowded, calm = max(ready, key=self._load), min(ready, key=self._load)
-        apart = self._load(crowded) - self._load(calm)
-        if apart <= max(2 * SKEW_MAX, self._load(crowded) // 4):
+        crowded, calm = max(ready, key=self.load), min(ready, key=self.load)
+        apart = self.load(crowded) - self.load(calm)
+        if apart <= max(2 * SKEW_MAX, self.load(crowded) // 4):
             return []
         moves: list[Move] = []
         for chats in self._movable(crowded, is_quiet):
@@ -207,9 +215,6 @@ class Placement:
         if not mine:
             del self._by_user[user]
             self._last.pop(user, None)
-
-    def _load(self, actor: str) -> int:
-        return len(self._by_actor[actor])
 
     def _with_room(self, ready: Collection[str]) -> Iterator[str]:
         return (

@@ -47,7 +47,7 @@ async def place_open_chats(client: redis.asyncio.Redis, keys: Keys, dispatcher: 
 def needed_slots(dispatcher: Dispatcher) -> list[Slot]:
     """The actors that have to be up before commands are handled: those with chats, or any."""
     slots = list(dispatcher.slots.values())
-    return [slot for slot in slots if dispatcher.placement.chats_on(slot.name)] or slots[:1]
+    return [slot for slot in slots if dispatcher.placement.load(slot.name)] or slots[:1]
 
 
 def _place(dispatcher: Dispatcher, chat_id: str, user: str) -> None:

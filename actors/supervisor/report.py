@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from actors.supervisor.gauges import Gauges, OutboxBound
+from actors.supervisor.placement import Placement
 from actors.supervisor.slot import Slot
 
 CHATS_SHOWN_MAX = 20
@@ -39,9 +40,11 @@ class Health(NamedTuple):
         return found
 
 
-def actor_status(slot: Slot, chats: Iterable[str]) -> dict[str, Any]:
-    """One actor: its process, its chats, its trouble."""
-    shown = sorted(chats)
+def actor_status(slot: Slot, placement: Placement) -> dict[str, Any]:
+    """One actor: its process, some of its chats, its trouble.
+
+    Asked for several times a second: what it takes must not grow with the number of chats.
+    """
     return {
         "name": slot.name,
         "pid": slot.hello.pid if slot.hello else None,
@@ -50,6 +53,6 @@ def actor_status(slot: Slot, chats: Iterable[str]) -> dict[str, Any]:
         "restarts": slot.restarts,
         "trouble": slot.trouble,
         "waiting": slot.waiting(),
-        "chats": len(shown),
-        "chat_ids": shown[:CHATS_SHOWN_MAX],
+        "chats": placement.load(slot.name),
+        "chat_ids": placement.first_on(slot.name, CHATS_SHOWN_MAX),
     }

@@ -282,7 +282,7 @@ class Supervisor:
             "work": dict(self._dispatcher.work),
             "queue": msgspec.to_builtins(self._chores.gauges),
             "recorder": {**self._recording.status, "restarts": self._recording.restarts},
-            "actors": [actor_status(slot, self._placement.chats_on(slot.name)) for slot in slots],
+            "actors": [actor_status(slot, self._placement) for slot in slots],
         }
 
     def _condition(self) -> tuple[str, str]:
