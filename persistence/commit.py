@@ -126,10 +126,14 @@ def unpack_state(raw: bytes | None, user_id: str) -> tuple[str, Account]:
         return "", Account(user_id)
     applied, _, state = raw.partition(b"|")
     try:
-        return applied.decode(), _read_account(state)
-    except msgspec.MsgspecError as error:
-        log.error("account.unreadable", user=user_id, error=str(error))
-        return applied.decode(errors="replace"), Account(user_id, seq=_UNREADABLE)
+        account = _read_account(state)
+        if account.user_id == user_id:
+            return applied.decode(), account
+        error: object = f"it is that of {account.user_id!r}"
+    except msgspec.MsgspecError as unreadable:
+        error = unreadable
+    log.error("account.unreadable", user=user_id, error=str(error))
+    return applied.decode(errors="replace"), Account(user_id, seq=_UNREADABLE)
 
 
 def is_readable(account: Account) -> bool:

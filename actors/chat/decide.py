@@ -124,7 +124,7 @@ class Run:
         inert = repeated(command, seen)
         known = self._known(command.chat_id) or task.known
         decision = apply(self.account, command, self.writer.policy, known, task.refuse, inert)
-        if decision.events or decision.touched:
+        if decision.events or decision.touched or decision.ledger:
             self._absorb(decision)
         self.account, self.applied = decision.account, command.entry
         replayed = bool(inert) and inert != outcomes.ID_CONFLICT

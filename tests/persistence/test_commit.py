@@ -22,7 +22,10 @@ from persistence.commit import (
     Commit,
     Limits,
     Verdict,
+    is_readable,
     pack_commit,
+    pack_state,
+    unpack_state,
 )
 from persistence.committer import BYTES_MAX, COMMITS_MAX, Committer, groups_of
 from persistence.keys import GROUP, Keys
@@ -211,3 +214,11 @@ def test_a_reply_stream_that_is_none_costs_the_reply_only(queue: redis.Redis) ->
     assert _run(queue, _commit(queue, _top_up(queue))).kind == OK
     assert queue.xlen(KEYS.outbox) == queue.exists(KEYS.wallet("u")) == 1
     assert queue.xpending(KEYS.commands, GROUP)["pending"] == 0
+
+
+def test_an_account_that_is_somebody_elses_can_not_be_read() -> None:
+    """What is kept under one name and tells of another decides nothing."""
+    kept = pack_state("1-0", Account("u", settled=5)).encode()
+    assert unpack_state(kept, "u") == ("1-0", Account("u", settled=5))
+    applied, account = unpack_state(kept, "v")
+    assert (applied, account.user_id, is_readable(account)) == ("1-0", "v", False)
