@@ -90,7 +90,7 @@ class Backend:
             if run.wish.rate == 0 and place >= run.level():
                 gevent.sleep(0.1)
                 continue
-            gevent.sleep(run.pace.wait_s())
+            gevent.sleep(min(run.pace.wait_s(), run.left_s()))
             if run.is_measuring():
                 self._perform_all(self.book.next(now_ms()))
 
@@ -99,7 +99,7 @@ class Backend:
             gevent.sleep(REST_S)
         for n, step in enumerate(steps):
             if n:  # each command takes a moment of its own
-                gevent.sleep(self._run.pace.wait_s())
+                gevent.sleep(min(self._run.pace.wait_s(), self._run.left_s()))
             if not self._perform(step):
                 self._drop(steps[n + 1 :])
                 return

@@ -91,6 +91,10 @@ class Run:
         """Since the measured phase began."""
         return time.monotonic() - self._measured_from
 
+    def left_s(self) -> float:
+        """Until nothing may be sent any more: whoever waits for a later moment waits in vain."""
+        return max(0.0, self.wish.duration - self.elapsed_s())
+
     def is_measuring(self) -> bool:
         """Whether commands may still be sent."""
         is_on = self.phase == MEASURED and not self.is_cut_short
@@ -130,7 +134,7 @@ class Run:
         self._began.wait()
         pace, count = Pace(lambda: self.wish.reads / self.wish.frontends), 0
         while self.is_measuring():
-            gevent.sleep(pace.wait_s())
+            gevent.sleep(min(pace.wait_s(), self.left_s()))
             count += 1
             book = self.backends[count % len(self.backends)].book
             chat = book.any_chat()
@@ -240,7 +244,7 @@ class Run:
         pace = Pace(lambda: float(self.wish.notices))
         pool = Pool(NOTICES_AT_ONCE)
         while self.wish.notices and self.is_measuring():
-            gevent.sleep(pace.wait_s())
+            gevent.sleep(min(pace.wait_s(), self.left_s()))
             if self.is_measuring():
                 pool.spawn(self.waiters.one_more)
         pool.join()

@@ -170,5 +170,6 @@ def test_a_peer_does_its_jobs(peer: Peer) -> None:
 @pytest.mark.ray
 def test_ray_calls_do_their_jobs() -> None:
     """The same with plain Ray actors, for which there is nothing to install."""
-    figure = measure("ray_calls", JOBS)
-    assert (figure.jobs, figure.duplicates) == (JOBS, 0)
+    jobs = 10 * JOBS  # a few hundred are done between two samples
+    figure = measure("ray_calls", jobs)
+    assert (figure.jobs, figure.duplicates) == (jobs, 0)
