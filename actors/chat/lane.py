@@ -33,6 +33,8 @@ class Lane:
         """No tasks yet, of ``user`` or of nobody."""
         self.user = user
         self.tasks: list[Task] = []
+        self.passed: list[Task] = []
+        """Those that had their effect before, in a delivery whose answer was lost."""
         self.ids: dict[str, Remembered] = {}
         self.run: Run | None = None
         self.failures: dict[str, int] = {}
@@ -50,6 +52,7 @@ class Lane:
         applied, account = memory
         if applied:
             last = entry_key(applied)
+            self.passed += [task for task in self.tasks if entry_key(task.entry) <= last]
             self.tasks = [task for task in self.tasks if entry_key(task.entry) > last]
         self.run = None
         tasks: Sequence[Task] = self._together()

@@ -205,12 +205,12 @@ class ChatWorker:
     def _report(self, lane: Lane, account: Account, answer: Handled) -> None:
         """Tell the supervisor which chats are open, where that may be news."""
         run = lane.run
-        named = [task.chat_id for task in lane.tasks]
+        named = [task.chat_id for task in (*lane.passed, *lane.tasks)]
         for chat_id in (*named, *(run.touched if run else ())):
             # Others may name a chat; it stays.
             if chat_id not in account.chats and self._hosted.get(chat_id) == lane.user:
                 del self._hosted[chat_id]
-        if run is None or _opens_or_ends(lane, run):
+        if run is None or lane.passed or _opens_or_ends(lane, run):
             answer.open_chats[lane.user] = list(account.chats)
         for chat_id in run.created if run else ():
             if chat_id in account.chats:
