@@ -1,0 +1,53 @@
+"""A chat actor's worker against a real server: what it tells of batches that come again."""
+
+from typing import Any
+
+import pytest
+import redis
+
+from actors.chat.decide import Writer
+from actors.chat.timekeeper import Timekeeper
+from actors.chat.worker import ChatWorker
+from actors.messages import Task
+from actors.rules.command import Command, parse_entry
+from actors.rules.state import Policy
+from persistence.client import connect
+from persistence.commit import Limits
+from persistence.keys import GROUP, Keys
+from persistence.library import ensure_library
+from tests.servers import redis_server
+
+KEYS = Keys()
+
+
+def _task(client: redis.Redis, **fields: str) -> Task:
+    entry: Any = client.xadd(KEYS.commands, fields)  # type: ignore[arg-type]
+    client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"})
+    flat = [part.encode() for pair in fields.items() for part in pair]
+    command = parse_entry(entry.decode(), flat)
+    assert isinstance(command, Command)
+    return Task("u", command)
+
+
+def _worker(client: redis.Redis, epoch: str) -> ChatWorker:
+    client.hset(KEYS.epochs, "a", epoch)
+    writer = Writer("a", epoch, Policy(), "p", Limits())
+    return ChatWorker(client, KEYS, writer, Timekeeper(lambda due: [0] * len(due)))
+
+
+@pytest.mark.redis
+def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_with_it() -> None:
+    """Else the supervisor gives up the chat's place, and nobody keeps its timer."""
+    with redis_server() as url:
+        client = connect(url)
+        ensure_library(client)
+        client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
+        _, epoch, _ = client.fcall("meterd_lead", 1, KEYS.commands, "t", 60_000)
+        client.fcall("meterd_swear", 1, KEYS.commands, "t", epoch, "m")
+        top_up = _task(client, type="top_up", id="k", user_id="u", amount="5")
+        start = _task(client, type="start", chat_id="c", user_id="u", advisor_id="v")
+        assert _worker(client, "7").handle(1, [top_up, start]).open_chats == {"u": ["c"]}
+        beat = _task(client, type="heartbeat", chat_id="c", user_id="u")
+        again = _worker(client, "8").handle(1, [top_up, start, beat])
+        assert again.open_chats == {"u": ["c"]}
+        client.close()
