@@ -45,9 +45,9 @@ def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_wi
         _, epoch, _ = client.fcall("meterd_lead", 1, KEYS.commands, "t", 60_000)
         client.fcall("meterd_swear", 1, KEYS.commands, "t", epoch, "m")
         top_up = _task(client, type="top_up", id="k", user_id="u", amount="5")
-        start = _task(client, type="start", chat_id="c", user_id="u", advisor_id="v")
+        start = _task(client, type="start", id="s", chat_id="c", user_id="u", advisor_id="v")
         assert _worker(client, "7").handle(1, [top_up, start]).open_chats == {"u": ["c"]}
-        beat = _task(client, type="heartbeat", chat_id="c", user_id="u")
+        beat = _task(client, type="heartbeat", id="h", chat_id="c", user_id="u")
         again = _worker(client, "8").handle(1, [top_up, start, beat])
         assert again.open_chats == {"u": ["c"]}
         client.close()
