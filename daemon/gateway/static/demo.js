@@ -1,0 +1,150 @@
+// The demonstration: one user, one advisor, two chats, one wallet, and every button is one command to the daemon.
+
+import "./meterd-clock.js";
+import { claims, command, says, token } from "./page-api.js";
+import { byId, h } from "./page-dom.js";
+import { askForToken, withToken } from "./page-token.js";
+
+const LINES_MAX = 200;
+const RUN = "meterd-demo-run";
+const NAMES = ["A", "B"];
+const BUTTONS = ["start", "pause", "resume", "end"];
+const CAN = {
+  start: ["not_started"],
+  pause: ["running"],
+  resume: ["paused", "suspended"],
+  end: ["running", "paused", "suspended"],
+};
+
+const EVENTS = {
+  "chat.started": "started",
+  "chat.paused": "paused",
+  "chat.resumed": "goes on",
+  "chat.suspended": "waits for credits",
+  "chat.ended": "ended",
+  "chat.rate_changed": "has another rate",
+  "wallet.topped_up": "Credits have arrived",
+  "credits.low": "Credits are low",
+  "credits.exhausted": "The credits are used up",
+};
+
+const user = () => claims().sub ?? "";
+const chats = NAMES.map((name) => ({ name, id: "", clock: null, caption: null, buttons: {} }));
+const told = new Set();
+
+/** The chats of this run; the same ones after a reload. */
+function run() {
+  const kept = sessionStorage.getItem(RUN);
+  return kept ?? newRun();
+}
+
+function newRun() {
+  const made = crypto.randomUUID().slice(0, 8);
+  sessionStorage.setItem(RUN, made);
+  return made;
+}
+
+/** `at` is the queue's time, if the daemon has told it. */
+function say(text, kind = "", at = new Date()) {
+  const time = h("time", { datetime: at.toISOString() }, at.toLocaleTimeString());
+  const log = byId("log");
+  log.prepend(h("li", { class: kind }, time, text));
+  if (log.children.length > LINES_MAX) log.lastChild.remove();
+}
+
+/** Sends one command and says in a line what came of it. */
+async function act(what, fields) {
+  try {
+    const reply = await command({ ...fields, user_id: user() });
+    say(`${what}: done`, "good", new Date(Number.parseInt(reply.entry, 10)));
+    return reply;
+  } catch (error) {
+    say(`${what}: ${error.status ? "refused" : "failed"}, ${says(error)}`, "bad");
+    if (error.status === 401) askForToken(says(error));
+    return null;
+  }
+}
+
+function topUp(amount) {
+  return act(`Top up ${amount}`, { type: "top_up", amount });
+}
+
+function start(chat) {
+  const rate = byId("rate").value;
+  // Every part of the tariff, so that it is the same whatever the operator has configured.
+  const tariff = { rate, free_ms: 0, min_ms: 0, increment_ms: 1, idle_ms: 0 };
+  const fields = { type: "start", chat_id: chat.id, advisor_id: "demo-advisor", ...tariff };
+  return act(`Start chat ${chat.name} at ${rate} a minute`, fields);
+}
+
+function tell(chat, type) {
+  const what = `${type[0].toUpperCase()}${type.slice(1)} chat ${chat.name}`;
+  return act(what, { type, chat_id: chat.id });
+}
+
+/** Leave the chat that runs and go to the other: pause one, then start the other or go on with it. */
+async function switchChats() {
+  const from = chats.find((chat) => chat.clock.state === "running") ?? chats[1];
+  const to = chats.find((chat) => chat !== from);
+  if (from.clock.state === "running" && !(await tell(from, "pause"))) return;
+  if (to.clock.state === "not_started") await start(to);
+  else if (to.clock.state !== "running") await tell(to, "resume");
+}
+
+async function reset() {
+  for (const chat of chats) if (CAN.end.includes(chat.clock.state)) await tell(chat, "end");
+  newRun();
+  show();
+  say("New chats, with new ids; the old ones keep their records");
+}
+
+const DO = { start, pause: (chat) => tell(chat, "pause"), resume: (chat) => tell(chat, "resume"), end: (chat) => tell(chat, "end") };
+
+function build(chat) {
+  chat.clock = h("meterd-clock", { label: `Chat ${chat.name}`, digits: 6 });
+  chat.clock.token = token;
+  chat.clock.addEventListener("meterd-change", (event) => hear(chat, event.detail));
+  for (const type of BUTTONS) {
+    const label = `${type[0].toUpperCase()}${type.slice(1)}`;
+    chat.buttons[type] = h("button", { "aria-label": `${label} chat ${chat.name}`, click: () => DO[type](chat) }, label);
+  }
+  chat.caption = h("span", { class: "soft" });
+  const title = h("h2", { id: `chat-${chat.name}` }, `Chat ${chat.name}`);
+  const buttons = h("div", { class: "row" }, Object.values(chat.buttons));
+  return h("section", { class: "card", "aria-labelledby": title.id }, title, chat.clock, buttons, chat.caption);
+}
+
+/** Which buttons make sense now. */
+function hear(chat, { event, message, state }) {
+  for (const type of BUTTONS) chat.buttons[type].disabled = !CAN[type].includes(state);
+  if (event in EVENTS) story(chat, message);
+}
+
+/** What the daemon says has happened, once: both clocks hear of the account. */
+function story(chat, { event, at, user_id: whose, chat_id: id, seq, reason }) {
+  const key = [event, id ?? whose, seq].join(" ");
+  if (told.has(key) || (id && id !== chat.id)) return;
+  told.add(key);
+  const why = reason && !["command", "ended"].includes(reason) ? ` (${reason.replaceAll("_", " ")})` : "";
+  say(id ? `Chat ${chat.name} ${EVENTS[event]}${why}` : EVENTS[event], "", new Date(at));
+}
+
+function show() {
+  for (const chat of chats) {
+    chat.id = `demo-${run()}-${chat.name}`;
+    chat.clock.setAttribute("chat", chat.id);
+    chat.caption.textContent = chat.id;
+  }
+}
+
+function begin() {
+  byId("who").textContent = `user ${user()}, advisor demo-advisor`;
+  byId("chats").append(...chats.map(build));
+  byId("top-up-1").addEventListener("click", () => topUp("1"));
+  byId("top-up-10").addEventListener("click", () => topUp("10"));
+  byId("switch").addEventListener("click", switchChats);
+  byId("reset").addEventListener("click", reset);
+  show();
+}
+
+withToken(begin);

@@ -1,0 +1,282 @@
+// <meterd-clock chat="…" src="…">: how long a chat has run, what it costs, what is left. Reads one stream of the gateway
+// and draws from what that says; nothing is ever added up here, so a page that slept shows the right figures at once.
+
+import { figuresAt, newer } from "./meterd-draw.js";
+import { Face } from "./meterd-face.js";
+import { Stream, refuse } from "./meterd-stream.js";
+import { News, marksOf, noteOf, stateOf, stillWarned, textsOf } from "./meterd-tell.js";
+import { clockOf, keepDrawing, stopDrawing } from "./meterd-time.js";
+import { Voice, langOf } from "./meterd-words.js";
+
+// As sure of the queue's clock as a second's figure needs; if the first answer was slow, it asks again.
+const UNCERTAIN_MS_MAX = 100;
+const DIGITS_MAX = 6;
+const LOOKS = ["lang", "compact", "digits", "label"];
+
+export class MeterdClock extends HTMLElement {
+  static observedAttributes = ["chat", "src", "token", ...LOOKS];
+
+  #face = new Face(this);
+  #voice = null;
+  #words = {};
+  #token = null;
+  #stream = null;
+  #clock = null;
+  #sleeps = 0;
+  #chat = null;
+  #wallet = null;
+  #link = "connecting";
+  #problem = null;
+  #warned = null;
+  #news = new News();
+  #isMeasuring = false;
+  #tick = (steady) => this.#draw(steady);
+
+  /** A token, or a function (async or not) that gives one; it is called again when a token is over. */
+  set token(token) {
+    this.#token = token;
+    if (this.#link !== "live") this.#restart();
+  }
+
+  /** Sentences to be said otherwise: see WORDS in meterd-words.js. */
+  set words(words) {
+    this.#words = words;
+    this.#speak();
+  }
+
+  get words() {
+    return this.#words;
+  }
+
+  /** The chat's snapshot as the gateway gave it; null before the first. */
+  get chat() {
+    return this.#chat;
+  }
+
+  /** The wallet's; null before the first, and for whoever may not see it. */
+  get wallet() {
+    return this.#wallet;
+  }
+
+  /** connecting, not_started, running, paused, suspended, ended or refused. */
+  get state() {
+    if (this.#link === "refused") return "refused";
+    return this.#chat?.status ?? "connecting";
+  }
+
+  /** Whether the connection is there: connecting, live, lost or refused. */
+  get link() {
+    return this.#link;
+  }
+
+  /** What is shown at this moment, in integers: {now, activeMs, cost, rate, balance, leftMs}; credits are BigInt. */
+  get figures() {
+    return this.#figuresAt(undefined);
+  }
+
+  #figuresAt(steady) {
+    const now = this.#clock?.now(steady) ?? null;
+    return this.#chat && now !== null ? figuresAt(this.#chat, this.#wallet, now) : null;
+  }
+
+  connectedCallback() {
+    this.#takeEarly("token");
+    this.#takeEarly("words");
+    for (const [target, name] of this.#wakers()) target.addEventListener(name, this);
+    this.#speak();
+    this.#restart();
+  }
+
+  /** What was set before this file was loaded hides the setters. */
+  #takeEarly(name) {
+    if (!Object.hasOwn(this, name)) return;
+    const value = this[name];
+    delete this[name];
+    this[name] = value;
+  }
+
+  disconnectedCallback() {
+    for (const [target, name] of this.#wakers()) target.removeEventListener(name, this);
+    this.#stop();
+  }
+
+  attributeChangedCallback(name, before, after) {
+    if (!this.isConnected || before === after) return;
+    if (LOOKS.includes(name)) this.#speak();
+    else this.#restart();
+  }
+
+  /** The page is seen again, or the network is back. */
+  handleEvent(event) {
+    if (event.type === "offline") return this.#stream?.drop();
+    if (document.visibilityState === "hidden") return;
+    this.#stream?.retry();
+    this.#clock?.look();
+    this.#draw();
+  }
+
+  #wakers() {
+    return [
+      [document, "visibilitychange"],
+      [window, "pageshow"],
+      [window, "online"],
+      [window, "offline"],
+    ];
+  }
+
+  #restart() {
+    this.#stop();
+    if (!this.isConnected) return;
+    this.#clock = clockOf(this.#gateway().href);
+    this.#sleeps = this.#clock.sleeps;
+    [this.#link, this.#problem, this.#warned, this.#news] = ["connecting", null, null, new News()];
+    if (this.#chat?.chat_id !== this.getAttribute("chat")) [this.#chat, this.#wallet] = [null, null];
+    if (this.getAttribute("chat") && this.#source()) this.#listen();
+    this.#draw();
+  }
+
+  #stop() {
+    this.#stream?.close();
+    this.#stream = null;
+    stopDrawing(this.#tick);
+  }
+
+  #listen() {
+    const stream = new Stream({
+      url: `${this.#url()}/stream`,
+      token: (refused) => this.#takeToken(refused),
+      hear: (message, askedAt) => stream === this.#stream && this.#hear(message, askedAt),
+      tell: (link, problem) => stream === this.#stream && this.#tell(link, problem),
+      clock: this.#clock,
+    });
+    this.#stream = stream;
+  }
+
+  #gateway() {
+    // By default the gateway is where this file came from: …/static/meterd-clock.js.
+    const base = this.getAttribute("src") ?? new URL("../", import.meta.url).href;
+    return new URL(base.endsWith("/") ? base : `${base}/`, document.baseURI);
+  }
+
+  #url() {
+    return new URL(`v1/chats/${encodeURIComponent(this.getAttribute("chat"))}`, this.#gateway()).href;
+  }
+
+  #source() {
+    return this.#token ?? this.getAttribute("token");
+  }
+
+  async #takeToken(refused) {
+    const source = this.#source();
+    if (typeof source === "function") return source();
+    // There is only this one, so asking again will not help.
+    if (refused) throw Object.assign(refused, { isFinal: true });
+    return source;
+  }
+
+  #tell(link, problem) {
+    const was = this.#link;
+    [this.#link, this.#problem] = [link, problem];
+    if (link === "lost") this.#clock.assumeSlept();
+    if (link === "live" && (was === "lost" || this.#isUnsure())) this.#measure();
+    this.#draw();
+    if (link !== was) this.#changed(link, null);
+  }
+
+  #hear({ event, data }, askedAt) {
+    this.#clock.learn(data.now, askedAt);
+    const chat = event === "snapshot" ? data.chats.find((each) => this.#isMine(each)) : data.chat;
+    this.#take(this.#isMine(chat) ? chat : null, data.wallet);
+    if (event === "credits.low") this.#warned = data.threshold_ms;
+    if (event === "snapshot" && this.#isUnsure()) this.#measure();
+    this.#draw();
+    this.#changed(event, data);
+  }
+
+  #isUnsure() {
+    return this.#clock.now() !== null && this.#clock.uncertainMs > UNCERTAIN_MS_MAX;
+  }
+
+  #isMine(chat) {
+    return chat?.chat_id === this.getAttribute("chat");
+  }
+
+  #take(chat, wallet) {
+    this.#chat = newer(this.#chat, chat);
+    this.#wallet = newer(this.#wallet, wallet);
+  }
+
+  /** Ask once more, over the connection that is there now: how late is it, and how is everything? */
+  async #measure() {
+    if (this.#isMeasuring || !this.#stream) return;
+    this.#isMeasuring = true;
+    const stream = this.#stream;
+    try {
+      const headers = { Authorization: `Bearer ${await this.#takeToken(null)}` };
+      const askedAt = this.#clock.steady();
+      const response = await fetch(this.#url(), { headers, cache: "no-store", credentials: "omit" });
+      const { now, source, wallet, ...chat } = await (await refuse(response)).json();
+      if (stream !== this.#stream) return;
+      this.#clock.learn(now, askedAt);
+      this.#take(this.#isMine(chat) ? chat : null, wallet);
+      this.#draw();
+    } catch {
+      this.#clock.assumeSlept(); // the stream knows better what is wrong, and says so
+    } finally {
+      this.#isMeasuring = false;
+    }
+  }
+
+  /** `event` is the message's name or, without a message, what the connection is like now. */
+  #changed(event, message) {
+    const { state, link, chat, wallet } = this;
+    const detail = { event, message, state, link, chat, wallet };
+    this.dispatchEvent(new CustomEvent("meterd-change", { detail, bubbles: true, composed: true }));
+  }
+
+  #speak() {
+    const digits = Math.min(DIGITS_MAX, Math.max(0, Number.parseInt(this.getAttribute("digits") ?? "2", 10) || 0));
+    this.#voice = new Voice(langOf(this), digits, this.#words);
+    this.#face.name(this.#voice, this.getAttribute("label"));
+    this.#draw();
+  }
+
+  #view(steady) {
+    const figures = this.#figuresAt(steady);
+    const view = { state: this.state, link: this.#link, problem: this.#problem, chat: this.#chat, figures };
+    this.#warned = this.#warned === null ? null : stillWarned(this.#warned, view);
+    return { ...view, warned: this.#warned };
+  }
+
+  #draw(steady) {
+    if (!this.isConnected || !this.#voice) return;
+    if (this.#sleeps !== (this.#clock?.sleeps ?? 0)) this.#wake();
+    const [view, voice] = [this.#view(steady), this.#voice];
+    this.#face.show({
+      marks: marksOf(view, this.hasAttribute("compact")),
+      state: stateOf(view, voice),
+      time: voice.duration(view.figures?.activeMs ?? 0),
+      figures: textsOf(view, voice),
+      note: noteOf(view, voice),
+    });
+    this.#face.announce(this.#news.of(view, voice));
+    this.#keepDrawing();
+  }
+
+  /** After a sleep the connection is dead more often than not, and nobody would say so. */
+  #wake() {
+    this.#sleeps = this.#clock.sleeps;
+    this.#stream?.drop();
+    this.#measure();
+  }
+
+  /** Draws on while something moves; what is shown depends on the moment alone. */
+  #keepDrawing() {
+    const falls = (this.#wallet?.zero_at ?? null) !== null;
+    const moves = this.#stream !== null && (falls || this.#chat?.status === "running");
+    if (moves) keepDrawing(this.#tick);
+    else stopDrawing(this.#tick);
+  }
+}
+
+if (!customElements.get("meterd-clock")) customElements.define("meterd-clock", MeterdClock);

@@ -1,0 +1,47 @@
+// Elements out of texts. Whatever comes from the gateway becomes text or an attribute's value, never markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element: attributes (functions become listeners, null and false are left out), then children. */
+export function h(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+/** An element of a drawing. */
+export function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) set(element, name, value);
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+function set(element, name, value) {
+  if (typeof value === "function") element.addEventListener(name, value);
+  else if (value === true) element.setAttribute(name, "");
+  else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
+}
+
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+/** Changes a text only where it differs, so that a selection or a screen reader's place is not lost. */
+export function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A table with a caption for those who can't see its heading. */
+export function table(caption, columns, rows) {
+  const head = h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)));
+  const body = rows.map((cells) => h("tr", {}, cells.map((cell, n) => h("td", { "data-name": columns[n] }, cell ?? "–"))));
+  return h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, head), h("tbody", {}, body));
+}
+
+/** Names and values. */
+export function facts(pairs) {
+  const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
