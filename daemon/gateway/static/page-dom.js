@@ -33,9 +33,9 @@ export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A table with a caption for those who can't see its heading. */
+/** A table of texts and elements, with a caption for those who can't see its heading. */
 export function table(caption, columns, rows) {
-  const head = h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)));
+  const head = h("tr", {}, columns.map((name) => h("th", { scope: "col", "data-name": name }, name)));
   const body = rows.map((cells) => h("tr", {}, cells.map((cell, n) => h("td", { "data-name": columns[n] }, cell ?? "–"))));
   return h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, head), h("tbody", {}, body));
 }
