@@ -8,9 +8,11 @@ from daemon.commands.clock import app as clock
 from daemon.commands.db import app as db
 from daemon.commands.dead import app as dead
 from daemon.commands.demo import demo
+from daemon.commands.gateway import gateway
 from daemon.commands.recover import recover
 from daemon.commands.send import send
 from daemon.commands.status import status
+from daemon.commands.token import token
 from daemon.commands.up import up
 
 app = typer.Typer(
@@ -22,6 +24,8 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(status)
+app.command()(gateway)
+app.command()(token)
 app.command()(demo)
 app.command()(send)
 app.command()(chat)

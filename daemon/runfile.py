@@ -13,6 +13,8 @@ class Addresses(NamedTuple):
 
     redis_url: str
     postgres_url: str
+    http_url: str = ""
+    """Empty if this daemon has no gateway."""
 
 
 class RunFile:
@@ -56,7 +58,7 @@ class RunFile:
             found = json.loads(self._path.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        return Addresses(found["redis_url"], found["postgres_url"])
+        return Addresses(*(found.get(name, "") for name in Addresses._fields))
 
     def pid(self) -> int | None:
         """The process of the daemon that wrote the file."""

@@ -18,7 +18,9 @@ __all__ = [
     "PositiveMilliseconds",
     "PostgresUrl",
     "RedisUrl",
+    "Secret",
     "Section",
+    "Texts",
     "Warnings",
     "at_least",
     "between",
@@ -27,6 +29,7 @@ __all__ = [
 MS_MAX = 999_999_999_999
 _COUNT_MAX = 1_000_000_000
 _WARNINGS_MAX = 16
+_SECRET_BYTES_MIN = 32  # as many as HS256 has: RFC 7518, 3.2
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
 
@@ -85,6 +88,20 @@ def _json_list(text: str) -> object:
         raise ValueError("should be a list of milliseconds") from None
 
 
+def _split_texts(value: object) -> object:
+    return (
+        [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
+
+
+def _long_enough(value: str | None) -> str | None:
+    if value is not None and len(value.encode()) < _SECRET_BYTES_MIN:
+        raise ValueError(f"should have at least {_SECRET_BYTES_MIN} bytes: openssl rand -hex 32")
+    return value
+
+
 def _descending(values: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(values)) != len(values):
         raise ValueError("should have no value twice")
@@ -116,6 +133,8 @@ Lowercase = Annotated[_T, BeforeValidator(_lower)]
 OptionalText = Annotated[
     str | None, BeforeValidator(_none_if_empty), AfterValidator(_no_credentials)
 ]
+Secret = Annotated[str | None, BeforeValidator(_none_if_empty), AfterValidator(_long_enough)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split_texts)]
 RedisUrl = Annotated[
     str | None, BeforeValidator(_none_if_empty), _url_check("redis", "rediss", "unix")
 ]

@@ -24,7 +24,9 @@ from daemon.setting_types import (
     PositiveMilliseconds,
     PostgresUrl,
     RedisUrl,
+    Secret,
     Section,
+    Texts,
     Warnings,
     at_least,
     between,
@@ -36,6 +38,7 @@ _PREFIX = "METERD_"
 _NOT_SETTINGS = ("METERD_HOME", "METERD_CONFIG")
 _OTHERS = ("METERD_TEST_", "METERD_LOAD_")  # of the tests and the load tests
 _DAY_MS = 86_400_000
+_SECRETS = ("url", "jwt_secret")
 
 
 class SettingsError(Exception):
@@ -58,10 +61,22 @@ class PostgresSettings(Section):
 
 
 class HttpSettings(Section):
-    """Where the gateway will listen (a later release); port 0 is any free one."""
+    """The gateway: where it listens, whose tokens count, and how much it bears."""
 
+    enabled: bool = True
     host: str = "127.0.0.1"
     port: Count = between(8080, 0, 65535)
+    jwt_secret: Secret = None
+    jwks_file: OptionalText = None
+    audience: str = "meterd"
+    cors_origins: Texts = ()
+    requests_per_s: Count = at_least(200, 1)
+    requests_burst: Count = at_least(400, 1)
+    streams_max: Count = at_least(10_000, 1)
+    streams_per_caller_max: Count = at_least(50, 1)
+    stream_messages_max: Count = at_least(256, 1)
+    keep_alive_ms: PositiveMilliseconds = 15_000
+    reply_timeout_ms: PositiveMilliseconds = 10_000
 
 
 class RaySettings(Section):
@@ -277,7 +292,7 @@ def _problem(detail: ErrorDetails, values: _Layer) -> str:
     value = values.get(tuple(str(part) for part in detail["loc"][:2]))
     if value is None:
         return f"settings: {message}"
-    is_secret = detail["loc"][1] == "url"
+    is_secret = detail["loc"][1] in _SECRETS
     return f"{value.place}: {message}" + ("" if is_secret else f", got {_shown(value.value)}")
 
 

@@ -41,7 +41,8 @@ def find_addresses(settings: Settings) -> Addresses | None:
     found = RunFile(settings.home).read()
     redis_url = settings.redis.url or (found.redis_url if found else None)
     postgres_url = settings.postgres.url or (found.postgres_url if found else None)
-    return Addresses(redis_url, postgres_url or "") if redis_url else None
+    http_url = found.http_url if found and not RunFile(settings.home).is_stale() else ""
+    return Addresses(redis_url, postgres_url or "", http_url) if redis_url else None
 
 
 def full_status(settings: Settings) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def full_status(settings: Settings) -> dict[str, Any]:
         "state": status["state"],
         "redis_url": addresses.redis_url,
         "postgres_url": addresses.postgres_url or None,
-        "http_url": None,
+        "http_url": addresses.http_url or None,
         **status,
         "here": _here(RunFile(settings.home)),
     }

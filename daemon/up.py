@@ -19,6 +19,9 @@ from sqlalchemy.exc import OperationalError
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.engine_process import EngineProcess, Order, heed_signals
+from daemon.gateway.server import BindError
+from daemon.gateway.tokens import KeysError
+from daemon.gateway_process import GatewayKeeper
 from daemon.masking import mask_credentials
 from daemon.ray_folder import new_ray_folder, remove_ray_folder
 from daemon.runfile import Addresses, RunFile
@@ -51,6 +54,8 @@ STARTING_ERRORS = (
     UnfitError,
     migrate.SchemaError,
     DaemonError,
+    KeysError,
+    BindError,
 )
 """What a person can do something about; the message says what."""
 
@@ -66,6 +71,7 @@ class Daemon:
         self._token = secrets.token_hex(16)
         self._runfile = RunFile(settings.home)
         self._embedded: EmbeddedServers
+        self._gateway: GatewayKeeper | None = None
 
     def stop(self) -> None:
         """End ``run``, in order."""
@@ -74,10 +80,12 @@ class Daemon:
     def run(self, on_status: OnStatus) -> None:
         """Start everything, say so, work until ``stop``, then end everything in order."""
         heed_signals(self.stop)
-        with self._servers() as addresses:
+        with self._servers() as servers, self._answering(servers) as addresses:
             prepare(addresses)
             with self._runfile.held(addresses):
                 try:
+                    if self._gateway is not None:
+                        self._gateway.start(addresses)
                     self._keep_engine(addresses, on_status)
                 finally:
                     remove_ray_folder(self._settings.home)
@@ -94,6 +102,18 @@ class Daemon:
             )
         finally:
             embedded.stop(SERVERS_STOP_MS)
+
+    @contextlib.contextmanager
+    def _answering(self, servers: Addresses) -> Iterator[Addresses]:
+        """Listen for the gateway, which is started when there is something to read."""
+        if not self._settings.http.enabled:
+            yield servers
+            return
+        self._gateway = GatewayKeeper(self._settings, self._config)
+        try:
+            yield servers._replace(http_url=self._gateway.url)
+        finally:
+            self._gateway.stop()
 
     def _keep_engine(self, addresses: Addresses, on_status: OnStatus) -> None:
         failures = 0
@@ -123,6 +143,8 @@ class Daemon:
             if problem:
                 return problem
             self._look_after_servers()
+            if self._gateway is not None:
+                self._gateway.look_after(addresses)
             status = engine.status
             now = status.get("state", ""), status.get("why", "")
             if status and now != told:

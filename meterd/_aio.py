@@ -95,6 +95,10 @@ class AsyncEvents:
         """The place up to which everything was given out: where to go on another time."""
         return self._reader.after
 
+    async def batch(self) -> list[Event]:
+        """The next events, as many as have come: for who follows everything. Empty once closed."""
+        return await self._reader.batch()
+
     def close(self) -> None:
         """End the iteration."""
         self._reader.is_closed = True

@@ -327,6 +327,16 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
             **sending,
         )
 
+    def command(
+        self, fields: Mapping[str, object], **sending: Unpack[Sending]
+    ) -> ChatReplyT | WalletReplyT | SentT:
+        """Send a command whose type stands in ``fields``, next to the others: for who passes on.
+
+        Whoever knows what to send is better served by the method of that name.
+        """
+        result: ChatReplyT | WalletReplyT | SentT = self._run(self._core.command(fields, **sending))
+        return result
+
     def snapshot(self, chat_id: str) -> ChatT:
         """The chat as it is, or was; ``not_started`` if it never was.
 

@@ -53,6 +53,16 @@ class EventReader:
         self.after = event.id
         return event
 
+    async def batch(self) -> list[Event]:
+        """As many events as are there, at least one; none once closed."""
+        first = await self.next()
+        if first is None:
+            return []
+        events = [first, *self._ready]
+        self._ready.clear()
+        self.after = events[-1].id
+        return events
+
     async def _fill(self) -> None:
         """Wait until something is ready, or until closed."""
         await self.begin()

@@ -55,7 +55,7 @@ class DeadLetters:
     def latest(self, most: int) -> Iterator[Letter]:
         """The latest ones, the latest first."""
         found: Any = self._client.xrevrange(self._keys.dead, count=most)
-        return map(_letter, found)
+        return map(read_letter, found)
 
     def all(self) -> Iterator[Letter]:
         """All of them, the oldest first, page by page."""
@@ -64,7 +64,7 @@ class DeadLetters:
             found: Any = self._client.xrange(self._keys.dead, min=after, count=PAGE)
             if not found:
                 return
-            yield from map(_letter, found)
+            yield from map(read_letter, found)
             after = f"({found[-1][0].decode()}"
 
     def find(self, name: str) -> Letter | None:
@@ -73,7 +73,7 @@ class DeadLetters:
             return None
         found: Any = self._client.xrange(self._keys.dead, name, name)
         if found:
-            return _letter(found[0])
+            return read_letter(found[0])
         return next((letter for letter in self.all() if letter.entry == name), None)
 
     def retry(self, letter: Letter, done_by: str) -> str:
@@ -107,7 +107,8 @@ def _operation(letter: Letter, act: str, done_by: str) -> OperationRow:
     return OperationRow(f"{act}:{letter.letter}", at_ms, done_by, act, letter.entry, details)
 
 
-def _letter(raw: tuple[bytes, dict[bytes, bytes]]) -> Letter:
+def read_letter(raw: tuple[bytes, dict[bytes, bytes]]) -> Letter:
+    """A letter from its entry in the stream of dead letters."""
     name, fields = raw
     return Letter(
         name.decode(),

@@ -62,7 +62,8 @@ def run(url: str, sql: str) -> None:
     engine.dispose()
 
 
-def _fresh(server_url: str, template: str) -> Iterator[str]:
+def fresh(server_url: str, template: str) -> Iterator[str]:
+    """A database made like the template, for as long as it is wanted."""
     name = f"meterd_test_{os.getpid()}_{next(_NUMBERS)}"
     run(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield in_database(server_url, name)
@@ -71,7 +72,7 @@ def _fresh(server_url: str, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
-    for url in _fresh(server_url, "template0"):
+    for url in fresh(server_url, "template0"):
         migrate.upgrade(url)
         yield make_url(url).database or ""
 
@@ -79,19 +80,19 @@ def template(server_url: str) -> Iterator[str]:
 @pytest.fixture
 def empty_url(server_url: str) -> Iterator[str]:
     """A database with nothing in it."""
-    yield from _fresh(server_url, "template0")
+    yield from fresh(server_url, "template0")
 
 
 @pytest.fixture
 def other_url(server_url: str) -> Iterator[str]:
     """Another one."""
-    yield from _fresh(server_url, "template0")
+    yield from fresh(server_url, "template0")
 
 
 @pytest.fixture
 def url(server_url: str, template: str) -> Iterator[str]:
     """A database with the schema as the migrations make it."""
-    yield from _fresh(server_url, template)
+    yield from fresh(server_url, template)
 
 
 @pytest.fixture

@@ -78,6 +78,11 @@ class _Fault(Exception):
     """Why an entry is no command."""
 
 
+def is_identifier(text: str) -> bool:
+    """Whether a chat, user or advisor can be called so."""
+    return _IDENTIFIER.fullmatch(text) is not None
+
+
 def entry_ms(entry: str) -> int:
     """The millisecond of a stream entry ID: when its command happens."""
     return int(entry.partition("-")[0])

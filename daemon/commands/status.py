@@ -48,7 +48,7 @@ def _print(found: dict[str, Any]) -> None:
         out.print(
             f"here       [bold yellow]standby[/]  process {here['pid']}: another daemon works"
         )
-    for name in ("redis_url", "postgres_url"):
+    for name in ("redis_url", "postgres_url", "http_url"):
         if found.get(name):
             out.print(f"{name:10} {mask_credentials(found[name])}", markup=False, soft_wrap=True)
     if "actors" not in found:

@@ -69,6 +69,7 @@ def _tell_ready(settings: "Settings", addresses: "Addresses", status: dict[str, 
     lines = [
         f"  redis     {redis}  ({'configured' if settings.redis.url else place})",
         f"  postgres  {postgres}  ({'configured' if settings.postgres.url else place})",
+        f"  http      {addresses.http_url or 'none'}  (meterd token ops --role ops --link /)",
         f"  ray       {settings.ray.address or 'a cluster of its own, on this machine'}",
         f"  actors    {actors}, {status['open_chats']} open chats",
         "  try       meterd demo   ·   meterd status   ·   stop with Ctrl-C",

@@ -1,10 +1,10 @@
 """Between integers and what the database stores, exactly: no float on the way."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
-from typing import Final
+from typing import Any, Final
 
 # The last millisecond of the year 9999: Python's dates, with which rows are read, end there.
 MOMENT_MS_MAX: Final = 253_402_300_799_999
@@ -28,6 +28,24 @@ def micro_from_credits(amount: Decimal) -> int:
 def ms_from_datetime(at: datetime) -> int:
     """Give milliseconds since 1970."""
     return (at - _EPOCH) // _MILLISECOND
+
+
+_INTEGERS: Final[dict[type, Callable[[Any], int]]] = {
+    datetime: ms_from_datetime,
+    Decimal: micro_from_credits,
+}
+
+
+def datetime_from_ms(at_ms: int) -> datetime:
+    """Give the moment so many milliseconds after 1970; see ``check_moments``."""
+    return _EPOCH + at_ms * _MILLISECOND
+
+
+def integers(row: Iterable[Any]) -> Iterator[Any]:
+    """Give the row's values, moments as milliseconds and credits as micro-credits."""
+    for value in row:
+        convert = _INTEGERS.get(type(value))
+        yield value if convert is None else convert(value)
 
 
 def check_moments(moments_ms: Iterable[int | None]) -> None:

@@ -1,8 +1,6 @@
 """Reads rows back as the integers they were written from."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -24,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from persistence.postgres.convert import micro_from_credits, ms_from_datetime
+from persistence.postgres.convert import integers
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
 from persistence.postgres.tables import (
     chat_time_records,
@@ -36,10 +34,6 @@ from persistence.postgres.tables import (
 # How many journal rows are in memory at once.
 _FETCH_ROWS: Final = 1_000
 
-_INTEGERS: Final[dict[type, Callable[[Any], int]]] = {
-    datetime: ms_from_datetime,
-    Decimal: micro_from_credits,
-}
 _records = chat_time_records.c
 _ledger = ledger_entries.c
 _journal = command_journal.c
@@ -75,7 +69,7 @@ def ledger_of_user(connection: Connection, user_id: str, limit: int) -> list[Led
     """Give the user's entries, the latest first."""
     newest_first = (_ledger.at.desc(), _ledger.entry_id.desc())
     query = select(ledger_entries).where(_ledger.user_id == user_id).order_by(*newest_first)
-    return [LedgerRow._make(_integers(row)) for row in connection.execute(query.limit(limit))]
+    return [LedgerRow._make(integers(row)) for row in connection.execute(query.limit(limit))]
 
 
 def journal_of_user(connection: Connection, user_id: str) -> Iterator[JournalRow]:
@@ -154,7 +148,7 @@ def ledger_of_users(connection: Connection, users: Sequence[str]) -> Iterator[Le
     """Yield these users' entries, user by user in the database's order of texts."""
     mine = _ledger.user_id == _one_of(users)
     query = select(ledger_entries).where(mine).order_by(_ledger.user_id)
-    return (LedgerRow._make(_integers(row)) for row in _rows(connection, query))
+    return (LedgerRow._make(integers(row)) for row in _rows(connection, query))
 
 
 def owners_of_chats(connection: Connection, chat_ids: Iterable[str]) -> list[ChatOwner]:
@@ -266,10 +260,4 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterable[Any]:
 
 
 def _record(row: Iterable[Any]) -> RecordRow:
-    return RecordRow._make(_integers(row))
-
-
-def _integers(row: Iterable[Any]) -> Iterator[Any]:
-    for value in row:
-        convert = _INTEGERS.get(type(value))
-        yield value if convert is None else convert(value)
+    return RecordRow._make(integers(row))

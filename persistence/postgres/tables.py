@@ -90,15 +90,24 @@ chat_time_records: Final = Table(
     CheckConstraint("carried_cost BETWEEN 0 AND cost", name="carried_cost"),
     CheckConstraint("source IN ('live', 'migrated')", name="source"),
     CheckConstraint("seq >= 1", name="seq"),
-    Index(None, "user_id", "started_at"),
-    Index(None, "advisor_id", "started_at"),
+    Index(None, "user_id", "started_at", "chat_id"),
+    Index(None, "advisor_id", "started_at", "chat_id"),
     comment="One row per chat: how long it ran and what it cost",
 )
-# Only open chats are looked up by status, and they are few; ended ones would make it large.
+# Lists by status. Open chats are few, and are counted by this too. What has ended is written to an
+# index of its own once, when it ends; one of all chats would be written at each of their changes.
 Index(
     "ix_chat_time_records_open",
     chat_time_records.c.status,
+    chat_time_records.c.started_at,
+    chat_time_records.c.chat_id,
     postgresql_where=chat_time_records.c.ended_at.is_(None),
+)
+Index(
+    "ix_chat_time_records_ended",
+    chat_time_records.c.started_at,
+    chat_time_records.c.chat_id,
+    postgresql_where=chat_time_records.c.ended_at.is_not(None),
 )
 
 ledger_entries: Final = Table(
@@ -117,7 +126,8 @@ ledger_entries: Final = Table(
         "CASE kind WHEN 'charge' THEN amount < 0 WHEN 'migrated' THEN true ELSE amount > 0 END",
         name="sign",
     ),
-    Index(None, "user_id", "at"),
+    # An account that runs out ends all its chats, and charges each of them, in one millisecond.
+    Index(None, "user_id", "at", "entry_id"),
     Index(None, "chat_id", postgresql_where=text("chat_id IS NOT NULL")),
     comment="Every movement of credits; append-only",
 )

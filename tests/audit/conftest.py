@@ -16,7 +16,7 @@ from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
 from persistence.client import connect
 from persistence.postgres.engine import make_engine
-from tests.databases import _fresh
+from tests.databases import fresh
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Load, Sender
 from tests.servers import redis_server
@@ -56,7 +56,7 @@ class System(NamedTuple):
 @pytest.fixture(scope="session")
 def loaded(server_url: str, template: str) -> Iterator[Loaded]:
     with redis_server() as redis_url:
-        for url in _fresh(server_url, template):
+        for url in fresh(server_url, template):
             engine = make_engine(url)
             asyncio.run(_play(redis_url, engine))
             engine.dispose()
@@ -72,7 +72,7 @@ def system(loaded: Loaded, server_url: str) -> Iterator[System]:
     client.flushall()
     for key, value in loaded.keys.items():
         client.restore(key, 0, value)
-    for url in _fresh(server_url, loaded.database):
+    for url in fresh(server_url, loaded.database):
         engine = make_engine(url)
         yield System(url, loaded.redis_url, engine, client)
         engine.dispose()

@@ -90,6 +90,21 @@ def test_downgrade_to_base_leaves_nothing(empty_url: str) -> None:
     assert migrate.upgrade(empty_url) == migrate.head_revision()
 
 
+def test_each_downgrade_restores_what_was_before(empty_url: str) -> None:
+    """Every step back leads to the schema from which its step forward came."""
+    steps = [script.revision for script in migrate._scripts().walk_revisions()][::-1]
+    engine, before = make_engine(empty_url), list[Any]()
+    for revision in steps:
+        with engine.begin() as connection:
+            command.upgrade(migrate.alembic_config(connection), revision)
+            before.append(catalog(connection))
+    for revision, schema in zip(steps[-2::-1], before[-2::-1], strict=True):
+        with engine.begin() as connection:
+            command.downgrade(migrate.alembic_config(connection), revision)
+            assert catalog(connection) == schema
+    engine.dispose()
+
+
 def test_dropping_by_the_tables_leaves_nothing(empty_url: str) -> None:
     with make_engine(empty_url).begin() as connection:
         metadata.create_all(connection)
@@ -149,5 +164,5 @@ def test_a_newer_schema_is_named_and_not_upgraded(url: str) -> None:
 
 def test_an_older_schema_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrate, "head_revision", lambda: "9999")
-    with pytest.raises(migrate.SchemaError, match="0002, older than 9999: run `meterd db upgrade`"):
+    with pytest.raises(migrate.SchemaError, match="0003, older than 9999: run `meterd db upgrade`"):
         migrate.check(url)

@@ -1,0 +1,1 @@
+"""The gateway: snapshots, streams and commands over HTTP. Needs Redis and Postgres only."""

@@ -1,0 +1,71 @@
+"""The ASGI app: routes, errors, middleware. What it needs is handed in."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib import metadata
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
+
+from daemon.gateway import problems
+from daemon.gateway.middleware import Observed
+from daemon.gateway.parts import Parts, running
+from daemon.gateway.paths import SlashesInSegments
+from daemon.gateway.routes import chats, commands, health, operators, pages, users
+from daemon.gateway.service import Service
+
+_ABOUT: Final = (
+    "Time and bill pay-per-minute chats: snapshots, streams and commands over HTTP. "
+    "docs/http.md tells the whole story."
+)
+_ROUTERS: Final = (
+    chats.router,
+    users.router,
+    commands.router,
+    operators.router,
+    health.router,
+    pages.router,
+)
+
+
+def describe() -> FastAPI:
+    """The routes alone, for the OpenAPI description."""
+    app = FastAPIOffline(
+        title="meterd",
+        version=metadata.version("meterd"),
+        description=_ABOUT,
+        redoc_url=None,
+    )
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.mount("/static", pages.Static(directory=pages.FOLDER))
+    problems.install(app)
+    return app
+
+
+def make_app(parts: Parts) -> FastAPI:
+    """The gateway; it works while its lifespan does."""
+    app = describe()
+    app.router.lifespan_context = _lifespan
+    app.state.parts = parts
+    app.state.service = Service(parts)
+    app.add_middleware(SlashesInSegments)
+    if parts.settings.http.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(parts.settings.http.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["X-Request-Id", "Retry-After"],
+            max_age=600,
+        )
+    app.add_middleware(Observed, metrics=parts.metrics)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with running(app.state.parts):
+        yield

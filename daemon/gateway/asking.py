@@ -1,0 +1,93 @@
+"""What every route asks first: who is it, may it, and not too often."""
+
+import math
+import time
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from actors.rules.command import is_identifier
+from daemon.gateway.callers import Caller
+from daemon.gateway.parts import Parts
+from daemon.gateway.problems import Problem, forbidden, invalid, unauthenticated
+from daemon.gateway.tokens import TokenError
+
+bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`meterd token USER`")
+_IDENTIFIER = "want 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
+
+
+def parts_of(request: Request) -> Parts:
+    """The gateway's parts."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+AllParts = Annotated[Parts, Depends(parts_of)]
+
+
+async def caller_of(
+    request: Request,
+    parts: AllParts,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+) -> Caller:
+    """Whom the token speaks for. Raises Problem: none does, or it asks too often."""
+    if credentials is None:
+        _count(parts, f"address {request.client.host if request.client else ''}")
+        raise unauthenticated("send Authorization: Bearer <token>; for development: meterd token")
+    try:
+        caller = parts.tokens.caller(credentials.credentials)
+    except TokenError as error:
+        _count(parts, f"address {request.client.host if request.client else ''}")
+        raise unauthenticated(str(error)) from None
+    if not caller.may_command():  # a backend speaks for all its users; its bound is the queue's
+        _count(parts, caller.sub)
+    return caller
+
+
+def _count(parts: Parts, who: str) -> None:
+    wait_s = parts.buckets.take(who, time.monotonic())
+    if wait_s:
+        after = {"Retry-After": str(math.ceil(wait_s))}
+        raise Problem(429, "too_many_requests", f"wait {wait_s:.3f} s, then ask again", after)
+
+
+async def reader_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+    """A caller who may read something."""
+    if not caller.may_read():
+        raise forbidden("this token's role reads nothing; role user, advisor or ops does")
+    return caller
+
+
+async def operator_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+    """A caller who may read what concerns the whole service."""
+    if not caller.may_operate():
+        raise forbidden("this wants role ops")
+    return caller
+
+
+async def backend_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+    """A caller who may post commands."""
+    if not caller.may_command():
+        raise forbidden("this wants role backend")
+    return caller
+
+
+async def user_to_read(user_id: str, caller: Annotated[Caller, Depends(reader_of)]) -> str:
+    """The user of the path, whom the caller may read."""
+    if not caller.may_read_user(user_id):
+        raise forbidden("this token reads its own wallet, ledger and stream only")
+    return identifier("user_id", user_id)
+
+
+def identifier(field: str, value: str) -> str:
+    """The value, if something can be called so. Raises Problem."""
+    if not is_identifier(value):
+        raise invalid(field, _IDENTIFIER)
+    return value
+
+
+Reader = Annotated[Caller, Depends(reader_of)]
+Operator = Annotated[Caller, Depends(operator_of)]
+Backend = Annotated[Caller, Depends(backend_of)]
+UserToRead = Annotated[str, Depends(user_to_read)]

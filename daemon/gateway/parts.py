@@ -1,0 +1,105 @@
+"""What the gateway is made of, put together once."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import redis.asyncio
+
+from actors.rules.state import Policy
+from daemon.gateway.limits import Buckets
+from daemon.gateway.live import Live
+from daemon.gateway.metrics import Metrics
+from daemon.gateway.queue_clock import QueueClock
+from daemon.gateway.reading import Reading
+from daemon.gateway.records import Records
+from daemon.gateway.signing import keys_of
+from daemon.gateway.streams.hub import Hub
+from daemon.gateway.streams.stream import Streams
+from daemon.gateway.tokens import Tokens
+from daemon.policy import policy_of
+from daemon.runfile import Addresses
+from daemon.settings import Settings
+from meterd import AsyncMeter
+from persistence.client import connect_async
+from persistence.keys import Keys
+from persistence.postgres.engine import make_engine
+
+SOCKET_TIMEOUT_S = 2.0
+"""Less than the daemon's: a reader gets another answer from Postgres meanwhile."""
+STATEMENT_MS_MAX = 5_000
+
+
+class Parts(NamedTuple):
+    """Everything a route may need."""
+
+    settings: Settings
+    policy: Policy
+    keys: Keys
+    client: redis.asyncio.Redis
+    live: Live
+    records: Records
+    clock: QueueClock
+    reading: Reading
+    meter: AsyncMeter
+    hub: Hub
+    streams: Streams
+    tokens: Tokens
+    buckets: Buckets
+    metrics: Metrics
+
+
+def make_parts(settings: Settings, addresses: Addresses) -> Parts:
+    """Nothing is connected yet. Raises KeysError: nothing says whose tokens count."""
+    tokens = Tokens(keys_of(settings), settings.http.audience)
+    keys, http = Keys(), settings.http
+    client = connect_async(addresses.redis_url, SOCKET_TIMEOUT_S)
+    engine = make_engine(
+        addresses.postgres_url,
+        pool_size=settings.postgres.pool_size,
+        statement_timeout_ms=STATEMENT_MS_MAX,
+        application_name="meterd gateway",
+    )
+    records = Records(engine, 2 * settings.postgres.pool_size)
+    live, clock = Live(client), QueueClock(client)
+    meter = AsyncMeter(addresses.redis_url)
+    hub = Hub(meter, live, keys, clock, http)
+    streams = Streams(client, (hub, live, meter, clock), keys, http.stream_messages_max)
+    return Parts(
+        settings=settings,
+        policy=policy_of(settings),
+        keys=keys,
+        client=client,
+        live=live,
+        records=records,
+        clock=clock,
+        reading=Reading(live, records, keys, clock),
+        meter=meter,
+        hub=hub,
+        streams=streams,
+        tokens=tokens,
+        buckets=Buckets(http.requests_per_s, http.requests_burst),
+        metrics=Metrics(hub),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[None]:
+    """Follow the clock and the events; let go of everything afterwards."""
+    with contextlib.suppress(redis.RedisError):
+        await parts.clock.sample()
+    tasks = [
+        asyncio.create_task(parts.clock.keep(), name="clock"),
+        asyncio.create_task(parts.hub.keep(), name="hub"),
+        asyncio.create_task(parts.hub.tick(), name="hub-tick"),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await parts.meter.close()
+        await parts.client.aclose()
+        parts.records.close()

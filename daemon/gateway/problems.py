@@ -1,0 +1,125 @@
+"""Errors as programs and people can use them: application/problem+json (RFC 9457)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+log = structlog.get_logger()
+
+
+class Problem(Exception):
+    """A request that gets no answer, with the reason and the next step."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        """``code`` is for programs, ``detail`` for people; ``more`` is told as it is."""
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+
+def unauthenticated(detail: str) -> Problem:
+    """No token, or one that does not count."""
+    return Problem(401, "unauthenticated", detail, {"WWW-Authenticate": 'Bearer realm="meterd"'})
+
+
+def forbidden(detail: str) -> Problem:
+    """A token that may not do this."""
+    return Problem(403, "forbidden", detail)
+
+
+def invalid(field: str, why: str) -> Problem:
+    """A parameter that is wrong."""
+    errors = [{"field": field, "message": why}]
+    return Problem(422, "invalid_request", f"{field}: {why}", errors=errors)
+
+
+def redis_away(cause: object) -> Problem:
+    """Redis is needed for this answer and does not give it."""
+    return _away("redis_away", f"Redis does not answer ({cause})")
+
+
+def postgres_away(cause: object) -> Problem:
+    """Postgres is needed for this answer and does not give it."""
+    return _away("postgres_away", f"PostgreSQL does not answer ({cause})")
+
+
+def busy(what: str) -> Problem:
+    """More is asked at once than can be answered."""
+    return Problem(503, "busy", f"{what}; try again", {"Retry-After": "1"})
+
+
+def _away(code: str, what: str) -> Problem:
+    return Problem(503, code, f"{what}; what needs it can't be told now", {"Retry-After": "1"})
+
+
+def problem_response(problem: Problem, request_id: str) -> Response:
+    """The problem as an answer."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "request_id": request_id,
+        **problem.more,
+    }
+    body = msgspec.json.encode(document)
+    return Response(body, problem.status, problem.headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app be told as a problem."""
+    app.add_exception_handler(Problem, _tell)
+    app.add_exception_handler(RequestValidationError, _tell_invalid)
+    app.add_exception_handler(HTTPException, _tell_http)
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem), "it was registered for that"
+    return problem_response(error, request_id_of(request))
+
+
+async def _tell_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError), "it was registered for that"
+    errors = [
+        {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"]}
+        for one in error.errors()
+    ]
+    detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+    problem = Problem(422, "invalid_request", detail, errors=errors)
+    return problem_response(problem, request_id_of(request))
+
+
+_ROUTING: Final = {404: "not_found", 405: "method_not_allowed"}
+
+
+async def _tell_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "it was registered for that"
+    code = _ROUTING.get(error.status_code, "http_error")
+    detail = f"{request.method} {request.url.path}: {error.detail}; see /docs"
+    problem = Problem(error.status_code, code, detail, error.headers)
+    return problem_response(problem, request_id_of(request))
+
+
+def request_id_of(request: Request) -> str:
+    """The request's id, which its answer and the logs name."""
+    return str(request.scope.get("meterd.request_id", ""))

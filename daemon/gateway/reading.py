@@ -1,0 +1,144 @@
+"""Chats and wallets for a caller: from Redis, else, or while it is away, from Postgres."""
+
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from actors.chat.rows import chat_of_record
+from actors.rules.command import is_identifier
+from actors.rules.state import Account
+from actors.rules.views import JsonObject
+from daemon.gateway.callers import WHOLE, Caller
+from daemon.gateway.live import Live
+from daemon.gateway.problems import Problem
+from daemon.gateway.queue_clock import QueueClock
+from daemon.gateway.records import Records
+from daemon.gateway.views import (
+    LIVE,
+    RECORD,
+    account_of_records,
+    join,
+    never_started,
+    owner_of,
+    pack,
+    record_snapshot,
+    wallet_json,
+    wallet_object,
+)
+from persistence.commit import is_readable, unpack_state
+from persistence.keys import Keys
+from persistence.postgres.pages import balance_of_user, ledger_page, open_of_user
+
+OPEN_MAX: Final = 10_000
+"""Open chats of one user that a wallet out of Postgres is made of."""
+
+
+class Seen(NamedTuple):
+    """A chat as the caller may see it."""
+
+    source: str
+    snapshot: bytes
+    user_id: str
+    view: str
+
+
+class Reading:
+    """Answers about chats and wallets."""
+
+    def __init__(self, live: Live, records: Records, keys: Keys, clock: QueueClock) -> None:
+        """Read through these."""
+        self._live = live
+        self._records = records
+        self._keys = keys
+        self._clock = clock
+
+    async def chat(self, chat_id: str, caller: Caller) -> bytes:
+        """The chat with its wallet, as JSON."""
+        seen, wallet = await self._chat_and_own_wallet(chat_id, caller)
+        if seen is None:
+            return never_started(self._clock.now_ms(), chat_id)
+        if wallet is None and seen.view == WHOLE:
+            wallet = (await self.wallet(seen.user_id))[1]
+        return join(self._clock.now_ms(), seen.source, seen.snapshot, wallet)
+
+    async def see(self, chat_id: str, caller: Caller) -> Seen | None:
+        """The chat, if the caller may see it and it has started."""
+        return (await self._chat_and_own_wallet(chat_id, caller))[0]
+
+    async def wallet(self, user_id: str) -> tuple[str, bytes]:
+        """Where a wallet is from, and the wallet as JSON."""
+        keys = self._keys.wallet(user_id), self._keys.account(user_id)
+        try:
+            wallet, account = await self._live.read(*keys)
+        except Problem:
+            made = await self.account_of_records(user_id)
+            return RECORD, pack(wallet_object(made, made.as_of))
+        return LIVE, wallet_json(wallet, account, user_id)
+
+    async def account(self, user_id: str) -> tuple[str, Account]:
+        """Where an account is from, and the account, with all that the rules need."""
+        try:
+            (raw,) = await self._live.read(self._keys.account(user_id))
+        except Problem:
+            return RECORD, await self.account_of_records(user_id)
+        _, account = unpack_state(raw, user_id)
+        if not is_readable(account):
+            return RECORD, await self.account_of_records(user_id)
+        return LIVE, account
+
+    async def account_of_records(self, user_id: str) -> Account:
+        """The account as Postgres knows it."""
+
+        def question(connection: Connection) -> Account:
+            chats = [chat_of_record(r) for r in open_of_user(connection, user_id, OPEN_MAX)]
+            latest = ledger_page(connection, user_id, 1, None)
+            moments = [entry.at_ms for entry in latest] + [chat.as_of for chat in chats]
+            settled = balance_of_user(connection, user_id) or 0
+            return account_of_records(user_id, settled, chats, max(moments, default=0))
+
+        return await self._records.ask(question)
+
+    async def _chat_and_own_wallet(
+        self, chat_id: str, caller: Caller
+    ) -> tuple[Seen | None, bytes | None]:
+        """The chat; and with it, at the same moment, the wallet of a caller who is its user."""
+        if not is_identifier(chat_id):
+            return None, None  # nothing can be called so
+        keys, me = self._keys, caller.sub
+        asked = [keys.chat(chat_id)]
+        own = is_identifier(me) and caller.is_user(me)
+        if own:
+            asked += [keys.wallet(me), keys.account(me)]
+        try:
+            raw, *wallet = await self._live.read(*asked)
+        except Problem as away:
+            return await self._from_record(chat_id, caller, away), None
+        seen = _seen(raw, caller) if raw is not None else None
+        if seen is None:
+            # Whoever may not see it waits as long as for one that is not there.
+            return await self._from_record(chat_id, caller, None), None
+        is_mine = own and seen.user_id == me and seen.view == WHOLE
+        return seen, wallet_json(wallet[0], wallet[1], me) if is_mine else None
+
+    async def _from_record(self, chat_id: str, caller: Caller, away: Problem | None) -> Seen | None:
+        record = await self._records.chat(chat_id)
+        if record is not None:
+            view = caller.view(record.user_id, record.advisor_id)
+            if view is not None:
+                snapshot = pack(record_snapshot(chat_of_record(record)))
+                return Seen(RECORD, snapshot, record.user_id, view)
+        if away is not None:
+            raise away  # it may have started a moment ago: only Redis knows
+        return None
+
+
+def _seen(raw: bytes, caller: Caller) -> Seen | None:
+    owner = owner_of(raw)
+    view = caller.view(owner.user_id, owner.advisor_id)
+    return None if view is None else Seen(LIVE, raw, owner.user_id, view)
+
+
+def wallet_answer(now_ms: int, source: str, wallet: bytes, more: JsonObject) -> bytes:
+    """A wallet's answer."""
+    rest = b"".join(b",%s:%s" % (pack(name), pack(value)) for name, value in more.items())
+    return b'{"now":%d,"source":"%s",%s%s}' % (now_ms, source.encode(), wallet[1:-1], rest)

@@ -1,0 +1,154 @@
+"""``/v1/chats``."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response
+
+from actors.chat.rows import chat_of_record
+from actors.rules.state import ENDED, PAUSED, RUNNING, SUSPENDED
+from daemon.gateway import schemas
+from daemon.gateway.asking import AllParts, Reader, identifier
+from daemon.gateway.callers import ADVISOR, USER, Caller
+from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_cursor
+from daemon.gateway.history import History
+from daemon.gateway.parts import Parts
+from daemon.gateway.problems import Problem, forbidden, invalid
+from daemon.gateway.views import pack, record_snapshot
+from persistence.postgres.pages import ChatFilter, Place, chats_page
+from persistence.postgres.rows import RecordRow
+
+router = APIRouter(prefix="/v1/chats", tags=["chats"])
+
+_OPEN = (RUNNING, PAUSED, SUSPENDED)
+_SEARCH_MAX = 128
+_JSON = "application/json"
+
+Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
+After = Annotated[str | None, Query(max_length=1_000, description="`next` of the page before")]
+Status = Literal["running", "paused", "suspended", "ended", "open"]
+
+
+@router.get("/{chat_id:id}", response_model=schemas.ChatAnswer, responses=schemas.READ)
+async def read_chat(chat_id: str, caller: Reader, parts: AllParts) -> Response:
+    """Give the chat with its wallet; a chat that never started is an answer too."""
+    return Response(await parts.reading.chat(chat_id, caller), media_type=_JSON)
+
+
+@router.get("", response_model=schemas.ChatPage, responses=schemas.READ)
+async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
+    caller: Reader,
+    parts: AllParts,
+    user_id: str | None = None,
+    advisor_id: str | None = None,
+    status: Status | None = None,
+    search: Annotated[str, Query(max_length=_SEARCH_MAX)] = "",
+    limit: Limit = 50,
+    after: After = None,
+) -> Response:
+    """List chats, the newest first: of a user, of an advisor, or of a status."""
+    wanted = _filter(caller, user_id, advisor_id, status, search)
+    place = Place(*unpack_cursor(after, int, str)) if after else None
+    rows = await parts.records.ask(lambda c: chats_page(c, wanted, limit + 1, place))
+    page, last = page_and_next(rows, limit)
+    return Response(
+        pack(
+            {
+                "now": parts.clock.now_ms(),
+                "chats": await _as_they_are(parts, page, wanted),
+                "next": pack_cursor(last.started_at_ms, last.chat_id) if last else None,
+            }
+        ),
+        media_type=_JSON,
+    )
+
+
+@router.get("/{chat_id:id}/history", response_model=schemas.HistoryPage, responses=schemas.READ)
+async def read_history(
+    chat_id: str, caller: Reader, parts: AllParts, limit: Limit = 200, after: After = None
+) -> Response:
+    """Tell the chat's story: every change, when, why, and what it had cost by then."""
+    begin = unpack_cursor(after, int)[0] if after else 0
+    seen = await parts.reading.see(chat_id, caller)
+    history = History(parts.records)
+    lines = await history.lines(chat_id, seen, begin, limit + 1) if seen else []
+    more = len(lines) > limit
+    document = {
+        "now": parts.clock.now_ms(),
+        "chat_id": chat_id,
+        "history": [line._asdict() for line in lines[:limit]],
+        "next": pack_cursor(begin + limit) if more else None,
+    }
+    return Response(pack(document), media_type=_JSON)
+
+
+@router.get("/{chat_id:id}/stream", response_class=Response, responses=schemas.STREAM)
+async def stream_chat(
+    chat_id: str,
+    caller: Reader,
+    parts: AllParts,
+    last_event_id: Annotated[str, Header(max_length=100)] = "",
+) -> Response:
+    """Follow the chat: first a snapshot, then what happens, as server-sent events."""
+    return parts.streams.of_chat(identifier("chat_id", chat_id), caller, last_event_id)
+
+
+def _filter(
+    caller: Caller,
+    user_id: str | None,
+    advisor_id: str | None,
+    status: Status | None,
+    search: str,
+) -> ChatFilter:
+    """What the caller asks for, narrowed to what it may see."""
+    for field, value in (("user_id", user_id), ("advisor_id", advisor_id)):
+        if value is not None:
+            identifier(field, value)
+    statuses = _OPEN if status == "open" else (status,) if status else ()
+    if not caller.may_operate():
+        user_id, advisor_id = _narrowed(caller, user_id, advisor_id)
+    if search:
+        _check_search(caller, statuses)
+    if user_id is None and advisor_id is None and not statuses:
+        raise invalid("status", "name one of user_id, advisor_id and status")
+    return ChatFilter(user_id, advisor_id, statuses, search)
+
+
+def _narrowed(
+    caller: Caller, user_id: str | None, advisor_id: str | None
+) -> tuple[str | None, str | None]:
+    """A user's own chats, or an advisor's own; of a caller who is both, as it asks."""
+    as_user, as_advisor = USER in caller.roles, ADVISOR in caller.roles
+    if as_advisor and (not as_user or advisor_id is not None):
+        _check_own("advisor_id", advisor_id, caller)
+        return user_id, caller.sub
+    _check_own("user_id", user_id, caller)
+    return caller.sub, advisor_id
+
+
+def _check_own(field: str, value: str | None, caller: Caller) -> None:
+    if value not in (None, caller.sub):
+        raise forbidden(f"{field}: this token lists its own chats only")
+
+
+def _check_search(caller: Caller, statuses: tuple[str, ...]) -> None:
+    if not caller.may_operate():
+        raise forbidden("search: this wants role ops")
+    if not statuses or ENDED in statuses:
+        raise invalid("search", "finds open chats only: add status=open")
+
+
+async def _as_they_are(parts: Parts, page: list[RecordRow], wanted: ChatFilter) -> list[Any]:
+    """The page's chats as Redis has them now; as recorded where it does not, or is away."""
+    found: list[bytes | None] = [None] * len(page)
+    try:
+        if page:
+            found = await parts.live.read(*(parts.keys.chat(row.chat_id) for row in page))
+    except Problem:
+        pass  # the records say as of when they are
+    chats = [
+        msgspec.json.decode(raw) if raw else record_snapshot(chat_of_record(row))
+        for row, raw in zip(page, found, strict=True)
+    ]
+    return [chat for chat in chats if not wanted.statuses or chat["status"] in wanted.statuses]

@@ -1,0 +1,141 @@
+"""``POST /v1/commands``: for backends without a Redis client."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Header, Request
+from starlette.responses import Response
+
+from actors.rules import outcomes
+from daemon.gateway import schemas
+from daemon.gateway.asking import AllParts, Backend
+from daemon.gateway.parts import Parts
+from daemon.gateway.problems import Problem, busy, invalid
+from daemon.gateway.views import pack
+from meterd import (
+    BusyError,
+    CommandRefusedError,
+    NoReplyError,
+    NotConfirmedError,
+    Sent,
+)
+
+router = APIRouter(prefix="/v1/commands", tags=["commands"])
+
+STATUS_OF: Final = {
+    outcomes.OK: 200,
+    outcomes.INSUFFICIENT_CREDITS: 402,
+    outcomes.UNKNOWN_CHAT: 404,
+    outcomes.USER_MISMATCH: 409,
+    outcomes.ALREADY_STARTED: 409,
+    outcomes.ALREADY_ENDED: 409,
+    outcomes.NOT_RUNNING: 409,
+    outcomes.NOT_PAUSED: 409,
+    outcomes.NOT_ENDED: 409,
+    outcomes.ID_CONFLICT: 409,
+    outcomes.INVALID_COMMAND: 422,
+    outcomes.EXCEEDS_COST: 422,
+    outcomes.INTERNAL_ERROR: 500,
+    outcomes.AT_CAPACITY: 503,
+}
+"""The status of each outcome."""
+
+_RESPOND_ASYNC: Final = "respond-async"
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["type"],
+                    "properties": {"type": {"type": "string"}, "id": {"type": "string"}},
+                    "additionalProperties": {"type": ["string", "integer"]},
+                    "examples": [{"type": "top_up", "id": "t-1", "user_id": "ann", "amount": "10"}],
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    response_model=schemas.Reply,
+    responses={
+        202: {"model": schemas.Sent, "description": "In the queue"},
+        **schemas.problems(401, 402, 403, 404, 409, 413, 422, 429, 500, 503, 504),
+    },
+    openapi_extra=_BODY,
+)
+async def post_command(
+    request: Request,
+    caller: Backend,
+    parts: AllParts,
+    idempotency_key: Annotated[str | None, Header()] = None,
+    prefer: Annotated[str, Header(max_length=200)] = "",
+) -> Response:
+    """Send one command and give its reply."""
+    fields = _fields(await request.body(), idempotency_key)
+    is_async = _RESPOND_ASYNC in [part.strip() for part in prefer.split(",")]
+    result = await _send(parts, fields, not is_async)
+    status = 202 if is_async else 200
+    return Response(pack(msgspec.to_builtins(result)), status, media_type="application/json")
+
+
+def _fields(body: bytes, idempotency_key: str | None) -> dict[str, Any]:
+    """The command as it stands in the body. Raises Problem."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise invalid("body", f"send one JSON object with the command's fields ({error})") from None
+    if idempotency_key is not None and fields.setdefault("id", idempotency_key) != idempotency_key:
+        raise invalid("id", "differs from Idempotency-Key; send one of them")
+    if "reply_to" in fields:
+        raise invalid("reply_to", "leave it out; the reply is the answer to this request")
+    if fields.get("type") == "settle":
+        raise invalid("type", "settle is the daemon's own")
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+async def _send(parts: Parts, fields: dict[str, Any], wait: bool) -> Any:
+    id_ = fields.pop("id", None)
+    timeout_s = parts.settings.http.reply_timeout_ms / 1000
+    try:
+        return await _sent(parts, fields, id_, wait, timeout_s)
+    except CommandRefusedError as error:
+        raise _refused(error) from None
+    except (TypeError, UnicodeError) as error:
+        raise invalid("body", str(error)) from None
+    except BusyError as error:
+        raise busy(str(error)) from None
+    except NoReplyError as error:
+        raise Problem(504, "no_reply", str(error), id=error.id) from None
+    except NotConfirmedError as error:
+        raise Problem(503, "not_confirmed", str(error), {"Retry-After": "1"}, id=error.id) from None
+
+
+async def _sent(
+    parts: Parts, fields: dict[str, Any], id_: str | None, wait: bool, timeout_s: float
+) -> Any:
+    if id_ is not None and not isinstance(id_, str):
+        raise TypeError("id: send a str")
+    result = await parts.meter.command(fields, id=id_, wait=wait, timeout_s=timeout_s)
+    if isinstance(result, Sent):
+        return result
+    return {**msgspec.to_builtins(result), "snapshot": _plain(result.snapshot)}
+
+
+def _plain(snapshot: Any) -> Any:
+    return None if snapshot is None else msgspec.to_builtins(snapshot)
+
+
+def _refused(error: CommandRefusedError) -> Problem:
+    """An outcome that is not ok, with the reply as far as there is one."""
+    more: dict[str, Any] = {"outcome": error.outcome, "id": error.id}
+    reply = error.reply
+    if reply is not None:
+        more |= {"entry": reply.entry, "replayed": reply.replayed}
+        more["snapshot"] = _plain(reply.snapshot)
+    headers = {"Retry-After": "1"} if error.outcome == outcomes.AT_CAPACITY else None
+    return Problem(STATUS_OF[error.outcome], error.outcome, str(error), headers, **more)

@@ -1,0 +1,57 @@
+"""For whoever watches over the gateway: is it alive, can it answer, and how is everything."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials
+from starlette.responses import Response
+
+from daemon.gateway.asking import AllParts, bearer, caller_of, operator_of
+from daemon.gateway.metrics import CONTENT_TYPE
+from daemon.gateway.routes.operators import service_of
+from daemon.gateway.signing import metrics_are_open
+from daemon.gateway.views import pack
+
+router = APIRouter(tags=["health"])
+
+
+async def may_scrape(
+    request: Request,
+    parts: AllParts,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+) -> None:
+    """Open where only this machine can ask; elsewhere for role ops."""
+    if not metrics_are_open(parts.settings.http):
+        await operator_of(await caller_of(request, parts, credentials))
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """Say that the process lives."""
+    return _answer(200, {"status": "ok"})
+
+
+@router.get("/readyz", responses={503: {"description": "Redis does not answer"}})
+async def readyz(request: Request) -> Response:
+    """Say whether snapshots can be read and commands taken: whether Redis answers."""
+    service = service_of(request)
+    is_redis_up = await service.is_redis_up()
+    is_postgres_up = await service.is_postgres_up()
+    up = {"redis": _word(is_redis_up), "postgres": _word(is_postgres_up)}
+    status = "ok" if is_redis_up else "redis is away"
+    return _answer(200 if is_redis_up else 503, {"status": status, **up})
+
+
+@router.get("/metrics", dependencies=[Depends(may_scrape)])
+async def read_metrics(request: Request, parts: AllParts) -> Response:
+    """Give all figures in the form that Prometheus reads."""
+    scraped = await service_of(request).scrape()
+    return Response(parts.metrics.page(scraped), media_type=CONTENT_TYPE)
+
+
+def _answer(status: int, document: dict[str, str]) -> Response:
+    return Response(pack(document), status, media_type="application/json")
+
+
+def _word(is_up: bool) -> str:
+    return "up" if is_up else "away"

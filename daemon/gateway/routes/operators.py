@@ -1,0 +1,64 @@
+"""``/v1/status`` and ``/v1/dead``: what concerns the whole service."""
+
+import json
+import re
+from typing import Any, Final
+
+import redis
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from daemon.gateway import schemas
+from daemon.gateway.asking import AllParts, Operator
+from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_cursor
+from daemon.gateway.problems import invalid, redis_away
+from daemon.gateway.routes.chats import After, Limit
+from daemon.gateway.service import Service
+from daemon.gateway.views import pack
+from persistence.dead import read_letter
+
+router = APIRouter(prefix="/v1", tags=["operators"])
+
+_JSON: Final = "application/json"
+_LETTER = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+
+
+def service_of(request: Request) -> Service:
+    """The view of the whole service."""
+    service: Service = request.app.state.service
+    return service
+
+
+@router.get("/status", response_model=schemas.Status, responses=schemas.READ)
+async def read_status(request: Request, caller: Operator) -> Response:
+    """Say what runs where and what waits, as `meterd status --json`, without addresses."""
+    return Response(pack(await service_of(request).status()), media_type=_JSON)
+
+
+@router.get("/dead", response_model=schemas.DeadPage, responses=schemas.READ)
+async def list_dead(
+    caller: Operator,
+    parts: AllParts,
+    limit: Limit = 50,
+    after: After = None,
+) -> Response:
+    """List the entries that were set aside, the newest first."""
+    last = f"({_place(after)}" if after else "+"
+    try:
+        found: Any = await parts.client.xrevrange(parts.keys.dead, last, "-", count=limit + 1)
+    except redis.RedisError as error:
+        raise redis_away(error) from None
+    page, more = page_and_next([read_letter(raw) for raw in found], limit)
+    document = {
+        "now": parts.clock.now_ms(),
+        "letters": [letter._asdict() for letter in page],
+        "next": pack_cursor(more.letter) if more else None,
+    }
+    return Response(json.dumps(document, ensure_ascii=False), media_type=_JSON)
+
+
+def _place(after: str) -> str:
+    (letter,) = unpack_cursor(after, str)
+    if not _LETTER.fullmatch(letter):
+        raise invalid("after", "not a cursor of this list; send `next` of the page before")
+    return str(letter)

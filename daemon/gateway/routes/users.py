@@ -1,0 +1,88 @@
+"""``/v1/users``."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response
+
+from actors.rules.money import format_micro
+from actors.rules.views import JsonObject
+from daemon.gateway import schemas
+from daemon.gateway.asking import AllParts, Reader, UserToRead
+from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_cursor
+from daemon.gateway.parts import Parts
+from daemon.gateway.problems import invalid
+from daemon.gateway.reading import wallet_answer
+from daemon.gateway.routes.chats import After, Limit
+from daemon.gateway.views import pack, what_if
+from persistence.postgres.pages import Place, ledger_page
+from persistence.postgres.rows import LedgerRow
+
+router = APIRouter(prefix="/v1/users", tags=["users"])
+
+_JSON = "application/json"
+
+
+@router.get(
+    "/{user_id:id}/wallet",
+    response_model=schemas.WalletAnswer,
+    responses=schemas.READ,
+)
+async def read_wallet(
+    user_id: UserToRead,
+    parts: AllParts,
+    with_rate: Annotated[
+        str | None, Query(max_length=20, description="Credits a minute of one more chat")
+    ] = None,
+) -> Response:
+    """Give the wallet; and until when it would last if one more chat ran at a rate."""
+    source, wallet = await parts.reading.wallet(user_id)
+    more = {} if with_rate is None else {"what_if": await _what_if(parts, user_id, with_rate)}
+    answer = wallet_answer(parts.clock.now_ms(), source, wallet, more)
+    return Response(answer, media_type=_JSON)
+
+
+@router.get("/{user_id:id}/ledger", response_model=schemas.LedgerPage, responses=schemas.READ)
+async def read_ledger(
+    user_id: UserToRead, parts: AllParts, limit: Limit = 50, after: After = None
+) -> Response:
+    """List every movement of the user's credits, the newest first."""
+    place = Place(*unpack_cursor(after, int, str)) if after else None
+    rows = await parts.records.ask(lambda c: ledger_page(c, user_id, limit + 1, place))
+    page, last = page_and_next(rows, limit)
+    document = {
+        "now": parts.clock.now_ms(),
+        "entries": [_entry(row) for row in page],
+        "next": pack_cursor(last.at_ms, last.entry_id) if last else None,
+    }
+    return Response(pack(document), media_type=_JSON)
+
+
+@router.get("/{user_id:id}/stream", response_class=Response, responses=schemas.STREAM)
+async def stream_user(
+    user_id: UserToRead,
+    caller: Reader,
+    parts: AllParts,
+    last_event_id: Annotated[str, Header(max_length=100)] = "",
+) -> Response:
+    """Follow the wallet and all chats of a user, as server-sent events."""
+    return parts.streams.of_user(user_id, caller, last_event_id)
+
+
+async def _what_if(parts: Parts, user_id: str, rate: str) -> JsonObject:
+    _, account = await parts.reading.account(user_id)
+    try:
+        return what_if(account, rate, parts.policy, parts.clock.now_ms())
+    except ValueError as error:
+        raise invalid("with_rate", str(error)) from None
+
+
+def _entry(row: LedgerRow) -> JsonObject:
+    return {
+        "entry_id": row.entry_id,
+        "at": row.at_ms,
+        "kind": row.kind,
+        "amount": format_micro(row.amount_micro),
+        "chat_id": row.chat_id,
+        "command_id": row.command_id,
+    }

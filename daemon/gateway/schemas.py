@@ -1,0 +1,226 @@
+"""The shapes of answers, for the OpenAPI description alone: what is sent is made elsewhere."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Credits = Annotated[str, Field(pattern=r"^-?[0-9]+\.[0-9]{6}$", examples=["1.500000"])]
+Ms = Annotated[int, Field(ge=0, description="Milliseconds")]
+MomentMs = Annotated[int, Field(ge=0, description="Milliseconds since 1970, of the queue's clock")]
+Source = Literal["live", "record", "none"]
+
+
+class Shape(BaseModel):
+    """The base of all answers: nothing else is in them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Burner(Shape):
+    """A running chat, as far as its cost depends on time."""
+
+    chat_id: str
+    as_of: MomentMs
+    active_ms: Ms
+    rate: Credits
+    free_ms: Ms
+    min_ms: Ms
+    increment_ms: Annotated[int, Field(ge=1)]
+
+
+class Wallet(Shape):
+    """A user's account as of its last change."""
+
+    user_id: str
+    as_of: MomentMs | None
+    balance: Credits
+    burn_rate: Credits
+    zero_at: MomentMs | None
+    open_chats: Annotated[int, Field(ge=0)]
+    seq: Annotated[int, Field(ge=0)]
+    running: list[Burner]
+
+
+class WhatIf(Shape):
+    """How long the account would last with one more chat."""
+
+    rate: Credits
+    zero_at: MomentMs | None
+    left_ms: Ms | None
+
+
+class WalletAnswer(Wallet):
+    """A wallet."""
+
+    now: MomentMs
+    source: Source
+    what_if: WhatIf | None = None
+
+
+class Chat(Shape):
+    """A chat as of its last change."""
+
+    chat_id: str
+    user_id: str | None
+    advisor_id: str | None
+    status: Literal["running", "paused", "suspended", "ended", "not_started"]
+    as_of: MomentMs | None
+    started_at: MomentMs | None
+    ended_at: MomentMs | None
+    end_reason: str | None
+    pause_reason: str | None
+    active_ms: Ms
+    paused_ms: Ms
+    billed_ms: Ms
+    cost: Credits
+    refunded: Credits
+    rate: Credits
+    free_ms: Ms
+    min_ms: Ms
+    increment_ms: Ms
+    idle_ms: Ms
+    seq: Annotated[int, Field(ge=0)]
+    carried_cost: Credits | None = None
+
+
+class ChatAnswer(Chat):
+    """A chat with its wallet."""
+
+    now: MomentMs
+    source: Source
+    wallet: Wallet | None
+
+
+class Page(Shape):
+    """Part of a list."""
+
+    now: MomentMs
+    next: str | None
+
+
+class ChatPage(Page):
+    """Chats, the newest first."""
+
+    chats: list[Chat]
+
+
+class LedgerEntry(Shape):
+    """A movement of credits."""
+
+    entry_id: str
+    at: MomentMs
+    kind: Literal["top_up", "charge", "refund", "migrated"]
+    amount: Credits
+    chat_id: str | None
+    command_id: str | None
+
+
+class LedgerPage(Page):
+    """Movements of credits, the newest first."""
+
+    entries: list[LedgerEntry]
+
+
+class Line(Shape):
+    """Something that happened to a chat, or to its account while it was open."""
+
+    at: MomentMs
+    event: str
+    why: str
+    active_ms: Ms
+    cost: Credits
+    outcome: str | None
+    entry: str | None
+    id: str | None
+
+
+class HistoryPage(Page):
+    """A chat's story, the oldest first."""
+
+    chat_id: str
+    history: list[Line]
+
+
+class Letter(Shape):
+    """An entry that was set aside."""
+
+    letter: str
+    entry: str
+    outcome: str
+    reason: str
+    fields: dict[str, Any]
+
+
+class DeadPage(Page):
+    """Entries that were set aside, the newest first."""
+
+    letters: list[Letter]
+
+
+class Status(BaseModel):
+    """What runs where, as the daemon said last; more fields than these."""
+
+    now: MomentMs
+    state: str
+    why: str | None = None
+
+
+class Reply(Shape):
+    """The answer to a command."""
+
+    id: str
+    outcome: str
+    message: str
+    entry: str
+    replayed: bool
+    snapshot: dict[str, Any] | None
+
+
+class Sent(Shape):
+    """A command that is in the queue."""
+
+    id: str
+    entry: str
+
+
+class Problem(BaseModel):
+    """Why there is no answer (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+
+
+_WHY = {
+    401: "No token, or one that does not count",
+    402: "The account can't pay for the next millisecond",
+    403: "The token's role may not do this",
+    404: "No start has been accepted for this chat",
+    409: "The chat's state or the id forbids it",
+    413: "The body is too large",
+    422: "Something in the request is wrong; errors names it",
+    429: "Too many requests, or too many streams",
+    500: "The entry made the daemon fail",
+    503: "What is needed for the answer is away",
+    504: "No reply came in time",
+}
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer instead."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {code: {"description": _WHY[code], "content": content} for code in codes}
+
+
+READ = problems(401, 403, 422, 429, 503)
+
+STREAM: dict[int | str, dict[str, Any]] = {
+    **READ,
+    200: {
+        "description": "Server-sent events: `snapshot`, then one for each event, at last `end`",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+}

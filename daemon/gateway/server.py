@@ -1,0 +1,93 @@
+"""The gateway as a process: one socket, one event loop, until told to stop."""
+
+import socket
+from typing import Final
+
+import structlog
+import uvicorn
+
+from daemon.gateway.app import make_app
+from daemon.gateway.parts import Parts, make_parts
+from daemon.gateway.signing import is_loopback
+from daemon.runfile import Addresses
+from daemon.settings import HttpSettings, Settings
+
+log = structlog.get_logger()
+
+BACKLOG: Final = 2_048
+STOP_S: Final = 3
+KEEP_ALIVE_S: Final = 75
+CONNECTIONS_BEYOND_STREAMS: Final = 2_000
+
+
+class BindError(Exception):
+    """The gateway can't listen where it should; the message says why and what to do."""
+
+
+def bind(http: HttpSettings) -> socket.socket:
+    """A listening socket; on loopback at any free port if the one that is set is taken.
+
+    Raises BindError: nobody can listen there.
+    """
+    try:
+        return _listen(http.host, http.port)
+    except OSError as error:
+        if is_loopback(http.host) and http.port:
+            log.warning("gateway.port_taken", port=http.port, why=error.strerror)
+            return _listen(http.host, 0)
+        raise BindError(
+            f"http: can't listen on {http.host}:{http.port} ({error.strerror});"
+            " set http.host and http.port to what is free"
+        ) from None
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where it can be reached."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(settings: Settings, addresses: Addresses, listening: socket.socket) -> None:
+    """Answer until SIGTERM or SIGINT. Raises KeysError: nothing says whose tokens count."""
+    parts = make_parts(settings, addresses)
+    config = uvicorn.Config(
+        make_app(parts),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=STOP_S,
+        limit_concurrency=settings.http.streams_max + CONNECTIONS_BEYOND_STREAMS,
+        backlog=BACKLOG,
+    )
+    _Server(config, parts).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Tells streams that it is over before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+        super().__init__(config)
+        self._parts = parts
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._parts.hub.close()
+        await super().shutdown(sockets)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening

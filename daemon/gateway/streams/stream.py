@@ -1,0 +1,234 @@
+"""A stream as an answer: the snapshot, or what was missed; then what happens."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import redis.asyncio
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from actors.rules.command import entry_key
+from actors.rules.views import not_started
+from daemon.gateway.callers import WHOLE, Caller
+from daemon.gateway.live import Live
+from daemon.gateway.problems import redis_away
+from daemon.gateway.queue_clock import QueueClock
+from daemon.gateway.streams.hub import Hub
+from daemon.gateway.streams.messages import sse
+from daemon.gateway.streams.subscriber import Subscriber
+from daemon.gateway.views import owner_of, pack, wallet_json
+from meterd import AsyncMeter, Event, EventsLostError
+from persistence.commit import is_readable, unpack_state
+from persistence.keys import Keys
+
+MISSED_MAX: Final = 2_000
+"""Events that are told one by one to whoever comes back; after more a new snapshot says it all."""
+SEARCHES_MAX: Final = 4
+
+_PLACE = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx would hold messages back
+}
+
+
+class Streams:
+    """Opens streams."""
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        parts: tuple[Hub, Live, AsyncMeter, QueueClock],
+        keys: Keys,
+        messages_max: int,
+    ) -> None:
+        """``client`` reads snapshots together with their place in the events stream."""
+        self._client = client
+        self._hub, self._live, self._meter, self._clock = parts
+        self._keys = keys
+        self._messages_max = messages_max
+        self._searches = asyncio.Semaphore(SEARCHES_MAX)
+
+    def of_user(self, user_id: str, caller: Caller, last_id: str) -> "EventStream":
+        """All that happens to a user's account and chats."""
+        return self._open(Subscriber(caller, user_id, None, self._messages_max), last_id)
+
+    def of_chat(self, chat_id: str, caller: Caller, last_id: str) -> "EventStream":
+        """All that happens to a chat, and to the wallet that pays for it."""
+        return self._open(Subscriber(caller, None, chat_id, self._messages_max), last_id)
+
+    def _open(self, subscriber: Subscriber, last_id: str) -> "EventStream":
+        self._hub.check_room(subscriber.caller)
+        return EventStream(self._hub, subscriber, self._frames(subscriber, last_id))
+
+    async def _frames(self, subscriber: Subscriber, last_id: str) -> AsyncIterator[bytes]:
+        await self._hub.begun()
+        yield await self._beginning(subscriber, last_id)
+        while chunk := await subscriber.next():
+            yield chunk
+
+    async def _beginning(self, subscriber: Subscriber, last_id: str) -> bytes:
+        """What was missed since ``last_id``; the snapshot if there is none, or it is too old."""
+        if _PLACE.fullmatch(last_id):
+            if subscriber.chat_id is not None:
+                await self._find_owner(subscriber)
+            missed = await self._missed(subscriber, last_id)
+            if missed is not None:
+                return await self._told(subscriber, last_id, missed)
+        return await self._snapshot(subscriber)
+
+    async def _find_owner(self, subscriber: Subscriber) -> None:
+        (raw,) = await self._live.read(self._keys.chat(subscriber.chat_id or ""))
+        self._follow_owner(subscriber, raw)
+
+    def _follow_owner(self, subscriber: Subscriber, raw: bytes | None) -> bool:
+        """Whether the chat has started and may be seen; then its account is followed too."""
+        if raw is None:
+            return False
+        owner = owner_of(raw)
+        view = subscriber.caller.view(owner.user_id, owner.advisor_id)
+        if view == WHOLE:
+            self._hub.follow_user(subscriber, owner.user_id)
+        return view is not None
+
+    async def _missed(self, subscriber: Subscriber, last_id: str) -> list[Event] | None:
+        place = entry_key(last_id)
+        known = self._hub.since(place)
+        if known is None:
+            async with self._searches:
+                known = await self._search(last_id)
+        if known is None:
+            return None
+        mine = [event for event in known if _is_about(event, subscriber)]
+        subscriber.skip_to = entry_key(known[-1].id) if known else place
+        return mine if len(mine) <= MISSED_MAX else None
+
+    async def _search(self, last_id: str) -> list[Event] | None:
+        """What Redis has after a place; None if that is not all, or the place is of another one."""
+        last = await self._last_place()
+        if entry_key(last_id) > last:
+            return None
+        found: list[Event] = []
+        try:
+            async with self._meter.events(after=last_id) as events:
+                while entry_key(events.after) < last:
+                    found += await events.batch()
+        except EventsLostError:
+            return None
+        return found
+
+    async def _told(self, subscriber: Subscriber, last_id: str, missed: list[Event]) -> bytes:
+        """The events missed, and the place: even if there was nothing, it has moved on."""
+        messages = await self._hub.messages(missed)
+        frames = [subscriber.frame(message) for message in messages]
+        return b"".join(frame for frame in frames if frame) or b": nothing since %s\n\n" % (
+            last_id.encode()
+        )
+
+    async def _last_place(self) -> tuple[int, int]:
+        try:
+            found: Any = await self._client.xrevrange(self._keys.events, count=1)
+        except redis.RedisError as error:
+            raise redis_away(error) from None
+        return entry_key(found[0][0].decode()) if found else (0, 0)
+
+    async def _snapshot(self, subscriber: Subscriber) -> bytes:
+        if subscriber.chat_id is None:
+            assert subscriber.user_id is not None, "a stream is of a chat or of a user"
+            return await self._user_snapshot(subscriber, subscriber.user_id)
+        return await self._chat_snapshot(subscriber, subscriber.chat_id)
+
+    async def _user_snapshot(self, subscriber: Subscriber, user_id: str) -> bytes:
+        """The wallet and the open chats, and the place in the stream that they are as of."""
+        keys = self._keys
+        place, (wallet, account) = await self._together(keys.wallet(user_id), keys.account(user_id))
+        subscriber.skip_to = place
+        _, state = unpack_state(account, user_id)
+        names = sorted(state.chats) if is_readable(state) else []
+        chats = await self._live.read(*map(keys.chat, names)) if names else []
+        return self._frame(place, wallet_json(wallet, account, user_id), list(filter(None, chats)))
+
+    async def _chat_snapshot(self, subscriber: Subscriber, chat_id: str) -> bytes:
+        keys = self._keys
+        place, (raw,) = await self._together(keys.chat(chat_id))
+        if raw is None or not self._follow_owner(subscriber, raw):
+            subscriber.skip_to = place
+            return self._frame(place, b"null", [pack(not_started(chat_id))])
+        user_id = subscriber.user_id
+        if user_id is None:
+            subscriber.skip_to = place
+            return self._frame(place, b"null", [raw])
+        names = keys.chat(chat_id), keys.wallet(user_id), keys.account(user_id)
+        place, (again, wallet, account) = await self._together(*names)
+        subscriber.skip_to = place
+        return self._frame(place, wallet_json(wallet, account, user_id), [again or raw])
+
+    async def _together(self, *names: str) -> tuple[tuple[int, int], list[bytes | None]]:
+        """Values, and the last event at the very moment they were read."""
+        try:
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.xrevrange(self._keys.events, count=1)
+                pipeline.mget(names)
+                last, values = await pipeline.execute()
+        except redis.RedisError as error:
+            raise redis_away(error) from None
+        return entry_key(last[0][0].decode()) if last else (0, 0), values
+
+    def _frame(self, place: tuple[int, int], wallet: bytes, chats: list[bytes]) -> bytes:
+        now_ms = self._clock.now_ms()
+        data = b'{"now":%d,"wallet":%s,"chats":[%s]}' % (now_ms, wallet, b",".join(chats))
+        return sse("snapshot", data, f"{place[0]}-{place[1]}")
+
+
+def _is_about(event: Event, subscriber: Subscriber) -> bool:
+    return subscriber.user_id == event.user_id or (
+        subscriber.chat_id is not None and subscriber.chat_id == event.chat_id
+    )
+
+
+class EventStream(Response):
+    """The answer; ends with the reader, or with its last message."""
+
+    def __init__(self, hub: Hub, subscriber: Subscriber, frames: AsyncIterator[bytes]) -> None:
+        """Nothing is read before the answer begins."""
+        super().__init__(None, 200, _HEADERS)
+        self._hub = hub
+        self._subscriber = subscriber
+        self._frames = frames
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until either side is done."""
+        self._hub.add(self._subscriber)
+        gone = asyncio.create_task(_until_gone(receive))
+        sending = asyncio.create_task(self._send(send))
+        try:
+            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            self._hub.remove(self._subscriber)
+            for task in (gone, sending):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    async def _send(self, send: Send) -> None:
+        first = await anext(self._frames)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send(_body(first, more=True))
+        async for chunk in self._frames:
+            await send(_body(chunk, more=True))
+        await send(_body(b"", more=False))
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _body(chunk: bytes, more: bool) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": chunk, "more_body": more}

@@ -1,0 +1,94 @@
+"""One reader of a stream: what waits for it, within bounds."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from daemon.gateway.callers import WHOLE, Caller
+from daemon.gateway.streams.messages import Message, end
+
+SLOW: Final = "slow"
+TOKEN_EXPIRED: Final = "token_expired"  # noqa: S105 - a reason
+SHUTDOWN: Final = "shutdown"
+LOST: Final = "lost"
+
+Place = tuple[int, int]
+
+
+class Subscriber:
+    """A caller who follows a user, or a chat."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        user_id: str | None,
+        chat_id: str | None,
+        messages_max: int,
+    ) -> None:
+        """Follow ``chat_id`` and, once it is known whose it is, that user's account."""
+        self.caller = caller
+        self.user_id = user_id
+        self.chat_id = chat_id
+        self.ended_at_s: float | None = None
+        self.spoken_at_s = 0.0
+        self.skip_to: Place = (0, 0)
+        """Messages up to here have been told, by the snapshot or before."""
+        self._messages_max = messages_max
+        self._waiting: deque[tuple[Place | None, bytes]] = deque()
+        self._wake = asyncio.Event()
+
+    def offer(self, message: Message) -> None:
+        """Queue a message if this reader may and wants to see it."""
+        if self.ended_at_s is None and message.place > self.skip_to:
+            frame = self.frame(message)
+            if frame is not None:
+                self._put(message.place, frame)
+
+    def end(self, reason: str) -> None:
+        """Say why, and nothing more. What waits is dropped: whoever comes back gets it then."""
+        if self.ended_at_s is None:
+            self._waiting.clear()
+            self._waiting.append((None, end(reason)))
+            self.ended_at_s = asyncio.get_running_loop().time()
+            self._wake.set()
+
+    def keep_alive(self, comment: bytes) -> None:
+        """Say that nothing happens, to a reader that waits."""
+        if self.ended_at_s is None and not self._waiting:
+            self._put(None, comment)
+
+    async def next(self) -> bytes:
+        """All that waits, as soon as there is something; empty at the end."""
+        while not self._waiting:
+            if self.ended_at_s is not None:
+                return b""
+            self._wake.clear()
+            await self._wake.wait()
+        taken = [frame for place, frame in self._waiting if self._is_news(place)]
+        self._waiting.clear()
+        return b"".join(taken) if taken else await self.next()
+
+    def _is_news(self, place: Place | None) -> bool:
+        """The snapshot may have been later than what waited for it."""
+        return place is None or place > self.skip_to
+
+    def _put(self, place: Place | None, frame: bytes) -> None:
+        if len(self._waiting) >= self._messages_max:
+            self.end(SLOW)
+            return
+        self._waiting.append((place, frame))
+        self._wake.set()
+
+    def frame(self, message: Message) -> bytes | None:
+        """What this reader is told of a message; None if nothing."""
+        event = message.event
+        if self.chat_id is None:
+            return message.frame(with_chat=True, with_wallet=True)
+        is_mine = event.chat_id == self.chat_id
+        view = self._view(message) if is_mine else WHOLE
+        if view is None or not (is_mine or event.user_id == self.user_id):
+            return None
+        return message.frame(with_chat=is_mine, with_wallet=view == WHOLE)
+
+    def _view(self, message: Message) -> str | None:
+        return self.caller.view(message.event.user_id, message.advisor_id)

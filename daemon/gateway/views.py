@@ -1,0 +1,130 @@
+"""What is answered, made of what is stored: pure. Shapes are those of docs/http.md."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from actors.rules import outcomes
+from actors.rules.command import Invalid, parse_entry
+from actors.rules.fold import apply
+from actors.rules.money import format_micro
+from actors.rules.state import RUNNING, Account, Chat, Policy
+from actors.rules.views import JsonObject, chat_snapshot, no_wallet, not_started, wallet_snapshot
+from actors.rules.zero import zero_at
+from persistence.commit import is_readable, unpack_state
+
+LIVE: Final = "live"
+RECORD: Final = "record"
+NONE: Final = "none"
+
+RUNNING_MAX: Final = 100
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Owner(msgspec.Struct):
+    """Whose a chat is, out of its snapshot."""
+
+    user_id: str
+    advisor_id: str
+
+
+owner_of: Final = msgspec.json.Decoder(Owner).decode
+
+
+def pack(document: Any) -> bytes:
+    """As JSON."""
+    return _encode(document)
+
+
+def join(now_ms: int, source: str, snapshot: bytes, wallet: bytes | None) -> bytes:
+    """A chat's answer out of parts that are JSON already: this is asked for most."""
+    return b'{"now":%d,"source":"%s",%s,"wallet":%s}' % (
+        now_ms,
+        source.encode(),
+        snapshot[1:-1],
+        wallet or b"null",
+    )
+
+
+def never_started(now_ms: int, chat_id: str) -> bytes:
+    """The answer for a chat that never started, and for one that is not the caller's."""
+    return join(now_ms, NONE, pack(not_started(chat_id)), None)
+
+
+def wallet_json(wallet: bytes | None, account: bytes | None, user_id: str) -> bytes:
+    """A wallet as Redis has it, with what its balance falls by."""
+    if wallet is None:
+        return pack({**no_wallet(user_id), "running": []})
+    _, state = unpack_state(account, user_id)
+    running = running_of(state) if is_readable(state) else []
+    return b'%s,"running":%s}' % (wallet[:-1], pack(running))
+
+
+def wallet_object(account: Account, at: int) -> JsonObject:
+    """A wallet as the rules make it."""
+    return {**wallet_snapshot(account, at), "running": running_of(account)}
+
+
+def running_of(account: Account) -> list[JsonObject]:
+    """What the balance falls by: the running chats, each as far as its cost depends on time."""
+    chats = sorted(account.chats.values())
+    return [_burner(c) for c in chats if c.status == RUNNING and c.rate][:RUNNING_MAX]
+
+
+def _burner(chat: Chat) -> JsonObject:
+    return {
+        "chat_id": chat.chat_id,
+        "as_of": chat.since,
+        "active_ms": chat.active_ms,
+        "rate": format_micro(chat.rate),
+        "free_ms": chat.free_ms,
+        "min_ms": chat.min_ms,
+        "increment_ms": chat.increment_ms,
+    }
+
+
+def account_of_records(user_id: str, settled: int, chats: Iterable[Chat], at: int) -> Account:
+    """An account out of its ledger and its open chats' records, as of the last of them.
+
+    Fractions of a micro-credit are not in the records: ``zero_at`` may be a millisecond late.
+    """
+    account = Account(user_id, settled, as_of=at, chats={c.chat_id: c for c in chats})
+    return account._replace(zero_at=zero_at(account, at))
+
+
+def record_snapshot(chat: Chat) -> JsonObject:
+    """The snapshot of a chat out of its record."""
+    # What came from another system may have no increment; nothing is billed by it any more.
+    if chat.increment_ms:
+        return chat_snapshot(chat, chat.as_of)
+    return {**chat_snapshot(chat._replace(increment_ms=1), chat.as_of), "increment_ms": 0}
+
+
+def what_if(account: Account, rate: str, policy: Policy, now_ms: int) -> JsonObject:
+    """How long the account would last if one more chat started now: by the rules of a start.
+
+    Raises:
+        ValueError: the rate can't be one; the message says why.
+    """
+    at = max(now_ms, account.as_of)
+    flat = ["type", "start", "id", "what-if", "chat_id", _unused(account), "rate", rate]
+    flat += ["user_id", account.user_id, "advisor_id", "what-if"]
+    start = parse_entry(f"{at}-0", [part.encode(errors="replace") for part in flat])
+    if isinstance(start, Invalid):
+        raise ValueError(start.reason)
+    decision = apply(account, start, policy)
+    if decision.outcome != outcomes.OK:
+        return {"rate": format_micro(start.numbers["rate"]), "zero_at": at, "left_ms": 0}
+    end = decision.account.zero_at
+    left_ms = None if end is None else end - at
+    return {"rate": format_micro(start.numbers["rate"]), "zero_at": end, "left_ms": left_ms}
+
+
+def _unused(account: Account) -> str:
+    """The id of a chat that the account does not have."""
+    taken, number = account.chats, 0
+    while f"what-if-{number}" in taken:
+        number += 1
+    return f"what-if-{number}"

@@ -1,0 +1,188 @@
+"""Lists for people, page by page: each page begins where the one before ended.
+
+A page is found by its place, not by counting rows, so the hundredth costs what the first does and
+nothing is skipped or shown twice while rows are added at the front. Limits are the caller's.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    Text,
+    any_,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
+
+from persistence.postgres.convert import (
+    check_moments,
+    check_texts,
+    datetime_from_ms,
+    integers,
+    micro_from_credits,
+)
+from persistence.postgres.rows import LedgerRow, RecordRow
+from persistence.postgres.tables import chat_time_records, ledger_entries
+
+OPEN: Final = ("running", "paused", "suspended")
+ENDED: Final = "ended"
+
+_records = chat_time_records.c
+_ledger = ledger_entries.c
+
+Query = Select[Any] | CompoundSelect[Any]
+Conditions = list[ColumnElement[bool]]
+
+
+class Place(NamedTuple):
+    """Where a page ended: the next one has what comes after it."""
+
+    at_ms: int
+    name: str
+    """``chat_id`` or ``entry_id``: many may be of the same millisecond."""
+
+
+class ChatFilter(NamedTuple):
+    """Which chats are wanted; what is left out does not matter."""
+
+    user_id: str | None = None
+    advisor_id: str | None = None
+    statuses: tuple[str, ...] = ()
+    """Any of these; empty for all."""
+    search: str = ""
+    """A part of the chat's, the user's or the advisor's name, as it stands; of open chats only."""
+
+
+def chats_page(
+    connection: Connection, wanted: ChatFilter, limit: int, after: Place | None = None
+) -> list[RecordRow]:
+    """Give the wanted chats that come after a place, the latest start first.
+
+    Raises:
+        ValueError: A search in ended chats, too many to look at each of them; or a text or moment
+            that PostgreSQL can't hold.
+    """
+    rows = connection.execute(chats_page_query(wanted, limit, after))
+    return [RecordRow._make(integers(row)) for row in rows]
+
+
+def chats_page_query(wanted: ChatFilter, limit: int, after: Place | None = None) -> Query:
+    """Give the statement, so that a test can see its plan."""
+    statuses = tuple(dict.fromkeys(wanted.statuses)) or (*OPEN, ENDED)
+    if wanted.search and not set(statuses) <= set(OPEN):
+        raise ValueError("only open chats can be searched")
+    conditions = _whose(wanted) + _found(wanted.search)
+    if after is not None:
+        conditions.append(_comes_after(_records.started_at, _records.chat_id, after))
+    if wanted.user_id is not None or wanted.advisor_id is not None:
+        # One index has all of theirs in order; to name ended_at would invite another one.
+        return _newest([*conditions, _records.status == _one_of(statuses)], limit)
+    return _merged([_newest(conditions + _of_status(status), limit) for status in statuses], limit)
+
+
+def open_of_user(connection: Connection, user_id: str, limit: int) -> list[RecordRow]:
+    """Give the user's open chats, the latest start first."""
+    return chats_page(connection, ChatFilter(user_id, statuses=OPEN), limit)
+
+
+def ledger_page(
+    connection: Connection, user_id: str, limit: int, after: Place | None = None
+) -> list[LedgerRow]:
+    """Give the user's entries that come after a place, the newest first.
+
+    Raises:
+        ValueError: A text or moment that PostgreSQL can't hold.
+    """
+    rows = connection.execute(ledger_page_query(user_id, limit, after))
+    return [LedgerRow._make(integers(row)) for row in rows]
+
+
+def ledger_page_query(user_id: str, limit: int, after: Place | None = None) -> Query:
+    """Give the statement, so that a test can see its plan."""
+    check_texts((user_id,))
+    query = select(ledger_entries).where(_ledger.user_id == user_id)
+    if after is not None:
+        query = query.where(_comes_after(_ledger.at, _ledger.entry_id, after))
+    return query.order_by(_ledger.at.desc(), _ledger.entry_id.desc()).limit(limit)
+
+
+def balance_of_user(connection: Connection, user_id: str) -> int | None:
+    """Give what the user's entries come to in micro-credits; None if there is none.
+
+    What open chats have cost so far is in no entry yet.
+    """
+    total = connection.scalar(balance_of_user_query(user_id))
+    return None if total is None else micro_from_credits(total)
+
+
+def balance_of_user_query(user_id: str) -> Query:
+    """Give the statement, so that a test can see its plan."""
+    check_texts((user_id,))
+    return select(func.sum(_ledger.amount)).where(_ledger.user_id == user_id)
+
+
+def open_counts(connection: Connection) -> dict[str, int]:
+    """Give how many chats are open, by status; a status that no chat has is left out."""
+    rows: Any = connection.execute(open_counts_query()).all()
+    return dict(rows)
+
+
+def open_counts_query() -> Query:
+    """Give the statement, so that a test can see its plan."""
+    is_open = _records.ended_at.is_(None)
+    return select(_records.status, func.count()).where(is_open).group_by(_records.status)
+
+
+def _whose(wanted: ChatFilter) -> Conditions:
+    check_texts((wanted.user_id, wanted.advisor_id))
+    named = ((_records.user_id, wanted.user_id), (_records.advisor_id, wanted.advisor_id))
+    return [column == name for column, name in named if name is not None]
+
+
+def _found(part: str) -> Conditions:
+    """The part is somewhere in a name, letter for letter: LIKE would take some as wildcards."""
+    check_texts((part,))
+    if not part:
+        return []
+    names = (_records.chat_id, _records.user_id, _records.advisor_id)
+    return [or_(*(func.strpos(name, part) > 0 for name in names))]
+
+
+def _comes_after(at: ColumnElement[Any], name: ColumnElement[Any], after: Place) -> Any:
+    check_moments((after.at_ms,))
+    check_texts((after.name,))
+    return tuple_(at, name) < tuple_(literal(datetime_from_ms(after.at_ms)), literal(after.name))
+
+
+def _of_status(status: str) -> Conditions:
+    """In the words of the partial indexes, one of which has the status's chats in order."""
+    if status == ENDED:
+        return [_records.ended_at.is_not(None)]
+    return [_records.ended_at.is_(None), _records.status == status]
+
+
+def _newest(conditions: Conditions, limit: int) -> Select[Any]:
+    newest = (_records.started_at.desc(), _records.chat_id.desc())
+    return select(chat_time_records).where(*conditions).order_by(*newest).limit(limit)
+
+
+def _merged(pages: list[Select[Any]], limit: int) -> Query:
+    """The newest of several pages, each found by itself: of each no more is read than is shown."""
+    if len(pages) == 1:
+        return pages[0]
+    rows = union_all(*(select(page.subquery()) for page in pages)).subquery()
+    newest = (rows.c.started_at.desc(), rows.c.chat_id.desc())
+    return select(rows).order_by(*newest).limit(limit)
+
+
+def _one_of(texts: Sequence[str]) -> Any:
+    return any_(literal(list(texts), ARRAY(Text)))
