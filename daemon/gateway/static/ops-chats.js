@@ -16,8 +16,9 @@ export class ChatTable {
   #cells = [];
   #shown = "";
 
-  constructor(place, caption) {
-    [this.place, this.caption] = [place, caption];
+  /** `user`: whether it is of more users than one. */
+  constructor(place, caption, { user = true } = {}) {
+    [this.place, this.caption, this.user] = [place, caption, user];
   }
 
   show(chats) {
@@ -26,8 +27,9 @@ export class ChatTable {
     this.#shown = shown;
     const focused = this.place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     this.#cells = chats.map((chat) => ({ chat, time: h("span"), cost: h("span") }));
-    const rows = this.#cells.map(({ chat, time, cost }) => row(chat, time, cost));
-    this.place.replaceChildren(table(this.caption, COLUMNS, rows));
+    const columns = this.user ? COLUMNS : COLUMNS.filter((name) => name !== "user");
+    const rows = this.#cells.map(({ chat, time, cost }) => columns.map((name) => cell(name, chat, time, cost)));
+    this.place.replaceChildren(table(this.caption, columns, rows));
     if (focused) this.#focus(focused);
   }
 
@@ -45,8 +47,17 @@ export class ChatTable {
   }
 }
 
-function row(chat, time, cost) {
-  return [chatLink(chat.chat_id), userLink(chat.user_id), chat.advisor_id, status(chat), time, cost, rate(chat.rate)];
+function cell(name, chat, time, cost) {
+  const cells = {
+    chat: () => chatLink(chat.chat_id),
+    user: () => userLink(chat.user_id),
+    advisor: () => chat.advisor_id,
+    status: () => status(chat),
+    time: () => time,
+    cost: () => cost,
+    "a minute": () => rate(chat.rate),
+  };
+  return cells[name]();
 }
 
 export class OpenChats {

@@ -11,7 +11,7 @@ import { chatLink, count, credits, duration, micro, moment, rate, short, userLin
 // Records follow within a second of what happened.
 const RECORDS_AFTER_MS = 1_200;
 
-/** Each has a title, an element, `refresh()` every few seconds and `draw(now)` many times a second. */
+/** Each has a title, an element, `open()`, `refresh()` every few seconds, `draw(now)` many times a second, `close()`. */
 export function detailOf(kind, id, fail) {
   if (kind === "chat") return new ChatDetail(id, fail);
   if (kind === "user") return new UserDetail(id, fail);
@@ -31,9 +31,12 @@ class ChatDetail {
     this.element = h("div", {}, clock, this.#facts, h("h3", {}, "Its story"), this.story.element);
   }
 
-  refresh() {
+  open() {
     return this.story.refresh();
   }
+
+  // Its story changes when its clock says so, and is dear to tell.
+  refresh() {}
 
   draw() {}
 
@@ -45,7 +48,7 @@ class ChatDetail {
     if (chat) this.#facts.replaceChildren(chatFacts(chat));
     if (!message) return;
     clearTimeout(this.#later);
-    this.#later = setTimeout(() => this.refresh(), RECORDS_AFTER_MS);
+    this.#later = setTimeout(() => this.open(), RECORDS_AFTER_MS);
   }
 }
 
@@ -88,7 +91,7 @@ class UserDetail {
   constructor(id, fail) {
     [this.id, this.title, this.fail] = [id, `User ${id}`, fail];
     const chats = h("div");
-    this.table = new ChatTable(chats, `Chats of ${id}`);
+    this.table = new ChatTable(chats, `Chats of ${id}`, { user: false });
     const show = (found, now) => this.#chats(found, now);
     this.chats = new PagedList({ path: "v1/chats", field: "chats", parameters: { user_id: id }, show, fail });
     this.ledger = new PagedList({ path: api`v1/users/${id}/ledger`, field: "entries", show: ledgerTable, fail });
@@ -112,6 +115,10 @@ class UserDetail {
       this.#whatIf();
     };
     return h("div", {}, h("form", { id: "what-if", class: "row", submit }, label, this.#rate, "a minute", ask), this.#answer);
+  }
+
+  open() {
+    return this.refresh();
   }
 
   async refresh() {
@@ -181,6 +188,10 @@ class DeadLetters {
     this.letters = new PagedList({ path: "v1/dead", field: "letters", show: letterList, fail });
     const how = h("p", { class: "soft" }, "Entries that were set aside. Send them again or drop them with ", h("code", {}, "meterd dead"), ".");
     this.element = h("div", {}, how, this.letters.element);
+  }
+
+  open() {
+    return this.refresh();
   }
 
   refresh() {

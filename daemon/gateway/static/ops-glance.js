@@ -10,12 +10,12 @@ const SHOWN_CHATS = 5;
 
 const TILES = [
   { name: "Open chats", of: (now) => now.open_chats, write: count },
-  { name: "Commands a second", of: (now, before) => pace(now, before), write: (number) => rounded(number) },
+  { name: "Commands / s", of: (now, before) => pace(now, before), write: (number) => rounded(number) },
   { name: "Not read yet", of: (now) => now.queue?.lag, write: count },
-  { name: "Oldest waits for", of: (now) => now.queue?.oldest_ms, write: short },
-  { name: "Read, not yet done", of: (now) => now.queue?.pending, write: count },
-  { name: "Wait for PostgreSQL", of: (now) => now.queue?.outbox, write: count },
-  { name: "Refused by PostgreSQL", of: (now) => now.queue?.refused, write: count },
+  { name: "Oldest waits", of: (now) => now.queue?.oldest_ms, write: short },
+  { name: "In hand", of: (now) => now.queue?.pending, write: count },
+  { name: "For PostgreSQL", of: (now) => now.queue?.outbox, write: count },
+  { name: "Refused by it", of: (now) => now.queue?.refused, write: count },
   { name: "Dead letters", of: (now) => now.queue?.dead, write: count, href: "#dead" },
 ];
 

@@ -75,7 +75,7 @@ function open(kind, id) {
   put(byId("detail-title"), mine.title);
   byId("detail-body").replaceChildren(mine.element);
   byId("detail-title").focus();
-  mine.refresh();
+  mine.open();
 }
 
 function shut() {

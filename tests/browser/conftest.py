@@ -1,0 +1,110 @@
+"""One real daemon and one real browser for all tests of the pages."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from loadtests.live import live_daemon
+from tests.browser.desk import Desk, listen
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WARN_MS = "8000,4000"
+"""Soon enough for a test to see a warning."""
+PATIENCE_MS = 15_000
+
+Shot = Callable[[Page, str], None]
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's path. Without one these tests skip, unless they must not."""
+    path = os.environ.get("METERD_TEST_CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        why = "no chromium was found; name one in METERD_TEST_CHROMIUM"
+        if os.environ.get("METERD_TEST_REQUIRE_CHROMIUM"):
+            pytest.fail(why)
+        pytest.skip(why)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """One process; Playwright gives it a user-data-dir of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def desk(chromium: str) -> Iterator[Desk]:
+    """A daemon with its gateway. Each test has users and chats of its own in it."""
+    assert chromium, "no daemon is started for tests that skip"
+    with live_daemon(METERD_HTTP__PORT="0", METERD_CREDITS__WARN_MS=WARN_MS) as live:
+        with Desk(live) as desk:
+            yield desk
+
+
+@pytest.fixture
+def open_page(browser: Browser, desk: Desk) -> Iterator[Open]:
+    """Opens pages, each in a context of its own; afterwards nothing may have gone wrong in any."""
+    contexts: list[BrowserContext] = []
+    troubles: list[str] = []
+
+    def opens(path: str, script: str = "", **options: object) -> Page:
+        context = browser.new_context(base_url=desk.url, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        if script:
+            context.add_init_script(script)
+        page = context.new_page()
+        listen(page, troubles)
+        page.goto(path)
+        return page
+
+    yield opens
+    for context in contexts:
+        context.close()
+    assert troubles == [], "a page complained"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots are kept."""
+    named = os.environ.get("METERD_TEST_ARTIFACTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screens")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def shot(folder: Path) -> Shot:
+    """Keeps a picture of a page, for whoever wants to see what a test saw."""
+
+    def shoot(page: Page, name: str) -> None:
+        page.screenshot(path=folder / f"{name}.png")
+
+    return shoot
+
+
+@pytest.fixture(scope="session")
+def blank(browser: Browser, desk: Desk) -> Iterator[Page]:
+    """A page of the gateway on which modules can be loaded and asked."""
+    page = browser.new_page(base_url=desk.url)
+    page.goto("/demo")
+    yield page
+    page.close()

@@ -1,0 +1,129 @@
+"""What tests of the pages do without a page: commands, tokens, questions to the API."""
+
+import itertools
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import httpx
+from playwright.sync_api import ConsoleMessage, Page
+
+from loadtests.live import LiveDaemon
+from meterd import Meter
+
+TIMEOUT_S = 15.0
+# A browser says in its console that an answer was an error or did not come. That is what these tests
+# bring about; what pages make of it is asserted where it happens.
+_ANSWERS = "Failed to load resource"
+
+_NUMBERS = itertools.count()
+
+
+class Desk:
+    """The daemon as a backend and an operator see it."""
+
+    def __init__(self, live: LiveDaemon) -> None:
+        self.live = live
+        self.url = str(live.status()["http_url"])
+        self.meter = Meter(live.redis_url)
+        self._client = live.client()
+        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT_S)
+        self._tokens: dict[tuple[str, ...], str] = {}
+
+    def __enter__(self) -> "Desk":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._http.close()
+        self._client.close()
+        self.meter.close()
+
+    def new(self) -> str:
+        """A name that nobody had before."""
+        return f"n{next(_NUMBERS)}"
+
+    def token(self, sub: str, *roles: str, ttl_s: int | None = None) -> str:
+        """A token as ``meterd token`` prints it."""
+        asked = (sub, *itertools.chain(*(("--role", role) for role in roles)))
+        if ttl_s is not None:
+            return self._mint((*asked, "--ttl-s", str(ttl_s)))
+        if asked not in self._tokens:
+            self._tokens[asked] = self._mint(asked)
+        return self._tokens[asked]
+
+    def _mint(self, asked: tuple[str, ...]) -> str:
+        done = self.live.run("token", *asked)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def get(self, path: str, **parameters: str) -> dict[str, Any]:
+        """What the API answers to an operator."""
+        headers = {"Authorization": f"Bearer {self.token('ops', 'ops')}"}
+        answer = self._http.get(path, headers=headers, params=parameters)
+        assert answer.status_code == httpx.codes.OK, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def now_ms(self) -> int:
+        """The queue's clock."""
+        seconds, micros = self._client.time()  # type: ignore[misc]
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def spoil(self, **fields: str) -> None:
+        """Put something into the queue that is no command."""
+        self._client.xadd("meterd:{0}:commands", fields)  # type: ignore[arg-type]
+
+    def start(self, user: str, chat: str, rate: str = "6", credits_: str | None = "10") -> None:
+        """A running chat, on an account with so many credits more."""
+        if credits_ is not None:
+            self.meter.top_up(user, credits_)
+        self.meter.start(chat, user, "adele", rate=rate, increment_ms=1, free_ms=0, min_ms=0)
+
+
+def until(holds: Callable[[], bool], why: str) -> None:
+    """Wait until something holds that no page can tell."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < deadline, why
+        time.sleep(0.05)
+
+
+def listen(page: Page, troubles: list[str]) -> None:
+    """Note what a page complains of: errors, and what its Content-Security-Policy refused."""
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(_ANSWERS):
+            troubles.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+
+
+CLOCK = """async ({ chat, tokens, attributes }) => {
+  await import("/static/meterd-clock.js");
+  const clock = document.createElement("meterd-clock");
+  clock.setAttribute("chat", chat);
+  for (const [name, value] of Object.entries(attributes)) clock.setAttribute(name, value);
+  let next = 0;
+  clock.token = tokens.length > 1 ? async () => tokens[Math.min(next++, tokens.length - 1)] : tokens[0];
+  document.querySelector("main").prepend(clock);
+}"""
+
+
+def put_clock(page: Page, chat: str, *tokens: str, **attributes: str) -> None:
+    """A clock on a page; of several tokens it gets the next one each time that it asks."""
+    page.evaluate(CLOCK, {"chat": chat, "tokens": tokens, "attributes": attributes})
+
+
+def figures(page: Page, number: int = 0) -> dict[str, int]:
+    """What a clock shows, in integers."""
+    script = """(number) => {
+      const shown = document.querySelectorAll("meterd-clock")[number].figures;
+      const entries = Object.entries(shown).filter(([, value]) => value !== null);
+      return Object.fromEntries(entries.map(([name, value]) => [name, String(value)]));
+    }"""
+    found: dict[str, str] = page.evaluate(script, number)
+    return {name: int(value) for name, value in found.items()}
