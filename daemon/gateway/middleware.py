@@ -51,7 +51,7 @@ class Observed:
 
     def _observe(self, scope: Scope, request: "_Request") -> None:
         seconds = time.perf_counter() - request.began_s
-        route = getattr(scope.get("route"), "path", "unknown")
+        route = getattr(scope.get("route"), "path_format", "unknown")
         self._metrics.count(route, _method(scope), request.status, seconds)
         level = log.warning if request.status >= 500 else log.debug  # noqa: PLR2004 - server errors
         if route not in _QUIET:

@@ -196,6 +196,7 @@ class EventStream(Response):
     def __init__(self, hub: Hub, subscriber: Subscriber, frames: AsyncIterator[bytes]) -> None:
         """Nothing is read before the answer begins."""
         super().__init__(None, 200, _HEADERS)
+        del self.headers["content-length"]  # nobody knows how long it will be
         self._hub = hub
         self._subscriber = subscriber
         self._frames = frames
