@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from loadtests.live import live_daemon
-from tests.browser.desk import Desk, listen
+from tests.browser.desk import SECRET, Desk, listen
 
 FLAGS = (
     "--headless",
@@ -24,6 +24,8 @@ FLAGS = (
 WARN_MS = "8000,4000"
 """Soon enough for a test to see a warning."""
 PATIENCE_MS = 15_000
+
+expect.set_options(timeout=PATIENCE_MS)
 
 Shot = Callable[[Page, str], None]
 Open = Callable[..., Page]
@@ -54,9 +56,13 @@ def browser(chromium: str) -> Iterator[Browser]:
 def desk(chromium: str) -> Iterator[Desk]:
     """A daemon with its gateway. Each test has users and chats of its own in it."""
     assert chromium, "no daemon is started for tests that skip"
-    with live_daemon(METERD_HTTP__PORT="0", METERD_CREDITS__WARN_MS=WARN_MS) as live:
-        with Desk(live) as desk:
-            yield desk
+    env = {
+        "METERD_HTTP__PORT": "0",
+        "METERD_HTTP__JWT_SECRET": SECRET,
+        "METERD_CREDITS__WARN_MS": WARN_MS,
+    }
+    with live_daemon(**env) as live, Desk(live) as desk:
+        yield desk
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 from playwright.sync_api import ConsoleMessage, Page
 
+from daemon.gateway.tokens import mint
 from loadtests.live import LiveDaemon
 from meterd import Meter
 
 TIMEOUT_S = 15.0
+SECRET = "of these tests alone, and long enough"
 # A browser says in its console that an answer was an error or did not come. That is what these tests
 # bring about; what pages make of it is asserted where it happens.
 _ANSWERS = "Failed to load resource"
@@ -45,17 +47,17 @@ class Desk:
         """A name that nobody had before."""
         return f"n{next(_NUMBERS)}"
 
-    def token(self, sub: str, *roles: str, ttl_s: int | None = None) -> str:
-        """A token as ``meterd token`` prints it."""
-        asked = (sub, *itertools.chain(*(("--role", role) for role in roles)))
-        if ttl_s is not None:
-            return self._mint((*asked, "--ttl-s", str(ttl_s)))
+    def token(self, sub: str, *roles: str, ttl_s: int = 3_600) -> str:
+        """A token such as ``meterd token`` prints, without a process for each."""
+        asked = (sub, *roles, str(ttl_s))
         if asked not in self._tokens:
-            self._tokens[asked] = self._mint(asked)
+            self._tokens[asked] = mint(SECRET, "meterd", sub, list(roles) or ["user"], ttl_s)
         return self._tokens[asked]
 
-    def _mint(self, asked: tuple[str, ...]) -> str:
-        done = self.live.run("token", *asked)
+    def link(self, path: str, sub: str, *roles: str) -> str:
+        """A link as ``meterd token --link`` prints it."""
+        wanted = itertools.chain(*(("--role", role) for role in roles))
+        done = self.live.run("token", sub, *wanted, "--link", path)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -115,7 +117,7 @@ CLOCK = """async ({ chat, tokens, attributes }) => {
 
 def put_clock(page: Page, chat: str, *tokens: str, **attributes: str) -> None:
     """A clock on a page; of several tokens it gets the next one each time that it asks."""
-    page.evaluate(CLOCK, {"chat": chat, "tokens": tokens, "attributes": attributes})
+    page.evaluate(CLOCK, {"chat": chat, "tokens": list(tokens), "attributes": attributes})
 
 
 def figures(page: Page, number: int = 0) -> dict[str, int]:

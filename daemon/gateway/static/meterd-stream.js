@@ -101,16 +101,16 @@ export class Stream {
   }
 
   async #run() {
-    let again = null;
+    let refused = null;
     while (!this.#isClosed) {
-      const error = await this.#once(again);
+      const error = await this.#once(refused);
       if (this.#isClosed) return;
       if (error.isFinal) return this.#refused(error);
       // A token is asked for anew once, at once; if the next one is refused too, something else is wrong.
       this.#mayBeLost(error);
       const isStale = error.status === 401 || error.reason === "token_expired";
-      const atOnce = isStale && !again;
-      again = isStale ? error : null;
+      const atOnce = isStale && !refused;
+      refused = isStale ? error : null;
       if (!atOnce) await this.#pause(error);
     }
   }
@@ -128,11 +128,11 @@ export class Stream {
   }
 
   /** One connection, to its end; returns why it ended. */
-  async #once(again) {
+  async #once(refused) {
     this.#current = new AbortController();
     this.#wasHeard = false;
     try {
-      return await this.#read(await this.#open(again));
+      return await this.#read(await this.#open(refused));
     } catch (error) {
       if (error instanceof RefusedError) error.isFinal ??= isFinal(error);
       return error;
@@ -142,8 +142,8 @@ export class Stream {
     }
   }
 
-  async #open(again) {
-    const token = await this.#token({ again });
+  async #open(refused) {
+    const token = await this.#token(refused);
     const headers = { Authorization: `Bearer ${token}`, Accept: "text/event-stream" };
     if (this.#lastId !== null) headers["Last-Event-ID"] = this.#lastId;
     const askedAt = this.#clock.steady();

@@ -53,11 +53,11 @@ export class News {
   of(view, voice) {
     const before = this.#before;
     // By what it is, not by its words: "0:00:59 left" would be another sentence every second.
-    const now = { state: view.state, text: stateOf(view, voice), lost: view.link === "lost", warned: view.warned };
+    const now = { state: `${view.state} ${reasonOf(view)}`, lost: view.link === "lost", warned: view.warned };
     this.#before = now;
-    if (before === null || before.state === "connecting") return [];
+    if (before === null || before.state.startsWith("connecting")) return [];
     return [
-      now.text !== before.text && now.text,
+      now.state !== before.state && stateOf(view, voice),
       now.lost !== before.lost && voice.say(now.lost ? "lost" : "again"),
       now.warned !== before.warned && now.warned !== null && voice.low(view.figures.leftMs),
     ].filter(Boolean);

@@ -17,8 +17,8 @@ export const WORDS = {
   suspended: "Waiting for credits",
   ended: "Ended",
   refused: "Not available",
-  idle: "no sign of life",
-  credits_exhausted: "credits used up",
+  because_idle: "no sign of life",
+  because_credits_exhausted: "credits used up",
   low: "Credits are low: {left} left",
   lost: "Connection lost. The figures go on from what was known last.",
   again: "Connected again",
@@ -42,9 +42,8 @@ export class Voice {
     this.#credits = numbers(lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
   }
 
-  /** A sentence, or what has no sentence as it is. */
   say(name) {
-    return this.#words[name] ?? name;
+    return this.#words[name];
   }
 
   /** Credits, cut off after the clock's places: never more than there is. */
@@ -70,9 +69,11 @@ export class Voice {
     return `${this.#wholes.format(hours)}:${two(minutes)}:${two(seconds % 60)}`;
   }
 
-  /** The state with its reason, as one says it. */
+  /** The state with its reason; one that has no words here is a backend's own, and is shown as it is. */
   state(name, reason) {
-    return reason ? `${this.say(name)}: ${this.say(reason)}` : this.say(name);
+    if (!reason) return this.say(name);
+    const known = `because_${reason}`;
+    return `${this.say(name)}: ${Object.hasOwn(this.#words, known) ? this.say(known) : reason}`;
   }
 
   low(leftMs) {
