@@ -88,6 +88,26 @@ def test_a_chat_that_never_started_is_no_error(desk: Desk, open_page: Open) -> N
     expect(page.get_by_role("timer", name="Credits left")).to_be_visible()
 
 
+def test_clocks_of_one_user_share_a_stream(desk: Desk, open_page: Open) -> None:
+    """With `user`, chats that run, ended or never started take one connection, and all are right."""
+    user, running, ended, never = (desk.new() for _ in range(4))
+    desk.start(user, running)
+    desk.start(user, ended)
+    desk.meter.end(ended)
+    page = open_page("/demo")
+    streams: list[str] = []
+    page.on("request", lambda r: streams.append(r.url) if r.url.endswith("/stream") else None)
+    for number, chat in enumerate((running, ended, never)):
+        put_clock(page, chat, desk.token(user), user=user, label=f"clock {number}")
+    for number, says in enumerate(("Running", "Ended", "Not started")):
+        clock = page.get_by_role("group", name=f"clock {number}")
+        expect(clock).to_contain_text(says)
+        expect(clock.get_by_role("timer", name="Credits left")).to_be_visible()
+    desk.meter.start(never, user, "adele", rate="6")
+    expect(page.get_by_role("group", name="clock 2")).to_contain_text("Running")
+    assert streams == [f"{desk.url}/v1/users/{user}/stream"]
+
+
 def test_a_strangers_chat_looks_as_if_it_never_started(desk: Desk, open_page: Open) -> None:
     """No error, no figure, no credits of somebody else."""
     chat, user = desk.new(), desk.new()
@@ -135,7 +155,9 @@ def test_a_token_that_is_over_is_asked_for_anew(desk: Desk, open_page: Open) -> 
     page = open_page("/demo")
     put_clock(page, chat, desk.token(user, ttl_s=2), desk.token(user))
     _running(page)
-    with page.expect_request(lambda r: r.url.endswith("/stream") and _bearer(r) == desk.token(user)):
+    with page.expect_request(
+        lambda r: r.url.endswith("/stream") and _bearer(r) == desk.token(user)
+    ):
         pass
     desk.meter.pause(chat)
     _says(page, "Paused")
@@ -154,7 +176,9 @@ def test_a_token_that_does_not_count_is_said(desk: Desk, open_page: Open) -> Non
     put_clock(page, chat, "not.a.token")
     _says(page, "Not available")
     _says(page, "the token does not count")
-    page.evaluate("(token) => document.querySelector('meterd-clock').token = token", desk.token(user))
+    page.evaluate(
+        "(token) => document.querySelector('meterd-clock').token = token", desk.token(user)
+    )
     _running(page)
 
 

@@ -127,7 +127,9 @@ def test_fewer_places_never_show_more_than_there_is(
     draw: JSHandle, amount: int, digits: int
 ) -> None:
     """What does not fit is cut off, so a balance is never rounded up."""
-    shown = _ask(draw, "module.formatMicro(module.readMicro(a[0]), a[1])", format_micro(amount), digits)
+    shown = _ask(
+        draw, "module.formatMicro(module.readMicro(a[0]), a[1])", format_micro(amount), digits
+    )
     assert int(shown.replace(".", "")) == amount // 10 ** (6 - digits)
     assert len(shown.partition(".")[2]) == digits
 

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import JSHandle, Page
 
-TEXT = st.text(st.characters(exclude_characters="\r\n\x00", exclude_categories=("Cs",)), max_size=20)
+TEXT = st.text(
+    st.characters(exclude_characters="\r\n\x00", exclude_categories=("Cs",)), max_size=20
+)
 MESSAGES = st.lists(st.tuples(st.text("abc.", min_size=1, max_size=8), TEXT), max_size=4)
 ENDS = st.sampled_from(("\n", "\r\n", "\r"))
 MS = st.integers(0, 100_000)

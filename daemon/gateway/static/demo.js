@@ -101,7 +101,8 @@ async function reset() {
 const DO = { start, pause: (chat) => tell(chat, "pause"), resume: (chat) => tell(chat, "resume"), end: (chat) => tell(chat, "end") };
 
 function build(chat) {
-  chat.clock = h("meterd-clock", { label: `Chat ${chat.name}`, digits: 6 });
+  // With its user, both clocks share one stream, and show the credits before anything has started.
+  chat.clock = h("meterd-clock", { user: user(), label: `Chat ${chat.name}`, digits: 6 });
   chat.clock.token = token;
   chat.clock.addEventListener("meterd-change", (event) => hear(chat, event.detail));
   for (const type of BUTTONS) {
@@ -117,13 +118,14 @@ function build(chat) {
 /** Which buttons make sense now. */
 function hear(chat, { event, message, state }) {
   for (const type of BUTTONS) chat.buttons[type].disabled = !CAN[type].includes(state);
-  if (event in EVENTS) story(chat, message);
+  if (event in EVENTS) story(message);
 }
 
-/** What the daemon says has happened, once: both clocks hear of the account. */
-function story(chat, { event, at, user_id: whose, chat_id: id, seq, reason }) {
-  const key = [event, id ?? whose, seq].join(" ");
-  if (told.has(key) || (id && id !== chat.id)) return;
+/** What the daemon says has happened, once: both clocks hear of everything. */
+function story({ event, at, chat_id: id, seq, reason }) {
+  const key = [event, id, seq].join(" ");
+  const chat = chats.find((each) => each.id === id);
+  if (told.has(key) || (id && !chat)) return;
   told.add(key);
   const why = reason && !["command", "ended"].includes(reason) ? ` (${reason.replaceAll("_", " ")})` : "";
   say(id ? `Chat ${chat.name} ${EVENTS[event]}${why}` : EVENTS[event], "", new Date(at));

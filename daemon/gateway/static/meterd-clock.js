@@ -1,9 +1,10 @@
-// <meterd-clock chat="…" src="…">: how long a chat has run, what it costs, what is left. Reads one stream of the gateway
-// and draws from what that says; nothing is ever added up here, so a page that slept shows the right figures at once.
+// <meterd-clock chat="…" user="…" src="…">: how long a chat has run, what it costs, what is left. Reads one stream of the
+// gateway and draws from what that says; nothing is ever added up here, so a page that slept shows the right figures at once.
 
 import { figuresAt, newer } from "./meterd-draw.js";
 import { Face } from "./meterd-face.js";
-import { Stream, refuse } from "./meterd-stream.js";
+import { join, tokenOf } from "./meterd-feed.js";
+import { refuse } from "./meterd-stream.js";
 import { News, marksOf, noteOf, stateOf, stillWarned, textsOf } from "./meterd-tell.js";
 import { clockOf, keepDrawing, stopDrawing } from "./meterd-time.js";
 import { Voice, langOf } from "./meterd-words.js";
@@ -14,13 +15,13 @@ const DIGITS_MAX = 6;
 const LOOKS = ["lang", "compact", "digits", "label"];
 
 export class MeterdClock extends HTMLElement {
-  static observedAttributes = ["chat", "src", "token", ...LOOKS];
+  static observedAttributes = ["chat", "user", "src", "token", ...LOOKS];
 
   #face = new Face(this);
   #voice = null;
   #words = {};
   #token = null;
-  #stream = null;
+  #feed = null;
   #clock = null;
   #sleeps = 0;
   #chat = null;
@@ -31,6 +32,10 @@ export class MeterdClock extends HTMLElement {
   #news = new News();
   #isMeasuring = false;
   #tick = (steady) => this.#draw(steady);
+  #listener = {
+    hear: (message) => this.#hear(message),
+    tell: (link, problem) => this.#tell(link, problem),
+  };
 
   /** A token, or a function (async or not) that gives one; it is called again when a token is over. */
   set token(token) {
@@ -108,9 +113,9 @@ export class MeterdClock extends HTMLElement {
 
   /** The page is seen again, or the network is back. */
   handleEvent(event) {
-    if (event.type === "offline") return this.#stream?.drop();
+    if (event.type === "offline") return this.#feed?.drop();
     if (document.visibilityState === "hidden") return;
-    this.#stream?.retry();
+    this.#feed?.retry();
     this.#clock?.look();
     this.#draw();
   }
@@ -131,25 +136,16 @@ export class MeterdClock extends HTMLElement {
     this.#sleeps = this.#clock.sleeps;
     [this.#link, this.#problem, this.#warned, this.#news] = ["connecting", null, null, new News()];
     if (this.#chat?.chat_id !== this.getAttribute("chat")) [this.#chat, this.#wallet] = [null, null];
-    if (this.getAttribute("chat") && this.#source()) this.#listen();
+    if (this.getAttribute("chat") && this.#source()) {
+      this.#feed = join(this.#streamUrl(), this.#source(), this.#clock, this.#listener);
+    }
     this.#draw();
   }
 
   #stop() {
-    this.#stream?.close();
-    this.#stream = null;
+    this.#feed?.leave(this.#listener);
+    this.#feed = null;
     stopDrawing(this.#tick);
-  }
-
-  #listen() {
-    const stream = new Stream({
-      url: `${this.#url()}/stream`,
-      token: (refused) => this.#takeToken(refused),
-      hear: (message, askedAt) => stream === this.#stream && this.#hear(message, askedAt),
-      tell: (link, problem) => stream === this.#stream && this.#tell(link, problem),
-      clock: this.#clock,
-    });
-    this.#stream = stream;
   }
 
   #gateway() {
@@ -162,33 +158,33 @@ export class MeterdClock extends HTMLElement {
     return new URL(`v1/chats/${encodeURIComponent(this.getAttribute("chat"))}`, this.#gateway()).href;
   }
 
+  /** The user's stream, which all clocks of the user share, or the chat's own. */
+  #streamUrl() {
+    const user = this.getAttribute("user");
+    if (!user) return `${this.#url()}/stream`;
+    return new URL(`v1/users/${encodeURIComponent(user)}/stream`, this.#gateway()).href;
+  }
+
   #source() {
     return this.#token ?? this.getAttribute("token");
   }
 
-  async #takeToken(refused) {
-    const source = this.#source();
-    if (typeof source === "function") return source();
-    // There is only this one, so asking again will not help.
-    if (refused) throw Object.assign(refused, { isFinal: true });
-    return source;
-  }
-
   #tell(link, problem) {
+    // Another token has been set meanwhile, while the old one was still good.
+    if (link === "refused" && this.#feed.source !== this.#source()) return this.#restart();
     const was = this.#link;
     [this.#link, this.#problem] = [link, problem];
-    if (link === "lost") this.#clock.assumeSlept();
     if (link === "live" && (was === "lost" || this.#isUnsure())) this.#measure();
     this.#draw();
     if (link !== was) this.#changed(link, null);
   }
 
-  #hear({ event, data }, askedAt) {
-    this.#clock.learn(data.now, askedAt);
+  #hear({ event, data }) {
     const chat = event === "snapshot" ? data.chats.find((each) => this.#isMine(each)) : data.chat;
     this.#take(this.#isMine(chat) ? chat : null, data.wallet);
     if (event === "credits.low") this.#warned = data.threshold_ms;
-    if (event === "snapshot" && this.#isUnsure()) this.#measure();
+    // A user's snapshot has the open chats only.
+    if (event === "snapshot" && (!this.#isMine(chat) || this.#isUnsure())) this.#measure();
     this.#draw();
     this.#changed(event, data);
   }
@@ -208,18 +204,19 @@ export class MeterdClock extends HTMLElement {
 
   /** Ask once more, over the connection that is there now: how late is it, and how is everything? */
   async #measure() {
-    if (this.#isMeasuring || !this.#stream) return;
+    if (this.#isMeasuring || !this.#feed) return;
     this.#isMeasuring = true;
-    const stream = this.#stream;
+    const feed = this.#feed;
     try {
-      const headers = { Authorization: `Bearer ${await this.#takeToken(null)}` };
+      const headers = { Authorization: `Bearer ${await tokenOf(this.#source(), null)}` };
       const askedAt = this.#clock.steady();
       const response = await fetch(this.#url(), { headers, cache: "no-store", credentials: "omit" });
       const { now, source, wallet, ...chat } = await (await refuse(response)).json();
-      if (stream !== this.#stream) return;
+      if (feed !== this.#feed) return;
       this.#clock.learn(now, askedAt);
       this.#take(this.#isMine(chat) ? chat : null, wallet);
       this.#draw();
+      this.#changed("asked", null);
     } catch {
       this.#clock.assumeSlept(); // the stream knows better what is wrong, and says so
     } finally {
@@ -227,7 +224,7 @@ export class MeterdClock extends HTMLElement {
     }
   }
 
-  /** `event` is the message's name or, without a message, what the connection is like now. */
+  /** `event` is the message's name or, without a message, what the connection is like now, or `asked`. */
   #changed(event, message) {
     const { state, link, chat, wallet } = this;
     const detail = { event, message, state, link, chat, wallet };
@@ -266,14 +263,14 @@ export class MeterdClock extends HTMLElement {
   /** After a sleep the connection is dead more often than not, and nobody would say so. */
   #wake() {
     this.#sleeps = this.#clock.sleeps;
-    this.#stream?.drop();
+    this.#feed?.drop();
     this.#measure();
   }
 
   /** Draws on while something moves; what is shown depends on the moment alone. */
   #keepDrawing() {
     const falls = (this.#wallet?.zero_at ?? null) !== null;
-    const moves = this.#stream !== null && (falls || this.#chat?.status === "running");
+    const moves = this.#feed !== null && (falls || this.#chat?.status === "running");
     if (moves) keepDrawing(this.#tick);
     else stopDrawing(this.#tick);
   }

@@ -7,6 +7,7 @@ import { chatLink, count, duration, short } from "./ops-show.js";
 const KEPT_MS = 300_000;
 const [WIDTH, HEIGHT] = [100, 30];
 const SHOWN_CHATS = 5;
+const NODE_SHOWN = 8;
 
 const TILES = [
   { name: "Open chats", of: (now) => now.open_chats, write: count },
@@ -95,7 +96,7 @@ function showActors(actors = []) {
   const columns = ["actor", "node", "process", "chats", "restarts", "trouble", "some of them"];
   const rows = actors.map((actor) => [
     actor.name,
-    actor.node,
+    actor.node ? h("span", { title: actor.node }, actor.node.slice(0, NODE_SHOWN)) : null,
     actor.pid === null || actor.pid === undefined ? null : String(actor.pid),
     count(actor.chats),
     count(actor.restarts),
