@@ -15,8 +15,8 @@ from meterd import Meter
 
 TIMEOUT_S = 15.0
 SECRET = "of these tests alone, and long enough"
-# A browser says in its console that an answer was an error or did not come. That is what these tests
-# bring about; what pages make of it is asserted where it happens.
+# A browser says in its console that an answer was an error or did not come. That is what these
+# tests bring about; what pages make of it is asserted where it happens.
 _ANSWERS = "Failed to load resource"
 
 _NUMBERS = itertools.count()
@@ -74,7 +74,7 @@ class Desk:
 
     def now_ms(self) -> int:
         """The queue's clock."""
-        seconds, micros = self._client.time()  # type: ignore[misc]
+        seconds, micros = self._client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     def spoil(self, **fields: str) -> None:
@@ -112,8 +112,9 @@ CLOCK = """async ({ chat, tokens, attributes }) => {
   const clock = document.createElement("meterd-clock");
   clock.setAttribute("chat", chat);
   for (const [name, value] of Object.entries(attributes)) clock.setAttribute(name, value);
+  const last = tokens.length - 1;
   let next = 0;
-  clock.token = tokens.length > 1 ? async () => tokens[Math.min(next++, tokens.length - 1)] : tokens[0];
+  clock.token = last ? async () => tokens[Math.min(next++, last)] : tokens[0];
   document.querySelector("main").prepend(clock);
 }"""
 

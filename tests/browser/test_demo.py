@@ -28,7 +28,7 @@ def _figure(page: Page, chat: str, name: str) -> str:
 def test_two_chats_of_two_people_each_keep_their_timer(
     desk: Desk, open_page: Open, shot: Shot
 ) -> None:
-    """The whole story: refused, started, switched, both at once, reloaded, cut off, warned, used up.
+    """Refused, started, switched, both at once, reloaded, cut off, warned, used up.
 
     What the old system lost is there all the time, and what is on the page at the end is what the
     API says, to the micro-credit.
@@ -90,7 +90,7 @@ def _ids(page: Page) -> list[str]:
 
 
 def _agree(page: Page) -> None:
-    """Two clocks on one wallet show the same credits, because they are drawn for the same moment."""
+    """Two clocks on one wallet show the same credits: they are drawn for the same moment."""
     script = """() => [...document.querySelectorAll("meterd-clock")].map(
       (clock) => clock.shadowRoot.querySelector("[part~=balance]").textContent)"""
     until(lambda: len(set(page.evaluate(script))) == 1, "one wallet, one balance")

@@ -83,7 +83,7 @@ def test_a_drawn_cost_is_the_rules_cost(draw: JSHandle, chat: Chat, later_ms: in
 def test_a_drawn_balance_is_what_the_rules_leave(
     draw: JSHandle, chats: list[Chat], credit: int, later_ms: int
 ) -> None:
-    """At any moment until the credits end, at most a micro-credit more for each chat; then no more falls."""
+    """Until the credits end, at most a micro-credit more for each chat; then it stands still."""
     account = _account(chats, credit)
     wallet, at = wallet_object(account, T0), T0 + later_ms
     end = at if account.zero_at is None else min(at, account.zero_at)

@@ -1,5 +1,6 @@
 """How the clock reads its stream, and how it knows the queue's time, in the browser."""
 
+import itertools
 import json
 
 import pytest
@@ -7,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import JSHandle, Page
 
-TEXT = st.text(
-    st.characters(exclude_characters="\r\n\x00", exclude_categories=("Cs",)), max_size=20
-)
+TEXT = st.text(st.characters(exclude_characters="\r\n\x00", exclude_categories=["Cs"]), max_size=20)
 MESSAGES = st.lists(st.tuples(st.text("abc.", min_size=1, max_size=8), TEXT), max_size=4)
 ENDS = st.sampled_from(("\n", "\r\n", "\r"))
 MS = st.integers(0, 100_000)
@@ -42,7 +41,7 @@ def test_messages_are_the_same_however_they_are_cut(
         for number, (event, data) in enumerate(messages)
     )
     at = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})
-    chunks = [text[a:b] for a, b in zip(at, at[1:], strict=False)]
+    chunks = [text[a:b] for a, b in itertools.pairwise(at)]
     script = """(module, chunks) => {
       const messages = new module.Messages();
       return [...chunks, "\\n"].flatMap((chunk) => messages.push(chunk));

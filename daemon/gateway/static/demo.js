@@ -126,6 +126,7 @@ function story({ event, at, chat_id: id, seq, reason }) {
   const key = [event, id, seq].join(" ");
   const chat = chats.find((each) => each.id === id);
   if (told.has(key) || (id && !chat)) return;
+  if (told.size > LINES_MAX) told.clear();
   told.add(key);
   const why = reason && !["command", "ended"].includes(reason) ? ` (${reason.replaceAll("_", " ")})` : "";
   say(id ? `Chat ${chat.name} ${EVENTS[event]}${why}` : EVENTS[event], "", new Date(at));

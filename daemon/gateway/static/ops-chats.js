@@ -65,6 +65,7 @@ export class OpenChats {
   #limit = PAGE;
   #asked = 0;
   #typing = null;
+  #found = "";
 
   /** `fail(error)` shows what went wrong. */
   constructor(fail) {
@@ -115,7 +116,11 @@ export class OpenChats {
     byId("chats-more").hidden = next === null || this.#limit >= SHOWN_MAX;
     const more = next !== null && this.#limit >= SHOWN_MAX ? "; search for those that are not shown" : "";
     const what = search ? `match “${search}”` : "are shown";
-    put(byId("chats-said"), chats.length ? `${count(chats.length)} ${what}${more}.` : nothing(search));
+    const said = chats.length ? `${count(chats.length)} ${what}${more}.` : nothing(search);
+    put(byId("chats-said"), said);
+    // Chats come and go by themselves; only what somebody has searched for is announced.
+    if (search !== this.#found) put(byId("search-said"), said);
+    this.#found = search;
   }
 }
 

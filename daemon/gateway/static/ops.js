@@ -22,10 +22,10 @@ function fail(error, place = "problem") {
   return put(byId(place), `${says(error)}.`.replace(/\.\.$/, "."));
 }
 
-/** Again and again, one at a time; nobody looks at a hidden page. */
+/** Again and again, one at a time; nobody looks at a hidden page, and without a token there is nothing to ask. */
 function every(pause, work) {
   const again = async () => {
-    if (document.visibilityState === "visible") await work();
+    if (document.visibilityState === "visible" && !byId("work").hidden) await work();
     setTimeout(again, pause);
   };
   again();

@@ -22,6 +22,7 @@ export function withToken(start) {
 
 /** The form, with what was wrong. */
 export function askForToken(why) {
+  if (!byId("token").hidden) return; // somebody may be typing already
   byId("token").hidden = false;
   byId("work").hidden = true;
   byId("token-why").textContent = why;
