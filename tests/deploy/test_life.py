@@ -12,8 +12,9 @@ import pytest
 from loadtests.live import LiveDaemon
 from meterd import Event, InsufficientCreditsError, Meter
 from persistence.keys import GROUP, Keys
-from tests.databases import in_database, run
+from tests.databases import fresh
 from tests.deploy import roles as users
+from tests.deploy.gateway import gateway
 from tests.deploy.postgres import Roles, roles_in
 from tests.deploy.roles import Guarded, guarded_server
 from tests.deploy.secure import has_tls, secure_server
@@ -63,22 +64,23 @@ def _server(kind: str) -> Iterator[Guarded]:
 
 @pytest.fixture(scope="module", params=kinds())
 def place(request: pytest.FixtureRequest, server_url: str, template: str) -> Iterator[Place]:
-    name = f"{template}_{request.param}"
-    run(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     with (
         _server(request.param) as server,
-        roles_in(in_database(server_url, name)) as roles,
+        contextlib.contextmanager(fresh)(server_url, template) as url,
+        roles_in(url) as roles,
         tempfile.TemporaryDirectory(prefix="meterd-live-", dir="/tmp") as folder,
     ):
-        urls = {"REDIS": server.url(users.DAEMON), "POSTGRES": roles.url("daemon")}
-        env = {f"METERD_{one}__URL": url for one, url in urls.items()}
-        daemon = LiveDaemon(Path(folder) / "home", {**env, "METERD_ACTORS__MAX": "1"})
+        env = {
+            "METERD_REDIS__URL": server.url(users.DAEMON),
+            "METERD_POSTGRES__URL": roles.url("daemon"),
+            "METERD_ACTORS__MAX": "1",
+        }
+        daemon = LiveDaemon(Path(folder) / "home", env)
         try:
             daemon.start()
             yield Place(daemon, server, roles)
         finally:
             daemon.stop()
-    run(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_backend_leads_a_chat_from_start_to_refund(place: Place) -> None:
@@ -122,12 +124,10 @@ def test_an_operator_sees_everything_and_sets_things_right(place: Place) -> None
     assert place.operator("status", "--json")["state"] == "ready"
     assert place.operator("chat", "seen", "--json")["snapshot"]["status"] == "running"
     first, second = place.operator("dead", "list", "--json")[:2]
-    place.operator("dead", "show", first["letter"])
     place.operator("dead", "retry", first["letter"], "--by", "eve")
     place.operator("dead", "drop", second["letter"], "--by", "eve")
     with place.server.client(users.ADMIN) as admin:
         admin.set(KEYS.hold, json.dumps({"step_ms": 9_000, "queue_ms": 1}))
-    assert place.operator("clock", "show", "--json")["hold"]["step_ms"] == 9_000
     place.operator("clock", "accept", "--by", "eve")
     place.daemon.until_handled()
     assert place.operator("audit", "--json")["count"] == 0
@@ -136,26 +136,39 @@ def test_an_operator_sees_everything_and_sets_things_right(place: Place) -> None
         assert set(done.scalars()) == {"dead.retry", "dead.drop", "clock.accept"}
 
 
-def test_a_gateway_reads_what_it_shows_and_posts_for_backends(place: Place) -> None:
-    """Snapshots and accounts of one moment, streams and how full they are, status, dead letters."""
-    with Meter(place.server.url(users.GATEWAY), place.roles.url("gateway")) as meter:
-        meter.top_up("gus", "5")
-        meter.start("shown", "gus", "bob")
-        assert meter.snapshot("shown").status == "running"
+def test_a_gateway_shows_everything_and_posts_for_backends(place: Place) -> None:
+    """Every kind of route, streams and figures included, with a gateway's rights."""
+    urls = place.server.url(users.GATEWAY), place.roles.url("gateway")
+    with gateway(place.daemon.home, *urls) as http:
+        http.post({"type": "top_up", "user_id": "gus", "amount": "5"})
+        http.post({"type": "start", "chat_id": "shown", "user_id": "gus", "advisor_id": "bob"})
+        assert http.get("/v1/chats/shown")["status"] == "running"
+        assert http.get("/v1/users/gus/wallet?with_rate=1")["open_chats"] == 1
+        assert http.first_of_stream("/v1/users/gus/stream") == "event: snapshot"
+        place.daemon.until_handled()
+        assert [chat["chat_id"] for chat in http.get("/v1/chats?user_id=gus")["chats"]] == ["shown"]
+        assert http.get("/v1/chats/shown/history")["history"]
+        assert http.get("/v1/users/gus/ledger")["entries"]
+        assert http.get("/v1/dead")["letters"] is not None
+        assert http.get("/v1/status")
+        assert "meterd_" in http.text("/metrics")
+        assert http.text("/readyz")
+
+
+def test_a_gateways_user_reads_how_far_the_queue_is(place: Place) -> None:
+    """What an overview asks for: of one moment, lengths, what is pending, the status."""
     with place.server.client(users.GATEWAY) as client:
-        client.time()
         pipeline = client.pipeline(transaction=True)
         pipeline.mget(KEYS.account("gus"), KEYS.wallet("gus"), KEYS.chat("shown"))
         pipeline.xinfo_stream(KEYS.events)
-        pipeline.xrevrange(KEYS.events, count=1)
         (account, *_), *_ = pipeline.execute()
         assert b"shown" in account
-        assert client.fcall_ro("meterd_status", 1, KEYS.commands)[1] == b"sworn"
+        status: Any = client.fcall_ro("meterd_status", 1, KEYS.commands)
+        assert status[1] == b"sworn"
         assert client.xinfo_groups(KEYS.commands)
         assert client.xpending(KEYS.commands, GROUP)
         for stream in (KEYS.commands, KEYS.outbox, KEYS.refused, KEYS.dead, KEYS.events):
             client.xlen(stream)
-        client.xrange(KEYS.dead, "-", "+", count=1)
 
 
 def test_what_a_lost_memory_needs_is_a_right_of_its_own(place: Place) -> None:
