@@ -8,7 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_cursor
+from daemon.gateway.cursors import (
+    pack_cursor,
+    page_and_next,
+    unpack_cursor,
+    unpack_entry,
+    unpack_number,
+    unpack_place,
+)
 from daemon.gateway.problems import Problem
 
 PARTS = st.integers() | st.text()
@@ -72,3 +79,31 @@ def test_a_page_has_a_next_exactly_if_there_is_more(rows: list[int], limit: int)
     page, last = page_and_next(rows[: limit + 1], limit)
     assert page == rows[:limit]
     assert last == (page[-1] if len(rows) > limit else None)
+
+
+IMPOSSIBLE = [(10**30, "a"), (-1, "a"), (10**17, "a"), (0, "\0"), (0, "\ud800")]
+
+
+@pytest.mark.parametrize("place", IMPOSSIBLE, ids=repr)
+def test_a_place_that_no_list_can_have_is_refused(place: tuple[int, str]) -> None:
+    """PostgreSQL is not asked for what it can't hold."""
+    with pytest.raises(Problem):
+        unpack_place(pack_cursor(*place))
+
+
+@pytest.mark.parametrize("number", [-1, 10**9 + 1, 10**30])
+def test_a_number_that_no_list_can_have_is_refused(number: int) -> None:
+    with pytest.raises(Problem):
+        unpack_number(pack_cursor(number))
+
+
+@pytest.mark.parametrize("entry", ["", "-", "0-0", "5", "1-²", f"{2**64}-0", f"1-{2**64}", "+"])
+def test_an_entry_that_no_stream_can_have_is_refused(entry: str) -> None:
+    with pytest.raises(Problem):
+        unpack_entry(pack_cursor(entry))
+
+
+def test_the_last_of_each_list_can_be_named() -> None:
+    assert unpack_place(pack_cursor(0, "é")) == (0, "é")
+    assert unpack_number(pack_cursor(0)) == 0
+    assert unpack_entry(pack_cursor(f"{2**64 - 1}-{2**64 - 1}"))

@@ -161,15 +161,15 @@ def test_a_kid_that_is_no_text_names_nothing(tmp_path: Path, kid: Any) -> None:
 def test_a_file_without_a_usable_key_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(text)
-    with pytest.raises(KeysError, match="keys.json"):
+    with pytest.raises(KeysError, match=r"keys\.json"):
         PublicKeys(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(KeysError, match="nowhere.json can't be read"):
+    with pytest.raises(KeysError, match=r"nowhere\.json can't be read"):
         PublicKeys(tmp_path / "nowhere.json")
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(KeysError, match=r"binary.json is no JWKS"):
+    with pytest.raises(KeysError, match=r"binary\.json is no JWKS"):
         PublicKeys(tmp_path / "binary.json")
 
 

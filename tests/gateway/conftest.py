@@ -1,0 +1,112 @@
+"""One real daemon with its gateway for all tests here; each has users and chats of its own."""
+
+import contextlib
+import itertools
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from daemon.gateway.tokens import mint
+from loadtests.live import METERD, LiveDaemon, live_daemon
+
+AUDIENCE = "meterd"
+OPEN_LIMITS = {"METERD_HTTP__REQUESTS_PER_S": "100000", "METERD_HTTP__REQUESTS_BURST": "100000"}
+"""So that no test is told to wait but those of the limits."""
+
+_NUMBERS = itertools.count()
+
+
+class Gateway:
+    """A gateway that answers at ``url``, asked on behalf of anybody."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        self.url = url
+        self.secret = secret
+        self.http = httpx.Client(base_url=url, timeout=20)
+
+    def token(self, sub: str, *roles: str, ttl_s: int = 600) -> str:
+        """A token for somebody; without a role, as ``user``."""
+        return mint(self.secret, AUDIENCE, sub, list(roles) or ["user"], ttl_s)
+
+    def bearer(self, sub: str, *roles: str) -> dict[str, str]:
+        """The header with a token for somebody."""
+        return {"Authorization": f"Bearer {self.token(sub, *roles)}"}
+
+    def get(self, path: str, sub: str, *roles: str, **query: Any) -> httpx.Response:
+        """GET as somebody."""
+        return self.http.get(path, params=query, headers=self.bearer(sub, *roles))
+
+    def read(self, path: str, sub: str, *roles: str, **query: Any) -> Any:
+        """What GET answers, which has to be 200."""
+        answer = self.get(path, sub, *roles, **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def ops(self, path: str, **query: Any) -> Any:
+        """What GET answers to an operator, which has to be 200."""
+        return self.read(path, "an-operator", "ops", **query)
+
+    def post(self, fields: Mapping[str, Any], **headers: str) -> httpx.Response:
+        """Send a command as a backend."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        headers = {**self.bearer("a-backend", "backend"), **named}
+        return self.http.post("/v1/commands", json=fields, headers=headers)
+
+    def do(self, type: str, **fields: Any) -> Any:  # noqa: A002 - the contract's name
+        """Send a command, which has to be accepted; its reply."""
+        answer = self.post({"type": type, **fields})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[LiveDaemon]:
+    """The daemon whose gateway is asked."""
+    with live_daemon(METERD_HTTP__PORT="0", **OPEN_LIMITS) as live:
+        yield live
+
+
+@pytest.fixture(scope="session")
+def gateway(live: LiveDaemon) -> Iterator[Gateway]:
+    """The daemon's own gateway."""
+    secret = (live.home / "http-secret").read_text().strip()
+    gateway = Gateway(live.status()["http_url"], secret)
+    with gateway.http:
+        yield gateway
+
+
+@pytest.fixture
+def name() -> str:
+    """A user, advisor and chat nobody had before."""
+    return f"n{next(_NUMBERS)}"
+
+
+SECRET = "a secret of thirty-two bytes or so, for tests"
+ANSWERS_AT = "The gateway answers at "
+
+
+@contextlib.contextmanager
+def gateway_alone(folder: Path, **env: str) -> Iterator[Gateway]:
+    """A gateway by itself, as ``meterd gateway`` starts it; needs the URLs of the servers."""
+    home = {"METERD_HOME": str(folder), "METERD_HTTP__JWT_SECRET": SECRET, **env}
+    process = subprocess.Popen(
+        [METERD, "gateway", "--port", "0"],
+        env={**LiveDaemon(folder, home).env, **home},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        assert told.startswith(ANSWERS_AT), told
+        gateway = Gateway(told.removeprefix(ANSWERS_AT).strip(), SECRET)
+        with gateway.http:
+            yield gateway
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
