@@ -17,25 +17,25 @@ bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`meterd t
 _IDENTIFIER = "want 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:
     """The gateway's parts."""
     parts: Parts = request.app.state.parts
     return parts
 
 
 AllParts = Annotated[Parts, Depends(parts_of)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
-async def caller_of(
-    request: Request,
-    parts: AllParts,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
-) -> Caller:
-    """Whom the token speaks for. Raises Problem: none does, or it asks too often."""
-    if credentials is None:
-        _count(parts, f"address {request.client.host if request.client else ''}")
-        raise unauthenticated("send Authorization: Bearer <token>; for development: meterd token")
+def caller_of(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Caller:
+    """Whom the token speaks for. Raises Problem: none does, or it asks too often.
+
+    A plain function: FastAPI takes as long for a dependency as everything else does together.
+    """
+    parts: Parts = request.app.state.parts
     try:
+        if credentials is None:
+            raise TokenError("send Authorization: Bearer <token>; for development: meterd token")
         caller = parts.tokens.caller(credentials.credentials)
     except TokenError as error:
         _count(parts, f"address {request.client.host if request.client else ''}")
@@ -52,22 +52,25 @@ def _count(parts: Parts, who: str) -> None:
         raise Problem(429, "too_many_requests", f"wait {wait_s:.3f} s, then ask again", after)
 
 
-async def reader_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+async def reader_of(request: Request, credentials: Credentials) -> Caller:
     """A caller who may read something."""
+    caller = caller_of(request, credentials)
     if not caller.may_read():
         raise forbidden("this token's role reads nothing; role user, advisor or ops does")
     return caller
 
 
-async def operator_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+async def operator_of(request: Request, credentials: Credentials) -> Caller:
     """A caller who may read what concerns the whole service."""
+    caller = caller_of(request, credentials)
     if not caller.may_operate():
         raise forbidden("this wants role ops")
     return caller
 
 
-async def backend_of(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+async def backend_of(request: Request, credentials: Credentials) -> Caller:
     """A caller who may post commands."""
+    caller = caller_of(request, credentials)
     if not caller.may_command():
         raise forbidden("this wants role backend")
     return caller

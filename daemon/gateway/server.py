@@ -1,5 +1,6 @@
 """The gateway as a process: one socket, one event loop, until told to stop."""
 
+import signal
 import socket
 from typing import Final
 
@@ -65,6 +66,9 @@ def serve(settings: Settings, addresses: Addresses, listening: socket.socket) ->
         limit_concurrency=settings.http.streams_max + CONNECTIONS_BEYOND_STREAMS,
         backlog=BACKLOG,
     )
+    # uvicorn stops on these and raises them once more at its end, which would be our end too.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     _Server(config, parts).run(sockets=[listening])
 
 

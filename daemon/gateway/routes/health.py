@@ -1,12 +1,9 @@
 """For whoever watches over the gateway: is it alive, can it answer, and how is everything."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from daemon.gateway.asking import AllParts, bearer, caller_of, operator_of
+from daemon.gateway.asking import AllParts, Credentials, operator_of
 from daemon.gateway.metrics import CONTENT_TYPE
 from daemon.gateway.routes.operators import service_of
 from daemon.gateway.signing import metrics_are_open
@@ -18,11 +15,11 @@ router = APIRouter(tags=["health"])
 async def may_scrape(
     request: Request,
     parts: AllParts,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+    credentials: Credentials,
 ) -> None:
     """Open where only this machine can ask; elsewhere for role ops."""
     if not metrics_are_open(parts.settings.http):
-        await operator_of(await caller_of(request, parts, credentials))
+        await operator_of(request, credentials)
 
 
 @router.get("/healthz")
