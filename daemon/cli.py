@@ -13,6 +13,7 @@ from daemon.commands.recover import recover
 from daemon.commands.send import send
 from daemon.commands.status import status
 from daemon.commands.token import token
+from daemon.commands.top import top
 from daemon.commands.up import up
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(status)
+app.command()(top)
 app.command()(gateway)
 app.command()(token)
 app.command()(demo)

@@ -19,6 +19,7 @@ from daemon.ray_processes import marked_processes
 
 UP: Final = "meterd up"
 ENGINE: Final = "engine"
+GATEWAY: Final = "gateway"
 SUPERVISOR: Final = "supervisor"
 RECORDER: Final = "recorder"
 CHAT_ACTOR: Final = "chat actor"
@@ -37,6 +38,7 @@ _ACTORS: Final = {
 }
 _WORDS: Final = (
     ("daemon.engine", ENGINE),
+    ("daemon.gateway", GATEWAY),
     ("valkey-server", REDIS),
     ("redis-server", REDIS),
     ("postgres", POSTGRES),
@@ -74,7 +76,7 @@ def role_of(title: str) -> str:
             return role
     command = title.split(" ", 1)[0]
     for word, role in _WORDS:
-        if word in (title if role in (ENGINE, RAY) else command):
+        if word in (title if role in (ENGINE, GATEWAY, RAY) else command):
             return role
     return OTHER
 

@@ -1,5 +1,6 @@
 """The gateway as a process: one socket, one event loop, until told to stop."""
 
+import resource
 import signal
 import socket
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import structlog
 import uvicorn
 
+from actors.garbage import look_seldom
 from daemon.gateway.app import make_app
 from daemon.gateway.parts import Parts, make_parts
 from daemon.gateway.signing import is_loopback
@@ -50,6 +52,7 @@ def url_of(listening: socket.socket) -> str:
 
 def serve(settings: Settings, addresses: Addresses, listening: socket.socket) -> None:
     """Answer until SIGTERM or SIGINT. Raises KeysError: nothing says whose tokens count."""
+    _allow_sockets(settings.http.streams_max + CONNECTIONS_BEYOND_STREAMS)
     parts = make_parts(settings, addresses)
     config = uvicorn.Config(
         make_app(parts),
@@ -72,12 +75,24 @@ def serve(settings: Settings, addresses: Addresses, listening: socket.socket) ->
     _Server(config, parts).run(sockets=[listening])
 
 
+def _allow_sockets(wanted: int) -> None:
+    """As many open sockets as there may be connections, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 class _Server(uvicorn.Server):
     """Tells streams that it is over before it waits for them."""
 
     def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
         super().__init__(config)
         self._parts = parts
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        look_seldom()  # what is there by now stays; thousands of streams need not be walked
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.hub.close()

@@ -38,6 +38,10 @@ class Sizes(NamedTuple):
     cold_starts: int = 6
     recovery_chats: int = 100_000
     records: int = 20_000
+    reads_s: float = 8.0
+    """How long snapshots are read, at each pace."""
+    streams: int = 2_000
+    stream_commands: int = 4_000
 
 
 FULL_CHATS: Final = 300_000
@@ -68,6 +72,9 @@ QUICK: Final = Sizes(
     cold_starts=2,
     recovery_chats=1_000,
     records=1_000,
+    reads_s=1.0,
+    streams=50,
+    stream_commands=200,
 )
 
 

@@ -18,6 +18,7 @@ from loadtests.bench import (
     lateness,
     peak,
     quiet,
+    reads,
     records,
     recovery,
 )
@@ -52,6 +53,7 @@ def all_of_them(measured: Mapping[str, Figures]) -> dict[str, Measure]:
         "actors": actors.measure,
         "recovery": recovery.measure,
         "records": records.measure,
+        "reads": reads.measure,
     }
 
 

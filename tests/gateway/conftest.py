@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Gateway:
         self.url = url
         self.secret = secret
         self.http = httpx.Client(base_url=url, timeout=20)
+        self.stop: Callable[[], None] = lambda: None
 
     def token(self, sub: str, *roles: str, ttl_s: int = 600) -> str:
         """A token for somebody; without a role, as ``user``."""
@@ -105,6 +106,7 @@ def gateway_alone(folder: Path, **env: str) -> Iterator[Gateway]:
         told = process.stdout.readline()
         assert told.startswith(ANSWERS_AT), told
         gateway = Gateway(told.removeprefix(ANSWERS_AT).strip(), SECRET)
+        gateway.stop = process.terminate
         with gateway.http:
             yield gateway
     finally:

@@ -9,6 +9,8 @@ import pytest
 from loadtests.live import KEYS, LiveDaemon
 from tests.gateway.conftest import Gateway
 
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
+
 RATE = "60"
 
 
@@ -34,7 +36,11 @@ def test_a_chat_is_its_snapshot_with_the_wallet_that_pays_for_it(
 def test_now_is_the_clock_of_the_queue(gateway: Gateway, live: LiveDaemon, running: str) -> None:
     """Within the time that asking takes."""
     with live.client() as client:
-        before, told, after = client.time(), gateway.read(f"/v1/chats/{running}", running), client.time()
+        before, told, after = (
+            client.time(),
+            gateway.read(f"/v1/chats/{running}", running),
+            client.time(),
+        )
     first, last = (seconds * 1000 + us / 1000 for seconds, us in (before, after))
     assert first - 20 <= told["now"] <= last + 20
 

@@ -15,6 +15,8 @@ from meterd import AtCapacityError, InternalError
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.servers import redis_server
 
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
+
 Json = dict[str, Any]
 
 

@@ -10,6 +10,8 @@ from daemon.gateway.cursors import pack_cursor
 from loadtests.live import KEYS, LiveDaemon
 from tests.gateway.conftest import Gateway
 
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
+
 
 class House(NamedTuple):
     """Two users who talk with two advisors, and their chats in order of start."""
@@ -97,9 +99,7 @@ def test_a_chat_that_was_paused_a_moment_ago_is_paused(gateway: Gateway, house: 
     chat = house.chats[0]
     gateway.do("pause", chat_id=chat)
     (listed,) = [
-        c
-        for c in gateway.ops("/v1/chats", user_id=house.users[0])["chats"]
-        if c["chat_id"] == chat
+        c for c in gateway.ops("/v1/chats", user_id=house.users[0])["chats"] if c["chat_id"] == chat
     ]
     gateway.do("resume", chat_id=chat)
     assert listed["status"] == "paused"
@@ -112,7 +112,14 @@ def test_a_limit_is_1_to_200(gateway: Gateway, limit: str) -> None:
     assert [error["field"] for error in answer.json()["errors"]] == ["limit"]
 
 
-FOREIGN = ["x", "e30", pack_cursor(5), pack_cursor("a"), pack_cursor(10**30, "a"), pack_cursor("0-0")]
+FOREIGN = [
+    "x",
+    "e30",
+    pack_cursor(5),
+    pack_cursor("a"),
+    pack_cursor(10**30, "a"),
+    pack_cursor("0-0"),
+]
 
 
 @pytest.mark.parametrize("after", FOREIGN)
@@ -138,9 +145,7 @@ def test_a_search_finds_parts_of_all_three_names(gateway: Gateway, house: House)
         ("v1", {"advisor_id": house.advisors[1]}),
     ):
         found = _ids(gateway.ops("/v1/chats", status="open", search=part))
-        assert [c for c in found if c in house.chats] == house.newest_first(
-            **wanted, status="open"
-        )
+        assert [c for c in found if c in house.chats] == house.newest_first(**wanted, status="open")
     assert _ids(gateway.ops("/v1/chats", status="open", search="ists-c0")) == ["lists-c0"]
     assert _ids(gateway.ops("/v1/chats", status="open", search="lists_c0")) == []
 

@@ -1,0 +1,1 @@
+"""``meterd top``: the service at a glance, in a terminal."""

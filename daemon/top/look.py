@@ -1,0 +1,115 @@
+"""Looks at the service again and again, and remembers the last minutes."""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import redis
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from actors.rules.state import PAUSED, RUNNING, SUSPENDED
+from daemon.status import DOWN, read_status
+from persistence.keys import Keys
+from persistence.postgres.pages import ChatFilter, chats_page
+
+REMEMBERED: Final = 120
+"""Looks that the small plots are drawn from: two minutes at one a second."""
+CHATS_SHOWN: Final = 10
+
+_OPEN: Final = ChatFilter(statuses=(RUNNING, PAUSED, SUSPENDED))
+
+
+class Past(NamedTuple):
+    """What the small plots show: one value for each look, the latest last."""
+
+    commands_per_s: deque[float]
+    lag: deque[float]
+    open_chats: deque[float]
+
+
+class Frame(NamedTuple):
+    """The service at one moment."""
+
+    status: dict[str, Any]
+    chats: list[dict[str, Any]]
+    """The newest open ones, as their snapshots."""
+    past: Past
+    now_ms: int
+    trouble: str
+    """Why something is missing; empty if nothing is."""
+
+
+class Watch:
+    """The service as seen from here."""
+
+    def __init__(self, client: redis.Redis, engine: Engine | None) -> None:
+        """``engine``: None if it is not known where Postgres is; then no chats are listed."""
+        self._client = client
+        self._engine = engine
+        self._keys = Keys()
+        self._past = Past(*(deque[float](maxlen=REMEMBERED) for _ in Past._fields))
+        self._before: tuple[float, int] | None = None
+
+    def look(self) -> Frame:
+        """The service now."""
+        trouble = ""
+        status: dict[str, Any] = {**DOWN, "why": "no daemon answers on this Redis"}
+        chats: list[dict[str, Any]] = []
+        now_ms = time.time_ns() // 1_000_000
+        try:
+            status = read_status(self._client, self._keys) or status
+            chats = list(self._chats())
+            seconds, microseconds = self._client.time()
+            now_ms = seconds * 1_000 + microseconds // 1_000
+        except redis.RedisError as error:
+            trouble = f"Redis does not answer: {error}"
+        except SQLAlchemyError as error:
+            trouble = f"PostgreSQL does not answer: {type(error).__name__}"
+        self._remember(status)
+        return Frame(status, chats, self._past, now_ms, trouble)
+
+    def _chats(self) -> Iterator[dict[str, Any]]:
+        if self._engine is None:
+            return
+        with self._engine.connect() as connection:
+            names = [row.chat_id for row in chats_page(connection, _OPEN, CHATS_SHOWN, None)]
+        raws: Any = self._client.mget(map(self._keys.chat, names)) if names else []
+        for raw in filter(None, raws):
+            yield msgspec.json.decode(raw)
+
+    def _remember(self, status: dict[str, Any]) -> None:
+        handled, now_s = sum(status.get("outcomes", {}).values()), time.monotonic()
+        if self._before is not None:
+            before_s, before = self._before
+            # A supervisor that was started anew counts from zero.
+            self._past.commands_per_s.append(max(0, handled - before) / (now_s - before_s))
+        self._before = now_s, handled
+        queue = status.get("queue", {})
+        self._past.lag.append(queue.get("lag", 0) + queue.get("pending", 0))
+        self._past.open_chats.append(status.get("open_chats", 0))
+
+
+def watched(watch: Watch, every_s: float, times: int | None) -> Iterator[Frame]:
+    """Look on; ``times`` None: for ever."""
+    while times is None or times > 0:
+        yield watch.look()
+        times = None if times is None else times - 1
+        if times != 0:
+            time.sleep(every_s)
+
+
+@contextlib.contextmanager
+def engine_for(postgres_url: str) -> Iterator[Engine | None]:
+    """Where the records are; None without a URL."""
+    from persistence.postgres.engine import make_engine  # noqa: PLC0415 - slow to import
+
+    engine = make_engine(postgres_url, pool_size=1) if postgres_url else None
+    try:
+        yield engine
+    finally:
+        if engine is not None:
+            engine.dispose()

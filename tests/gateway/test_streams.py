@@ -1,0 +1,349 @@
+"""Streams: first the snapshot, then every change once, whatever breaks in between."""
+
+import contextlib
+import random
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from loadtests.live import KEYS, LiveDaemon
+from tests.gateway.conftest import Gateway, gateway_alone
+from tests.gateway.listening import Heard, Listener, listening
+from tests.proxy import proxy_to
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
+
+
+@contextlib.contextmanager
+def another(live: LiveDaemon, **env: str) -> Iterator[Gateway]:
+    """A gateway by itself on the daemon's servers, with settings of its own."""
+    urls = {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        gateway_alone(Path(folder), **{**urls, **env}) as gateway,
+    ):
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def other(live: LiveDaemon) -> Iterator[Gateway]:
+    """A second gateway."""
+    with another(live) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def small(live: LiveDaemon) -> Iterator[Gateway]:
+    """A gateway with small limits."""
+    limits = {
+        "METERD_HTTP__KEEP_ALIVE_MS": "1000",
+        "METERD_HTTP__STREAMS_PER_CALLER_MAX": "2",
+        "METERD_HTTP__STREAM_MESSAGES_MAX": "4",
+    }
+    with another(live, **limits) as gateway:
+        yield gateway
+
+
+def follow(gateway: Gateway, user: str, last_id: str = "") -> Any:
+    """The user's own stream."""
+    return listening(gateway, f"/v1/users/{user}/stream", gateway.token(user), last_id)
+
+
+def told_of(live: LiveDaemon, user: str) -> list[str]:
+    """The ids of all that happened to a user, as Redis has them."""
+    with live.client() as client:
+        entries: Any = client.xrange(KEYS.events)
+    return [entry.decode() for entry, fields in entries if fields[b"user_id"] == user.encode()]
+
+
+def ids(heard: list[Heard]) -> list[str]:
+    """The ids of the events among the messages."""
+    return [one.id or "" for one in heard if one.event not in ("snapshot", "end")]
+
+
+def test_a_stream_begins_with_the_snapshot_and_goes_on_with_changes(
+    gateway: Gateway, name: str
+) -> None:
+    """Each message has the chat and the wallet as they are then, and the queue's clock."""
+    gateway.do("top_up", user_id=name, amount="10")
+    gateway.do("start", chat_id=name, user_id=name, advisor_id="adv", rate="6")
+    with follow(gateway, name) as listener:
+        first = listener.until_event("snapshot").data
+        assert [chat["status"] for chat in first["chats"]] == ["running"]
+        assert first["wallet"]["balance"] == "10.000000"
+        gateway.do("pause", chat_id=name)
+        paused = listener.until_event("chat.paused").data
+    assert (paused["chat"]["status"], paused["reason"]) == ("paused", "command")
+    assert paused["wallet"]["seq"] > first["wallet"]["seq"]
+    assert paused["wallet"]["running"] == []
+    assert paused["now"] >= paused["at"]
+
+
+COMMANDS = ("pause", "resume", "heartbeat", "set_rate", "end", "top_up")
+
+
+def random_command(gateway: Gateway, user: str, chats: list[str], dice: random.Random) -> None:
+    """Some command about the user, accepted or not."""
+    type_, chat = dice.choice(COMMANDS), dice.choice(chats)
+    if type_ == "top_up":
+        gateway.post({"type": type_, "user_id": user, "amount": "5"})
+    elif type_ == "set_rate":
+        gateway.post({"type": type_, "chat_id": chat, "rate": str(dice.randint(0, 9))})
+    else:
+        gateway.post({"type": type_, "chat_id": chat})
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_who_comes_back_again_and_again_hears_everything_once(
+    live: LiveDaemon, gateway: Gateway, other: Gateway, name: str, seed: int
+) -> None:
+    """A stream broken at random places, resumed at either of two gateways, has no gap or repeat."""
+    dice, chats = random.Random(seed), [f"{name}-{number}" for number in range(3)]
+    gateway.do("top_up", user_id=name, amount="100")
+    heard: list[Heard] = []
+    with follow(gateway, name) as listener:
+        last_id = listener.until_event("snapshot").id or ""
+    before = set(told_of(live, name))
+    for chat in chats:
+        gateway.do("start", chat_id=chat, user_id=name, advisor_id="adv", rate="3")
+    for _ in range(8):
+        with follow(dice.choice((gateway, other)), name, last_id) as listener:
+            for _ in range(dice.randint(0, 6)):
+                random_command(gateway, name, chats, dice)
+            if dice.random() < 0.7:
+                some = dice.randint(0, 3)
+                with contextlib.suppress(AssertionError):
+                    listener.until(lambda now, some=some: len(now) >= some, 0.5)
+            heard += listener.heard
+            last_id = next((one.id for one in reversed(heard) if one.id), last_id)
+    expected = [entry for entry in told_of(live, name) if entry not in before]
+    with follow(gateway, name, last_id) as listener:
+        rest = len(expected) - len(ids(heard))
+        heard += listener.until(lambda now: len(now) >= rest)
+    assert ids(heard) == expected
+
+
+def test_a_place_that_is_no_longer_known_begins_anew_with_the_snapshot(
+    live: LiveDaemon, gateway: Gateway, name: str
+) -> None:
+    """Whoever was away for longer than events are kept gets the state, not a gap."""
+    gateway.do("top_up", user_id=name, amount="10")
+    with follow(gateway, name) as listener:
+        last_id = listener.until_event("snapshot").id or ""
+    for _ in range(3):
+        gateway.do("top_up", user_id=name, amount="1")
+    with live.client() as client:
+        client.xtrim(KEYS.events, maxlen=1, approximate=False)
+    with another(live) as fresh, follow(fresh, name, last_id) as listener:
+        first = listener.until(bool)[0]
+    assert (first.event, first.data["wallet"]["balance"]) == ("snapshot", "13.000000")
+
+
+@pytest.mark.parametrize("junk", ["latest", "0", "99999999999999-0", "-"])
+def test_a_place_that_never_was_begins_with_the_snapshot(
+    gateway: Gateway, name: str, junk: str
+) -> None:
+    """Whatever a browser sends back, there is an answer."""
+    with follow(gateway, name, junk) as listener:
+        assert listener.until(bool)[0].event == "snapshot"
+
+
+def test_an_advisor_hears_of_the_chat_and_never_of_the_wallet(gateway: Gateway, name: str) -> None:
+    """What happens to the account, or to the user's other chats, is not an advisor's to know."""
+    advisor, other = f"{name}-advisor", f"{name}-other"
+    gateway.do("top_up", user_id=name, amount="10")
+    gateway.do("start", chat_id=name, user_id=name, advisor_id=advisor)
+    token = gateway.token(advisor, "advisor")
+    with listening(gateway, f"/v1/chats/{name}/stream", token) as listener:
+        assert listener.until_event("snapshot").data["wallet"] is None
+        gateway.do("top_up", user_id=name, amount="1")
+        gateway.do("start", chat_id=other, user_id=name, advisor_id="another")
+        gateway.do("pause", chat_id=name)
+        listener.until_event("chat.paused")
+        messages = [(one.event, one.data["wallet"]) for one in listener.heard]
+    assert messages == [("snapshot", None), ("chat.paused", None)]
+
+
+def test_a_strangers_chat_sounds_like_one_that_never_started(gateway: Gateway, name: str) -> None:
+    """The same first message, and silence, whatever happens in it."""
+    gateway.do("top_up", user_id=name, amount="10")
+    gateway.do("start", chat_id=name, user_id=name, advisor_id="adv")
+    token, own = gateway.token(f"{name}-stranger"), gateway.token(name)
+    path, unknown = f"/v1/chats/{name}/stream", f"/v1/chats/{name}-none/stream"
+    with contextlib.ExitStack() as stack:
+        listeners = [
+            stack.enter_context(listening(gateway, *asked))
+            for asked in ((path, token), (unknown, token), (path, own))
+        ]
+        firsts = [listener.until_event("snapshot").data for listener in listeners]
+        gateway.do("pause", chat_id=name)
+        listeners[2].until_event("chat.paused")
+        assert [len(listener.heard) for listener in listeners] == [1, 1, 2]
+    shown = [{**first, "now": 0, "chats": _nameless(first["chats"])} for first in firsts]
+    assert shown[0] == shown[1]
+    assert shown[0]["chats"][0]["status"] == "not_started"
+
+
+def _nameless(chats: list[Any]) -> list[Any]:
+    return [{**chat, "chat_id": ""} for chat in chats]
+
+
+def test_a_chat_can_be_followed_before_it_starts(gateway: Gateway, name: str) -> None:
+    """From its start on the wallet is told too, also when another chat or a top-up changes it."""
+    gateway.do("top_up", user_id=name, amount="10")
+    with listening(gateway, f"/v1/chats/{name}/stream", gateway.token(name)) as listener:
+        assert listener.until_event("snapshot").data["chats"][0]["status"] == "not_started"
+        gateway.do("start", chat_id=name, user_id=name, advisor_id="adv")
+        assert listener.until_event("chat.started").data["chat"]["status"] == "running"
+        gateway.do("top_up", user_id=name, amount="1")
+        assert listener.until_event("wallet.topped_up").data["chat"] is None
+        gateway.do("start", chat_id=f"{name}-2", user_id=name, advisor_id="adv")
+        other = listener.until_event("chat.started", times=2).data
+    assert (other["chat"], other["wallet"]["open_chats"]) == (None, 2)
+
+
+def test_a_stream_ends_with_its_token(gateway: Gateway, name: str) -> None:
+    """Nobody reads on with a token that no longer counts."""
+    token = gateway.token(name, ttl_s=2)
+    with listening(gateway, f"/v1/users/{name}/stream", token) as listener:
+        last = listener.until_ended()
+    assert (last.event, last.data) == ("end", {"reason": "token_expired"})
+
+
+def test_a_gateway_that_stops_says_so(live: LiveDaemon, name: str) -> None:
+    """Whoever listens can come back elsewhere at once; the gateway ends in order."""
+    with another(live) as gateway, follow(gateway, name) as listener:
+        listener.until_event("snapshot")
+        gateway.stop()
+        last = listener.until_ended()
+    assert (last.event, last.data) == ("end", {"reason": "shutdown"})
+
+
+def test_a_quiet_stream_says_that_it_is_there(small: Gateway, name: str) -> None:
+    """A comment now and then, so that nobody in between cuts the connection."""
+    with follow(small, name) as listener:
+        listener.until_comment()
+
+
+def test_streams_are_counted_and_bounded(small: Gateway, name: str) -> None:
+    """One more than the limit is refused with what to do; one that ends makes room."""
+    path, asked = f"/v1/users/{name}/stream", small.bearer(name)
+    with follow(small, name) as first:
+        first.until_event("snapshot")
+        with follow(small, name) as second:
+            second.until_event("snapshot")
+            refused = small.http.get(path, headers=asked)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+    _until_free(small, name)
+
+
+def _until_free(gateway: Gateway, user: str) -> None:
+    """The gateway notices soon that somebody has gone."""
+    for _ in range(200):
+        with contextlib.suppress(AssertionError), follow(gateway, user) as listener:
+            listener.until_event("snapshot")
+            return
+    raise AssertionError("no stream got free")
+
+
+def test_a_slow_reader_is_dropped_with_a_clear_end_and_loses_nothing(
+    live: LiveDaemon, small: Gateway, name: str
+) -> None:
+    """What waits for it is bounded; it is told why, and comes back to where it was."""
+    slow = _open_slowly(small, name)
+    try:
+        slow.recv(300)
+        _flood_until_dropped(live, small, name)
+        raw = _all_of(slow)
+    finally:
+        slow.close()
+    assert b'event: end\ndata: {"reason":"slow"}' in raw[-200:]
+    last_id = raw.rsplit(b"\nid: ", 1)[1].split(b"\n", 1)[0].decode()
+    expected = [entry for entry in told_of(live, name) if _place(entry) > _place(last_id)]
+    assert expected, "it was dropped before it had heard all"
+    with follow(small, name, last_id) as listener:
+        heard = listener.until(lambda now: len(now) >= len(expected))
+    assert ids(heard) == expected
+
+
+def _open_slowly(gateway: Gateway, user: str) -> socket.socket:
+    """A reader with hardly any room, who does not read."""
+    address = urlsplit(gateway.url)
+    slow = socket.socket()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    slow.settimeout(20)
+    slow.connect((address.hostname, address.port))
+    lines = (
+        f"GET /v1/users/{user}/stream HTTP/1.1",
+        "Host: gateway",
+        f"Authorization: Bearer {gateway.token(user)}",
+        "",
+        "",
+    )
+    slow.sendall("\r\n".join(lines).encode())
+    return slow
+
+
+def _flood_until_dropped(live: LiveDaemon, gateway: Gateway, user: str) -> None:
+    """So many events that neither side's buffers hold them."""
+    with live.client() as client:
+        for number in range(60):
+            pipeline = client.pipeline(transaction=False)
+            for part in range(200):
+                fields = {"type": "top_up", "id": f"{user}-{number}-{part}", "user_id": user}
+                pipeline.xadd(KEYS.commands, {**fields, "amount": "1"})
+            pipeline.execute()
+            live.until_handled()
+            if _dropped(gateway):
+                return
+    raise AssertionError("it was never dropped")
+
+
+def _dropped(gateway: Gateway) -> bool:
+    page = gateway.http.get("/metrics").text
+    return "meterd_gateway_streams_dropped_total 1.0" in page
+
+
+def _all_of(reader: socket.socket) -> bytes:
+    parts = []
+    while part := reader.recv(1 << 16):
+        parts.append(part)
+        if b'"slow"' in b"".join(parts[-2:]):
+            break
+    return b"".join(parts)
+
+
+def _place(entry: str) -> tuple[int, int]:
+    at, _, number = entry.partition("-")
+    return int(at), int(number)
+
+
+def test_a_stream_outlives_redis(live: LiveDaemon, gateway: Gateway, name: str) -> None:
+    """While Redis is away a stream stays open, and afterwards tells what happened meanwhile."""
+    gateway.do("top_up", user_id=name, amount="10")
+    with (
+        proxy_to(live.redis_url) as proxy,
+        another(live, METERD_REDIS__URL=proxy.url) as other,
+        follow(other, name) as listener,
+    ):
+        listener.until_event("snapshot")
+        proxy.refuse()
+        for amount in ("1", "2", "3"):
+            gateway.do("top_up", user_id=name, amount=amount)
+        proxy.admit()
+        told = listener.until_event("wallet.topped_up", times=3)
+    assert told.data["wallet"]["balance"] == "16.000000"
+    assert len(ids(listener.heard)) == 3
+
+
+def test_listeners_are_of_use(gateway: Gateway, name: str) -> None:
+    """What waits for a message that never comes fails: no test here passes by luck."""
+    with follow(gateway, name) as listener:
+        assert isinstance(listener, Listener)
+        with pytest.raises(AssertionError, match="not within"):
+            listener.until(lambda heard: len(heard) > 1, 0.1)
