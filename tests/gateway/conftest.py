@@ -57,9 +57,9 @@ class Gateway:
         headers = {**self.bearer("a-backend", "backend"), **named}
         return self.http.post("/v1/commands", json=fields, headers=headers)
 
-    def do(self, type_: str, **fields: Any) -> Any:
+    def do(self, type: str, **fields: Any) -> Any:  # noqa: A002 - the contract's name
         """Send a command, which has to be accepted; its reply."""
-        answer = self.post({"type": type_, **fields})
+        answer = self.post({"type": type, **fields})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
