@@ -69,7 +69,7 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         return Decimal(format_micro(_micro(self.cost) + grown_micro))
 
     def _billed_ms(self, active_ms: int) -> int:
-        terms = (0, self.free_ms, self.min_ms, self.increment_ms or 1, self.idle_ms)
+        terms = (0, self.free_ms, self.min_ms, self.increment_ms, self.idle_ms)
         return billing.billed_ms(Chat("", "", "", RUNNING, 0, 0, 0, 0, *terms), active_ms)
 
     def _since(self, now_ms: int) -> int:

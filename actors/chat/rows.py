@@ -5,7 +5,7 @@ from actors.rules import outcomes
 from actors.rules.billing import billed_ms, cost, paused_ms
 from actors.rules.command import Command, Invalid
 from actors.rules.state import Chat
-from persistence.postgres.rows import JournalRow, RecordRow
+from persistence.postgres.rows import LIVE, MIGRATED, JournalRow, RecordRow
 
 
 def record_row(chat: Chat) -> RecordRow:
@@ -31,10 +31,15 @@ def record_row(chat: Chat) -> RecordRow:
         min_ms=chat.min_ms,
         increment_ms=chat.increment_ms,
         idle_ms=chat.idle_ms,
-        source="live",
+        source=source_of(chat),
         seq=chat.seq,
         updated_at_ms=at,
     )
+
+
+def source_of(chat: Chat) -> str:
+    """Where a chat's record came from. An adopted chat has a tariff, and is live."""
+    return LIVE if chat.increment_ms else MIGRATED
 
 
 def chat_of_record(row: RecordRow) -> Chat:

@@ -56,6 +56,8 @@ class Chat(NamedTuple):
     free_ms: int
     min_ms: int
     increment_ms: int
+    """Time is billed in whole steps of this; 0 of a chat that ended in another system, whose
+    tariff nobody knows: it is what came, and can only be refunded."""
     idle_ms: int
     active_ms: int = 0
     owed: int = 0

@@ -129,12 +129,14 @@ def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
 
 
 def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Line]":
+    from daemon.brought import fetch_brought  # noqa: PLC0415 - as above
     from daemon.story import Story, StoryError, read_policy  # noqa: PLC0415 - as above
     from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
 
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
-    story = Story(snapshot.chat_id, snapshot.user_id, policies)
+    brought = fetch_brought(connection, snapshot.user_id)
+    story = Story(snapshot.chat_id, snapshot.user_id, policies, brought)
     try:
         yield from story.tell(journal_of_user(connection, snapshot.user_id))
     except StoryError as error:
