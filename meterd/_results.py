@@ -9,7 +9,7 @@ import msgspec
 from actors.rules import billing
 from actors.rules.money import MS_PER_MINUTE, format_micro, read_micro
 from actors.rules.outcomes import OK
-from actors.rules.state import ENDED, NOT_STARTED, RUNNING, Chat
+from actors.rules.state import ENDED, METERD, NOT_STARTED, RUNNING, Chat
 
 _MICRO: Final = Decimal("0.000001")
 
@@ -41,6 +41,8 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     idle_ms: int
     seq: int
     """Grows with every change of the chat: of two snapshots, the higher is the newer."""
+    source: str = METERD
+    """``legacy`` of a chat that is still in the system before meterd, else ``meterd``."""
 
     @property
     def is_running(self) -> bool:

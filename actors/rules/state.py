@@ -9,6 +9,10 @@ SUSPENDED: Final = "suspended"
 ENDED: Final = "ended"
 NOT_STARTED: Final = "not_started"
 
+METERD: Final = "meterd"
+LEGACY: Final = "legacy"
+"""Where a chat is: here, or still in the system before this one."""
+
 AT_ZERO_END: Final = "end"
 AT_ZERO_SUSPEND: Final = "suspend"
 

@@ -178,7 +178,7 @@ def test_an_opened_account_is_used_like_any(kind: str, engine: Engine) -> None:
 
 
 def _accounts(client: redis.Redis) -> list[Any]:
-    return [*client.keys(KEYS.account("*")), *client.keys(KEYS.wallet("*"))]  # type: ignore[misc]
+    return [*client.keys(KEYS.account("*")), *client.keys(KEYS.wallet("*"))]
 
 
 def test_nothing_is_opened_in_a_redis_that_nobody_vouches_for(engine: Engine) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeAlias
 
 import redis.asyncio
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from daemon.gateway.callers import WHOLE, Caller
 from daemon.gateway.live import Live
 from daemon.gateway.problems import redis_away
 from daemon.gateway.queue_clock import QueueClock
+from daemon.gateway.reading import Seen
 from daemon.gateway.streams.hub import Hub
 from daemon.gateway.streams.messages import sse
 from daemon.gateway.streams.subscriber import Subscriber
@@ -23,6 +24,8 @@ from daemon.gateway.views import owner_of, pack, wallet_json
 from meterd import AsyncMeter, Event, EventsLostError
 from persistence.commit import is_readable, unpack_state
 from persistence.keys import Keys
+
+See: TypeAlias = Callable[[str, Caller], Awaitable[Seen | None]]
 
 MISSED_MAX: Final = 2_000
 """Events that are told one by one to whoever comes back; after more a new snapshot says it all."""
@@ -45,8 +48,13 @@ class Streams:
         parts: tuple[Hub, Live, AsyncMeter, QueueClock],
         keys: Keys,
         messages_max: int,
+        see: See | None = None,
     ) -> None:
-        """``client`` reads snapshots together with their place in the events stream."""
+        """``client`` reads snapshots together with their place in the events stream.
+
+        ``see`` finds chats that Redis does not have, where they may be in the old system still.
+        """
+        self._see = see
         self._client = client
         self._hub, self._live, self._meter, self._clock = parts
         self._keys = keys
@@ -157,7 +165,7 @@ class Streams:
         place, (raw,) = await self._together(keys.chat(chat_id))
         if raw is None or not self._follow_owner(subscriber, raw):
             subscriber.skip_to = place
-            return self._frame(place, b"null", [pack(not_started(chat_id))])
+            return self._frame(place, b"null", [await self._elsewhere(chat_id, subscriber.caller)])
         user_id = subscriber.user_id
         if user_id is None:
             subscriber.skip_to = place
@@ -166,6 +174,11 @@ class Streams:
         place, (again, wallet, account) = await self._together(*names)
         subscriber.skip_to = place
         return self._frame(place, wallet_json(wallet, account, user_id), [again or raw])
+
+    async def _elsewhere(self, chat_id: str, caller: Caller) -> bytes:
+        """The snapshot of a chat that Redis does not have, or that is not the caller's to see."""
+        seen = await self._see(chat_id, caller) if self._see is not None else None
+        return seen.snapshot if seen is not None else pack(not_started(chat_id))
 
     async def _together(self, *names: str) -> tuple[tuple[int, int], list[bytes | None]]:
         """Values, and the last event at the very moment they were read."""
