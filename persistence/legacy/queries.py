@@ -72,6 +72,21 @@ SELECT * FROM (
 ORDER BY source, user_id COLLATE "C", advisor_id COLLATE "C" LIMIT 1"""  # noqa: S608 - as above
 
 
+def chat_known_sql(layout: Layout) -> str:
+    """One row if a chat is in the old chats."""
+    chat = _is(layout, "c", "chats_id", "chat_id")
+    return f"SELECT 1 FROM {layout.sql('chats_table')} c WHERE {chat} LIMIT 1"  # noqa: S608
+
+
+def count_sql(layout: Layout, *, is_after: bool) -> str:
+    """How many rows there are, or come after a pair."""
+    of_records = after_sql(layout, "r", "records") if is_after else "true"
+    of_chats = after_sql(layout, "c", "chats") if is_after else "true"
+    return f"""
+SELECT (SELECT count(*) FROM {layout.sql("records_table")} r WHERE {of_records})
+  + (SELECT count(*) FROM {layout.sql("chats_table")} c WHERE {of_chats})"""  # noqa: S608 - above
+
+
 def balances_sql(layout: Layout, where: str) -> str:
     """Users in order with the sum of their balances and the number of their rows."""
     user = f"coalesce({_text(layout, 'b', 'credits_user_id')}, '')"

@@ -53,6 +53,9 @@ def read_only(engine: Engine) -> Iterator[Connection]:
     """A connection that sees one moment and on which the server refuses to write."""
     with engine.connect() as connection, connection.begin():
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # It is idle while what was read is written elsewhere, and a sort of millions takes long.
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         yield connection
 
 
@@ -89,6 +92,23 @@ def read_old_pair(connection: Connection, names: LegacyNames, key: PairKey) -> O
 def pair_of_chat(connection: Connection, names: LegacyNames, chat_id: str) -> Pair | None:
     """Give the pair whose chat this is, by the old chats, else by a record that names it."""
     return one.pair_of_chat(partial(_rows, connection), layout_of(connection, names), chat_id)
+
+
+def chats_known(connection: Connection, names: LegacyNames, chat_ids: Sequence[str]) -> set[str]:
+    """Give those of the chats that are in the old chats, whosever they are."""
+    layout = layout_of(connection, names)
+    return {
+        chat_id
+        for chat_id in chat_ids
+        if _rows(connection, queries.chat_known_sql(layout), {"chat_id": chat_id})
+    }
+
+
+def rows_after(connection: Connection, names: LegacyNames, after: PairKey | None) -> int:
+    """Give how many rows of records and chats come after a pair."""
+    layout = layout_of(connection, names)
+    sql = queries.count_sql(layout, is_after=after is not None)
+    return int(_rows(connection, sql, _parameters(after or ("", "")))[0][0])
 
 
 def old_balances(
