@@ -10,6 +10,7 @@ from actors.rules.legacy import (
     Running,
     split,
 )
+from actors.rules.opening import MIGRATED
 from actors.rules.state import ENDED, PAUSED, RUNNING, Chat
 
 
@@ -21,7 +22,7 @@ def ended_chat(brought: Brought) -> Chat:
         started_at=brought.started_at, since=at, as_of=at, alive_at=at,
         rate=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
         active_ms=brought.active_ms, carried_cost=brought.cost_micro,
-        ended_at=at, end_reason=ENDED,
+        ended_at=at, end_reason=MIGRATED,
     )  # fmt: skip
 
 
