@@ -1,6 +1,6 @@
 """Reads the old rows, pair by pair and in order, in bounded memory: times and amounts exactly."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
