@@ -234,10 +234,10 @@ def _targets(pair: Pair, records: Iterable[OldRecord], out: Split) -> dict[str, 
         out.odd.append(Oddity(NO_RECORD, pair.chats[0].chat_id))
     usable.sort(key=_chat_order)
     pointing = {record.chat_id: record for record in records}
-    following = [chat.created_at for chat in usable[1:]] + [None]
+    following = [*(chat.created_at for chat in usable[1:]), None]
     return {
         chat.chat_id: _target(chat, pointing.get(chat.chat_id), after, out)
-        for chat, after in zip(usable, following, strict=True)
+        for chat, after in zip(usable, following, strict=False)
     }
 
 
