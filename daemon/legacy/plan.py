@@ -121,7 +121,7 @@ def _aside(
 
 def _put(pair: PairKey, row: RecordRow, books: Books, plan: Plan) -> None:
     plan.changes.brought.append(row)
-    books.named[row.chat_id] = Have(*row[:3], *_figures(row), row.seq, pair)
+    books.named[row.chat_id] = Have._make((*row[:3], *_figures(row), row.seq, pair))
 
 
 def _take(have: Have, books: Books, plan: Plan) -> None:

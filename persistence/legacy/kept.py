@@ -136,11 +136,11 @@ def fetch_kept(connection: Connection, wanted: Range) -> Kept:
     chats: dict[PairKey, dict[str, Have | None]] = {}
     for row in _range(connection, _CHATS, wanted, "l"):
         owner = (row[0], row[1])
-        have = None if row[3] is None else Have(*row[3:], owner)
+        have = None if row[3] is None else Have._make((*row[3:], owner))
         chats.setdefault(owner, {})[row[2]] = have
     asides: dict[PairKey, dict[tuple[str, str], Aside]] = {}
     for row in _range(connection, _ASIDES, wanted, "q"):
-        aside = Aside(*row[:5], int(row[5]), int(row[6]), row[7])
+        aside = Aside._make((*row[:5], int(row[5]), int(row[6]), row[7]))
         asides.setdefault((row[0], row[1]), {})[aside.name] = aside
     leftovers: dict[PairKey, dict[str, Leftover]] = {}
     for row in _range(connection, _LEFTOVERS, wanted, "s"):
@@ -151,7 +151,8 @@ def fetch_kept(connection: Connection, wanted: Range) -> Kept:
 def fetch_named(connection: Connection, chat_ids: Iterable[str]) -> dict[str, Have]:
     """Give the records of these chats, whosever they are."""
     rows = connection.exec_driver_sql(_NAMED, (list(chat_ids),))
-    return {row[0]: Have(*row[:8], None if row[8] is None else (row[8], row[9])) for row in rows}
+    owned = ((row, None if row[8] is None else (row[8], row[9])) for row in rows)
+    return {row[0]: Have._make((*row[:8], owner)) for row, owner in owned}
 
 
 def fetch_adopted(connection: Connection, chat_ids: Iterable[str]) -> dict[str, tuple[int, int]]:

@@ -58,7 +58,7 @@ def whole(value: Decimal | None, digits: int) -> tuple[int | None, Decimal]:
     """
     if value is None:
         return 0, _ZERO
-    if not value.is_finite():
+    if not value.is_finite() or value.adjusted() >= queries.DIGITS_MAX:
         return None, _ZERO
     exact = value.scaleb(digits, _EXACT)
     rounded = exact.to_integral_value(ROUND_HALF_EVEN, _EXACT)

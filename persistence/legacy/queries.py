@@ -4,6 +4,9 @@ from typing import Final
 
 from persistence.legacy.layout import Layout
 
+DIGITS_MAX: Final = 1000
+"""A number with more digits before its point is none."""
+
 # What meterd can store; anything else is no time at all, as far as it is concerned.
 _FIRST: Final = "timestamptz '1970-01-01 00:00:00+00'"
 _BEYOND: Final = "timestamptz '10000-01-01 00:00:00+00'"
@@ -96,11 +99,26 @@ FROM {layout.sql("credits_table")} b WHERE {where.format(user=user)}
 GROUP BY 1 ORDER BY {user} COLLATE "C" """  # noqa: S608 - checked names only
 
 
+def totals_sql(layout: Layout) -> str:
+    """Milliseconds and credits of all records, those left out that are no numbers."""
+    seconds = f"r.{layout.sql('records_total_seconds')}::numeric"
+    spent = f"r.{layout.sql('records_credits_used')}::numeric"
+    return f"""
+SELECT coalesce(sum({seconds}) FILTER (WHERE {_readable(seconds)}), 0) * 1000,
+  coalesce(sum({spent}) FILTER (WHERE {_readable(spent)}), 0)
+FROM {layout.sql("records_table")} r"""  # noqa: S608 - checked names only
+
+
 def fingerprint_sql(layout: Layout, setting: str) -> str:
     """Number of rows and a sum over all that stands in them, whatever their order."""
     return f"""
 SELECT count(*), coalesce(sum(('x' || left(md5(t::text), 15))::bit(60)::bigint::numeric), 0)
 FROM {layout.sql(setting)} t"""  # noqa: S608 - checked names only
+
+
+def _readable(number: str) -> str:
+    """As ``whole`` sees it."""
+    return f"abs({number}) < 1e{DIGITS_MAX}"
 
 
 def _chat_join(layout: Layout, alone: bool) -> str:

@@ -108,7 +108,7 @@ def rows_after(connection: Connection, names: LegacyNames, after: PairKey | None
     """Give how many rows of records and chats come after a pair."""
     layout = layout_of(connection, names)
     sql = queries.count_sql(layout, is_after=after is not None)
-    return int(_rows(connection, sql, _parameters(after or ("", "")))[0][0])
+    return int(_rows(connection, sql, one.parameters(after or ("", "")))[0][0])
 
 
 def old_balances(

@@ -96,9 +96,7 @@ def _create_residues() -> None:
 
 
 def _run() -> sa.Column[Any]:
-    return sa.Column(
-        "run_id", sa.BigInteger(), nullable=False, comment="The run that wrote this"
-    )
+    return sa.Column("run_id", sa.BigInteger(), nullable=False, comment="The run that wrote this")
 
 
 def _pair() -> list[sa.Column[Any]]:
