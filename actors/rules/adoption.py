@@ -8,7 +8,7 @@ from actors.rules.command import is_identifier
 from actors.rules.legacy import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, Running
 from actors.rules.money import MS_PER_MINUTE, format_micro
 
-Fields = dict[str, str]
+Fields = dict[str, str | int]
 
 
 class Adoption(NamedTuple):
@@ -96,8 +96,8 @@ def _adopt(adoption: Adoption, name: str, rate: str) -> Fields:
     return {
         **_of_chat(adoption, "adopt", name),
         "advisor_id": adoption.advisor_id,
-        "started_at": str(adoption.started_at),
-        "carried_ms": str(adoption.carried_ms),
+        "started_at": adoption.started_at,
+        "carried_ms": adoption.carried_ms,
         "carried_cost": format_micro(adoption.carried_micro),
         "rate": rate,
     }

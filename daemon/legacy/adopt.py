@@ -117,7 +117,7 @@ def _send_all(meter: Meter, commands: Iterable[Fields]) -> str:
     for fields in commands:
         command = {name: value for name, value in fields.items() if name != "id"}
         try:
-            meter.command(command, id=fields["id"])
+            meter.command(command, id=str(fields["id"]))
         except CommandRefusedError as error:
             return error.outcome
     return outcomes.OK
