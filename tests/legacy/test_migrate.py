@@ -153,15 +153,21 @@ def _change(chance: random.Random, number: int) -> str:
     pair = chance.randrange(1, PAIRS)
     return chance.choice(
         [
-            "UPDATE conversation_time_records SET updated_at = now(), total_seconds = 5.5"
-            + f" WHERE id = {pair * 4}",
+            (
+                "UPDATE conversation_time_records SET updated_at = now(), total_seconds = 5.5"
+                f" WHERE id = {pair * 4}"
+            ),
             f"UPDATE conversation_time_records SET status = 'completed' WHERE id = {pair * 4}",
             f"UPDATE chats SET ended_at = created_at + interval '1 min' WHERE id = 'c{pair}-1'",
-            f"INSERT INTO chats VALUES ('n{number}', 'u{pair // 4}', 'a{pair % 4}',"
-            + " '2025-01-01', '2025-01-02')",
+            (
+                f"INSERT INTO chats VALUES ('n{number}', 'u{pair // 4}', 'a{pair % 4}',"
+                " '2025-01-01', '2025-01-02')"
+            ),
             f"UPDATE chats SET user_id = 'u{pair // 8}' WHERE id = 'c{pair}-2'",
-            f"INSERT INTO conversation_time_records VALUES ({number}, 'v{number}', 'a1',"
-            + f" 'n{number}', 'completed', '2025-01-01', NULL, NULL, 3.25, 1, NULL, now())",
+            (
+                f"INSERT INTO conversation_time_records VALUES ({number}, 'v{number}', 'a1',"
+                f" 'n{number}', 'completed', '2025-01-01', NULL, NULL, 3.25, 1, NULL, now())"
+            ),
         ]
     )
 

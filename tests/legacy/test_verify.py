@@ -18,13 +18,17 @@ OWN = {
     "a record is gone": (f"DELETE FROM chat_time_records WHERE chat_id = {_ONE}", "record"),
     "a record is nobody's": (f"DELETE FROM legacy_chats WHERE chat_id = {_ONE}", "stray"),
     "a millisecond more": (
-        "UPDATE chat_time_records SET active_ms = active_ms + 1, paused_ms = paused_ms - 1"
-        + " WHERE chat_id = (SELECT min(chat_id) FROM chat_time_records WHERE paused_ms > 0)",
+        (
+            "UPDATE chat_time_records SET active_ms = active_ms + 1, paused_ms = paused_ms - 1"
+            " WHERE chat_id = (SELECT min(chat_id) FROM chat_time_records WHERE paused_ms > 0)"
+        ),
         "sum",
     ),
     "a micro-credit less": (
-        "UPDATE chat_time_records SET cost = cost - 0.000001, carried_cost = cost - 0.000001"
-        + f" WHERE chat_id = {_ONE}",
+        (
+            "UPDATE chat_time_records SET cost = cost - 0.000001, carried_cost = cost - 0.000001"
+            f" WHERE chat_id = {_ONE}"
+        ),
         "total_credits",
     ),
     "a row of the quarantine is gone": (
@@ -38,24 +42,30 @@ OWN = {
         "sum",
     ),
     "a fraction": (
-        "UPDATE legacy_residues SET ms = ms + 0.0001 WHERE key = "
-        + "(SELECT min(key) FROM legacy_residues)",
+        (
+            "UPDATE legacy_residues SET ms = ms + 0.0001 WHERE key = "
+            "(SELECT min(key) FROM legacy_residues)"
+        ),
         "fraction",
     ),
     "a fraction is gone": ("DELETE FROM legacy_residues", "fraction"),
     "two chats have changed places": (
-        "UPDATE chat_time_records SET cost = cost + 1, carried_cost = carried_cost + 1"
-        + f" WHERE chat_id = {_ONE};"
-        + "UPDATE chat_time_records SET cost = cost - 1, carried_cost = carried_cost - 1"
-        + " WHERE chat_id = (SELECT max(chat_id) FROM chat_time_records WHERE cost > 1)",
+        (
+            "UPDATE chat_time_records SET cost = cost + 1, carried_cost = carried_cost + 1"
+            f" WHERE chat_id = {_ONE};"
+            "UPDATE chat_time_records SET cost = cost - 1, carried_cost = carried_cost - 1"
+            " WHERE chat_id = (SELECT max(chat_id) FROM chat_time_records WHERE cost > 1)"
+        ),
         "behind",
     ),
 }
 OLD = {
     "a chat more": ("INSERT INTO chats VALUES ('new', 'u1', 'a1', now(), now())", "chat"),
     "a total": (
-        "UPDATE conversation_time_records SET total_seconds = 99.5 WHERE id ="
-        + " (SELECT min(id) FROM conversation_time_records WHERE total_seconds BETWEEN 1 AND 99)",
+        (
+            "UPDATE conversation_time_records SET total_seconds = 99.5 WHERE id ="
+            " (SELECT min(id) FROM conversation_time_records WHERE total_seconds BETWEEN 1 AND 99)"
+        ),
         "sum",
     ),
     "a fraction of a micro-credit": (
