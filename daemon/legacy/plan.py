@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from actors.rules.legacy import CHAT, TAKEN, USED
+from actors.rules.legacy_rows import CHAT, TAKEN, USED
 from daemon.legacy.wanted import Counts, Wanted
 from persistence.legacy.kept import Aside, Changes, Have, Kept
 from persistence.legacy.read import PairKey

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from actors.rules.legacy import (
+from actors.rules.legacy import split
+from actors.rules.legacy_rows import (
     ASSIGNED,
     CHAT,
     RECORD,
@@ -14,7 +15,6 @@ from actors.rules.legacy import (
     Pair,
     SetAside,
     Split,
-    split,
 )
 from persistence.legacy.kept import Aside, Leftover, credits_of
 from persistence.legacy.read import OldPair, PairKey
