@@ -35,6 +35,8 @@ class Wanted(NamedTuple):
     """By chat."""
     asides: dict[tuple[str, str], Aside]
     leftovers: dict[str, Leftover]
+    is_gone: bool
+    """Whether the old system has no record of the pair, or none any more."""
 
 
 def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside]) -> Wanted:
@@ -61,7 +63,7 @@ def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside])
         one.key: Leftover(*key, one.key, one.ms, credits_of(one.micro)) for one in old.residues
     }
     rows = {one.chat_id: record_row(one) for one in done.brought}
-    return Wanted(key, done, rows, asides, leftovers)
+    return Wanted(key, done, rows, asides, leftovers, not old.pair.records)
 
 
 def record_row(one: Brought) -> RecordRow:

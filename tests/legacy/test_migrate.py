@@ -174,10 +174,24 @@ def test_a_chat_that_the_old_system_forgets_stays_known(empty: Sides) -> None:
     bring(empty)
     found = "SELECT chat_id, active_ms FROM chat_time_records ORDER BY 1"
     assert rows(empty.own, found) == [("first", 0), ("second", 10_000)]
-    sql(empty.old, "DELETE FROM conversation_time_records")
-    bring(empty)
-    assert rows(empty.own, found) == [("first", 0), ("second", 0)]
-    assert verdict_of(empty).differences == []
+
+
+def test_what_was_brought_stays_when_the_old_records_are_cleared_away(ugly: Sides) -> None:
+    """All of them, or all but the chats: a run after that takes nothing away, and is told of."""
+    bring(ugly)
+    before = facts(ugly.own)
+    ms = sum(row.active_ms for row in before["records"])
+    for table in ("conversation_time_records", "chats"):
+        sql(ugly.old, f"DELETE FROM {table}")
+        assert bring(ugly).counts["gone"] > 0
+        after = {row.chat_id: row for row in facts(ugly.own)["records"]}
+        for row in before["records"]:
+            assert after[row.chat_id] == row or not (row.active_ms or row.cost)
+        assert facts(ugly.own)["residues"] == before["residues"]
+        verdict = verdict_of(ugly)
+        assert verdict.differences == []
+        assert verdict.counts["gone_ms"] > ms
+        assert verdict.here.ms == verdict.old.ms == 0
 
 
 def test_a_chat_that_runs_again_waits_for_its_adoption(empty: Sides) -> None:
