@@ -10,7 +10,7 @@ from actors.chat.rows import chat_of_record, record_row
 from actors.rules import outcomes
 from actors.rules.brought import ended_chat
 from actors.rules.command import Command, is_identifier, parse_entry
-from actors.rules.legacy import Brought
+from actors.rules.legacy_rows import Brought
 from actors.rules.opening import opened, openings
 from actors.rules.replay import Journaled, Replay, foreign_chat
 from actors.rules.state import Account, Chat, LedgerEntry, Policy
