@@ -14,7 +14,7 @@ from actors.rules.state import ENDED, METERD, NOT_STARTED, RUNNING, Chat
 _MICRO: Final = Decimal("0.000001")
 
 
-class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A chat as it was at ``as_of``. Of a chat that never started: zeros and None."""
 
     chat_id: str
@@ -42,7 +42,10 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     """Grows with every change of the chat: of two snapshots, the higher is the newer."""
     source: str = METERD
-    """``legacy`` of a chat that is still in the system before meterd, else ``meterd``."""
+    """``legacy`` of a chat that is still in the system before meterd, else ``meterd``.
+
+    The only one with a default: encoded, a snapshot of meterd's own is that of the contract.
+    """
 
     @property
     def is_running(self) -> bool:
