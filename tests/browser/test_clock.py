@@ -6,7 +6,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Shot
-from tests.browser.desk import Desk, figures, put_clock, until
+from tests.browser.desk import Desk, figures, free_port, gateway, put_clock, until
 
 HOUR_MS = 3_600_000
 SLACK_MS = 150
@@ -21,6 +21,10 @@ WRONG_CLOCK = """{
     }
     static now() { return Real.now() + globalThis.wrongBy; }
   };
+}"""
+KEEP_CHANGES = """() => {
+  globalThis.changes = [];
+  document.addEventListener("meterd-change", ({ detail }) => globalThis.changes.push(detail));
 }"""
 HEAR_ALL = """() => {
   const said = document.querySelector("meterd-clock").shadowRoot.querySelector("[role=status]");
@@ -218,10 +222,11 @@ def test_low_credits_are_warned_of_until_some_arrive(
 
 
 def test_a_lost_connection_is_said_and_mended(desk: Desk, open_page: Open) -> None:
-    """It draws on meanwhile; what happened in between is known a moment after it is back."""
+    """It draws on meanwhile; all that happened in between is told, once, when it is back."""
     chat, user = desk.new(), desk.new()
     desk.start(user, chat)
     page = open_page("/demo")
+    page.evaluate(KEEP_CHANGES)
     put_clock(page, chat, desk.token(user))
     _running(page)
     page.context.set_offline(True)
@@ -229,12 +234,43 @@ def test_a_lost_connection_is_said_and_mended(desk: Desk, open_page: Open) -> No
     expect(lost).to_be_visible()
     shown = figures(page)["activeMs"]
     until(lambda: figures(page)["activeMs"] > shown, "it draws on from what it knows")
-    desk.meter.pause(chat)
+    for command in (desk.meter.pause, desk.meter.resume, desk.meter.pause):
+        command(chat)
     page.context.set_offline(False)
     _says(page, "Paused")
     expect(lost).to_have_count(0)
-    paused = desk.meter.snapshot(chat)
-    assert figures(page)["activeMs"] == paused.active_ms
+    assert figures(page)["activeMs"] == desk.meter.snapshot(chat).active_ms
+    told = "changes.map((each) => each.event).filter((name) => name.startsWith('chat.'))"
+    until(lambda: len(page.evaluate(told)) >= 3, "the events are told")
+    assert page.evaluate(told) == ["chat.paused", "chat.resumed", "chat.paused"]
+
+
+def test_a_gateway_may_start_again(desk: Desk, open_page: Open) -> None:
+    """Its streams end, the clock comes back by itself, and what happened meanwhile is known."""
+    chat, user = desk.new(), desk.new()
+    desk.start(user, chat)
+    port = free_port()
+    with gateway(desk, port):
+        page = open_page("/demo")
+        put_clock(page, chat, desk.token(user), src=f"http://127.0.0.1:{port}")
+        _running(page)
+    desk.meter.pause(chat)
+    _says(page, "Connection lost")
+    with gateway(desk, port):
+        _says(page, "Paused")
+        expect(page.get_by_text("Connection lost")).to_have_count(0)
+
+
+def test_a_page_has_a_threshold_of_its_own(desk: Desk, open_page: Open) -> None:
+    """Who loads the page after the daemon's warning is warned all the same."""
+    chat, user = desk.new(), desk.new()
+    desk.start(user, chat)
+    page = open_page("/demo")
+    put_clock(page, chat, desk.token(user))
+    _running(page)
+    expect(page.get_by_text("Credits are low")).to_have_count(0)
+    page.evaluate("document.querySelector('meterd-clock').setAttribute('low-ms', '100000')")
+    _says(page, "Credits are low: 0:01:")
 
 
 def test_a_page_that_stood_still_shows_the_right_figures_at_once(
@@ -312,10 +348,7 @@ def test_changes_are_events_of_the_page(desk: Desk, open_page: Open) -> None:
     """`meterd-change` bubbles with the snapshots, so a page can do something of its own."""
     chat, user = desk.new(), desk.new()
     page = open_page("/demo")
-    page.evaluate("""() => {
-      globalThis.changes = [];
-      document.addEventListener("meterd-change", ({ detail }) => globalThis.changes.push(detail));
-    }""")
+    page.evaluate(KEEP_CHANGES)
     put_clock(page, chat, desk.token(user))
     _says(page, "Not started")
     desk.start(user, chat)

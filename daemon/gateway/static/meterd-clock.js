@@ -12,7 +12,7 @@ import { Voice, langOf } from "./meterd-words.js";
 // As sure of the queue's clock as a second's figure needs; if the first answer was slow, it asks again.
 const UNCERTAIN_MS_MAX = 100;
 const DIGITS_MAX = 6;
-const LOOKS = ["lang", "compact", "digits", "label"];
+const LOOKS = ["lang", "compact", "digits", "label", "low-ms"];
 
 export class MeterdClock extends HTMLElement {
   static observedAttributes = ["chat", "user", "src", "token", ...LOOKS];
@@ -242,7 +242,12 @@ export class MeterdClock extends HTMLElement {
     const figures = this.#figuresAt(steady);
     const view = { state: this.state, link: this.#link, problem: this.#problem, chat: this.#chat, figures };
     this.#warned = this.#warned === null ? null : stillWarned(this.#warned, view);
-    return { ...view, warned: this.#warned };
+    return { ...view, warned: this.#warned ?? stillWarned(this.#lowMs, view) };
+  }
+
+  /** The page's own threshold: a warning of the daemon's is not told again to a page that was loaded since. */
+  get #lowMs() {
+    return Number.parseInt(this.getAttribute("low-ms"), 10) || 0;
   }
 
   #draw(steady) {
