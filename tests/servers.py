@@ -72,8 +72,12 @@ def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
     with contextlib.closing(redis.Redis.from_url(url)) as client:
         while time.monotonic() < deadline:
             assert process.poll() is None, "the server ended at once; see its log"
-            with contextlib.suppress(redis.ConnectionError):
+            try:
                 client.ping()
                 return url
+            except redis.AuthenticationError:
+                return url  # it is up, and wants to know who we are
+            except redis.ConnectionError:
+                pass
             time.sleep(0.01)
     raise TimeoutError(f"no answer at {url}")

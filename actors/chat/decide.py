@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeVar
 
 from actors.chat.rows import aside_row, command_row, invalid_row, record_row
 from actors.messages import Task
-from actors.rules import outcomes
+from actors.rules import events, outcomes
 from actors.rules.command import Command, Invalid, fingerprint
 from actors.rules.fold import Decision, apply
 from actors.rules.state import Account, Chat, Event, LedgerEntry, Policy
@@ -138,7 +138,7 @@ class Run:
             if chat.ended_at is not None:
                 self.ended[chat_id] = chat
         for event in decision.events:
-            if event.event == "chat.started" and event.chat_id:
+            if event.event == events.CHAT_STARTED and event.chat_id:
                 self.created.add(event.chat_id)
 
     def _known(self, chat_id: str) -> Chat | None:

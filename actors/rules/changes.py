@@ -1,5 +1,6 @@
 """The elementary changes of an account, each with the events and ledger entries it makes."""
 
+from actors.rules import events
 from actors.rules.billing import active_ms, available, charge, owed
 from actors.rules.due import level
 from actors.rules.state import (
@@ -38,7 +39,7 @@ class Changes:
         zero = zero_at(account, at)
         tight = level(None if zero is None else zero - at, self.policy)
         if tight is not None and (account.announced is None or tight < account.announced):
-            self.wallet_event("credits.low", at, threshold_ms=tight)
+            self.wallet_event(events.CREDITS_LOW, at, threshold_ms=tight)
         self.account = account._replace(
             zero_at=zero, announced=tight, as_of=at, seq=account.seq + 1
         )
@@ -46,27 +47,27 @@ class Changes:
     def open(self, chat: Chat) -> None:
         """Put a new chat into the account."""
         self._put(chat)
-        self._chat_event("chat.started", chat)
+        self._chat_event(events.CHAT_STARTED, chat)
 
     def pause(self, chat: Chat, at: int, reason: str) -> None:
         """Stop the timer of a running chat."""
         chat = self._step(chat, at, status=PAUSED, pause_reason=reason)
-        self._chat_event("chat.paused", chat, reason)
+        self._chat_event(events.CHAT_PAUSED, chat, reason)
 
     def resume(self, chat: Chat, at: int) -> None:
         """Run the timer of a chat again; a sign of life."""
         chat = self._step(chat, at, status=RUNNING, since=at, alive_at=at, pause_reason=None)
-        self._chat_event("chat.resumed", chat)
+        self._chat_event(events.CHAT_RESUMED, chat)
 
     def suspend(self, chat: Chat, at: int) -> None:
         """Stop the timer of a running chat until credits come."""
         chat = self._step(chat, at, status=SUSPENDED)
-        self._chat_event("chat.suspended", chat)
+        self._chat_event(events.CHAT_SUSPENDED, chat)
 
     def set_rate(self, chat: Chat, at: int, rate: int) -> None:
         """Change the rate from now on."""
         chat = self._step(chat, at, rate=rate)
-        self._chat_event("chat.rate_changed", chat)
+        self._chat_event(events.CHAT_RATE_CHANGED, chat)
 
     def end(self, chat: Chat, at: int, reason: str, command_id: str | None = None) -> None:
         """Close a chat for ever and charge it once."""
@@ -80,7 +81,7 @@ class Changes:
             pause_reason=None,
         )
         self._charge(chat, at, command_id)
-        self._chat_event("chat.ended", chat, reason)
+        self._chat_event(events.CHAT_ENDED, chat, reason)
 
     def alive(self, chat: Chat, at: int) -> None:
         """Note a sign of life; nothing that a snapshot shows."""
@@ -102,7 +103,7 @@ class Changes:
         """Note on an ended chat's record what was given back."""
         chat = chat._replace(refunded=chat.refunded + amount, as_of=at, seq=chat.seq + 1)
         self.touched[chat.chat_id] = chat
-        self._chat_event("chat.refunded", chat)
+        self._chat_event(events.CHAT_REFUNDED, chat)
 
     def wallet_event(self, name: str, at: int, threshold_ms: int | None = None) -> None:
         """Something happened to the account; ``seq`` is that of the snapshot being made."""

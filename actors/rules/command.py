@@ -1,11 +1,11 @@
 """What can be a command (PROTOCOL 2): validation with a message that names field and fix."""
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from actors.rules import forms
 from actors.rules.money import parse_micro
 
 OPENING: Final = ("start", "adopt")
@@ -16,10 +16,10 @@ _IDENTIFIER_BYTES_MAX: Final = 128
 _SHOWN_MAX: Final = 40
 """Characters of a foreign text that a message repeats."""
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_.:@/+=-]{1,128}")
-_NAME = re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}")
-_DURATION = re.compile(r"[0-9]{1,12}")
-_TIMESTAMP = re.compile(r"[0-9]{1,15}")
+_is_identifier = forms.IDENTIFIER.pattern.fullmatch
+_is_name = forms.NAME.pattern.fullmatch
+_is_duration = forms.DURATION.pattern.fullmatch
+_is_timestamp = forms.TIMESTAMP.pattern.fullmatch
 
 _TARIFF = ("rate", "free_ms", "min_ms", "increment_ms", "idle_ms")
 _CARRIED = ("started_at", "carried_ms", "carried_cost")
@@ -31,7 +31,8 @@ class _Shape(NamedTuple):
     may_have: tuple[str, ...] = ()
 
 
-_ALWAYS: Final = ("type", "id", "reply_to", "user_id")
+ALWAYS: Final = ("type", "id", "reply_to", "user_id")
+"""Fields that every type may have."""
 
 SHAPES: Final[dict[str, _Shape]] = {
     "start": _Shape(("id", *_OPENING), _TARIFF),
@@ -80,7 +81,7 @@ class _Fault(Exception):
 
 def is_identifier(text: str) -> bool:
     """Whether a chat, user or advisor can be called so."""
-    return _IDENTIFIER.fullmatch(text) is not None
+    return _is_identifier(text) is not None
 
 
 def entry_ms(entry: str) -> int:
@@ -157,7 +158,7 @@ def _shape(fields: Mapping[str, str]) -> _Shape:
         known = ", ".join(name for name in SHAPES if name != "settle")
         raise _Fault(f"type: {_shown(fields.get('type', ''))} is not one of {known}")
     for name in fields:
-        if name not in shape.needs and name not in shape.may_have and name not in _ALWAYS:
+        if name not in shape.needs and name not in shape.may_have and name not in ALWAYS:
             raise _Fault(f"{_shown(name)}: {fields['type']} has no such field; leave it out")
     return shape
 
@@ -173,7 +174,7 @@ def _check_carried(entry: str, numbers: Mapping[str, int]) -> None:
 
 
 def _identifier(name: str, value: str) -> None:
-    if _IDENTIFIER.fullmatch(value) is None:
+    if _is_identifier(value) is None:
         raise _Fault(
             f"{name}: {_shown(value)} is not an identifier; "
             "send 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
@@ -181,7 +182,7 @@ def _identifier(name: str, value: str) -> None:
 
 
 def _short_name(name: str, value: str) -> None:
-    if _NAME.fullmatch(value) is None:
+    if _is_name(value) is None:
         raise _Fault(
             f"{name}: {_shown(value)} won't do; send 1 to 64 of A-Z a-z 0-9 _ . : @ / + = -"
         )
@@ -205,7 +206,7 @@ def _amount(name: str, value: str) -> int:
 
 
 def _duration(name: str, value: str) -> int:
-    if _DURATION.fullmatch(value) is None:
+    if _is_duration(value) is None:
         raise _Fault(f"{name}: {_shown(value)} is not milliseconds; send up to 12 digits")
     return int(value)
 
@@ -218,7 +219,7 @@ def _increment(name: str, value: str) -> int:
 
 
 def _timestamp(name: str, value: str) -> int:
-    if _TIMESTAMP.fullmatch(value) is None:
+    if _is_timestamp(value) is None:
         raise _Fault(
             f"{name}: {_shown(value)} is not a time in ms since 1970; send up to 15 digits"
         )
@@ -229,23 +230,20 @@ def _known_type(_name: str, _value: str) -> None:
     """``type`` was checked when the shape was looked up."""
 
 
-_CHECKS: Final[dict[str, Callable[[str, str], int | None]]] = {
+_Check = Callable[[str, str], int | None]
+
+_CHECK_OF: Final[dict[forms.Form, _Check]] = {
+    forms.IDENTIFIER: _identifier,
+    forms.NAME: _short_name,
+    forms.CREDITS: _credits,
+    forms.AMOUNT: _amount,
+    forms.DURATION: _duration,
+    forms.INCREMENT: _increment,
+    forms.TIMESTAMP: _timestamp,
+}
+_CHECKS: Final[dict[str, _Check]] = {
     "type": _known_type,
-    "id": _identifier,
-    "chat_id": _identifier,
-    "user_id": _identifier,
-    "advisor_id": _identifier,
-    "reply_to": _short_name,
-    "reason": _short_name,
-    "rate": _credits,
-    "carried_cost": _credits,
-    "amount": _amount,
-    "free_ms": _duration,
-    "min_ms": _duration,
-    "idle_ms": _duration,
-    "carried_ms": _duration,
-    "increment_ms": _increment,
-    "started_at": _timestamp,
+    **{name: _CHECK_OF[form] for name, form in forms.FORMS.items()},
 }
 
 
@@ -263,7 +261,7 @@ def _invalid(entry: str, flat: Sequence[bytes], reason: str) -> Invalid:
         name: values[0] if len(values) == 1 else values for name, values in sent.items()
     }
     reply_to = fields.get("reply_to", "")
-    answerable = isinstance(reply_to, str) and _NAME.fullmatch(reply_to) is not None
+    answerable = isinstance(reply_to, str) and _is_name(reply_to) is not None
     return Invalid(
         entry=entry,
         at=entry_ms(entry),

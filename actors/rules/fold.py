@@ -6,6 +6,7 @@ never looks at a clock; lateness can't change its result.
 
 from typing import NamedTuple
 
+from actors.rules import events
 from actors.rules.billing import available, burns
 from actors.rules.changes import Changes
 from actors.rules.command import Command
@@ -88,7 +89,7 @@ def _bring_about(changes: Changes, due: Due) -> None:
 
 def _exhaust(changes: Changes, at: int) -> None:
     assert available(changes.account, at) >= 0, "zero_at is the last affordable millisecond"
-    changes.wallet_event("credits.exhausted", at)
+    changes.wallet_event(events.CREDITS_EXHAUSTED, at)
     burning = sorted(c.chat_id for c in changes.account.chats.values() if burns(c, at))
     assert burning, "credits end because a chat burns"
     for chat_id in burning:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from actors.rules import outcomes
+from actors.rules import events, outcomes
 from actors.rules.billing import available, burns, cost
 from actors.rules.changes import Changes, resumed
 from actors.rules.command import Command
@@ -112,7 +112,7 @@ def _end(changes: Changes, command: Command, chat: Chat) -> str:
 def _top_up(changes: Changes, command: Command, _known: Chat | None, _refuse: str) -> str:
     amount = command.numbers["amount"]
     changes.credit("top_up", amount, command.at, (command.entry, command.id, None))
-    changes.wallet_event("wallet.topped_up", command.at)
+    changes.wallet_event(events.WALLET_TOPPED_UP, command.at)
     _wake_suspended(changes, command.at)
     changes.close(command.at)
     return outcomes.OK

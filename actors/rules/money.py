@@ -8,7 +8,8 @@ MICRO = 1_000_000
 MS_PER_MINUTE = 60_000
 """Milliseconds in a minute: rates are credits a minute."""
 
-_AMOUNT = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
+AMOUNT = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
+"""Credits as they are sent."""
 
 
 def parse_micro(text: str) -> int:
@@ -17,7 +18,7 @@ def parse_micro(text: str) -> int:
     Raises:
         ValueError: not up to 9 digits, then optionally a point and up to 6 digits.
     """
-    match = _AMOUNT.fullmatch(text)
+    match = AMOUNT.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a credit amount")
     return int(match[1]) * MICRO + int((match[2] or "").ljust(6, "0"))

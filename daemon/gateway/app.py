@@ -20,6 +20,14 @@ _ABOUT: Final = (
     "Time and bill pay-per-minute chats: snapshots, streams and commands over HTTP. "
     "docs/http.md tells the whole story."
 )
+_ASKED_WITH: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Prefer",
+    "X-Request-Id",
+)
 _ROUTERS: Final = (
     chats.router,
     users.router,
@@ -57,7 +65,7 @@ def make_app(parts: Parts) -> FastAPI:
             CORSMiddleware,
             allow_origins=list(parts.settings.http.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            allow_headers=list(_ASKED_WITH),
             expose_headers=["X-Request-Id", "Retry-After"],
             max_age=600,
         )

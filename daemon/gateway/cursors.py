@@ -3,11 +3,21 @@
 import base64
 import binascii
 import json
-from typing import Any, TypeVar
+import re
+from typing import Any, Final, TypeVar
 
+from actors.rules.command import entry_key
 from daemon.gateway.problems import Problem, invalid
+from persistence.postgres.convert import check_moments, check_texts
+from persistence.postgres.pages import Place
 
 T = TypeVar("T")
+
+NUMBER_MAX: Final = 10**9
+"""How far into a list that is counted, not found by its places."""
+
+_ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_ENTRY_PART_MAX = 2**64 - 1
 
 
 def pack_cursor(*parts: str | int) -> str:
@@ -25,6 +35,35 @@ def unpack_cursor(cursor: str, *types: type) -> list[Any]:
     if not isinstance(parts, list) or [type(part) for part in parts] != list(types):
         raise _foreign()
     return parts
+
+
+def unpack_place(cursor: str) -> Place:
+    """A place in a list out of PostgreSQL. Raises Problem."""
+    place = Place(*unpack_cursor(cursor, int, str))
+    try:
+        check_moments((place.at_ms,))
+        check_texts((place.name,))
+    except ValueError:
+        raise _foreign() from None
+    return place
+
+
+def unpack_number(cursor: str) -> int:
+    """How much of a list has been told. Raises Problem."""
+    number: int = unpack_cursor(cursor, int)[0]
+    if not 0 <= number <= NUMBER_MAX:
+        raise _foreign()
+    return number
+
+
+def unpack_entry(cursor: str) -> str:
+    """The ID of a stream's entry that others can come before. Raises Problem."""
+    entry: str = unpack_cursor(cursor, str)[0]
+    if not _ENTRY.fullmatch(entry) or not (0, 0) < entry_key(entry):
+        raise _foreign()
+    if max(entry_key(entry)) > _ENTRY_PART_MAX:
+        raise _foreign()
+    return entry
 
 
 def page_and_next(rows: list[T], limit: int) -> tuple[list[T], T | None]:

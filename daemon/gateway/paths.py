@@ -7,16 +7,17 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _SLASH: Final = "%2F"
+_PERCENT: Final = "%25"
 
 
 class _Segment(StringConvertor):
     """One segment of a path, whatever stands in it."""
 
     def convert(self, value: str) -> str:
-        return value.replace(_SLASH, "/")
+        return value.replace(_SLASH, "/").replace(_PERCENT, "%")
 
     def to_string(self, value: str) -> str:
-        return value.replace("/", _SLASH)
+        return _in_segment(value)
 
 
 register_url_convertor("id", _Segment())
@@ -30,10 +31,14 @@ class SlashesInSegments:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Set the path anew where an encoded slash is in it."""
+        """Set the path anew where an encoded slash or percent sign is in it."""
         raw = scope.get("raw_path") or b""
-        if scope["type"] == "http" and b"%2f" in raw.lower():
+        if scope["type"] == "http" and b"%2" in raw:
             segments = raw.decode("ascii", "replace").split("/")
-            path = "/".join(unquote(one).replace("/", _SLASH) for one in segments)
+            path = "/".join(_in_segment(unquote(one)) for one in segments)
             scope = {**scope, "path": path}
         await self._app(scope, receive, send)
+
+
+def _in_segment(text: str) -> str:
+    return text.replace("%", _PERCENT).replace("/", _SLASH)

@@ -127,7 +127,10 @@ def _caller(claims: dict[str, Any]) -> Caller:
         raise TokenError(f"role: one of {', '.join(ROLES)}, or a list of them")
     if not isinstance(sub, str) or not sub:
         raise TokenError("sub: missing; it names the caller")
-    return Caller(sub, frozenset(roles), float(claims["exp"]))
+    try:
+        return Caller(sub, frozenset(roles), float(claims["exp"]))
+    except OverflowError:
+        raise TokenError("exp: too large; seconds since 1970") from None
 
 
 def _header(token: str) -> dict[str, Any]:
@@ -140,23 +143,29 @@ def _header(token: str) -> dict[str, Any]:
 def _read_keys(path: Path) -> Iterator[tuple[Any, Key]]:
     try:
         document = json.loads(path.read_text())
-        found = document["keys"]
+        found = [entry for entry in document["keys"] if isinstance(entry, dict)]
     except OSError as error:
         raise KeysError(f"http.jwks_file {path} can't be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise KeysError(f'http.jwks_file {path} is no JWKS: want {{"keys": [...]}}') from None
     for entry in found:
-        key = _public_key(entry)
-        if key is not None:
-            yield entry.get("kid"), key
+        key, kid = _public_key(entry), entry.get("kid")
+        if key is not None and (kid is None or isinstance(kid, str)):
+            yield kid, key
 
 
 def _public_key(entry: dict[str, Any]) -> Key | None:
     """A key we may use; None for others: a set may hold keys for other purposes."""
     try:
         key = jwt.PyJWK(entry)
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+    except (jwt.PyJWTError, ValueError, LookupError, TypeError, AttributeError):
         return None
     algorithm = key.algorithm_name
-    is_for_signing = entry.get("use", "sig") == "sig"
-    return Key(key.key, (algorithm,)) if algorithm in ASYMMETRIC and is_for_signing else None
+    return Key(key.key, (algorithm,)) if algorithm in ASYMMETRIC and _may_verify(entry) else None
+
+
+def _may_verify(entry: dict[str, Any]) -> bool:
+    """Whether the key is for signatures, as far as the set says what it is for."""
+    operations = entry.get("key_ops", ["verify"])
+    is_for_it = isinstance(operations, list) and "verify" in operations
+    return entry.get("use", "sig") == "sig" and is_for_it

@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import ProgrammingError
 
 from persistence.postgres.engine import make_engine
 
@@ -19,6 +20,8 @@ VERSION_TABLE: Final = "meterd_schema_version"
 _SCRIPTS: Final = "persistence.postgres:migrations"
 # An arbitrary number, agreed on by all who upgrade: "meterd" in ASCII.
 _LOCK: Final = int.from_bytes(b"meterd", "big")
+
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
 
 
 class SchemaError(RuntimeError):
@@ -32,9 +35,9 @@ def upgrade(url: str) -> str:
     Threads may not, for different databases: what Alembic works on is global to the process.
 
     Raises:
-        SchemaError: The schema was made by a newer meterd.
+        SchemaError: The schema was made by a newer meterd, or the role may not change it.
     """
-    with _transaction(url) as connection:
+    with _told_who_may(), _transaction(url) as connection:
         # Held until the commit, which also ends what it protects.
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         _refuse_newer(_found(connection))
@@ -96,6 +99,20 @@ def _refuse_newer(found: str | None) -> None:
             f"the database's schema is {found}, which is newer than this meterd knows"
             f" ({head_revision()}): install the meterd that ran `meterd db upgrade` on it"
         )
+
+
+@contextmanager
+def _told_who_may() -> Iterator[None]:
+    try:
+        yield
+    except ProgrammingError as error:
+        if getattr(error.orig, "pgcode", None) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        why = str(error.orig).strip().splitlines()[0]
+        raise SchemaError(
+            f"the database's schema is not {head_revision()}, and this role may not change it"
+            f" ({why}): run `meterd db upgrade` as the owner of the tables"
+        ) from None
 
 
 @contextmanager

@@ -57,9 +57,9 @@ class Gateway:
         headers = {**self.bearer("a-backend", "backend"), **named}
         return self.http.post("/v1/commands", json=fields, headers=headers)
 
-    def do(self, type_: str, **fields: Any) -> Any:
+    def do(self, type: str, **fields: Any) -> Any:  # noqa: A002 - the contract's name
         """Send a command, which has to be accepted; its reply."""
-        answer = self.post({"type": type_, **fields})
+        answer = self.post({"type": type, **fields})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -91,11 +91,13 @@ ANSWERS_AT = "The gateway answers at "
 
 
 @contextlib.contextmanager
-def gateway_alone(folder: Path, **env: str) -> Iterator[Gateway]:
+def gateway_alone(
+    folder: Path, *, host: str = "127.0.0.1", port: int = 0, **env: str
+) -> Iterator[Gateway]:
     """A gateway by itself, as ``meterd gateway`` starts it; needs the URLs of the servers."""
     home = {"METERD_HOME": str(folder), "METERD_HTTP__JWT_SECRET": SECRET, **env}
     process = subprocess.Popen(
-        [METERD, "gateway", "--port", "0"],
+        [METERD, "gateway", "--host", host, "--port", str(port)],
         env={**LiveDaemon(folder, home).env, **home},
         cwd=folder,
         stdout=subprocess.PIPE,

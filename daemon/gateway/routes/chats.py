@@ -11,12 +11,13 @@ from actors.rules.state import ENDED, PAUSED, RUNNING, SUSPENDED
 from daemon.gateway import schemas
 from daemon.gateway.asking import AllParts, Reader, identifier
 from daemon.gateway.callers import ADVISOR, USER, Caller
-from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_cursor
+from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_number, unpack_place
 from daemon.gateway.history import History
 from daemon.gateway.parts import Parts
 from daemon.gateway.problems import Problem, forbidden, invalid
 from daemon.gateway.views import pack, record_snapshot
-from persistence.postgres.pages import ChatFilter, Place, chats_page
+from persistence.postgres.convert import check_texts
+from persistence.postgres.pages import ChatFilter, chats_page
 from persistence.postgres.rows import RecordRow
 
 router = APIRouter(prefix="/v1/chats", tags=["chats"])
@@ -49,7 +50,7 @@ async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
 ) -> Response:
     """List chats, the newest first: of a user, of an advisor, or of a status."""
     wanted = _filter(caller, user_id, advisor_id, status, search)
-    place = Place(*unpack_cursor(after, int, str)) if after else None
+    place = unpack_place(after) if after else None
     rows = await parts.records.ask(lambda c: chats_page(c, wanted, limit + 1, place))
     page, last = page_and_next(rows, limit)
     return Response(
@@ -69,7 +70,7 @@ async def read_history(
     chat_id: str, caller: Reader, parts: AllParts, limit: Limit = 200, after: After = None
 ) -> Response:
     """Tell the chat's story: every change, when, why, and what it had cost by then."""
-    begin = unpack_cursor(after, int)[0] if after else 0
+    begin = unpack_number(after) if after else 0
     seen = await parts.reading.see(chat_id, caller)
     history = History(parts.records)
     lines = await history.lines(chat_id, seen, begin, limit + 1) if seen else []
@@ -109,7 +110,7 @@ def _filter(
     if not caller.may_operate():
         user_id, advisor_id = _narrowed(caller, user_id, advisor_id)
     if search:
-        _check_search(caller, statuses)
+        _check_search(caller, search, statuses)
     if user_id is None and advisor_id is None and not statuses:
         raise invalid("status", "name one of user_id, advisor_id and status")
     return ChatFilter(user_id, advisor_id, statuses, search)
@@ -119,22 +120,22 @@ def _narrowed(
     caller: Caller, user_id: str | None, advisor_id: str | None
 ) -> tuple[str | None, str | None]:
     """A user's own chats, or an advisor's own; of a caller who is both, as it asks."""
-    as_user, as_advisor = USER in caller.roles, ADVISOR in caller.roles
+    as_user = USER in caller.roles and user_id in (None, caller.sub)
+    as_advisor = ADVISOR in caller.roles and advisor_id in (None, caller.sub)
     if as_advisor and (not as_user or advisor_id is not None):
-        _check_own("advisor_id", advisor_id, caller)
         return user_id, caller.sub
-    _check_own("user_id", user_id, caller)
-    return caller.sub, advisor_id
+    if as_user:
+        return caller.sub, advisor_id
+    raise forbidden("user_id, advisor_id: this token lists its own chats only")
 
 
-def _check_own(field: str, value: str | None, caller: Caller) -> None:
-    if value not in (None, caller.sub):
-        raise forbidden(f"{field}: this token lists its own chats only")
-
-
-def _check_search(caller: Caller, statuses: tuple[str, ...]) -> None:
+def _check_search(caller: Caller, search: str, statuses: tuple[str, ...]) -> None:
     if not caller.may_operate():
         raise forbidden("search: this wants role ops")
+    try:
+        check_texts((search,))
+    except ValueError as error:
+        raise invalid("search", str(error)) from None
     if not statuses or ENDED in statuses:
         raise invalid("search", "finds open chats only: add status=open")
 

@@ -1,5 +1,8 @@
 """``POST /v1/commands``: for backends without a Redis client."""
 
+import json
+import re
+from collections import Counter
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -40,6 +43,7 @@ STATUS_OF: Final = {
 }
 """The status of each outcome."""
 
+_DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _RESPOND_ASYNC: Final = "respond-async"
 _BODY: Final = {
     "requestBody": {
@@ -77,25 +81,42 @@ async def post_command(
 ) -> Response:
     """Send one command and give its reply."""
     fields = _fields(await request.body(), idempotency_key)
-    is_async = _RESPOND_ASYNC in [part.strip() for part in prefer.split(",")]
+    is_async = _RESPOND_ASYNC in _preferences(prefer)
     result = await _send(parts, fields, not is_async)
     status = 202 if is_async else 200
     return Response(pack(msgspec.to_builtins(result)), status, media_type="application/json")
 
 
+def _number(name: str, value: Any) -> Any:
+    """A time may come as digits, as it stands in the queue."""
+    is_time = name.endswith("_ms") or name == "started_at"
+    return int(value) if is_time and isinstance(value, str) and _DIGITS.fullmatch(value) else value
+
+
+def _preferences(prefer: str) -> list[str]:
+    """The names of what is preferred (RFC 7240), without values and parameters."""
+    names = (part.partition(";")[0].partition("=")[0] for part in prefer.split(","))
+    return [name.strip().lower() for name in names]
+
+
 def _fields(body: bytes, idempotency_key: str | None) -> dict[str, Any]:
     """The command as it stands in the body. Raises Problem."""
     try:
-        fields = msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+        sent = msgspec.json.decode(body, type=dict[str, Any])
+        pairs = json.loads(body, object_pairs_hook=list)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise invalid("body", f"send one JSON object with the command's fields ({error})") from None
+    for name, number in Counter(name for name, _ in pairs).items():
+        if number > 1:
+            raise invalid(name, "it is there twice; send it once")
+    fields = {name: _number(name, value) for name, value in sent.items() if value is not None}
     if idempotency_key is not None and fields.setdefault("id", idempotency_key) != idempotency_key:
         raise invalid("id", "differs from Idempotency-Key; send one of them")
     if "reply_to" in fields:
         raise invalid("reply_to", "leave it out; the reply is the answer to this request")
     if fields.get("type") == "settle":
         raise invalid("type", "settle is the daemon's own")
-    return {name: value for name, value in fields.items() if value is not None}
+    return fields
 
 
 async def _send(parts: Parts, fields: dict[str, Any], wait: bool) -> Any:
@@ -105,7 +126,10 @@ async def _send(parts: Parts, fields: dict[str, Any], wait: bool) -> Any:
         return await _sent(parts, fields, id_, wait, timeout_s)
     except CommandRefusedError as error:
         raise _refused(error) from None
-    except (TypeError, UnicodeError) as error:
+    except TypeError as error:
+        field, _, why = str(error).partition(": ")
+        raise invalid(field, why) from None
+    except UnicodeError as error:
         raise invalid("body", str(error)) from None
     except BusyError as error:
         raise busy(str(error)) from None

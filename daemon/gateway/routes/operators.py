@@ -1,7 +1,6 @@
 """``/v1/status`` and ``/v1/dead``: what concerns the whole service."""
 
 import json
-import re
 from typing import Any, Final
 
 import redis
@@ -10,8 +9,8 @@ from starlette.responses import Response
 
 from daemon.gateway import schemas
 from daemon.gateway.asking import AllParts, Operator
-from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_cursor
-from daemon.gateway.problems import invalid, redis_away
+from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_entry
+from daemon.gateway.problems import redis_away
 from daemon.gateway.routes.chats import After, Limit
 from daemon.gateway.service import Service
 from daemon.gateway.views import pack
@@ -20,7 +19,6 @@ from persistence.dead import read_letter
 router = APIRouter(prefix="/v1", tags=["operators"])
 
 _JSON: Final = "application/json"
-_LETTER = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 def service_of(request: Request) -> Service:
@@ -43,7 +41,7 @@ async def list_dead(
     after: After = None,
 ) -> Response:
     """List the entries that were set aside, the newest first."""
-    last = f"({_place(after)}" if after else "+"
+    last = f"({unpack_entry(after)}" if after else "+"
     try:
         found: Any = await parts.client.xrevrange(parts.keys.dead, last, "-", count=limit + 1)
     except redis.RedisError as error:
@@ -55,10 +53,3 @@ async def list_dead(
         "next": pack_cursor(more.letter) if more else None,
     }
     return Response(json.dumps(document, ensure_ascii=False), media_type=_JSON)
-
-
-def _place(after: str) -> str:
-    (letter,) = unpack_cursor(after, str)
-    if not _LETTER.fullmatch(letter):
-        raise invalid("after", "not a cursor of this list; send `next` of the page before")
-    return str(letter)

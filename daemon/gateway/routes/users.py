@@ -9,13 +9,13 @@ from actors.rules.money import format_micro
 from actors.rules.views import JsonObject
 from daemon.gateway import schemas
 from daemon.gateway.asking import AllParts, Reader, UserToRead
-from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_cursor
+from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.parts import Parts
 from daemon.gateway.problems import invalid
 from daemon.gateway.reading import wallet_answer
 from daemon.gateway.routes.chats import After, Limit
 from daemon.gateway.views import pack, what_if
-from persistence.postgres.pages import Place, ledger_page
+from persistence.postgres.pages import ledger_page
 from persistence.postgres.rows import LedgerRow
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
@@ -47,7 +47,7 @@ async def read_ledger(
     user_id: UserToRead, parts: AllParts, limit: Limit = 50, after: After = None
 ) -> Response:
     """List every movement of the user's credits, the newest first."""
-    place = Place(*unpack_cursor(after, int, str)) if after else None
+    place = unpack_place(after) if after else None
     rows = await parts.records.ask(lambda c: ledger_page(c, user_id, limit + 1, place))
     page, last = page_and_next(rows, limit)
     document = {

@@ -1,0 +1,381 @@
+"""How one pair's old time is divided among its chats: whole milliseconds, whole micro-credits.
+
+The system before meterd kept one record for each user and advisor and moved it to whichever chat
+came last. What such a record has counted is given to chats by a policy; what can't be decided is
+set aside with its reason. Nothing is lost and nothing is counted twice: the sum of what comes out
+is the sum of what went in.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from actors.rules.command import is_identifier
+
+LATEST: Final = "latest"
+"""All to the chat that the record points to; the pair's others are known with zero."""
+PROPORTIONAL: Final = "proportional"
+"""By the chats' spans, by largest remainder."""
+POLICIES: Final = (LATEST, PROPORTIONAL)
+
+ACTIVE: Final = "active"
+OLD_PAUSED: Final = "paused"
+COMPLETED: Final = "completed"
+STATUSES: Final = (ACTIVE, OLD_PAUSED, COMPLETED)
+
+AMOUNT_MAX: Final = 10**15 - 1
+"""9 digits of credits, in micro-credits."""
+DURATION_MS_MAX: Final = 10**12 - 1
+
+RECORD: Final = "record"
+CHAT: Final = "chat"
+
+UNREADABLE: Final = "unreadable_total"
+NEGATIVE: Final = "negative_total"
+OUT_OF_RANGE: Final = "total_out_of_range"
+NO_CHAT: Final = "record_without_chat"
+FOREIGN_CHAT: Final = "chat_of_another_pair"
+DUPLICATE: Final = "duplicate_record"
+BAD_CHAT_ID: Final = "chat_id_outside_alphabet"
+BAD_USER_ID: Final = "user_id_outside_alphabet"
+BAD_ADVISOR_ID: Final = "advisor_id_outside_alphabet"
+NO_START: Final = "chat_without_start"
+TAKEN: Final = "chat_id_taken"
+REASONS: Final = (
+    UNREADABLE, NEGATIVE, OUT_OF_RANGE, NO_CHAT, FOREIGN_CHAT, DUPLICATE,
+    BAD_CHAT_ID, BAD_USER_ID, BAD_ADVISOR_ID, NO_START, TAKEN,
+)  # fmt: skip
+"""Why something is set aside."""
+
+CHAT_GONE: Final = "points_to_a_chat_that_is_gone"
+POINTS_NOWHERE: Final = "points_to_no_chat"
+ENDS_BEFORE_START: Final = "ends_before_its_start"
+LONGER_THAN_ITS_SPAN: Final = "ran_longer_than_its_span"
+NEVER_ENDED: Final = "chat_without_end"
+NO_RECORD: Final = "chats_without_record"
+UNKNOWN_STATUS: Final = "unknown_status"
+RUNS_AFTER_END: Final = "runs_though_its_chat_has_ended"
+ANOMALIES: Final = (
+    CHAT_GONE, POINTS_NOWHERE, ENDS_BEFORE_START, LONGER_THAN_ITS_SPAN, NEVER_ENDED,
+    NO_RECORD, UNKNOWN_STATUS, RUNS_AFTER_END,
+)  # fmt: skip
+"""What is odd and can be decided all the same."""
+
+
+class OldRecord(NamedTuple):
+    """A row of the old records. Times are milliseconds since 1970."""
+
+    key: str
+    user_id: str
+    advisor_id: str
+    chat_id: str | None
+    status: str
+    started_at: int | None
+    ended_at: int | None
+    last_resumed_at: int | None
+    total_ms: int | None
+    """Rounded to whole ones; None if it is no number."""
+    cost_micro: int | None
+    updated_at: int
+    points_elsewhere: bool = False
+    """Whether ``chat_id`` is a chat of another pair."""
+
+
+class OldChat(NamedTuple):
+    """A row of the old chats."""
+
+    chat_id: str
+    user_id: str
+    advisor_id: str
+    created_at: int | None
+    ended_at: int | None
+
+
+class Pair(NamedTuple):
+    """All that is known of one user with one advisor."""
+
+    user_id: str
+    advisor_id: str
+    records: Sequence[OldRecord]
+    chats: Sequence[OldChat]
+
+
+class Brought(NamedTuple):
+    """A chat that ended in the old system, as its record will be."""
+
+    chat_id: str
+    user_id: str
+    advisor_id: str
+    started_at: int
+    ended_at: int
+    active_ms: int
+    cost_micro: int
+
+    @property
+    def paused_ms(self) -> int:
+        """All other time."""
+        return self.ended_at - self.started_at - self.active_ms
+
+
+class Running(NamedTuple):
+    """A chat that runs in the old system: its record is made when it is adopted, or has ended."""
+
+    chat_id: str
+    user_id: str
+    advisor_id: str
+    status: str
+    """``active`` or ``paused``."""
+    started_at: int
+    since: int | None
+    """Up to here ``carried_ms`` is counted, while it is active."""
+    carried_ms: int
+    carried_cost_micro: int
+
+
+class SetAside(NamedTuple):
+    """What can't be decided; its amounts are counted, not lost."""
+
+    kind: str
+    """``record`` or ``chat``."""
+    key: str
+    reason: str
+    total_ms: int
+    cost_micro: int
+
+
+class Oddity(NamedTuple):
+    """What is odd and was decided all the same."""
+
+    anomaly: str
+    key: str
+
+
+class Split(NamedTuple):
+    """What becomes of a pair."""
+
+    brought: list[Brought]
+    running: list[Running]
+    aside: list[SetAside]
+    odd: list[Oddity]
+
+
+class _Target(NamedTuple):
+    """A chat to be, whether the old chats have it or only a record names it."""
+
+    chat: OldChat
+    started_at: int
+    ended_at: int
+    record: OldRecord | None
+    """The record that says it runs."""
+
+    @property
+    def span_ms(self) -> int:
+        return self.ended_at - self.started_at
+
+
+def split(pair: Pair, policy: str) -> Split:
+    """Divide what a pair's records have counted among its chats.
+
+    Args:
+        pair: the rows of one user and advisor.
+        policy: ``latest`` or ``proportional``.
+    """
+    assert policy in POLICIES, f"policy is one of {', '.join(POLICIES)}"
+    out = Split([], [], [], [])
+    records = _usable_records(pair, out)
+    targets = _targets(pair, records, out)
+    for chat_id, (total_ms, cost_micro) in _shares(records, targets, policy, out).items():
+        _close(targets[chat_id], total_ms, cost_micro, out)
+    return out
+
+
+def _usable_records(pair: Pair, out: Split) -> list[OldRecord]:
+    """Those whose totals can be given to a chat, the oldest first; the others are set aside."""
+    usable: dict[str | None, OldRecord] = {}
+    for record in sorted(pair.records, key=lambda r: (r.updated_at, r.key)):
+        reason = _fault_of(record)
+        if reason:
+            _put_aside(RECORD, record.key, reason, record, out)
+            continue
+        before = usable.pop(record.chat_id, None)
+        if before is not None:  # two for one chat: the later one has all of it, as far as we know
+            _put_aside(RECORD, before.key, DUPLICATE, before, out)
+        usable[record.chat_id] = record
+    return list(usable.values())
+
+
+def _fault_of(record: OldRecord) -> str:
+    total_ms, cost_micro = record.total_ms, record.cost_micro
+    if total_ms is None or cost_micro is None:
+        return UNREADABLE
+    if total_ms < 0 or cost_micro < 0:
+        return NEGATIVE
+    if total_ms > DURATION_MS_MAX or cost_micro > AMOUNT_MAX:
+        return OUT_OF_RANGE
+    if not is_identifier(record.user_id):
+        return BAD_USER_ID
+    if not is_identifier(record.advisor_id):
+        return BAD_ADVISOR_ID
+    if record.chat_id is not None and not is_identifier(record.chat_id):
+        return BAD_CHAT_ID
+    return FOREIGN_CHAT if record.points_elsewhere else ""
+
+
+def _targets(pair: Pair, records: Iterable[OldRecord], out: Split) -> dict[str, _Target]:
+    """Every chat of the pair that can have a record, by its id, the oldest first."""
+    usable = [chat for chat in pair.chats if _is_usable(chat, out)]
+    named = {chat.chat_id for chat in pair.chats}
+    gone = [r for r in records if r.chat_id is not None and r.chat_id not in named]
+    for record in gone:
+        out.odd.append(Oddity(CHAT_GONE, record.key))
+        usable.append(_chat_of(record))
+    if pair.chats and not pair.records:
+        out.odd.append(Oddity(NO_RECORD, pair.chats[0].chat_id))
+    usable.sort(key=lambda chat: (chat.created_at or 0, chat.chat_id))
+    pointing = {record.chat_id: record for record in records}
+    following = [chat.created_at for chat in usable[1:]] + [None]
+    return {
+        chat.chat_id: _target(chat, pointing.get(chat.chat_id), after, out)
+        for chat, after in zip(usable, following, strict=True)
+    }
+
+
+def _is_usable(chat: OldChat, out: Split) -> bool:
+    reason = ""
+    if not is_identifier(chat.chat_id):
+        reason = BAD_CHAT_ID
+    elif not is_identifier(chat.user_id):
+        reason = BAD_USER_ID
+    elif not is_identifier(chat.advisor_id):
+        reason = BAD_ADVISOR_ID
+    elif chat.created_at is None or chat.created_at < 0:
+        reason = NO_START
+    if reason:
+        out.aside.append(SetAside(CHAT, chat.chat_id, reason, 0, 0))
+    return not reason
+
+
+def _chat_of(record: OldRecord) -> OldChat:
+    """The chat that a record alone still knows of."""
+    assert record.chat_id is not None, "it names one"
+    started = record.started_at if record.started_at is not None else record.updated_at
+    return OldChat(record.chat_id, record.user_id, record.advisor_id, started, record.ended_at)
+
+
+def _target(chat: OldChat, record: OldRecord | None, after: int | None, out: Split) -> _Target:
+    started = chat.created_at
+    assert started is not None, "a chat without a start was set aside"
+    ended = chat.ended_at
+    if ended is None:
+        ended = _end_of(record, after, started)
+        if record is None or record.status not in (ACTIVE, OLD_PAUSED):
+            out.odd.append(Oddity(NEVER_ENDED, chat.chat_id))
+    if ended < started:
+        out.odd.append(Oddity(ENDS_BEFORE_START, chat.chat_id))
+        ended = started
+    return _Target(chat, started, ended, _running_record(chat, record, out))
+
+
+def _end_of(record: OldRecord | None, after: int | None, started: int) -> int:
+    """When a chat without an end ended: as its record says, else when the next one began."""
+    if record is not None:
+        return record.ended_at if record.ended_at is not None else max(started, record.updated_at)
+    return after if after is not None else started
+
+
+def _running_record(chat: OldChat, record: OldRecord | None, out: Split) -> OldRecord | None:
+    """The record, if it says that the chat runs and the chat does not say otherwise."""
+    if record is None or record.status == COMPLETED:
+        return None
+    if record.status not in STATUSES:
+        out.odd.append(Oddity(UNKNOWN_STATUS, record.key))
+        return None
+    if chat.ended_at is not None:
+        out.odd.append(Oddity(RUNS_AFTER_END, record.key))
+        return None
+    return record
+
+
+_Shares = dict[str, tuple[int, int]]
+
+
+def _shares(
+    records: Iterable[OldRecord], targets: dict[str, _Target], policy: str, out: Split
+) -> _Shares:
+    """Milliseconds and micro-credits of each chat."""
+    shares: _Shares = dict.fromkeys(targets, (0, 0))
+    for record in records:
+        aim = _aim(record, targets, out)
+        if aim is None:
+            reason = NO_CHAT if record.chat_id is None else NO_START
+            _put_aside(RECORD, record.key, reason, record, out)
+        elif policy == PROPORTIONAL:
+            _share_out(record, targets, aim, shares)
+        else:
+            _add(shares, aim, record.total_ms or 0, record.cost_micro or 0)
+    return shares
+
+
+def _aim(record: OldRecord, targets: dict[str, _Target], out: Split) -> str | None:
+    """The chat that the record points to; the pair's newest if it points nowhere."""
+    if record.chat_id is not None:
+        return record.chat_id if record.chat_id in targets else None
+    out.odd.append(Oddity(POINTS_NOWHERE, record.key))
+    return next(reversed(targets), None)
+
+
+def _share_out(record: OldRecord, targets: dict[str, _Target], aim: str, shares: _Shares) -> None:
+    """By span; all to the chat it points to if none has any."""
+    weights = {chat_id: target.span_ms for chat_id, target in targets.items()}
+    if not any(weights.values()):
+        weights[aim] = 1
+    total_ms = largest_remainder(record.total_ms or 0, list(weights.values()))
+    micro = largest_remainder(record.cost_micro or 0, list(weights.values()))
+    for chat_id, ms, cost in zip(weights, total_ms, micro, strict=True):
+        _add(shares, chat_id, ms, cost)
+
+
+def largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
+    """Divide a whole number by weights: each share within one of its exact part, none is lost.
+
+    Of equal remainders the earlier one gets more. The sum of ``weights`` is above zero.
+    """
+    whole = sum(weights)
+    shares = [total * weight // whole for weight in weights]
+    remainders = [total * weight % whole for weight in weights]
+    order = sorted(range(len(weights)), key=lambda i: (-remainders[i], i))
+    for index in order[: total - sum(shares)]:
+        shares[index] += 1
+    return shares
+
+
+def _add(shares: _Shares, chat_id: str, total_ms: int, cost_micro: int) -> None:
+    before_ms, before_micro = shares[chat_id]
+    shares[chat_id] = before_ms + total_ms, before_micro + cost_micro
+
+
+def _close(target: _Target, total_ms: int, cost_micro: int, out: Split) -> None:
+    """One chat as it will be: an ended record, or one that is still to be adopted."""
+    chat, running = target.chat, target.record
+    if running is not None:
+        out.running.append(
+            Running(
+                chat.chat_id, chat.user_id, chat.advisor_id, running.status,
+                target.started_at, running.last_resumed_at, total_ms, cost_micro,
+            )
+        )  # fmt: skip
+        return
+    started = target.started_at
+    if total_ms > target.span_ms:
+        # All of a pair's time on one chat: it gets the time it needs, backwards from its end.
+        out.odd.append(Oddity(LONGER_THAN_ITS_SPAN, chat.chat_id))
+        started = target.ended_at - total_ms
+    out.brought.append(
+        Brought(
+            chat.chat_id, chat.user_id, chat.advisor_id,
+            started, target.ended_at, total_ms, cost_micro,
+        )
+    )  # fmt: skip
+
+
+def _put_aside(kind: str, key: str, reason: str, record: OldRecord, out: Split) -> None:
+    out.aside.append(SetAside(kind, key, reason, record.total_ms or 0, record.cost_micro or 0))

@@ -1,0 +1,229 @@
+"""Each user of ``deploy/redis-users.acl`` may do what its role needs, and nothing else."""
+
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import redis
+
+from persistence.keys import GROUP, Keys
+from persistence.library import source
+from tests.deploy.roles import (
+    ADMIN,
+    BACKEND,
+    DAEMON,
+    GATEWAY,
+    OPERATOR,
+    RECOVERY,
+    ROLES,
+    ROOT,
+    USERS_TEXT,
+    Guarded,
+    filled,
+)
+from tests.servers import binary, free_port, kinds
+
+pytestmark = pytest.mark.redis
+
+KEYS: Final = Keys()
+WRITERS: Final = (DAEMON, RECOVERY)
+READERS: Final = (DAEMON, BACKEND, GATEWAY, OPERATOR, RECOVERY)
+SENDERS: Final = READERS
+NOBODY: Final = ()
+
+Action = tuple[tuple[Any, ...], tuple[str, ...]]
+
+ACTIONS: Final[dict[str, Action]] = {
+    "send a command": (("XADD", KEYS.commands, "*", "type", "x"), SENDERS),
+    "read a chat": (("GET", KEYS.chat("c")), READERS),
+    "read a wallet": (("GET", KEYS.wallet("u")), READERS),
+    "read an account": (("GET", KEYS.account("u")), (DAEMON, GATEWAY, OPERATOR, RECOVERY)),
+    "read an id": (("GET", KEYS.id("i")), (DAEMON, OPERATOR, RECOVERY)),
+    "read replies": (
+        ("XREAD", "STREAMS", KEYS.reply("r"), "0"), (DAEMON, BACKEND, GATEWAY, OPERATOR)
+    ),
+    "read events": (
+        ("XREAD", "STREAMS", KEYS.events, "0"), (DAEMON, BACKEND, GATEWAY, OPERATOR)
+    ),
+    "read events with something else": (
+        ("XREAD", "STREAMS", KEYS.events, KEYS.commands, "0", "0"), (DAEMON, GATEWAY, OPERATOR)
+    ),
+    "read commands": (("XREAD", "STREAMS", KEYS.commands, "0"), (DAEMON, GATEWAY, OPERATOR)),
+    "read dead letters": (
+        ("XRANGE", KEYS.dead, "-", "+"), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
+    ),
+    "read what waits for Postgres": (
+        ("XRANGE", KEYS.outbox, "-", "+"), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
+    ),
+    "see what is pending": (("XPENDING", KEYS.commands, GROUP), (DAEMON, GATEWAY)),
+    "see how far the group is": (
+        ("XINFO", "GROUPS", KEYS.commands), (DAEMON, GATEWAY, OPERATOR)
+    ),
+    "see a stream's ends": (("XINFO", "STREAM", KEYS.events), READERS),
+    "ask for the status": (
+        ("FCALL_RO", "meterd_status", 1, KEYS.commands), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
+    ),
+    "ask for the clock": (("TIME",), READERS),
+    "list keys": (("SCAN", "0"), (OPERATOR, RECOVERY)),
+    "write a chat": (("SET", KEYS.chat("c"), "{}"), WRITERS),
+    "write a wallet": (("SET", KEYS.wallet("u"), "{}"), WRITERS),
+    "write an account": (("SET", KEYS.account("u"), "1-0|{}"), WRITERS),
+    "write an account with others": (("MSET", KEYS.account("u"), "1-0|{}"), (DAEMON,)),
+    "write an id": (("SET", KEYS.id("i"), "x ok"), WRITERS),
+    "write who leads": (("SET", KEYS.leader, "me"), WRITERS),
+    "write an epoch": (("HSET", KEYS.epochs, "supervisor", "9"), WRITERS),
+    "hold everything": (("SET", KEYS.hold, "{}"), WRITERS),
+    "let go on": (("DEL", KEYS.hold), (DAEMON, OPERATOR, RECOVERY)),
+    "forge an event": (("XADD", KEYS.events, "*", "event", "x"), WRITERS),
+    "forge a reply": (("XADD", KEYS.reply("r"), "*", "id", "x"), WRITERS),
+    "forge a dead letter": (("XADD", KEYS.dead, "*", "entry", "1-0"), WRITERS),
+    "write to the outbox": (("XADD", KEYS.outbox, "*", "facts", "{}"), (*WRITERS, OPERATOR)),
+    "take a chat away": (("DEL", KEYS.chat("c")), WRITERS),
+    "take an account away": (("DEL", KEYS.account("u")), WRITERS),
+    "take many away": (("UNLINK", KEYS.chat("c"), KEYS.account("u")), (RECOVERY,)),
+    "take the commands away": (("DEL", KEYS.commands), WRITERS),
+    "take one command away": (("XDEL", KEYS.commands, "1-0"), WRITERS),
+    "take a dead letter away": (("XDEL", KEYS.dead, "1-0"), (*WRITERS, OPERATOR)),
+    "take something out of the outbox": (("XDEL", KEYS.outbox, "1-0"), WRITERS),
+    "forget an id": (("DEL", KEYS.id("i")), (*WRITERS, OPERATOR)),
+    "let a chat expire": (("PEXPIRE", KEYS.chat("c"), 1), (DAEMON,)),
+    "trim the commands": (("XTRIM", KEYS.commands, "MAXLEN", 0), WRITERS),
+    "make a group": (("XGROUP", "CREATE", KEYS.commands, "g", "0", "MKSTREAM"), WRITERS),
+    "take commands": (
+        ("XREADGROUP", "GROUP", "g", "me", "STREAMS", KEYS.commands, ">"), (DAEMON,)
+    ),
+    "acknowledge commands": (("XACK", KEYS.commands, "g", "1-0"), (DAEMON,)),
+    "take the group away": (("XGROUP", "DESTROY", KEYS.commands, "g"), (RECOVERY,)),
+    "move a stream's end": (("XSETID", KEYS.commands, "9000000000000-0"), (RECOVERY,)),
+    "commit": (("FCALL", "meterd_commit_all", 1, KEYS.commands, "a", "1", "\x80"), (
+        DAEMON, RECOVERY, OPERATOR,  # may call functions; what they do in them is checked below
+    )),
+    "call a function on other keys": (("FCALL", "meterd_lead", 1, "other", "t", "1"), NOBODY),
+    "load functions": (("FUNCTION", "LOAD", "REPLACE", source()), WRITERS),
+    "look at functions": (("FUNCTION", "LIST"), WRITERS),
+    "take the functions away": (("FUNCTION", "DELETE", "meterd"), NOBODY),
+    "take all functions away": (("FUNCTION", "FLUSH"), NOBODY),
+    "stop a function": (("FUNCTION", "KILL"), NOBODY),
+    "run a script": (("EVAL", "return 1", 0), NOBODY),
+    "look at the server": (("INFO", "memory"), (DAEMON,)),
+    "read a setting": (("CONFIG", "GET", "*"), NOBODY),
+    "change a setting": (("CONFIG", "SET", "maxmemory", "1"), NOBODY),
+    "read who may what": (("ACL", "LIST"), NOBODY),
+    "change who may what": (("ACL", "SETUSER", "meterd-backend", "+@all"), NOBODY),
+    "see who is there": (("CLIENT", "LIST"), NOBODY),
+    "cut somebody off": (("CLIENT", "KILL", "TYPE", "pubsub"), NOBODY),
+    "listen in": (("MONITOR",), NOBODY),
+    "read the slow log": (("SLOWLOG", "GET"), NOBODY),
+    "list keys at once": (("KEYS", "*"), NOBODY),
+    "empty everything": (("FLUSHALL",), NOBODY),
+    "empty the database": (("FLUSHDB",), NOBODY),
+    "go to another database": (("SELECT", 1), NOBODY),
+    "save": (("BGSAVE",), NOBODY),
+    "rewrite the log": (("BGREWRITEAOF",), NOBODY),
+    "become a replica": (("REPLICAOF", "NO", "ONE"), NOBODY),
+    "copy a key out": (("DUMP", KEYS.account("u")), NOBODY),
+    "copy a key in": (("RESTORE", KEYS.account("v"), 0, "x"), NOBODY),
+    "rename": (("RENAME", KEYS.account("u"), KEYS.account("v")), NOBODY),
+    "copy": (("COPY", KEYS.account("u"), KEYS.account("v")), NOBODY),
+    "publish": (("PUBLISH", "meterd", "x"), NOBODY),
+    "subscribe": (("SUBSCRIBE", "meterd"), NOBODY),
+    "read another's key": (("GET", "other"), NOBODY),
+    "write another's key": (("SET", "other", "x"), NOBODY),
+    "write another's stream": (("XADD", "other", "*", "a", "b"), NOBODY),
+    "read another partition": (("GET", "meterd:{1}:chat:c"), NOBODY),
+    "stop the server": (("SHUTDOWN", "NOSAVE"), NOBODY),
+}  # fmt: skip
+"""What somebody may try → the command, and whose role needs it."""
+
+
+def _may(client: redis.Redis, command: tuple[Any, ...]) -> bool:
+    run: Any = client.execute_command
+    try:
+        run(*command)
+    except redis.exceptions.NoPermissionError:
+        return False
+    except redis.ResponseError:
+        return True  # it was tried, and is no use
+    return True
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_user_may_what_its_role_needs_and_nothing_else(server: Guarded, action: str) -> None:
+    """Whoever is named beside the action may, and nobody else; whatever else the server says."""
+    command, expected = ACTIONS[action]
+    found = []
+    for user in ROLES:
+        with server.client(user) as client:
+            if _may(client, command):
+                found.append(user)
+    assert set(found) == set(expected)
+
+
+def test_without_a_name_nobody_may_anything(server: Guarded) -> None:
+    """The user that everybody is who does not say is switched off."""
+    with redis.Redis.from_url(f"redis://{server.address}") as client:
+        with pytest.raises(redis.AuthenticationError):
+            client.ping()
+        with pytest.raises(redis.AuthenticationError):
+            client.get(KEYS.chat("c"))
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_the_file_is_refused_as_it_stands(kind: str, tmp_path: Path) -> None:
+    """Nobody runs a server with a password that was published: it does not start."""
+    users, program = tmp_path / "users.acl", binary(kind)
+    users.write_text(USERS_TEXT)
+    assert program is not None
+    started = subprocess.run(
+        [program, "--port", str(free_port()), "--aclfile", str(users), "--dir", str(tmp_path)],
+        capture_output=True, text=True, timeout=10, check=False,
+    )  # fmt: skip
+    assert started.returncode != 0
+    assert "password hash must be exactly 64 characters" in started.stdout
+
+
+def test_every_role_has_its_commands_one_by_one() -> None:
+    """No categories, no channels, no keys beyond meterd's, no password but a placeholder."""
+    lines = [line.split() for line in USERS_TEXT.splitlines() if line]
+    assert {words[1] for words in lines} == {"default", ADMIN, *ROLES}
+    assert filled(USERS_TEXT)[1].keys() == {ADMIN, *ROLES}
+    for _, name, *rules in lines:
+        if name in ROLES:
+            text = " ".join(rules)
+            assert "+@" not in text
+            assert "&" not in text
+            assert "resetchannels" in rules
+            patterns = [rule.strip("()") for rule in rules if "~" in rule]
+            assert patterns
+            assert all(rule.partition("~")[2].startswith(KEYS.prefix) for rule in patterns)
+
+
+def test_a_daemon_may_what_a_gateway_may() -> None:
+    """The gateway that it starts uses its user."""
+    rights = {
+        line.split()[1]: {word.strip("()") for word in line.split() if word.strip("()")[0] == "+"}
+        for line in USERS_TEXT.splitlines()
+        if line
+    }
+    assert rights[GATEWAY] <= rights[DAEMON]
+
+
+def test_the_right_to_append_is_a_right_to_trim(server: Guarded) -> None:
+    """What no right can say, and the documents do: XADD takes away, and moves the stream's end."""
+    with server.client(ADMIN) as admin, server.client(BACKEND) as backend:
+        admin.delete(KEYS.commands)
+        for _ in range(3):
+            backend.xadd(KEYS.commands, {"type": "x"})
+        backend.xadd(
+            KEYS.commands, {"type": "x"}, id="9999999999999-0", maxlen=1, approximate=False
+        )
+        assert admin.xlen(KEYS.commands) == 1
+    told = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert "XADD can also trim" in told
+
+
+def test_the_documents_name_every_user() -> None:
+    """Who reads docs/operations.md learns of each what it is for."""
+    told = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert all(f"| `{user}` |" in told for user in (ADMIN, "default", *ROLES))

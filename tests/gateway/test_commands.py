@@ -1,0 +1,362 @@
+"""Commands over HTTP: each outcome with its status, one effect for one id, no trace of nonsense."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from actors.rules import outcomes
+from daemon.gateway.routes import commands
+from daemon.gateway.routes.commands import STATUS_OF
+from loadtests.live import KEYS, LiveDaemon
+from meterd import AtCapacityError, InternalError
+from tests.gateway.conftest import Gateway, gateway_alone
+from tests.servers import redis_server
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
+
+Json = dict[str, Any]
+
+
+def _start(name: str, **more: Any) -> Json:
+    people = {"user_id": name, "advisor_id": f"{name}-advisor"}
+    return {"type": "start", "chat_id": name, **people, "rate": "60", **more}
+
+
+def _about(type_: str, name: str, **more: Any) -> Json:
+    return {"type": type_, "chat_id": name, **more}
+
+
+@pytest.fixture
+def running(gateway: Gateway, name: str) -> str:
+    """A running chat of a user with credits, all of the same name."""
+    gateway.do("top_up", user_id=name, amount="100")
+    gateway.do(**_start(name), id=f"{name}-start")
+    return name
+
+
+@pytest.fixture
+def ended(gateway: Gateway, running: str) -> str:
+    """The same, ended."""
+    gateway.do("end", chat_id=running)
+    return running
+
+
+def test_a_reply_is_the_contracts(gateway: Gateway, name: str) -> None:
+    gateway.do("top_up", user_id=name, amount="100")
+    reply = gateway.do(**_start(name), id=f"{name}-s")
+    assert reply.keys() == {"id", "outcome", "message", "entry", "replayed", "snapshot"}
+    assert (reply["id"], reply["outcome"], reply["replayed"]) == (f"{name}-s", "ok", False)
+    seen = gateway.read(f"/v1/chats/{name}", name)
+    assert reply["snapshot"] == {field: seen[field] for field in reply["snapshot"]}
+    assert seen.keys() - reply["snapshot"].keys() == {"now", "source", "wallet"}
+
+
+def _refusal(answer: httpx.Response, outcome: str) -> Json:
+    """The problem that an outcome is told as."""
+    told: Json = answer.json()
+    assert answer.status_code == STATUS_OF[outcome], answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (told["code"], told["outcome"], told["status"]) == (
+        outcome,
+        outcome,
+        STATUS_OF[outcome],
+    )
+    assert told["detail"]
+    return told
+
+
+def test_insufficient_credits_is_402(gateway: Gateway, name: str) -> None:
+    told = _refusal(gateway.post(_start(name)), outcomes.INSUFFICIENT_CREDITS)
+    assert told["replayed"] is False
+    assert told["entry"]
+
+
+def test_unknown_chat_is_404(gateway: Gateway, name: str) -> None:
+    _refusal(gateway.post(_about("pause", name)), outcomes.UNKNOWN_CHAT)
+
+
+OF_A_RUNNING_CHAT: dict[str, Json] = {
+    outcomes.USER_MISMATCH: {"type": "pause", "user_id": "somebody-else"},
+    outcomes.NOT_PAUSED: {"type": "resume"},
+    outcomes.NOT_ENDED: {"type": "refund", "amount": "1"},
+}
+
+
+@pytest.mark.parametrize("outcome", OF_A_RUNNING_CHAT)
+def test_what_a_running_chat_does_not_allow_is_409(
+    gateway: Gateway, running: str, outcome: str
+) -> None:
+    told = _refusal(gateway.post({"chat_id": running, **OF_A_RUNNING_CHAT[outcome]}), outcome)
+    assert STATUS_OF[outcome] == 409
+    assert gateway.read(f"/v1/chats/{running}", running)["status"] == "running"
+    if outcome != outcomes.USER_MISMATCH:
+        assert told["snapshot"]["chat_id"] == running
+
+
+def test_starting_it_again_is_409(gateway: Gateway, running: str) -> None:
+    _refusal(gateway.post(_start(running)), outcomes.ALREADY_STARTED)
+
+
+def test_pausing_it_twice_is_409(gateway: Gateway, running: str) -> None:
+    gateway.do("pause", chat_id=running)
+    _refusal(gateway.post(_about("pause", running)), outcomes.NOT_RUNNING)
+
+
+def test_ending_it_twice_is_409(gateway: Gateway, ended: str) -> None:
+    _refusal(gateway.post(_about("end", ended)), outcomes.ALREADY_ENDED)
+
+
+def test_a_refund_of_more_than_was_paid_is_422(gateway: Gateway, ended: str) -> None:
+    _refusal(gateway.post(_about("refund", ended, amount="1000")), outcomes.EXCEEDS_COST)
+
+
+def test_every_outcome_has_the_status_of_the_contract() -> None:
+    """docs/http.md has the same table, and no outcome is left out."""
+    table = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    listed = {
+        outcome: int(cells[2])
+        for cells in rows
+        if cells[2].strip().isdigit()
+        for outcome in cells[1].replace("`", "").split()
+    }
+    assert STATUS_OF.keys() == outcomes.MESSAGES.keys()
+    assert {name: listed[name] for name in STATUS_OF} == STATUS_OF
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "after"), [(AtCapacityError, 503, "1"), (InternalError, 500, None)]
+)
+def test_what_the_service_can_not_bear_is_not_the_callers_fault(
+    error: Any, status: int, after: str | None
+) -> None:
+    """Brought about in tests of the daemon; here, what they are told as."""
+    told = commands._refused(error("because", id="x"))
+    assert (told.status, told.code, told.headers.get("Retry-After")) == (
+        status,
+        error.outcome,
+        after,
+    )
+
+
+# One effect for one id.
+
+
+def test_the_same_id_has_one_effect(gateway: Gateway, name: str) -> None:
+    """And the same reply, which says that it is a repetition."""
+    command = {"type": "top_up", "user_id": name, "amount": "5", "id": f"{name}-once"}
+    first, *again = [gateway.post(command).json() for _ in range(3)]
+    assert [each["replayed"] for each in again] == [True, True]
+    assert [each["outcome"] for each in (first, *again)] == ["ok"] * 3
+    assert gateway.read(f"/v1/users/{name}/wallet", name)["balance"] == "5.000000"
+
+
+def test_a_refusal_is_repeated_too(gateway: Gateway, name: str) -> None:
+    """It was refused then, and credits that came meanwhile do not change what that id got."""
+    command = _start(name, id=f"{name}-poor")
+    _refusal(gateway.post(command), outcomes.INSUFFICIENT_CREDITS)
+    gateway.do("top_up", user_id=name, amount="5")
+    told = _refusal(gateway.post(command), outcomes.INSUFFICIENT_CREDITS)
+    assert told["replayed"] is True
+
+
+def test_an_id_with_other_content_is_a_conflict(gateway: Gateway, name: str) -> None:
+    command = {"type": "top_up", "user_id": name, "amount": "5", "id": f"{name}-once"}
+    gateway.post(command)
+    _refusal(gateway.post({**command, "amount": "6"}), outcomes.ID_CONFLICT)
+    assert gateway.read(f"/v1/users/{name}/wallet", name)["balance"] == "5.000000"
+
+
+@pytest.mark.parametrize("id_", [{}, {"id": None}, {"id": "the same"}], ids=["none", "null", "id"])
+def test_an_idempotency_key_stands_for_the_id(gateway: Gateway, name: str, id_: Json) -> None:
+    key = f"{name}-key"
+    more = {"id": key} if id_.get("id") else id_
+    command = {"type": "top_up", "user_id": name, "amount": "5", **more}
+    told = [gateway.post(command, idempotency_key=key).json() for _ in range(2)]
+    assert [(each["id"], each["replayed"]) for each in told] == [(key, False), (key, True)]
+
+
+def test_two_different_ids_are_none(gateway: Gateway, name: str) -> None:
+    command = {"type": "top_up", "user_id": name, "amount": "5", "id": f"{name}-a"}
+    answer = gateway.post(command, idempotency_key=f"{name}-b")
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["id"]
+
+
+def test_without_an_id_one_is_made_each_time(gateway: Gateway, name: str) -> None:
+    made = {gateway.do("top_up", user_id=name, amount="5")["id"] for _ in range(2)}
+    assert len(made) == 2
+    assert gateway.read(f"/v1/users/{name}/wallet", name)["balance"] == "10.000000"
+
+
+# Without waiting.
+
+ASYNC = (
+    "respond-async",
+    "Respond-Async",
+    "return=minimal, respond-async",
+    "respond-async, wait=10",
+    "respond-async; foo=bar",
+)
+NOT_ASYNC = ("", "respond-asynchronously", "wait=10", "foo=respond-async", ",")
+
+
+@pytest.mark.parametrize("prefer", ASYNC)
+def test_preferring_not_to_wait_is_202(
+    gateway: Gateway, live: LiveDaemon, name: str, prefer: str
+) -> None:
+    command = {"type": "top_up", "user_id": name, "amount": "5", "id": f"{name}-async"}
+    answer = gateway.post(command, prefer=prefer)
+    assert (answer.status_code, answer.json().keys()) == (202, {"id", "entry"})
+    live.until(lambda: _balance(gateway, name) == "5.000000")
+    assert gateway.post(command).json()["replayed"] is True
+
+
+def _balance(gateway: Gateway, name: str) -> str:
+    return str(gateway.read(f"/v1/users/{name}/wallet", name)["balance"])
+
+
+@pytest.mark.parametrize("prefer", NOT_ASYNC)
+def test_other_preferences_are_passed_over(gateway: Gateway, name: str, prefer: str) -> None:
+    command = {"type": "top_up", "user_id": name, "amount": "5"}
+    assert gateway.post(command, prefer=prefer).status_code == 200
+
+
+# What can't be a command.
+
+
+@pytest.fixture
+def untouched(gateway: Gateway, live: LiveDaemon) -> Iterator[None]:
+    """Nothing reaches the queue meanwhile, and nothing is set aside."""
+    with live.client() as client:
+        before = client.xinfo_stream(KEYS.commands)["entries-added"], client.xlen(KEYS.dead)
+        yield
+        after = client.xinfo_stream(KEYS.commands)["entries-added"], client.xlen(KEYS.dead)
+    assert before == after
+
+
+def _posted(gateway: Gateway, body: bytes | str) -> httpx.Response:
+    headers = {**gateway.bearer("a-backend", "backend"), "Content-Type": "application/json"}
+    return gateway.http.post("/v1/commands", content=body, headers=headers)
+
+
+NONSENSE: dict[str, tuple[str, str]] = {
+    "a float": ('{"type":"top_up","user_id":"u","amount":1.5}', "amount"),
+    "a float that is whole": ('{"type":"top_up","user_id":"u","amount":1.0}', "amount"),
+    "a truth": ('{"type":"top_up","user_id":"u","amount":true}', "amount"),
+    "a list": ('{"type":"top_up","user_id":"u","amount":["1"]}', "amount"),
+    "nothing": ('{"type":"top_up","user_id":"u","amount":null}', "amount"),
+    "too much": ('{"type":"top_up","user_id":"u","amount":1000000000}', "amount"),
+    "far too much": ('{"type":"top_up","user_id":"u","amount":1%s}' % ("0" * 5_000), ""),
+    "less than nothing": ('{"type":"top_up","user_id":"u","amount":-1}', "amount"),
+    "a time that is no number": ('{"type":"start","chat_id":"c","free_ms":"soon"}', "free_ms"),
+    "a float for a time": ('{"type":"start","chat_id":"c","free_ms":1.0}', "free_ms"),
+    "a long time": ('{"type":"start","chat_id":"c","free_ms":"%s"}' % ("9" * 5_000), "free_ms"),
+    "an unknown field": ('{"type":"top_up","user_id":"u","amount":"1","colour":"red"}', "colour"),
+    "a field of another type": ('{"type":"pause","chat_id":"c","amount":"1"}', "amount"),
+    "a field that is missing": ('{"type":"pause"}', "chat_id"),
+    "a field twice": ('{"type":"top_up","user_id":"u","amount":"1","amount":"9"}', "amount"),
+    "an unknown type": ('{"type":"begin"}', "type"),
+    "no type": ("{}", "type"),
+    "a type that is no text": ('{"type":5}', "type"),
+    "the daemon's own type": ('{"type":"settle","user_id":"u"}', "type"),
+    "where to reply": ('{"type":"pause","chat_id":"c","reply_to":"me"}', "reply_to"),
+    "an id that is no text": ('{"type":"pause","chat_id":"c","id":5}', "id"),
+    "an id that is no identifier": ('{"type":"pause","chat_id":"c","id":"a b"}', "id"),
+    "a chat that is no identifier": ('{"type":"pause","chat_id":"c\\u0000"}', "chat_id"),
+    "half a letter": ('{"type":"pause","chat_id":"c","reason":"\\ud800"}', ""),
+    "half a letter in a name": ('{"type":"pause","\\ud800":"c"}', ""),
+    "no JSON": ("type=pause", "body"),
+    "no end": ('{"type":"pause"', "body"),
+    "more than one": ('{"type":"pause"}{"type":"pause"}', "body"),
+    "a list of commands": ('[{"type":"pause"}]', "body"),
+    "nothing at all": ("", "body"),
+    "no number": ('{"type":"top_up","user_id":"u","amount":NaN}', "body"),
+    "depth": ('{"type":' + "[" * 7_000 + "]" * 7_000 + "}", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "field"), NONSENSE.values(), ids=NONSENSE.keys())
+@pytest.mark.usefixtures("untouched")
+def test_what_can_not_be_a_command_is_refused_and_leaves_no_trace(
+    gateway: Gateway, body: str, field: str
+) -> None:
+    """The answer names the field that is wrong."""
+    answer = _posted(gateway, body)
+    told = answer.json()
+    assert answer.status_code == 422, answer.text
+    assert told["code"] in ("invalid_request", "invalid_command")
+    assert field in told["detail"]
+
+
+@pytest.mark.usefixtures("untouched")
+def test_bytes_that_are_no_text_are_refused(gateway: Gateway) -> None:
+    for body in (b"\xff", b'{"type":"\xff"}', '{"type":"pause"}'.encode("utf-16")):
+        assert _posted(gateway, body).status_code == 422
+
+
+@pytest.mark.parametrize("size", [16_385, 100_000, 5_000_000])
+@pytest.mark.usefixtures("untouched")
+def test_a_large_body_is_413(gateway: Gateway, size: int) -> None:
+    """Whatever it is, and whether its length is told before or not."""
+    headers = gateway.bearer("a-backend", "backend")
+    pieces = iter([b" " * 1_000] * (size // 1_000 + 1))
+    for content in (b" " * size, pieces):
+        answer = gateway.http.post("/v1/commands", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+def test_a_body_of_the_most_bytes_is_read(gateway: Gateway, name: str) -> None:
+    body = b'{"type":"top_up","user_id":"%s","amount":"5"}' % name.encode()
+    assert _posted(gateway, body.ljust(16 * 1024)).status_code == 200
+
+
+@pytest.mark.parametrize("free", [60_000, "60000"])
+def test_times_are_whole_numbers_or_digits(gateway: Gateway, name: str, free: Any) -> None:
+    snapshot = gateway.do(**_start(name, free_ms=free))["snapshot"]
+    assert snapshot["free_ms"] == 60_000
+
+
+@pytest.mark.parametrize("amount", ["5", 5, "5.0", "5.000000"])
+def test_credits_are_whole_numbers_or_decimals(gateway: Gateway, name: str, amount: Any) -> None:
+    gateway.do("top_up", user_id=name, amount=amount)
+    assert _balance(gateway, name) == "5.000000"
+
+
+# Without a daemon.
+
+
+@pytest.fixture(scope="module")
+def nobody_works(live: LiveDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway whose queue no daemon reads."""
+    folder = tmp_path_factory.mktemp("nobody-works")
+    with redis_server() as url:
+        env = {"METERD_REDIS__URL": url, "METERD_POSTGRES__URL": live.postgres_url}
+        with gateway_alone(folder, **env, METERD_HTTP__REPLY_TIMEOUT_MS="200") as gateway:
+            yield gateway
+
+
+def test_without_a_reply_it_is_504_and_in_the_queue(nobody_works: Gateway, name: str) -> None:
+    """The answer names the id, with which it may be sent again, and the entry."""
+    command = {"type": "top_up", "user_id": name, "amount": "5"}
+    answer = nobody_works.post(command)
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (504, "no_reply")
+    assert told["id"] in told["detail"]
+    again = nobody_works.post({**command, "id": told["id"]})
+    assert (again.status_code, again.json()["id"]) == (504, told["id"])
+
+
+def test_without_a_daemon_it_may_be_left_in_the_queue(nobody_works: Gateway, name: str) -> None:
+    command = {"type": "top_up", "user_id": name, "amount": "5"}
+    answer = nobody_works.post(command, prefer="respond-async")
+    assert answer.status_code == 202
+    assert int(answer.json()["entry"].partition("-")[0])
+
+
+def test_without_a_daemon_reading_goes_on(nobody_works: Gateway, name: str) -> None:
+    assert nobody_works.read(f"/v1/chats/{name}", name)["status"] == "not_started"
+    assert nobody_works.ops("/v1/status")["state"] == "down"

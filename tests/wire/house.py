@@ -1,0 +1,57 @@
+"""All accounts in memory, decided by the code that decides them in a chat actor."""
+
+from collections.abc import Sequence
+
+from actors.chat.decide import Memory, Run, Writer
+from actors.messages import Task
+from actors.rules.command import Command, Invalid, parse_entry
+from actors.rules.state import Account, Chat, Policy
+from actors.rules.world import Remembered
+from persistence.commit import Commit, Limits
+
+
+class House:
+    """What Redis would hold, without Redis."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Begin empty."""
+        self._writer = Writer("a", "1", policy, "p", Limits())
+        self._accounts: dict[str, tuple[str, Account]] = {}
+        self._chats: dict[str, Chat] = {}
+        self._ids: dict[str, Remembered] = {}
+
+    def feed(self, entry: str, flat: Sequence[bytes], refuse: str = "") -> Commit:
+        """Decide the next entry; everything that goes to Redis because of it."""
+        parsed = parse_entry(entry, flat)
+        if isinstance(parsed, Invalid):
+            return self._decided(Task("", None, parsed))
+        return self._decided(Task(self._owner(parsed), parsed, refuse=refuse))
+
+    def set_aside(self, entry: str, flat: Sequence[bytes]) -> Commit:
+        """What follows if nobody can decide it."""
+        parsed = parse_entry(entry, flat)
+        assert isinstance(parsed, Command)
+        task = Task(self._owner(parsed), parsed)
+        run = self._run(task)
+        run.set_aside(task, "it failed")
+        return run.commit()
+
+    def _owner(self, command: Command) -> str:
+        chat = self._chats.get(command.chat_id)
+        return command.user_id or (chat.user_id if chat else "")
+
+    def _run(self, task: Task) -> Run:
+        applied, account = self._accounts.get(task.user, ("", Account(task.user)))
+        known = self._chats.get(task.chat_id)
+        is_open = task.chat_id in account.chats
+        around = {task.chat_id: known} if known is not None and not is_open else {}
+        return Run(self._writer, Memory(applied, account, around, self._ids))
+
+    def _decided(self, task: Task) -> Commit:
+        run = self._run(task)
+        run.take(task)
+        if task.user:
+            self._accounts[task.user] = run.applied, run.account
+        self._chats |= run.touched
+        self._ids = run.ids
+        return run.commit()
