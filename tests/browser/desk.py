@@ -84,6 +84,10 @@ class Desk:
         """Put something into the queue that is no command."""
         self._client.xadd("meterd:{0}:commands", fields)  # type: ignore[arg-type]
 
+    def forget(self, chat: str) -> None:
+        """Let a day pass after the end of a chat: its snapshot leaves Redis."""
+        assert self._client.delete(f"meterd:{{0}}:chat:{chat}") == 1
+
     def start(self, user: str, chat: str, rate: str = "6", credits_: str | None = "10") -> None:
         """A running chat, on an account with so many credits more."""
         if credits_ is not None:

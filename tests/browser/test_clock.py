@@ -63,7 +63,8 @@ def test_a_wrong_local_clock_changes_nothing(desk: Desk, open_page: Open) -> Non
     _running(page)
     until(lambda: _is_right(page, desk), "the figures are not those of the queue's clock")
     page.evaluate("globalThis.wrongBy = -3600000")
-    page.wait_for_timeout(300)  # some draws with the new time
+    time = page.get_by_role("timer", name="Time", exact=True)
+    expect(time).not_to_have_text(time.inner_text())  # it was drawn with the new time
     until(lambda: _is_right(page, desk), "the figures follow the local clock")
 
 
@@ -113,6 +114,40 @@ def test_clocks_of_one_user_share_a_stream(desk: Desk, open_page: Open) -> None:
     assert streams == [f"{desk.url}/v1/users/{user}/stream"]
 
 
+def test_a_question_that_fails_is_asked_again(desk: Desk, open_page: Open) -> None:
+    """A user's stream does not tell of ended chats, so the clock asks, and does not give up."""
+    chat, user = desk.new(), desk.new()
+    desk.start(user, chat)
+    desk.meter.end(chat)
+    page = open_page("/demo")
+    page.route(f"**/v1/chats/{chat}", lambda route: route.abort(), times=1)
+    put_clock(page, chat, desk.token(user), user=user)
+    _says(page, "Ended")
+
+
+def test_a_clock_can_be_given_another_chat(desk: Desk, open_page: Open) -> None:
+    """While the answer about the first is still on its way; the late one changes nothing."""
+    user, ended, running = desk.new(), desk.new(), desk.new()
+    desk.start(user, ended)
+    desk.meter.end(ended)
+    desk.start(user, running)
+    page = open_page("/demo")
+    put_clock(page, running, desk.token(user), user=user)
+    _running(page)
+    page.evaluate(
+        """([...chats]) => {
+          const clock = document.querySelector("meterd-clock");
+          for (const chat of chats) clock.setAttribute("chat", chat);
+        }""",
+        [desk.new(), ended],
+    )
+    _says(page, "Ended")
+    page.evaluate(
+        "(chat) => document.querySelector('meterd-clock').setAttribute('chat', chat)", running
+    )
+    _running(page)
+
+
 def test_a_strangers_chat_looks_as_if_it_never_started(desk: Desk, open_page: Open) -> None:
     """No error, no figure, no credits of somebody else."""
     chat, user = desk.new(), desk.new()
@@ -138,6 +173,23 @@ def test_an_ended_chat_keeps_its_final_figures(desk: Desk, open_page: Open) -> N
     expect(page.get_by_role("timer", name="Cost")).to_have_text(f"{ended.cost:.6f}")
     balance = figures(page)["balance"]
     until(lambda: figures(page)["balance"] < balance, "the other chat draws on the wallet too")
+
+
+def test_an_old_chat_is_shown_from_its_record(desk: Desk, open_page: Open) -> None:
+    """Long after its end only Postgres has it; that is no error, and its figures are final."""
+    chat, user = desk.new(), desk.new()
+    desk.start(user, chat, rate="600")
+    ended = desk.meter.end(chat).snapshot
+    assert ended is not None
+    desk.live.until_handled()
+    desk.forget(chat)
+    assert desk.get(f"/v1/chats/{chat}")["source"] == "record"
+    page = open_page("/demo")
+    put_clock(page, chat, desk.token(user), digits="6")
+    _says(page, "Ended")
+    expect(page.get_by_role("timer", name="Cost")).to_have_text(f"{ended.cost:.6f}")
+    assert figures(page)["activeMs"] == ended.active_ms
+    expect(page.get_by_role("paragraph").filter(has_text="lost")).to_have_count(0)
 
 
 def test_an_advisor_sees_the_chat_and_no_wallet(desk: Desk, open_page: Open) -> None:
