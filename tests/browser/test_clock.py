@@ -3,10 +3,13 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Shot
 from tests.browser.desk import Desk, figures, free_port, gateway, put_clock, until
+
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 HOUR_MS = 3_600_000
 SLACK_MS = 150

@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from actors.rules.money import format_micro, read_micro
 from tests.browser.conftest import Open, Shot
 from tests.browser.desk import Desk, figures, until
+
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 
 def _clock(page: Page, name: str) -> Locator:
