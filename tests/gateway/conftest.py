@@ -92,7 +92,7 @@ ANSWERS_AT = "The gateway answers at "
 
 @contextlib.contextmanager
 def gateway_alone(
-    folder: Path, *, host: str = "127.0.0.1", port: int = 0, **env: str
+    folder: Path, host: str = "127.0.0.1", port: int = 0, /, **env: str
 ) -> Iterator[Gateway]:
     """A gateway by itself, as ``meterd gateway`` starts it; needs the URLs of the servers."""
     home = {"METERD_HOME": str(folder), "METERD_HTTP__JWT_SECRET": SECRET, **env}

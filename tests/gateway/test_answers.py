@@ -162,7 +162,8 @@ def test_a_ledger_has_every_movement_and_adds_up_to_the_balance(
 
 def _pages(gateway: Gateway, path: str, items: str, sub: str, **query: Any) -> list[list[Any]]:
     """All pages of a list, by ``next``."""
-    pages, after = [], {}
+    pages: list[Any] = []
+    after: dict[str, str] = {}
     while True:
         page = gateway.read(path, sub, **query, **after)
         pages.append(page[items])

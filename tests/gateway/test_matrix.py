@@ -170,7 +170,7 @@ def _asked(gateway: Gateway, method: str, url: str, headers: dict[str, str]) -> 
 
 
 def _first_message(answer: httpx.Response) -> dict[str, str]:
-    fields = {}
+    fields: dict[str, str] = {}
     for line in answer.iter_lines():
         if not line:
             return fields

@@ -144,7 +144,7 @@ def test_a_stream_is_counted_while_it_is_open(
 def reachable(live: LiveDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that others can reach."""
     env = {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
-    with gateway_alone(tmp_path_factory.mktemp("reachable"), host="0.0.0.0", **env) as gateway:
+    with gateway_alone(tmp_path_factory.mktemp("reachable"), "0.0.0.0", **env) as gateway:
         port = gateway.url.rpartition(":")[2]
         local = Gateway(f"http://127.0.0.1:{port}", SECRET)
         with local.http:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from loadtests.live import LiveDaemon
@@ -54,7 +55,7 @@ def test_a_request_keeps_the_id_that_it_came_with(gateway: Gateway, mine: str) -
 @pytest.mark.parametrize("junk", ["", "a b", "x" * 65, "<script>", 'a"b', "a,b", "é", "a\tb"])
 def test_a_request_id_that_is_none_is_replaced(gateway: Gateway, junk: str) -> None:
     """By one of its own for each request: what is in logs and headers is never a stranger's."""
-    headers = {"X-Request-Id": junk.encode()}
+    headers = httpx.Headers([(b"X-Request-Id", junk.encode())])
     answers = [gateway.http.get("/v1/status", headers=headers) for _ in range(2)]
     ids = {answer.headers["x-request-id"] for answer in answers}
     assert len(ids) == 2

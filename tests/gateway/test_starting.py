@@ -28,7 +28,7 @@ def test_a_taken_port_on_loopback_is_another_one_and_told(
     """What a person starts twice answers twice."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with gateway_alone(tmp_path, port=port, **servers) as gateway:
+        with gateway_alone(tmp_path, "127.0.0.1", port, **servers) as gateway:
             assert not gateway.url.endswith(f":{port}")
             assert gateway.http.get("/healthz").status_code == 200
 
@@ -149,8 +149,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(strict: Gateway) -> None:
 
 def test_guessing_tokens_is_limited_by_address(strict: Gateway) -> None:
     """With none, and with ever other ones; whoever has one is not kept out by that."""
-    for number in range(8):
-        headers = {"Authorization": f"Bearer guess-{number}"} if number % 2 else {}
-        answer = strict.http.get("/v1/chats/c", headers=headers)
+    guesses = [{"Authorization": f"Bearer guess-{n}"} if n % 2 else {} for n in range(8)]
+    *_, answer = [strict.http.get("/v1/chats/c", headers=each) for each in guesses]
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
     assert strict.get("/v1/chats/c", "carl").status_code == 200
