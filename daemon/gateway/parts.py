@@ -65,7 +65,9 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
     live, clock = Live(client), QueueClock(client)
     meter = AsyncMeter(addresses.redis_url)
     hub = Hub(meter, live, keys, clock, http)
-    streams = Streams(client, (hub, live, meter, clock), keys, http.stream_messages_max)
+    reading = Reading(live, records, keys, clock)
+    parts = hub, live, meter, clock, reading
+    streams = Streams(client, parts, keys, http.stream_messages_max)
     return Parts(
         settings=settings,
         policy=policy_of(settings),
@@ -74,7 +76,7 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
         live=live,
         records=records,
         clock=clock,
-        reading=Reading(live, records, keys, clock),
+        reading=reading,
         meter=meter,
         hub=hub,
         streams=streams,

@@ -16,6 +16,7 @@ from daemon.gateway.callers import WHOLE, Caller
 from daemon.gateway.live import Live
 from daemon.gateway.problems import redis_away
 from daemon.gateway.queue_clock import QueueClock
+from daemon.gateway.reading import Reading
 from daemon.gateway.streams.hub import Hub
 from daemon.gateway.streams.messages import sse
 from daemon.gateway.streams.subscriber import Subscriber
@@ -42,13 +43,13 @@ class Streams:
     def __init__(
         self,
         client: redis.asyncio.Redis,
-        parts: tuple[Hub, Live, AsyncMeter, QueueClock],
+        parts: tuple[Hub, Live, AsyncMeter, QueueClock, Reading],
         keys: Keys,
         messages_max: int,
     ) -> None:
         """``client`` reads snapshots together with their place in the events stream."""
         self._client = client
-        self._hub, self._live, self._meter, self._clock = parts
+        self._hub, self._live, self._meter, self._clock, self._reading = parts
         self._keys = keys
         self._messages_max = messages_max
         self._searches = asyncio.Semaphore(SEARCHES_MAX)
@@ -75,18 +76,30 @@ class Streams:
         """What was missed since ``last_id``; the snapshot if there is none, or it is too old."""
         if _PLACE.fullmatch(last_id):
             if subscriber.chat_id is not None:
-                await self._find_owner(subscriber)
+                await self._find_owner(subscriber, subscriber.chat_id)
             missed = await self._missed(subscriber, last_id)
             if missed is not None:
                 return await self._told(subscriber, last_id, missed)
         return await self._snapshot(subscriber)
 
-    async def _find_owner(self, subscriber: Subscriber) -> None:
-        (raw,) = await self._live.read(self._keys.chat(subscriber.chat_id or ""))
-        self._follow_owner(subscriber, raw)
+    async def _find_owner(self, subscriber: Subscriber, chat_id: str) -> None:
+        (raw,) = await self._live.read(self._keys.chat(chat_id))
+        await self._visible(subscriber, chat_id, raw)
+
+    async def _visible(
+        self, subscriber: Subscriber, chat_id: str, raw: bytes | None
+    ) -> bytes | None:
+        """The chat, if it has started and may be seen; then its account is followed too.
+
+        It may be in Postgres alone. Whoever may not see it waits as long as for one that is not
+        there.
+        """
+        if self._follow_owner(subscriber, raw):
+            return raw
+        seen = await self._reading.see(chat_id, subscriber.caller)
+        return seen.snapshot if seen and self._follow_owner(subscriber, seen.snapshot) else None
 
     def _follow_owner(self, subscriber: Subscriber, raw: bytes | None) -> bool:
-        """Whether the chat has started and may be seen; then its account is followed too."""
         if raw is None:
             return False
         owner = owner_of(raw)
@@ -155,7 +168,8 @@ class Streams:
     async def _chat_snapshot(self, subscriber: Subscriber, chat_id: str) -> bytes:
         keys = self._keys
         place, (raw,) = await self._together(keys.chat(chat_id))
-        if raw is None or not self._follow_owner(subscriber, raw):
+        raw = await self._visible(subscriber, chat_id, raw)
+        if raw is None:
             subscriber.skip_to = place
             return self._frame(place, b"null", [pack(not_started(chat_id))])
         user_id = subscriber.user_id
