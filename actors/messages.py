@@ -43,9 +43,10 @@ class Task(NamedTuple):
     @property
     def at(self) -> int:
         """The millisecond of the stream entry."""
-        about = self.command or self.invalid
-        assert about is not None, "a task is a command or an entry that can't be one"
-        return about.at
+        if self.command is not None:
+            return self.command.at
+        assert self.invalid is not None, "a task is a command or an entry that can't be one"
+        return self.invalid.at
 
     @property
     def chat_id(self) -> str:
