@@ -44,12 +44,18 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
     pipeline = client.pipeline(transaction=False)
     pipeline.xinfo_groups(keys.commands)
     pipeline.xpending(keys.commands, GROUP)
-    for key in (keys.outbox, keys.refused, keys.dead, keys.events):
+    for key in (keys.commands, keys.outbox, keys.refused, keys.dead, keys.events):
         pipeline.xlen(key)
     pipeline.time()
-    groups, waiting, outbox, refused, dead, events, (seconds, micros) = await pipeline.execute()
-    read = _group(groups)
-    oldest = waiting["min"] or await _first_unread(client, keys, read)
+    # Before the first daemon there is no group, and perhaps no stream: Redis says so in errors.
+    groups, waiting, *rest = await pipeline.execute(raise_on_error=False)
+    for answer in rest:
+        if isinstance(answer, Exception):
+            raise answer
+    commands, outbox, refused, dead, events, (seconds, micros) = rest
+    read = _group(groups, commands)
+    first = None if isinstance(waiting, redis.ResponseError) else waiting["min"]
+    oldest = first or await _first_unread(client, keys, read)
     now_ms = seconds * 1_000 + micros // 1_000
     age_ms = max(0, now_ms - entry_ms(oldest.decode())) if oldest else 0
     return Gauges(read.lag or 0, read.pending, outbox, refused, dead, events, age_ms)
@@ -62,8 +68,11 @@ async def _first_unread(client: redis.asyncio.Redis, keys: Keys, read: _Read) ->
     return found[0][0] if found else None
 
 
-def _group(groups: Any) -> _Read:
-    [ours] = [group for group in groups if group["name"] in (GROUP, GROUP.encode())]
+def _group(groups: Any, commands: int) -> _Read:
+    listed = [] if isinstance(groups, redis.ResponseError) else groups
+    ours = next((each for each in listed if each["name"] in (GROUP, GROUP.encode())), None)
+    if ours is None:
+        return _Read(commands, 0, "0-0")
     return _Read(ours.get("lag"), int(ours["pending"]), ours["last-delivered-id"].decode())
 
 

@@ -273,4 +273,21 @@ def test_without_a_daemon_it_may_be_left_in_the_queue(nobody_works: Gateway, nam
 
 def test_without_a_daemon_reading_goes_on(nobody_works: Gateway, name: str) -> None:
     assert nobody_works.read(f"/v1/chats/{name}", name)["status"] == "not_started"
-    assert nobody_works.ops("/v1/status")["state"] == "down"
+    nobody_works.post({"type": "top_up", "user_id": name, "amount": "5"}, prefer="respond-async")
+    status = nobody_works.ops("/v1/status")
+    assert status["state"] == "down"
+    assert status["queue"]["lag"] >= 1
+    metrics = nobody_works.http.get("/metrics").text
+    assert "meterd_redis_up 1.0" in metrics
+    assert f"meterd_queue_lag_entries {status['queue']['lag']}.0" in metrics
+
+
+def test_on_an_empty_redis_it_answers(live: LiveDaemon, tmp_path: Path, name: str) -> None:
+    """Before anything was ever sent."""
+    with redis_server() as url:
+        env = {"METERD_REDIS__URL": url, "METERD_POSTGRES__URL": live.postgres_url}
+        with gateway_alone(tmp_path, **env) as gateway:
+            status = gateway.ops("/v1/status")
+            assert (status["state"], status["queue"]["lag"]) == ("down", 0)
+            assert gateway.read(f"/v1/users/{name}/wallet", name)["balance"] == "0.000000"
+            assert "meterd_redis_up 1.0" in gateway.http.get("/metrics").text
