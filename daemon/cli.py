@@ -9,6 +9,7 @@ from daemon.commands.db import app as db
 from daemon.commands.dead import app as dead
 from daemon.commands.demo import demo
 from daemon.commands.gateway import gateway
+from daemon.commands.legacy import app as legacy
 from daemon.commands.recover import recover
 from daemon.commands.send import send
 from daemon.commands.status import status
@@ -36,6 +37,7 @@ app.command()(recover)
 app.add_typer(dead, name="dead")
 app.add_typer(clock, name="clock")
 app.add_typer(db, name="db")
+app.add_typer(legacy, name="legacy")
 
 
 def main() -> None:

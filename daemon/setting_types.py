@@ -7,9 +7,11 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from daemon.masking import mask_credentials
+from persistence.legacy.names import is_column, is_table
 
 __all__ = [
     "MS_MAX",
+    "ColumnName",
     "Count",
     "Decimal6",
     "Lowercase",
@@ -21,6 +23,7 @@ __all__ = [
     "RedisUrl",
     "Secret",
     "Section",
+    "TableName",
     "Warnings",
     "at_least",
     "between",
@@ -136,6 +139,18 @@ def _no_credentials(value: str | None) -> str | None:
     return value
 
 
+def _table_name(value: str) -> str:
+    if not is_table(value):
+        raise ValueError("should be the name of a table: letters, digits, _ and $, or schema.table")
+    return value
+
+
+def _column_name(value: str) -> str:
+    if not is_column(value):
+        raise ValueError("should be the name of a column: letters, digits, _ and $")
+    return value
+
+
 _T = TypeVar("_T")
 Lowercase = Annotated[_T, BeforeValidator(_lower)]
 OptionalText = Annotated[
@@ -151,6 +166,8 @@ PostgresUrl = Annotated[
     BeforeValidator(_none_if_empty),
     _url_check("postgresql", "postgres", "postgresql+psycopg2"),
 ]
+TableName = Annotated[str, AfterValidator(_table_name)]
+ColumnName = Annotated[str, AfterValidator(_column_name)]
 Count = Annotated[int, BeforeValidator(_no_bool)]
 Milliseconds = Annotated[int, Field(ge=0, le=MS_MAX), BeforeValidator(_no_bool)]
 PositiveMilliseconds = Annotated[int, Field(ge=1, le=MS_MAX), BeforeValidator(_no_bool)]

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from daemon.config_file import ConfigFileError, read_config_file
 from daemon.setting_types import (
     MS_MAX,
+    ColumnName,
     Count,
     Decimal6,
     Lowercase,
@@ -27,10 +28,12 @@ from daemon.setting_types import (
     RedisUrl,
     Secret,
     Section,
+    TableName,
     Warnings,
     at_least,
     between,
 )
+from persistence.legacy.names import LegacyNames
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -151,6 +154,41 @@ class ClockSettings(Section):
     step_ms_max: PositiveMilliseconds = 5000
 
 
+class LegacySettings(Section):
+    """The system before meterd: where its tables are, and what all is called there."""
+
+    enabled: bool = False
+    url: PostgresUrl = None
+    policy: Lowercase[Literal["latest", "proportional"]] = "latest"
+    records_table: TableName = "conversation_time_records"
+    records_id: ColumnName = "id"
+    records_user_id: ColumnName = "user_id"
+    records_advisor_id: ColumnName = "advisor_id"
+    records_chat_id: ColumnName = "chat_id"
+    records_status: ColumnName = "status"
+    records_started_at: ColumnName = "started_at"
+    records_ended_at: ColumnName = "ended_at"
+    records_last_resumed_at: ColumnName = "last_resumed_at"
+    records_total_seconds: ColumnName = "total_seconds"
+    records_credits_used: ColumnName = "credits_used"
+    records_created_at: ColumnName = "created_at"
+    records_updated_at: ColumnName = "updated_at"
+    chats_table: TableName = "chats"
+    chats_id: ColumnName = "id"
+    chats_user_id: ColumnName = "user_id"
+    chats_advisor_id: ColumnName = "advisor_id"
+    chats_created_at: ColumnName = "created_at"
+    chats_ended_at: ColumnName = "ended_at"
+    credits_table: TableName = "user_credits"
+    credits_user_id: ColumnName = "user_id"
+    credits_balance: ColumnName = "balance"
+
+    @property
+    def names(self) -> LegacyNames:
+        """The names of tables and columns alone."""
+        return LegacyNames(**{name: getattr(self, name) for name in LegacyNames._fields})
+
+
 class LogSettings(Section):
     """How much is logged, and in which form."""
 
@@ -174,6 +212,7 @@ class Settings(BaseSettings):
     recorder: RecorderSettings = RecorderSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     clock: ClockSettings = ClockSettings()
+    legacy: LegacySettings = LegacySettings()
     log: LogSettings = LogSettings()
     home: Path = Path(".meterd")
 

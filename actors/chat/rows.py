@@ -22,7 +22,8 @@ def record_row(chat: Chat) -> RecordRow:
         pause_reason=chat.pause_reason,
         active_ms=chat.active_ms,
         paused_ms=paused_ms(chat, at),
-        billed_ms=billed_ms(chat, chat.active_ms),
+        # In whole steps of 0, which is "not known", nothing can be counted.
+        billed_ms=billed_ms(chat, chat.active_ms) if chat.increment_ms else chat.active_ms,
         rate_micro=chat.rate,
         cost_micro=cost(chat, at),
         refunded_micro=chat.refunded,

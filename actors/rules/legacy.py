@@ -40,9 +40,11 @@ BAD_USER_ID: Final = "user_id_outside_alphabet"
 BAD_ADVISOR_ID: Final = "advisor_id_outside_alphabet"
 NO_START: Final = "chat_without_start"
 TAKEN: Final = "chat_id_taken"
+USED: Final = "changed_since_it_was_used"
+ASSIGNED: Final = "assigned"
 REASONS: Final = (
     UNREADABLE, NEGATIVE, OUT_OF_RANGE, NO_CHAT, FOREIGN_CHAT, DUPLICATE,
-    BAD_CHAT_ID, BAD_USER_ID, BAD_ADVISOR_ID, NO_START, TAKEN,
+    BAD_CHAT_ID, BAD_USER_ID, BAD_ADVISOR_ID, NO_START, TAKEN, USED, ASSIGNED,
 )  # fmt: skip
 """Why something is set aside."""
 
@@ -222,21 +224,25 @@ def _fault_of(record: OldRecord) -> str:
 
 def _targets(pair: Pair, records: Iterable[OldRecord], out: Split) -> dict[str, _Target]:
     """Every chat of the pair that can have a record, by its id, the oldest first."""
-    usable = [chat for chat in pair.chats if _is_usable(chat, out)]
-    named = {chat.chat_id for chat in pair.chats}
+    named = {chat.chat_id: chat for chat in sorted(pair.chats, key=_chat_order, reverse=True)}
+    usable = [chat for chat in named.values() if _is_usable(chat, out)]
     gone = [r for r in records if r.chat_id is not None and r.chat_id not in named]
     for record in gone:
         out.odd.append(Oddity(CHAT_GONE, record.key))
         usable.append(_chat_of(record))
     if pair.chats and not pair.records:
         out.odd.append(Oddity(NO_RECORD, pair.chats[0].chat_id))
-    usable.sort(key=lambda chat: (chat.created_at or 0, chat.chat_id))
+    usable.sort(key=_chat_order)
     pointing = {record.chat_id: record for record in records}
-    following = [chat.created_at for chat in usable[1:]] + [None]
+    following = [*(chat.created_at for chat in usable[1:]), None]
     return {
         chat.chat_id: _target(chat, pointing.get(chat.chat_id), after, out)
-        for chat, after in zip(usable, following, strict=True)
+        for chat, after in zip(usable, following, strict=False)
     }
+
+
+def _chat_order(chat: OldChat) -> tuple[int, str, int]:
+    return chat.created_at or 0, chat.chat_id, chat.ended_at or 0
 
 
 def _is_usable(chat: OldChat, out: Split) -> bool:
@@ -364,15 +370,16 @@ def _close(target: _Target, total_ms: int, cost_micro: int, out: Split) -> None:
             )
         )  # fmt: skip
         return
-    started = target.started_at
+    started, ended = target.started_at, target.ended_at
     if total_ms > target.span_ms:
         # All of a pair's time on one chat: it gets the time it needs, backwards from its end.
         out.odd.append(Oddity(LONGER_THAN_ITS_SPAN, chat.chat_id))
-        started = target.ended_at - total_ms
+        started = max(0, ended - total_ms)
+        ended = max(ended, total_ms)
     out.brought.append(
         Brought(
             chat.chat_id, chat.user_id, chat.advisor_id,
-            started, target.ended_at, total_ms, cost_micro,
+            started, ended, total_ms, cost_micro,
         )
     )  # fmt: skip
 

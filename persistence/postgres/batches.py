@@ -53,16 +53,16 @@ class Batch(NamedTuple):
     sql: str
     parts: tuple[Part, ...]
 
-    def write(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert the rows, page by page, in the caller's transaction."""
-        for start in range(0, len(rows), PAGE_ROWS):
-            self._write_page(connection, rows[start : start + PAGE_ROWS])
+    def write(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Insert the rows, page by page, in the caller's transaction; give how many went in."""
+        pages = [rows[start : start + PAGE_ROWS] for start in range(0, len(rows), PAGE_ROWS)]
+        return sum(self._write_page(connection, page) for page in pages)
 
-    def _write_page(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    def _write_page(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         columns = tuple(map(list, zip(*rows, strict=True)))
         for part, column in zip(self.parts, columns, strict=True):
             part.check(column)
-        connection.exec_driver_sql(self.sql, columns)
+        return connection.exec_driver_sql(self.sql, columns).rowcount
 
 
 def batch(table: str, parts: tuple[Part, ...], derived: dict[str, str], conflict: str) -> Batch:

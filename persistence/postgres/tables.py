@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from persistence.postgres.legacy_tables import add_legacy_tables
 from persistence.postgres.triggers import attach_triggers
 
 # Names that do not depend on who made the table: a migration must find what it changes.
@@ -214,4 +215,5 @@ operations: Final = Table(
     comment="What operators decided; append-only",
 )
 
+add_legacy_tables(metadata)
 attach_triggers(metadata)

@@ -72,14 +72,16 @@ _JOURNAL_POSITION: Final = {
 
 def _records_batch() -> Batch:
     # user_id and started_at are set too: a chat that changed them is refused by the trigger, where
-    # leaving them out would hide that.
-    changed = ", ".join(f"{part.name} = excluded.{part.name}" for part in _RECORD_PARTS[1:])
+    # leaving them out would hide that. Where a record came from is for ever.
+    names = [part.name for part in _RECORD_PARTS if part.name not in ("chat_id", "source")]
+    changed = ", ".join(f"{name} = excluded.{name}" for name in names)
     newer = "excluded.seq > chat_time_records.seq"
     conflict = f"(chat_id) DO UPDATE SET {changed} WHERE {newer}"
     return batch("chat_time_records", _RECORD_PARTS, {}, conflict)
 
 
 _RECORDS: Final = _records_batch()
+_NEW_RECORDS: Final = batch("chat_time_records", _RECORD_PARTS, {}, "(chat_id) DO NOTHING")
 _LEDGER: Final = batch("ledger_entries", _LEDGER_PARTS, {}, "(entry_id) DO NOTHING")
 _JOURNAL: Final = batch(
     "command_journal", _JOURNAL_PARTS, _JOURNAL_POSITION, "(stream_id) DO NOTHING"
@@ -109,6 +111,15 @@ def write_batch(
     _OPERATIONS.write(
         connection, [_operation_values(row) for row in sorted(operations, key=itemgetter(0))]
     )
+
+
+def insert_records(connection: Connection, records: Sequence[RecordRow]) -> int:
+    """Write records of chats that have none, in the caller's transaction; give how many those were.
+
+    Raises:
+        UnstorableError: A value that no PostgreSQL can hold.
+    """
+    return _NEW_RECORDS.write(connection, records)
 
 
 def put_policy(connection: Connection, policy_id: str, policy: Mapping[str, Any]) -> None:

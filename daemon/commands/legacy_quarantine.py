@@ -1,0 +1,96 @@
+"""``meterd legacy quarantine``: what could not be decided, and deciding it."""
+
+from typing import Annotated
+
+import typer
+
+from daemon.commands.common import ConfigOption, JsonOption, fail, print_json, print_table, table
+from daemon.commands.legacy_parts import legacy_or_exit
+
+app = typer.Typer(
+    help="Look at what could not be decided, decide it, and try again.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_SHOWN = 100
+
+
+@app.command("list")
+def list_rows(
+    reason: Annotated[str | None, typer.Option("--reason", help="Only those of it.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, max=1_000_000, help="How many.")] = _SHOWN,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List what was set aside, by reason.
+
+    For example:
+
+      meterd legacy quarantine list --reason negative_total --json
+    """
+    from persistence.legacy.quarantine import (  # noqa: PLC0415 - the help need not wait for it
+        count_reasons,
+        fetch_asides,
+    )
+
+    with legacy_or_exit(config) as (sides, _), sides.own.connect() as own:
+        counts, found = count_reasons(own), list(fetch_asides(own, reason, most))
+    if json:
+        print_json([{**aside._asdict(), "run_id": run_id} for aside, run_id in found])
+        return
+    reasons = table("Set aside", "reason", "rows", "ms", "micro-credits")
+    for one in counts:
+        reasons.add_row(one.reason, f"{one.rows:,}", f"{one.total_ms:,}", f"{one.cost_micro:,}")
+    print_table(reasons)
+    rows = table("Rows", "kind", "key", "reason", "user", "advisor", "ms", "micro-credits", "run")
+    for aside, run_id in found:
+        whose = (aside.kind, aside.key, aside.reason, aside.user_id, aside.advisor_id)
+        amounts = (str(aside.total_ms), str(aside.cost_micro), str(run_id))
+        rows.add_row(*(ascii(text)[1:-1] for text in whose), *amounts)
+    print_table(rows)
+
+
+@app.command()
+def retry(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Look again at every pair of which something is set aside.
+
+    After the old rows were corrected there, or something was assigned here. It
+    counts as a run of its own.
+
+    For example:
+
+      meterd legacy quarantine retry
+    """
+    from daemon.legacy.decide import retry_aside  # noqa: PLC0415 - the help need not wait for it
+
+    with legacy_or_exit(config) as (sides, policy):
+        run, before, after = retry_aside(sides, policy)
+    if json:
+        print_json({"run_id": run.run_id, "before": before, "after": after})
+        return
+    typer.echo(f"run {run.run_id}: {before:,} rows were set aside, {after:,} are now")
+
+
+@app.command()
+def assign(
+    key: Annotated[str, typer.Argument(metavar="RECORD", help="Its id in the old records.")],
+    chat_id: Annotated[str, typer.Argument(metavar="CHAT", help="The chat it belongs to.")],
+    config: ConfigOption = None,
+) -> None:
+    """Say to which chat a record that is set aside belongs.
+
+    Obeyed by all later runs; take effect with: meterd legacy quarantine retry
+
+    For example:
+
+      meterd legacy quarantine assign 4711 chat-1
+    """
+    from daemon.legacy.decide import CantBe, assign_record  # noqa: PLC0415 - as above
+
+    with legacy_or_exit(config) as (sides, _):
+        try:
+            assign_record(sides, key, chat_id)
+        except CantBe as error:
+            raise fail(str(error)) from None
+    typer.echo(f"record {key} belongs to {chat_id}; next: meterd legacy quarantine retry")

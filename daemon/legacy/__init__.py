@@ -1,0 +1,1 @@
+"""Bringing over what the system before meterd has counted."""

@@ -1,0 +1,164 @@
+"""Each pair's books: what the old rows come to, and where that is now."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from daemon.legacy.look import Look
+from daemon.legacy.wanted import Counts, Wanted
+from persistence.legacy.adopted import Adopted
+from persistence.legacy.kept import Aside, Leftover
+from persistence.legacy.read import OldPair, PairKey
+
+
+class Difference(NamedTuple):
+    """Something is not as it has to be."""
+
+    kind: str
+    pair: PairKey
+    key: str
+    expected: str
+    found: str
+
+
+_Amounts = tuple[int, int]
+
+
+class Pairs:
+    """Compares the pairs of one look."""
+
+    def __init__(
+        self,
+        look: Look,
+        olds: Mapping[PairKey, OldPair],
+        adopted: Mapping[str, Adopted],
+        counts: Counts,
+    ) -> None:
+        """Take in both sides, and what adopted chats carried along."""
+        self._look = look
+        self._olds = olds
+        self._adopted = adopted
+        self._counts = counts
+
+    def differences(self) -> Iterator[Difference]:
+        """Everything that differs."""
+        for wanted in self._look.wanted:
+            yield from self._pair(wanted, self._olds.get(wanted.pair))
+
+    def _pair(self, wanted: Wanted, old: OldPair | None) -> Iterator[Difference]:
+        before = _old_amounts(old)
+        elsewhere = self._elsewhere(wanted)
+        after = _sum([self._brought(wanted.pair), self._aside(wanted.pair), elsewhere])
+        self._count(wanted, old, elsewhere)
+        if before != after:
+            yield Difference("sum", wanted.pair, "", _told(before), _told(after))
+        yield from self._leftovers(wanted)
+        yield from self._too_little(wanted)
+        yield from self._missing(wanted, old)
+
+    def _count(self, wanted: Wanted, old: OldPair | None, elsewhere: _Amounts) -> None:
+        if old is not None:
+            records, chats = len(old.pair.records), len(old.pair.chats)
+            self._counts.update(pairs=1, records=records, chats=chats)
+        running = sum(1 for i in self._there(wanted) if i not in self._adopted)
+        self._counts.update(
+            brought=len(self._look.kept.chats.get(wanted.pair, {})),
+            aside=len(self._asides(wanted.pair)),
+            adopted=sum(1 for i in self._unbrought(wanted) if i in self._adopted),
+            running=running,
+            elsewhere_ms=elsewhere[0],
+            elsewhere_micro=elsewhere[1],
+        )
+
+    def _brought(self, pair: PairKey) -> _Amounts:
+        haves = self._look.kept.chats.get(pair, {}).values()
+        return _sum((have.active_ms, have.cost_micro) for have in haves if have is not None)
+
+    def _aside(self, pair: PairKey) -> _Amounts:
+        return _sum((aside.total_ms, aside.cost_micro) for aside in self._asides(pair).values())
+
+    def _elsewhere(self, wanted: Wanted) -> _Amounts:
+        """Shares of chats that run in the old system still, or were adopted."""
+        return _sum(self._unbrought(wanted).values())
+
+    def _unbrought(self, wanted: Wanted) -> dict[str, _Amounts]:
+        return {**self._there(wanted), **self._ended_here(wanted)}
+
+    @staticmethod
+    def _there(wanted: Wanted) -> dict[str, _Amounts]:
+        return {
+            one.chat_id: (one.carried_ms, one.carried_cost_micro) for one in wanted.split.running
+        }
+
+    def _ended_here(self, wanted: Wanted) -> dict[str, _Amounts]:
+        """Chats that were adopted and have ended in the old system too, by now."""
+        return {
+            chat_id: (row.active_ms, row.cost_micro)
+            for chat_id, row in wanted.rows.items()
+            if chat_id in self._adopted
+            and chat_id not in self._look.kept.chats.get(wanted.pair, ())
+        }
+
+    def _leftovers(self, wanted: Wanted) -> Iterator[Difference]:
+        kept: Mapping[str, Leftover] = self._look.kept.leftovers.get(wanted.pair, {})
+        for key in kept.keys() | wanted.leftovers.keys():
+            before, after = wanted.leftovers.get(key), kept.get(key)
+            if before != after:
+                yield Difference("fraction", wanted.pair, key, _fraction(before), _fraction(after))
+
+    def _too_little(self, wanted: Wanted) -> Iterator[Difference]:
+        """Who was adopted carried its share at least: time went on until then."""
+        for chat_id, share in self._unbrought(wanted).items():
+            one = self._adopted.get(chat_id)
+            if one is None:
+                continue
+            carried = (one.carried_ms, one.carried_micro)
+            least = [max(share[0], one.share_ms or 0), max(share[1], one.share_micro or 0)]
+            if carried[0] < least[0] or carried[1] < least[1]:
+                yield Difference("adopted", wanted.pair, chat_id, _told(share), _told(carried))
+
+    def _missing(self, wanted: Wanted, old: OldPair | None) -> Iterator[Difference]:
+        kept = self._look.kept.chats.get(wanted.pair, {})
+        for chat_id in _chats_of(old) - self._answered(wanted):
+            yield Difference("chat", wanted.pair, chat_id, "a record or a reason", "neither")
+        for chat_id, have in kept.items():
+            if have is None:
+                yield Difference("record", wanted.pair, chat_id, "its record", "none")
+
+    def _answered(self, wanted: Wanted) -> set[str]:
+        """Chats of which something is known here, or that run in the old system."""
+        asides = self._asides(wanted.pair).values()
+        named = {str(one.details.get("chat_id")) for one in asides}
+        keys = {one.key for one in asides}
+        kept = self._look.kept.chats.get(wanted.pair, {})
+        brought = {chat_id for chat_id, have in kept.items() if have is not None}
+        return named | keys | brought | set(self._unbrought(wanted))
+
+    def _asides(self, pair: PairKey) -> Mapping[tuple[str, str], Aside]:
+        return self._look.kept.asides.get(pair, {})
+
+
+def _chats_of(old: OldPair | None) -> set[str]:
+    if old is None:
+        return set()
+    named = {record.chat_id for record in old.pair.records if record.chat_id is not None}
+    return named | {chat.chat_id for chat in old.pair.chats}
+
+
+def _old_amounts(old: OldPair | None) -> _Amounts:
+    records = old.pair.records if old is not None else []
+    return _sum((record.total_ms or 0, record.cost_micro or 0) for record in records)
+
+
+def _sum(amounts: Iterable[_Amounts]) -> _Amounts:
+    ms = micro = 0
+    for one in amounts:
+        ms, micro = ms + one[0], micro + one[1]
+    return ms, micro
+
+
+def _told(amounts: _Amounts) -> str:
+    return f"{amounts[0]} ms, {amounts[1]} micro-credits"
+
+
+def _fraction(one: Leftover | None) -> str:
+    return "nothing" if one is None else f"{one.ms} ms, {one.credits} credits"

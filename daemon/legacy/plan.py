@@ -1,0 +1,161 @@
+"""From what is wanted and what is there to what has to be written; the same again is nothing."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from actors.rules.legacy import CHAT, TAKEN, USED
+from daemon.legacy.wanted import Counts, Wanted
+from persistence.legacy.kept import Aside, Changes, Have, Kept
+from persistence.legacy.read import PairKey
+from persistence.postgres.rows import RecordRow
+
+_Asides = dict[tuple[str, str], Aside]
+
+ADOPTED: Final = "adopted"
+
+
+class Books(NamedTuple):
+    """What is there besides the pair's own rows; kept up to date while pairs are gone through."""
+
+    named: dict[str, Have]
+    """Records of chats that are wanted and are not the pair's own so far."""
+    adopted: Mapping[str, Any]
+    """Chats that were adopted, and so have a live record."""
+    elsewhere: set[str]
+    """Chats that are among the old chats, in whichever pair."""
+
+
+class Plan(NamedTuple):
+    """What has to be written, and what was found."""
+
+    changes: Changes
+    counts: Counts
+
+    @staticmethod
+    def empty() -> "Plan":
+        """Nothing yet."""
+        return Plan(Changes.none(), Counter())
+
+
+def plan_pair(wanted: Wanted, kept: Kept, books: Books, plan: Plan) -> None:
+    """Add to the plan what has to be written so that the pair is as it is wanted."""
+    known, asides = kept.chats.get(wanted.pair, {}), dict(wanted.asides)
+    for chat_id, row in wanted.rows.items():
+        have = known.get(chat_id) or books.named.get(chat_id)
+        _bring(wanted.pair, row, have, books, plan, asides)
+    for chat_id, have in known.items():
+        if have is not None and chat_id not in wanted.rows:
+            _leave(wanted, have, books, plan, asides)
+    _plan_asides(kept.asides.get(wanted.pair, {}), asides, plan)
+    _plan_leftovers(wanted, kept, plan)
+
+
+def _bring(
+    pair: PairKey, row: RecordRow, have: Have | None, books: Books, plan: Plan, asides: _Asides
+) -> None:
+    if have is None:
+        _put(pair, row, books, plan)
+        plan.counts["written"] += 1
+    elif have.owner == pair:
+        _again(row, have, books, plan, asides)
+    elif have.owner is None and have[1:3] == pair and row.chat_id in books.adopted:
+        plan.counts[ADOPTED] += 1
+    else:
+        plan.counts["taken"] += 1
+        details = {"started_at": row.started_at_ms, "ended_at": row.ended_at_ms}
+        _aside(have, pair, TAKEN, (row.active_ms, row.cost_micro), details, asides)
+
+
+def _again(row: RecordRow, have: Have, books: Books, plan: Plan, asides: _Asides) -> None:
+    """A chat that was brought before."""
+    assert have.owner is not None, "it was brought for a pair"
+    if _figures(row) == have[3:7]:
+        plan.counts["unchanged"] += 1
+    elif not have.is_used:
+        _take(have, books, plan)
+        _put(have.owner, row, books, plan)
+        plan.counts["replaced"] += 1
+    else:
+        _keep(have, (row.active_ms, row.cost_micro), plan, asides)
+
+
+def _leave(wanted: Wanted, have: Have, books: Books, plan: Plan, asides: _Asides) -> None:
+    """A chat that was brought before and is not to be brought any more."""
+    runs = any(one.chat_id == have.chat_id for one in wanted.split.running)
+    if not (runs or (CHAT, have.chat_id) in wanted.asides or have.chat_id in books.elsewhere):
+        # The old system has forgotten it. It was there, so it stays known.
+        _again(_emptied(have), have, books, plan, asides)
+    elif have.is_used:
+        _keep(have, (0, 0), plan, asides)
+    else:
+        _take(have, books, plan)
+        plan.counts["removed"] += 1
+
+
+def _keep(have: Have, due: tuple[int, int], plan: Plan, asides: _Asides) -> None:
+    """A record that has been used stays; what it lacks, or has too much, is set aside."""
+    assert have.owner is not None, "it was brought for a pair"
+    plan.counts["kept"] += 1
+    lacks = (due[0] - have.active_ms, due[1] - have.cost_micro)
+    if any(lacks):
+        details = {"due_ms": due[0], "due_micro": due[1]}
+        _aside(have, have.owner, USED, lacks, details, asides)
+
+
+def _aside(
+    have: Have,
+    pair: PairKey,
+    reason: str,
+    amounts: tuple[int, int],
+    details: dict[str, Any],
+    asides: _Asides,
+) -> None:
+    name = (CHAT, have.chat_id)
+    before = asides.get(name)
+    if before is not None:
+        amounts = (before.total_ms + amounts[0], before.cost_micro + amounts[1])
+        details = {**before.details, **details}
+    asides[name] = Aside(*pair, *name, reason, *amounts, details)
+
+
+def _put(pair: PairKey, row: RecordRow, books: Books, plan: Plan) -> None:
+    plan.changes.brought.append(row)
+    books.named[row.chat_id] = Have._make((*row[:3], *_figures(row), row.seq, pair))
+
+
+def _take(have: Have, books: Books, plan: Plan) -> None:
+    plan.changes.taken_out.append(have.chat_id)
+    books.named.pop(have.chat_id, None)
+
+
+def _figures(row: RecordRow) -> tuple[int, int | None, int, int]:
+    return row.started_at_ms, row.ended_at_ms, row.active_ms, row.cost_micro
+
+
+def _emptied(have: Have) -> RecordRow:
+    assert have.ended_at_ms is not None, "what was brought over has ended"
+    lasted_ms = have.ended_at_ms - have.started_at_ms
+    return RecordRow(
+        *have[:3], "ended", have.started_at_ms, have.ended_at_ms, "migrated", None, 0, lasted_ms,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, "migrated", 1, have.ended_at_ms,
+    )  # fmt: skip
+
+
+def _plan_asides(before: Mapping[tuple[str, str], Aside], after: _Asides, plan: Plan) -> None:
+    for name, aside in before.items():
+        if after.get(name) != aside:
+            plan.changes.asides_gone.append(aside)
+    for name, aside in after.items():
+        if before.get(name) != aside:
+            plan.changes.asides.append(aside)
+
+
+def _plan_leftovers(wanted: Wanted, kept: Kept, plan: Plan) -> None:
+    before = kept.leftovers.get(wanted.pair, {})
+    for key, leftover in before.items():
+        if wanted.leftovers.get(key) != leftover:
+            plan.changes.leftovers_gone.append(leftover)
+    for key, leftover in wanted.leftovers.items():
+        if before.get(key) != leftover:
+            plan.changes.leftovers.append(leftover)

@@ -1,0 +1,54 @@
+"""Takes out what a run brought in, unless it has been used since."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from sqlalchemy import Engine
+
+from persistence.legacy.kept import take_out
+from persistence.legacy.layout import LegacyError
+from persistence.legacy.runs import alone, find_run, finish_run
+from persistence.legacy.undo import chats_of_run, forget_run, used_chats
+
+_BATCH_CHATS: Final = 5_000
+
+
+class RolledBack(NamedTuple):
+    """What a rollback did."""
+
+    run_id: int
+    removed: int
+    kept: list[str]
+    """Chats that something happened to since: their records stay."""
+
+
+def rollback(own: Engine, run_id: int, tell: Callable[[int], None]) -> RolledBack:
+    """Take out a run's records, and what it set aside; done twice, it does nothing more.
+
+    Raises:
+        LegacyError: There is no such run, or somebody else is at it.
+    """
+    with alone(own):
+        with own.connect() as connection:
+            run = find_run(connection, run_id)
+        if run is None:
+            raise LegacyError(f"there is no run {run_id}")
+        removed, kept = _take_out(own, run_id, tell)
+        with own.begin() as connection:
+            forget_run(connection, run_id)
+            finish_run(connection, run_id, {**run.counts, "rolled_back": 1})
+    return RolledBack(run_id, removed, kept)
+
+
+def _take_out(own: Engine, run_id: int, tell: Callable[[int], None]) -> tuple[int, list[str]]:
+    removed, kept, after = 0, list[str](), ""
+    while True:
+        with own.begin() as connection:
+            chat_ids = chats_of_run(connection, run_id, after, _BATCH_CHATS)
+            if not chat_ids:
+                return removed, kept
+            used = used_chats(connection, chat_ids)
+            removed += take_out(connection, [i for i in chat_ids if i not in used])
+            kept += sorted(used)
+            after = chat_ids[-1]
+        tell(removed)

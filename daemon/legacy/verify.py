@@ -1,0 +1,139 @@
+"""Whether all that the old system counted is here, once: by pair, in total, and every chat."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from daemon.legacy.look import Look, Sides, look_at, plan_of
+from daemon.legacy.pairs_check import Difference, Pairs
+from daemon.legacy.wanted import Counts
+from persistence.legacy.adopted import fetch_shares
+from persistence.legacy.kept import Range
+from persistence.legacy.read import (
+    OldPair,
+    PairKey,
+    fingerprint,
+    read_old_pairs,
+    read_only,
+    rows_after,
+)
+from persistence.legacy.runs import last_run
+from persistence.legacy.totals import Totals, old_totals, own_totals, stray_records
+
+_BATCH_PAIRS: Final = 2_000
+_SHOWN: Final = 100
+
+
+class Verdict(NamedTuple):
+    """What was compared, and what differs."""
+
+    counts: dict[str, int]
+    old: Totals
+    here: Totals
+    """What was brought, set aside, left over by rounding, still runs there, or was adopted."""
+    differences: list[Difference]
+    """The first hundred."""
+    differ: int
+    """All of them."""
+    is_quiet: bool
+    """Whether the old tables stayed as they were while this looked: what is still written there
+    has to be brought over by another run."""
+
+
+class _Findings:
+    def __init__(self) -> None:
+        self.first: list[Difference] = []
+        self.count = 0
+
+    def add(self, found: Difference) -> None:
+        self.count += 1
+        if len(self.first) < _SHOWN:
+            self.first.append(found)
+
+
+def verify(sides: Sides, policy: str, tell: Callable[[int, int], None]) -> Verdict:
+    """Compare both sides; nothing is written on either.
+
+    Both are looked at as they are at one moment, in transactions in which the server refuses to
+    write. What the old system itself writes meanwhile is seen by a fingerprint of its tables.
+
+    Raises:
+        LegacyError: A table or column is not there.
+    """
+    findings, counts = _Findings(), Counter[str]()
+    before = _fingerprint(sides)
+    with read_only(sides.old) as old, read_only(sides.own) as own:
+        run = last_run(own)
+        policy = policy if run is None else run.policy
+        total = rows_after(old, sides.names, None)
+        for look, olds in _looks(sides, old, own, policy):
+            _check(own, look, olds, counts, findings)
+            tell(counts["records"] + counts["chats"], total)
+        for chat_id in stray_records(own, _SHOWN):
+            findings.add(Difference("stray", ("", ""), chat_id, "a run that brought it", "none"))
+        totals = _totals(sides, old, own, counts, findings)
+    return Verdict(
+        dict(counts), *totals, findings.first, findings.count, before == _fingerprint(sides)
+    )
+
+
+def _fingerprint(sides: Sides) -> dict[str, tuple[int, int]]:
+    with read_only(sides.old) as old:
+        return fingerprint(old, sides.names)
+
+
+def _looks(
+    sides: Sides, old: Connection, own: Connection, policy: str
+) -> Iterator[tuple[Look, list[OldPair]]]:
+    stream = read_old_pairs(old, sides.names)
+    place: PairKey | None = None
+    while olds := list(islice(stream, _BATCH_PAIRS)):
+        upto = (olds[-1].pair.user_id, olds[-1].pair.advisor_id)
+        yield look_at(old, own, sides.names, policy, (Range(place, upto), olds)), olds
+        place = upto
+    yield look_at(old, own, sides.names, policy, (Range(place, None), [])), []
+
+
+def _check(
+    own: Connection, look: Look, olds: list[OldPair], counts: Counts, findings: _Findings
+) -> None:
+    by_pair = {(one.pair.user_id, one.pair.advisor_id): one for one in olds}
+    pairs = Pairs(look, by_pair, fetch_shares(own, _maybe_adopted(look)), counts)
+    for found in pairs.differences():
+        findings.add(found)
+    plan = plan_of(look)
+    for row in plan.changes.brought:
+        findings.add(_behind(row[1:3], row.chat_id, "its record, as the old rows say"))
+    for chat_id in set(plan.changes.taken_out) - {row.chat_id for row in plan.changes.brought}:
+        findings.add(_behind(("", ""), chat_id, "no record"))
+    for aside in plan.changes.asides:
+        findings.add(_behind(aside[:2], aside.key, f"set aside: {aside.reason}"))
+
+
+def _behind(pair: PairKey, key: str, expected: str) -> Difference:
+    return Difference("behind", pair, key, expected, "something else: run migrate")
+
+
+def _maybe_adopted(look: Look) -> list[str]:
+    """Chats that are to have a record, or still run, and were not brought over."""
+    return [
+        chat_id
+        for one in look.wanted
+        for chat_id in [*one.rows, *(still.chat_id for still in one.split.running)]
+        if chat_id not in look.kept.chats.get(one.pair, {})
+    ]
+
+
+def _totals(
+    sides: Sides, old: Connection, own: Connection, counts: Counts, findings: _Findings
+) -> tuple[Totals, Totals]:
+    """In total, summed up by the servers themselves."""
+    wanted = old_totals(old, sides.names)
+    here = own_totals(own).plus(counts["elsewhere_ms"], counts["elsewhere_micro"])
+    for name, before, after in zip(Totals._fields, wanted, here, strict=True):
+        if before != after:
+            findings.add(Difference(f"total_{name}", ("", ""), "", str(before), str(after)))
+    return wanted, here

@@ -1,0 +1,1 @@
+"""The tables of the system before meterd: read, never written."""

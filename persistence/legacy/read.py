@@ -1,0 +1,233 @@
+"""Reads the old rows, pair by pair and in order, in bounded memory: times and amounts exactly."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError
+
+from actors.rules.legacy import OldChat, OldRecord, Pair
+from persistence.legacy import queries
+from persistence.legacy.layout import layout_of
+from persistence.legacy.names import TABLES, LegacyNames
+
+PairKey = tuple[str, str]
+"""A user and an advisor."""
+
+_FETCH_ROWS: Final = 2_000
+_MS_DIGITS: Final = 3
+_MICRO_DIGITS: Final = 6
+# As many digits as a numeric of PostgreSQL can have: nothing is rounded but what we round.
+_EXACT: Final = Context(prec=200_000, rounding=ROUND_HALF_EVEN)
+_ZERO: Final = Decimal(0)
+
+_RECORD_KEY: Final = itemgetter(1, 2)
+_CHAT_KEY: Final = itemgetter(1, 2)
+_Row = TypeVar("_Row")
+
+
+class Residue(NamedTuple):
+    """What of a record's totals is less than a millisecond or micro-credit: exact − rounded."""
+
+    key: str
+    ms: Decimal
+    micro: Decimal
+
+
+class OldPair(NamedTuple):
+    """A pair with what rounding left over."""
+
+    pair: Pair
+    residues: Sequence[Residue]
+    """Of those records that have any."""
+
+
+class OldBalance(NamedTuple):
+    """What a user's rows of the old credits come to."""
+
+    user_id: str
+    balance_micro: int | None
+    """None if it is no number."""
+    residue_micro: Decimal
+    rows: int
+
+
+@contextmanager
+def read_only(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees one moment and on which the server refuses to write."""
+    with engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # It is idle while what was read is written elsewhere, and a sort of millions takes long.
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        yield connection
+
+
+def read_pairs(
+    connection: Connection, names: LegacyNames, after: PairKey | None = None
+) -> Iterator[Pair]:
+    """Yield every pair after ``after``, in the order of users and advisors, byte by byte."""
+    return (one.pair for one in read_old_pairs(connection, names, after))
+
+
+def read_old_pairs(
+    connection: Connection, names: LegacyNames, after: PairKey | None = None
+) -> Iterator[OldPair]:
+    """Yield every pair after ``after`` with what rounding its totals left over.
+
+    Raises:
+        LegacyError: A table or column is not there.
+    """
+    layout = layout_of(connection, names)
+    place = _parameters(after or ("", ""))
+    of_records = queries.after_sql(layout, "r", "records") if after else "true"
+    of_chats = queries.after_sql(layout, "c", "chats") if after else "true"
+    records = _stream(connection, queries.records_sql(layout, of_records), place)
+    chats = _stream(connection, queries.chats_sql(layout, of_chats), place)
+    for key, record_rows, chat_rows in _merged(records, chats):
+        yield _old_pair(key, record_rows, chat_rows)
+
+
+def read_old_pair(connection: Connection, names: LegacyNames, key: PairKey) -> OldPair:
+    """Give one pair; without rows if the old tables know nothing of it."""
+    layout = layout_of(connection, names)
+    of_records = queries.of_pair_sql(layout, "r", "records", key)
+    of_chats = queries.of_pair_sql(layout, "c", "chats", key)
+    records_sql = queries.records_sql(layout, of_records, alone=True)
+    records = _rows(connection, records_sql, _parameters(key))
+    chats = _rows(connection, queries.chats_sql(layout, of_chats), _parameters(key))
+    return _old_pair(key, records, chats)
+
+
+def pair_of_chat(connection: Connection, names: LegacyNames, chat_id: str) -> Pair | None:
+    """Give the pair whose chat this is, by the old chats, else by a record that names it."""
+    layout = layout_of(connection, names)
+    found = _rows(connection, queries.owner_of_chat_sql(layout), {"chat_id": chat_id})
+    if not found:
+        return None
+    return read_old_pair(connection, names, (found[0][1], found[0][2])).pair
+
+
+def chats_known(connection: Connection, names: LegacyNames, chat_ids: Sequence[str]) -> set[str]:
+    """Give those of the chats that are in the old chats, whosever they are."""
+    layout = layout_of(connection, names)
+    return {
+        chat_id
+        for chat_id in chat_ids
+        if _rows(connection, queries.chat_known_sql(layout), {"chat_id": chat_id})
+    }
+
+
+def rows_after(connection: Connection, names: LegacyNames, after: PairKey | None) -> int:
+    """Give how many rows of records and chats come after a pair."""
+    layout = layout_of(connection, names)
+    sql = queries.count_sql(layout, is_after=after is not None)
+    return int(_rows(connection, sql, _parameters(after or ("", "")))[0][0])
+
+
+def old_balances(
+    connection: Connection, names: LegacyNames, after: str | None = None
+) -> Iterator[OldBalance]:
+    """Yield the users after ``after`` in order, byte by byte, each once with its rows' sum."""
+    layout = layout_of(connection, names)
+    where = "true" if after is None else '{user} COLLATE "C" > %(user_id)s'
+    sql = queries.balances_sql(layout, where)
+    for user_id, balance, rows in _stream(connection, sql, {"user_id": after}):
+        micro, residue = whole(balance, _MICRO_DIGITS)
+        yield OldBalance(user_id, micro, residue, rows)
+
+
+def fingerprint(connection: Connection, names: LegacyNames) -> dict[str, tuple[int, int]]:
+    """Give rows and a sum over their texts of each old table: whatever changed, this differs."""
+    layout = layout_of(connection, names)
+    found = {}
+    for setting in TABLES:
+        count, total = _rows(connection, queries.fingerprint_sql(layout, setting), {})[0]
+        found[getattr(names, setting)] = (count, int(total))
+    return found
+
+
+def whole(value: Decimal | None, digits: int) -> tuple[int | None, Decimal]:
+    """Give a number times 10 to the ``digits`` as a whole one, and exact − whole.
+
+    Nothing counted yet (NULL) is 0; what is no number is None.
+    """
+    if value is None:
+        return 0, _ZERO
+    if not value.is_finite() or value.adjusted() >= queries.DIGITS_MAX:
+        return None, _ZERO
+    exact = value.scaleb(digits, _EXACT)
+    rounded = exact.to_integral_value(ROUND_HALF_EVEN, _EXACT)
+    return int(rounded), _EXACT.subtract(exact, rounded)
+
+
+def _old_pair(key: PairKey, records: Iterable[Any], chats: Iterable[Any]) -> OldPair:
+    read: dict[str, OldRecord] = {}
+    residues: list[Residue] = []
+    for row in records:
+        name = _apart(row[0], read)
+        read[name], residue = _record(name, row)
+        if residue.ms or residue.micro:
+            residues.append(residue)
+    return OldPair(Pair(*key, [*read.values()], [OldChat._make(row) for row in chats]), residues)
+
+
+def _apart(key: str, known: Mapping[str, OldRecord]) -> str:
+    """A name for a row; where the database lets two have one id, the second gets another."""
+    name, number = key, 1
+    while name in known:
+        number += 1
+        name = f"{key}#{number}"
+    return name
+
+
+def _record(name: str, row: Any) -> tuple[OldRecord, Residue]:
+    total_ms, ms = whole(row[8], _MS_DIGITS)
+    cost_micro, micro = whole(row[9], _MICRO_DIGITS)
+    record = OldRecord._make((name, *row[1:8], total_ms, cost_micro, *row[10:]))
+    return record, Residue(name, ms, micro)
+
+
+def _parameters(key: PairKey) -> dict[str, str]:
+    return {"user_id": key[0], "advisor_id": key[1]}
+
+
+def _merged(
+    records: Iterator[Any], chats: Iterator[Any]
+) -> Iterator[tuple[PairKey, list[Any], list[Any]]]:
+    """Both streams by pair; each is in order, and so is what comes out."""
+    grouped = _groups(records, _RECORD_KEY), _groups(chats, _CHAT_KEY)
+    heads = [next(group, None) for group in grouped]
+    while any(heads):
+        key = min(head[0] for head in heads if head is not None)
+        rows: list[list[Any]] = [[], []]
+        for i, head in enumerate(heads):
+            if head is not None and head[0] == key:
+                rows[i], heads[i] = head[1], next(grouped[i], None)
+        yield key, rows[0], rows[1]
+
+
+def _groups(rows: Iterator[Any], key: Any) -> Iterator[tuple[PairKey, list[Any]]]:
+    return ((found, list(group)) for found, group in groupby(rows, key))
+
+
+def _stream(connection: Connection, sql: str, parameters: Mapping[str, Any]) -> Iterator[Any]:
+    # yield_per makes it a cursor of the server: millions of rows do not fit in memory.
+    options = {"yield_per": _FETCH_ROWS}
+    return iter(connection.exec_driver_sql(sql, dict(parameters), execution_options=options))
+
+
+def _rows(connection: Connection, sql: str, parameters: Mapping[str, Any]) -> list[Any]:
+    """Few rows; none for an id that the column's type can't hold, such as a letter in a number."""
+    savepoint = connection.begin_nested()
+    try:
+        found = list(connection.exec_driver_sql(sql, dict(parameters)).all())
+    except DataError:
+        savepoint.rollback()
+        return []
+    savepoint.commit()
+    return found

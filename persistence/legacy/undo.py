@@ -1,0 +1,36 @@
+"""What a rollback has to know of a run, and what it forgets of it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection
+
+_CHATS: Final = """
+SELECT chat_id FROM legacy_chats WHERE run_id = %s AND chat_id COLLATE "C" > %s
+ORDER BY chat_id COLLATE "C" LIMIT %s"""
+# The journal has no index by chat; by user it has, and a chat's commands are of its user.
+_USED: Final = """
+SELECT r.chat_id FROM chat_time_records r WHERE r.chat_id = ANY(%(ids)s) AND (r.seq > 1 OR EXISTS (
+  SELECT 1 FROM command_journal j
+  WHERE j.user_id = r.user_id AND j.chat_id = r.chat_id AND j.outcome = 'ok'))"""
+_FORGET: Final = (
+    "DELETE FROM legacy_quarantine WHERE run_id = %s",
+    "DELETE FROM legacy_residues WHERE run_id = %s",
+)
+
+
+def chats_of_run(connection: Connection, run_id: int, after: str, most: int) -> list[str]:
+    """Give the next chats that a run brought, in the order of their names' bytes."""
+    rows = connection.exec_driver_sql(_CHATS, (run_id, after, most))
+    return [row[0] for row in rows]
+
+
+def used_chats(connection: Connection, chat_ids: Sequence[str]) -> set[str]:
+    """Give those of the chats to which something happened since they were brought."""
+    return {row[0] for row in connection.exec_driver_sql(_USED, {"ids": list(chat_ids)})}
+
+
+def forget_run(connection: Connection, run_id: int) -> None:
+    """Delete what the run has set aside, and what rounding left over."""
+    for sql in _FORGET:
+        connection.exec_driver_sql(sql, (run_id,))

@@ -1,0 +1,18 @@
+"""Two databases: the old system's, and meterd's own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from daemon.legacy.look import Sides
+from persistence.legacy.names import LegacyNames
+from persistence.postgres.engine import make_engine
+
+
+@pytest.fixture
+def sides(empty_url: str, url: str) -> Iterator[Sides]:
+    """Both, the old one with no tables yet."""
+    old, own = make_engine(empty_url), make_engine(url)
+    yield Sides(old, own, LegacyNames())
+    old.dispose()
+    own.dispose()

@@ -1,0 +1,148 @@
+"""How a pair's time is divided: nothing is lost, nothing is there twice."""
+
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.rules.legacy import (
+    CHAT,
+    LATEST,
+    POLICIES,
+    RECORD,
+    OldChat,
+    OldRecord,
+    Pair,
+    Split,
+    largest_remainder,
+    split,
+)
+from persistence.postgres.convert import MOMENT_MS_MAX
+from tests.legacy.strategies import pairs
+
+POLICY = st.sampled_from(POLICIES)
+
+
+def amounts(done: Split) -> tuple[int, int]:
+    ms = [b.active_ms for b in done.brought] + [r.carried_ms for r in done.running]
+    micro = [b.cost_micro for b in done.brought] + [r.carried_cost_micro for r in done.running]
+    ms += [a.total_ms for a in done.aside]
+    micro += [a.cost_micro for a in done.aside]
+    return sum(ms), sum(micro)
+
+
+@given(pairs(), POLICY)
+def test_what_comes_out_is_what_went_in(pair: Pair, policy: str) -> None:
+    """Milliseconds and micro-credits, exactly."""
+    total_ms = sum(record.total_ms or 0 for record in pair.records)
+    total_micro = sum(record.cost_micro or 0 for record in pair.records)
+    assert amounts(split(pair, policy)) == (total_ms, total_micro)
+
+
+@given(pairs(), POLICY)
+def test_every_chat_and_every_record_comes_out_once(pair: Pair, policy: str) -> None:
+    """A chat is brought, runs or is set aside; if only a record names it, that may be set aside."""
+    done = split(pair, policy)
+    brought = [one.chat_id for one in done.brought]
+    running = [one.chat_id for one in done.running]
+    aside = [one.key for one in done.aside if one.kind == CHAT]
+    once = brought + running + aside
+    assert len(once) == len(set(once))
+    assert {chat.chat_id for chat in pair.chats} <= set(once)
+    records = [one.key for one in done.aside if one.kind == RECORD]
+    assert len(records) == len(set(records))
+    usable = [record for record in pair.records if record.key not in records]
+    assert {record.chat_id for record in usable if record.chat_id is not None} <= set(once)
+
+
+@given(pairs(), POLICY)
+def test_a_chat_can_be_stored(pair: Pair, policy: str) -> None:
+    """Its times add up and are times; nothing is negative."""
+    for one in split(pair, policy).brought:
+        assert 0 <= one.started_at <= one.ended_at <= MOMENT_MS_MAX
+        assert one.active_ms >= 0
+        assert one.paused_ms >= 0
+        assert one.cost_micro >= 0
+        assert one.active_ms + one.paused_ms == one.ended_at - one.started_at
+
+
+@given(pairs(), POLICY, st.randoms())
+def test_the_order_of_rows_does_not_matter(pair: Pair, policy: str, random: object) -> None:
+    """Tables have none."""
+    records, chats = list(pair.records), list(pair.chats)
+    random.shuffle(records)  # type: ignore[attr-defined]
+    random.shuffle(chats)  # type: ignore[attr-defined]
+    first = split(pair, policy)
+    second = split(pair._replace(records=records, chats=chats), policy)
+    assert [sorted(part, key=repr) for part in first[:3]] == [
+        sorted(part, key=repr) for part in second[:3]
+    ]
+
+
+@given(pairs())
+def test_latest_gives_nothing_to_chats_that_no_record_points_to(pair: Pair) -> None:
+    """Except the newest, if a record points nowhere."""
+    done = split(pair, LATEST)
+    pointed = {record.chat_id for record in pair.records}
+    if None not in pointed:
+        left = [one for one in done.brought if one.chat_id not in pointed]
+        assert all(one.active_ms == one.cost_micro == 0 for one in left)
+
+
+@given(
+    st.integers(0, 10**18),
+    st.lists(st.integers(0, 10**13), min_size=1, max_size=20).filter(any),
+)
+def test_the_largest_remainder_is_within_one_of_exact(total: int, weights: list[int]) -> None:
+    """And the shares add up; no weight, no share."""
+    shares = largest_remainder(total, weights)
+    assert sum(shares) == total
+    for share, weight in zip(shares, weights, strict=True):
+        assert abs(share - Fraction(total * weight, sum(weights))) < 1
+        assert weight or not share
+
+
+def _record(key: str, chat_id: str | None, status: str, total_ms: int, cost: int) -> OldRecord:
+    return OldRecord(key, "u", "a", chat_id, status, 0, None, 500, total_ms, cost, 1_000)
+
+
+def test_an_example_of_each_policy() -> None:
+    """Two chats of 600 and 300 ms, and a record that points to the second."""
+    pair = Pair(
+        "u", "a", [_record("1", "c2", "completed", 100, 10)],
+        [OldChat("c1", "u", "a", 0, 600), OldChat("c2", "u", "a", 700, 1_000)],
+    )  # fmt: skip
+    latest, proportional = (split(pair, policy).brought for policy in POLICIES)
+    assert [(one.chat_id, one.active_ms, one.cost_micro) for one in latest] == [
+        ("c1", 0, 0),
+        ("c2", 100, 10),
+    ]
+    assert [(one.chat_id, one.active_ms, one.cost_micro) for one in proportional] == [
+        ("c1", 67, 7),
+        ("c2", 33, 3),
+    ]
+
+
+def test_a_chat_that_runs_is_left_for_its_adoption() -> None:
+    """With all that is counted for it, and up to when."""
+    pair = Pair(
+        "u", "a", [_record("1", "c1", "active", 100, 10)], [OldChat("c1", "u", "a", 0, None)]
+    )  # fmt: skip
+    done = split(pair, LATEST)
+    assert not done.brought
+    assert done.running[0][3:] == ("active", 0, 500, 100, 10)
+
+
+def test_a_pair_without_any_chat_that_can_be_stored() -> None:
+    """What was counted is set aside."""
+    pair = Pair("u", "a", [_record("1", None, "completed", 100, 10)], [])
+    assert [one.reason for one in split(pair, LATEST).aside] == ["record_without_chat"]
+
+
+def test_more_time_than_there_was_since_1970() -> None:
+    """The chat begins then, and ends later."""
+    pair = Pair(
+        "u", "a", [_record("1", "c1", "completed", 5_000, 0)], [OldChat("c1", "u", "a", 7, 9)]
+    )  # fmt: skip
+    (one,) = split(pair, LATEST).brought
+    assert (one.started_at, one.ended_at, one.paused_ms) == (0, 5_000, 0)
