@@ -14,6 +14,7 @@ from actors.rules.due import next_due
 from actors.rules.money import format_micro
 from actors.rules.replay import Journaled, Replay, Step, command_of
 from actors.rules.state import Event, Policy, Tariff
+from daemon.brought import NOTHING_BROUGHT, Brought
 from persistence.postgres.rows import JournalRow
 
 REFUSED: Final = "refused"
@@ -60,11 +61,17 @@ def read_policy(document: Mapping[str, Any]) -> Policy:
 class Story:
     """The fold of one user's journal, seen from one of the chats."""
 
-    def __init__(self, chat_id: str, user_id: str, policies: Mapping[str, Policy]) -> None:
-        """Nothing has happened yet."""
+    def __init__(
+        self,
+        chat_id: str,
+        user_id: str,
+        policies: Mapping[str, Policy],
+        brought: Brought = NOTHING_BROUGHT,
+    ) -> None:
+        """Nothing has happened yet but what was brought from another system."""
         self._chat_id = chat_id
         self._policies = policies
-        self._replay = Replay(user_id)
+        self._replay = Replay(user_id, brought.account, brought.ended)
 
     def tell(self, journal: Iterable[JournalRow]) -> Iterator[Line]:
         """The story, line by line as the journal is read."""

@@ -33,6 +33,7 @@ from meterd._errors import (
 from meterd._fields import Amount
 from meterd._results import ChatSnapshot, Event, Reply, Sent, Snapshot, WalletSnapshot
 from meterd._threads import Events, Meter
+from persistence.legacy.names import LegacyNames
 
 __all__ = [
     "AlreadyEndedError",
@@ -53,6 +54,7 @@ __all__ = [
     "InsufficientCreditsError",
     "InternalError",
     "InvalidCommandError",
+    "LegacyNames",
     "Meter",
     "MeterError",
     "NoReplyError",

@@ -11,15 +11,18 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from actors.rules.legacy import LATEST
 from meterd._commands import Commands
 from meterd._core import Core
 from meterd._errors import MeterError
 from meterd._events import EventReader
 from meterd._io import CONNECTIONS_MAX, SOCKET_TIMEOUT_S, Arg, ReadReplies, connection_options
+from meterd._old import Legacy, Old, legacy_of
 from meterd._pending import AnyReply
 from meterd._records import Records
 from meterd._results import ChatSnapshot, Event, Reply, Sent, WalletSnapshot
 from meterd._threads import IN_FLIGHT_MAX
+from persistence.legacy.names import LegacyNames
 
 T = TypeVar("T")
 Later: TypeAlias = Coroutine[Any, Any, T]
@@ -46,9 +49,23 @@ class AsyncMeter(
         postgres_url: str | None = None,
         *,
         in_flight_max: int = IN_FLIGHT_MAX,
+        legacy: LegacyNames | None = None,
+        legacy_url: str | None = None,
+        legacy_policy: str = LATEST,
     ) -> None:
-        """``postgres_url``: where ``snapshot`` finds chats that ended more than a day ago."""
-        self._io = _TaskIo(redis_url, postgres_url)
+        """Name the servers; nothing is connected yet.
+
+        Args:
+            redis_url: the queue.
+            postgres_url: where ``snapshot`` finds chats that ended more than a day ago.
+            in_flight_max: commands that may wait for their replies at once.
+            legacy: names of the tables of the system before meterd, where ``snapshot`` finds
+                chats that have not come over yet.
+            legacy_url: their database, if it is not that of ``postgres_url``.
+            legacy_policy: how a pair's time is divided, as the daemon's settings say.
+        """
+        old = legacy_of(legacy, legacy_url or postgres_url, legacy_policy)
+        self._io = _TaskIo(redis_url, postgres_url, old)
         self._life = Core(self._io, in_flight_max)
 
     def events(self, after: str = "$", user_id: str | None = None) -> "AsyncEvents":
@@ -128,7 +145,7 @@ class AsyncEvents:
 class _TaskIo:
     """``meterd._io.Io`` for tasks of one event loop."""
 
-    def __init__(self, redis_url: str, postgres_url: str | None) -> None:
+    def __init__(self, redis_url: str, postgres_url: str | None, legacy: Legacy | None) -> None:
         options = connection_options(parse_url(redis_url), Retry(NoBackoff(), 0))
         commands = redis.asyncio.BlockingConnectionPool(
             **{**options, "max_connections": CONNECTIONS_MAX, "timeout": SOCKET_TIMEOUT_S}
@@ -137,6 +154,7 @@ class _TaskIo:
         self._commands: Any = redis.asyncio.Redis.from_pool(commands)
         self._streams: Any = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
         self._records = Records(postgres_url) if postgres_url else None
+        self._old = Old(legacy) if legacy else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._read_replies: ReadReplies | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -167,6 +185,11 @@ class _TaskIo:
         if self._records is None:
             return None
         return await asyncio.to_thread(self._records.fetch, chat_id)
+
+    async def old(self, chat_id: str) -> ChatSnapshot | None:
+        if self._old is None:
+            return None
+        return await asyncio.to_thread(self._old.fetch, chat_id)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -204,5 +227,6 @@ class _TaskIo:
                 await reader
         for client in (self._commands, self._streams):
             await client.connection_pool.aclose()
-        if self._records:
-            self._records.close()
+        for database in (self._records, self._old):
+            if database is not None:
+                database.close()

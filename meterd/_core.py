@@ -83,7 +83,7 @@ class Core:
         return reply
 
     async def chat(self, chat_id: str) -> ChatSnapshot:
-        """The chat's snapshot, from Redis, else from Postgres, else ``not_started``."""
+        """The chat's snapshot: Redis, Postgres, the old tables, else ``not_started``."""
         self._check_open()
         if is_identifier("chat_id", chat_id):  # nothing else can have started
             raw = await self._read("GET", self.keys.chat(chat_id))
@@ -92,6 +92,9 @@ class Core:
             record = await self.io.record(chat_id)
             if record is not None:
                 return record
+        old = await self.io.old(chat_id)  # it may be called as nothing of ours can be
+        if old is not None:
+            return old
         return msgspec.convert(not_started(chat_id), ChatSnapshot)
 
     async def wallet(self, user_id: str) -> WalletSnapshot:

@@ -58,6 +58,9 @@ class Io(Protocol):
     async def record(self, chat_id: str) -> ChatSnapshot | None:
         """The chat's record in Postgres; None if it has none, or no Postgres was named."""
 
+    async def old(self, chat_id: str) -> ChatSnapshot | None:
+        """The chat in the old tables; None if they don't know it, or none were named."""
+
     async def sleep(self, seconds: float) -> None:
         """Wait; cut short by closing."""
 

@@ -9,7 +9,7 @@ import msgspec
 from actors.rules import billing
 from actors.rules.money import MS_PER_MINUTE, format_micro, read_micro
 from actors.rules.outcomes import OK
-from actors.rules.state import ENDED, NOT_STARTED, RUNNING, Chat
+from actors.rules.state import ENDED, METERD, NOT_STARTED, RUNNING, Chat
 
 _MICRO: Final = Decimal("0.000001")
 
@@ -41,6 +41,8 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     idle_ms: int
     seq: int
     """Grows with every change of the chat: of two snapshots, the higher is the newer."""
+    source: str = METERD
+    """``legacy`` of a chat that is still in the system before meterd, else ``meterd``."""
 
     @property
     def is_running(self) -> bool:
@@ -69,7 +71,7 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         return Decimal(format_micro(_micro(self.cost) + grown_micro))
 
     def _billed_ms(self, active_ms: int) -> int:
-        terms = (0, self.free_ms, self.min_ms, self.increment_ms or 1, self.idle_ms)
+        terms = (0, self.free_ms, self.min_ms, self.increment_ms, self.idle_ms)
         return billing.billed_ms(Chat("", "", "", RUNNING, 0, 0, 0, 0, *terms), active_ms)
 
     def _since(self, now_ms: int) -> int:

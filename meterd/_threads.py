@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from actors.rules.legacy import LATEST
 from meterd._commands import Commands
 from meterd._core import Core
 from meterd._events import EventReader
@@ -24,9 +25,11 @@ from meterd._io import (
     ReadReplies,
     connection_options,
 )
+from meterd._old import Legacy, Old, legacy_of
 from meterd._pending import AnyReply
 from meterd._records import Records
 from meterd._results import ChatSnapshot, Event, Reply, Sent, WalletSnapshot
+from persistence.legacy.names import LegacyNames
 
 IN_FLIGHT_MAX: Final = 5_000
 """Half of what a reply stream holds: replies that nobody waits for any more take room too."""
@@ -47,9 +50,23 @@ class Meter(
         postgres_url: str | None = None,
         *,
         in_flight_max: int = IN_FLIGHT_MAX,
+        legacy: LegacyNames | None = None,
+        legacy_url: str | None = None,
+        legacy_policy: str = LATEST,
     ) -> None:
-        """``postgres_url``: where ``snapshot`` finds chats that ended more than a day ago."""
-        self._urls = redis_url, postgres_url
+        """Name the servers; nothing is connected yet.
+
+        Args:
+            redis_url: the queue.
+            postgres_url: where ``snapshot`` finds chats that ended more than a day ago.
+            in_flight_max: commands that may wait for their replies at once.
+            legacy: names of the tables of the system before meterd, where ``snapshot`` finds
+                chats that have not come over yet.
+            legacy_url: their database, if it is not that of ``postgres_url``.
+            legacy_policy: how a pair's time is divided, as the daemon's settings say.
+        """
+        old = legacy_of(legacy, legacy_url or postgres_url, legacy_policy)
+        self._servers = redis_url, postgres_url, old
         self._in_flight_max = in_flight_max
         self._lock = threading.Lock()
         self._life = self._begin()
@@ -82,7 +99,7 @@ class Meter(
         return self._life.core
 
     def _begin(self) -> "_Life":
-        life = _Life(*self._urls, self._in_flight_max)
+        life = _Life(*self._servers, self._in_flight_max)
         # The reader's thread must not outlive a client that nobody closed and nobody holds.
         weakref.finalize(self, life.close).atexit = False
         return life
@@ -145,7 +162,7 @@ def run(steps: Coroutine[Any, Any, Any]) -> Any:
 class ThreadIo:
     """``meterd._io.Io`` whose methods have done their work when they return."""
 
-    def __init__(self, redis_url: str, postgres_url: str | None) -> None:
+    def __init__(self, redis_url: str, postgres_url: str | None, legacy: Legacy | None) -> None:
         parsed_url = parse_url(redis_url)  # type: ignore[no-untyped-call]
         options = connection_options(parsed_url, Retry(NoBackoff(), 0))
         commands = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
@@ -155,6 +172,7 @@ class ThreadIo:
         self._commands: Any = redis.Redis.from_pool(commands)
         self._streams: Any = redis.Redis.from_pool(redis.ConnectionPool(**options))
         self._records = Records(postgres_url) if postgres_url else None
+        self._old = Old(legacy) if legacy else None
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._read_replies: ReadReplies | None = None
@@ -178,6 +196,9 @@ class ThreadIo:
 
     async def record(self, chat_id: str) -> ChatSnapshot | None:
         return self._records.fetch(chat_id) if self._records else None
+
+    async def old(self, chat_id: str) -> ChatSnapshot | None:
+        return self._old.fetch(chat_id) if self._old else None
 
     async def sleep(self, seconds: float) -> None:
         self._stopped.wait(seconds)
@@ -213,8 +234,9 @@ class ThreadIo:
         if reader is not None and reader is not threading.current_thread():
             reader.join(BLOCK_MS / 1000 + SOCKET_TIMEOUT_S)
             self._streams.connection_pool.disconnect()  # the reader may just have made a new one
-        if self._records:
-            self._records.close()
+        for database in (self._records, self._old):
+            if database is not None:
+                database.close()
 
     def _start_reader(self) -> None:
         with self._lock:
@@ -231,9 +253,11 @@ class ThreadIo:
 class _Life:
     """What one process has of a client: a reply stream, and connections."""
 
-    def __init__(self, redis_url: str, postgres_url: str | None, in_flight_max: int) -> None:
+    def __init__(
+        self, redis_url: str, postgres_url: str | None, legacy: Legacy | None, in_flight_max: int
+    ) -> None:
         self.pid = os.getpid()
-        self._io = ThreadIo(redis_url, postgres_url)
+        self._io = ThreadIo(redis_url, postgres_url, legacy)
         self.core = Core(self._io, in_flight_max)
 
     def close(self) -> None:

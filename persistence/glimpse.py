@@ -144,6 +144,6 @@ def _shared_out(asks: Iterable[Ask]) -> Iterator[list[Ask]]:
 
 
 def _users(facts: bytes) -> Iterator[str]:
-    for row in unpack_facts(facts).journal:
-        if row.user_id is not None:
-            yield row.user_id
+    parcel = unpack_facts(facts)
+    yield from (row.user_id for row in parcel.journal if row.user_id is not None)
+    yield from (row.user_id for row in parcel.ledger)

@@ -1,11 +1,11 @@
 #!lua name=meterd
--- meterd version 3
+-- meterd version 4
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '3'
+local VERSION = '4'
 local SUPERVISOR = 'supervisor'
 
 -- The memory that the working daemon has found complete, as this server process has seen it. It is
@@ -334,6 +334,38 @@ local function release(keys, args)
   return 1
 end
 
+-- Open accounts: balances brought from another system, each with the wallet that it makes and the
+-- rows of the ledger that Postgres gets. An account that is not as whoever asks has seen it stays
+-- as it is; so does one that a command has had its turn in, since its head is none of these. What
+-- is written goes out as one parcel, before anything else: it is there, or nothing is.
+local ACCOUNT_USER, EXPECTED, OPENED, OPENED_WALLET, ROWS = 1, 2, 3, 4, 5
+local function open_accounts(keys, args)
+  local prefix, verdicts, sets, rows = prefix_of(keys[1]), {}, {}, {}
+  if not remembers(prefix) then return redis.error_reply('FENCED memory is unsworn') end
+  local taken = {}
+  for i, packed in ipairs(args) do
+    local o = cmsgpack.unpack(packed)
+    local user, account = o[ACCOUNT_USER], prefix .. 'account:' .. o[ACCOUNT_USER]
+    local head = redis.call('GETRANGE', account, 0, 63)
+    local seen = string.match(head, '^([^|]*)|') or ''
+    if taken[user] or seen ~= o[EXPECTED] or not string.match(seen .. '|', '^0?%-?%d*|') then
+      verdicts[i] = 'in_use' -- guard: opened
+    else
+      verdicts[i], taken[user] = 'ok', true
+      for _, value in ipairs({account, o[OPENED], prefix .. 'wallet:' .. user, o[OPENED_WALLET]}) do
+        sets[#sets + 1] = value
+      end
+      rows[#rows + 1] = o[ROWS]
+    end
+  end
+  if #rows > 0 then
+    local facts = '{"records":[],"ledger":[' .. table.concat(rows, ',') .. '],"journal":[]}'
+    redis.call('XADD', prefix .. 'outbox', '*', 'facts', facts)
+    together({'MSET'}, sets)
+  end
+  return verdicts
+end
+
 -- Trim: entries before this one were handled long ago. Only the leader knows which were.
 local function trim(keys, args)
   if not allowed(prefix_of(keys[1]), SUPERVISOR, args[1]) then return 0 end
@@ -374,6 +406,7 @@ register('settle', settle)
 register('deliver', deliver, 'allow-oom')
 register('dispose', dispose)
 register('release', release)
+register('open_accounts', open_accounts)
 register('trim', trim, 'allow-oom')
 register('status', status, 'no-writes', 'allow-stale')
 register('publish', publish, 'allow-oom')

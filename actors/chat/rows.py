@@ -5,7 +5,7 @@ from actors.rules import outcomes
 from actors.rules.billing import billed_ms, cost, paused_ms
 from actors.rules.command import Command, Invalid
 from actors.rules.state import Chat
-from persistence.postgres.rows import JournalRow, RecordRow
+from persistence.postgres.rows import LIVE, MIGRATED, JournalRow, RecordRow
 
 
 def record_row(chat: Chat) -> RecordRow:
@@ -22,8 +22,7 @@ def record_row(chat: Chat) -> RecordRow:
         pause_reason=chat.pause_reason,
         active_ms=chat.active_ms,
         paused_ms=paused_ms(chat, at),
-        # In whole steps of 0, which is "not known", nothing can be counted.
-        billed_ms=billed_ms(chat, chat.active_ms) if chat.increment_ms else chat.active_ms,
+        billed_ms=billed_ms(chat, chat.active_ms),
         rate_micro=chat.rate,
         cost_micro=cost(chat, at),
         refunded_micro=chat.refunded,
@@ -32,10 +31,15 @@ def record_row(chat: Chat) -> RecordRow:
         min_ms=chat.min_ms,
         increment_ms=chat.increment_ms,
         idle_ms=chat.idle_ms,
-        source="live",
+        source=source_of(chat),
         seq=chat.seq,
         updated_at_ms=at,
     )
+
+
+def source_of(chat: Chat) -> str:
+    """Where a chat's record came from. An adopted chat has a tariff, and is live."""
+    return LIVE if chat.increment_ms else MIGRATED
 
 
 def chat_of_record(row: RecordRow) -> Chat:

@@ -6,6 +6,8 @@ from actors.rules.state import RUNNING, Account, Chat
 
 def billed_ms(chat: Chat, active_ms: int) -> int:
     """Billed time of an active time: free time, minimum and whole increments."""
+    if not chat.increment_ms:  # it came from another system, and has ended there
+        return active_ms
     counted_ms = active_ms - chat.free_ms
     if counted_ms <= 0:
         return 0

@@ -1,17 +1,24 @@
 """One user's journal folded again, row by row: the same rules, none of the daemon around them.
 
 Whoever has the journal has the account. What the journal says of a row is not believed, but for
-the three things that the fold of one user can't know: that an id was used before, that the
-operator's limit was reached, and that an entry was set aside.
+the four things that the fold of one user can't know: that an id was used before, that the
+operator's limit was reached, that an entry was set aside, and that a chat had not yet been brought
+from another system.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from actors.rules import outcomes
 from actors.rules.command import Command, Invalid, entry_key, entry_ms, parse_entry
 from actors.rules.fold import Decision, apply
+from actors.rules.opening import ORIGIN, Opened
 from actors.rules.state import ENDED, Account, Chat, Event, LedgerEntry, Policy
+
+_OF_UNKNOWN: Final = (
+    outcomes.UNKNOWN_CHAT, outcomes.INSUFFICIENT_CREDITS, outcomes.AT_CAPACITY,
+)  # fmt: skip
+"""What a command can get only if its chat is not there, or is open."""
 
 
 class Journaled(NamedTuple):
@@ -34,18 +41,23 @@ class Step(NamedTuple):
 class Replay:
     """One account as its journal makes it, from its beginning to the last row that was fed."""
 
-    def __init__(self, user_id: str, settled: int = 0, ended: Iterable[Chat] = ()) -> None:
+    def __init__(
+        self, user_id: str, begin: Opened | None = None, ended: Iterable[Chat] = ()
+    ) -> None:
         """Begin before the first row.
 
         Args:
             user_id: whose account.
-            settled: what the account held before, in micro-credits (brought from another system).
-            ended: chats of the user that ended before.
+            begin: the account as it was brought from another system, if it was.
+            ended: chats of the user that ended there.
         """
-        self.account = Account(user_id, settled)
-        self.applied = ""
+        head, account = begin or Opened(ORIGIN, Account(user_id))
+        self.account = account
+        self.applied = head
         """The last entry that had its turn in the account, with or without an effect."""
         self.ended = {chat.chat_id: chat for chat in ended}
+        self._met: set[str] = set()
+        """Brought chats that a row has found there: no later one can have missed them."""
         self.ledger: list[LedgerEntry] = []
 
     @property
@@ -92,11 +104,20 @@ class Replay:
     def _apply(
         self, command: Command, policy: Policy, foreign: Chat | None, row: Journaled
     ) -> Step:
-        known = self.ended.get(command.chat_id) or foreign
+        known = self._as_met(self.ended.get(command.chat_id) or foreign, row)
         refuse = row.outcome if row.outcome == outcomes.AT_CAPACITY else ""
         is_inert = row.replayed or row.outcome == outcomes.ID_CONFLICT
         inert = row.outcome if is_inert else ""
         return self._take(apply(self.account, command, policy, known, refuse, inert))
+
+    def _as_met(self, known: Chat | None, row: Journaled) -> Chat | None:
+        """A brought chat was not there yet when a row before it came was decided."""
+        if known is None or known.increment_ms:
+            return known
+        if known.chat_id not in self._met and row.outcome in _OF_UNKNOWN:
+            return None
+        self._met.add(known.chat_id)
+        return known
 
     def _take(self, decision: Decision) -> Step:
         self._assert_gapless(decision.events)
@@ -121,9 +142,12 @@ def command_of(row: Journaled) -> Command | Invalid:
 
 
 def foreign_chat(chat_id: str, owner: str, entry: str) -> Chat:
-    """Another user's chat, as far as its owner matters to whoever names it."""
-    at = entry_ms(entry)
-    return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, 1, 0, ended_at=at)
+    """Another user's chat, as far as its owner matters to whoever names it.
+
+    ``entry``: where it started; empty if it was brought from another system.
+    """
+    at, increment_ms = (entry_ms(entry), 1) if entry else (0, 0)
+    return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, increment_ms, 0, ended_at=at)
 
 
 def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,10 @@ SUSPENDED: Final = "suspended"
 ENDED: Final = "ended"
 NOT_STARTED: Final = "not_started"
 
+METERD: Final = "meterd"
+LEGACY: Final = "legacy"
+"""Where a chat is: here, or still in the system before this one."""
+
 AT_ZERO_END: Final = "end"
 AT_ZERO_SUSPEND: Final = "suspend"
 
@@ -56,6 +60,8 @@ class Chat(NamedTuple):
     free_ms: int
     min_ms: int
     increment_ms: int
+    """Time is billed in whole steps of this; 0 of a chat that ended in another system, whose
+    tariff nobody knows: it is what came, and can only be refunded."""
     idle_ms: int
     active_ms: int = 0
     owed: int = 0

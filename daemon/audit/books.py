@@ -5,10 +5,12 @@ from typing import Any
 
 from actors.chat.rows import record_row
 from actors.rules.money import format_micro
+from actors.rules.opening import entry_id
 from daemon.audit.differences import NOTHING, Difference, differing
-from daemon.audit.folding import MIGRATED, Folded
+from daemon.audit.folding import Folded
+from daemon.brought import opening_rows
 from persistence.commit import ledger_row
-from persistence.postgres.rows import LedgerRow, RecordRow
+from persistence.postgres.rows import MIGRATED, LedgerRow, RecordRow
 
 
 def compare_books(folded: Folded) -> Iterator[Difference]:
@@ -21,9 +23,7 @@ def compare_books(folded: Folded) -> Iterator[Difference]:
 def _records(folded: Folded) -> Iterator[Difference]:
     chats, left = folded.replay.chats, dict(folded.records)
     for chat_id, chat in chats.items():
-        row = left.pop(chat_id, None)
-        if row is None or row.source != MIGRATED:
-            yield from _chat(record_row(chat), row)
+        yield from _chat(record_row(chat), left.pop(chat_id, None))
     for row in left.values():
         yield _of_chat("extra_record", row, NOTHING, _plain(row))
 
@@ -47,6 +47,7 @@ def _times(row: RecordRow) -> Iterator[Difference]:
 
 
 def _ledger(folded: Folded) -> Iterator[Difference]:
+    yield from _openings(folded)
     left = {k: row for k, row in folded.ledger.items() if row.kind != MIGRATED}
     for entry in folded.replay.ledger:
         expected, row = ledger_row(entry), left.pop(entry.entry_id, None)
@@ -56,6 +57,17 @@ def _ledger(folded: Folded) -> Iterator[Difference]:
             yield _of_entry("ledger_entry", row, *differing(_record(expected), _record(row)))
     for row in left.values():
         yield _of_entry("extra_ledger_entry", row, NOTHING, _plain(row))
+
+
+def _openings(folded: Folded) -> Iterator[Difference]:
+    """What was brought is taken as it is, but for its names: none is left out, none is twice."""
+    rows = opening_rows(folded.ledger.values())
+    for number, row in enumerate(rows, 1):
+        expected = row._replace(
+            entry_id=entry_id(folded.user, number), chat_id=None, command_id=None
+        )
+        if row != expected:
+            yield _of_entry("ledger_entry", row, *differing(_record(expected), _record(row)))
 
 
 def _balance(folded: Folded) -> Iterator[Difference]:

@@ -4,21 +4,19 @@ What a user's fold needs is in memory; the rows of the journal come and go.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from actors.chat.rows import chat_of_record
 from actors.rules.command import entry_key
 from actors.rules.replay import Journaled, Replay, Step, foreign_chat
 from actors.rules.state import Account, Chat, Policy
 from daemon.audit.differences import Difference, Tell
+from daemon.brought import Brought, brought_of
 from daemon.story import read_policy
 from persistence.postgres import reader
 from persistence.postgres.reader import ChatOwner
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
-
-MIGRATED: Final = "migrated"
 
 Until = Mapping[str, Set[str]]
 """By user, the entries after which to look at the account."""
@@ -103,9 +101,10 @@ class Folding:
     def _fold(self, user: str, until: Set[str], count: Callable[[], None]) -> Folded:
         records = {row.chat_id: row for row in self._records.of(user)}
         ledger = {row.entry_id: row for row in self._ledger.of(user)}
-        replay = Replay(user, _brought(ledger), _ended_elsewhere(records))
+        brought = brought_of(user, records.values(), ledger.values())
+        replay = Replay(user, brought.account, brought.ended)
         fold = _Fold(replay, self._policies, Foreign(self._owners.get(user, ())), self._tell)
-        points, entries = dict[str, Point](), 0
+        points, entries = _openings(brought, until), 0
         for row in self._journal.of(user):
             fold.take(row)
             entries += 1
@@ -166,7 +165,7 @@ class Foreign:
         """The chat, if it had started before the entry."""
         for one in self._owners.get(chat_id, ()):
             if not one.entry or entry_key(one.entry) < entry_key(entry):
-                return foreign_chat(chat_id, one.owner, one.entry or "0-0")
+                return foreign_chat(chat_id, one.owner, one.entry)
         return None
 
 
@@ -181,13 +180,14 @@ def _by_user(owners: Iterable[ChatOwner]) -> dict[str, list[ChatOwner]]:
     return mine
 
 
-def _brought(ledger: Mapping[str, LedgerRow]) -> int:
-    """What the account held when it came from another system."""
-    return sum(row.amount_micro for row in ledger.values() if row.kind == MIGRATED)
-
-
-def _ended_elsewhere(records: Mapping[str, RecordRow]) -> list[Chat]:
-    return [chat_of_record(row) for row in records.values() if row.source == MIGRATED]
+def _openings(brought: Brought, until: Set[str]) -> dict[str, Point]:
+    """The account before its first row, after each of its opening entries."""
+    chats = {chat.chat_id: chat for chat in brought.ended}
+    return {
+        step.head: Point(step.head, step.account, chats)
+        for step in brought.steps
+        if step.head in until
+    }
 
 
 def _differs(row: JournalRow, kind: str, expected: str, found: str) -> Difference:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from actors.rules import outcomes
 from actors.rules.command import Invalid
 from actors.rules.replay import Journaled, command_of
+from actors.rules.state import Chat
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.folding import Foreign
 from persistence.postgres.reader import journal_of_nobody, owners_of_chats
@@ -44,10 +45,16 @@ def _row(row: JournalRow, owners: Foreign) -> Iterator[Difference]:
 def _command(row: JournalRow, named: str, owners: Foreign) -> Iterator[Difference]:
     chat = owners.chat(row.chat_id, row.stream_id) if row.chat_id else None
     user = named or (chat.user_id if chat else "")
-    if user:
+    if user and not _is_before(row, named, chat):
         yield _differs("owner", row, f"a row of user {user}", "a row of nobody")
     elif not row.replayed and not _has(row, outcomes.UNKNOWN_CHAT, outcomes.ID_CONFLICT):
         yield _differs("outcome", row, outcomes.UNKNOWN_CHAT, row.outcome)
+
+
+def _is_before(row: JournalRow, named: str, chat: Chat | None) -> bool:
+    """Whether the chat that is all that names a user had not yet been brought here."""
+    is_brought = chat is not None and not chat.increment_ms
+    return not named and is_brought and _has(row, outcomes.UNKNOWN_CHAT)
 
 
 def _has(row: JournalRow, *wanted: str) -> bool:

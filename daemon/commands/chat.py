@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actors.rules.money import format_micro
-from actors.rules.state import NOT_STARTED
+from actors.rules.state import LEGACY, NOT_STARTED
 from daemon.commands.common import (
     ConfigOption,
     JsonOption,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from daemon.runfile import Addresses
+    from daemon.settings import LegacySettings
     from daemon.story import Line
     from meterd import ChatSnapshot
     from persistence.postgres.rows import RecordRow
@@ -51,22 +52,32 @@ def chat(
 
       meterd chat c1 --json | jq -r '.story[] | select(.event == "refused") | .why'
     """
-    addresses = addresses_or_exit(settings_or_exit(config))
-    snapshot, now_ms = _snapshot(addresses, chat_id)
+    settings = settings_or_exit(config)
+    addresses = addresses_or_exit(settings)
+    snapshot, now_ms = _snapshot(addresses, settings.legacy, chat_id)
     if json:
         _print_json(snapshot, addresses)
     else:
         _print(snapshot, addresses, now_ms)
 
 
-def _snapshot(addresses: "Addresses", chat_id: str) -> tuple["ChatSnapshot", int]:
+def _snapshot(
+    addresses: "Addresses", legacy: "LegacySettings", chat_id: str
+) -> tuple["ChatSnapshot", int]:
     """The chat, from wherever it is, and the queue's clock."""
     from meterd import Meter, UnavailableError  # noqa: PLC0415 - the help need not wait for it
 
     with redis_or_exit(addresses.redis_url) as client:
         seconds, microseconds = client.time()
+    meter = Meter(
+        addresses.redis_url,
+        addresses.postgres_url or None,
+        legacy=legacy.names if legacy.enabled else None,
+        legacy_url=legacy.url,
+        legacy_policy=legacy.policy,
+    )
     try:
-        with Meter(addresses.redis_url, addresses.postgres_url or None) as meter:
+        with meter:
             return meter.snapshot(chat_id), seconds * 1000 + microseconds // 1000
     except UnavailableError as error:
         raise fail(f"{error}\nSee whether the daemon runs with: meterd status") from None
@@ -89,7 +100,9 @@ def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
         _print_story(_story(connection, snapshot))
         record = fetch_records(connection, [snapshot.chat_id]).get(snapshot.chat_id)
     typer.secho("\nRecord", bold=True)
-    if record is None:
+    if record is None and snapshot.source == LEGACY:
+        typer.echo("none yet: the chat is still in the old system")
+    elif record is None:
         typer.echo("not in Postgres yet; it gets there within a second")
     else:
         _print_record(record)
@@ -129,12 +142,14 @@ def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
 
 
 def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Line]":
+    from daemon.brought import fetch_brought  # noqa: PLC0415 - as above
     from daemon.story import Story, StoryError, read_policy  # noqa: PLC0415 - as above
     from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
 
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
-    story = Story(snapshot.chat_id, snapshot.user_id, policies)
+    brought = fetch_brought(connection, snapshot.user_id)
+    story = Story(snapshot.chat_id, snapshot.user_id, policies, brought)
     try:
         yield from story.tell(journal_of_user(connection, snapshot.user_id))
     except StoryError as error:

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from daemon.brought import fetch_brought
 from daemon.gateway.callers import WHOLE
 from daemon.gateway.problems import Problem
 from daemon.gateway.reading import Seen
@@ -28,7 +29,8 @@ class History:
 
         def question(connection: Connection) -> list[Line]:
             policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
-            story = Story(chat_id, seen.user_id, policies)
+            brought = fetch_brought(connection, seen.user_id)
+            story = Story(chat_id, seen.user_id, policies, brought)
             told = story.tell(journal_of_user(connection, seen.user_id))
             mine = (line for line in told if _may_see(line, seen))
             return list(islice(mine, begin, begin + most))

@@ -11,6 +11,8 @@ from actors.rules.state import Policy
 from daemon.gateway.limits import Buckets
 from daemon.gateway.live import Live
 from daemon.gateway.metrics import Metrics
+from daemon.gateway.old_tables import old_tables
+from daemon.gateway.problems import legacy_away
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.reading import Reading
 from daemon.gateway.records import Records
@@ -40,6 +42,8 @@ class Parts(NamedTuple):
     client: redis.asyncio.Redis
     live: Live
     records: Records
+    old_records: Records | None
+    """Of the old system, where it has a database of its own."""
     clock: QueueClock
     reading: Reading
     meter: AsyncMeter
@@ -65,7 +69,8 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
     live, clock = Live(client), QueueClock(client)
     meter = AsyncMeter(addresses.redis_url)
     hub = Hub(meter, live, keys, clock, http)
-    reading = Reading(live, records, keys, clock)
+    there = _old_records(settings)
+    reading = Reading(live, records, keys, clock, old_tables(settings.legacy, records, there))
     parts = hub, live, meter, clock, reading
     streams = Streams(client, parts, keys, http.stream_messages_max)
     return Parts(
@@ -75,6 +80,7 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
         client=client,
         live=live,
         records=records,
+        old_records=there,
         clock=clock,
         reading=reading,
         meter=meter,
@@ -105,3 +111,17 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         await parts.meter.close()
         await parts.client.aclose()
         parts.records.close()
+        if parts.old_records is not None:
+            parts.old_records.close()
+
+
+def _old_records(settings: Settings) -> Records | None:
+    if not settings.legacy.enabled or settings.legacy.url is None:
+        return None
+    engine = make_engine(
+        settings.legacy.url,
+        pool_size=settings.postgres.pool_size,
+        statement_timeout_ms=STATEMENT_MS_MAX,
+        application_name="meterd gateway",
+    )
+    return Records(engine, 2 * settings.postgres.pool_size, legacy_away)

@@ -62,6 +62,11 @@ def postgres_away(cause: object) -> Problem:
     return _away("postgres_away", f"PostgreSQL does not answer ({cause})")
 
 
+def legacy_away(cause: object) -> Problem:
+    """The old tables are needed for this answer, and can't be read."""
+    return _away("legacy_away", f"the old tables can't be read ({cause})")
+
+
 def busy(what: str) -> Problem:
     """More is asked at once than can be answered."""
     return Problem(503, "busy", f"{what}; try again", {"Retry-After": "1"})

@@ -1,4 +1,7 @@
-"""Chats and wallets for a caller: from Redis, else, or while it is away, from Postgres."""
+"""Chats and wallets for a caller: from Redis, else, or while it is away, from Postgres.
+
+Chats that have not come over yet are answered from the old tables.
+"""
 
 from typing import Final, NamedTuple
 
@@ -6,10 +9,11 @@ from sqlalchemy import Connection
 
 from actors.chat.rows import chat_of_record
 from actors.rules.command import is_identifier
-from actors.rules.state import Account
+from actors.rules.state import LEGACY, Account
 from actors.rules.views import JsonObject
 from daemon.gateway.callers import WHOLE, Caller
 from daemon.gateway.live import Live
+from daemon.gateway.old_tables import OldTables
 from daemon.gateway.problems import Problem
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.records import Records
@@ -28,6 +32,7 @@ from daemon.gateway.views import (
 from persistence.commit import is_readable, unpack_state
 from persistence.keys import Keys
 from persistence.postgres.pages import balance_of_user, ledger_page, open_of_user
+from persistence.postgres.rows import RecordRow
 
 OPEN_MAX: Final = 10_000
 """Open chats of one user that a wallet out of Postgres is made of."""
@@ -45,8 +50,11 @@ class Seen(NamedTuple):
 class Reading:
     """Answers about chats and wallets."""
 
-    def __init__(self, live: Live, records: Records, keys: Keys, clock: QueueClock) -> None:
+    def __init__(
+        self, live: Live, records: Records, keys: Keys, clock: QueueClock, old: OldTables
+    ) -> None:
         """Read through these."""
+        self._old = old
         self._live = live
         self._records = records
         self._keys = keys
@@ -103,7 +111,7 @@ class Reading:
     ) -> tuple[Seen | None, bytes | None]:
         """The chat; and with it, at the same moment, the wallet of a caller who is its user."""
         if not is_identifier(chat_id):
-            return None, None  # nothing can be called so
+            return await self._from_old(chat_id, caller), None  # nothing of ours is called so
         keys, me = self._keys, caller.sub
         asked = [keys.chat(chat_id)]
         own = is_identifier(me) and caller.is_user(me)
@@ -116,20 +124,38 @@ class Reading:
         seen = _seen(raw, caller) if raw is not None else None
         if seen is None:
             # Whoever may not see it waits as long as for one that is not there.
-            return await self._from_record(chat_id, caller, None), None
+            elsewhere = await self._from_record(chat_id, caller, None)
+            return (elsewhere if raw is None else None), None
         is_mine = own and seen.user_id == me and seen.view == WHOLE
         return seen, wallet_json(wallet[0], wallet[1], me) if is_mine else None
 
     async def _from_record(self, chat_id: str, caller: Caller, away: Problem | None) -> Seen | None:
         record = await self._records.chat(chat_id)
-        if record is not None:
-            view = caller.view(record.user_id, record.advisor_id)
-            if view is not None:
-                snapshot = pack(record_snapshot(chat_of_record(record)))
-                return Seen(RECORD, snapshot, record.user_id, view)
+        seen = _recorded(record, caller) if record is not None else None
+        if seen is not None:
+            return seen
+        old = await self._from_old(chat_id, caller, may_run=away is None)
+        if old is not None and record is None:
+            return old
         if away is not None:
             raise away  # it may have started a moment ago: only Redis knows
         return None
+
+    async def _from_old(self, chat_id: str, caller: Caller, may_run: bool = True) -> Seen | None:
+        """The chat as the old tables have it; one that runs there may run here by now."""
+        chat = await self._old.chat(chat_id)
+        if chat is None or not (may_run or chat.ended_at is not None):
+            return None
+        view = caller.view(chat.user_id, chat.advisor_id)
+        snapshot = pack(record_snapshot(chat))
+        return Seen(LEGACY, snapshot, chat.user_id, view) if view is not None else None
+
+
+def _recorded(record: RecordRow, caller: Caller) -> Seen | None:
+    view = caller.view(record.user_id, record.advisor_id)
+    if view is None:
+        return None
+    return Seen(RECORD, pack(record_snapshot(chat_of_record(record))), record.user_id, view)
 
 
 def _seen(raw: bytes, caller: Caller) -> Seen | None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from daemon.gateway.loader import BusyLoaderError, Loader
-from daemon.gateway.problems import busy, postgres_away
+from daemon.gateway.problems import Problem, busy, postgres_away
 from persistence.postgres.reader import fetch_records
 from persistence.postgres.rows import RecordRow
 
@@ -23,9 +23,18 @@ WAITING_MAX: Final = 100
 class Records:
     """Asks Postgres questions."""
 
-    def __init__(self, engine: Engine, threads: int) -> None:
-        """Nothing is asked yet; at most ``threads`` questions at once."""
+    def __init__(
+        self,
+        engine: Engine,
+        threads: int,
+        away: Callable[[object], Problem] = postgres_away,
+    ) -> None:
+        """Nothing is asked yet; at most ``threads`` questions at once.
+
+        ``away`` words the problem of a server that does not answer.
+        """
         self._engine = engine
+        self._away = away
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="records")
         self._waiting = 0
         self._loader: Loader[RecordRow | None] = Loader(self._fetch, CHATS_MAX)
@@ -52,7 +61,7 @@ class Records:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pool, self._answer, question)
         except SQLAlchemyError as error:
-            raise postgres_away(_cause(error)) from error
+            raise self._away(_cause(error)) from error
         finally:
             self._waiting -= 1
 

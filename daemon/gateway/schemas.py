@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Credits = Annotated[str, Field(pattern=r"^-?[0-9]+\.[0-9]{6}$", examples=["1.500000"])]
 Ms = Annotated[int, Field(ge=0, description="Milliseconds")]
 MomentMs = Annotated[int, Field(ge=0, description="Milliseconds since 1970, of the queue's clock")]
-Source = Literal["live", "record", "none"]
+Source = Literal["live", "record", "legacy", "none"]
 
 
 class Shape(BaseModel):

@@ -96,10 +96,7 @@ def account_of_records(user_id: str, settled: int, chats: Iterable[Chat], at: in
 
 def record_snapshot(chat: Chat) -> JsonObject:
     """The snapshot of a chat out of its record."""
-    # What came from another system may have no increment; nothing is billed by it any more.
-    if chat.increment_ms:
-        return chat_snapshot(chat, chat.as_of)
-    return {**chat_snapshot(chat._replace(increment_ms=1), chat.as_of), "increment_ms": 0}
+    return chat_snapshot(chat, chat.as_of)
 
 
 def what_if(account: Account, rate: str, policy: Policy, now_ms: int) -> JsonObject:

@@ -1,10 +1,8 @@
 """Where the old tables are and what their columns hold, looked up once for each database."""
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
-
-from sqlalchemy import Connection, Engine
 
 from persistence.legacy.names import TABLES, LegacyNames, quoted, table_setting
 
@@ -18,6 +16,11 @@ SELECT count(*) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid
 WHERE i.indrelid = %s::bigint::oid AND i.indisunique AND i.indpred IS NULL AND i.indisvalid
   AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND a.attname = %s
 """
+
+
+Rows: TypeAlias = Callable[[str, Any], list[Any]]
+"""Puts a statement with parameters to the old database. No driver is named in here: a backend's
+client reads the old tables too, and brings in none that it does not need."""
 
 
 class LegacyError(RuntimeError):
@@ -38,10 +41,21 @@ class Layout(NamedTuple):
         return quoted(getattr(self.names, name))
 
 
-_known: WeakKeyDictionary[Engine, dict[LegacyNames, Layout]] = WeakKeyDictionary()
+class Connected(Protocol):
+    """SQLAlchemy's connection, as far as it is used here."""
+
+    @property
+    def engine(self) -> Any:
+        """One for each database."""
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
+        """Execute a statement as it stands."""
 
 
-def layout_of(connection: Connection, names: LegacyNames) -> Layout:
+_known: WeakKeyDictionary[Any, dict[LegacyNames, Layout]] = WeakKeyDictionary()
+
+
+def layout_of(connection: Connected, names: LegacyNames) -> Layout:
     """Give the layout, looked up at the first call for a database.
 
     Raises:
@@ -49,13 +63,18 @@ def layout_of(connection: Connection, names: LegacyNames) -> Layout:
     """
     known = _known.setdefault(connection.engine, {})
     if names not in known:
-        known[names] = _look(connection, names)
+        known[names] = look(lambda sql, given: _all(connection, sql, given), names)
     return known[names]
 
 
-def _look(connection: Connection, names: LegacyNames) -> Layout:
-    tables = {setting: _table(connection, getattr(names, setting)) for setting in TABLES}
-    found = {setting: _columns(connection, oid) for setting, oid in tables.items() if oid}
+def look(rows: Rows, names: LegacyNames) -> Layout:
+    """Look the layout up.
+
+    Raises:
+        LegacyError: A table or column is not there; its setting is named.
+    """
+    tables = {setting: _table(rows, getattr(names, setting)) for setting in TABLES}
+    found = {setting: _columns(rows, oid) for setting, oid in tables.items() if oid}
     wrong = list(_wrong(names, found))
     if wrong:
         raise LegacyError("\n".join(wrong))
@@ -64,7 +83,7 @@ def _look(connection: Connection, names: LegacyNames) -> Layout:
         for setting in LegacyNames._fields
         if setting not in TABLES
     }
-    unique = _scalar(connection, _UNIQUE, (tables["chats_table"], names.chats_id))
+    unique = rows(_UNIQUE, (tables["chats_table"], names.chats_id))[0][0]
     return Layout(names, types, bool(unique))
 
 
@@ -78,14 +97,14 @@ def _wrong(names: LegacyNames, found: dict[str, dict[str, str]]) -> Iterator[str
             yield f"legacy.{setting}: {getattr(names, table)} has no column {name}, only {there}"
 
 
-def _table(connection: Connection, name: str) -> int | None:
-    oid: int | None = _scalar(connection, _TABLE, (quoted(name),))
+def _table(rows: Rows, name: str) -> int | None:
+    oid: int | None = rows(_TABLE, (quoted(name),))[0][0]
     return oid
 
 
-def _columns(connection: Connection, oid: int) -> dict[str, str]:
-    return {row[0]: row[1] for row in connection.exec_driver_sql(_COLUMNS, (oid,))}
+def _columns(rows: Rows, oid: int) -> dict[str, str]:
+    return {row[0]: row[1] for row in rows(_COLUMNS, (oid,))}
 
 
-def _scalar(connection: Connection, sql: str, parameters: tuple[Any, ...]) -> Any:
-    return connection.exec_driver_sql(sql, parameters).scalar()
+def _all(connection: Connected, sql: str, parameters: Any) -> list[Any]:
+    return list(connection.exec_driver_sql(sql, parameters))

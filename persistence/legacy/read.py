@@ -1,8 +1,9 @@
 """Reads the old rows, pair by pair and in order, in bounded memory: times and amounts exactly."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeVar
@@ -10,40 +11,31 @@ from typing import Any, Final, NamedTuple, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError
 
-from actors.rules.legacy import OldChat, OldRecord, Pair
-from persistence.legacy import queries
+from actors.rules.legacy import Pair
+from persistence.legacy import one, queries
 from persistence.legacy.layout import layout_of
 from persistence.legacy.names import TABLES, LegacyNames
+from persistence.legacy.one import OldPair, PairKey, Residue, whole
 
-PairKey = tuple[str, str]
-"""A user and an advisor."""
+__all__ = [
+    "OldBalance",
+    "OldPair",
+    "PairKey",
+    "Residue",
+    "fingerprint",
+    "old_balances",
+    "pair_of_chat",
+    "read_old_pair",
+    "read_old_pairs",
+    "read_only",
+    "read_pairs",
+    "whole",
+]
 
 _FETCH_ROWS: Final = 2_000
-_MS_DIGITS: Final = 3
-_MICRO_DIGITS: Final = 6
-# As many digits as a numeric of PostgreSQL can have: nothing is rounded but what we round.
-_EXACT: Final = Context(prec=200_000, rounding=ROUND_HALF_EVEN)
-_ZERO: Final = Decimal(0)
-
 _RECORD_KEY: Final = itemgetter(1, 2)
 _CHAT_KEY: Final = itemgetter(1, 2)
 _Row = TypeVar("_Row")
-
-
-class Residue(NamedTuple):
-    """What of a record's totals is less than a millisecond or micro-credit: exact − rounded."""
-
-    key: str
-    ms: Decimal
-    micro: Decimal
-
-
-class OldPair(NamedTuple):
-    """A pair with what rounding left over."""
-
-    pair: Pair
-    residues: Sequence[Residue]
-    """Of those records that have any."""
 
 
 class OldBalance(NamedTuple):
@@ -83,33 +75,23 @@ def read_old_pairs(
         LegacyError: A table or column is not there.
     """
     layout = layout_of(connection, names)
-    place = _parameters(after or ("", ""))
+    place = one.parameters(after or ("", ""))
     of_records = queries.after_sql(layout, "r", "records") if after else "true"
     of_chats = queries.after_sql(layout, "c", "chats") if after else "true"
     records = _stream(connection, queries.records_sql(layout, of_records), place)
     chats = _stream(connection, queries.chats_sql(layout, of_chats), place)
     for key, record_rows, chat_rows in _merged(records, chats):
-        yield _old_pair(key, record_rows, chat_rows)
+        yield one.old_pair(key, record_rows, chat_rows)
 
 
 def read_old_pair(connection: Connection, names: LegacyNames, key: PairKey) -> OldPair:
     """Give one pair; without rows if the old tables know nothing of it."""
-    layout = layout_of(connection, names)
-    of_records = queries.of_pair_sql(layout, "r", "records", key)
-    of_chats = queries.of_pair_sql(layout, "c", "chats", key)
-    records_sql = queries.records_sql(layout, of_records, alone=True)
-    records = _rows(connection, records_sql, _parameters(key))
-    chats = _rows(connection, queries.chats_sql(layout, of_chats), _parameters(key))
-    return _old_pair(key, records, chats)
+    return one.read_old_pair(partial(_rows, connection), layout_of(connection, names), key)
 
 
 def pair_of_chat(connection: Connection, names: LegacyNames, chat_id: str) -> Pair | None:
     """Give the pair whose chat this is, by the old chats, else by a record that names it."""
-    layout = layout_of(connection, names)
-    found = _rows(connection, queries.owner_of_chat_sql(layout), {"chat_id": chat_id})
-    if not found:
-        return None
-    return read_old_pair(connection, names, (found[0][1], found[0][2])).pair
+    return one.pair_of_chat(partial(_rows, connection), layout_of(connection, names), chat_id)
 
 
 def chats_known(connection: Connection, names: LegacyNames, chat_ids: Sequence[str]) -> set[str]:
@@ -126,7 +108,7 @@ def rows_after(connection: Connection, names: LegacyNames, after: PairKey | None
     """Give how many rows of records and chats come after a pair."""
     layout = layout_of(connection, names)
     sql = queries.count_sql(layout, is_after=after is not None)
-    return int(_rows(connection, sql, _parameters(after or ("", "")))[0][0])
+    return int(_rows(connection, sql, one.parameters(after or ("", "")))[0][0])
 
 
 def old_balances(
@@ -137,7 +119,7 @@ def old_balances(
     where = "true" if after is None else '{user} COLLATE "C" > %(user_id)s'
     sql = queries.balances_sql(layout, where)
     for user_id, balance, rows in _stream(connection, sql, {"user_id": after}):
-        micro, residue = whole(balance, _MICRO_DIGITS)
+        micro, residue = whole(balance, one.MICRO_DIGITS)
         yield OldBalance(user_id, micro, residue, rows)
 
 
@@ -149,51 +131,6 @@ def fingerprint(connection: Connection, names: LegacyNames) -> dict[str, tuple[i
         count, total = _rows(connection, queries.fingerprint_sql(layout, setting), {})[0]
         found[getattr(names, setting)] = (count, int(total))
     return found
-
-
-def whole(value: Decimal | None, digits: int) -> tuple[int | None, Decimal]:
-    """Give a number times 10 to the ``digits`` as a whole one, and exact − whole.
-
-    Nothing counted yet (NULL) is 0; what is no number is None.
-    """
-    if value is None:
-        return 0, _ZERO
-    if not value.is_finite() or value.adjusted() >= queries.DIGITS_MAX:
-        return None, _ZERO
-    exact = value.scaleb(digits, _EXACT)
-    rounded = exact.to_integral_value(ROUND_HALF_EVEN, _EXACT)
-    return int(rounded), _EXACT.subtract(exact, rounded)
-
-
-def _old_pair(key: PairKey, records: Iterable[Any], chats: Iterable[Any]) -> OldPair:
-    read: dict[str, OldRecord] = {}
-    residues: list[Residue] = []
-    for row in records:
-        name = _apart(row[0], read)
-        read[name], residue = _record(name, row)
-        if residue.ms or residue.micro:
-            residues.append(residue)
-    return OldPair(Pair(*key, [*read.values()], [OldChat._make(row) for row in chats]), residues)
-
-
-def _apart(key: str, known: Mapping[str, OldRecord]) -> str:
-    """A name for a row; where the database lets two have one id, the second gets another."""
-    name, number = key, 1
-    while name in known:
-        number += 1
-        name = f"{key}#{number}"
-    return name
-
-
-def _record(name: str, row: Any) -> tuple[OldRecord, Residue]:
-    total_ms, ms = whole(row[8], _MS_DIGITS)
-    cost_micro, micro = whole(row[9], _MICRO_DIGITS)
-    record = OldRecord._make((name, *row[1:8], total_ms, cost_micro, *row[10:]))
-    return record, Residue(name, ms, micro)
-
-
-def _parameters(key: PairKey) -> dict[str, str]:
-    return {"user_id": key[0], "advisor_id": key[1]}
 
 
 def _merged(

@@ -4,7 +4,11 @@ No database library is imported here, so that whoever fills the outbox needs non
 are integer micro-credits, times integer milliseconds. Plain tuples: any codec can carry them.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+LIVE: Final = "live"
+MIGRATED: Final = "migrated"
+"""Sources of a record: metered here, or brought from elsewhere; so are some ledger entries."""
 
 
 class RecordRow(NamedTuple):

@@ -363,10 +363,13 @@ def test_what_an_operator_set_aside_or_brought_along_is_no_difference(system: Sy
         " 'at_capacity', false, policy_id FROM command_journal LIMIT 1",
         fields=json.dumps(full),
     )
-    system.sql("INSERT INTO ledger_entries VALUES ('m', 'old', NULL, 'migrated', 5, now(), NULL)")
+    system.sql(
+        "INSERT INTO ledger_entries"
+        " VALUES ('migrated:old:1', 'old', NULL, 'migrated', 5, now(), NULL)"
+    )
     system.sql(
         "INSERT INTO chat_time_records SELECT 'old.s', 'old', 'v', 'ended', started_at, ended_at,"
-        " end_reason, NULL, active_ms, paused_ms, billed_ms, rate, cost, 0, 0, 0, 0, 0, 0,"
+        " end_reason, NULL, active_ms, paused_ms, active_ms, rate, cost, 0, cost, 0, 0, 0, 0,"
         f" 'migrated', 1, updated_at FROM chat_time_records WHERE {CALM_ENDED}"
     )
     assert audit(system, "--no-redis", code=0)["users"] == 14

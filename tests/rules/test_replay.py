@@ -7,8 +7,9 @@ from hypothesis import given
 
 from actors.rules import outcomes
 from actors.rules.command import Command, parse_entry
+from actors.rules.opening import opened
 from actors.rules.replay import Journaled, Replay, foreign_chat
-from actors.rules.state import Chat, LedgerEntry, Policy
+from actors.rules.state import Account, Chat, LedgerEntry, Policy
 from actors.rules.world import World
 from tests.rules.strategies import Stream, streams
 
@@ -60,7 +61,7 @@ def test_the_journal_is_enough(stream: Stream) -> None:
 
 def test_an_entry_that_was_set_aside_has_no_effect() -> None:
     """Not even time passes; and the operator's limit is believed."""
-    replay = Replay("u", settled=1_000_000)
+    replay = Replay("u", opened(Account("u"), 1, 1_000_000, 0))
     aside = Journaled("1000-0", START, outcomes.INTERNAL_ERROR, False)
     assert replay.feed(aside, Policy()).outcome == outcomes.INTERNAL_ERROR
     assert (replay.applied, replay.account.chats) == ("1000-0", {})
@@ -71,7 +72,7 @@ def test_an_entry_that_was_set_aside_has_no_effect() -> None:
 
 def test_rows_come_in_their_order_and_to_their_user() -> None:
     """Anything else is a mistake of whoever feeds them."""
-    replay = Replay("u", settled=1_000_000)
+    replay = Replay("u", opened(Account("u"), 1, 1_000_000, 0))
     replay.feed(Journaled("1000-0", START, outcomes.OK, False), Policy())
     with pytest.raises(AssertionError, match="stream order"):
         replay.feed(Journaled("1000-0", START, outcomes.OK, True), Policy())
@@ -82,7 +83,7 @@ def test_rows_come_in_their_order_and_to_their_user() -> None:
 
 def test_time_passes_alone() -> None:
     """What falls due comes about without a row."""
-    replay = Replay("u", settled=1_000)
+    replay = Replay("u", opened(Account("u"), 1, 1_000, 0))
     start = {**START, "rate": "60"}
     replay.feed(Journaled("1000-0", start, outcomes.OK, False), Policy(warn_ms=()))
     step = replay.pass_time(2_000, Policy(warn_ms=()))
