@@ -12,6 +12,7 @@ from daemon.legacy.look import Sides, look_at, plan_of
 from daemon.legacy.plan import Plan
 from daemon.legacy.wanted import Counts
 from persistence.legacy.kept import ChangedMeanwhile, Range, write_changes
+from persistence.legacy.layout import LegacyError
 from persistence.legacy.quarantine import pairs_aside
 from persistence.legacy.read import (
     OldPair,
@@ -21,7 +22,15 @@ from persistence.legacy.read import (
     read_only,
     rows_after,
 )
-from persistence.legacy.runs import Run, alone, finish_run, last_run, new_run, set_place
+from persistence.legacy.runs import (
+    Run,
+    alone,
+    finish_run,
+    hold_last_run,
+    hold_run,
+    new_run,
+    set_place,
+)
 
 BATCH_PAIRS: Final = 2_000
 _ATTEMPTS_MAX: Final = 10
@@ -68,7 +77,7 @@ def retry(sides: Sides, policy: str, batch_pairs: int = BATCH_PAIRS) -> Run:
 
 def _begin(sides: Sides, policy: str) -> Run:
     with sides.own.begin() as own:
-        last = last_run(own)
+        last = hold_last_run(own)
         if last is None or last.is_finished or last.policy != policy:
             return new_run(own, policy)
         return last
@@ -124,6 +133,8 @@ def _try_batch(
     sides: Sides, old: Connection, run: Run, found: tuple[Range, list[OldPair]], is_again: bool
 ) -> Run:
     with sides.own.begin() as own:
+        if hold_run(own, run.run_id) != run:
+            raise LegacyError(f"somebody else goes on with run {run.run_id}")
         plan = plan_of(look_at(old, own, sides.names, run.policy, found))
         after = run._replace(
             counts=_added(run.counts, plan, is_again),

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from persistence.legacy.kept import take_out
 from persistence.legacy.layout import LegacyError
-from persistence.legacy.runs import alone, find_run, finish_run
+from persistence.legacy.runs import alone, finish_run, hold_run
 from persistence.legacy.undo import chats_of_run, forget_run, used_chats
 
 _BATCH_CHATS: Final = 5_000
@@ -29,8 +29,8 @@ def rollback(own: Engine, run_id: int, tell: Callable[[int], None]) -> RolledBac
         LegacyError: There is no such run, or somebody else is at it.
     """
     with alone(own):
-        with own.connect() as connection:
-            run = find_run(connection, run_id)
+        with own.begin() as connection:
+            run = hold_run(connection, run_id)
         if run is None:
             raise LegacyError(f"there is no run {run_id}")
         removed, kept = _take_out(own, run_id, tell)

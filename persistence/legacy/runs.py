@@ -13,8 +13,9 @@ from persistence.postgres.convert import json_text
 # An arbitrary number, agreed on by all who bring over: "legacy" in ASCII.
 _LOCK: Final = int.from_bytes(b"legacy", "big")
 _FIELDS: Final = "run_id, policy, counts, place_user_id, place_advisor_id, finished_at IS NOT NULL"
-_LAST: Final = f"SELECT {_FIELDS} FROM legacy_runs ORDER BY run_id DESC LIMIT 1"  # noqa: S608
-_ONE: Final = f"SELECT {_FIELDS} FROM legacy_runs WHERE run_id = %s"  # noqa: S608 - names above
+_LAST: Final = f"SELECT {_FIELDS} FROM legacy_runs ORDER BY run_id DESC LIMIT 1 FOR UPDATE"  # noqa: S608
+_PLAIN_LAST: Final = _LAST.removesuffix(" FOR UPDATE")
+_ONE: Final = f"SELECT {_FIELDS} FROM legacy_runs WHERE run_id = %s FOR UPDATE"  # noqa: S608 - above
 _NEW: Final = f"""
 INSERT INTO legacy_runs (run_id, policy, started_at, counts)
 SELECT coalesce(max(run_id), 0) + 1, %s, now(), '{{}}' FROM legacy_runs
@@ -59,11 +60,19 @@ def alone(engine: Engine) -> Iterator[None]:
 
 def last_run(connection: Connection) -> Run | None:
     """Give the latest run."""
+    return _run(connection.exec_driver_sql(_PLAIN_LAST).one_or_none())
+
+
+def hold_last_run(connection: Connection) -> Run | None:
+    """Give the latest run, and keep it until the transaction ends.
+
+    The last commit of a process that was killed may still be on its way: this waits for it.
+    """
     return _run(connection.exec_driver_sql(_LAST).one_or_none())
 
 
-def find_run(connection: Connection, run_id: int) -> Run | None:
-    """Give a run by its number."""
+def hold_run(connection: Connection, run_id: int) -> Run | None:
+    """Give a run by its number, and keep it until the transaction ends."""
     return _run(connection.exec_driver_sql(_ONE, (run_id,)).one_or_none())
 
 

@@ -24,7 +24,7 @@ def content(engine: Engine, *, leave_out: Iterable[str] = ()) -> dict[str, str]:
     """All that there is, as the server writes it."""
     with engine.connect() as connection:
         return {
-            table: "\n".join(map(str, connection.exec_driver_sql(sql).all()))
+            table: "\n".join(repr(tuple(row)) for row in connection.exec_driver_sql(sql))
             for table, sql in CONTENT.items()
             if table not in leave_out
         }

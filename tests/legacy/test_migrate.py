@@ -131,7 +131,7 @@ def test_what_was_used_is_kept(ugly: Sides) -> None:
 
 
 def test_a_writer_during_the_run_is_caught_up_with(ugly: Sides) -> None:
-    """Rows that change while they are read: after another run all is as if it had been so always."""
+    """Rows that change while they are read: after another run all is as it is there."""
     chance, numbers = random.Random(3), count(10**9)
 
     def write(_: Progress) -> None:
@@ -153,21 +153,27 @@ def _change(chance: random.Random, number: int) -> str:
     pair = chance.randrange(1, PAIRS)
     return chance.choice(
         [
-            f"UPDATE conversation_time_records SET total_seconds = 5.5, updated_at = now()"
-            f" WHERE id = {pair * 4}",
+            (
+                "UPDATE conversation_time_records SET updated_at = now(), total_seconds = 5.5"
+                f" WHERE id = {pair * 4}"
+            ),
             f"UPDATE conversation_time_records SET status = 'completed' WHERE id = {pair * 4}",
             f"UPDATE chats SET ended_at = created_at + interval '1 min' WHERE id = 'c{pair}-1'",
-            f"INSERT INTO chats VALUES ('n{number}', 'u{pair // 4}', 'a{pair % 4}',"
-            " '2025-01-01', '2025-01-02')",
+            (
+                f"INSERT INTO chats VALUES ('n{number}', 'u{pair // 4}', 'a{pair % 4}',"
+                " '2025-01-01', '2025-01-02')"
+            ),
             f"UPDATE chats SET user_id = 'u{pair // 8}' WHERE id = 'c{pair}-2'",
-            f"INSERT INTO conversation_time_records VALUES ({number}, 'v{number}', 'a1',"
-            f" 'n{number}', 'completed', '2025-01-01', NULL, NULL, 3.25, 1, NULL, now())",
+            (
+                f"INSERT INTO conversation_time_records VALUES ({number}, 'v{number}', 'a1',"
+                f" 'n{number}', 'completed', '2025-01-01', NULL, NULL, 3.25, 1, NULL, now())"
+            ),
         ]
     )
 
 
 def test_a_chat_that_the_old_system_forgets_stays_known(empty: Sides) -> None:
-    """A record that named a chat moves on; the chat was there, so it keeps its record, with zero."""
+    """A record that named a chat moves on; the chat keeps its record, with zero."""
     record = "INSERT INTO conversation_time_records VALUES (1, 'u', 'a', '{}', 'completed',"
     record += " '2025-01-01', '2025-01-02', NULL, 10, 1, NULL, '2025-01-03')"
     sql(empty.old, record.format("first"))
@@ -209,8 +215,8 @@ INSERT INTO command_journal VALUES ('9-0', 9, 0, 'u', 'c',
   '{{"type": "adopt", "carried_ms": "{ms}", "carried_cost": "1"}}', 'ok', false, 'p', now())"""
 _OLD = (
     "INSERT INTO chats VALUES ('c', 'u', 'a', '2025-01-01', NULL)",
-    "INSERT INTO conversation_time_records VALUES (1, 'u', 'a', 'c', 'active',"
-    " '2025-01-01', NULL, '2025-01-01', 10, 1, NULL, '2025-01-03')",
+    """INSERT INTO conversation_time_records VALUES (1, 'u', 'a', 'c', 'active',
+    '2025-01-01', NULL, '2025-01-01', 10, 1, NULL, '2025-01-03')""",
 )
 
 

@@ -1,0 +1,95 @@
+"""A big migration, with figures: ``python -m tests.legacy.big --pairs 1000000``.
+
+METERD_TEST_POSTGRES_URL names a server; a database for it is made there and dropped again.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from daemon.legacy.inspect import inspect
+from daemon.legacy.look import Sides
+from daemon.legacy.migrate import Progress, migrate
+from daemon.legacy.verify import verify
+from persistence.legacy.names import LegacyNames
+from persistence.postgres import migrate as schema
+from persistence.postgres.engine import make_engine
+from tests.databases import in_database, run
+from tests.legacy.old_data import create_ugly
+
+_TELL_EVERY_S = 20
+
+
+def main() -> int:
+    """Make the data, bring them over, twice, and verify."""
+    options = _options()
+    server = os.environ["METERD_TEST_POSTGRES_URL"]
+    name = f"meterd_big_{os.getpid()}"
+    run(server, f"CREATE DATABASE {name} TEMPLATE template0")
+    try:
+        return _play(in_database(server, name), options.pairs, options.policy)
+    finally:
+        run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _play(url: str, pairs: int, policy: str) -> int:
+    schema.upgrade(url)
+    sides = Sides(make_engine(url), make_engine(url), LegacyNames())
+    with _timed(f"generate {pairs:,} pairs"), sides.old.begin() as connection:
+        create_ugly(connection, pairs)
+    with _timed("inspect"):
+        print(inspect(sides.old, sides.names, _seldom("inspect")).counts)
+    for what in ("migrate", "migrate again"):
+        with _timed(what, pairs):
+            done = migrate(sides, policy, _progress(what))
+        print({k: n for k, n in done.counts.items() if "." not in k})
+    with _timed("verify", pairs):
+        verdict = verify(sides, policy, _seldom("verify"))
+    print(verdict.counts, verdict.differences[:5])
+    print("clean" if not verdict.differ else f"{verdict.differ} DIFFERENCES")
+    return 1 if verdict.differ else 0
+
+
+def _progress(what: str) -> Callable[[Progress], None]:
+    tell = _seldom(what)
+    return lambda progress: tell(progress.rows_done, progress.rows_total)
+
+
+def _seldom(what: str) -> Callable[[int, int], None]:
+    said_s = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said_s
+        if time.monotonic() - said_s > _TELL_EVERY_S:
+            said_s = time.monotonic()
+            print(f"  {what}: {done:,} of {total:,} rows, {_peak_mib()} MiB", flush=True)
+
+    return tell
+
+
+@contextmanager
+def _timed(what: str, pairs: int = 0) -> Iterator[None]:
+    began_s = time.monotonic()
+    yield
+    lasted_s = time.monotonic() - began_s
+    rate = f", {pairs / lasted_s:,.0f} pairs/s" if pairs else ""
+    print(f"{what}: {lasted_s:.1f} s{rate}, peak {_peak_mib()} MiB", flush=True)
+
+
+def _peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=1_000_000)
+    parser.add_argument("--policy", default="latest")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
