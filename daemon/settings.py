@@ -160,6 +160,7 @@ class LegacySettings(Section):
     enabled: bool = False
     url: PostgresUrl = None
     policy: Lowercase[Literal["latest", "proportional"]] = "latest"
+    rate: Decimal6 | None = None
     records_table: TableName = "conversation_time_records"
     records_id: ColumnName = "id"
     records_user_id: ColumnName = "user_id"

@@ -15,6 +15,8 @@ from daemon.commands.common import (
     print_table,
     table,
 )
+from daemon.commands.legacy_adopt import adopt
+from daemon.commands.legacy_balances import balances
 from daemon.commands.legacy_parts import legacy_or_exit
 from daemon.commands.legacy_quarantine import app as quarantine
 
@@ -29,6 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(quarantine, name="quarantine")
+app.command()(balances)
+app.command()(adopt)
 
 PolicyOption = Annotated[
     str | None,

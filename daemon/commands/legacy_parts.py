@@ -5,10 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon.commands.common import fail, postgres_or_exit, settings_or_exit
+from daemon.commands.common import (
+    addresses_or_exit,
+    fail,
+    postgres_or_exit,
+    redis_or_exit,
+    settings_or_exit,
+)
 
 if TYPE_CHECKING:
+    from daemon.legacy.balances import Targets
     from daemon.legacy.look import Sides
+    from daemon.runfile import Addresses
     from daemon.settings import Settings
 
 
@@ -52,3 +60,27 @@ def _own_url_or_exit(settings: "Settings") -> str:
             "or start a daemon with: meterd up"
         )
     return url
+
+
+@contextmanager
+def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings", "Addresses"]]:
+    """Both databases and the accounts in Redis; what fails ends the command."""
+    import redis  # noqa: PLC0415 - as above
+
+    from daemon.legacy.balances import StuckError, Targets  # noqa: PLC0415 - as above
+    from persistence.openings import UnswornError  # noqa: PLC0415 - as above
+
+    settings = settings_or_exit(config)
+    addresses = addresses_or_exit(settings)
+    with legacy_or_exit(config) as (sides, _), redis_or_exit(addresses.redis_url) as client:
+        try:
+            yield Targets.of(sides, client), settings, addresses
+        except UnswornError:
+            raise fail(
+                "No daemon works on this Redis, so nobody knows whether it has all accounts.\n"
+                "Start one with: meterd up · and see: meterd status"
+            ) from None
+        except StuckError as error:
+            raise fail(str(error)) from None
+        except redis.RedisError as error:
+            raise fail(f"Redis fails: {error}\nRun this again; it goes on where it was") from None

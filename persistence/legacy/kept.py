@@ -116,7 +116,7 @@ FROM legacy_chats l LEFT JOIN chat_time_records r ON r.chat_id = l.chat_id WHERE
 _ASIDES: Final = """
 SELECT q.user_id, q.advisor_id, q.kind, q.key, q.reason, q.total_ms::text,
   trunc(q.cost * 1000000)::text, q.details
-FROM legacy_quarantine q WHERE """
+FROM legacy_quarantine q WHERE q.kind <> 'balance' AND """
 _LEFTOVERS: Final = (
     "SELECT s.user_id, s.advisor_id, s.key, s.ms, s.credits FROM legacy_residues s WHERE "
 )

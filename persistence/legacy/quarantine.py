@@ -11,7 +11,7 @@ from persistence.postgres.convert import json_text
 
 _PAIRS: Final = """
 SELECT DISTINCT user_id, advisor_id FROM legacy_quarantine
-WHERE %(reason)s::text IS NULL OR reason = %(reason)s ORDER BY 1, 2"""
+WHERE kind <> 'balance' AND (%(reason)s::text IS NULL OR reason = %(reason)s) ORDER BY 1, 2"""
 _ROWS: Final = """
 SELECT user_id, advisor_id, kind, key, reason, total_ms::text, trunc(cost * 1000000)::text,
   details, run_id

@@ -22,6 +22,8 @@ __all__ = [
     "OldPair",
     "PairKey",
     "Residue",
+    "balances_of",
+    "count_balances",
     "fingerprint",
     "old_balances",
     "pair_of_chat",
@@ -121,6 +123,24 @@ def old_balances(
     for user_id, balance, rows in _stream(connection, sql, {"user_id": after}):
         micro, residue = whole(balance, one.MICRO_DIGITS)
         yield OldBalance(user_id, micro, residue, rows)
+
+
+def balances_of(
+    connection: Connection, names: LegacyNames, users: Sequence[str]
+) -> list[OldBalance]:
+    """Give these users; those without a row are left out."""
+    layout = layout_of(connection, names)
+    sql = queries.balances_sql(layout, "{user} = ANY(%(users)s)")
+    rows = _rows(connection, sql, {"users": list(users)})
+    return [
+        OldBalance(user, *whole(balance, one.MICRO_DIGITS), count) for user, balance, count in rows
+    ]
+
+
+def count_balances(connection: Connection, names: LegacyNames) -> int:
+    """Give how many rows the old credits have."""
+    table = layout_of(connection, names).sql("credits_table")
+    return int(_rows(connection, f"SELECT count(*) FROM {table}", {})[0][0])  # noqa: S608 - checked
 
 
 def fingerprint(connection: Connection, names: LegacyNames) -> dict[str, tuple[int, int]]:

@@ -15,11 +15,11 @@ _EXACT: Final = Context(prec=200_000)
 _OWN: Final = """
 SELECT (SELECT coalesce(sum(r.active_ms), 0) FROM legacy_chats l
     JOIN chat_time_records r ON r.chat_id = l.chat_id)
-  + (SELECT coalesce(sum(total_ms), 0) FROM legacy_quarantine)
+  + (SELECT coalesce(sum(total_ms), 0) FROM legacy_quarantine WHERE kind <> 'balance')
   + (SELECT coalesce(sum(ms), 0) FROM legacy_residues),
   (SELECT coalesce(sum(r.cost), 0) FROM legacy_chats l
     JOIN chat_time_records r ON r.chat_id = l.chat_id)
-  + (SELECT coalesce(sum(cost), 0) FROM legacy_quarantine)
+  + (SELECT coalesce(sum(cost), 0) FROM legacy_quarantine WHERE kind <> 'balance')
   + (SELECT coalesce(sum(credits), 0) FROM legacy_residues)"""
 _STRAY: Final = """
 SELECT r.chat_id FROM chat_time_records r LEFT JOIN legacy_chats l ON l.chat_id = r.chat_id

@@ -2,12 +2,13 @@
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, MetaData, Numeric, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, MetaData, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 # In the order of bytes, whatever the database's own is: runs go by it from pair to pair.
 _NAME: Final = Text(collation="C")
 _MOMENT: Final = DateTime(timezone=True)
+_CREDITS: Final = Numeric(20, 6)
 
 
 def add_legacy_tables(metadata: MetaData) -> None:
@@ -16,6 +17,8 @@ def add_legacy_tables(metadata: MetaData) -> None:
     _add_chats(metadata)
     _add_quarantine(metadata)
     _add_residues(metadata)
+    _add_balances(metadata)
+    _add_adoptions(metadata)
 
 
 def _add_runs(metadata: MetaData) -> None:
@@ -76,6 +79,45 @@ def _add_residues(metadata: MetaData) -> None:
         _run(),
         comment="What of old totals is less than a millisecond or a micro-credit",
     )
+
+
+def _add_balances(metadata: MetaData) -> None:
+    Table(
+        "legacy_balances",
+        metadata,
+        Column("user_id", _NAME, primary_key=True, comment="The user"),
+        Column("balance", Numeric, nullable=False, comment="What the old system had of theirs"),
+        Column("opened", _CREDITS, nullable=False, comment="What their account was opened with"),
+        Column("unflushed", _CREDITS, nullable=False, comment="Taken for time that was adopted"),
+        Column("residue", Numeric, nullable=False, comment="Less than a micro-credit: left over"),
+        comment="Opening balances: balance = opened + unflushed + residue",
+    )
+
+
+def _add_adoptions(metadata: MetaData) -> None:
+    Table(
+        "legacy_adoptions",
+        metadata,
+        Column("chat_id", Text, primary_key=True, comment="A chat that ran at the cut-over"),
+        Column("user_id", Text, nullable=False, comment="Its user"),
+        Column("advisor_id", Text, nullable=False, comment="Its advisor"),
+        _whole("share_ms", "Of the old record's time, the chat's"),
+        _whole("share_micro", "Of the old record's cost, the chat's, in micro-credits"),
+        _whole("carried_ms", "The same with the time since it was last resumed"),
+        Column("carried_cost", _CREDITS, nullable=False, comment="The same with that time's cost"),
+        Column("unflushed_cost", _CREDITS, nullable=False, comment="That time's cost alone"),
+        Column("rate", _CREDITS, nullable=False, comment="Credits a minute, then and from now on"),
+        _whole("started_at", "When it started: milliseconds since 1970"),
+        Column("was_paused", Boolean, nullable=False, comment="Whether it did not run"),
+        _whole("at_ms", "The cut-over: milliseconds since 1970"),
+        Column("outcome", Text, nullable=False, comment="planned, ready, or what came of it"),
+        Index(None, "user_id"),
+        comment="What was taken over while it ran: written before anything is sent",
+    )
+
+
+def _whole(name: str, comment: str) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, comment=comment)
 
 
 def _run() -> Column[Any]:

@@ -1,0 +1,178 @@
+"""The cut-over: what runs in the old system goes on here, without a second lost or billed twice.
+
+First all that will be sent is written down, then balances are lowered by what is not yet paid, then
+it is sent. Whatever it is stopped at, the next run goes on there and sends the same commands.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from actors.rules import outcomes
+from actors.rules.adoption import (
+    Adoption,
+    Fields,
+    adoption_of,
+    affordable,
+    commands_of,
+    ending_of,
+    paying,
+)
+from actors.rules.legacy import COMPLETED, Running, split
+from actors.rules.state import CREDITS_EXHAUSTED
+from daemon.legacy.balances import Targets, Wanted, bring_users, queue_ms, wanted_of
+from meterd import CommandRefusedError, Meter
+from persistence.legacy.balances import Plan, fetch_plans, write_plans
+from persistence.legacy.read import balances_of, read_only, read_pairs
+from persistence.postgres.reader import fetch_records
+
+PLANNED: Final = "planned"
+READY: Final = "ready"
+"""The user's balance is lowered by what is not yet paid."""
+ADOPTED: Final = "adopted"
+ENDED: Final = "ended_without_credits"
+"""Its user could not pay for another millisecond: its time and cost have their record."""
+
+SENDERS: Final = 16
+AT_ONCE: Final = 200
+_TRY_LATER: Final = (outcomes.AT_CAPACITY, outcomes.INTERNAL_ERROR)
+
+_user_of = attrgetter("user_id")
+
+
+class CutOverError(Exception):
+    """The cut-over can't be then; the message says why."""
+
+
+class CutOver(NamedTuple):
+    """What is the same for all."""
+
+    policy: str
+    at_ms: int | None
+    """None: as it was at the first run, else now."""
+    rate_micro: int
+
+
+def adopt(
+    targets: Targets, meter: Meter, cut: CutOver, tell: Callable[[int, int], None]
+) -> list[Plan]:
+    """Take over all that runs; gives everything that was ever taken over, and how.
+
+    Raises:
+        CutOverError: the cut-over is later than now, or was another one before.
+        LegacyError, UnswornError, StuckError, MeterError: as said; run it again.
+    """
+    plan(targets, cut)
+    settle_balances(targets)
+    ready = [one for one in _plans(targets) if one.outcome == READY]
+    with ThreadPoolExecutor(SENDERS, thread_name_prefix="adopt") as senders:
+        for first in range(0, len(ready), AT_ONCE):
+            some = ready[first : first + AT_ONCE]
+            _write(targets, list(senders.map(lambda one: send(meter, one), some)))
+            tell(first + len(some), len(ready))
+    return _plans(targets)
+
+
+def plan(targets: Targets, cut: CutOver) -> None:
+    """Write down all that runs and is not written down yet; all of it, or nothing."""
+    known = {one.adoption.chat_id: one for one in _plans(targets)}
+    at_ms = _at(targets, cut, known.values())
+    running = [one for one in _running(targets, cut.policy) if one.chat_id not in known]
+    with targets.sides.own.connect() as own:
+        here = fetch_records(own, [one.chat_id for one in running])
+    fresh = [adoption_of(one, at_ms, cut.rate_micro) for one in running if one.chat_id not in here]
+    paid = _paid(targets, fresh, _spent(known.values()))
+    _write(targets, [Plan(one, PLANNED) for one in paid])
+
+
+def settle_balances(targets: Targets) -> None:
+    """Open the accounts, with what is left after what is not yet paid.
+
+    An account that is in use already can't be lowered: then that cost is not carried.
+    """
+    planned = [one for one in _plans(targets) if one.outcome == PLANNED]
+    left = bring_users(targets, sorted({one.adoption.user_id for one in planned}))
+    _write(targets, [_settled(one.adoption, left) for one in planned])
+
+
+def _settled(adoption: Adoption, left: set[str]) -> Plan:
+    return Plan(paying(adoption, 0) if adoption.user_id in left else adoption, READY)
+
+
+def send(meter: Meter, one: Plan) -> Plan:
+    """Send what the plan says; gives it with what came of it."""
+    outcome = _send_all(meter, commands_of(one.adoption))
+    if outcome == outcomes.OK:
+        return one._replace(outcome=ADOPTED)
+    if outcome == outcomes.INSUFFICIENT_CREDITS:
+        ended = _send_all(meter, ending_of(one.adoption, CREDITS_EXHAUSTED))
+        return one._replace(outcome=ENDED if ended == outcomes.OK else f"refused: {ended}")
+    return one if outcome in _TRY_LATER else one._replace(outcome=f"refused: {outcome}")
+
+
+def _send_all(meter: Meter, commands: Iterable[Fields]) -> str:
+    """The first outcome that is not ok, which ends it; else ok."""
+    for fields in commands:
+        command = {name: value for name, value in fields.items() if name != "id"}
+        try:
+            meter.command(command, id=str(fields["id"]))
+        except CommandRefusedError as error:
+            return error.outcome
+    return outcomes.OK
+
+
+def _at(targets: Targets, cut: CutOver, known: Iterable[Plan]) -> int:
+    before, now_ms = {one.adoption.at_ms for one in known}, queue_ms(targets.client)
+    at_ms = cut.at_ms if cut.at_ms is not None else min(before, default=now_ms)
+    if before and at_ms not in before:
+        raise CutOverError(f"the cut-over was at {min(before)}: that can't be changed any more")
+    if at_ms > now_ms:
+        raise CutOverError(f"the cut-over at {at_ms} is later than the queue's clock, {now_ms}")
+    return at_ms
+
+
+def _running(targets: Targets, policy: str) -> list[Running]:
+    with read_only(targets.sides.old) as old:
+        return [
+            one
+            for pair in read_pairs(old, targets.sides.names)
+            if any(record.status != COMPLETED for record in pair.records)
+            for one in split(pair, policy).running
+        ]
+
+
+def _paid(
+    targets: Targets, adoptions: Sequence[Adoption], spent: dict[str, int]
+) -> Iterable[Adoption]:
+    """What their users can pay for, several of one user together."""
+    balances = _balances(targets, sorted({one.user_id for one in adoptions}))
+    for user, mine in groupby(sorted(adoptions, key=_user_of), _user_of):
+        yield from affordable(mine, balances.get(user, 0) - spent.get(user, 0))
+
+
+def _balances(targets: Targets, users: Sequence[str]) -> dict[str, int]:
+    with read_only(targets.sides.old) as old:
+        found = balances_of(old, targets.sides.names, users)
+    wanted = [wanted_of(one, 0) for one in found]
+    return {one.user_id: one.target_micro for one in wanted if isinstance(one, Wanted)}
+
+
+def _spent(known: Iterable[Plan]) -> dict[str, int]:
+    spent: dict[str, int] = {}
+    for one in known:
+        user = one.adoption.user_id
+        spent[user] = spent.get(user, 0) + one.adoption.unflushed_micro
+    return spent
+
+
+def _plans(targets: Targets) -> list[Plan]:
+    with targets.sides.own.connect() as own:
+        return fetch_plans(own)
+
+
+def _write(targets: Targets, plans: Sequence[Plan]) -> None:
+    if plans:
+        with targets.sides.own.begin() as own:
+            write_plans(own, plans)

@@ -1,0 +1,226 @@
+"""What runs in the old system at the cut-over goes on: no second lost, none billed twice."""
+
+import contextlib
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.rules.adoption import adoption_of, affordable, commands_of, ending_of
+from actors.rules.command import Command, parse_entry
+from actors.rules.legacy import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
+from actors.rules.state import Policy, Tariff
+from daemon.legacy import adopt as adopting
+from daemon.legacy.adopt import CutOver, CutOverError, adopt
+from daemon.legacy.balances import bring_balances, queue_ms
+from meterd import Meter
+from persistence.legacy.balances import Plan
+from persistence.postgres import reader
+from tests.audited import assert_clean
+from tests.bringing.conftest import Both
+from tests.bringing.old import T, add_chat, add_record, set_balance
+from tests.bringing.test_balances import _ledger
+
+RATE = 600_000
+"""0.6 credits a minute: 10 micro-credits a millisecond."""
+CUT = CutOver("latest", T + 100_000, RATE)
+POLICY = Policy(Tariff(rate=RATE))
+
+
+def _old(both: Both) -> None:
+    """An active one, a paused one, one whose user has too little, one whose user has nothing, two
+    of one user; and one that is over."""
+    rows: Any = [
+        ("runs", "u", "v", "active", 90_000), ("rests", "p", "v", "paused", None),
+        ("poor", "poor", "v", "active", 40_000), ("broke", "broke", "v", "active", 99_000),
+        ("two.a", "two", "v", "active", 95_000), ("two.b", "two", "w", "active", 90_000),
+    ]  # fmt: skip
+    for chat, user, advisor, status, resumed in rows:
+        add_chat(both.engine, chat, 0, None, user_id=user, advisor_id=advisor)
+        add_record(
+            both.engine, chat, user_id=user, advisor_id=advisor, status=status,
+            last_resumed_at=resumed, total_seconds=20, credits_used=1,
+        )  # fmt: skip
+    add_chat(both.engine, "over", 0, 9_000, user_id="z")
+    add_record(both.engine, "over", user_id="z", total_seconds=9)
+    balances = {"u": 5, "p": 2, "poor": "0.5", "broke": 0, "two": "0.12"}
+    for user, balance in balances.items():
+        set_balance(both.engine, user, balance)
+
+
+def _adopt(both: Both, cut: CutOver = CUT) -> dict[str, Plan]:
+    with Meter(both.redis_url) as meter:
+        plans = adopt(both.targets, meter, cut, lambda _done, _total: None)
+    return {plan.adoption.chat_id: plan for plan in plans}
+
+
+_CARRIED = {
+    # chat: ms, cost, of it unflushed, outcome
+    "runs": (30_000, 1_100_000, 100_000, "adopted"),
+    "rests": (20_000, 1_000_000, 0, "adopted"),
+    "poor": (80_000, 1_500_000, 500_000, "ended_without_credits"),
+    "broke": (21_000, 1_000_000, 0, "ended_without_credits"),
+    "two.a": (25_000, 1_050_000, 50_000, "ended_without_credits"),
+    "two.b": (30_000, 1_070_000, 70_000, "ended_without_credits"),
+}
+
+
+def _shown(plans: dict[str, Plan]) -> dict[str, Any]:
+    return {
+        chat: (
+            plan.adoption.carried_ms, plan.adoption.carried_micro, plan.adoption.unflushed_micro,
+            plan.outcome,
+        )
+        for chat, plan in plans.items()
+    }  # fmt: skip
+
+
+def _check(both: Both) -> None:
+    """Records carry all the time; balances are lowered by what they paid; the audit agrees."""
+    with both.engine.connect() as connection:
+        records = reader.fetch_records(connection, list(_CARRIED))
+    for chat, (ms, cost, _, outcome) in _CARRIED.items():
+        row = records[chat]
+        assert row.active_ms >= ms
+        assert (row.carried_cost_micro, row.source) == (cost, "live")
+        assert (row.ended_at_ms is not None) == (outcome != "adopted")
+        assert row.end_reason == ("credits_exhausted" if outcome != "adopted" else None)
+    assert records["rests"].status == "paused"
+    assert (records["rests"].cost_micro, records["rests"].rate_micro) == (1_000_000, RATE)
+    assert _ledger(both, "u") == [("migrated:u:1", 5_000_000), ("migrated:u:2", -100_000)]
+    assert sum(amount for _, amount in _ledger(both, "poor")) == 0
+    assert_clean(both.engine, both.redis_url)
+
+
+def test_all_that_runs_is_carried_over(both: Both) -> None:
+    """With the time since it was last resumed, which its user pays once, as far as there is money;
+    and running it again does nothing."""
+    _old(both)
+
+    def act() -> None:
+        bring_balances(both.targets, lambda _done, _total: None)
+        assert _shown(_adopt(both)) == _CARRIED
+        assert _shown(_adopt(both, CUT._replace(at_ms=None))) == _CARRIED
+        with pytest.raises(CutOverError, match="can't be changed"):
+            _adopt(both, CUT._replace(at_ms=T))
+        # What pays for adopted time stays paid.
+        again = bring_balances(both.targets, lambda _done, _total: None)
+        assert (again["aside"], again["corrected"], again["opened"]) == (0, 0, 0)
+
+    both.while_working(act, POLICY)
+    _check(both)
+
+
+@pytest.mark.parametrize(
+    ("kill_at", "effect"),
+    [(0, "before"), (0, "after"), (1, "after"), (2, "before"), (2, "after"), (3, "after"),
+     (5, "before"), (6, "after"), (9, "after")],
+)  # fmt: skip
+def test_killed_anywhere_it_comes_to_the_same(both: Both, kill_at: int, effect: str) -> None:
+    """Whatever step it is killed at, with or without its effect."""
+    _old(both)
+    left = [kill_at]
+
+    def dying(real: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] == -1 and effect == "before":
+                raise KeyboardInterrupt
+            result = real(*args, **named)
+            if left[0] == -1:
+                raise KeyboardInterrupt
+            return result
+
+        return call
+
+    def act() -> None:
+        bring_balances(both.targets, lambda _done, _total: None)
+        with pytest.MonkeyPatch.context() as patch:
+            for step in ("write_plans", "bring_users", "_send_all"):
+                patch.setattr(adopting, step, dying(getattr(adopting, step)))
+            with contextlib.suppress(KeyboardInterrupt):
+                _adopt(both)
+        assert _shown(_adopt(both)) == _CARRIED
+
+    both.while_working(act, POLICY)
+    _check(both)
+
+
+def test_an_account_in_use_is_not_lowered(both: Both) -> None:
+    """Then what is not yet paid is not carried, and nobody pays it; the time is."""
+    _old(both)
+
+    def act() -> None:
+        with Meter(both.redis_url) as meter:
+            meter.top_up("u", "1")
+        plans = _shown(_adopt(both))
+        assert plans["runs"] == (30_000, 1_000_000, 0, "adopted")
+
+    both.while_working(act, POLICY)
+    assert_clean(both.engine, both.redis_url)
+
+
+def test_the_cut_over_is_not_later_than_now(both: Both) -> None:
+    """Nothing is written down then."""
+    _old(both)
+
+    def act() -> None:
+        with pytest.raises(CutOverError, match="later"):
+            _adopt(both, CUT._replace(at_ms=queue_ms(both.client) + 60_000))
+        assert _shown(_adopt(both)) == _CARRIED
+
+    both.while_working(act, POLICY)
+
+
+def test_a_chat_that_has_begun_here_is_left(both: Both) -> None:
+    """Whatever runs under its name here counts."""
+    _old(both)
+
+    def act() -> None:
+        with Meter(both.redis_url) as meter:
+            meter.start("runs", "u", "v", rate=0)
+        assert "runs" not in _adopt(both)
+        with Meter(both.redis_url) as meter:
+            assert meter.snapshot("runs").cost == Decimal(0)
+
+    both.while_working(act, POLICY)
+    assert_clean(both.engine, both.redis_url)
+
+
+_RUNNING = st.builds(
+    Running,
+    st.text("ab", min_size=1, max_size=128),
+    st.just("u"),
+    st.just("v"),
+    st.sampled_from([ACTIVE, OLD_PAUSED]),
+    st.integers(0, 2 * T),
+    st.none() | st.integers(0, 2 * T),
+    st.integers(0, DURATION_MS_MAX),
+    st.integers(0, AMOUNT_MAX),
+)
+
+
+@given(
+    st.lists(_RUNNING, unique_by=lambda one: one.chat_id, max_size=4),
+    st.integers(0, 10**15),
+    st.integers(0, 10**15 - 1),
+)
+def test_what_is_sent_is_valid_and_paid_for(
+    running: list[Running], balance: int, rate: int
+) -> None:
+    """Whatever the old rows hold: commands that can be commands, the same each time, and no more
+    carried than was paid there or can be paid now."""
+    adoptions = affordable([adoption_of(one, T, rate) for one in running], balance)
+    assert sum(one.unflushed_micro for one in adoptions) <= balance
+    for one, before in zip(adoptions, sorted(running), strict=True):
+        assert one.carried_micro == before.carried_cost_micro + one.unflushed_micro
+        assert one.started_at + one.carried_ms <= T
+        ids = set()
+        for fields in (*commands_of(one), *ending_of(one, "credits_exhausted")):
+            flat = [str(part).encode() for pair in fields.items() for part in pair]
+            command = parse_entry(f"{T}-0", flat)
+            assert isinstance(command, Command), command.reason
+            ids.add(command.id)
+        assert len(ids) == len((*commands_of(one), *ending_of(one, "x")))

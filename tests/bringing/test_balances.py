@@ -1,0 +1,184 @@
+"""What users have left in the old system is what their accounts begin with: once, and exactly."""
+
+import random
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from actors.rules.legacy import AMOUNT_MAX
+from daemon.legacy import balances
+from daemon.legacy.balances import Wanted, bring_balances, wanted_of
+from daemon.recover import Recovery
+from meterd import Meter
+from persistence.legacy import balances as kept
+from persistence.legacy.balances import exact_credits, sums_of_balances
+from persistence.legacy.read import OldBalance, whole
+from persistence.openings import UnswornError
+from persistence.postgres import reader
+from tests.audited import assert_clean
+from tests.bringing.conftest import Both
+from tests.bringing.old import set_balance
+from tests.engine.harness import KEYS
+
+DAY_MS = 86_400_000
+
+
+def bring(both: Both) -> Counter[str]:
+    return bring_balances(both.targets, lambda _done, _total: None)
+
+
+def _ledger(both: Both, user: str) -> list[tuple[str, int]]:
+    with both.engine.connect() as connection:
+        rows = reader.ledger_of_user(connection, user, 100)
+    return [(row.entry_id, row.amount_micro) for row in sorted(rows)]
+
+
+def _asides(both: Both) -> dict[str, str]:
+    with both.engine.connect() as connection:
+        rows: Any = connection.execute(
+            text("SELECT key, reason FROM legacy_quarantine WHERE kind = 'balance'")
+        )
+        return {row.key: row.reason for row in rows}
+
+
+def _recovered(both: Both) -> None:
+    both.client.flushall()
+    Recovery(both.engine, both.client, KEYS, DAY_MS, DAY_MS).run("ann", lambda _: None)
+
+
+def test_balances_become_accounts_once(both: Both) -> None:
+    """Wallets show them, starts work; whoever runs it again changes nothing, but for balances that
+    have changed since; what can't be brought over is set aside; and no fraction is lost."""
+    for user, balance in {
+        "a": "12.3456789", "b": "0.0000019", "none": 0, "odd user": 5, "minus": "-0.5",
+        "absurd": "1e12", "nan": "NaN", "busy": 3, "spent": 4,
+    }.items():  # fmt: skip
+        set_balance(both.engine, user, balance)
+
+    def act() -> None:
+        with Meter(both.redis_url) as meter:
+            meter.top_up("busy", "1")
+            counts = bring(both)
+            assert {k: counts[k] for k in ("users", "opened", "empty", "aside")} == {
+                "users": 9, "opened": 3, "empty": 1, "aside": 5,
+            }  # fmt: skip
+            assert meter.wallet("a").balance == Decimal("12.345678")
+            meter.start("c", "spent", "v", rate=0)
+            meter.end("c")
+        set_balance(both.engine, "a", "2.5")
+        set_balance(both.engine, "minus", "0.25")
+        set_balance(both.engine, "b", "-1")
+        again = bring(both)
+        assert (again["corrected"], again["opened"], again["in_use"]) == (1, 1, 1)
+        assert bring(both)["unchanged"] == 2
+        with Meter(both.redis_url) as meter:
+            assert meter.wallet("a").balance == Decimal("2.5")
+            assert meter.start("d", "a", "v").is_ok
+            meter.end("d")
+
+    both.while_working(act)
+    assert _ledger(both, "a")[-2:] == [
+        ("migrated:a:1", 12_345_678), ("migrated:a:2", 2_500_000 - 12_345_678),
+    ]  # fmt: skip
+    assert _ledger(both, "b") == [("migrated:b:1", 1), ("migrated:b:2", -1)]
+    assert _ledger(both, "spent") == [("migrated:spent:1", 4_000_000)]
+    assert _asides(both) == {
+        "odd user": "user_id_outside_alphabet", "b": "negative_balance",
+        "absurd": "balance_out_of_range", "nan": "unreadable_balance", "busy": "account_in_use",
+    }  # fmt: skip
+    _assert_nothing_lost(both)
+    assert_clean(both.engine, both.redis_url)
+    _recovered(both)
+    assert_clean(both.engine, both.redis_url)
+    assert both.while_working(lambda: bring(both))["opened"] == 0
+
+
+def _assert_nothing_lost(both: Both) -> None:
+    """Old balances = what was opened + what was set aside + what was left over."""
+    with both.engine.connect() as connection:
+        sums = sums_of_balances(connection)
+        there: Any = connection.scalar(
+            text("SELECT sum(balance) FROM user_credits WHERE balance <> 'NaN'")
+        )
+    assert sums.brought + sums.aside == there
+    assert sums.brought == sums.opened + sums.unflushed + sums.residue
+
+
+def test_nobody_is_opened_without_a_daemon(both: Both) -> None:
+    """Redis may have lost the account that it says is not there."""
+    set_balance(both.engine, "a", 1)
+    both.while_working(lambda: None)
+    both.client.delete(KEYS.memory)
+    with pytest.raises(UnswornError):
+        bring(both)
+
+
+def test_killed_anywhere_it_comes_to_the_same(both: Both) -> None:
+    """Whatever call it is killed at, before or after it has had its effect."""
+    rng = random.Random(5)
+    wanted = {f"u{n}": rng.randrange(10**6) for n in range(40)}
+    for user, micro in wanted.items():
+        set_balance(both.engine, user, Decimal(micro) / 10**6)
+
+    def act() -> None:
+        with mock.patch.object(balances, "BATCH_USERS", 3):
+            for kill_at in range(25):
+                with pytest.raises(KeyboardInterrupt):
+                    _bring_until(both, kill_at)
+            bring(both)
+
+    both.while_working(act)
+    for user, micro in wanted.items():
+        assert _ledger(both, user) == [(f"migrated:{user}:1", micro)]
+    _assert_nothing_lost(both)
+    assert_clean(both.engine, both.redis_url)
+
+
+def _bring_until(both: Both, kill_at: int) -> None:
+    left = [kill_at]
+
+    def dying(real: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0 and kill_at % 2:
+                raise KeyboardInterrupt
+            result = real(*args, **named)
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return result
+
+        return call
+
+    targets = both.targets
+    with (
+        mock.patch.object(targets.client, "fcall", dying(targets.client.fcall)),
+        mock.patch.object(kept, "write_balances", dying(kept.write_balances)),
+    ):
+        bring_balances(targets, lambda _done, _total: None)
+        raise KeyboardInterrupt  # there was less to do than that
+
+
+@given(
+    st.decimals(
+        allow_nan=False, allow_infinity=False, min_value=-(10**10), max_value=10**10, places=9
+    ),
+    st.integers(0, 10**12),
+)
+def test_a_balance_is_divided_without_a_rest(balance: Decimal, unflushed: int) -> None:
+    """Whole micro-credits down, what pays for adopted time, and what is left over: all of it."""
+    micro, residue = whole(balance, 6)
+    assert micro is not None
+    wanted = wanted_of(OldBalance("u", micro, residue, 1), unflushed)
+    if not isinstance(wanted, Wanted):
+        assert balance < 0 or balance * 10**6 >= AMOUNT_MAX
+        return
+    whole_credits = exact_credits(wanted.target_micro + wanted.unflushed_micro, Decimal(0))
+    assert whole_credits + wanted.residue == wanted.balance == balance
+    assert 0 <= wanted.residue < Decimal("0.000001")
+    assert 0 <= wanted.unflushed_micro <= unflushed
