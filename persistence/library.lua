@@ -348,8 +348,9 @@ local function open_accounts(keys, args)
     local user, account = o[ACCOUNT_USER], prefix .. 'account:' .. o[ACCOUNT_USER]
     local head = redis.call('GETRANGE', account, 0, 63)
     local seen = string.match(head, '^([^|]*)|') or ''
-    if taken[user] or seen ~= o[EXPECTED] or not string.match(seen .. '|', '^0?%-?%d*|') then
-      verdicts[i] = 'in_use' -- guard: opened
+    local is_used = seen ~= '' and not string.match(seen, '^0%-')
+    if taken[user] or is_used or seen ~= o[EXPECTED] then -- guard: opened
+      verdicts[i] = 'in_use'
     else
       verdicts[i], taken[user] = 'ok', true
       for _, value in ipairs({account, o[OPENED], prefix .. 'wallet:' .. user, o[OPENED_WALLET]}) do

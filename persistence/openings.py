@@ -57,7 +57,7 @@ class Openings:
         assert len(openings) <= OPENINGS_MAX, "a call of Redis should be over soon"
         if not openings:
             return []
-        packed = [_packed(opening) for opening in openings]
+        packed = [pack_opening(opening) for opening in openings]
         try:
             verdicts: Any = self._client.fcall(
                 "meterd_open_accounts", 1, self._keys.commands, *packed
@@ -73,8 +73,8 @@ class Openings:
         return int(self._client.xlen(self._keys.outbox))
 
 
-def _packed(opening: Opening) -> bytes:
-    """As the library takes it: its text names the places of the parts."""
+def pack_opening(opening: Opening) -> bytes:
+    """An opening as the library takes it: its text names the places of the parts."""
     head, account = opening.opened
     state, wallet = pack_state(head, account), pack_json(wallet_snapshot(account, account.as_of))
     row = pack_json(ledger_row(opening.entry))

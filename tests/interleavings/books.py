@@ -7,6 +7,7 @@ import msgspec
 from actors.chat.rows import command_row, invalid_row, record_row
 from actors.rules.command import Command, Invalid, parse_entry
 from actors.rules.due import next_due
+from actors.rules.opening import openings
 from actors.rules.outcomes import MESSAGES
 from actors.rules.views import chat_snapshot, wallet_snapshot
 from actors.rules.world import Result, World
@@ -20,6 +21,7 @@ from persistence.commit import (
     unpack_state,
 )
 from persistence.keys import GROUP
+from persistence.postgres.rows import LedgerRow
 from tests.interleavings.clerks import Ledger
 from tests.interleavings.lives import KEYS, POLICY_ID
 from tests.interleavings.stage import Stage
@@ -36,8 +38,16 @@ class Expected:
         self.journal: list[Any] = []
         self.ledger: list[Any] = []
         self.dead: list[str] = []
+        for user, rows in stage.witness.opened.items():
+            self._open(user, rows)
         for entry, flat in stage.log.items():
             self._feed(entry, flat)
+
+    def _open(self, user: str, rows: list[LedgerRow]) -> None:
+        """What an account begins with comes before its first command, whenever it came."""
+        last = openings(user, [(row.amount_micro, row.at_ms) for row in rows])[-1]
+        self.heads[user], self.world.accounts[user] = last
+        self.ledger += rows
 
     def _feed(self, entry: str, flat: list[bytes]) -> None:
         command, result = parse_entry(entry, flat), self.world.feed(entry, flat)

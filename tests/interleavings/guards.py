@@ -62,6 +62,10 @@ GUARDS: Final[dict[str, tuple[Guard, ...]]] = {
     "release: twice": (
         Guard("release", "if redis.call('DEL', prefix .. 'hold') == 0", "if false"),
     ),
+    "opened": (
+        Guard("open_accounts", "if taken[user] or is_used or seen ~= o[EXPECTED]", "if false"),
+    ),
+    "opened: memory": (Guard("open_accounts", "if not remembers(prefix)", "if false"),),
 }  # fmt: skip
 
 

@@ -1,15 +1,24 @@
 """What operators and machines do in a play: holds, dead letters, servers that start again."""
 
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import msgspec
+import redis
 
-from persistence.commit import Facts, pack_facts
+from actors.rules.opening import opened, opening_entry, opening_number
+from actors.rules.state import Account
+from persistence.commit import Facts, pack_facts, unpack_state
+from persistence.openings import Opening, pack_opening
 from persistence.postgres.rows import OperationRow
 from tests.interleavings.lives import KEYS
 from tests.interleavings.stage import Choice, Stage
+from tests.interleavings.traffic import USERS
+
+OPENED = (*USERS, "quiet")
+"""Users who had something elsewhere; one of them never does anything here."""
 
 
 class Operators:
@@ -18,6 +27,7 @@ class Operators:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._count = 0
+        self._looked: dict[str, tuple[str, Account]] = {}
 
     def choices(self) -> Iterator[Choice]:
         """What has to come, that due changes go on."""
@@ -26,9 +36,31 @@ class Operators:
 
     def mishaps(self) -> Iterator[Choice]:
         """What may come next."""
+        yield Choice(0.3, "open", self._open)
         yield Choice(0.15, "hold", self._hold)
         yield Choice(0.15, "dispose", self._dispose)
         yield Choice(0.1 * (1 - self._stage.shape.calm), "restart", self._restart)
+
+    def _open(self) -> None:
+        """An account is opened with what its user had elsewhere, or that is mended.
+
+        Now and then by somebody who looked at the account a while ago.
+        """
+        rng, user = self._stage.rng, self._stage.rng.choice(OPENED)
+        raw = self._stage.server.one("GET", KEYS.account(user))
+        head, account = unpack_state(raw, user)
+        if account.seq == (opening_number(head) or 0):
+            self._looked[user] = head, account
+        if user in self._looked:
+            packed = self._opening(*self._looked[user], rng.choice([0, 20, 200]))
+            with contextlib.suppress(redis.ResponseError):
+                self._call("meterd_open_accounts", packed)
+
+    def _opening(self, head: str, account: Account, balance: int) -> bytes:
+        number, at = (opening_number(head) or 0) + 1, self._stage.clock.ms
+        amount = balance - account.settled
+        entry = opening_entry(account.user_id, number, amount, at)
+        return pack_opening(Opening(head, opened(account, number, amount, at), entry))
 
     def _hold(self) -> None:
         """The clock has stepped: an operator has to decide."""

@@ -9,11 +9,15 @@ from typing import Any
 
 import msgspec
 
+from actors.rules.opening import head_of
 from persistence.commit import Commit, Facts, unpack_facts
+from persistence.postgres.rows import LedgerRow
 
 SUPERVISOR = "supervisor"
 
 Call = tuple[Any, ...]
+
+_UNUSED = [head_of(number) for number in range(1, 100)]
 
 _read_commit = msgspec.msgpack.Decoder(Commit).decode
 
@@ -47,6 +51,7 @@ class Witness:
         self.heads: dict[str, str] = {}
         self.facts: list[Facts] = []
         self.disposed: list[str] = []
+        self.opened: dict[str, list[LedgerRow]] = {}
         self.unread = 0
         """Commands that nobody has read yet."""
         self.seen: Counter[str] = Counter()
@@ -147,6 +152,20 @@ class Witness:
         self._want(self.heads.get(user) == before, "a settle for an account that has moved")
         self._want(int(due) < self.clock.ms, "a settle before anything is due")
         self._want(not self.is_held, "a settle while an operator has to decide")
+
+    def _open_accounts(self, args: list[Any], answer: Any) -> None:
+        if isinstance(answer, Exception):
+            self._want(not self.is_sworn, f"an opening failed: {answer}")
+            return
+        self._want(self.is_sworn, "an account was opened in a memory that nobody vouches for")
+        for packed, verdict in zip(args, answer, strict=True):
+            user, before, state, _, row = msgspec.msgpack.decode(packed)
+            self.seen["opened" if verdict == b"ok" else "not opened"] += 1
+            if verdict == b"ok":
+                self._want(self.heads.get(user, "") == before, "an account moved under its opening")
+                self._want(before in ("", *_UNUSED), "an account in use was opened")
+                self.heads[user] = state.partition("|")[0]
+                self.opened.setdefault(user, []).append(msgspec.json.decode(row, type=LedgerRow))
 
     def _deliver(self, args: list[Any], answer: Any) -> None:
         if not isinstance(answer, Exception):
