@@ -14,9 +14,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from daemon.config_file import ConfigFileError, read_config_file
+from daemon.legacy_settings import LegacySettings
 from daemon.setting_types import (
     MS_MAX,
-    ColumnName,
     Count,
     Decimal6,
     Lowercase,
@@ -28,12 +28,10 @@ from daemon.setting_types import (
     RedisUrl,
     Secret,
     Section,
-    TableName,
     Warnings,
     at_least,
     between,
 )
-from persistence.legacy.names import LegacyNames
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -152,42 +150,6 @@ class ClockSettings(Section):
     """When the queue's clock counts as having stepped."""
 
     step_ms_max: PositiveMilliseconds = 5000
-
-
-class LegacySettings(Section):
-    """The system before meterd: where its tables are, and what all is called there."""
-
-    enabled: bool = False
-    url: PostgresUrl = None
-    policy: Lowercase[Literal["latest", "proportional"]] = "latest"
-    rate: Decimal6 | None = None
-    records_table: TableName = "conversation_time_records"
-    records_id: ColumnName = "id"
-    records_user_id: ColumnName = "user_id"
-    records_advisor_id: ColumnName = "advisor_id"
-    records_chat_id: ColumnName = "chat_id"
-    records_status: ColumnName = "status"
-    records_started_at: ColumnName = "started_at"
-    records_ended_at: ColumnName = "ended_at"
-    records_last_resumed_at: ColumnName = "last_resumed_at"
-    records_total_seconds: ColumnName = "total_seconds"
-    records_credits_used: ColumnName = "credits_used"
-    records_created_at: ColumnName = "created_at"
-    records_updated_at: ColumnName = "updated_at"
-    chats_table: TableName = "chats"
-    chats_id: ColumnName = "id"
-    chats_user_id: ColumnName = "user_id"
-    chats_advisor_id: ColumnName = "advisor_id"
-    chats_created_at: ColumnName = "created_at"
-    chats_ended_at: ColumnName = "ended_at"
-    credits_table: TableName = "user_credits"
-    credits_user_id: ColumnName = "user_id"
-    credits_balance: ColumnName = "balance"
-
-    @property
-    def names(self) -> LegacyNames:
-        """The names of tables and columns alone."""
-        return LegacyNames(**{name: getattr(self, name) for name in LegacyNames._fields})
 
 
 class LogSettings(Section):

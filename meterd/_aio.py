@@ -11,7 +11,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from actors.rules.legacy import LATEST
+from actors.rules.legacy_rows import LATEST
 from meterd._commands import Commands
 from meterd._core import Core
 from meterd._errors import MeterError

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from actors.rules.brought import chat_of_pair
-from actors.rules.legacy import LATEST, POLICIES, Pair
+from actors.rules.legacy_rows import LATEST, POLICIES, Pair
 from actors.rules.state import LEGACY
 from actors.rules.views import chat_snapshot
 from meterd._errors import UnavailableError

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from actors.rules.legacy import LATEST
+from actors.rules.legacy_rows import LATEST
 from meterd._commands import Commands
 from meterd._core import Core
 from meterd._events import EventReader

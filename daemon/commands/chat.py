@@ -23,8 +23,8 @@ from daemon.commands.show import duration, moment, print_fact, print_snapshot
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from daemon.legacy_settings import LegacySettings
     from daemon.runfile import Addresses
-    from daemon.settings import LegacySettings
     from daemon.story import Line
     from meterd import ChatSnapshot
     from persistence.postgres.rows import RecordRow

@@ -168,6 +168,7 @@ def _print_run(run: "Run") -> None:
         "removed": "records taken out again: the chat runs, or is another's",
         "unchanged": "records already there",
         "kept": "records kept as they are, because they have been used",
+        "gone": "records kept, because those in the old system are gone",
         "adopted": "chats that were adopted",
         "running": "chats that run in the old system: meterd legacy adopt",
         "aside": "rows set aside: meterd legacy quarantine list",

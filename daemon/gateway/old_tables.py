@@ -5,11 +5,11 @@ import asyncio
 from sqlalchemy import Connection
 
 from actors.rules.brought import chat_of_pair
-from actors.rules.legacy import Pair
+from actors.rules.legacy_rows import Pair
 from actors.rules.state import Chat
 from daemon.gateway.problems import legacy_away
 from daemon.gateway.records import Records
-from daemon.settings import LegacySettings
+from daemon.legacy_settings import LegacySettings
 from persistence.legacy.layout import LegacyError
 from persistence.legacy.names import LegacyNames
 from persistence.legacy.read import pair_of_chat

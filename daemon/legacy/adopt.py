@@ -20,7 +20,8 @@ from actors.rules.adoption import (
     ending_of,
     paying,
 )
-from actors.rules.legacy import COMPLETED, Running, split
+from actors.rules.legacy import split
+from actors.rules.legacy_rows import COMPLETED, Running
 from actors.rules.state import CREDITS_EXHAUSTED
 from daemon.legacy.balances import Targets, Wanted, bring_users, queue_ms, wanted_of
 from meterd import CommandRefusedError, Meter

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from actors.rules.command import entry_key, is_identifier
-from actors.rules.legacy import AMOUNT_MAX, BAD_USER_ID
+from actors.rules.legacy_rows import AMOUNT_MAX, BAD_USER_ID
 from actors.rules.opening import opened, opening_entry, opening_number
 from actors.rules.state import Account
 from daemon.legacy.look import Sides

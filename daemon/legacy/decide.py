@@ -1,7 +1,7 @@
 """What people decide about what was set aside."""
 
 from actors.rules.command import is_identifier
-from actors.rules.legacy import ASSIGNED
+from actors.rules.legacy_rows import ASSIGNED
 from daemon.legacy.look import Sides
 from daemon.legacy.migrate import retry
 from daemon.legacy.wanted import ASSIGNED_TO

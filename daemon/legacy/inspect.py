@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from actors.rules.legacy import POLICIES, Pair, Split, split
+from actors.rules.legacy import split
+from actors.rules.legacy_rows import POLICIES, Pair, Split
 from daemon.legacy.wanted import Counts, count_split
 from persistence.legacy.names import LegacyNames
 from persistence.legacy.read import old_balances, read_old_pairs, read_only, rows_after

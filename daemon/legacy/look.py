@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
-from actors.rules.legacy import Pair
+from actors.rules.legacy_rows import Pair
 from daemon.legacy.plan import Books, Plan, plan_pair
 from daemon.legacy.wanted import Wanted, count_split, wanted_of
 from persistence.legacy.kept import Kept, Range, fetch_adopted, fetch_kept, fetch_named

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from actors.rules.legacy import TAKEN
+from actors.rules.legacy_rows import TAKEN
 from daemon.legacy.look import Sides, look_at, plan_of
 from daemon.legacy.plan import Plan
 from daemon.legacy.wanted import Counts

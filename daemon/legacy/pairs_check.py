@@ -38,6 +38,8 @@ class Pairs:
         self._olds = olds
         self._adopted = adopted
         self._counts = counts
+        self.leftovers_gone: list[Leftover] = []
+        """Of records that the old system has no more; known once all differences were asked for."""
 
     def differences(self) -> Iterator[Difference]:
         """Everything that differs."""
@@ -49,9 +51,12 @@ class Pairs:
         elsewhere = self._elsewhere(wanted)
         after = _sum([self._brought(wanted.pair), self._aside(wanted.pair), elsewhere])
         self._count(wanted, old, elsewhere)
-        if before != after:
+        if wanted.is_gone:
+            self._count_gone(wanted.pair, after)
+        elif before != after:
             yield Difference("sum", wanted.pair, "", _told(before), _told(after))
-        yield from self._leftovers(wanted)
+        if not wanted.is_gone:
+            yield from self._leftovers(wanted)
         yield from self._too_little(wanted)
         yield from self._missing(wanted, old)
 
@@ -68,6 +73,11 @@ class Pairs:
             elsewhere_ms=elsewhere[0],
             elsewhere_micro=elsewhere[1],
         )
+
+    def _count_gone(self, pair: PairKey, after: _Amounts) -> None:
+        """What was brought over of old records that are not there any more."""
+        self._counts.update(gone_ms=after[0], gone_micro=after[1])
+        self.leftovers_gone += self._look.kept.leftovers.get(pair, {}).values()
 
     def _brought(self, pair: PairKey) -> _Amounts:
         haves = self._look.kept.chats.get(pair, {}).values()

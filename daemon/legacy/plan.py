@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from actors.rules.legacy import CHAT, TAKEN, USED
+from actors.rules.legacy_rows import CHAT, TAKEN, USED
 from daemon.legacy.wanted import Counts, Wanted
 from persistence.legacy.kept import Aside, Changes, Have, Kept
 from persistence.legacy.read import PairKey
@@ -39,13 +39,29 @@ class Plan(NamedTuple):
 
 
 def plan_pair(wanted: Wanted, kept: Kept, books: Books, plan: Plan) -> None:
-    """Add to the plan what has to be written so that the pair is as it is wanted."""
+    """Add to the plan what has to be written so that the pair is as it is wanted.
+
+    Of a pair whose old records are gone, what was brought stays: they may have been cleared away
+    because it was.
+    """
     known, asides = kept.chats.get(wanted.pair, {}), dict(wanted.asides)
+    stays = _stays(wanted, known)
+    if wanted.is_gone:
+        asides.update(kept.asides.get(wanted.pair, {}))
     for chat_id, row in wanted.rows.items():
         have = known.get(chat_id) or books.named.get(chat_id)
-        _bring(wanted.pair, row, have, books, plan, asides)
+        if have is None or have.owner != wanted.pair:
+            _bring(wanted.pair, row, have, books, plan, asides)
+        elif stays:
+            plan.counts["gone"] += 1
+        else:
+            _again(row, have, books, plan, asides)
     for chat_id, have in known.items():
-        if have is not None and chat_id not in wanted.rows:
+        if have is None or chat_id in wanted.rows:
+            continue
+        if stays and chat_id not in books.elsewhere:
+            plan.counts["gone"] += 1
+        else:
             _leave(wanted, have, books, plan, asides)
     _plan_asides(kept.asides.get(wanted.pair, {}), asides, plan)
     _plan_leftovers(wanted, kept, plan)
@@ -57,14 +73,18 @@ def _bring(
     if have is None:
         _put(pair, row, books, plan)
         plan.counts["written"] += 1
-    elif have.owner == pair:
-        _again(row, have, books, plan, asides)
     elif have.owner is None and have[1:3] == pair and row.chat_id in books.adopted:
         plan.counts[ADOPTED] += 1
     else:
         plan.counts["taken"] += 1
         details = {"started_at": row.started_at_ms, "ended_at": row.ended_at_ms}
         _aside(have, pair, TAKEN, (row.active_ms, row.cost_micro), details, asides)
+
+
+def _stays(wanted: Wanted, known: Mapping[str, Have | None]) -> bool:
+    """Whether a pair has no old record, and something was counted for it."""
+    haves = (have for have in known.values() if have is not None)
+    return wanted.is_gone and any(have.active_ms or have.cost_micro for have in haves)
 
 
 def _again(row: RecordRow, have: Have, books: Books, plan: Plan, asides: _Asides) -> None:
@@ -153,6 +173,8 @@ def _plan_asides(before: Mapping[tuple[str, str], Aside], after: _Asides, plan: 
 
 def _plan_leftovers(wanted: Wanted, kept: Kept, plan: Plan) -> None:
     before = kept.leftovers.get(wanted.pair, {})
+    if wanted.is_gone:
+        return
     for key, leftover in before.items():
         if wanted.leftovers.get(key) != leftover:
             plan.changes.leftovers_gone.append(leftover)

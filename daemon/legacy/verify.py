@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -33,7 +34,8 @@ class Verdict(NamedTuple):
     counts: dict[str, int]
     old: Totals
     here: Totals
-    """What was brought, set aside, left over by rounding, still runs there, or was adopted."""
+    """What was brought, set aside, left over by rounding, still runs there, or was adopted; without
+    what was brought of records that are gone there (``gone_ms`` and ``gone_micro`` in counts)."""
     differences: list[Difference]
     """The first hundred."""
     differ: int
@@ -47,6 +49,8 @@ class _Findings:
     def __init__(self) -> None:
         self.first: list[Difference] = []
         self.count = 0
+        self.gone = Totals(Decimal(0), Decimal(0))
+        """What rounding has left over of records that are gone."""
 
     def add(self, found: Difference) -> None:
         self.count += 1
@@ -104,6 +108,8 @@ def _check(
     pairs = Pairs(look, by_pair, fetch_shares(own, _maybe_adopted(look)), counts)
     for found in pairs.differences():
         findings.add(found)
+    for one in pairs.leftovers_gone:
+        findings.gone = findings.gone.plus_exact(one.ms, one.credits)
     plan = plan_of(look)
     for row in plan.changes.brought:
         findings.add(_behind(row[1:3], row.chat_id, "its record, as the old rows say"))
@@ -132,7 +138,10 @@ def _totals(
 ) -> tuple[Totals, Totals]:
     """In total, summed up by the servers themselves."""
     wanted = old_totals(old, sides.names)
-    here = own_totals(own).plus(counts["elsewhere_ms"], counts["elsewhere_micro"])
+    ms = counts["elsewhere_ms"] - counts["gone_ms"]
+    micro = counts["elsewhere_micro"] - counts["gone_micro"]
+    here = own_totals(own).plus(ms, micro)
+    here = here.plus_exact(-findings.gone.ms, -findings.gone.credits)
     for name, before, after in zip(Totals._fields, wanted, here, strict=True):
         if before != after:
             findings.add(Difference(f"total_{name}", ("", ""), "", str(before), str(after)))

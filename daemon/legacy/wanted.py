@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from actors.rules.legacy import (
+from actors.rules.legacy import split
+from actors.rules.legacy_rows import (
     ASSIGNED,
     CHAT,
     RECORD,
@@ -14,7 +15,6 @@ from actors.rules.legacy import (
     Pair,
     SetAside,
     Split,
-    split,
 )
 from persistence.legacy.kept import Aside, Leftover, credits_of
 from persistence.legacy.read import OldPair, PairKey
@@ -35,6 +35,8 @@ class Wanted(NamedTuple):
     """By chat."""
     asides: dict[tuple[str, str], Aside]
     leftovers: dict[str, Leftover]
+    is_gone: bool
+    """Whether the old system has no record of the pair, or none any more."""
 
 
 def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside]) -> Wanted:
@@ -61,7 +63,7 @@ def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside])
         one.key: Leftover(*key, one.key, one.ms, credits_of(one.micro)) for one in old.residues
     }
     rows = {one.chat_id: record_row(one) for one in done.brought}
-    return Wanted(key, done, rows, asides, leftovers)
+    return Wanted(key, done, rows, asides, leftovers, not old.pair.records)
 
 
 def record_row(one: Brought) -> RecordRow:

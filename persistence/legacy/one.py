@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Final, NamedTuple
 
-from actors.rules.legacy import OldChat, OldRecord, Pair
+from actors.rules.legacy_rows import OldChat, OldRecord, Pair
 from persistence.legacy import queries
 from persistence.legacy.layout import Layout, Rows
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError
 
-from actors.rules.legacy import Pair
+from actors.rules.legacy_rows import Pair
 from persistence.legacy import one, queries
 from persistence.legacy.layout import layout_of
 from persistence.legacy.names import TABLES, LegacyNames

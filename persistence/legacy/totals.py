@@ -34,7 +34,11 @@ class Totals(NamedTuple):
 
     def plus(self, ms: int, micro: int) -> "Totals":
         """With so many more milliseconds and micro-credits."""
-        return Totals(_EXACT.add(self.ms, ms), _EXACT.add(self.credits, credits_of(Decimal(micro))))
+        return self.plus_exact(Decimal(ms), credits_of(Decimal(micro)))
+
+    def plus_exact(self, ms: Decimal, credits_: Decimal) -> "Totals":
+        """With so many more milliseconds and credits."""
+        return Totals(_EXACT.add(self.ms, ms), _EXACT.add(self.credits, credits_))
 
 
 def old_totals(connection: Connection, names: LegacyNames) -> Totals:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.rules.adoption import adoption_of, affordable, commands_of, ending_of
 from actors.rules.command import Command, parse_entry
-from actors.rules.legacy import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
+from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
 from actors.rules.state import Policy, Tariff
 from daemon.legacy import adopt as adopting
 from daemon.legacy.adopt import CutOver, CutOverError, adopt

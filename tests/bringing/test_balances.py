@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from actors.rules.legacy import AMOUNT_MAX
+from actors.rules.legacy_rows import AMOUNT_MAX
 from daemon.legacy import balances
 from daemon.legacy.balances import Wanted, bring_balances, wanted_of
 from daemon.recover import Recovery

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, make_url
 
 from actors.chat.rows import record_row
 from actors.rules.brought import ended_chat
-from actors.rules.legacy import Brought
+from actors.rules.legacy_rows import Brought
 from loadtests.live import METERD, LiveDaemon
 from meterd import AsyncMeter, LegacyNames, Meter, UnavailableError
 from persistence.client import connect

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from actors.chat.rows import record_row
 from actors.rules.brought import ended_chat
-from actors.rules.legacy import Brought
+from actors.rules.legacy_rows import Brought
 from actors.rules.opening import opened, opening_entry, opening_number
 from actors.rules.state import Account, Policy
 from actors.supervisor.supervisor import SupervisorSettings

@@ -7,6 +7,7 @@ import pytest
 from daemon.legacy.look import Sides
 from persistence.legacy.names import LegacyNames
 from persistence.postgres.engine import make_engine
+from tests.legacy.old_data import create_tables
 
 
 @pytest.fixture
@@ -16,3 +17,10 @@ def sides(empty_url: str, url: str) -> Iterator[Sides]:
     yield Sides(old, own, LegacyNames())
     old.dispose()
     own.dispose()
+
+
+@pytest.fixture
+def empty(sides: Sides) -> Sides:
+    with sides.old.begin() as connection:
+        create_tables(connection)
+    return sides

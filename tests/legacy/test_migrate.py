@@ -6,7 +6,6 @@ from itertools import count
 import pytest
 
 from daemon.legacy import migrate as migrating
-from daemon.legacy.decide import CantBe, assign_record, retry_aside
 from daemon.legacy.inspect import inspect
 from daemon.legacy.look import Sides
 from daemon.legacy.migrate import WRITES, Progress
@@ -15,7 +14,7 @@ from persistence.legacy.layout import LegacyError
 from persistence.legacy.names import LegacyNames
 from persistence.legacy.read import fingerprint
 from persistence.legacy.runs import alone
-from tests.legacy.old_data import create_tables, create_ugly
+from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, content, facts, quiet, rows, sql, verdict_of, xmins
 
 pytestmark = pytest.mark.postgres
@@ -26,13 +25,6 @@ PAIRS = 600
 def ugly(sides: Sides) -> Sides:
     with sides.old.begin() as connection:
         create_ugly(connection, PAIRS)
-    return sides
-
-
-@pytest.fixture
-def empty(sides: Sides) -> Sides:
-    with sides.old.begin() as connection:
-        create_tables(connection)
     return sides
 
 
@@ -182,10 +174,24 @@ def test_a_chat_that_the_old_system_forgets_stays_known(empty: Sides) -> None:
     bring(empty)
     found = "SELECT chat_id, active_ms FROM chat_time_records ORDER BY 1"
     assert rows(empty.own, found) == [("first", 0), ("second", 10_000)]
-    sql(empty.old, "DELETE FROM conversation_time_records")
-    bring(empty)
-    assert rows(empty.own, found) == [("first", 0), ("second", 0)]
-    assert verdict_of(empty).differences == []
+
+
+def test_what_was_brought_stays_when_the_old_records_are_cleared_away(ugly: Sides) -> None:
+    """All of them, or all but the chats: a run after that takes nothing away, and is told of."""
+    bring(ugly)
+    before = facts(ugly.own)
+    ms = sum(row.active_ms for row in before["records"])
+    for table in ("conversation_time_records", "chats"):
+        sql(ugly.old, f"DELETE FROM {table}")
+        assert bring(ugly).counts["gone"] > 0
+        after = {row.chat_id: row for row in facts(ugly.own)["records"]}
+        for row in before["records"]:
+            assert after[row.chat_id] == row or not (row.active_ms or row.cost)
+        assert facts(ugly.own)["residues"] == before["residues"]
+        verdict = verdict_of(ugly)
+        assert verdict.differences == []
+        assert verdict.counts["gone_ms"] > ms
+        assert verdict.here.ms == verdict.old.ms == 0
 
 
 def test_a_chat_that_runs_again_waits_for_its_adoption(empty: Sides) -> None:
@@ -202,71 +208,6 @@ def test_a_chat_that_runs_again_waits_for_its_adoption(empty: Sides) -> None:
     assert (run.counts["removed"], run.counts["running"]) == (1, 1)
     assert rows(empty.own, "SELECT chat_id FROM chat_time_records") == []
     assert verdict_of(empty).differences == []
-
-
-_LIVE = """
-INSERT INTO chat_time_records (chat_id, user_id, advisor_id, status, started_at, active_ms,
-  paused_ms, billed_ms, rate, cost, refunded, carried_cost, free_ms, min_ms, increment_ms, idle_ms,
-  source, seq, updated_at)
-VALUES ('c', '{user}', 'a', 'running', '2025-01-01', 0, 0, 0, 1, {carried}, 0, {carried}, 0, 0, 1,
-  0, 'live', 1, '2025-01-01')"""
-_ADOPT = """
-INSERT INTO command_journal VALUES ('9-0', 9, 0, 'u', 'c',
-  '{{"type": "adopt", "carried_ms": "{ms}", "carried_cost": "1"}}', 'ok', false, 'p', now())"""
-_OLD = (
-    "INSERT INTO chats VALUES ('c', 'u', 'a', '2025-01-01', NULL)",
-    """INSERT INTO conversation_time_records VALUES (1, 'u', 'a', 'c', 'active',
-    '2025-01-01', NULL, '2025-01-01', 10, 1, NULL, '2025-01-03')""",
-)
-
-
-@pytest.mark.parametrize("status", ["active", "completed"])
-def test_a_chat_that_was_adopted_counts_with_what_it_carried(empty: Sides, status: str) -> None:
-    """Whether the old system has ended it or not; and it must have carried its share at least."""
-    sql(empty.old, *_OLD, f"UPDATE conversation_time_records SET status = '{status}'")
-    sql(empty.own, _LIVE.format(user="u", carried=1), _ADOPT.format(ms=10_000))
-    bring(empty)
-    assert verdict_of(empty).differences == []
-    assert rows(empty.own, "SELECT source FROM chat_time_records") == [("live",)]
-    sql(empty.old, "UPDATE conversation_time_records SET total_seconds = 10.001")
-    assert [one.kind for one in verdict_of(empty).differences] == ["adopted"]
-
-
-def test_a_chat_id_that_is_taken_is_set_aside(empty: Sides) -> None:
-    """By a chat of meterd's own, or of another user."""
-    sql(empty.old, *_OLD, "UPDATE conversation_time_records SET status = 'completed'")
-    sql(empty.own, _LIVE.format(user="somebody", carried=0))
-    bring(empty)
-    taken = rows(empty.own, "SELECT kind, key, reason, total_ms FROM legacy_quarantine")
-    assert taken == [("chat", "c", "chat_id_taken", 10_000)]
-    assert verdict_of(empty).differences == []
-    sql(empty.own, "DELETE FROM chat_time_records")
-    assert retry_aside(empty, "latest")[1:] == (1, 0)
-    assert verdict_of(empty).differences == []
-
-
-def test_a_record_is_assigned_to_a_chat(empty: Sides) -> None:
-    """What somebody has said is obeyed by all later runs; not every chat will do."""
-    record = "INSERT INTO conversation_time_records VALUES ({}, '{}', 'a', '{}', 'completed',"
-    record += " '2025-01-01', NULL, NULL, 10, 1, NULL, '2025-01-03')"
-    sql(
-        empty.old,
-        "INSERT INTO chats VALUES ('c1', 'u', 'a', '2025-01-01', '2025-01-02'),"
-        " ('c2', 'u2', 'a', '2025-01-01', '2025-01-02')",
-        record.format(1, "u", "c2"),
-    )
-    bring(empty)
-    for key, chat_id, why in [("1", "c2", "is a chat of u2"), ("2", "c1", "0 records"),
-                              ("1", "no id", "is no id")]:  # fmt: skip
-        with pytest.raises(CantBe, match=why):
-            assign_record(empty, key, chat_id)
-    assign_record(empty, "1", "c1")
-    assert retry_aside(empty, "latest")[1:] == (1, 0)
-    for _ in range(2):
-        brought = rows(empty.own, "SELECT chat_id, active_ms FROM chat_time_records ORDER BY 1")
-        assert brought == [("c1", 10_000), ("c2", 0)]
-        assert verdict_of(empty).differences == []
-        bring(empty)
 
 
 def test_one_at_a_time(empty: Sides) -> None:
@@ -305,7 +246,7 @@ def test_runs_are_written_down(empty: Sides) -> None:
     def stop(_: Progress) -> None:
         raise KeyboardInterrupt
 
-    sql(empty.old, *_OLD)
+    sql(empty.old, "INSERT INTO chats VALUES ('c', 'u', 'a', '2025-01-01', NULL)")
     for policy in ("latest", "latest", "proportional"):
         with pytest.raises(KeyboardInterrupt):
             migrating.migrate(empty, policy, stop, 1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from actors.rules.legacy import Pair
+from actors.rules.legacy_rows import Pair
 from daemon.legacy.look import Sides
 from persistence.legacy.names import LegacyNames, is_column, is_table, quoted
 from persistence.legacy.read import (

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from actors.rules.legacy import LATEST, split
+from actors.rules.legacy import split
+from actors.rules.legacy_rows import LATEST
 from daemon.gateway.tokens import mint
 from loadtests.live import LiveDaemon, live_daemon
 from meterd import Meter
