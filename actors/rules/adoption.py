@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from actors.rules.command import is_identifier
-from actors.rules.legacy import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, Running
+from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, Running
 from actors.rules.money import MS_PER_MINUTE, format_micro
 
 Fields = dict[str, str | int]

@@ -1,6 +1,7 @@
 """A pair's chats as chats of ours: how old time is shown, and written down when it comes over."""
 
-from actors.rules.legacy import (
+from actors.rules.legacy import split
+from actors.rules.legacy_rows import (
     ACTIVE,
     AMOUNT_MAX,
     DURATION_MS_MAX,
@@ -8,7 +9,6 @@ from actors.rules.legacy import (
     OldRecord,
     Pair,
     Running,
-    split,
 )
 from actors.rules.opening import MIGRATED
 from actors.rules.state import ENDED, PAUSED, RUNNING, Chat

@@ -4,12 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
+from actors.chat.rows import chat_of_record, record_row
 from actors.rules import outcomes
-from actors.rules.command import Command, parse_entry
-from actors.rules.opening import opened
+from actors.rules.brought import ended_chat
+from actors.rules.command import Command, is_identifier, parse_entry
+from actors.rules.legacy_rows import Brought
+from actors.rules.opening import opened, openings
 from actors.rules.replay import Journaled, Replay, foreign_chat
 from actors.rules.state import Account, Chat, LedgerEntry, Policy
+from actors.rules.views import chat_snapshot
 from actors.rules.world import World
 from tests.rules.strategies import Stream, streams
 
@@ -19,11 +24,25 @@ START = {"type": "start", "id": "s", "chat_id": "c", "user_id": "u", "advisor_id
 class Told:
     """A stream's world, and a replay of every user beside it, fed from the journal."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, amounts: tuple[int, ...] = (), old: int = 0) -> None:
         self.world = World(stream.policy)
         self.replays: dict[str, Replay] = {}
+        self._bring(stream, amounts, old)
         self.ledger: list[LedgerEntry] = []
         self.outcomes = list(self._feed(stream))
+
+    def _bring(self, stream: Stream, amounts: tuple[int, ...], old: int) -> None:
+        """Everybody had so much elsewhere, in so many steps, and so many chats that have ended."""
+        named = [entry.fields for entry in stream.entries if "chat_id" in entry.fields]
+        chats = sorted({str(fields["chat_id"]) for fields in named})[:old]
+        users = sorted({str(e.fields["user_id"]) for e in stream.entries if "user_id" in e.fields})
+        for user in filter(is_identifier, users):
+            begin = openings(user, [(amount, 0) for amount in amounts])
+            mine = [_old(chat, user) for chat in chats[users.index(user) :: len(users)]]
+            self.replays[user] = Replay(user, begin[-1] if begin else None, mine)
+            self.world.accounts[user] = self.replays[user].account
+            self.world.ended |= {chat.chat_id: chat for chat in mine}
+            self.world.owner |= {chat.chat_id: user for chat in mine}
 
     def _feed(self, stream: Stream) -> Iterator[tuple[str, str]]:
         for entry in stream.entries:
@@ -44,6 +63,32 @@ class Told:
 def _foreign(owners: dict[str, str], chat_id: str, user: str) -> Chat | None:
     owner = owners.get(chat_id, user)
     return None if owner == user else foreign_chat(chat_id, owner, "1-0")
+
+
+def _old(chat_id: str, user: str) -> Chat:
+    return ended_chat(Brought(chat_id, user, "v", 10, 1_000, 500, 70))
+
+
+@given(streams(), st.lists(st.integers(1, 10**9), max_size=3), st.integers(0, 3))
+def test_what_was_brought_is_where_it_goes_on(stream: Stream, amounts: list[int], old: int) -> None:
+    """As the world's that began with it: balances, and chats that can only be refunded."""
+    told = Told(stream, tuple(amounts), old)
+    for expected, found in told.outcomes:
+        assert expected == found
+    for user, replay in told.replays.items():
+        assert replay.account == told.world.accounts[user]
+        mine = [chat_id for chat_id, owner in told.world.owner.items() if owner == user]
+        assert replay.chats == {chat_id: told.world.chat(chat_id) for chat_id in mine}
+        for chat in replay.chats.values():
+            shown, row = chat_snapshot(chat, chat.as_of), record_row(chat)
+            assert chat_of_record(row).increment_ms == chat.increment_ms
+            if not chat.increment_ms:
+                assert (shown["billed_ms"], shown["active_ms"], row.source) == (
+                    500,
+                    500,
+                    "migrated",
+                )
+                assert 0 <= chat.refunded <= 70
 
 
 @given(streams())

@@ -1,0 +1,60 @@
+"""``meterd legacy balances`` and ``adopt``: for people and for programs."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests.live import METERD, LiveDaemon
+from tests.bringing.conftest import Both
+from tests.bringing.old import add_chat, add_record, set_balance
+from tests.engine.harness import KEYS
+
+pytestmark = pytest.mark.acceptance
+
+
+def _ran(both: Both, home: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    url = both.engine.url.render_as_string(hide_password=False)
+    named = {"METERD_REDIS__URL": both.redis_url, "METERD_POSTGRES__URL": url}
+    env = LiveDaemon(home, named).env | named | {"METERD_HOME": str(home)}
+    command = [METERD, "legacy", *args]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def _told(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_they_say_what_they_did(both: Both, tmp_path: Path) -> None:
+    """Counts and sums; each chat with what it carried."""
+    set_balance(both.engine, "u", "7.5")
+    add_chat(both.engine, "runs", 0, None)
+    add_record(both.engine, "runs", status="paused", total_seconds=20, credits_used=1)
+
+    def act() -> None:
+        found = _told(_ran(both, tmp_path, "balances", "--json"))
+        assert (found["counts"]["opened"], found["sums"]["opened"]) == (1, "7.500000")
+        again = _ran(both, tmp_path, "balances")
+        assert "1  accounts that are as they should be" in again.stdout
+        (one,) = _told(_ran(both, tmp_path, "adopt", "--json"))["adopted"]
+        assert [one[k] for k in ("chat_id", "carried_ms", "carried_cost", "outcome")] == [
+            "runs", 20_000, "1.000000", "adopted",
+        ]  # fmt: skip
+        assert "adopted" in _ran(both, tmp_path, "adopt").stdout
+        late = _ran(both, tmp_path, "adopt", "--at", "5")
+        assert (late.returncode, "can't be changed" in late.stderr) == (1, True)
+
+    both.while_working(act)
+
+
+def test_without_a_daemon_they_say_how_to_start_one(both: Both, tmp_path: Path) -> None:
+    """Nothing is opened in a Redis that may have forgotten something."""
+    set_balance(both.engine, "u", 1)
+    both.while_working(lambda: None)
+    both.client.delete(KEYS.memory)
+    asked = _ran(both, tmp_path, "balances")
+    assert asked.returncode == 1
+    assert "meterd up" in asked.stderr
