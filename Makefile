@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 ARGS ?=
 SEEDS ?= 100000
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -34,8 +35,8 @@ up: install ## run meterd in the foreground, with servers of its own unless some
 demo: install ## show a few chats being timed and billed
 	@exec $(BIN)/meterd demo $(ARGS)
 
-test: install ## run the tests (ARGS="-k words -x" goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: install ## run the tests (ARGS="-k words -x" goes to pytest; WORKERS=0: one at a time)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 chaos: install ## break everything at random for CHAOS_MINUTES (5), then check the books (ARGS=--help)
 	$(BIN)/python -m tests.chaos $(ARGS)

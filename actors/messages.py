@@ -7,6 +7,9 @@ import msgspec
 from actors.rules.command import Command, Invalid
 from actors.rules.state import Chat
 
+INVALID_TYPE: Final = "invalid"
+"""Stands for the type of an entry that can't be a command: its own may be anything."""
+
 
 class Task(NamedTuple):
     """One stream entry for a chat actor to decide."""
@@ -33,6 +36,19 @@ class Task(NamedTuple):
         return self.invalid.entry
 
     @property
+    def kind(self) -> str:
+        """The command's type; ``INVALID_TYPE`` of what can't be a command."""
+        return self.command.type if self.command is not None else INVALID_TYPE
+
+    @property
+    def at(self) -> int:
+        """The millisecond of the stream entry."""
+        if self.command is not None:
+            return self.command.at
+        assert self.invalid is not None, "a task is a command or an entry that can't be one"
+        return self.invalid.at
+
+    @property
     def chat_id(self) -> str:
         """The chat that the command names; empty if it names none."""
         return self.command.chat_id if self.command is not None else ""
@@ -41,7 +57,10 @@ class Task(NamedTuple):
 class Tally(msgspec.Struct):
     """What a batch came to, for status and metrics."""
 
-    outcomes: dict[str, int] = {}
+    commands: dict[str, dict[str, int]] = {}
+    """Type → outcome → how many; what can't be a command has the type ``INVALID_TYPE``."""
+    dues: dict[int, int] = {}
+    """Millisecond → how many changes time brought about that were due then."""
     replayed: int = 0
     """Commands whose id had been used before."""
     commits: int = 0

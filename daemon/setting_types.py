@@ -17,13 +17,13 @@ __all__ = [
     "Lowercase",
     "Milliseconds",
     "OptionalText",
+    "Origins",
     "PositiveMilliseconds",
     "PostgresUrl",
     "RedisUrl",
     "Secret",
     "Section",
     "TableName",
-    "Texts",
     "Warnings",
     "at_least",
     "between",
@@ -33,6 +33,7 @@ MS_MAX = 999_999_999_999
 _COUNT_MAX = 1_000_000_000
 _WARNINGS_MAX = 16
 _SECRET_BYTES_MIN = 32  # as many as HS256 has: RFC 7518, 3.2
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
 
@@ -99,6 +100,13 @@ def _split_texts(value: object) -> object:
     )
 
 
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _ORIGIN.fullmatch(value):
+            raise ValueError("should be origins, such as https://app.example.com, apart by commas")
+    return values
+
+
 def _long_enough(value: str | None) -> str | None:
     if value is not None and len(value.encode()) < _SECRET_BYTES_MIN:
         raise ValueError(f"should have at least {_SECRET_BYTES_MIN} bytes: openssl rand -hex 32")
@@ -149,7 +157,7 @@ OptionalText = Annotated[
     str | None, BeforeValidator(_none_if_empty), AfterValidator(_no_credentials)
 ]
 Secret = Annotated[str | None, BeforeValidator(_none_if_empty), AfterValidator(_long_enough)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_split_texts)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_split_texts), AfterValidator(_origins)]
 RedisUrl = Annotated[
     str | None, BeforeValidator(_none_if_empty), _url_check("redis", "rediss", "unix")
 ]

@@ -22,12 +22,12 @@ from daemon.setting_types import (
     Lowercase,
     Milliseconds,
     OptionalText,
+    Origins,
     PositiveMilliseconds,
     PostgresUrl,
     RedisUrl,
     Secret,
     Section,
-    Texts,
     Warnings,
     at_least,
     between,
@@ -70,13 +70,14 @@ class HttpSettings(Section):
     jwt_secret: Secret = None
     jwks_file: OptionalText = None
     audience: str = "meterd"
-    cors_origins: Texts = ()
+    cors_origins: Origins = ()
     requests_per_s: Count = at_least(200, 1)
     requests_burst: Count = at_least(400, 1)
     streams_max: Count = at_least(10_000, 1)
     streams_per_caller_max: Count = at_least(50, 1)
     stream_messages_max: Count = at_least(256, 1)
-    keep_alive_ms: PositiveMilliseconds = 15_000
+    # The clock takes a silence of 40 s for a dead connection.
+    keep_alive_ms: Count = between(15_000, 1, 30_000)
     reply_timeout_ms: PositiveMilliseconds = 10_000
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from actors.chat.rows import aside_row, command_row, invalid_row, record_row
-from actors.messages import Task
+from actors.messages import INVALID_TYPE, Task
 from actors.rules import events, outcomes
 from actors.rules.command import Command, Invalid, fingerprint
 from actors.rules.fold import Decision, apply
@@ -66,7 +66,10 @@ class Run:
         self.ledger: list[LedgerEntry] = []
         self.journal: list[JournalRow] = []
         self.entries: list[EntryWrites] = []
-        self.outcomes: list[tuple[str, bool]] = []
+        self.outcomes: list[tuple[str, str, bool]] = []
+        """Type, outcome, whether the id was used before: of each task."""
+        self.dues: dict[int, int] = {}
+        """When time brought something about: millisecond → how many events."""
         self.tasks: list[Task] = []
         self.aside = ""
         self._shown: dict[str, tuple[object, int, str]] = {}
@@ -90,7 +93,7 @@ class Run:
         outcome, about = outcomes.INTERNAL_ERROR, task.command or task.invalid
         assert about is not None, "a task is a command or an entry that can't be one"
         remember = self._remember(task.command, outcome) if task.command else ""
-        self.outcomes.append((outcome, False))
+        self.outcomes.append((task.kind, outcome, False))
         self.journal.append(aside_row(task, self.writer.policy_id))
         reply = _reply_fields(about.id, outcome, outcomes.MESSAGES[outcome], about.entry, False)
         self.entries.append(
@@ -125,12 +128,12 @@ class Run:
         known = self._known(command.chat_id) or task.known
         decision = apply(self.account, command, self.writer.policy, known, task.refuse, inert)
         if decision.events or decision.touched or decision.ledger:
-            self._absorb(decision)
+            self._absorb(decision, command.at)
         self.account, self.applied = decision.account, command.entry
         replayed = bool(inert) and inert != outcomes.ID_CONFLICT
         self._close(command, decision.outcome, replayed)
 
-    def _absorb(self, decision: Decision) -> None:
+    def _absorb(self, decision: Decision, at: int) -> None:
         self.events += decision.events
         self.ledger += decision.ledger
         self.touched |= decision.touched
@@ -138,7 +141,9 @@ class Run:
             if chat.ended_at is not None:
                 self.ended[chat_id] = chat
         for event in decision.events:
-            if event.event == events.CHAT_STARTED and event.chat_id:
+            if event.at < at:  # not by the command: time had brought it about before
+                self.dues[event.at] = self.dues.get(event.at, 0) + 1
+            elif event.event == events.CHAT_STARTED and event.chat_id:
                 self.created.add(event.chat_id)
 
     def _known(self, chat_id: str) -> Chat | None:
@@ -148,7 +153,7 @@ class Run:
     def _close(self, command: Command, outcome: str, replayed: bool) -> None:
         user = self.account.user_id
         remember = self._remember(command, outcome)
-        self.outcomes.append((outcome, replayed))
+        self.outcomes.append((command.type, outcome, replayed))
         self.journal.append(command_row(command, user, outcome, replayed, self.writer.policy_id))
         reply = self._reply(command, outcome, replayed) if command.reply_to else []
         self.entries.append(
@@ -180,7 +185,7 @@ class Run:
 
     def _invalid(self, invalid: Invalid) -> None:
         outcome = outcomes.INVALID_COMMAND
-        self.outcomes.append((outcome, False))
+        self.outcomes.append((INVALID_TYPE, outcome, False))
         self.journal.append(invalid_row(invalid, outcome, self.writer.policy_id))
         reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
         dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)

@@ -185,9 +185,7 @@ class ChatWorker:
     def _keep(self, lane: Lane, answer: Handled) -> None:
         run = lane.run
         if run is not None:
-            for outcome, replayed in run.outcomes:
-                answer.tally.outcomes[outcome] = answer.tally.outcomes.get(outcome, 0) + 1
-                answer.tally.replayed += replayed
+            _count(run, answer.tally)
         if not lane.user:
             return
         if run is not None:
@@ -228,6 +226,15 @@ class ChatWorker:
         self._accounts.move_to_end(user)
         if len(self._accounts) > CACHED_ACCOUNTS_MAX:
             self._accounts.popitem(last=False)
+
+
+def _count(run: Run, tally: Tally) -> None:
+    for kind, outcome, replayed in run.outcomes:
+        counts = tally.commands.setdefault(kind, {})
+        counts[outcome] = counts.get(outcome, 0) + 1
+        tally.replayed += replayed
+    for due_ms, changes in run.dues.items():
+        tally.dues[due_ms] = tally.dues.get(due_ms, 0) + changes
 
 
 def _opens_or_ends(lane: Lane, run: Run) -> bool:

@@ -6,7 +6,7 @@ each sample is an interval, and a step is only what no delay can explain. A slow
 corrects clocks so.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class Sample(NamedTuple):
@@ -15,6 +15,31 @@ class Sample(NamedTuple):
     queue_ms: int
     before_ms: int
     after_ms: int
+
+
+STALE_MS: Final = 1_000
+"""After so long clocks may have drifted, or been set a little, since a sample was taken."""
+
+
+def better(known: Sample | None, found: Sample) -> Sample:
+    """The sample that says more about the queue's clock now: a quick answer, unless it is old."""
+    if known is None or _wait_ms(found) <= _wait_ms(known):
+        return found
+    is_over = found.after_ms - known.after_ms > STALE_MS or step_ms(known, found)
+    return found if is_over else known
+
+
+def queue_ms_at(sample: Sample, at_ms: int) -> int:
+    """What the queue's clock says at a moment of the steady one, by a sample taken before.
+
+    At most half of what the sample's answer took to come lies between this and the truth, if the
+    clocks have kept pace since.
+    """
+    return sample.queue_ms + at_ms - (sample.before_ms + sample.after_ms) // 2
+
+
+def _wait_ms(sample: Sample) -> int:
+    return sample.after_ms - sample.before_ms
 
 
 def step_ms(earlier: Sample, later: Sample) -> int:

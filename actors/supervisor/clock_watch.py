@@ -12,7 +12,7 @@ from typing import Any, Final
 import redis.asyncio
 import structlog
 
-from actors.rules.clock import Sample, step_ms
+from actors.rules.clock import Sample, better, queue_ms_at, step_ms
 from persistence.keys import Keys
 
 log = structlog.get_logger()
@@ -34,6 +34,7 @@ class ClockWatch:
         self._keys = keys
         self._step_ms_max = step_ms_max
         self._last: Sample | None = None
+        self._best: Sample | None = None
         self._unwritten: str = ""
         self.why = ""
 
@@ -49,10 +50,14 @@ class ClockWatch:
         sample, last = Sample(queue_ms, before_ms, steady_ms()), self._last
         if last is not None and sample.before_ms < last.after_ms:
             return  # asked for while another reading was under way: they can't be told apart
-        self._last = sample
+        self._last, self._best = sample, better(self._best, sample)
         step = step_ms(last, sample) if last is not None else 0
         if abs(step) > self._step_ms_max:
             self._alarm(step, queue_ms)
+
+    def now_ms(self) -> int:
+        """What the queue's clock says now, near enough to measure by; 0 before it was looked at."""
+        return queue_ms_at(self._best, steady_ms()) if self._best is not None else 0
 
     def _alarm(self, step: int, queue_ms: int) -> None:
         log.error("clock.stepped", step_ms=step, queue_ms=queue_ms)

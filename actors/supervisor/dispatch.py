@@ -5,18 +5,18 @@ line, and whatever shares one of these with it stands behind it. Everybody else 
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import redis
 import structlog
 
-from actors.messages import Handled, Tally, Task
+from actors.messages import Handled, Task
 from actors.rules import outcomes
 from actors.rules.command import OPENING, Command, Invalid
 from actors.rules.state import Chat
 from actors.supervisor.batch import Batch
+from actors.supervisor.counts import Counts
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.order import Order, keys_of
 from actors.supervisor.placement import Move, Placement
@@ -51,15 +51,16 @@ class Target(NamedTuple):
 class Dispatcher:
     """Routes commands to slots and keeps the books on what is on its way."""
 
-    def __init__(self, placement: Placement, find: Find, new_slot: NewSlot, limits: Bounds) -> None:
+    def __init__(
+        self, placement: Placement, find: Find, new_slot: NewSlot, limits: Bounds, counts: Counts
+    ) -> None:
         """Place chats by ``placement``, ask ``find`` for those that are not open."""
         self.placement = placement
         self.slots: dict[str, Slot] = {}
-        self.outcomes: Counter[str] = Counter()
-        self.work: Counter[str] = Counter()
         self._find = find
         self._new_slot = new_slot
         self._limits = limits
+        self._counts = counts
         self._in_flight = 0
         self._sent = 0
         self._order = Order()
@@ -261,20 +262,11 @@ class Dispatcher:
         for task in batch.tasks:
             self.placement.handled_by(task.user, slot.name)
         self._hand_over(handled.unwatched)
-        self._count(handled.tally)
+        self._limits.outbox.add(handled.tally.commits)
+        self._counts.add(batch.tasks, handled.tally)
         self._moved.set()
         self.spread()
         self._let_follow()
-
-    def _count(self, tally: Tally) -> None:
-        self.outcomes.update(tally.outcomes)
-        self._limits.outbox.add(tally.commits)
-        self.work.update(
-            replayed=tally.replayed,
-            commits=tally.commits,
-            redecided=tally.redecided,
-            failed=tally.failed,
-        )
 
     def _let_follow(self) -> None:
         self._has_moved = True

@@ -1,10 +1,11 @@
-"""How full everything is that has a bound in Redis: one round trip, once a second."""
+"""How full everything is that has a bound in Redis: a round trip or two, once a second."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis.asyncio
 
+from actors.rules.command import entry_ms
 from persistence.keys import GROUP, Keys
 
 OVERFLOW_NUM: Final = 11
@@ -25,25 +26,54 @@ class Gauges(msgspec.Struct, frozen=True):
     """Commits that Postgres has refused for good."""
     dead: int = 0
     events: int = 0
+    oldest_ms: int = 0
+    """For how long the oldest command has waited that has not had its effect; 0 without one."""
+
+
+class _Read(NamedTuple):
+    """How far our group is."""
+
+    lag: int | None
+    """None after some deletions: Redis does not know it then."""
+    pending: int
+    last: str
 
 
 async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
-    """Ask for all lengths at once."""
+    """Ask for everything at once, and once more for what nobody has read."""
     pipeline = client.pipeline(transaction=False)
     pipeline.xinfo_groups(keys.commands)
-    for key in (keys.outbox, keys.refused, keys.dead, keys.events):
+    pipeline.xpending(keys.commands, GROUP)
+    for key in (keys.commands, keys.outbox, keys.refused, keys.dead, keys.events):
         pipeline.xlen(key)
-    groups, outbox, refused, dead, events = await pipeline.execute()
-    lag, pending = _group(groups)
-    return Gauges(lag, pending, outbox, refused, dead, events)
+    pipeline.time()
+    # Before the first daemon there is no group, and perhaps no stream: Redis says so in errors.
+    groups, waiting, *rest = await pipeline.execute(raise_on_error=False)
+    for answer in rest:
+        if isinstance(answer, Exception):
+            raise answer
+    commands, outbox, refused, dead, events, (seconds, micros) = rest
+    read = _group(groups, commands)
+    first = None if isinstance(waiting, redis.ResponseError) else waiting["min"]
+    oldest = first or await _first_unread(client, keys, read)
+    now_ms = seconds * 1_000 + micros // 1_000
+    age_ms = max(0, now_ms - entry_ms(oldest.decode())) if oldest else 0
+    return Gauges(read.lag or 0, read.pending, outbox, refused, dead, events, age_ms)
 
 
-def _group(groups: Any) -> tuple[int, int]:
-    """Lag and pending of our group; Redis does not know the lag after some deletions."""
-    for group in groups:
-        if group["name"] in (GROUP, GROUP.encode()):
-            return int(group.get("lag") or 0), int(group["pending"])
-    return 0, 0
+async def _first_unread(client: redis.asyncio.Redis, keys: Keys, read: _Read) -> bytes | None:
+    if read.lag == 0:
+        return None
+    found: Any = await client.xrange(keys.commands, min=f"({read.last}", count=1)
+    return found[0][0] if found else None
+
+
+def _group(groups: Any, commands: int) -> _Read:
+    listed = [] if isinstance(groups, redis.ResponseError) else groups
+    ours = next((each for each in listed if each["name"] in (GROUP, GROUP.encode())), None)
+    if ours is None:
+        return _Read(commands, 0, "0-0")
+    return _Read(ours.get("lag"), int(ours["pending"]), ours["last-delivered-id"].decode())
 
 
 class OutboxBound:

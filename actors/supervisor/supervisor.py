@@ -15,6 +15,7 @@ import structlog
 from actors.supervisor.archive import Archive
 from actors.supervisor.chores import Chores, Duties
 from actors.supervisor.clock_watch import ClockWatch, steady_ms
+from actors.supervisor.counts import Counts
 from actors.supervisor.dispatch import Bounds, Dispatcher
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.leadership import Leadership
@@ -111,6 +112,7 @@ class Supervisor:
         answer_s = settings.answer_timeout_ms / 1000
         self._patience = Patience(answer_s, settings.start_timeout_ms / 1000)
         self._recording = RecorderKeeper(self._spawn_recorder, self._patience)
+        self._counts = Counts(self._clock.now_ms)
         self._dispatcher = Dispatcher(
             self._placement,
             parts.archive.find,
@@ -120,6 +122,7 @@ class Supervisor:
                 settings.spares,
                 self._outbox,
             ),
+            self._counts,
         )
 
     async def run(self) -> str:
@@ -286,8 +289,7 @@ class Supervisor:
             "uptime_ms": int((time.time() - self._started_at) * 1000),
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
-            "outcomes": dict(self._dispatcher.outcomes),
-            "work": dict(self._dispatcher.work),
+            **self._counts.told(),
             "queue": msgspec.to_builtins(self._chores.gauges),
             "recorder": {**self._recording.status, "restarts": self._recording.restarts},
             "actors": [actor_status(slot, self._placement) for slot in slots],

@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from actors.supervisor.histogram import percentile
 from daemon.commands.common import (
     EXIT_FAILED,
     ConfigOption,
@@ -61,6 +62,10 @@ def _print(found: dict[str, Any]) -> None:
             f"{queue['dead']} dead letters, {queue['refused']} refused by PostgreSQL",
             soft_wrap=True,
         )
+    latency = found.get("latency_ms", {"count": 0})
+    if latency["count"]:
+        half, most = (percentile(latency, percent) for percent in (50, 99))
+        out.print(f"latency    half of all commands {half}, 99 in 100 {most}, since it started")
     rows = table("Actors", "actor", "process", "up", "chats", "restarts", "which")
     for actor in found["actors"]:
         more = "…" if actor["chats"] > len(actor["chat_ids"]) else ""

@@ -1,9 +1,9 @@
 """The ASGI app: routes, errors, middleware. What it needs is handed in."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib import metadata
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -14,11 +14,20 @@ from daemon.gateway.middleware import Observed
 from daemon.gateway.parts import Parts, running
 from daemon.gateway.paths import SlashesInSegments
 from daemon.gateway.routes import chats, commands, health, operators, pages, users
+from daemon.gateway.schemas import Problem
 from daemon.gateway.service import Service
 
 _ABOUT: Final = (
     "Time and bill pay-per-minute chats: snapshots, streams and commands over HTTP. "
     "docs/http.md tells the whole story."
+)
+_ASKED_WITH: Final = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Prefer",
+    "X-Request-Id",
 )
 _ROUTERS: Final = (
     chats.router,
@@ -42,7 +51,19 @@ def describe() -> FastAPI:
         app.include_router(router)
     app.mount("/static", pages.Static(directory=pages.FOLDER))
     problems.install(app)
+    app.openapi = _with_problem(app.openapi)  # type: ignore[method-assign]  # as FastAPI says
     return app
+
+
+def _with_problem(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Say once what a problem is, though every route may answer one."""
+
+    def described() -> dict[str, Any]:
+        document = openapi()
+        document["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return document
+
+    return described
 
 
 def make_app(parts: Parts) -> FastAPI:
@@ -57,7 +78,7 @@ def make_app(parts: Parts) -> FastAPI:
             CORSMiddleware,
             allow_origins=list(parts.settings.http.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            allow_headers=list(_ASKED_WITH),
             expose_headers=["X-Request-Id", "Retry-After"],
             max_age=600,
         )

@@ -4,11 +4,12 @@ import math
 import time
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from actors.rules.command import is_identifier
 from daemon.gateway.callers import Caller
+from daemon.gateway.command_shapes import IDENTIFIER
 from daemon.gateway.parts import Parts
 from daemon.gateway.problems import Problem, forbidden, invalid, unauthenticated
 from daemon.gateway.tokens import TokenError
@@ -76,7 +77,10 @@ async def backend_of(request: Request, credentials: Credentials) -> Caller:
     return caller
 
 
-async def user_to_read(user_id: str, caller: Annotated[Caller, Depends(reader_of)]) -> str:
+async def user_to_read(
+    user_id: Annotated[str, Path(json_schema_extra=IDENTIFIER)],
+    caller: Annotated[Caller, Depends(reader_of)],
+) -> str:
     """The user of the path, whom the caller may read."""
     if not caller.may_read_user(user_id):
         raise forbidden("this token reads its own wallet, ledger and stream only")

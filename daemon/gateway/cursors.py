@@ -59,9 +59,7 @@ def unpack_number(cursor: str) -> int:
 def unpack_entry(cursor: str) -> str:
     """The ID of a stream's entry that others can come before. Raises Problem."""
     entry: str = unpack_cursor(cursor, str)[0]
-    if not _ENTRY.fullmatch(entry) or not entry_key(entry) > (0, 0):
-        raise _foreign()
-    if max(entry_key(entry)) > _ENTRY_PART_MAX:
+    if not _ENTRY.fullmatch(entry) or not 0 < max(entry_key(entry)) <= _ENTRY_PART_MAX:
         raise _foreign()
     return entry
 

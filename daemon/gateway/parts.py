@@ -71,13 +71,8 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
     hub = Hub(meter, live, keys, clock, http)
     there = _old_records(settings)
     reading = Reading(live, records, keys, clock, old_tables(settings.legacy, records, there))
-    streams = Streams(
-        client,
-        (hub, live, meter, clock),
-        keys,
-        http.stream_messages_max,
-        reading.see if settings.legacy.enabled else None,
-    )
+    parts = hub, live, meter, clock, reading
+    streams = Streams(client, parts, keys, http.stream_messages_max)
     return Parts(
         settings=settings,
         policy=policy_of(settings),

@@ -211,16 +211,27 @@ _WHY = {
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """What a route may answer instead."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {code: {"description": _WHY[code], "content": content} for code in codes}
 
 
 READ = problems(401, 403, 422, 429, 503)
 
+_TEXT = {"type": "string"}
+_SENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": _TEXT,
+        "id": _TEXT,
+        "data": {**_TEXT, "contentMediaType": "application/json"},
+    },
+}
+
 STREAM: dict[int | str, dict[str, Any]] = {
     **READ,
     200: {
         "description": "Server-sent events: `snapshot`, then one for each event, at last `end`",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"itemSchema": _SENT}},
     },
 }

@@ -33,6 +33,8 @@ from persistence.legacy.runs import (
 )
 
 BATCH_PAIRS: Final = 2_000
+LOOKUPS_MAX: Final = 1_000
+"""Pairs that are looked up one by one: the old tables may have no index for that."""
 _ATTEMPTS_MAX: Final = 10
 WRITES: Final = ("written", "replaced", "removed")
 """Counts of what was written; in a run that changes nothing all of them are 0."""
@@ -51,6 +53,18 @@ class Progress(NamedTuple):
 Tell = Callable[[Progress], None]
 
 
+class _Mode(NamedTuple):
+    """What a batch does to its run."""
+
+    moves: bool = True
+    """Whether the run is at its last pair then."""
+    is_again: bool = False
+    """Whether the pairs were counted before."""
+
+
+_SWEEP: Final = _Mode()
+
+
 def migrate(sides: Sides, policy: str, tell: Tell, batch_pairs: int = BATCH_PAIRS) -> Run:
     """Bring over everything that is not there yet, or has changed since.
 
@@ -63,16 +77,19 @@ def migrate(sides: Sides, policy: str, tell: Tell, batch_pairs: int = BATCH_PAIR
         run = _begin(sides, policy)
         with read_only(sides.old) as old:
             run = _all_pairs(sides, old, run, tell, batch_pairs)
-        run = _again(sides, run, batch_pairs, taken_only=True)
-        return _finish(sides, run)
+        return _finish(sides, _again(sides, run))
 
 
 def retry(sides: Sides, policy: str, batch_pairs: int = BATCH_PAIRS) -> Run:
     """Look again at the pairs of which something is set aside, as a run of its own."""
     with alone(sides.own):
         with sides.own.begin() as own:
-            run = new_run(own, policy)
-        return _finish(sides, _again(sides, run, batch_pairs, taken_only=False))
+            run, pairs = new_run(own, policy), pairs_aside(own)
+        if len(pairs) <= LOOKUPS_MAX:
+            return _finish(sides, _lookups(sides, run, pairs, is_again=False))
+        with read_only(sides.old) as old:  # so many are found faster among all
+            run = _all_pairs(sides, old, run, lambda _: None, batch_pairs)
+        return _finish(sides, run)
 
 
 def _begin(sides: Sides, policy: str) -> Run:
@@ -94,51 +111,50 @@ def _all_pairs(sides: Sides, old: Connection, run: Run, tell: Tell, batch_pairs:
     for olds in _batches(read_old_pairs(old, sides.names, run.place), batch_pairs):
         last = olds[-1].pair
         upto = (last.user_id, last.advisor_id)
-        run = _batch(sides, old, run, (Range(run.place, upto), olds))
+        run = _batch(sides, old, run, (Range(run.place, upto), olds), _SWEEP)
         done += sum(len(one.pair.records) + len(one.pair.chats) for one in olds)
         tell(Progress(done, max(done, total), run))
     # Pairs that the old tables have no more, but meterd knows, may come after their last one.
-    return _batch(sides, old, run, (Range(run.place, None), []))
+    return _batch(sides, old, run, (Range(run.place, None), []), _SWEEP)
 
 
-def _again(sides: Sides, run: Run, batch_pairs: int, *, taken_only: bool) -> Run:
-    """Look again where another pair may have given up a chat since."""
+def _again(sides: Sides, run: Run) -> Run:
+    """Look again where a chat was taken: another pair may have given it up since."""
     with sides.own.connect() as own:
-        pairs = pairs_aside(own, TAKEN if taken_only else None)
+        pairs = pairs_aside(own, TAKEN)
+    return _lookups(sides, run, pairs[:LOOKUPS_MAX], is_again=True)
+
+
+def _lookups(sides: Sides, run: Run, pairs: Iterable[PairKey], *, is_again: bool) -> Run:
+    """Pair by pair; the run's place stays, so that a killed one leaves none out."""
     with read_only(sides.old) as old:
-        for some in _batches(pairs, batch_pairs):
-            for pair in some:
-                found = (Range.of(pair), [read_old_pair(old, sides.names, pair)])
-                run = _batch(sides, old, run, found, is_again=taken_only)
+        for pair in pairs:
+            found = (Range.of(pair), [read_old_pair(old, sides.names, pair)])
+            run = _batch(sides, old, run, found, _Mode(False, is_again))
     return run
 
 
 def _batch(
-    sides: Sides,
-    old: Connection,
-    run: Run,
-    found: tuple[Range, list[OldPair]],
-    *,
-    is_again: bool = False,
+    sides: Sides, old: Connection, run: Run, found: tuple[Range, list[OldPair]], mode: _Mode
 ) -> Run:
     for _ in range(_ATTEMPTS_MAX - 1):
         try:
-            return _try_batch(sides, old, run, found, is_again)
+            return _try_batch(sides, old, run, found, mode)
         except ChangedMeanwhile:  # a chat of meterd came in between: look again
             continue
-    return _try_batch(sides, old, run, found, is_again)
+    return _try_batch(sides, old, run, found, mode)
 
 
 def _try_batch(
-    sides: Sides, old: Connection, run: Run, found: tuple[Range, list[OldPair]], is_again: bool
+    sides: Sides, old: Connection, run: Run, found: tuple[Range, list[OldPair]], mode: _Mode
 ) -> Run:
     with sides.own.begin() as own:
         if hold_run(own, run.run_id) != run:
             raise LegacyError(f"somebody else goes on with run {run.run_id}")
         plan = plan_of(look_at(old, own, sides.names, run.policy, found))
         after = run._replace(
-            counts=_added(run.counts, plan, is_again),
-            place=run.place if is_again else _place(run, found[0]),
+            counts=_added(run.counts, plan, mode.is_again),
+            place=_place(run, found[0]) if mode.moves else run.place,
         )
         if plan.changes:
             write_changes(own, run.run_id, plan.changes)

@@ -1,4 +1,7 @@
-"""One real daemon and one real browser for all tests of the pages."""
+"""One real daemon and one real browser for all tests of the pages.
+
+Both are gone after this package: while Playwright works, its event loop runs, and no other can.
+"""
 
 import os
 import shutil
@@ -31,7 +34,7 @@ Shot = Callable[[Page, str], None]
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> str:
     """The browser's path. Without one these tests skip, unless they must not."""
     path = os.environ.get("METERD_TEST_CHROMIUM") or shutil.which("chromium")
@@ -43,7 +46,7 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     """One process; Playwright gives it a user-data-dir of its own."""
     with sync_playwright() as playwright:
@@ -52,7 +55,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def desk(chromium: str) -> Iterator[Desk]:
     """A daemon with its gateway. Each test has users and chats of its own in it."""
     assert chromium, "no daemon is started for tests that skip"
@@ -88,7 +91,7 @@ def open_page(browser: Browser, desk: Desk) -> Iterator[Open]:
     assert troubles == [], "a page complained"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots are kept."""
     named = os.environ.get("METERD_TEST_ARTIFACTS")
@@ -107,7 +110,7 @@ def shot(folder: Path) -> Shot:
     return shoot
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def blank(browser: Browser, desk: Desk) -> Iterator[Page]:
     """A page of the gateway on which modules can be loaded and asked."""
     page = browser.new_page(base_url=desk.url)

@@ -1,8 +1,11 @@
 """What tests of the pages do without a page: commands, tokens, questions to the API."""
 
+import contextlib
 import itertools
+import socket
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -10,7 +13,7 @@ import httpx
 from playwright.sync_api import ConsoleMessage, Page
 
 from daemon.gateway.tokens import mint
-from loadtests.live import LiveDaemon
+from loadtests.live import METERD, LiveDaemon
 from meterd import Meter
 
 TIMEOUT_S = 15.0
@@ -81,11 +84,45 @@ class Desk:
         """Put something into the queue that is no command."""
         self._client.xadd("meterd:{0}:commands", fields)  # type: ignore[arg-type]
 
+    def forget(self, chat: str) -> None:
+        """Let a day pass after the end of a chat: its snapshot leaves Redis."""
+        assert self._client.delete(f"meterd:{{0}}:chat:{chat}") == 1
+
     def start(self, user: str, chat: str, rate: str = "6", credits_: str | None = "10") -> None:
         """A running chat, on an account with so many credits more."""
         if credits_ is not None:
             self.meter.top_up(user, credits_)
         self.meter.start(chat, user, "adele", rate=rate, increment_ms=1, free_ms=0, min_ms=0)
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextlib.contextmanager
+def gateway(desk: Desk, port: int) -> Iterator[None]:
+    """Another gateway on the same servers, for pages of the first one's origin."""
+    env = {**desk.live.env, "METERD_HTTP__PORT": str(port)}
+    env["METERD_HTTP__CORS_ORIGINS"] = desk.url
+    process = subprocess.Popen(
+        [METERD, "gateway"], env=env, cwd=desk.live.home.parent, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until(lambda: process.poll() is None and _answers(port), "the gateway does not answer")
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=TIMEOUT_S)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").is_success
+    return False
 
 
 def until(holds: Callable[[], bool], why: str) -> None:

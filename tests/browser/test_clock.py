@@ -3,10 +3,13 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Shot
-from tests.browser.desk import Desk, figures, put_clock, until
+from tests.browser.desk import Desk, figures, free_port, gateway, put_clock, until
+
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 HOUR_MS = 3_600_000
 SLACK_MS = 150
@@ -21,6 +24,10 @@ WRONG_CLOCK = """{
     }
     static now() { return Real.now() + globalThis.wrongBy; }
   };
+}"""
+KEEP_CHANGES = """() => {
+  globalThis.changes = [];
+  document.addEventListener("meterd-change", ({ detail }) => globalThis.changes.push(detail));
 }"""
 HEAR_ALL = """() => {
   const said = document.querySelector("meterd-clock").shadowRoot.querySelector("[role=status]");
@@ -59,7 +66,8 @@ def test_a_wrong_local_clock_changes_nothing(desk: Desk, open_page: Open) -> Non
     _running(page)
     until(lambda: _is_right(page, desk), "the figures are not those of the queue's clock")
     page.evaluate("globalThis.wrongBy = -3600000")
-    page.wait_for_timeout(300)  # some draws with the new time
+    time = page.get_by_role("timer", name="Time", exact=True)
+    expect(time).not_to_have_text(time.inner_text())  # it was drawn with the new time
     until(lambda: _is_right(page, desk), "the figures follow the local clock")
 
 
@@ -109,6 +117,40 @@ def test_clocks_of_one_user_share_a_stream(desk: Desk, open_page: Open) -> None:
     assert streams == [f"{desk.url}/v1/users/{user}/stream"]
 
 
+def test_a_question_that_fails_is_asked_again(desk: Desk, open_page: Open) -> None:
+    """A user's stream does not tell of ended chats, so the clock asks, and does not give up."""
+    chat, user = desk.new(), desk.new()
+    desk.start(user, chat)
+    desk.meter.end(chat)
+    page = open_page("/demo")
+    page.route(f"**/v1/chats/{chat}", lambda route: route.abort(), times=1)
+    put_clock(page, chat, desk.token(user), user=user)
+    _says(page, "Ended")
+
+
+def test_a_clock_can_be_given_another_chat(desk: Desk, open_page: Open) -> None:
+    """While the answer about the first is still on its way; the late one changes nothing."""
+    user, ended, running = desk.new(), desk.new(), desk.new()
+    desk.start(user, ended)
+    desk.meter.end(ended)
+    desk.start(user, running)
+    page = open_page("/demo")
+    put_clock(page, running, desk.token(user), user=user)
+    _running(page)
+    page.evaluate(
+        """([...chats]) => {
+          const clock = document.querySelector("meterd-clock");
+          for (const chat of chats) clock.setAttribute("chat", chat);
+        }""",
+        [desk.new(), ended],
+    )
+    _says(page, "Ended")
+    page.evaluate(
+        "(chat) => document.querySelector('meterd-clock').setAttribute('chat', chat)", running
+    )
+    _running(page)
+
+
 def test_a_strangers_chat_looks_as_if_it_never_started(desk: Desk, open_page: Open) -> None:
     """No error, no figure, no credits of somebody else."""
     chat, user = desk.new(), desk.new()
@@ -134,6 +176,23 @@ def test_an_ended_chat_keeps_its_final_figures(desk: Desk, open_page: Open) -> N
     expect(page.get_by_role("timer", name="Cost")).to_have_text(f"{ended.cost:.6f}")
     balance = figures(page)["balance"]
     until(lambda: figures(page)["balance"] < balance, "the other chat draws on the wallet too")
+
+
+def test_an_old_chat_is_shown_from_its_record(desk: Desk, open_page: Open) -> None:
+    """Long after its end only Postgres has it; that is no error, and its figures are final."""
+    chat, user = desk.new(), desk.new()
+    desk.start(user, chat, rate="600")
+    ended = desk.meter.end(chat).snapshot
+    assert ended is not None
+    desk.live.until_handled()
+    desk.forget(chat)
+    assert desk.get(f"/v1/chats/{chat}")["source"] == "record"
+    page = open_page("/demo")
+    put_clock(page, chat, desk.token(user), digits="6")
+    _says(page, "Ended")
+    expect(page.get_by_role("timer", name="Cost")).to_have_text(f"{ended.cost:.6f}")
+    assert figures(page)["activeMs"] == ended.active_ms
+    expect(page.get_by_role("paragraph").filter(has_text="lost")).to_have_count(0)
 
 
 def test_an_advisor_sees_the_chat_and_no_wallet(desk: Desk, open_page: Open) -> None:
@@ -218,10 +277,11 @@ def test_low_credits_are_warned_of_until_some_arrive(
 
 
 def test_a_lost_connection_is_said_and_mended(desk: Desk, open_page: Open) -> None:
-    """It draws on meanwhile; what happened in between is known a moment after it is back."""
+    """It draws on meanwhile; all that happened in between is told, once, when it is back."""
     chat, user = desk.new(), desk.new()
     desk.start(user, chat)
     page = open_page("/demo")
+    page.evaluate(KEEP_CHANGES)
     put_clock(page, chat, desk.token(user))
     _running(page)
     page.context.set_offline(True)
@@ -229,12 +289,43 @@ def test_a_lost_connection_is_said_and_mended(desk: Desk, open_page: Open) -> No
     expect(lost).to_be_visible()
     shown = figures(page)["activeMs"]
     until(lambda: figures(page)["activeMs"] > shown, "it draws on from what it knows")
-    desk.meter.pause(chat)
+    for command in (desk.meter.pause, desk.meter.resume, desk.meter.pause):
+        command(chat)
     page.context.set_offline(False)
     _says(page, "Paused")
     expect(lost).to_have_count(0)
-    paused = desk.meter.snapshot(chat)
-    assert figures(page)["activeMs"] == paused.active_ms
+    assert figures(page)["activeMs"] == desk.meter.snapshot(chat).active_ms
+    told = "changes.map((each) => each.event).filter((name) => name.startsWith('chat.'))"
+    until(lambda: len(page.evaluate(told)) >= 3, "the events are told")
+    assert page.evaluate(told) == ["chat.paused", "chat.resumed", "chat.paused"]
+
+
+def test_a_gateway_may_start_again(desk: Desk, open_page: Open) -> None:
+    """Its streams end, the clock comes back by itself, and what happened meanwhile is known."""
+    chat, user = desk.new(), desk.new()
+    desk.start(user, chat)
+    port = free_port()
+    with gateway(desk, port):
+        page = open_page("/demo")
+        put_clock(page, chat, desk.token(user), src=f"http://127.0.0.1:{port}")
+        _running(page)
+    desk.meter.pause(chat)
+    _says(page, "Connection lost")
+    with gateway(desk, port):
+        _says(page, "Paused")
+        expect(page.get_by_text("Connection lost")).to_have_count(0)
+
+
+def test_a_page_has_a_threshold_of_its_own(desk: Desk, open_page: Open) -> None:
+    """Who loads the page after the daemon's warning is warned all the same."""
+    chat, user = desk.new(), desk.new()
+    desk.start(user, chat)
+    page = open_page("/demo")
+    put_clock(page, chat, desk.token(user))
+    _running(page)
+    expect(page.get_by_text("Credits are low")).to_have_count(0)
+    page.evaluate("document.querySelector('meterd-clock').setAttribute('low-ms', '100000')")
+    _says(page, "Credits are low: 0:01:")
 
 
 def test_a_page_that_stood_still_shows_the_right_figures_at_once(
@@ -312,10 +403,7 @@ def test_changes_are_events_of_the_page(desk: Desk, open_page: Open) -> None:
     """`meterd-change` bubbles with the snapshots, so a page can do something of its own."""
     chat, user = desk.new(), desk.new()
     page = open_page("/demo")
-    page.evaluate("""() => {
-      globalThis.changes = [];
-      document.addEventListener("meterd-change", ({ detail }) => globalThis.changes.push(detail));
-    }""")
+    page.evaluate(KEEP_CHANGES)
     put_clock(page, chat, desk.token(user))
     _says(page, "Not started")
     desk.start(user, chat)

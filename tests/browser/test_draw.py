@@ -16,6 +16,8 @@ from actors.rules.views import chat_snapshot
 from actors.rules.zero import zero_at
 from daemon.gateway.views import wallet_object
 
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
+
 T0 = 1_700_000_000_000
 LONG_MS = 10**12
 RATES = st.sampled_from((0, 1, 1_000_000, 1_500_000)) | st.integers(0, 10**15 - 1)
@@ -46,7 +48,7 @@ SHORT = st.builds(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def draw(blank: Page) -> JSHandle:
     """The module, as the gateway serves it."""
     return blank.evaluate_handle("import('/static/meterd-draw.js')")

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import JSHandle, Page
 
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
+
 TEXT = st.text(st.characters(exclude_characters="\r\n\x00", exclude_categories=["Cs"]), max_size=20)
 MESSAGES = st.lists(st.tuples(st.text("abc.", min_size=1, max_size=8), TEXT), max_size=4)
 ENDS = st.sampled_from(("\n", "\r\n", "\r"))
@@ -19,13 +21,13 @@ ANSWERS = st.lists(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stream(blank: Page) -> JSHandle:
     """The module that reads streams."""
     return blank.evaluate_handle("import('/static/meterd-stream.js')")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clocks(blank: Page) -> JSHandle:
     """The module that knows the queue's time."""
     return blank.evaluate_handle("import('/static/meterd-time.js')")

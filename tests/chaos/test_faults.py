@@ -20,7 +20,7 @@ SPARE = "spare killed"
 
 TWINS = (
     "all chat actors hung", "daemon killed", "daemon's own process hung", "engine hung",
-    "GCS hung", "older functions loaded", "Postgres away",
+    "GCS hung", "GCS killed, then an actor", "older functions loaded", "Postgres away",
 )  # fmt: skip
 """Left to ``make chaos``, for the time they take: what they break breaks in others' tests too."""
 

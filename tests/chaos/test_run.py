@@ -29,7 +29,7 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     """Faults at random: exit 0, a table for people, a report for programs, nothing left."""
     seed = os.environ.get("CHAOS_SEED") or str(random.randrange(1 << 24))
     report = tmp_path / "report.json"
-    wishes = {"CHAOS_MINUTES": "0.25", "CHAOS_SEED": seed, "CHAOS_REPORT": str(report)}
+    wishes = {"CHAOS_MINUTES": "0.15", "CHAOS_SEED": seed, "CHAOS_REPORT": str(report)}
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos"],
         cwd=ROOT, env={**os.environ, **wishes}, capture_output=True, text=True, timeout=390,

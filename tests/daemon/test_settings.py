@@ -176,6 +176,8 @@ def test_variables_for_tests_are_left_alone() -> None:
         ("credits: {at_zero: stop}", "credits.at_zero"),
         ("credits: {grace_ms: 1000000000000}", "credits.grace_ms"),
         ("tariff: {increment_ms: 0}", "tariff.increment_ms"),
+        ("http: {cors_origins: [a.b]}", "http.cors_origins"),
+        ("http: {keep_alive_ms: 60000}", "http.keep_alive_ms"),
         ("http: {port: 65536}", "http.port"),
         ("log: {level: loud}", "log.level"),
     ],
@@ -191,6 +193,13 @@ def test_urls_never_stand_in_messages(section: str, url: str) -> None:
     """They may hold a password."""
     text = complaint(f"{section}: {{url: {url}}}")
     assert f"config.yaml: {section}.url: should be" in text
+    assert "hunter2" not in text
+
+
+def test_a_short_secret_is_refused_and_never_stands_in_messages() -> None:
+    """It may be the beginning of the right one."""
+    text = complaint("http: {jwt_secret: hunter2}")
+    assert "config.yaml: http.jwt_secret: should have at least 32 bytes" in text
     assert "hunter2" not in text
 
 

@@ -74,6 +74,7 @@ def place(request: pytest.FixtureRequest, server_url: str, template: str) -> Ite
             "METERD_REDIS__URL": server.url(users.DAEMON),
             "METERD_POSTGRES__URL": roles.url("daemon"),
             "METERD_ACTORS__MAX": "1",
+            "METERD_HTTP__ENABLED": "false",
         }
         daemon = LiveDaemon(Path(folder) / "home", env)
         try:

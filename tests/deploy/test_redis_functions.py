@@ -45,6 +45,7 @@ def _attempts(epoch: str) -> dict[str, tuple[Any, ...]]:
         "let a chat expire": ("meterd_deliver", _PACK({**order, "ended": ["old"]})),
         "take out of the outbox": ("meterd_deliver", _PACK({**order, "delivered": ["1-0"]})),
         "set aside": ("meterd_deliver", _PACK({**order, "refused": [["1-0", "why"]]})),
+        "settle": ("meterd_settle", "supervisor", epoch, "old", "1-0", 1),
         "open an account": ("meterd_open_accounts", _PACK(["o", "", "0-1|{}", "{}", "[]"])),
         "trim": ("meterd_trim", epoch, "9-0"),
         "publish": ("meterd_publish", "{}", 1_000),
@@ -60,6 +61,7 @@ def _daemon_at_work(admin: redis.Redis) -> str:
     admin.xgroup_create(KEYS.commands, GROUP, id="0")
     admin.xreadgroup(GROUP, GROUP, {KEYS.commands: ">"}, count=1)
     admin.set(KEYS.chat("old"), "{}")
+    admin.set(KEYS.account("old"), "1-0|{}")
     _, epoch, _ = admin.fcall("meterd_lead", 1, KEYS.commands, HOLDER, 3_500_000)
     admin.fcall("meterd_swear", 1, KEYS.commands, HOLDER, epoch, "m")
     return str(epoch.decode())

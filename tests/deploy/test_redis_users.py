@@ -17,6 +17,7 @@ from tests.deploy.roles import (
     OPERATOR,
     RECOVERY,
     ROLES,
+    ROOT,
     USERS_TEXT,
     Guarded,
     filled,
@@ -196,3 +197,33 @@ def test_every_role_has_its_commands_one_by_one() -> None:
             patterns = [rule.strip("()") for rule in rules if "~" in rule]
             assert patterns
             assert all(rule.partition("~")[2].startswith(KEYS.prefix) for rule in patterns)
+
+
+def test_a_daemon_may_what_a_gateway_may() -> None:
+    """The gateway that it starts uses its user."""
+    rights = {
+        line.split()[1]: {word.strip("()") for word in line.split() if word.strip("()")[0] == "+"}
+        for line in USERS_TEXT.splitlines()
+        if line
+    }
+    assert rights[GATEWAY] <= rights[DAEMON]
+
+
+def test_the_right_to_append_is_a_right_to_trim(server: Guarded) -> None:
+    """What no right can say, and the documents do: XADD takes away, and moves the stream's end."""
+    with server.client(ADMIN) as admin, server.client(BACKEND) as backend:
+        admin.delete(KEYS.commands)
+        for _ in range(3):
+            backend.xadd(KEYS.commands, {"type": "x"})
+        backend.xadd(
+            KEYS.commands, {"type": "x"}, id="9999999999999-0", maxlen=1, approximate=False
+        )
+        assert admin.xlen(KEYS.commands) == 1
+    told = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert "XADD can also trim" in told
+
+
+def test_the_documents_name_every_user() -> None:
+    """Who reads docs/operations.md learns of each what it is for."""
+    told = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert all(f"| `{user}` |" in told for user in (ADMIN, "default", *ROLES))

@@ -165,7 +165,7 @@ def test_sessions_in_use_do_not_hold_up_the_stop(home: Path) -> None:
     assert nothing_runs(home)
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 1, 2_000_000_000])
+@pytest.mark.parametrize("pid", [pytest.param(os.getpid(), id="ours"), 1, 2_000_000_000])
 def test_a_stale_pid_file_is_no_hindrance(home: Path, pid: int) -> None:
     """Whoever has the pid now: this process, init, nobody."""
     servers = EmbeddedServers(home)

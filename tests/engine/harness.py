@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Engine
 
 from actors.chat.decide import Writer
@@ -31,6 +32,8 @@ from persistence.queue import Queue
 T = TypeVar("T")
 
 KEYS = Keys()
+BLOCK_MS = 50
+"""Who has nothing to read hears of its stop after so long: a second more for each test else."""
 POLICY_ID = "test"
 
 
@@ -122,7 +125,8 @@ async def running(
         partial(_spawn_recorder, url, engine, policy),
         partial(_load_library, url),
     )
-    supervisor = Supervisor(parts, settings or SupervisorSettings())
+    wanted = msgspec.structs.replace(settings or SupervisorSettings(), block_ms=BLOCK_MS)
+    supervisor = Supervisor(parts, wanted)
     work = asyncio.create_task(supervisor.run())
     try:
         yield supervisor

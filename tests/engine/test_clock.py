@@ -18,7 +18,8 @@ from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.servers import redis_server
 
-SETTINGS = SupervisorSettings(actors_max=1)
+# Who is stopped while everything is held waits in vain for half of that, and then goes.
+SETTINGS = SupervisorSettings(actors_max=1, stop_timeout_ms=1_000)
 
 
 @pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000])
@@ -36,7 +37,7 @@ def test_a_step_holds_commands_and_due_changes_until_an_operator_decides(
     async def play(url: str, client: redis.Redis) -> None:
         async with running(url, engine, Policy(warn_ms=()), SETTINGS) as supervisor:
             send(client, type="top_up", user_id="u", amount="0.2")
-            send(client, type="start", chat_id="a", user_id="u", advisor_id="v", rate="3")
+            send(client, type="start", chat_id="a", user_id="u", advisor_id="v", rate="6")
             await idle(url)
             due = _zero_at(client, "u")
             offset[0] = step_ms

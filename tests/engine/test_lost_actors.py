@@ -17,6 +17,7 @@ from tests.audited import assert_clean
 from tests.books import assert_balanced
 from tests.engine.harness import ThreadProcess, idle, running
 from tests.load import Load, Sender
+from tests.seeds import new_seeds
 from tests.servers import kinds, redis_server
 
 SEEDS = int(os.environ.get("METERD_TEST_SEEDS", "1"))
@@ -45,7 +46,7 @@ class FailingProcess(ThreadProcess):
 
 @pytest.mark.parametrize("kind", kinds())
 @pytest.mark.parametrize("form", ["shared", "strict"])
-@pytest.mark.parametrize("seed", [int.from_bytes(os.urandom(3)) for _ in range(SEEDS)])
+@pytest.mark.parametrize("seed", new_seeds("lost_actors", SEEDS))
 def test_the_books_balance_whatever_dies_and_when(
     kind: str, form: str, seed: int, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

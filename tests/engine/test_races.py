@@ -22,6 +22,7 @@ from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes
 from tests.load import Entry, fold
+from tests.seeds import new_seeds
 from tests.servers import kinds, redis_server
 
 SETTINGS = SupervisorSettings(actors_max=4, batch_max=10)
@@ -91,7 +92,7 @@ def test_credits_for_ten_chats_open_ten_of_a_hundred(kind: str, engine: Engine) 
         asyncio.run(play(url, client))
 
 
-@pytest.mark.parametrize("seed", [int.from_bytes(os.urandom(3)) for _ in range(SEEDS)])
+@pytest.mark.parametrize("seed", new_seeds("races", SEEDS))
 def test_what_comes_in_the_millisecond_of_exhaustion_is_decided_as_by_the_fold(
     seed: int, engine: Engine
 ) -> None:

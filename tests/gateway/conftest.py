@@ -91,11 +91,13 @@ ANSWERS_AT = "The gateway answers at "
 
 
 @contextlib.contextmanager
-def gateway_alone(folder: Path, **env: str) -> Iterator[Gateway]:
+def gateway_alone(
+    folder: Path, host: str = "127.0.0.1", port: int = 0, /, **env: str
+) -> Iterator[Gateway]:
     """A gateway by itself, as ``meterd gateway`` starts it; needs the URLs of the servers."""
     home = {"METERD_HOME": str(folder), "METERD_HTTP__JWT_SECRET": SECRET, **env}
     process = subprocess.Popen(
-        [METERD, "gateway", "--port", "0"],
+        [METERD, "gateway", "--host", host, "--port", str(port)],
         env={**LiveDaemon(folder, home).env, **home},
         cwd=folder,
         stdout=subprocess.PIPE,

@@ -34,7 +34,7 @@ def test_a_chat_is_its_snapshot_with_the_wallet_that_pays_for_it(
 
 
 def test_now_is_the_clock_of_the_queue(gateway: Gateway, live: LiveDaemon, running: str) -> None:
-    """Within the time that asking takes."""
+    """As far as asking for it can tell: it is asked for now and then, and that takes a while."""
     with live.client() as client:
         before, told, after = (
             client.time(),
@@ -42,7 +42,7 @@ def test_now_is_the_clock_of_the_queue(gateway: Gateway, live: LiveDaemon, runni
             client.time(),
         )
     first, last = (seconds * 1000 + us / 1000 for seconds, us in (before, after))
-    assert first - 20 <= told["now"] <= last + 20
+    assert first - 500 <= told["now"] <= last + 500
 
 
 def test_a_chat_is_as_each_command_leaves_it(gateway: Gateway, running: str) -> None:
@@ -162,7 +162,8 @@ def test_a_ledger_has_every_movement_and_adds_up_to_the_balance(
 
 def _pages(gateway: Gateway, path: str, items: str, sub: str, **query: Any) -> list[list[Any]]:
     """All pages of a list, by ``next``."""
-    pages, after = [], {}
+    pages: list[Any] = []
+    after: dict[str, str] = {}
     while True:
         page = gateway.read(path, sub, **query, **after)
         pages.append(page[items])

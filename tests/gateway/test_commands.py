@@ -10,7 +10,7 @@ import pytest
 from actors.rules import outcomes
 from daemon.gateway.routes import commands
 from daemon.gateway.routes.commands import STATUS_OF
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.live import LiveDaemon
 from meterd import AtCapacityError, InternalError
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.servers import redis_server
@@ -225,93 +225,7 @@ def test_other_preferences_are_passed_over(gateway: Gateway, name: str, prefer: 
     assert gateway.post(command, prefer=prefer).status_code == 200
 
 
-# What can't be a command.
-
-
-@pytest.fixture
-def untouched(gateway: Gateway, live: LiveDaemon) -> Iterator[None]:
-    """Nothing reaches the queue meanwhile, and nothing is set aside."""
-    with live.client() as client:
-        before = client.xinfo_stream(KEYS.commands)["entries-added"], client.xlen(KEYS.dead)
-        yield
-        after = client.xinfo_stream(KEYS.commands)["entries-added"], client.xlen(KEYS.dead)
-    assert before == after
-
-
-def _posted(gateway: Gateway, body: bytes | str) -> httpx.Response:
-    headers = {**gateway.bearer("a-backend", "backend"), "Content-Type": "application/json"}
-    return gateway.http.post("/v1/commands", content=body, headers=headers)
-
-
-NONSENSE: dict[str, tuple[str, str]] = {
-    "a float": ('{"type":"top_up","user_id":"u","amount":1.5}', "amount"),
-    "a float that is whole": ('{"type":"top_up","user_id":"u","amount":1.0}', "amount"),
-    "a truth": ('{"type":"top_up","user_id":"u","amount":true}', "amount"),
-    "a list": ('{"type":"top_up","user_id":"u","amount":["1"]}', "amount"),
-    "nothing": ('{"type":"top_up","user_id":"u","amount":null}', "amount"),
-    "too much": ('{"type":"top_up","user_id":"u","amount":1000000000}', "amount"),
-    "far too much": ('{"type":"top_up","user_id":"u","amount":1%s}' % ("0" * 5_000), ""),
-    "less than nothing": ('{"type":"top_up","user_id":"u","amount":-1}', "amount"),
-    "a time that is no number": ('{"type":"start","chat_id":"c","free_ms":"soon"}', "free_ms"),
-    "a float for a time": ('{"type":"start","chat_id":"c","free_ms":1.0}', "free_ms"),
-    "a long time": ('{"type":"start","chat_id":"c","free_ms":"%s"}' % ("9" * 5_000), "free_ms"),
-    "an unknown field": ('{"type":"top_up","user_id":"u","amount":"1","colour":"red"}', "colour"),
-    "a field of another type": ('{"type":"pause","chat_id":"c","amount":"1"}', "amount"),
-    "a field that is missing": ('{"type":"pause"}', "chat_id"),
-    "a field twice": ('{"type":"top_up","user_id":"u","amount":"1","amount":"9"}', "amount"),
-    "an unknown type": ('{"type":"begin"}', "type"),
-    "no type": ("{}", "type"),
-    "a type that is no text": ('{"type":5}', "type"),
-    "the daemon's own type": ('{"type":"settle","user_id":"u"}', "type"),
-    "where to reply": ('{"type":"pause","chat_id":"c","reply_to":"me"}', "reply_to"),
-    "an id that is no text": ('{"type":"pause","chat_id":"c","id":5}', "id"),
-    "an id that is no identifier": ('{"type":"pause","chat_id":"c","id":"a b"}', "id"),
-    "a chat that is no identifier": ('{"type":"pause","chat_id":"c\\u0000"}', "chat_id"),
-    "half a letter": ('{"type":"pause","chat_id":"c","reason":"\\ud800"}', ""),
-    "half a letter in a name": ('{"type":"pause","\\ud800":"c"}', ""),
-    "no JSON": ("type=pause", "body"),
-    "no end": ('{"type":"pause"', "body"),
-    "more than one": ('{"type":"pause"}{"type":"pause"}', "body"),
-    "a list of commands": ('[{"type":"pause"}]', "body"),
-    "nothing at all": ("", "body"),
-    "no number": ('{"type":"top_up","user_id":"u","amount":NaN}', "body"),
-    "depth": ('{"type":' + "[" * 7_000 + "]" * 7_000 + "}", ""),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("body", "field"), NONSENSE.values(), ids=NONSENSE.keys())
-@pytest.mark.usefixtures("untouched")
-def test_what_can_not_be_a_command_is_refused_and_leaves_no_trace(
-    gateway: Gateway, body: str, field: str
-) -> None:
-    """The answer names the field that is wrong."""
-    answer = _posted(gateway, body)
-    told = answer.json()
-    assert answer.status_code == 422, answer.text
-    assert told["code"] in ("invalid_request", "invalid_command")
-    assert field in told["detail"]
-
-
-@pytest.mark.usefixtures("untouched")
-def test_bytes_that_are_no_text_are_refused(gateway: Gateway) -> None:
-    for body in (b"\xff", b'{"type":"\xff"}', '{"type":"pause"}'.encode("utf-16")):
-        assert _posted(gateway, body).status_code == 422
-
-
-@pytest.mark.parametrize("size", [16_385, 100_000, 5_000_000])
-@pytest.mark.usefixtures("untouched")
-def test_a_large_body_is_413(gateway: Gateway, size: int) -> None:
-    """Whatever it is, and whether its length is told before or not."""
-    headers = gateway.bearer("a-backend", "backend")
-    pieces = iter([b" " * 1_000] * (size // 1_000 + 1))
-    for content in (b" " * size, pieces):
-        answer = gateway.http.post("/v1/commands", content=content, headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-
-
-def test_a_body_of_the_most_bytes_is_read(gateway: Gateway, name: str) -> None:
-    body = b'{"type":"top_up","user_id":"%s","amount":"5"}' % name.encode()
-    assert _posted(gateway, body.ljust(16 * 1024)).status_code == 200
+# As JSON.
 
 
 @pytest.mark.parametrize("free", [60_000, "60000"])
@@ -359,4 +273,21 @@ def test_without_a_daemon_it_may_be_left_in_the_queue(nobody_works: Gateway, nam
 
 def test_without_a_daemon_reading_goes_on(nobody_works: Gateway, name: str) -> None:
     assert nobody_works.read(f"/v1/chats/{name}", name)["status"] == "not_started"
-    assert nobody_works.ops("/v1/status")["state"] == "down"
+    nobody_works.post({"type": "top_up", "user_id": name, "amount": "5"}, prefer="respond-async")
+    status = nobody_works.ops("/v1/status")
+    assert status["state"] == "down"
+    assert status["queue"]["lag"] >= 1
+    metrics = nobody_works.http.get("/metrics").text
+    assert "meterd_redis_up 1.0" in metrics
+    assert f"meterd_queue_lag_entries {status['queue']['lag']}.0" in metrics
+
+
+def test_on_an_empty_redis_it_answers(live: LiveDaemon, tmp_path: Path, name: str) -> None:
+    """Before anything was ever sent."""
+    with redis_server() as url:
+        env = {"METERD_REDIS__URL": url, "METERD_POSTGRES__URL": live.postgres_url}
+        with gateway_alone(tmp_path, **env) as gateway:
+            status = gateway.ops("/v1/status")
+            assert (status["state"], status["queue"]["lag"]) == ("down", 0)
+            assert gateway.read(f"/v1/users/{name}/wallet", name)["balance"] == "0.000000"
+            assert "meterd_redis_up 1.0" in gateway.http.get("/metrics").text

@@ -69,14 +69,15 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize("wanted", FILTERS, ids=lambda w: "+".join(w))
+@pytest.mark.parametrize("wanted", FILTERS, ids="+".join)
 @pytest.mark.parametrize("limit", [1, 3, 200])
 def test_a_list_has_what_was_asked_for_once_and_in_order(
     gateway: Gateway, house: House, wanted: dict[str, Any], limit: int
 ) -> None:
     names = {"user_id": house.users, "advisor_id": house.advisors}
     query = {k: names[k][v] if k in names else v for k, v in wanted.items()}
-    listed, after = [], {}
+    listed: list[str] = []
+    after: dict[str, str] = {}
     for _ in range(10):
         page = gateway.ops("/v1/chats", **query, limit=limit, **after)
         assert len(page["chats"]) <= limit
@@ -232,13 +233,14 @@ def test_what_was_set_aside_is_listed_with_its_reason(gateway: Gateway, live: Li
         ]
         live.until(lambda: client.xlen(KEYS.dead) >= 3)
     told = gateway.ops("/v1/dead", limit=3)["letters"]
-    assert {letter["entry"] for letter in told} == {entry.decode() for entry in entries}  # type: ignore[union-attr]
+    assert {letter["entry"] for letter in told} == {entry.decode() for entry in entries}
     letters = [entry_key(letter["letter"]) for letter in told]
     assert letters == sorted(letters, reverse=True)
     assert {letter["outcome"] for letter in told} == {"invalid_command"}
     assert {letter["fields"]["id"] for letter in told} == {"dead-0", "dead-1", "dead-2"}
     assert all(letter["reason"] for letter in told)
-    pages, after = [], {}
+    pages: list[Any] = []
+    after: dict[str, str] = {}
     for _ in range(3):
         page = gateway.ops("/v1/dead", limit=1, **after)
         pages += page["letters"]

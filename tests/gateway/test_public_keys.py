@@ -101,7 +101,7 @@ def test_no_signature_does_not_count(tmp_path: Path) -> None:
     claims = {"sub": "ann", "aud": "meterd", "exp": int(time.time()) + 60}
     for headers in ({"kid": "r"}, {}):
         with pytest.raises(TokenError):
-            _checks(tmp_path, RSA.jwk).caller(jwt.encode(claims, None, "none", headers))
+            _checks(tmp_path, RSA.jwk).caller(jwt.encode(claims, "", "none", headers))
 
 
 def test_a_symmetric_key_in_the_set_is_not_used(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_key_that_may_verify_is_used(tmp_path: Path) -> None:
     assert _checks(tmp_path, marked, EC.jwk).caller(RSA.sign()).sub == "ann"
 
 
-STRANGE = [
+STRANGE: list[Any] = [
     5,
     None,
     "key",

@@ -8,6 +8,7 @@ import redis
 import redis.asyncio
 
 from actors.rules.state import Chat, Policy
+from actors.supervisor.counts import Counts
 from actors.supervisor.dispatch import Bounds, Dispatcher
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.placement import Placement
@@ -82,6 +83,7 @@ class Daemon:
             self._find,
             self._new_slot,
             Bounds(IN_FLIGHT_MAX, spares=1, outbox=OutboxBound(1_000_000)),
+            Counts(lambda: client._clock.ms),
         )
         self._after = "0"
         self._is_recovering = True

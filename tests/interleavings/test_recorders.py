@@ -5,7 +5,6 @@ outbox, while others take its office.
 """
 
 import contextlib
-import os
 import random
 from collections.abc import Iterator
 from typing import Any, cast
@@ -26,9 +25,10 @@ from tests.interleavings.house import without_pauses
 from tests.interleavings.strands import Server, SteppedClient, Strand
 from tests.interleavings.witness import Call, Clock, Witness
 from tests.persistence.kept import KEYS, POLICY, Watched, lead, send, work
+from tests.seeds import new_seeds
 from tests.servers import redis_server
 
-SEEDS = [int.from_bytes(os.urandom(4)) for _ in range(8)]
+SEEDS = new_seeds("recorders", 8, 32)
 MEMORY = "kept"
 TABLES = ("command_journal", "ledger_entries", "chat_time_records")
 

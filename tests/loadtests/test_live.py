@@ -16,6 +16,7 @@ from loadtests.load.thresholds import COMMANDS, READS
 from loadtests.processes import (
     CHAT_ACTOR,
     ENGINE,
+    GATEWAY,
     OTHER,
     POSTGRES,
     RAY,
@@ -102,9 +103,17 @@ def test_a_short_run_counts_every_command_and_the_books_balance(
     assert_clean(engine, daemon.redis_url)
     engine.dispose()
     roles = grouped(sampler.between(0, 1e12))
-    assert {UP, ENGINE, SUPERVISOR, RECORDER, f"{CHAT_ACTOR}s", RAY, REDIS, POSTGRES} == set(
-        roles
-    ) - {OTHER}
+    assert {
+        UP,
+        ENGINE,
+        GATEWAY,
+        SUPERVISOR,
+        RECORDER,
+        f"{CHAT_ACTOR}s",
+        RAY,
+        REDIS,
+        POSTGRES,
+    } == set(roles) - {OTHER}
     assert all(used.memory_bytes > 0 for used in roles.values() if used.processes)
 
 

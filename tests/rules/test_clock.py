@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.clock import Sample, step_ms
+from actors.rules.clock import STALE_MS, Sample, better, queue_ms_at, step_ms
 
 MS = st.integers(0, 10**9)
 
@@ -32,3 +32,28 @@ def test_a_step_is_seen_to_within_the_round_trips(
     assert abs(found - step) <= 2 * trip
     if abs(step) > 2 * trip:
         assert (found > 0) == (step > 0)
+
+
+TRIP = st.integers(0, 5_000)
+
+
+@given(offset_ms=MS, asked_ms=MS, there=TRIP, back=TRIP, later=MS)
+def test_the_clock_is_known_to_half_of_what_the_answer_took(
+    offset_ms: int, asked_ms: int, there: int, back: int, later: int
+) -> None:
+    """However it was divided between the way there and the way back."""
+    sample = Sample(asked_ms + there + offset_ms, asked_ms, asked_ms + there + back)
+    at_ms = sample.after_ms + later
+    assert 2 * abs(queue_ms_at(sample, at_ms) - (at_ms + offset_ms)) <= there + back + 1
+
+
+@given(first=TRIP, second=TRIP, pause=st.integers(0, 2 * STALE_MS), step=st.integers(-9, 9))
+def test_a_quick_answer_counts_until_it_is_old_or_proved_wrong(
+    first: int, second: int, pause: int, step: int
+) -> None:
+    """A slow one, while everybody is busy, does not spoil what is known."""
+    known = Sample(0, 0, first)
+    found = Sample(first + pause + step, first + pause, first + pause + second)
+    is_over = found.after_ms - known.after_ms > STALE_MS or step_ms(known, found) != 0
+    assert better(None, found) == found
+    assert better(known, found) == (found if second <= first or is_over else known)

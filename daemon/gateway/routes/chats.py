@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response
 
 from actors.chat.rows import chat_of_record
@@ -11,6 +11,7 @@ from actors.rules.state import ENDED, PAUSED, RUNNING, SUSPENDED
 from daemon.gateway import schemas
 from daemon.gateway.asking import AllParts, Reader, identifier
 from daemon.gateway.callers import ADVISOR, USER, Caller
+from daemon.gateway.command_shapes import IDENTIFIER
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_number, unpack_place
 from daemon.gateway.history import History
 from daemon.gateway.parts import Parts
@@ -28,6 +29,7 @@ _JSON = "application/json"
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
 After = Annotated[str | None, Query(max_length=1_000, description="`next` of the page before")]
+Named = Annotated[str | None, Query(json_schema_extra=IDENTIFIER)]
 Status = Literal["running", "paused", "suspended", "ended", "open"]
 
 
@@ -41,8 +43,8 @@ async def read_chat(chat_id: str, caller: Reader, parts: AllParts) -> Response:
 async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
     caller: Reader,
     parts: AllParts,
-    user_id: str | None = None,
-    advisor_id: str | None = None,
+    user_id: Named = None,
+    advisor_id: Named = None,
     status: Status | None = None,
     search: Annotated[str, Query(max_length=_SEARCH_MAX)] = "",
     limit: Limit = 50,
@@ -86,7 +88,7 @@ async def read_history(
 
 @router.get("/{chat_id:id}/stream", response_class=Response, responses=schemas.STREAM)
 async def stream_chat(
-    chat_id: str,
+    chat_id: Annotated[str, Path(json_schema_extra=IDENTIFIER)],
     caller: Reader,
     parts: AllParts,
     last_event_id: Annotated[str, Header(max_length=100)] = "",

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from actors.rules import outcomes
 from daemon.gateway import schemas
 from daemon.gateway.asking import AllParts, Backend
+from daemon.gateway.command_shapes import IDENTIFIER, body, known_fields
 from daemon.gateway.parts import Parts
 from daemon.gateway.problems import Problem, busy, invalid
 from daemon.gateway.views import pack
@@ -46,20 +47,7 @@ STATUS_OF: Final = {
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _RESPOND_ASYNC: Final = "respond-async"
 _BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["type"],
-                    "properties": {"type": {"type": "string"}, "id": {"type": "string"}},
-                    "additionalProperties": {"type": ["string", "integer"]},
-                    "examples": [{"type": "top_up", "id": "t-1", "user_id": "ann", "amount": "10"}],
-                }
-            }
-        },
-    }
+    "requestBody": {"required": True, "content": {"application/json": {"schema": body()}}}
 }
 
 
@@ -76,7 +64,7 @@ async def post_command(
     request: Request,
     caller: Backend,
     parts: AllParts,
-    idempotency_key: Annotated[str | None, Header()] = None,
+    idempotency_key: Annotated[str | None, Header(json_schema_extra=IDENTIFIER)] = None,
     prefer: Annotated[str, Header(max_length=200)] = "",
 ) -> Response:
     """Send one command and give its reply."""
@@ -85,6 +73,15 @@ async def post_command(
     result = await _send(parts, fields, not is_async)
     status = 202 if is_async else 200
     return Response(pack(msgspec.to_builtins(result)), status, media_type="application/json")
+
+
+def _given(sent: dict[str, Any]) -> dict[str, Any]:
+    """Without those that are null, as if they were left out; only known ones can be."""
+    known = known_fields(str(sent.get("type")))
+    for name, value in sent.items():
+        if value is None and known and name not in known:
+            raise invalid(name, "there is no such field; leave it out")
+    return {name: value for name, value in sent.items() if value is not None}
 
 
 def _number(name: str, value: Any) -> Any:
@@ -99,17 +96,17 @@ def _preferences(prefer: str) -> list[str]:
     return [name.strip().lower() for name in names]
 
 
-def _fields(body: bytes, idempotency_key: str | None) -> dict[str, Any]:
+def _fields(raw: bytes, idempotency_key: str | None) -> dict[str, Any]:
     """The command as it stands in the body. Raises Problem."""
     try:
-        sent = msgspec.json.decode(body, type=dict[str, Any])
-        pairs = json.loads(body, object_pairs_hook=list)
+        sent = msgspec.json.decode(raw, type=dict[str, Any])
+        pairs = json.loads(raw, object_pairs_hook=list)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise invalid("body", f"send one JSON object with the command's fields ({error})") from None
     for name, number in Counter(name for name, _ in pairs).items():
         if number > 1:
             raise invalid(name, "it is there twice; send it once")
-    fields = {name: _number(name, value) for name, value in sent.items() if value is not None}
+    fields = {name: _number(name, value) for name, value in _given(sent).items()}
     if idempotency_key is not None and fields.setdefault("id", idempotency_key) != idempotency_key:
         raise invalid("id", "differs from Idempotency-Key; send one of them")
     if "reply_to" in fields:

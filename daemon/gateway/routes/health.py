@@ -1,8 +1,9 @@
 """For whoever watches over the gateway: is it alive, can it answer, and how is everything."""
 
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
+from daemon.gateway import schemas
 from daemon.gateway.asking import AllParts, Credentials, operator_of
 from daemon.gateway.metrics import CONTENT_TYPE
 from daemon.gateway.routes.operators import service_of
@@ -39,7 +40,13 @@ async def readyz(request: Request) -> Response:
     return _answer(200 if is_redis_up else 503, {"status": status, **up})
 
 
-@router.get("/metrics", dependencies=[Depends(may_scrape)])
+@router.get(
+    "/metrics",
+    dependencies=[Depends(may_scrape)],
+    response_class=PlainTextResponse,
+    responses=schemas.problems(401, 403, 429),
+    openapi_extra={"security": [{}]},  # or none: on loopback
+)
 async def read_metrics(request: Request, parts: AllParts) -> Response:
     """Give all figures in the form that Prometheus reads."""
     scraped = await service_of(request).scrape()

@@ -9,6 +9,7 @@ from actors.rules.money import format_micro
 from actors.rules.views import JsonObject
 from daemon.gateway import schemas
 from daemon.gateway.asking import AllParts, Reader, UserToRead
+from daemon.gateway.command_shapes import CREDITS
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.parts import Parts
 from daemon.gateway.problems import invalid
@@ -32,7 +33,8 @@ async def read_wallet(
     user_id: UserToRead,
     parts: AllParts,
     with_rate: Annotated[
-        str | None, Query(max_length=20, description="Credits a minute of one more chat")
+        str | None,
+        Query(description="Credits a minute of one more chat", json_schema_extra=CREDITS),
     ] = None,
 ) -> Response:
     """Give the wallet; and until when it would last if one more chat ran at a rate."""

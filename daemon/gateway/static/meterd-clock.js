@@ -11,8 +11,10 @@ import { Voice, langOf } from "./meterd-words.js";
 
 // As sure of the queue's clock as a second's figure needs; if the first answer was slow, it asks again.
 const UNCERTAIN_MS_MAX = 100;
+const ANSWER_MS_MAX = 5_000;
+const ASK_AGAIN_MS = 1_000;
 const DIGITS_MAX = 6;
-const LOOKS = ["lang", "compact", "digits", "label"];
+const LOOKS = ["lang", "compact", "digits", "label", "low-ms"];
 
 export class MeterdClock extends HTMLElement {
   static observedAttributes = ["chat", "user", "src", "token", ...LOOKS];
@@ -30,7 +32,7 @@ export class MeterdClock extends HTMLElement {
   #problem = null;
   #warned = null;
   #news = new News();
-  #isMeasuring = false;
+  #question = null;
   #tick = (steady) => this.#draw(steady);
   #listener = {
     hear: (message) => this.#hear(message),
@@ -132,6 +134,7 @@ export class MeterdClock extends HTMLElement {
   #restart() {
     this.#stop();
     if (!this.isConnected) return;
+    this.#question = null;
     this.#clock = clockOf(this.#gateway().href);
     this.#sleeps = this.#clock.sleeps;
     [this.#link, this.#problem, this.#warned, this.#news] = ["connecting", null, null, new News()];
@@ -174,7 +177,7 @@ export class MeterdClock extends HTMLElement {
     if (link === "refused" && this.#feed.source !== this.#source()) return this.#restart();
     const was = this.#link;
     [this.#link, this.#problem] = [link, problem];
-    if (link === "live" && (was === "lost" || this.#isUnsure())) this.#measure();
+    if (link === "live" && this.#isUnsure()) this.#ask();
     this.#draw();
     if (link !== was) this.#changed(link, null);
   }
@@ -184,7 +187,7 @@ export class MeterdClock extends HTMLElement {
     this.#take(this.#isMine(chat) ? chat : null, data.wallet);
     if (event === "credits.low") this.#warned = data.threshold_ms;
     // A user's snapshot has the open chats only.
-    if (event === "snapshot" && (!this.#isMine(chat) || this.#isUnsure())) this.#measure();
+    if (event === "snapshot" && (!this.#isMine(chat) || this.#isUnsure())) this.#ask();
     this.#draw();
     this.#changed(event, data);
   }
@@ -202,26 +205,35 @@ export class MeterdClock extends HTMLElement {
     this.#wallet = newer(this.#wallet, wallet);
   }
 
-  /** Ask once more, over the connection that is there now: how late is it, and how is everything? */
-  async #measure() {
-    if (this.#isMeasuring || !this.#feed) return;
-    this.#isMeasuring = true;
-    const feed = this.#feed;
+  /** Ask once more, over the connection that is there now: how late is it, and how is the chat? */
+  async #ask() {
+    if (this.#question || !this.#feed) return;
+    const question = (this.#question = {});
     try {
-      const headers = { Authorization: `Bearer ${await tokenOf(this.#source(), null)}` };
+      const token = await tokenOf(this.#source(), null);
       const askedAt = this.#clock.steady();
-      const response = await fetch(this.#url(), { headers, cache: "no-store", credentials: "omit" });
-      const { now, source, wallet, ...chat } = await (await refuse(response)).json();
-      if (feed !== this.#feed) return;
-      this.#clock.learn(now, askedAt);
-      this.#take(this.#isMine(chat) ? chat : null, wallet);
-      this.#draw();
-      this.#changed("asked", null);
+      const answer = await this.#answer(token);
+      if (question === this.#question) this.#answered(answer, askedAt);
     } catch {
       this.#clock.assumeSlept(); // the stream knows better what is wrong, and says so
+      if (question === this.#question && !this.#chat) setTimeout(() => this.#ask(), ASK_AGAIN_MS * (1 + Math.random()));
     } finally {
-      this.#isMeasuring = false;
+      if (question === this.#question) this.#question = null;
     }
+  }
+
+  async #answer(token) {
+    const headers = { Authorization: `Bearer ${token}` };
+    const signal = AbortSignal.timeout(ANSWER_MS_MAX);
+    const response = await fetch(this.#url(), { headers, signal, cache: "no-store", credentials: "omit" });
+    return (await refuse(response)).json();
+  }
+
+  #answered({ now, source, wallet, ...chat }, askedAt) {
+    this.#clock.learn(now, askedAt);
+    this.#take(this.#isMine(chat) ? chat : null, wallet);
+    this.#draw();
+    this.#changed("asked", null);
   }
 
   /** `event` is the message's name or, without a message, what the connection is like now, or `asked`. */
@@ -242,7 +254,12 @@ export class MeterdClock extends HTMLElement {
     const figures = this.#figuresAt(steady);
     const view = { state: this.state, link: this.#link, problem: this.#problem, chat: this.#chat, figures };
     this.#warned = this.#warned === null ? null : stillWarned(this.#warned, view);
-    return { ...view, warned: this.#warned };
+    return { ...view, warned: this.#warned ?? stillWarned(this.#lowMs, view) };
+  }
+
+  /** The page's own threshold: a warning of the daemon's is not told again to a page that was loaded since. */
+  get #lowMs() {
+    return Number.parseInt(this.getAttribute("low-ms"), 10) || 0;
   }
 
   #draw(steady) {
@@ -264,7 +281,7 @@ export class MeterdClock extends HTMLElement {
   #wake() {
     this.#sleeps = this.#clock.sleeps;
     this.#feed?.drop();
-    this.#measure();
+    this.#ask();
   }
 
   /** Draws on while something moves; what is shown depends on the moment alone. */

@@ -100,7 +100,6 @@ export function runsUntil(chat, wallet, now) {
 /** The active time, from `activeMs` on, whose next millisecond costs. */
 function paidUpTo(terms, activeMs) {
   const billed = billedMs(terms, activeMs);
-  if (!billed) return terms.free_ms;
   return terms.free_ms + billed - (billed % increment(terms));
 }
 

@@ -76,12 +76,17 @@ class Feed {
     this.#clock.learn(message.data.now, askedAt);
     this.#wallet = newer(this.#wallet, message.data.wallet);
     this.#wasHeard = true;
-    for (const listener of [...this.#listeners]) listener.hear(message);
+    this.#each((listener) => listener.hear(message));
   }
 
   #tell(link, problem) {
     [this.link, this.#problem] = [link, problem];
     if (link === "lost") this.#clock.assumeSlept();
-    for (const listener of [...this.#listeners]) listener.tell(link, problem);
+    this.#each((listener) => listener.tell(link, problem));
+  }
+
+  /** Those who are still there when their turn comes: what one of them does may make another one leave. */
+  #each(call) {
+    for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) call(listener);
   }
 }

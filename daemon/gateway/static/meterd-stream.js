@@ -6,6 +6,8 @@ const PAUSE_MS = 500;
 const PAUSE_MS_MAX = 30_000;
 // A comment comes every 15 s. After twice that and a bit the connection is dead, though nobody has said so.
 const SILENCE_MS_MAX = 40_000;
+// So long may an answer take to begin.
+const OPEN_MS_MAX = 15_000;
 // A stream that is there again so soon was never lost, for whoever looks at it.
 const LOST_AFTER_MS = 2_000;
 
@@ -148,7 +150,7 @@ export class Stream {
     if (this.#lastId !== null) headers["Last-Event-ID"] = this.#lastId;
     const askedAt = this.#clock.steady();
     const { signal } = this.#current;
-    const watch = setTimeout(() => this.#current.abort(), SILENCE_MS_MAX);
+    const watch = setTimeout((current) => current.abort(), OPEN_MS_MAX, this.#current);
     try {
       const response = await fetch(this.#url, { headers, signal, cache: "no-store", credentials: "omit" });
       return { response: await refuse(response), askedAt };

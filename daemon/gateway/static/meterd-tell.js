@@ -1,13 +1,13 @@
 // What the clock shows and says of its state. A view is {state, link, problem, chat, figures, warned} at one moment.
 
-// A warning holds while no more time is left than it was about; our clock may be a little behind the queue's.
-const WARNED_SLACK_MS = 1_000;
+// Our clock may be a little behind the queue's, and a warning of the daemon's holds nevertheless.
+const SLACK_MS = 1_000;
 
-/** The warning that still holds: it was announced once, and is over when there is more time left again. */
-export function stillWarned(warned, view) {
+/** The threshold in milliseconds, if no more than that is left; it is over when there is more time again. */
+export function stillWarned(thresholdMs, view) {
   const left = view.figures?.leftMs ?? null;
-  const holds = left !== null && left <= warned + WARNED_SLACK_MS && view.state !== "ended";
-  return holds ? warned : null;
+  const holds = thresholdMs > 0 && left !== null && left <= thresholdMs + SLACK_MS && view.state !== "ended";
+  return holds ? thresholdMs : null;
 }
 
 /** States that hold, to be styled by. */

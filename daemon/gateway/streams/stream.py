@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import redis.asyncio
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from daemon.gateway.callers import WHOLE, Caller
 from daemon.gateway.live import Live
 from daemon.gateway.problems import redis_away
 from daemon.gateway.queue_clock import QueueClock
-from daemon.gateway.reading import Seen
+from daemon.gateway.reading import Reading
 from daemon.gateway.streams.hub import Hub
 from daemon.gateway.streams.messages import sse
 from daemon.gateway.streams.subscriber import Subscriber
@@ -24,8 +24,6 @@ from daemon.gateway.views import owner_of, pack, wallet_json
 from meterd import AsyncMeter, Event, EventsLostError
 from persistence.commit import is_readable, unpack_state
 from persistence.keys import Keys
-
-See: TypeAlias = Callable[[str, Caller], Awaitable[Seen | None]]
 
 MISSED_MAX: Final = 2_000
 """Events that are told one by one to whoever comes back; after more a new snapshot says it all."""
@@ -45,18 +43,13 @@ class Streams:
     def __init__(
         self,
         client: redis.asyncio.Redis,
-        parts: tuple[Hub, Live, AsyncMeter, QueueClock],
+        parts: tuple[Hub, Live, AsyncMeter, QueueClock, Reading],
         keys: Keys,
         messages_max: int,
-        see: See | None = None,
     ) -> None:
-        """``client`` reads snapshots together with their place in the events stream.
-
-        ``see`` finds chats that Redis does not have, where they may be in the old system still.
-        """
-        self._see = see
+        """``client`` reads snapshots together with their place in the events stream."""
         self._client = client
-        self._hub, self._live, self._meter, self._clock = parts
+        self._hub, self._live, self._meter, self._clock, self._reading = parts
         self._keys = keys
         self._messages_max = messages_max
         self._searches = asyncio.Semaphore(SEARCHES_MAX)
@@ -83,18 +76,30 @@ class Streams:
         """What was missed since ``last_id``; the snapshot if there is none, or it is too old."""
         if _PLACE.fullmatch(last_id):
             if subscriber.chat_id is not None:
-                await self._find_owner(subscriber)
+                await self._find_owner(subscriber, subscriber.chat_id)
             missed = await self._missed(subscriber, last_id)
             if missed is not None:
                 return await self._told(subscriber, last_id, missed)
         return await self._snapshot(subscriber)
 
-    async def _find_owner(self, subscriber: Subscriber) -> None:
-        (raw,) = await self._live.read(self._keys.chat(subscriber.chat_id or ""))
-        self._follow_owner(subscriber, raw)
+    async def _find_owner(self, subscriber: Subscriber, chat_id: str) -> None:
+        (raw,) = await self._live.read(self._keys.chat(chat_id))
+        await self._visible(subscriber, chat_id, raw)
+
+    async def _visible(
+        self, subscriber: Subscriber, chat_id: str, raw: bytes | None
+    ) -> bytes | None:
+        """The chat, if it has started and may be seen; then its account is followed too.
+
+        It may be in Postgres alone. Whoever may not see it waits as long as for one that is not
+        there.
+        """
+        if self._follow_owner(subscriber, raw):
+            return raw
+        seen = await self._reading.see(chat_id, subscriber.caller)
+        return seen.snapshot if seen and self._follow_owner(subscriber, seen.snapshot) else None
 
     def _follow_owner(self, subscriber: Subscriber, raw: bytes | None) -> bool:
-        """Whether the chat has started and may be seen; then its account is followed too."""
         if raw is None:
             return False
         owner = owner_of(raw)
@@ -163,9 +168,10 @@ class Streams:
     async def _chat_snapshot(self, subscriber: Subscriber, chat_id: str) -> bytes:
         keys = self._keys
         place, (raw,) = await self._together(keys.chat(chat_id))
-        if raw is None or not self._follow_owner(subscriber, raw):
+        raw = await self._visible(subscriber, chat_id, raw)
+        if raw is None:
             subscriber.skip_to = place
-            return self._frame(place, b"null", [await self._elsewhere(chat_id, subscriber.caller)])
+            return self._frame(place, b"null", [pack(not_started(chat_id))])
         user_id = subscriber.user_id
         if user_id is None:
             subscriber.skip_to = place
@@ -174,11 +180,6 @@ class Streams:
         place, (again, wallet, account) = await self._together(*names)
         subscriber.skip_to = place
         return self._frame(place, wallet_json(wallet, account, user_id), [again or raw])
-
-    async def _elsewhere(self, chat_id: str, caller: Caller) -> bytes:
-        """The snapshot of a chat that Redis does not have, or that is not the caller's to see."""
-        seen = await self._see(chat_id, caller) if self._see is not None else None
-        return seen.snapshot if seen is not None else pack(not_started(chat_id))
 
     async def _together(self, *names: str) -> tuple[tuple[int, int], list[bytes | None]]:
         """Values, and the last event at the very moment they were read."""

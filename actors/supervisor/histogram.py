@@ -1,0 +1,44 @@
+"""How long things take, as counts: small, exact to a bucket, and of no size that grows."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Any, Final
+
+BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+
+class Histogram:
+    """How many values were at most so many milliseconds, and more than the bucket before."""
+
+    __slots__ = ("_buckets_ms", "_counts", "_sum_ms")
+
+    def __init__(self, buckets_ms: tuple[int, ...] = BUCKETS_MS) -> None:
+        """Nothing counted yet; ``buckets_ms`` are the largest values of each bucket, ascending."""
+        self._buckets_ms = buckets_ms
+        self._counts = [0] * (len(buckets_ms) + 1)
+        self._sum_ms = 0
+
+    def add(self, value_ms: int, times: int = 1) -> None:
+        """Count a value; what is larger than every bucket has a count of its own."""
+        self._counts[bisect_left(self._buckets_ms, value_ms)] += times
+        self._sum_ms += value_ms * times
+
+    def told(self) -> dict[str, Any]:
+        """What the status has of it; the last of ``counts`` is of what no bucket holds."""
+        return {
+            "buckets_ms": list(self._buckets_ms),
+            "counts": list(self._counts),
+            "sum_ms": self._sum_ms,
+            "count": sum(self._counts),
+        }
+
+
+def percentile(told: Mapping[str, Any], percent: int) -> str:
+    """Within how long so many of a hundred were, for a person; empty if there were none."""
+    wanted = -(-told["count"] * percent // 100)  # rounded up
+    below = 0
+    for bucket_ms, count in zip(told["buckets_ms"], told["counts"], strict=False):
+        below += count
+        if below >= wanted > 0:
+            return f"≤ {bucket_ms} ms"
+    return f"> {told['buckets_ms'][-1]} ms" if wanted else ""

@@ -1,0 +1,57 @@
+"""What actors tell of their batches adds up, and is timed by the queue's clock."""
+
+from actors.messages import INVALID_TYPE, Tally, Task
+from actors.rules.command import Command, Invalid, parse_entry
+from actors.supervisor.counts import Counts
+from actors.supervisor.histogram import BUCKETS_MS
+
+
+def _task(at_ms: int, kind: str) -> Task:
+    flat = [b"type", kind.encode(), b"id", b"k", b"chat_id", b"c"]
+    found = parse_entry(f"{at_ms}-0", flat)
+    return Task("u", found) if isinstance(found, Command) else Task("", None, invalid=found)
+
+
+def _bucket(told: dict[str, list[int]], value_ms: int) -> int:
+    return told["counts"][BUCKETS_MS.index(value_ms)]
+
+
+def test_batches_add_up_by_type_and_outcome() -> None:
+    """And ``outcomes`` is the same without the types."""
+    counts = Counts(lambda: 0)
+    counts.add([], Tally({"pause": {"ok": 2, "not_running": 1}}, replayed=1, commits=3))
+    counts.add([], Tally({"pause": {"ok": 1}, INVALID_TYPE: {"invalid_command": 1}}, commits=1))
+    told = counts.told()
+    assert told["commands"] == {
+        "pause": {"ok": 3, "not_running": 1},
+        INVALID_TYPE: {"invalid_command": 1},
+    }
+    assert told["outcomes"] == {"ok": 3, "not_running": 1, "invalid_command": 1}
+    assert told["work"] == {"replayed": 1, "commits": 4, "redecided": 0, "failed": 0}
+
+
+def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond() -> None:
+    """Entries that can't be a command as well: their senders wait for an answer, too."""
+    counts = Counts(lambda: 1_000)
+    tasks = [_task(1_000, "pause"), _task(995, "end"), _task(991, "nonsense")]
+    counts.add(tasks, Tally(dues={900: 3, 990: 1}))
+    latency, lateness = counts.told()["latency_ms"], counts.told()["lateness_ms"]
+    assert (latency["count"], latency["sum_ms"]) == (3, 14)
+    assert [_bucket(latency, ms) for ms in (1, 5, 10)] == [1, 1, 1]
+    assert (lateness["count"], lateness["sum_ms"]) == (4, 310)
+    assert [_bucket(lateness, ms) for ms in (10, 100)] == [1, 3]
+
+
+def test_nothing_takes_less_than_no_time() -> None:
+    """Though the queue's clock is known to a few milliseconds only."""
+    counts = Counts(lambda: 1_000)
+    counts.add([_task(1_003, "pause")], Tally(dues={1_002: 1}))
+    for name in ("latency_ms", "lateness_ms"):
+        assert (counts.told()[name]["count"], counts.told()[name]["sum_ms"]) == (1, 0)
+
+
+def test_what_cannot_be_a_command_has_a_type_of_its_own() -> None:
+    """Its own words may be anything: as labels of a metric they would have no end."""
+    assert _task(1, "pause").kind == "pause"
+    assert _task(1, "nonsense").kind == INVALID_TYPE
+    assert isinstance(_task(1, "nonsense").invalid, Invalid)

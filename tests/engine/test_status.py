@@ -1,0 +1,114 @@
+"""What the supervisor publishes of itself: counts by type and outcome, times, what waits."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import Engine
+
+from actors.messages import INVALID_TYPE
+from actors.rules.state import Policy
+from actors.supervisor.gauges import Gauges, read_gauges
+from actors.supervisor.supervisor import SupervisorSettings
+from persistence.client import connect, connect_async
+from persistence.keys import GROUP
+from tests.engine.harness import KEYS, idle, running
+from tests.engine.play import send, until
+from tests.servers import kinds, redis_server
+
+SETTINGS = SupervisorSettings(actors_max=1)
+PEOPLE: Any = {"user_id": "u", "advisor_id": "v"}
+
+
+def test_every_entry_is_counted_by_type_and_outcome_and_timed(engine: Engine) -> None:
+    """And every change that time brought about by how late it took effect."""
+
+    async def play(url: str, client: redis.Redis) -> None:
+        policy = Policy(at_zero="suspend", grace_ms=50, warn_ms=())
+        async with running(url, engine, policy, SETTINGS) as supervisor:
+            send(client, type="top_up", user_id="u", amount="0.5")
+            send(client, type="start", chat_id="a", **PEOPLE, rate="60")
+            send(client, type="start", chat_id="a", **PEOPLE, rate="60")
+            send(client, type="nonsense")
+            send(client, type="start", chat_id="i", **PEOPLE, rate="0", idle_ms="50")
+            # Paused as idle, suspended as credits were used up (which is an event, too), ended.
+            await until(lambda: supervisor.status()["lateness_ms"]["count"] == 4)
+            await idle(url)
+            told = supervisor.status()
+        settles = told["commands"].pop("settle")
+        assert told["commands"] == {
+            "top_up": {"ok": 1},
+            "start": {"ok": 2, "already_started": 1},
+            INVALID_TYPE: {"invalid_command": 1},
+        }
+        everything = sum(told["outcomes"].values())
+        assert everything == 5 + settles["ok"] == told["latency_ms"]["count"]
+        assert told["latency_ms"]["sum_ms"] < 30_000 * everything, "milliseconds since they came"
+        assert told["lateness_ms"]["count"] == 4, "what a command did itself is not late"
+        assert told["lateness_ms"]["sum_ms"] < 4 * 30_000
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+
+
+def _gauges(url: str) -> Gauges:
+    async def read() -> Gauges:
+        client = connect_async(url)
+        try:
+            return await read_gauges(client, KEYS)
+        finally:
+            await client.aclose()
+
+    return asyncio.run(read())
+
+
+def _now_ms(client: redis.Redis) -> int:
+    seconds, micros = client.time()
+    return int(seconds) * 1_000 + int(micros) // 1_000
+
+
+def _age(client: redis.Redis, url: str, entry: bytes) -> tuple[int, int, int]:
+    """What the gauge says, between what it may say at least and at most."""
+    came_ms = int(entry.partition(b"-")[0])
+    least_ms = _now_ms(client) - came_ms
+    told_ms = _gauges(url).oldest_ms
+    return least_ms, told_ms, _now_ms(client) - came_ms
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_the_oldest_command_is_the_first_in_hand_else_the_first_unread(kind: str) -> None:
+    """Its age is the queue's time since it came; without any there is none."""
+    with redis_server(kind=kind) as url, contextlib.closing(connect(url)) as client:
+        client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
+        assert _gauges(url).oldest_ms == 0
+        entries: list[Any] = [
+            client.xadd(KEYS.commands, {"type": "end"}, id=str(_now_ms(client) - age_ms))
+            for age_ms in (90_000, 80_000, 70_000)
+        ]
+        client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"}, count=2)
+        for entry in entries:
+            least_ms, told_ms, most_ms = _age(client, url, entry)
+            assert least_ms <= told_ms <= most_ms
+            client.xack(KEYS.commands, GROUP, entry)  # of the last one, which is unread, in vain
+        client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"})
+        client.xack(KEYS.commands, GROUP, entries[-1])
+        assert _gauges(url).oldest_ms == 0
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_the_oldest_command_is_found_though_an_unread_one_was_deleted(kind: str) -> None:
+    """After that the server does not say any more how many are unread."""
+    with redis_server(kind=kind) as url, contextlib.closing(connect(url)) as client:
+        client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
+        now_ms = _now_ms(client)
+        for age_ms in (90_000, 80_000, 70_000):
+            client.xadd(KEYS.commands, {"type": "end"}, id=f"{now_ms - age_ms}-0")
+        client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"}, count=1)
+        client.xack(KEYS.commands, GROUP, f"{now_ms - 90_000}-0")
+        client.xdel(KEYS.commands, f"{now_ms - 80_000}-0")
+        groups: Any = client.xinfo_groups(KEYS.commands)
+        assert groups[0]["lag"] is None
+        least_ms, told_ms, most_ms = _age(client, url, f"{now_ms - 70_000}-0".encode())
+        assert least_ms <= told_ms <= most_ms

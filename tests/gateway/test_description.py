@@ -1,0 +1,102 @@
+"""The description: the one that is committed is the one that is served, and real answers fit it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from actors.rules.command import SHAPES
+from daemon.gateway import schemas
+from daemon.gateway.command_shapes import body, known_fields
+from daemon.gateway.describe import description
+from loadtests.live import KEYS, LiveDaemon
+from tests.gateway.conftest import Gateway
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_committed_description_is_that_of_the_code() -> None:
+    """If not: python -m daemon.gateway.describe > docs/openapi.json."""
+    assert (ROOT / "docs" / "openapi.json").read_text() == description()
+
+
+def test_the_command_of_the_documents_prints_it() -> None:
+    command = "python -m daemon.gateway.describe > docs/openapi.json"
+    assert command in (ROOT / "CONTRIBUTING.md").read_text()
+    run = [sys.executable, "-m", "daemon.gateway.describe"]
+    printed = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed == description()
+
+
+def test_every_command_is_described_with_all_its_fields() -> None:
+    """But for what is the daemon's own, or means nothing over HTTP."""
+    described = {one["title"]: one for one in body()["oneOf"]}
+    assert described.keys() == SHAPES.keys() - {"settle"}
+    for type_, shape in described.items():
+        needs, may_have = SHAPES[type_]
+        assert set(shape["required"]) == {"type", *needs} - {"id"}
+        assert shape["properties"].keys() == {"type", "id", "user_id", *needs, *may_have}
+        assert shape["properties"].keys() == known_fields(type_)
+    assert known_fields("settle") == known_fields("begin") == frozenset()
+
+
+@pytest.mark.acceptance
+@pytest.mark.ray
+def test_the_served_description_is_the_committed_one(gateway: Gateway) -> None:
+    served = gateway.http.get("/openapi.json").json()
+    assert schemas_of(served) == schemas_of(json.loads(description()))
+
+
+def schemas_of(document: Any) -> Any:
+    """Without the address that a server adds."""
+    return {name: part for name, part in document.items() if name != "servers"}
+
+
+def _fits(shape: type[BaseModel], document: Any) -> None:
+    """Nothing is missing, nothing is more, nothing is of another type."""
+    shape.model_validate(document, strict=True)
+
+
+@pytest.mark.acceptance
+@pytest.mark.ray
+def test_real_answers_fit_their_shapes(gateway: Gateway, live: LiveDaemon, name: str) -> None:
+    """Of chats in every status, adopted ones too, and everything that is told around them."""
+    gateway.do("top_up", user_id=name, amount="1000")
+    chats = {one: f"{name}-{one}" for one in ("running", "paused", "ended", "adopted", "old")}
+    people = {"user_id": name, "advisor_id": name}
+    now = gateway.read("/v1/chats/none", name)["now"]
+    carried = {"started_at": now - 100_000, "carried_ms": 60_000, "carried_cost": "1.5"}
+    for one, chat in chats.items():
+        if one == "adopted":
+            gateway.do("adopt", chat_id=chat, **people, **carried)
+        else:
+            gateway.do("start", chat_id=chat, **people, rate="60", idle_ms=600_000)
+    gateway.do("pause", chat_id=chats["paused"])
+    for one in ("ended", "adopted", "old"):
+        _fits(schemas.Reply, gateway.do("end", chat_id=chats[one]))
+    _fits(schemas.Sent, _sent(gateway, name))
+    live.until_handled()
+    with live.client() as client:
+        client.pexpire(KEYS.chat(chats["old"]), 1)
+        live.until(lambda: not client.exists(KEYS.chat(chats["old"])))
+    for chat in (*chats.values(), f"{name}-never"):
+        _fits(schemas.ChatAnswer, gateway.read(f"/v1/chats/{chat}", name))
+        _fits(schemas.ChatAnswer, gateway.read(f"/v1/chats/{chat}", name, "advisor"))
+        _fits(schemas.HistoryPage, gateway.read(f"/v1/chats/{chat}/history", name))
+    _fits(schemas.ChatPage, gateway.read("/v1/chats", name))
+    _fits(schemas.LedgerPage, gateway.read(f"/v1/users/{name}/ledger", name))
+    for query in ({}, {"with_rate": "1"}):
+        _fits(schemas.WalletAnswer, gateway.read(f"/v1/users/{name}/wallet", name, **query))
+    _fits(schemas.Status, gateway.ops("/v1/status"))
+    _fits(schemas.DeadPage, gateway.ops("/v1/dead"))
+    for problem in (gateway.post({"type": "begin"}), gateway.http.get("/v1/status")):
+        _fits(schemas.Problem, problem.json())
+
+
+def _sent(gateway: Gateway, name: str) -> Any:
+    command = {"type": "top_up", "user_id": name, "amount": "1"}
+    return gateway.post(command, prefer="respond-async").json()

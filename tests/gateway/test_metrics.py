@@ -1,0 +1,203 @@
+"""What Prometheus is told: in its form, of what was done, and of nobody in particular."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from daemon.gateway.metrics import Metrics, Scraped
+from loadtests.live import LiveDaemon
+from tests.gateway.conftest import SECRET, Gateway, gateway_alone
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
+
+Sample = tuple[str, frozenset[tuple[str, str]]]
+
+
+def _parsed(text: str) -> dict[Sample, float]:
+    """Each sample by its name and labels; a name and its labels are there once."""
+    samples: dict[Sample, float] = {}
+    for family in text_string_to_metric_families(text):
+        assert family.documentation, family.name
+        for sample in family.samples:
+            key = sample.name, frozenset(sample.labels.items())
+            assert key not in samples
+            samples[key] = sample.value
+    return samples
+
+
+def _read(gateway: Gateway) -> dict[Sample, float]:
+    answer = gateway.http.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    return _parsed(answer.text)
+
+
+def _value(samples: dict[Sample, float], name: str, **labels: str) -> float:
+    return samples.get((name, frozenset(labels.items())), 0.0)
+
+
+def test_commands_are_counted(gateway: Gateway, live: LiveDaemon, name: str) -> None:
+    """By type and outcome, as the daemon had them."""
+    labels = {"type": "pause", "outcome": "unknown_chat"}
+    before = _value(_read(gateway), "meterd_commands_total", **labels)
+    for _ in range(3):
+        gateway.post({"type": "pause", "chat_id": name})
+    live.until(lambda: _value(_read(gateway), "meterd_commands_total", **labels) == before + 3)
+    samples = _read(gateway)
+    assert _value(samples, "meterd_latency_seconds_count") >= 3
+    assert _value(samples, "meterd_daemon_state", state="ready") == 1
+
+
+def test_requests_are_counted_by_the_form_of_their_route(gateway: Gateway, name: str) -> None:
+    """Whatever they ask for; what no route is for is one route."""
+    asked = {"route": "/v1/chats/{chat_id}", "method": "GET", "status": "200"}
+    lost = {"route": "unknown", "method": "GET", "status": "404"}
+    before = _read(gateway)
+    for number in range(3):
+        gateway.read(f"/v1/chats/{name}-{number}", name)
+        gateway.http.get(f"/{name}-{number}")
+    gateway.http.request(f"METHOD{name.upper()}", "/healthz")
+    after = _read(gateway)
+    for labels in (asked, lost):
+        told = [_value(s, "meterd_gateway_requests_total", **labels) for s in (before, after)]
+        assert told[1] == told[0] + 3
+    count = [
+        _value(s, "meterd_gateway_request_seconds_count", route=asked["route"])
+        for s in (before, after)
+    ]
+    assert count[1] == count[0] + 3
+
+
+def test_chats_and_the_queue_are_what_they_are(
+    gateway: Gateway, live: LiveDaemon, name: str
+) -> None:
+    gateway.do("top_up", user_id=name, amount="10")
+    gateway.do("start", chat_id=name, user_id=name, advisor_id="v", rate="0")
+    gateway.do("pause", chat_id=name)
+    live.until_handled()
+    live.until(lambda: _value(_read(gateway), "meterd_chats", status="paused") >= 1)
+    live.until(lambda: _service_told(_read(gateway)) == _service_known(gateway.ops("/v1/status")))
+
+
+def _service_told(samples: dict[Sample, float]) -> dict[str, float]:
+    return {
+        "redis": _value(samples, "meterd_redis_up"),
+        "postgres": _value(samples, "meterd_postgres_up"),
+        "lag": _value(samples, "meterd_queue_lag_entries"),
+        "dead": _value(samples, "meterd_dead_letters"),
+        "actors": _value(samples, "meterd_actors", state="up"),
+    }
+
+
+def _service_known(status: Any) -> dict[str, float]:
+    actors = sum(actor["up"] for actor in status["actors"])
+    queue = {name: status["queue"][name] for name in ("lag", "dead")}
+    return {"redis": 1, "postgres": 1, "actors": actors, **queue}
+
+
+def test_no_label_names_anybody(gateway: Gateway) -> None:
+    """There are as many users and chats as there are: each would be a series for ever."""
+    me = "a-user-that-would-be-a-label"
+    gateway.do("top_up", user_id=me, amount="10")
+    gateway.do("start", chat_id=me, user_id=me, advisor_id=me, rate="0")
+    for path in (f"/v1/chats/{me}", f"/v1/users/{me}/wallet", f"/v1/{me}", f"/static/{me}.js"):
+        gateway.get(path, me)
+        gateway.http.request("GET", path, headers={"X-Request-Id": me})
+    gateway.http.request(me.upper(), "/healthz")
+    assert me not in gateway.http.get("/metrics").text.lower()
+
+
+def test_the_series_do_not_grow_with_what_is_asked(gateway: Gateway, name: str) -> None:
+    _ask_for_much(gateway, f"{name}-a")
+    before = _read(gateway).keys()
+    _ask_for_much(gateway, f"{name}-b")
+    assert _read(gateway).keys() == before
+
+
+def _ask_for_much(gateway: Gateway, name: str) -> None:
+    for number in range(5):
+        gateway.get(f"/v1/chats/{name}-{number}", name)
+        gateway.get(f"/{name}/{number}", name)
+        gateway.post({"type": f"{name}-{number}"})
+        gateway.http.request(f"M{number}{name.upper()}", "/healthz")
+
+
+def test_a_stream_is_counted_while_it_is_open(
+    gateway: Gateway, live: LiveDaemon, name: str
+) -> None:
+    """And its time, which says nothing, is not taken for that of a request."""
+    path, headers = f"/v1/users/{name}/stream", gateway.bearer(name)
+    before = _value(_read(gateway), "meterd_gateway_streams")
+    with httpx.Client(base_url=gateway.url) as http, http.stream("GET", path, headers=headers):
+        assert _value(_read(gateway), "meterd_gateway_streams") == before + 1
+    live.until(lambda: _value(_read(gateway), "meterd_gateway_streams") == before)
+    route = "/v1/users/{user_id}/stream"
+    assert _value(_read(gateway), "meterd_gateway_request_seconds_count", route=route) == 0
+
+
+@pytest.fixture(scope="module")
+def reachable(live: LiveDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that others can reach."""
+    env = {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
+    with gateway_alone(tmp_path_factory.mktemp("reachable"), "0.0.0.0", **env) as gateway:
+        port = gateway.url.rpartition(":")[2]
+        local = Gateway(f"http://127.0.0.1:{port}", SECRET)
+        with local.http:
+            yield local
+
+
+def test_where_others_can_ask_metrics_want_an_operator(reachable: Gateway) -> None:
+    assert reachable.http.get("/metrics").status_code == 401
+    assert reachable.get("/metrics", "ann").status_code == 403
+    assert reachable.get("/metrics", "o", "ops").status_code == 200
+
+
+class _NoStreams:
+    told = dropped = 0
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_what_a_daemon_says_of_itself_is_told_in_seconds() -> None:
+    """Its histograms are of milliseconds, each bucket by itself; Prometheus adds them up."""
+    timed = {"buckets_ms": [10, 100], "counts": [3, 2, 1], "sum_ms": 1_500}
+    actors = [{"up": True, "restarts": 2}, {"up": False, "restarts": 0}]
+    status = {
+        "state": "ready", "uptime_ms": 2_500, "epoch": "3", "open_chats": 7, "in_flight": 1,
+        "actors": actors, "recorder": {"restarts": 4}, "latency_ms": timed, "lateness_ms": timed,
+        "commands": {"start": {"ok": 5, "at_capacity": 1}},
+    }  # fmt: skip
+    samples = _parsed(Metrics(_NoStreams()).page(Scraped(status, {}, {})).decode())
+    assert _value(samples, "meterd_commands_total", type="start", outcome="ok") == 5
+    assert _value(samples, "meterd_daemon_uptime_seconds") == 2.5
+    assert _value(samples, "meterd_actors", state="down") == 1
+    for name in ("meterd_latency_seconds", "meterd_lateness_seconds"):
+        buckets = [_value(samples, f"{name}_bucket", le=le) for le in ("0.01", "0.1", "+Inf")]
+        assert buckets == [3, 5, 6]
+        assert _value(samples, f"{name}_count") == 6
+        assert _value(samples, f"{name}_sum") == 1.5
+
+
+@pytest.mark.parametrize(
+    "scraped",
+    [
+        Scraped({}, None, None),
+        Scraped({"state": "down", "why": "x"}, {"lag": 5}, {}),
+        Scraped({"state": "standby"}, {}, {"running": 2}),
+    ],
+)
+def test_what_is_away_is_left_out(scraped: Scraped) -> None:
+    """And what is there is told all the same."""
+    samples = _parsed(Metrics(_NoStreams()).page(scraped).decode())
+    assert _value(samples, "meterd_redis_up") == (scraped.queue is not None)
+    assert _value(samples, "meterd_postgres_up") == (scraped.chats is not None)
+    state: Any = scraped.status.get("state", "down")
+    assert _value(samples, "meterd_daemon_state", state=state) == 1
+    assert _value(samples, "meterd_queue_lag_entries") == (scraped.queue or {}).get("lag", 0)
+    assert _value(samples, "meterd_chats", status="running") == (scraped.chats or {}).get(
+        "running", 0
+    )

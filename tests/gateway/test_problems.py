@@ -1,0 +1,57 @@
+"""Errors: every code is in the contract, and every problem has what programs and people need."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actors.rules import outcomes
+from daemon.gateway import problems
+from daemon.gateway.problems import MEDIA_TYPE, Problem, problem_response
+
+ROOT = Path(__file__).parents[2]
+RAISED = re.compile(r'(?:Problem\(\s*\d+,|_away\()\s*"([a-z_]+)"')
+
+
+def _codes() -> set[str]:
+    """Every code that stands in the gateway."""
+    sources = (ROOT / "daemon" / "gateway").rglob("*.py")
+    found = {code for path in sources for code in RAISED.findall(path.read_text())}
+    return found | set(problems._ROUTING.values())
+
+
+def test_every_code_is_in_the_contract() -> None:
+    """In the table of errors, where programs look for it."""
+    errors = (ROOT / "docs" / "http.md").read_text().partition("## Errors")[2]
+    listed = set(re.findall("`([a-z_]+)`", errors))
+    assert {"unauthenticated", "too_large", "busy", "redis_away"} <= _codes()
+    assert _codes() <= listed
+    assert listed & outcomes.MESSAGES.keys() == {"internal_error"}
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        problems.unauthenticated("because"),
+        problems.forbidden("because"),
+        problems.invalid("limit", "because"),
+        problems.redis_away("because"),
+        problems.postgres_away("because"),
+        problems.busy("because"),
+        Problem(404, "unknown_chat", "because", id="x", snapshot=None),
+    ],
+    ids=lambda problem: problem.code,
+)
+def test_a_problem_says_what_is_wrong(problem: Problem) -> None:
+    """To programs by its code and status, to people by its detail, in logs by its request."""
+    answer = problem_response(problem, "request-5")
+    told = msgspec.json.decode(bytes(answer.body))
+    assert (answer.status_code, answer.media_type) == (problem.status, MEDIA_TYPE)
+    assert (told["status"], told["code"]) == (problem.status, problem.code)
+    assert (told["type"], told["request_id"]) == ("about:blank", "request-5")
+    assert "because" in told["detail"]
+    assert told["title"]
+    assert problem.more.items() <= told.items()
+    assert ("retry-after" in answer.headers) == (problem.status == 503)
+    assert ("www-authenticate" in answer.headers) == (problem.status == 401)

@@ -1,0 +1,96 @@
+"""What is planned leads to what is wanted, and from there to nothing more."""
+
+from itertools import count
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.rules.legacy_rows import POLICIES, Pair
+from daemon.legacy.plan import Books, Plan, plan_pair
+from daemon.legacy.wanted import Wanted, wanted_of
+from persistence.legacy.kept import Aside, Have, Kept
+from persistence.legacy.read import OldPair
+from tests.legacy.strategies import pairs
+
+STEPS = st.lists(
+    st.tuples(pairs(), st.sampled_from(POLICIES), st.sets(st.integers(0, 9))),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+class Store:
+    """meterd's side of one pair, in memory."""
+
+    def __init__(self) -> None:
+        self.chats: dict[str, Have | None] = {}
+        self.asides: dict[tuple[str, str], Aside] = {}
+
+    def plan(self, wanted: Wanted) -> Plan:
+        plan = Plan.empty()
+        kept = Kept({wanted.pair: self.chats}, {wanted.pair: self.asides}, {})
+        plan_pair(wanted, kept, Books({}, {}, set()), plan)
+        return plan
+
+    def write(self, wanted: Wanted, plan: Plan) -> None:
+        for chat_id in plan.changes.taken_out:
+            have = self.chats.pop(chat_id)
+            assert have is not None
+            assert not have.is_used
+        for row in plan.changes.brought:
+            assert row.chat_id not in self.chats
+            times = (row.started_at_ms, row.ended_at_ms, row.active_ms, row.cost_micro)
+            made: Any = (*row[:3], *times, row.seq, wanted.pair)
+            self.chats[row.chat_id] = Have._make(made)
+        for aside in plan.changes.asides_gone:
+            del self.asides[aside.name]
+        for aside in plan.changes.asides:
+            assert aside.name not in self.asides
+            self.asides[aside.name] = aside
+
+    def use(self, which: set[int]) -> None:
+        """Something happens to some of the chats: a refund."""
+        for number, chat_id in zip(count(), sorted(self.chats), strict=False):
+            have = self.chats[chat_id]
+            if number in which and have is not None:
+                self.chats[chat_id] = have._replace(seq=have.seq + 1)
+
+    def amounts(self) -> tuple[int, int]:
+        haves = [have for have in self.chats.values() if have is not None]
+        asides = self.asides.values()
+        return (
+            sum(h.active_ms for h in haves) + sum(a.total_ms for a in asides),
+            sum(h.cost_micro for h in haves) + sum(a.cost_micro for a in asides),
+        )
+
+
+@given(STEPS)
+def test_a_plan_leads_to_what_is_wanted_and_then_to_nothing(
+    steps: list[tuple[Pair, str, set[int]]],
+) -> None:
+    """However the old rows change and whatever is used meanwhile: all of it is somewhere, once."""
+    store = Store()
+    for changed, policy, used in steps:
+        pair = _of_one_pair(changed)
+        wanted = wanted_of(OldPair(pair, []), policy, store.asides)
+        store.write(wanted, store.plan(wanted))
+        again = wanted_of(OldPair(pair, []), policy, store.asides)
+        assert not store.plan(again).changes
+        if pair.records:
+            assert store.amounts() == _due(pair, wanted)
+        assert wanted.rows.keys() <= store.chats.keys()
+        store.use(used)
+
+
+def _of_one_pair(pair: Pair) -> Pair:
+    records = [record._replace(user_id="u", advisor_id="a") for record in pair.records]
+    chats = [chat._replace(user_id="u", advisor_id="a") for chat in pair.chats]
+    return Pair("u", "a", records, chats)
+
+
+def _due(pair: Pair, wanted: Wanted) -> tuple[int, int]:
+    running = wanted.split.running
+    return (
+        sum(r.total_ms or 0 for r in pair.records) - sum(r.carried_ms for r in running),
+        sum(r.cost_micro or 0 for r in pair.records) - sum(r.carried_cost_micro for r in running),
+    )
