@@ -4,7 +4,7 @@
 --     psql -v ON_ERROR_STOP=1 -f postgres-roles.sql "$DATABASE_URL"
 --
 -- The owner is whoever ran `meterd db upgrade`: only the owner can change tables and triggers, and
--- nothing needs that role at any other time. The roles below have no password, so nobody can log in
+-- nothing but `meterd legacy` needs that role at any other time. The roles below have no password, so nobody can log in
 -- as one of them before you have given it one: \password meterd_daemon
 
 DO $$
@@ -47,6 +47,10 @@ GRANT SELECT ON
 
 -- A backend whose client is given a postgres_url: chats that ended more than a day ago.
 GRANT SELECT ON chat_time_records TO meterd_backend;
+
+-- `meterd legacy` is run once, by the owner: the tables legacy_* are nobody else's. The old tables are
+-- read with whatever role legacy.url names; give that of the gateway SELECT on them where they are in
+-- this database, and that of backends whose client is given legacy=.
 
 -- `meterd recover` names the memory that it has rebuilt, and notes who did it.
 GRANT UPDATE ON recorder_states TO meterd_recovery;
