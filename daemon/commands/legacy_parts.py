@@ -42,10 +42,15 @@ def legacy_or_exit(config: Path | None) -> Iterator[tuple["Sides", str]]:
         try:
             yield Sides(old, own, settings.legacy.names), settings.legacy.policy
         except LegacyError as error:
-            raise fail(f"{error}\nThe settings are described in config.yaml, legacy:") from None
+            raise fail(f"{error}{_next_step(str(error))}") from None
         finally:
             old.dispose()
             own.dispose()
+
+
+def _next_step(message: str) -> str:
+    is_setting = message.startswith("legacy.")
+    return "\nThe settings are described in config.yaml, legacy:" if is_setting else ""
 
 
 def _own_url_or_exit(settings: "Settings") -> str:

@@ -49,7 +49,7 @@ INSERT INTO {chats_table} SELECT
   CASE pg_temp.h(p * 8 + k, 'end?') % 61 WHEN 0 THEN NULL WHEN 1 THEN began - interval '1 hour'
     ELSE CASE WHEN k = count AND pg_temp.h(p, 'status') % 20 < 2 THEN NULL
       ELSE began + (pg_temp.h(p * 8 + k, 'long') % 7200000000) * interval '1 microsecond' END END
-FROM (SELECT p, {pair}, pg_temp.h(p, 'chats') % 6 AS count
+FROM (SELECT p, {pair}, pg_temp.h(p, 'chats') % 7 AS count
     FROM generate_series(1, {pairs}) p) pairs,
   LATERAL (SELECT k, timestamptz '2024-01-01' + (p % 400) * interval '1 day'
     + k * interval '3 hours' + (pg_temp.h(p * 8 + k, 'began') % 1000000) * interval '1 microsecond'
@@ -74,7 +74,7 @@ INSERT INTO {records_table} SELECT p * 4 + d, u, a,
     WHEN 2 THEN NULL WHEN 3 THEN 12345678901234567890 ELSE
     (pg_temp.h(p * 4 + d, 'cost') % 2000000000) / 10000000.0 END,
   began, CASE WHEN pg_temp.h(p, 'updated?') % 89 > 0 THEN began + interval '3 hours' * (d + 1) END
-FROM (SELECT p, {pair}, pg_temp.h(p, 'chats') % 6 AS count,
+FROM (SELECT p, {pair}, pg_temp.h(p, 'chats') % 7 AS count,
     timestamptz '2024-01-01 12:00:00.123456' + (p % 400) * interval '1 day' AS began
     FROM generate_series(1, {pairs}) p) pairs,
   LATERAL generate_series(0, CASE WHEN pg_temp.h(p, 'twice') % 37 = 0 THEN 1 ELSE 0 END) d
@@ -96,7 +96,7 @@ def create_tables(connection: Connection, names: LegacyNames = _PLAIN) -> None:
 def create_ugly(
     connection: Connection, pairs: int, seed: int = 0, names: LegacyNames = _PLAIN
 ) -> None:
-    """The old tables with so many pairs, about 2.5 chats each, and all that goes wrong."""
+    """The old tables with so many pairs, about 3 chats each, and all that goes wrong."""
     create_tables(connection, names)
     _run(connection, _HASH, names, seed=seed)
     for sql in (_CHATS, _RECORDS, _CREDITS, _INDEXES):
