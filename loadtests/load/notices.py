@@ -30,7 +30,7 @@ class Expectations:
 
     def __init__(self) -> None:
         """Nothing yet."""
-        self._at_ms: dict[tuple[str, str], int] = {}
+        self._at_ms: dict[tuple[str, str], list[int]] = {}
         self._span_ms: tuple[int, float] = (0, math.inf)
         self.lateness_ms: dict[str, Histogram] = {IDLE: Histogram(), EXHAUSTED: Histogram()}
         self.all_ms = Histogram()
@@ -40,15 +40,21 @@ class Expectations:
         """Count those whose millisecond is in this span, by the queue's clock."""
         self._span_ms = begin_ms, end_ms
 
-    def expect(self, kind: str, name: str, at_ms: int) -> None:
-        """It will come of this chat (idle) or account (exhausted); a later word replaces it."""
-        self._at_ms[kind, name] = at_ms
+    def expect(self, kind: str, name: str, at_ms: int, since_ms: int = 0) -> None:
+        """It will come of this chat (idle) or account (exhausted), by a command at ``since_ms``.
+
+        That replaces what was expected, but for what had to come before the command: whoever
+        reads the events may be behind whoever reads the replies.
+        """
+        before = [one for one in self._at_ms.get((kind, name), ()) if one < since_ms]
+        self._at_ms[kind, name] = [*before, at_ms]
 
     def came(self, kind: str, name: str, at_ms: int, written_ms: int) -> None:
         """An event; those of others are no business of ours."""
-        expected_ms = self._at_ms.pop((kind, name), None)
-        if expected_ms is None:
+        expected = self._at_ms.get((kind, name))
+        if not expected:
             return
+        expected_ms = expected.pop(0)
         if expected_ms != at_ms:
             self.wrong.append(f"{kind} of {name}: at {at_ms}, expected {expected_ms}")
         if self._span_ms[0] <= at_ms < self._span_ms[1]:
@@ -57,7 +63,7 @@ class Expectations:
 
     def missing(self, until_ms: float) -> list[str]:
         """What should have come before this millisecond and did not."""
-        late = [(key, at_ms) for key, at_ms in self._at_ms.items() if at_ms < until_ms]
+        late = [(k, at_ms) for k, all_ in self._at_ms.items() for at_ms in all_ if at_ms < until_ms]
         return [f"{kind} of {name}: expected at {at_ms}" for (kind, name), at_ms in late]
 
     def document(self) -> dict[str, Any]:
@@ -142,4 +148,4 @@ class Waiters:
             self.expectations.expect(EXHAUSTED, user_id, asked.reply.at + lasts_ms)
 
     def _will_idle(self, chat_id: str, at_ms: int) -> None:
-        self.expectations.expect(IDLE, chat_id, at_ms + self._idle_ms[chat_id])
+        self.expectations.expect(IDLE, chat_id, at_ms + self._idle_ms[chat_id], at_ms)

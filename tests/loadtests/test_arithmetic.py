@@ -123,6 +123,19 @@ def test_lateness_is_from_the_computed_millisecond_to_the_written_one() -> None:
     assert notices.missing(10_000) == notices.wrong == []
 
 
+def test_a_notice_that_is_read_late_is_still_that_of_its_time() -> None:
+    """A heartbeat after a chat went idle wakes it again; whoever reads events may hear of both
+    later than of the heartbeat. One before it went idle puts it off."""
+    notices = Expectations()
+    notices.expect(IDLE, "late", 100)
+    notices.expect(IDLE, "late", 250, since_ms=150)
+    notices.expect(IDLE, "put off", 100)
+    notices.expect(IDLE, "put off", 190, since_ms=90)
+    for name, at_ms in (("late", 100), ("late", 250), ("put off", 190)):
+        notices.came(IDLE, name, at_ms, at_ms)
+    assert (notices.wrong, notices.missing(1_000)) == ([], [])
+
+
 def test_a_notice_that_is_missing_or_of_another_millisecond_is_told() -> None:
     notices = Expectations()
     notices.expect(EXHAUSTED, "a", 100)
