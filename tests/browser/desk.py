@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx
-from playwright.sync_api import ConsoleMessage, Page
+from playwright.sync_api import ConsoleMessage, Page, expect
 
 from daemon.gateway.tokens import mint
 from loadtests.live import METERD, LiveDaemon
@@ -23,6 +23,10 @@ SECRET = "of these tests alone, and long enough"
 _ANSWERS = "Failed to load resource"
 
 _NUMBERS = itertools.count()
+KEEP_CHANGES = """() => {
+  globalThis.changes = [];
+  document.addEventListener("meterd-change", ({ detail }) => globalThis.changes.push(detail));
+}"""
 
 
 class Desk:
@@ -170,3 +174,13 @@ def figures(page: Page, number: int = 0) -> dict[str, int]:
     }"""
     found: dict[str, str] = page.evaluate(script, number)
     return {name: int(value) for name, value in found.items()}
+
+
+def clock_says(page: Page, text: str) -> None:
+    """What the clock shows, not what it announces."""
+    expect(page.get_by_role("group").get_by_text(text)).to_be_visible()
+
+
+def clock_runs(page: Page) -> None:
+    """The clock shows that it runs."""
+    clock_says(page, "Running")

@@ -7,7 +7,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Shot
-from tests.browser.desk import Desk, figures, free_port, gateway, put_clock, until
+from tests.browser.desk import (
+    KEEP_CHANGES,
+    Desk,
+    clock_runs,
+    clock_says,
+    figures,
+    put_clock,
+    until,
+)
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -25,25 +33,12 @@ WRONG_CLOCK = """{
     static now() { return Real.now() + globalThis.wrongBy; }
   };
 }"""
-KEEP_CHANGES = """() => {
-  globalThis.changes = [];
-  document.addEventListener("meterd-change", ({ detail }) => globalThis.changes.push(detail));
-}"""
 HEAR_ALL = """() => {
   const said = document.querySelector("meterd-clock").shadowRoot.querySelector("[role=status]");
   globalThis.heard = [];
   const hear = () => globalThis.heard.push(said.textContent);
   new MutationObserver(hear).observe(said, { childList: true });
 }"""
-
-
-def _says(page: Page, text: str) -> None:
-    """What the clock shows, not what it announces."""
-    expect(page.get_by_role("group").get_by_text(text)).to_be_visible()
-
-
-def _running(page: Page) -> None:
-    _says(page, "Running")
 
 
 def _is_right(page: Page, desk: Desk) -> bool:
@@ -63,7 +58,7 @@ def test_a_wrong_local_clock_changes_nothing(desk: Desk, open_page: Open) -> Non
     desk.start(user, chat)
     page = open_page("/demo", script=WRONG_CLOCK % HOUR_MS)
     put_clock(page, chat, desk.token(user))
-    _running(page)
+    clock_runs(page)
     until(lambda: _is_right(page, desk), "the figures are not those of the queue's clock")
     page.evaluate("globalThis.wrongBy = -3600000")
     time = page.get_by_role("timer", name="Time", exact=True)
@@ -77,12 +72,12 @@ def test_a_clock_that_jumps_ahead_is_not_believed(desk: Desk, open_page: Open) -
     desk.start(user, chat)
     page = open_page("/demo", script=WRONG_CLOCK % 0)
     put_clock(page, chat, desk.token(user))
-    _running(page)
+    clock_runs(page)
     with page.expect_response(lambda answer: answer.url.endswith(f"/v1/chats/{chat}")):
         page.evaluate("globalThis.wrongBy = 3600000")
     until(lambda: _is_right(page, desk), "the figures follow the local clock")
     desk.meter.pause(chat)
-    _says(page, "Paused")
+    clock_says(page, "Paused")
 
 
 def test_a_chat_that_never_started_is_no_error(desk: Desk, open_page: Open) -> None:
@@ -90,42 +85,11 @@ def test_a_chat_that_never_started_is_no_error(desk: Desk, open_page: Open) -> N
     chat, user = desk.new(), desk.new()
     page = open_page("/demo")
     put_clock(page, chat, desk.token(user))
-    _says(page, "Not started")
+    clock_says(page, "Not started")
     expect(page.get_by_role("timer", name="Time", exact=True)).to_have_text("0:00:00")
     desk.start(user, chat)
-    _running(page)
+    clock_runs(page)
     expect(page.get_by_role("timer", name="Credits left")).to_be_visible()
-
-
-def test_clocks_of_one_user_share_a_stream(desk: Desk, open_page: Open) -> None:
-    """With `user`, chats that run, ended or never started take one connection; all are right."""
-    user, running, ended, never = (desk.new() for _ in range(4))
-    desk.start(user, running)
-    desk.start(user, ended)
-    desk.meter.end(ended)
-    page = open_page("/demo")
-    streams: list[str] = []
-    page.on("request", lambda r: streams.append(r.url) if r.url.endswith("/stream") else None)
-    for number, chat in enumerate((running, ended, never)):
-        put_clock(page, chat, desk.token(user), user=user, label=f"clock {number}")
-    for number, says in enumerate(("Running", "Ended", "Not started")):
-        clock = page.get_by_role("group", name=f"clock {number}")
-        expect(clock).to_contain_text(says)
-        expect(clock.get_by_role("timer", name="Credits left")).to_be_visible()
-    desk.meter.start(never, user, "adele", rate="6")
-    expect(page.get_by_role("group", name="clock 2")).to_contain_text("Running")
-    assert streams == [f"{desk.url}/v1/users/{user}/stream"]
-
-
-def test_a_question_that_fails_is_asked_again(desk: Desk, open_page: Open) -> None:
-    """A user's stream does not tell of ended chats, so the clock asks, and does not give up."""
-    chat, user = desk.new(), desk.new()
-    desk.start(user, chat)
-    desk.meter.end(chat)
-    page = open_page("/demo")
-    page.route(f"**/v1/chats/{chat}", lambda route: route.abort(), times=1)
-    put_clock(page, chat, desk.token(user), user=user)
-    _says(page, "Ended")
 
 
 def test_a_clock_can_be_given_another_chat(desk: Desk, open_page: Open) -> None:
@@ -136,7 +100,7 @@ def test_a_clock_can_be_given_another_chat(desk: Desk, open_page: Open) -> None:
     desk.start(user, running)
     page = open_page("/demo")
     put_clock(page, running, desk.token(user), user=user)
-    _running(page)
+    clock_runs(page)
     page.evaluate(
         """([...chats]) => {
           const clock = document.querySelector("meterd-clock");
@@ -144,11 +108,11 @@ def test_a_clock_can_be_given_another_chat(desk: Desk, open_page: Open) -> None:
         }""",
         [desk.new(), ended],
     )
-    _says(page, "Ended")
+    clock_says(page, "Ended")
     page.evaluate(
         "(chat) => document.querySelector('meterd-clock').setAttribute('chat', chat)", running
     )
-    _running(page)
+    clock_runs(page)
 
 
 def test_a_strangers_chat_looks_as_if_it_never_started(desk: Desk, open_page: Open) -> None:
@@ -157,7 +121,7 @@ def test_a_strangers_chat_looks_as_if_it_never_started(desk: Desk, open_page: Op
     desk.start(user, chat)
     page = open_page("/demo")
     put_clock(page, chat, desk.token(desk.new()))
-    _says(page, "Not started")
+    clock_says(page, "Not started")
     expect(page.get_by_role("timer", name="Time", exact=True)).to_have_text("0:00:00")
     expect(page.get_by_role("timer", name="Credits left")).to_have_count(0)
 
@@ -171,7 +135,7 @@ def test_an_ended_chat_keeps_its_final_figures(desk: Desk, open_page: Open) -> N
     assert ended is not None
     page = open_page("/demo")
     put_clock(page, chat, desk.token(user), digits="6")
-    _says(page, "Ended: left")
+    clock_says(page, "Ended: left")
     assert figures(page)["activeMs"] == ended.active_ms
     expect(page.get_by_role("timer", name="Cost")).to_have_text(f"{ended.cost:.6f}")
     balance = figures(page)["balance"]
@@ -189,7 +153,7 @@ def test_an_old_chat_is_shown_from_its_record(desk: Desk, open_page: Open) -> No
     assert desk.get(f"/v1/chats/{chat}")["source"] == "record"
     page = open_page("/demo")
     put_clock(page, chat, desk.token(user), digits="6")
-    _says(page, "Ended")
+    clock_says(page, "Ended")
     expect(page.get_by_role("timer", name="Cost")).to_have_text(f"{ended.cost:.6f}")
     assert figures(page)["activeMs"] == ended.active_ms
     expect(page.get_by_role("paragraph").filter(has_text="lost")).to_have_count(0)
@@ -201,45 +165,11 @@ def test_an_advisor_sees_the_chat_and_no_wallet(desk: Desk, open_page: Open) -> 
     desk.start(user, chat)
     page = open_page("/demo")
     put_clock(page, chat, desk.token("adele", "advisor"))
-    _running(page)
+    clock_runs(page)
     expect(page.get_by_role("timer", name="Credits left")).to_have_count(0)
     expect(page.get_by_role("timer", name="Time left")).to_have_count(0)
     desk.meter.pause(chat)
-    _says(page, "Paused")
-
-
-def test_a_token_that_is_over_is_asked_for_anew(desk: Desk, open_page: Open) -> None:
-    """The stream ends with the token; with the next one it goes on, and nothing was missed."""
-    chat, user = desk.new(), desk.new()
-    desk.start(user, chat)
-    page = open_page("/demo")
-    put_clock(page, chat, desk.token(user, ttl_s=2), desk.token(user))
-    _running(page)
-    with page.expect_request(
-        lambda r: r.url.endswith("/stream") and _bearer(r) == desk.token(user)
-    ):
-        pass
-    desk.meter.pause(chat)
-    _says(page, "Paused")
-
-
-def _bearer(request: object) -> str:
-    headers: dict[str, str] = request.headers  # type: ignore[attr-defined]
-    return headers.get("authorization", "").removeprefix("Bearer ")
-
-
-def test_a_token_that_does_not_count_is_said(desk: Desk, open_page: Open) -> None:
-    """With the gateway's own words; another token is all it takes."""
-    chat, user = desk.new(), desk.new()
-    desk.start(user, chat)
-    page = open_page("/demo")
-    put_clock(page, chat, "not.a.token")
-    _says(page, "Not available")
-    _says(page, "the token does not count")
-    page.evaluate(
-        "(token) => document.querySelector('meterd-clock').token = token", desk.token(user)
-    )
-    _running(page)
+    clock_says(page, "Paused")
 
 
 def test_only_changes_are_announced(desk: Desk, open_page: Open) -> None:
@@ -248,7 +178,7 @@ def test_only_changes_are_announced(desk: Desk, open_page: Open) -> None:
     desk.start(user, chat)
     page = open_page("/demo")
     put_clock(page, chat, desk.token(user))
-    _running(page)
+    clock_runs(page)
     page.evaluate(HEAR_ALL)
     time = page.get_by_role("timer", name="Time", exact=True)
     expect(time).to_have_attribute("aria-live", "off")
@@ -276,56 +206,16 @@ def test_low_credits_are_warned_of_until_some_arrive(
     expect(warning).to_have_count(0)
 
 
-def test_a_lost_connection_is_said_and_mended(desk: Desk, open_page: Open) -> None:
-    """It draws on meanwhile; all that happened in between is told, once, when it is back."""
-    chat, user = desk.new(), desk.new()
-    desk.start(user, chat)
-    page = open_page("/demo")
-    page.evaluate(KEEP_CHANGES)
-    put_clock(page, chat, desk.token(user))
-    _running(page)
-    page.context.set_offline(True)
-    lost = page.get_by_role("paragraph").filter(has_text="Connection lost")
-    expect(lost).to_be_visible()
-    shown = figures(page)["activeMs"]
-    until(lambda: figures(page)["activeMs"] > shown, "it draws on from what it knows")
-    for command in (desk.meter.pause, desk.meter.resume, desk.meter.pause):
-        command(chat)
-    page.context.set_offline(False)
-    _says(page, "Paused")
-    expect(lost).to_have_count(0)
-    assert figures(page)["activeMs"] == desk.meter.snapshot(chat).active_ms
-    told = "changes.map((each) => each.event).filter((name) => name.startsWith('chat.'))"
-    until(lambda: len(page.evaluate(told)) >= 3, "the events are told")
-    assert page.evaluate(told) == ["chat.paused", "chat.resumed", "chat.paused"]
-
-
-def test_a_gateway_may_start_again(desk: Desk, open_page: Open) -> None:
-    """Its streams end, the clock comes back by itself, and what happened meanwhile is known."""
-    chat, user = desk.new(), desk.new()
-    desk.start(user, chat)
-    port = free_port()
-    with gateway(desk, port):
-        page = open_page("/demo")
-        put_clock(page, chat, desk.token(user), src=f"http://127.0.0.1:{port}")
-        _running(page)
-    desk.meter.pause(chat)
-    _says(page, "Connection lost")
-    with gateway(desk, port):
-        _says(page, "Paused")
-        expect(page.get_by_text("Connection lost")).to_have_count(0)
-
-
 def test_a_page_has_a_threshold_of_its_own(desk: Desk, open_page: Open) -> None:
     """Who loads the page after the daemon's warning is warned all the same."""
     chat, user = desk.new(), desk.new()
     desk.start(user, chat)
     page = open_page("/demo")
     put_clock(page, chat, desk.token(user))
-    _running(page)
+    clock_runs(page)
     expect(page.get_by_text("Credits are low")).to_have_count(0)
     page.evaluate("document.querySelector('meterd-clock').setAttribute('low-ms', '100000')")
-    _says(page, "Credits are low: 0:01:")
+    clock_says(page, "Credits are low: 0:01:")
 
 
 def test_a_page_that_stood_still_shows_the_right_figures_at_once(
@@ -336,7 +226,7 @@ def test_a_page_that_stood_still_shows_the_right_figures_at_once(
     desk.start(user, chat)
     page = open_page("/demo", script="globalThis.setInterval = () => 0;")
     put_clock(page, chat, desk.token(user))
-    _running(page)
+    clock_runs(page)
     time = page.get_by_role("timer", name="Time", exact=True)
     until(lambda: figures(page)["activeMs"] > 2_000, "time passes")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -352,14 +242,14 @@ def test_it_speaks_the_pages_language_in_its_direction(desk: Desk, open_page: Op
     page = open_page("/demo")
     page.evaluate("document.querySelector('main').lang = 'de'")
     put_clock(page, chat, desk.token(user))
-    _says(page, "1.234,50")
+    clock_says(page, "1.234,50")
     page.evaluate("""() => {
       const clock = document.querySelector("meterd-clock");
       document.documentElement.dir = "rtl";
       clock.lang = "ar-EG";
       clock.words = { paused: "متوقف" };
     }""")
-    _says(page, "متوقف")
+    clock_says(page, "متوقف")
     expect(page.get_by_role("timer", name="Time", exact=True)).to_have_text(
         re.compile("\u0660:\u0660\u0660:\u0660")
     )
@@ -373,7 +263,7 @@ def test_it_can_be_made_to_fit_a_page(desk: Desk, open_page: Open, shot: Shot) -
     desk.start(user, chat)
     page = open_page("/demo")
     put_clock(page, chat, desk.token(user))
-    _running(page)
+    clock_runs(page)
     page.evaluate("""() => {
       const sheet = new CSSStyleSheet();
       sheet.replaceSync(`
@@ -405,9 +295,9 @@ def test_changes_are_events_of_the_page(desk: Desk, open_page: Open) -> None:
     page = open_page("/demo")
     page.evaluate(KEEP_CHANGES)
     put_clock(page, chat, desk.token(user))
-    _says(page, "Not started")
+    clock_says(page, "Not started")
     desk.start(user, chat)
-    _running(page)
+    clock_runs(page)
     told: Callable[[], list[str]] = lambda: page.evaluate("changes.map((each) => each.event)")  # noqa: E731
     until(lambda: "chat.started" in told(), "the start is told")
     last = page.evaluate("changes.findLast((each) => each.event === 'chat.started')")
