@@ -11,7 +11,7 @@ from actors.rules.legacy_rows import TAKEN
 from daemon.legacy.look import Sides, look_at, plan_of
 from daemon.legacy.plan import Plan
 from daemon.legacy.wanted import Counts
-from persistence.legacy.kept import ChangedMeanwhile, Range, write_changes
+from persistence.legacy.kept import ChangedMeanwhile, Range, reclaim, write_changes
 from persistence.legacy.layout import LegacyError
 from persistence.legacy.quarantine import pairs_aside
 from persistence.legacy.read import (
@@ -94,10 +94,11 @@ def retry(sides: Sides, policy: str, batch_pairs: int = BATCH_PAIRS) -> Run:
 
 def _begin(sides: Sides, policy: str) -> Run:
     with sides.own.begin() as own:
-        last = hold_last_run(own)
-        if last is None or last.is_finished or last.policy != policy:
-            return new_run(own, policy)
-        return last
+        run = hold_last_run(own)
+        if run is None or run.is_finished or run.policy != policy:
+            run = new_run(own, policy)
+        reclaim(own, run.run_id)
+    return run
 
 
 def _finish(sides: Sides, run: Run) -> Run:

@@ -1,7 +1,7 @@
 """What meterd itself has of the old records: rows of a range of pairs, read and changed."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -11,9 +11,6 @@ from persistence.postgres.batches import batch, micro, plain, text
 from persistence.postgres.convert import check_texts, json_text
 from persistence.postgres.rows import RecordRow
 from persistence.postgres.writer import insert_records
-
-_EXACT: Final = Context(prec=200_000)
-_MICRO_DIGITS: Final = 6
 
 
 class Have(NamedTuple):
@@ -198,6 +195,11 @@ WITH gone AS (
   DELETE FROM chat_time_records
   WHERE chat_id = ANY(%(ids)s) AND source = 'migrated' AND seq = 1 RETURNING chat_id)
 DELETE FROM legacy_chats l USING gone WHERE l.chat_id = gone.chat_id"""
+_RECLAIM: Final = """
+INSERT INTO legacy_chats (chat_id, run_id, user_id, advisor_id)
+SELECT r.chat_id, %s, r.user_id, r.advisor_id
+FROM chat_time_records r LEFT JOIN legacy_chats l ON l.chat_id = r.chat_id
+WHERE r.source = 'migrated' AND l.chat_id IS NULL"""
 _CHATS_BATCH: Final = batch(
     "legacy_chats",
     (text("chat_id"), plain("run_id"), text("user_id"), text("advisor_id")),
@@ -257,9 +259,13 @@ def take_out(connection: Connection, chat_ids: Sequence[str]) -> int:
     return connection.exec_driver_sql(_TAKE_OUT, {"ids": sorted(chat_ids)}).rowcount
 
 
-def credits_of(micro_credits: Decimal) -> Decimal:
-    """Credits, exactly."""
-    return micro_credits.scaleb(-_MICRO_DIGITS, _EXACT)
+def reclaim(connection: Connection, run_id: int) -> None:
+    """Count migrated records that no run has brought to this one.
+
+    There is one if a command that was decided before a run took the record out came to Postgres
+    after it. It is there and has been used, so its pair has to reckon with it.
+    """
+    connection.exec_driver_sql(_RECLAIM, (run_id,))
 
 
 def _exactly(done: int, wanted: int) -> None:
