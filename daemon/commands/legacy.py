@@ -1,5 +1,6 @@
 """``meterd legacy``: bring over what the system before meterd has counted."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -105,7 +106,9 @@ def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
 
     Milliseconds and credits of the old records = records here + what is set
     aside + what runs there still or was adopted + fractions of a millisecond and
-    a micro-credit. Exits 1 if anything differs. Nothing is written.
+    a micro-credit. Old balances = what accounts were opened with, by the ledger,
+    + what paid for adopted time + what is set aside + fractions. Exits 1 if
+    anything differs. Nothing is written.
 
     For example:
 
@@ -212,12 +215,18 @@ def _verdict(verdict: "Verdict") -> dict[str, Any]:
     return {
         "ok": not verdict.differ,
         "counts": verdict.counts,
-        "old": {name: str(value) for name, value in verdict.old._asdict().items()},
-        "here": {name: str(value) for name, value in verdict.here._asdict().items()},
+        "old": _plain(verdict.old._asdict()),
+        "here": _plain(verdict.here._asdict()),
+        "balances": verdict.balances and _plain(verdict.balances._asdict()),
         "count": verdict.differ,
         "differences": [one._asdict() for one in verdict.differences],
         "old_tables_unchanged": verdict.is_quiet,
     }
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Amounts as strings: to the last digit."""
+    return {k: f"{v:f}" if isinstance(v, Decimal) else v for k, v in values.items()}
 
 
 def _print_verdict(verdict: "Verdict") -> None:
@@ -229,6 +238,11 @@ def _print_verdict(verdict: "Verdict") -> None:
         typer.echo(f"{value:>18,}  {name}")
     typer.echo(f"old records   {verdict.old.ms} ms, {verdict.old.credits} credits")
     typer.echo(f"found again   {verdict.here.ms} ms, {verdict.here.credits} credits")
+    if verdict.balances is None:
+        typer.echo("old balances  not brought over yet: meterd legacy balances")
+    else:
+        typer.echo(f"old balances  {verdict.balances.old:f} credits")
+        typer.echo(f"found again   {verdict.balances.here:f} credits")
     if not verdict.is_quiet:
         typer.echo("the old system has written meanwhile: run meterd legacy migrate again later")
     colour = typer.colors.RED if verdict.differ else typer.colors.GREEN

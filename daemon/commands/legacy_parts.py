@@ -72,7 +72,8 @@ def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings
     """Both databases and the accounts in Redis; what fails ends the command."""
     import redis  # noqa: PLC0415 - as above
 
-    from daemon.legacy.balances import StuckError, Targets  # noqa: PLC0415 - as above
+    from daemon.legacy.balances import Targets  # noqa: PLC0415 - as above
+    from daemon.legacy.waiting import StuckError  # noqa: PLC0415 - as above
     from persistence.openings import UnswornError  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)

@@ -23,7 +23,9 @@ from actors.rules.adoption import (
 from actors.rules.legacy import split
 from actors.rules.legacy_rows import COMPLETED, Running
 from actors.rules.state import CREDITS_EXHAUSTED
-from daemon.legacy.balances import Targets, Wanted, bring_users, queue_ms, wanted_of
+from daemon.legacy.balances import Targets, bring_users
+from daemon.legacy.waiting import queue_ms
+from daemon.legacy.wanted_balance import Wanted, wanted_of
 from meterd import CommandRefusedError, Meter
 from persistence.legacy.balances import Plan, fetch_plans, write_plans
 from persistence.legacy.read import balances_of, read_only, read_pairs

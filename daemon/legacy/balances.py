@@ -4,23 +4,23 @@ Once for each user. As long as an account has not been used, a balance that has 
 mended by another entry; afterwards it is what it was opened with.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import redis
 
-from actors.rules.command import entry_key, is_identifier
-from actors.rules.legacy_rows import AMOUNT_MAX, BAD_USER_ID
+from actors.rules.command import is_identifier
 from actors.rules.opening import opened, opening_entry, opening_number
 from actors.rules.state import Account
 from daemon.legacy.look import Sides
+from daemon.legacy.waiting import make_room, queue_ms, wait_for_postgres
+from daemon.legacy.wanted_balance import IN_USE, Wanted, wanted_of
 from persistence.keys import Keys
 from persistence.legacy import balances as kept
-from persistence.legacy.balances import Aside, exact_credits
+from persistence.legacy.balances import Aside, Opened
 from persistence.legacy.read import (
     OldBalance,
     balances_of,
@@ -31,31 +31,7 @@ from persistence.legacy.read import (
 from persistence.openings import Opening, Openings
 
 BATCH_USERS: Final = 500
-PARCELS_MAX: Final = 100
-"""Batches that may wait for Postgres before the next one is opened."""
-WAIT_S: Final = 0.05
-WAIT_S_MAX: Final = 30.0
-
-IN_USE: Final = "account_in_use"
-NEGATIVE: Final = "negative_balance"
-OUT_OF_RANGE: Final = "balance_out_of_range"
-UNREADABLE: Final = "unreadable_balance"
-
 _ATTEMPTS_MAX: Final = 5
-
-
-class StuckError(RuntimeError):
-    """What was opened does not reach Postgres."""
-
-
-class Wanted(NamedTuple):
-    """What a user's account is to be opened with."""
-
-    user_id: str
-    balance: Decimal
-    target_micro: int
-    unflushed_micro: int
-    residue: Decimal
 
 
 class Targets(NamedTuple):
@@ -89,7 +65,8 @@ def bring_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counte
             counts.update(bring_some(targets, some))
             counts["rows"] += sum(one.rows for one in some)
             tell(counts["rows"], total)
-            _make_room(targets.openings)
+            make_room(targets.openings)
+    wait_for_postgres(targets.client)
     return counts
 
 
@@ -104,7 +81,7 @@ def bring_users(targets: Targets, users: Sequence[str]) -> set[str]:
         known = {one.user_id for one in found}
         bare = [OldBalance(user, 0, Decimal(0), 0) for user in some if user not in known]
         left |= _Batch(targets, [*found, *bare]).run().left
-        _make_room(targets.openings)
+        make_room(targets.openings)
     return left
 
 
@@ -120,8 +97,9 @@ class _Batch:
         self.counts: Counter[str] = Counter(users=len(found))
         self._targets = targets
         self._found = found
-        self._done: list[kept.Opened] = []
+        self._done: list[Opened] = []
         self._asides: list[Aside] = []
+        self._withdrawn: set[str] = set()
 
     @property
     def left(self) -> set[str]:
@@ -141,8 +119,7 @@ class _Batch:
                 break
         for wanted in pending:
             self._leave(wanted.user_id, wanted.balance, IN_USE)
-        with self._targets.sides.own.begin() as own:
-            kept.write_balances(own, self._done, self._asides)
+        self._write()
         return self
 
     def _judged(self, unflushed: Mapping[str, int]) -> Iterator[Wanted]:
@@ -163,7 +140,11 @@ class _Batch:
         rich = [one for one in nothing if accounts[one.user_id][1].settled]
         fresh = [one for one in rich if not _is_used(accounts, one)]
         at_ms = self._now_ms() if fresh else 0
-        self._targets.openings.open([_opening(*accounts[one.user_id], one, at_ms) for one in fresh])
+        made = [_opening(*accounts[one.user_id], one, at_ms) for one in fresh]
+        verdicts = self._targets.openings.open(made)
+        self._withdrawn = {
+            one.user_id for one, is_done in zip(fresh, verdicts, strict=True) if is_done
+        }
 
     def _open(self, pending: Sequence[Wanted]) -> list[Wanted]:
         """One attempt; returns those whose account has moved under it."""
@@ -195,11 +176,19 @@ class _Batch:
             else:
                 self._leave(wanted.user_id, wanted.balance, IN_USE)
 
+    def _write(self) -> None:
+        """What an account was opened with before it was used is no part of what is set aside."""
+        with self._targets.sides.own.begin() as own:
+            users = [one.user_id for one in self._asides if one.user_id not in self._withdrawn]
+            before = kept.opened_before(own, users)
+            asides = [one.without(before.get(one.user_id)) for one in self._asides]
+            kept.write_balances(own, [*self._done, *before.values()], asides)
+
     def _note(self, wanted: Wanted, what: str) -> None:
         self.counts[what] += 1
         self.counts["micro"] += wanted.target_micro
         self._done.append(
-            kept.Opened(
+            Opened(
                 wanted.user_id, wanted.balance, wanted.target_micro, wanted.unflushed_micro,
                 wanted.residue,
             )
@@ -212,61 +201,6 @@ class _Batch:
 
     def _now_ms(self) -> int:
         return queue_ms(self._targets.client)
-
-
-def wanted_of(one: OldBalance, unflushed_micro: int) -> Wanted | tuple[str, Decimal, str]:
-    """What the user's account is to be opened with; or the user, the balance and why it is not.
-
-    Args:
-        one: what the old system has.
-        unflushed_micro: what of it pays for time that is adopted.
-    """
-    if one.balance_micro is None:
-        return one.user_id, Decimal(0), UNREADABLE
-    balance = exact_credits(one.balance_micro, one.residue_micro)
-    whole, residue = _floor(one.balance_micro, one.residue_micro)
-    if not is_identifier(one.user_id):
-        return one.user_id, balance, BAD_USER_ID
-    if whole < 0:
-        return one.user_id, balance, NEGATIVE
-    if whole > AMOUNT_MAX:
-        return one.user_id, balance, OUT_OF_RANGE
-    paid = min(unflushed_micro, whole)
-    return Wanted(one.user_id, balance, whole - paid, paid, exact_credits(0, residue))
-
-
-def wait_for_postgres(client: redis.Redis) -> None:
-    """Wait until all that is in the outbox now is in Postgres. Raises StuckError: it does not."""
-    outbox = Keys().outbox
-    last: Any = client.xrevrange(outbox, count=1)
-    for _ in _waits():
-        first: Any = client.xrange(outbox, count=1)
-        if not first or not last or _key(first) > _key(last):
-            return
-
-
-def queue_ms(client: redis.Redis) -> int:
-    """The queue's clock."""
-    seconds, micros = client.time()
-    return int(seconds) * 1_000 + int(micros) // 1_000
-
-
-def _key(found: Any) -> tuple[int, int]:
-    return entry_key(found[0][0].decode())
-
-
-def _make_room(openings: Openings) -> None:
-    for _ in _waits():
-        if openings.parcels_waiting() < PARCELS_MAX:
-            return
-
-
-def _waits() -> Iterator[None]:
-    began_s = time.monotonic()
-    while time.monotonic() - began_s < WAIT_S_MAX:
-        yield
-        time.sleep(WAIT_S)
-    raise StuckError("what was opened does not reach PostgreSQL: see meterd status")
 
 
 def _is_used(accounts: Mapping[str, tuple[str, Account]], wanted: Wanted) -> bool:
@@ -286,12 +220,6 @@ def _step(head: str, is_changed: bool) -> str:
     if not is_changed:
         return "unchanged" if head else "empty"
     return "corrected" if head else "opened"
-
-
-def _floor(micro: int, residue: Decimal) -> tuple[int, Decimal]:
-    """Rounded down, whatever it was rounded to before."""
-    down = int(residue.to_integral_value(ROUND_FLOOR))
-    return micro + down, residue - down
 
 
 def _batches(found: Iterator[OldBalance]) -> Iterator[list[OldBalance]]:

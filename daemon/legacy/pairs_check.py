@@ -1,24 +1,13 @@
 """Each pair's books: what the old rows come to, and where that is now."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
+from daemon.legacy.difference import Difference
 from daemon.legacy.look import Look
 from daemon.legacy.wanted import Counts, Wanted
 from persistence.legacy.adopted import Adopted
 from persistence.legacy.kept import Aside, Leftover
 from persistence.legacy.read import OldPair, PairKey
-
-
-class Difference(NamedTuple):
-    """Something is not as it has to be."""
-
-    kind: str
-    pair: PairKey
-    key: str
-    expected: str
-    found: str
-
 
 _Amounts = tuple[int, int]
 

@@ -1,4 +1,4 @@
-"""Whether all that the old system counted is here, once: by pair, in total, and every chat."""
+"""Whether all that the old system has is here, once: by pair, by user, in total, and every chat."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,8 +8,10 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
+from daemon.legacy.balances_check import BalancesCheck, BalancesFound
+from daemon.legacy.difference import Difference
 from daemon.legacy.look import Look, Sides, look_at, plan_of
-from daemon.legacy.pairs_check import Difference, Pairs
+from daemon.legacy.pairs_check import Pairs
 from daemon.legacy.wanted import Counts
 from persistence.legacy.adopted import fetch_shares
 from persistence.legacy.kept import Range
@@ -40,6 +42,8 @@ class Verdict(NamedTuple):
     """The first hundred."""
     differ: int
     """All of them."""
+    balances: BalancesFound | None
+    """None if no balance was brought over yet."""
     is_quiet: bool
     """Whether the old tables stayed as they were while this looked: what is still written there
     has to be brought over by another run."""
@@ -79,9 +83,9 @@ def verify(sides: Sides, policy: str, tell: Callable[[int, int], None]) -> Verdi
         for chat_id in stray_records(own, _SHOWN):
             findings.add(Difference("stray", ("", ""), chat_id, "a run that brought it", "none"))
         totals = _totals(sides, old, own, counts, findings)
-    return Verdict(
-        dict(counts), *totals, findings.first, findings.count, before == _fingerprint(sides)
-    )
+        balances = _balances(sides, old, own, findings)
+    is_quiet = before == _fingerprint(sides)
+    return Verdict(dict(counts), *totals, findings.first, findings.count, balances, is_quiet)
 
 
 def _fingerprint(sides: Sides) -> dict[str, tuple[int, int]]:
@@ -131,6 +135,15 @@ def _maybe_adopted(look: Look) -> list[str]:
         for chat_id in [*one.rows, *(still.chat_id for still in one.split.running)]
         if chat_id not in look.kept.chats.get(one.pair, {})
     ]
+
+
+def _balances(
+    sides: Sides, old: Connection, own: Connection, findings: _Findings
+) -> BalancesFound | None:
+    check = BalancesCheck(old, own, sides.names)
+    for found in check.differences():
+        findings.add(found)
+    return check.found
 
 
 def _totals(

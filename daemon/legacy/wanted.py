@@ -16,7 +16,8 @@ from actors.rules.legacy_rows import (
     SetAside,
     Split,
 )
-from persistence.legacy.kept import Aside, Leftover, credits_of
+from persistence.legacy.exact import credits_of
+from persistence.legacy.kept import Aside, Leftover
 from persistence.legacy.read import OldPair, PairKey
 from persistence.postgres.rows import RecordRow
 

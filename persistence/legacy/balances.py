@@ -7,21 +7,22 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection
 
 from actors.rules.adoption import Adoption
-from persistence.legacy.kept import credits_of
+from persistence.legacy.exact import EXACT, exact_credits
 from persistence.postgres.batches import batch, micro, plain, text
 from persistence.postgres.convert import json_text, micro_from_credits
 
 BALANCE: Final = "balance"
 """Kind of the quarantine's rows; no pair has one of it."""
 NO_RUN: Final = 0
+_ZERO: Final = Decimal(0)
 
 
 class Opened(NamedTuple):
-    """What became of a user's balance."""
+    """What became of a user's balance: balance = opened + unflushed + residue."""
 
     user_id: str
     balance: Decimal
-    """Credits, exactly as the old system has them."""
+    """Credits, exactly as the old system has them; without what is set aside."""
     opened_micro: int
     unflushed_micro: int
     residue: Decimal
@@ -29,11 +30,17 @@ class Opened(NamedTuple):
 
 
 class Aside(NamedTuple):
-    """A balance that stays where it is."""
+    """A balance that stays where it is, or what of it does; negative if too much was opened."""
 
     user_id: str
     balance: Decimal
     reason: str
+
+    def without(self, opened: Opened | None) -> "Aside":
+        """What of the balance is not in the account."""
+        if opened is None:
+            return self
+        return self._replace(balance=EXACT.subtract(self.balance, opened.balance))
 
 
 _OPENED: Final = batch(
@@ -62,6 +69,12 @@ _FORGET_OPENED: Final = "DELETE FROM legacy_balances WHERE user_id = ANY(%s)"
 _MIGRATED: Final = """
 SELECT user_id, sum(amount) FROM ledger_entries
 WHERE kind = 'migrated' AND user_id = ANY(%s) GROUP BY 1"""
+_BEFORE: Final = """
+SELECT u.user_id, coalesce(sum(e.amount), 0), coalesce(max(b.unflushed), 0)
+FROM unnest(%s::text[]) u (user_id)
+LEFT JOIN ledger_entries e ON e.user_id = u.user_id AND e.kind = 'migrated'
+LEFT JOIN legacy_balances b ON b.user_id = u.user_id
+GROUP BY 1"""
 _UNFLUSHED: Final = """
 SELECT user_id, sum(unflushed_cost) FROM legacy_adoptions
 WHERE user_id = ANY(%s) GROUP BY 1"""
@@ -71,6 +84,44 @@ SELECT (SELECT coalesce(sum(balance), 0) FROM legacy_balances),
   (SELECT coalesce(sum(opened), 0) FROM legacy_balances),
   (SELECT coalesce(sum(unflushed), 0) FROM legacy_balances),
   (SELECT coalesce(sum(residue), 0) FROM legacy_balances)"""
+
+
+_IS_ANY: Final = """
+SELECT EXISTS (SELECT 1 FROM legacy_balances)
+  OR EXISTS (SELECT 1 FROM legacy_quarantine WHERE kind = 'balance')"""
+_HAD: Final = """
+WITH asides AS (SELECT user_id, cost FROM legacy_quarantine WHERE kind = 'balance'),
+users AS (
+  SELECT user_id FROM (SELECT user_id FROM legacy_balances UNION SELECT user_id FROM asides) u
+  WHERE (%(after)s::text IS NULL OR user_id > %(after)s)
+    AND (%(upto)s::text IS NULL OR user_id <= %(upto)s)),
+ledger AS (
+  SELECT e.user_id, sum(e.amount) AS amount FROM users JOIN ledger_entries e USING (user_id)
+  WHERE e.kind = 'migrated' GROUP BY 1),
+adopted AS (
+  SELECT a.user_id, sum(a.unflushed_cost) AS cost FROM users JOIN legacy_adoptions a USING (user_id)
+  GROUP BY 1)
+SELECT user_id, coalesce(b.balance, 0), coalesce(b.opened, 0), coalesce(b.unflushed, 0),
+  coalesce(b.residue, 0), q.cost, coalesce(l.amount, 0), coalesce(a.cost, 0)
+FROM users LEFT JOIN legacy_balances b USING (user_id) LEFT JOIN asides q USING (user_id)
+LEFT JOIN ledger l USING (user_id) LEFT JOIN adopted a USING (user_id)"""
+_LEDGER_TOTAL: Final = """
+SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE kind = 'migrated'"""
+
+
+class Had(NamedTuple):
+    """All that there is of a user's old balance; in credits."""
+
+    user_id: str
+    balance: Decimal
+    opened: Decimal
+    unflushed: Decimal
+    residue: Decimal
+    aside: Decimal | None
+    ledger: Decimal
+    """What the account was opened with, by the ledger."""
+    adopted: Decimal
+    """What is paid of the balance by the plan of the adoptions."""
 
 
 class Sums(NamedTuple):
@@ -93,6 +144,20 @@ def unflushed_sums(connection: Connection, users: Sequence[str]) -> dict[str, in
     return _sums(connection, _UNFLUSHED, users)
 
 
+def opened_before(connection: Connection, users: Sequence[str]) -> dict[str, Opened]:
+    """Give what accounts were opened with, by the ledger, and what of them was paid then.
+
+    Those that were opened with nothing are left out.
+    """
+    rows = connection.exec_driver_sql(_BEFORE, (list(users),)) if users else ()
+    found = [(row[0], *map(micro_from_credits, row[1:])) for row in rows]
+    return {
+        user: Opened(user, exact_credits(opened + unflushed, _ZERO), opened, unflushed, _ZERO)
+        for user, opened, unflushed in found
+        if opened or unflushed
+    }
+
+
 def write_balances(
     connection: Connection, opened: Iterable[Opened], asides: Iterable[Aside]
 ) -> None:
@@ -108,6 +173,25 @@ def write_balances(
 def sums_of_balances(connection: Connection) -> Sums:
     """Give what all balances come to."""
     return Sums._make(connection.exec_driver_sql(_SUMS).one())
+
+
+def is_any_brought(connection: Connection) -> bool:
+    """Whether balances have been brought over at all."""
+    return bool(connection.exec_driver_sql(_IS_ANY).scalar_one())
+
+
+def fetch_had(connection: Connection, after: str | None, upto: str | None) -> dict[str, Had]:
+    """Give what there is of the users after one, in the order of bytes, and not after another.
+
+    Without one: from the first, or to the last.
+    """
+    rows = connection.exec_driver_sql(_HAD, {"after": after, "upto": upto})
+    return {row[0]: Had._make(row) for row in rows}
+
+
+def ledger_total(connection: Connection) -> Decimal:
+    """Give what all accounts were opened with, by the ledger."""
+    return Decimal(connection.exec_driver_sql(_LEDGER_TOTAL).scalar_one())
 
 
 _NAMES: Final = (
@@ -156,8 +240,3 @@ def _sums(connection: Connection, sql: str, users: Sequence[str]) -> dict[str, i
 def _aside_values(one: Aside) -> tuple[Any, ...]:
     details = json_text({"balance": str(one.balance)})
     return (one.user_id, "", BALANCE, one.user_id, one.reason, 0, one.balance, details, NO_RUN)
-
-
-def exact_credits(balance_micro: int, residue_micro: Decimal) -> Decimal:
-    """Credits out of whole micro-credits and what is less than one."""
-    return credits_of(Decimal(balance_micro)) + credits_of(residue_micro)

@@ -1,20 +1,18 @@
 """One pair of the old tables, whatever driver asks: times and amounts exactly."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final, NamedTuple
 
 from actors.rules.legacy_rows import OldChat, OldRecord, Pair
 from persistence.legacy import queries
+from persistence.legacy.exact import EXACT, MICRO_DIGITS
 from persistence.legacy.layout import Layout, Rows
 
 PairKey = tuple[str, str]
 """A user and an advisor."""
 
 _MS_DIGITS: Final = 3
-MICRO_DIGITS: Final = 6
-# As many digits as a numeric of PostgreSQL can have: nothing is rounded but what we round.
-_EXACT: Final = Context(prec=200_000, rounding=ROUND_HALF_EVEN)
 _ZERO: Final = Decimal(0)
 
 
@@ -60,9 +58,9 @@ def whole(value: Decimal | None, digits: int) -> tuple[int | None, Decimal]:
         return 0, _ZERO
     if not value.is_finite() or value.adjusted() >= queries.DIGITS_MAX:
         return None, _ZERO
-    exact = value.scaleb(digits, _EXACT)
-    rounded = exact.to_integral_value(ROUND_HALF_EVEN, _EXACT)
-    return int(rounded), _EXACT.subtract(exact, rounded)
+    exact = value.scaleb(digits, EXACT)
+    rounded = exact.to_integral_value(ROUND_HALF_EVEN, EXACT)
+    return int(rounded), EXACT.subtract(exact, rounded)
 
 
 def old_pair(key: PairKey, records: Iterable[Any], chats: Iterable[Any]) -> OldPair:

@@ -109,6 +109,14 @@ SELECT coalesce(sum({seconds}) FILTER (WHERE {_readable(seconds)}), 0) * 1000,
 FROM {layout.sql("records_table")} r"""  # noqa: S608 - checked names only
 
 
+def balances_total_sql(layout: Layout) -> str:
+    """What all users have, those left out whose balance is no number."""
+    of_users = balances_sql(layout, "true")
+    return f"""
+SELECT coalesce(sum(u.total) FILTER (WHERE {_readable("u.total")}), 0)
+FROM ({of_users}) u (user_id, total, count)"""  # noqa: S608 - checked names only
+
+
 def fingerprint_sql(layout: Layout, setting: str) -> str:
     """Number of rows and a sum over all that stands in them, whatever their order."""
     return f"""

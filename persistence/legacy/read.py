@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError
 
 from actors.rules.legacy_rows import Pair
 from persistence.legacy import one, queries
+from persistence.legacy.exact import MICRO_DIGITS
 from persistence.legacy.layout import layout_of
 from persistence.legacy.names import TABLES, LegacyNames
 from persistence.legacy.one import OldPair, PairKey, Residue, whole
@@ -121,7 +122,7 @@ def old_balances(
     where = "true" if after is None else '{user} COLLATE "C" > %(user_id)s'
     sql = queries.balances_sql(layout, where)
     for user_id, balance, rows in _stream(connection, sql, {"user_id": after}):
-        micro, residue = whole(balance, one.MICRO_DIGITS)
+        micro, residue = whole(balance, MICRO_DIGITS)
         yield OldBalance(user_id, micro, residue, rows)
 
 
@@ -132,9 +133,7 @@ def balances_of(
     layout = layout_of(connection, names)
     sql = queries.balances_sql(layout, "{user} = ANY(%(users)s)")
     rows = _rows(connection, sql, {"users": list(users)})
-    return [
-        OldBalance(user, *whole(balance, one.MICRO_DIGITS), count) for user, balance, count in rows
-    ]
+    return [OldBalance(user, *whole(balance, MICRO_DIGITS), count) for user, balance, count in rows]
 
 
 def count_balances(connection: Connection, names: LegacyNames) -> int:

@@ -1,17 +1,15 @@
 """Sums over whole tables, made by the servers: independent of how pairs are read and split."""
 
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from persistence.legacy import queries
-from persistence.legacy.kept import credits_of
+from persistence.legacy.exact import credits_of, total
 from persistence.legacy.layout import layout_of
 from persistence.legacy.names import LegacyNames
 
-# As many digits as a numeric of PostgreSQL can have: absurd totals are summed up as well.
-_EXACT: Final = Context(prec=200_000)
 _OWN: Final = """
 SELECT (SELECT coalesce(sum(r.active_ms), 0) FROM legacy_chats l
     JOIN chat_time_records r ON r.chat_id = l.chat_id)
@@ -38,13 +36,19 @@ class Totals(NamedTuple):
 
     def plus_exact(self, ms: Decimal, credits_: Decimal) -> "Totals":
         """With so many more milliseconds and credits."""
-        return Totals(_EXACT.add(self.ms, ms), _EXACT.add(self.credits, credits_))
+        return Totals(total(self.ms, ms), total(self.credits, credits_))
 
 
 def old_totals(connection: Connection, names: LegacyNames) -> Totals:
     """Give what the old records come to: of every total that is a number."""
     row = connection.exec_driver_sql(queries.totals_sql(layout_of(connection, names))).one()
     return Totals(row[0], row[1])
+
+
+def old_balances_total(connection: Connection, names: LegacyNames) -> Decimal:
+    """Give what all old balances come to: of every user whose balance is a number."""
+    sql = queries.balances_total_sql(layout_of(connection, names))
+    return Decimal(connection.exec_driver_sql(sql).scalar_one())
 
 
 def own_totals(connection: Connection) -> Totals:

@@ -14,7 +14,8 @@ from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PA
 from actors.rules.state import Policy, Tariff
 from daemon.legacy import adopt as adopting
 from daemon.legacy.adopt import CutOver, CutOverError, adopt
-from daemon.legacy.balances import bring_balances, queue_ms
+from daemon.legacy.balances import bring_balances
+from daemon.legacy.waiting import queue_ms
 from meterd import Meter
 from persistence.legacy.balances import Plan
 from persistence.postgres import reader

@@ -1,0 +1,116 @@
+"""Whether every old balance is here, once: in an account, paid for adopted time, or set aside."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import islice
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from daemon.legacy.difference import Difference
+from persistence.legacy.balances import (
+    Had,
+    fetch_had,
+    is_any_brought,
+    ledger_total,
+    sums_of_balances,
+)
+from persistence.legacy.exact import exact_credits, total
+from persistence.legacy.names import LegacyNames
+from persistence.legacy.read import OldBalance, old_balances
+from persistence.legacy.totals import old_balances_total
+
+_BATCH_USERS: Final = 2_000
+_NOTHING: Final = Decimal(0)
+
+
+class BalancesFound(NamedTuple):
+    """What was compared, in credits."""
+
+    users: int
+    old: Decimal
+    here: Decimal
+    """What accounts were opened with, what paid for adopted time, what rounding left over, and what
+    was set aside; without ``gone``."""
+    gone: Decimal
+    """What was brought of users of whom the old system has no balance any more."""
+
+
+class BalancesCheck:
+    """Compares the balances of both sides, each as it is at one moment."""
+
+    def __init__(self, old: Connection, own: Connection, names: LegacyNames) -> None:
+        """Take in both sides."""
+        self._old = old
+        self._own = own
+        self._names = names
+        self._users = 0
+        self._gone = _NOTHING
+        self.found: BalancesFound | None = None
+        """Known once all differences were asked for; None if no balance was brought over yet."""
+
+    def differences(self) -> Iterator[Difference]:
+        """Everything that differs: user by user, then in total."""
+        if not is_any_brought(self._own):
+            return
+        for olds, had in self._batches():
+            for user_id in sorted(olds.keys() | had.keys()):
+                self._users += 1
+                yield from self._user(olds.get(user_id), had.get(user_id) or _none_of(user_id))
+        yield from self._totals()
+
+    def _batches(self) -> Iterator[tuple[dict[str, OldBalance], dict[str, Had]]]:
+        stream = old_balances(self._old, self._names)
+        place: str | None = None
+        while some := list(islice(stream, _BATCH_USERS)):
+            upto = some[-1].user_id
+            yield {one.user_id: one for one in some}, fetch_had(self._own, place, upto)
+            place = upto
+        yield {}, fetch_had(self._own, place, None)
+
+    def _user(self, old: OldBalance | None, had: Had) -> Iterator[Difference]:
+        here = total(had.balance, had.aside or _NOTHING)
+        if old is None:
+            self._gone = total(self._gone, here)
+        elif here != (balance := _balance(old)):
+            found = f"{here:f}: run meterd legacy balances"
+            yield _differs("balance", had, f"{balance:f} credits", found)
+        parts = total(had.opened, had.unflushed, had.residue)
+        if parts != had.balance:
+            yield _differs("balance_parts", had, f"{had.balance:f} credits", f"{parts:f}")
+        if had.ledger != had.opened:
+            found = f"{had.ledger:f} in the ledger"
+            yield _differs("opened", had, f"{had.opened:f} credits", found)
+        if had.aside is None and had.adopted != had.unflushed:
+            yield _differs("adopted", had, f"{had.adopted:f} credits paid", f"{had.unflushed:f}")
+
+    def _totals(self) -> Iterator[Difference]:
+        """By sums of the servers themselves."""
+        sums, ledger = sums_of_balances(self._own), ledger_total(self._own)
+        here = total(sums.brought, sums.aside, -self._gone)
+        self.found = BalancesFound(
+            self._users, old_balances_total(self._old, self._names), here, self._gone
+        )
+        if self.found.old != here:
+            yield _of_all("total_balance", self.found.old, here)
+        if ledger != sums.opened:
+            yield _of_all("total_opened", sums.opened, ledger)
+
+
+def _none_of(user_id: str) -> Had:
+    return Had(user_id, *(_NOTHING,) * 4, None, _NOTHING, _NOTHING)
+
+
+def _balance(old: OldBalance) -> Decimal:
+    """One that is no number counts as nothing, as in the sum."""
+    if old.balance_micro is None:
+        return _NOTHING
+    return exact_credits(old.balance_micro, old.residue_micro)
+
+
+def _differs(kind: str, had: Had, expected: str, found: str) -> Difference:
+    return Difference(kind, (had.user_id, ""), "", expected, found)
+
+
+def _of_all(kind: str, expected: Decimal, found: Decimal) -> Difference:
+    return Difference(kind, ("", ""), "", f"{expected:f}", f"{found:f}")

@@ -1,0 +1,15 @@
+"""What a comparison of both sides finds."""
+
+from typing import NamedTuple
+
+from persistence.legacy.read import PairKey
+
+
+class Difference(NamedTuple):
+    """Something is not as it has to be."""
+
+    kind: str
+    pair: PairKey
+    key: str
+    expected: str
+    found: str
