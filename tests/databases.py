@@ -6,6 +6,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ _NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """The URL of a server on which databases can be made."""
+    with a_server() as url:
+        yield url
+
+
+@contextmanager
+def a_server() -> Iterator[str]:
+    """The server that METERD_TEST_POSTGRES_URL names, or one for as long as it is wanted."""
     given = os.environ.get("METERD_TEST_POSTGRES_URL")
     if given:
         yield given

@@ -1,6 +1,7 @@
 """A big migration, with figures: ``python -m tests.legacy.big --pairs 1000000``.
 
-METERD_TEST_POSTGRES_URL names a server; a database for it is made there and dropped again.
+A database for it is made, on the server that METERD_TEST_POSTGRES_URL names or one of its own, and
+dropped again.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from daemon.legacy.verify import verify
 from persistence.legacy.names import LegacyNames
 from persistence.postgres import migrate as schema
 from persistence.postgres.engine import make_engine
-from tests.databases import in_database, run
+from tests.databases import a_server, in_database, run
 from tests.legacy.old_data import create_ugly
 
 _TELL_EVERY_S = 20
@@ -27,13 +28,13 @@ _TELL_EVERY_S = 20
 def main() -> int:
     """Make the data, bring them over, twice, and verify."""
     options = _options()
-    server = os.environ["METERD_TEST_POSTGRES_URL"]
-    name = f"meterd_big_{os.getpid()}"
-    run(server, f"CREATE DATABASE {name} TEMPLATE template0")
-    try:
-        return _play(in_database(server, name), options)
-    finally:
-        run(server, f"DROP DATABASE {name} WITH (FORCE)")
+    with a_server() as server:
+        name = f"meterd_big_{os.getpid()}"
+        run(server, f"CREATE DATABASE {name} TEMPLATE template0")
+        try:
+            return _play(in_database(server, name), options)
+        finally:
+            run(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _play(url: str, options: argparse.Namespace) -> int:
