@@ -70,6 +70,9 @@ def adopt(
             raise fail(f"{error}\nRun this again: it sends the same commands") from None
     _print(plans, json)
     if any(plan.outcome not in _DONE for plan in plans):
+        err.print(
+            "What a refused chat's user had paid: meterd legacy quarantine list, and a top_up"
+        )
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -1,7 +1,8 @@
 """The cut-over: what runs in the old system goes on here, without a second lost or billed twice.
 
 First all that will be sent is written down, then balances are lowered by what is not yet paid, then
-it is sent. Whatever it is stopped at, the next run goes on there and sends the same commands.
+it is sent; what was taken for a chat that was refused is set aside. Whatever it is stopped at, the
+next run goes on there and sends the same commands.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -38,6 +39,7 @@ ADOPTED: Final = "adopted"
 ENDED: Final = "ended_without_credits"
 """Its user could not pay for another millisecond: its time and cost have their record."""
 
+_REFUSED: Final = "refused: "
 SENDERS: Final = 16
 AT_ONCE: Final = 200
 _TRY_LATER: Final = (outcomes.AT_CAPACITY, outcomes.INTERNAL_ERROR)
@@ -75,7 +77,9 @@ def adopt(
             some = ready[first : first + AT_ONCE]
             _write(targets, list(senders.map(lambda one: send(meter, one), some)))
             tell(first + len(some), len(ready))
-    return _plans(targets)
+    plans = _plans(targets)
+    bring_users(targets, sorted({one.adoption.user_id for one in plans if is_refused(one)}))
+    return plans
 
 
 def plan(targets: Targets, cut: CutOver) -> None:
@@ -106,24 +110,37 @@ def _settled(adoption: Adoption, left: set[str]) -> Plan:
 
 def send(meter: Meter, one: Plan) -> Plan:
     """Send what the plan says; gives it with what came of it."""
-    outcome = _send_all(meter, commands_of(one.adoption))
+    done, outcome = _send_all(meter, commands_of(one.adoption))
     if outcome == outcomes.OK:
         return one._replace(outcome=ADOPTED)
     if outcome == outcomes.INSUFFICIENT_CREDITS:
-        ended = _send_all(meter, ending_of(one.adoption, CREDITS_EXHAUSTED))
-        return one._replace(outcome=ENDED if ended == outcomes.OK else f"refused: {ended}")
-    return one if outcome in _TRY_LATER else one._replace(outcome=f"refused: {outcome}")
+        done, outcome = _send_all(meter, ending_of(one.adoption, CREDITS_EXHAUSTED))
+        if outcome == outcomes.OK:
+            return one._replace(outcome=ENDED)
+    return one if outcome in _TRY_LATER else _refused(one.adoption, outcome, is_there=done > 0)
 
 
-def _send_all(meter: Meter, commands: Iterable[Fields]) -> str:
-    """The first outcome that is not ok, which ends it; else ok."""
+def is_refused(plan: Plan) -> bool:
+    """Whether the chat could not be taken over."""
+    return plan.outcome.startswith(_REFUSED)
+
+
+def _refused(adoption: Adoption, outcome: str, *, is_there: bool) -> Plan:
+    """A chat that is not there carries nothing: its user has paid nothing for it."""
+    return Plan(adoption if is_there else paying(adoption, 0), f"{_REFUSED}{outcome}")
+
+
+def _send_all(meter: Meter, commands: Iterable[Fields]) -> tuple[int, str]:
+    """How many were ok, and the first outcome that was not, which ends it; else ok."""
+    done = 0
     for fields in commands:
         command = {name: value for name, value in fields.items() if name != "id"}
         try:
             meter.command(command, id=str(fields["id"]))
         except CommandRefusedError as error:
-            return error.outcome
-    return outcomes.OK
+            return done, error.outcome
+        done += 1
+    return done, outcomes.OK
 
 
 def _at(targets: Targets, cut: CutOver, known: Iterable[Plan]) -> int:

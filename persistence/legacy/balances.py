@@ -70,11 +70,14 @@ _MIGRATED: Final = """
 SELECT user_id, sum(amount) FROM ledger_entries
 WHERE kind = 'migrated' AND user_id = ANY(%s) GROUP BY 1"""
 _BEFORE: Final = """
-SELECT u.user_id, coalesce(sum(e.amount), 0), coalesce(max(b.unflushed), 0)
-FROM unnest(%s::text[]) u (user_id)
-LEFT JOIN ledger_entries e ON e.user_id = u.user_id AND e.kind = 'migrated'
+SELECT u.user_id,
+  (SELECT coalesce(sum(amount), 0) FROM ledger_entries e
+    WHERE e.user_id = u.user_id AND e.kind = 'migrated'),
+  coalesce(least(b.unflushed, a.cost), 0)
+FROM unnest(%(users)s::text[]) u (user_id)
 LEFT JOIN legacy_balances b ON b.user_id = u.user_id
-GROUP BY 1"""
+LEFT JOIN (SELECT user_id, sum(unflushed_cost) AS cost FROM legacy_adoptions
+  WHERE user_id = ANY(%(users)s) GROUP BY 1) a ON a.user_id = u.user_id"""
 _UNFLUSHED: Final = """
 SELECT user_id, sum(unflushed_cost) FROM legacy_adoptions
 WHERE user_id = ANY(%s) GROUP BY 1"""
@@ -145,11 +148,11 @@ def unflushed_sums(connection: Connection, users: Sequence[str]) -> dict[str, in
 
 
 def opened_before(connection: Connection, users: Sequence[str]) -> dict[str, Opened]:
-    """Give what accounts were opened with, by the ledger, and what of them was paid then.
+    """Give what accounts were opened with, by the ledger, and what was paid of their balances then.
 
     Those that were opened with nothing are left out.
     """
-    rows = connection.exec_driver_sql(_BEFORE, (list(users),)) if users else ()
+    rows = connection.exec_driver_sql(_BEFORE, {"users": list(users)}) if users else ()
     found = [(row[0], *map(micro_from_credits, row[1:])) for row in rows]
     return {
         user: Opened(user, exact_credits(opened + unflushed, _ZERO), opened, unflushed, _ZERO)

@@ -14,15 +14,16 @@ from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PA
 from actors.rules.state import Policy, Tariff
 from daemon.legacy import adopt as adopting
 from daemon.legacy.adopt import CutOver, CutOverError, adopt
-from daemon.legacy.balances import bring_balances
+from daemon.legacy.balances import Targets, bring_balances
+from daemon.legacy.verify import verify
 from daemon.legacy.waiting import queue_ms
-from meterd import Meter
+from meterd import AlreadyStartedError, Meter
 from persistence.legacy.balances import Plan
 from persistence.postgres import reader
 from tests.audited import assert_clean
 from tests.bringing.conftest import Both
 from tests.bringing.old import T, add_chat, add_record, set_balance
-from tests.bringing.test_balances import _ledger
+from tests.bringing.test_balances import _aside, _ledger
 
 RATE = 600_000
 """0.6 credits a minute: 10 micro-credits a millisecond."""
@@ -188,6 +189,39 @@ def test_a_chat_that_has_begun_here_is_left(both: Both) -> None:
 
     both.while_working(act, POLICY)
     assert_clean(both.engine, both.redis_url)
+
+
+def test_what_was_taken_for_a_refused_chat_is_set_aside(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the user's: their account is in use by then, so somebody has to settle it."""
+    _old(both)
+    set_balance(both.engine, "two", 5)
+    settle = adopting.settle_balances
+
+    def begun_meanwhile(targets: Targets) -> None:
+        settle(targets)
+        with Meter(both.redis_url) as meter:
+            for chat in ("runs", "two.a"):
+                with contextlib.suppress(AlreadyStartedError):  # of the second run
+                    meter.start(chat, "other", "v", rate=0)
+
+    monkeypatch.setattr(adopting, "settle_balances", begun_meanwhile)
+
+    def act() -> None:
+        for plans in (_adopt(both), _adopt(both)):
+            refused = {chat for chat, one in plans.items() if one.outcome.startswith("refused")}
+            assert refused == {"runs", "two.a"}
+            assert {plans[chat].adoption.unflushed_micro for chat in refused} == {0}
+            assert plans["two.b"].adoption.unflushed_micro == 100_000
+        bring_balances(both.targets, lambda _done, _total: None)
+
+    both.while_working(act, POLICY)
+    for user, opened, left in (("u", 4_900_000, "0.1"), ("two", 4_850_000, "0.05")):
+        assert sum(amount for _, amount in _ledger(both, user)) == opened
+        assert _aside(both, user) == Decimal(left)
+    kinds = {one.kind for one in verify(both.targets.sides, "latest", lambda *_: None).differences}
+    assert not kinds & {"balance", "balance_parts", "opened", "adopted", "total_balance"}
 
 
 _RUNNING = st.builds(
