@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from persistence.legacy.balances import Plan
 
 _DONE = ("adopted", "ended_without_credits")
+_AGAIN = "Some could not be taken over yet. Run this again: it sends the same commands"
+_SETTLE = (
+    "Some were refused. What their users' balances were lowered by is set aside: "
+    "meterd legacy quarantine list; settle it with a top_up"
+)
 _COLUMNS = ("chat", "user", "carried", "cost", "of it not yet paid", "was", "outcome")
 
 
@@ -53,26 +58,24 @@ def adopt(
 
       meterd legacy adopt --json | jq '.adopted[] | [.chat_id, .carried_ms]'
     """
-    from daemon.legacy.adopt import CutOver, CutOverError  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy.adopt import adopt as take_over  # noqa: PLC0415 - as above
+    from daemon.legacy import adopt as adopting  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
     from meterd import Meter, MeterError  # noqa: PLC0415 - as above
 
     with accounts_or_exit(config) as (targets, settings, addresses), shown(err, "adopt") as tell:
         rate = parse_micro(settings.legacy.rate or settings.tariff.rate)
-        cut = CutOver(settings.legacy.policy, at, rate)
+        cut = adopting.CutOver(settings.legacy.policy, at, rate)
         try:
             with Meter(addresses.redis_url) as meter:
-                plans = take_over(targets, meter, cut, tell)
-        except CutOverError as error:
+                plans = adopting.adopt(targets, meter, cut, tell)
+        except adopting.CutOverError as error:
             raise fail(str(error)) from None
         except MeterError as error:
             raise fail(f"{error}\nRun this again: it sends the same commands") from None
     _print(plans, json)
-    if any(plan.outcome not in _DONE for plan in plans):
-        err.print(
-            "What a refused chat's user had paid: meterd legacy quarantine list, and a top_up"
-        )
+    left = {plan.outcome for plan in plans} - {*_DONE}
+    if left:
+        err.print(_SETTLE if any(map(adopting.is_refusal, left)) else _AGAIN)
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -78,7 +78,7 @@ def adopt(
             _write(targets, list(senders.map(lambda one: send(meter, one), some)))
             tell(first + len(some), len(ready))
     plans = _plans(targets)
-    bring_users(targets, sorted({one.adoption.user_id for one in plans if is_refused(one)}))
+    bring_users(targets, sorted({one.adoption.user_id for one in plans if is_refusal(one.outcome)}))
     return plans
 
 
@@ -120,9 +120,9 @@ def send(meter: Meter, one: Plan) -> Plan:
     return one if outcome in _TRY_LATER else _refused(one.adoption, outcome, is_there=done > 0)
 
 
-def is_refused(plan: Plan) -> bool:
-    """Whether the chat could not be taken over."""
-    return plan.outcome.startswith(_REFUSED)
+def is_refusal(outcome: str) -> bool:
+    """Whether a chat that came to this could not be taken over, and never will."""
+    return outcome.startswith(_REFUSED)
 
 
 def _refused(adoption: Adoption, outcome: str, *, is_there: bool) -> Plan:

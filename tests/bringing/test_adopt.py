@@ -210,7 +210,7 @@ def test_what_was_taken_for_a_refused_chat_is_set_aside(
 
     def act() -> None:
         for plans in (_adopt(both), _adopt(both)):
-            refused = {chat for chat, one in plans.items() if one.outcome.startswith("refused")}
+            refused = {chat for chat, one in plans.items() if adopting.is_refusal(one.outcome)}
             assert refused == {"runs", "two.a"}
             assert {plans[chat].adoption.unflushed_micro for chat in refused} == {0}
             assert plans["two.b"].adoption.unflushed_micro == 100_000
