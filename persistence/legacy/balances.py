@@ -92,22 +92,23 @@ SELECT (SELECT coalesce(sum(balance), 0) FROM legacy_balances),
 _IS_ANY: Final = """
 SELECT EXISTS (SELECT 1 FROM legacy_balances)
   OR EXISTS (SELECT 1 FROM legacy_quarantine WHERE kind = 'balance')"""
-_HAD: Final = """
+# With the ledger's own collation, or its index does not serve; public, so that a test can see that.
+HAD: Final = """
 WITH asides AS (SELECT user_id, cost FROM legacy_quarantine WHERE kind = 'balance'),
 users AS (
   SELECT user_id FROM (SELECT user_id FROM legacy_balances UNION SELECT user_id FROM asides) u
   WHERE (%(after)s::text IS NULL OR user_id > %(after)s)
     AND (%(upto)s::text IS NULL OR user_id <= %(upto)s)),
-ledger AS (
-  SELECT e.user_id, sum(e.amount) AS amount FROM users JOIN ledger_entries e USING (user_id)
-  WHERE e.kind = 'migrated' GROUP BY 1),
 adopted AS (
   SELECT a.user_id, sum(a.unflushed_cost) AS cost FROM users JOIN legacy_adoptions a USING (user_id)
   GROUP BY 1)
 SELECT user_id, coalesce(b.balance, 0), coalesce(b.opened, 0), coalesce(b.unflushed, 0),
-  coalesce(b.residue, 0), q.cost, coalesce(l.amount, 0), coalesce(a.cost, 0)
+  coalesce(b.residue, 0), q.cost,
+  (SELECT coalesce(sum(amount), 0) FROM ledger_entries l
+    WHERE l.user_id = users.user_id COLLATE "default" AND l.kind = 'migrated'),
+  coalesce(a.cost, 0)
 FROM users LEFT JOIN legacy_balances b USING (user_id) LEFT JOIN asides q USING (user_id)
-LEFT JOIN ledger l USING (user_id) LEFT JOIN adopted a USING (user_id)"""
+LEFT JOIN adopted a USING (user_id)"""
 _LEDGER_TOTAL: Final = """
 SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE kind = 'migrated'"""
 
@@ -188,7 +189,7 @@ def fetch_had(connection: Connection, after: str | None, upto: str | None) -> di
 
     Without one: from the first, or to the last.
     """
-    rows = connection.exec_driver_sql(_HAD, {"after": after, "upto": upto})
+    rows = connection.exec_driver_sql(HAD, {"after": after, "upto": upto})
     return {row[0]: Had._make(row) for row in rows}
 
 

@@ -9,6 +9,7 @@ from daemon.legacy import balances_check
 from daemon.legacy.balances import bring_balances
 from daemon.legacy.verify import Verdict, verify
 from meterd import Meter
+from persistence.legacy.balances import HAD
 from persistence.legacy.exact import total
 from tests.bringing.conftest import Both
 from tests.bringing.old import set_balance
@@ -114,6 +115,16 @@ def test_what_the_old_system_has_no_more_is_told_and_no_difference(brought: Both
     assert verdict.balances is not None
     assert verdict.balances.gone == Decimal("17.3456789")
     assert verdict.balances.here == verdict.balances.old
+
+
+def test_no_batch_reads_the_whole_ledger(brought: Both) -> None:
+    """The ledger grows for ever; there are as many batches as there are thousands of users."""
+    with brought.engine.connect() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        plan = connection.exec_driver_sql(f"EXPLAIN {HAD}", {"after": "a", "upto": "b"})
+        text_of_plan = "\n".join(row[0] for row in plan)
+    assert "ledger_entries" in text_of_plan
+    assert "Seq Scan on ledger_entries" not in text_of_plan
 
 
 def test_what_an_adoption_pays_is_compared(both: Both) -> None:
