@@ -145,9 +145,10 @@ def rollback(
       meterd legacy rollback 1
     """
     from daemon.legacy.rollback import rollback as take_out  # noqa: PLC0415 - the help
+    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, _):
-        done = take_out(sides.own, run_id, lambda _: None)
+    with legacy_or_exit(config) as (sides, _), shown(err, "rollback") as tell:
+        done = take_out(sides.own, run_id, tell)
     if json:
         print_json(done._asdict())
         return

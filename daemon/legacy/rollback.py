@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from persistence.legacy.kept import take_out
 from persistence.legacy.layout import LegacyError
 from persistence.legacy.runs import alone, finish_run, hold_run
-from persistence.legacy.undo import chats_of_run, forget_run, used_chats
+from persistence.legacy.undo import chats_of_run, count_chats, forget_run, used_chats
 
 _BATCH_CHATS: Final = 5_000
 
@@ -22,7 +22,7 @@ class RolledBack(NamedTuple):
     """Chats that something happened to since: their records stay."""
 
 
-def rollback(own: Engine, run_id: int, tell: Callable[[int], None]) -> RolledBack:
+def rollback(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> RolledBack:
     """Take out a run's records, and what it set aside; done twice, it does nothing more.
 
     Raises:
@@ -40,8 +40,10 @@ def rollback(own: Engine, run_id: int, tell: Callable[[int], None]) -> RolledBac
     return RolledBack(run_id, removed, kept)
 
 
-def _take_out(own: Engine, run_id: int, tell: Callable[[int], None]) -> tuple[int, list[str]]:
+def _take_out(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> tuple[int, list[str]]:
     removed, kept, after = 0, list[str](), ""
+    with own.connect() as connection:
+        total = count_chats(connection, run_id)
     while True:
         with own.begin() as connection:
             chat_ids = chats_of_run(connection, run_id, after, _BATCH_CHATS)
@@ -51,4 +53,4 @@ def _take_out(own: Engine, run_id: int, tell: Callable[[int], None]) -> tuple[in
             removed += take_out(connection, [i for i in chat_ids if i not in used])
             kept += sorted(used)
             after = chat_ids[-1]
-        tell(removed)
+        tell(removed + len(kept), total)

@@ -5,9 +5,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+# In the order of the key's index, whatever its collation is: another would be sorted each time.
 _CHATS: Final = """
-SELECT chat_id FROM legacy_chats WHERE run_id = %s AND chat_id COLLATE "C" > %s
-ORDER BY chat_id COLLATE "C" LIMIT %s"""
+SELECT chat_id FROM legacy_chats WHERE run_id = %s AND chat_id > %s ORDER BY chat_id LIMIT %s"""
+_COUNT: Final = "SELECT count(*) FROM legacy_chats WHERE run_id = %s"
 # The journal has no index by chat; by user it has, and a chat's commands are of its user.
 _USED: Final = """
 SELECT r.chat_id FROM chat_time_records r WHERE r.chat_id = ANY(%(ids)s) AND (r.seq > 1 OR EXISTS (
@@ -20,9 +21,14 @@ _FORGET: Final = (
 
 
 def chats_of_run(connection: Connection, run_id: int, after: str, most: int) -> list[str]:
-    """Give the next chats that a run brought, in the order of their names' bytes."""
+    """Give the next chats that a run brought, in the order of their names."""
     rows = connection.exec_driver_sql(_CHATS, (run_id, after, most))
     return [row[0] for row in rows]
+
+
+def count_chats(connection: Connection, run_id: int) -> int:
+    """Give how many chats a run brought that are still counted to it."""
+    return int(connection.exec_driver_sql(_COUNT, (run_id,)).scalar_one())
 
 
 def used_chats(connection: Connection, chat_ids: Sequence[str]) -> set[str]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from daemon.legacy.inspect import inspect
 from daemon.legacy.look import Sides
 from daemon.legacy.migrate import Progress, migrate
+from daemon.legacy.rollback import rollback
 from daemon.legacy.verify import verify
 from persistence.legacy.names import LegacyNames
 from persistence.postgres import migrate as schema
@@ -26,7 +27,7 @@ _TELL_EVERY_S = 20
 
 
 def main() -> int:
-    """Make the data, bring them over, twice, and verify."""
+    """Make the data, bring them over, twice, verify, and take them out again."""
     options = _options()
     with a_server() as server:
         name = f"meterd_big_{os.getpid()}"
@@ -53,6 +54,9 @@ def _play(url: str, options: argparse.Namespace) -> int:
     with _timed("verify", pairs):
         verdict = verify(sides, policy, _seldom("verify"))
     print(verdict.counts, verdict.differences[:5])
+    if not options.once:
+        with _timed("rollback", pairs):
+            print(f"{rollback(sides.own, 1, _seldom('rollback')).removed:,} taken out")
     print("clean" if not verdict.differ else f"{verdict.differ} DIFFERENCES")
     return 1 if verdict.differ else 0
 
@@ -91,7 +95,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--policy", default="latest")
-    parser.add_argument("--once", action="store_true", help="neither inspect nor a second run")
+    parser.add_argument("--once", action="store_true", help="migrate and verify alone")
     return parser.parse_args()
 
 

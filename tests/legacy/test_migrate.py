@@ -64,7 +64,7 @@ def test_a_second_run_writes_nothing(ugly: Sides) -> None:
 def test_the_size_of_a_batch_does_not_matter(ugly: Sides) -> None:
     bring(ugly, batch_pairs=7)
     first = facts(ugly.own)
-    rollback(ugly.own, 1, lambda _: None)
+    rollback(ugly.own, 1, lambda *_: None)
     bring(ugly, batch_pairs=10_000)
     assert facts(ugly.own) == first
 
@@ -84,9 +84,9 @@ def test_rolled_back_and_run_again_it_is_the_same(ugly: Sides) -> None:
     """A rollback leaves nothing, and done twice does nothing."""
     bring(ugly)
     first = facts(ugly.own)
-    done = rollback(ugly.own, 1, lambda _: None)
+    done = rollback(ugly.own, 1, lambda *_: None)
     assert (done.removed, done.kept) == (len(first["records"]), [])
-    assert rollback(ugly.own, 1, lambda _: None).removed == 0
+    assert rollback(ugly.own, 1, lambda *_: None).removed == 0
     assert not any(facts(ugly.own).values())
     bring(ugly)
     assert facts(ugly.own) == first
@@ -94,7 +94,7 @@ def test_rolled_back_and_run_again_it_is_the_same(ugly: Sides) -> None:
 
 def test_a_run_that_is_not_there_is_not_rolled_back(empty: Sides) -> None:
     with pytest.raises(LegacyError, match="no run 7"):
-        rollback(empty.own, 7, lambda _: None)
+        rollback(empty.own, 7, lambda *_: None)
 
 
 def test_what_was_used_is_kept(ugly: Sides) -> None:
@@ -117,7 +117,7 @@ def test_what_was_used_is_kept(ugly: Sides) -> None:
     assert verdict_of(ugly).differences == []
     aside = "SELECT reason, total_ms FROM legacy_quarantine WHERE kind = 'chat' AND key = "
     assert rows(ugly.own, f"{aside}'{chat_id}'") == [("changed_since_it_was_used", 7_000)]
-    assert rollback(ugly.own, 1, lambda _: None).kept == [chat_id]
+    assert rollback(ugly.own, 1, lambda *_: None).kept == [chat_id]
     kept = rows(ugly.own, "SELECT user_id FROM chat_time_records WHERE seq = 2")
     assert kept == [(user_id,)]
 
@@ -136,7 +136,7 @@ def test_a_writer_during_the_run_is_caught_up_with(ugly: Sides) -> None:
     assert verdict_of(ugly).differences == []
     late = facts(ugly.own)
     for run_id in (1, 2):
-        rollback(ugly.own, run_id, lambda _: None)
+        rollback(ugly.own, run_id, lambda *_: None)
     bring(ugly)
     assert facts(ugly.own) == late
 
