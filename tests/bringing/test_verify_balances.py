@@ -18,6 +18,7 @@ from tests.bringing.test_adopt import POLICY, _adopt, _old
 BALANCES: dict[str, str] = {
     "a": "12.3456789", "b": "0.0000019", "c": "0", "": "7", "odd user": "5", "minus": "-0.5",
     "nan": "NaN", "zz": "1e30", "busy": "3", "ä": "0.1",
+    "third": "1." + "3" * 60, "thirds": "1." + "6" * 60,
 }  # fmt: skip
 HERE = {
     "more was opened than is said": (
