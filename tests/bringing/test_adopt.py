@@ -161,6 +161,7 @@ def test_an_account_in_use_is_not_lowered(both: Both) -> None:
         assert plans["runs"] == (30_000, 1_000_000, 0, "adopted")
 
     both.while_working(act, POLICY)
+    assert _aside(both, "u") == Decimal(5)
     assert_clean(both.engine, both.redis_url)
 
 
