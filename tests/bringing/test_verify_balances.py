@@ -45,6 +45,13 @@ HERE = {
         ),
         "adopted",
     ),
+    "what of one set aside was paid for nothing": (
+        (
+            "INSERT INTO legacy_balances VALUES ('busy', 1, 0, 1, 0);"
+            "UPDATE legacy_quarantine SET cost = cost - 1 WHERE user_id = 'busy'"
+        ),
+        "adopted",
+    ),
 }  # fmt: skip
 THERE = {
     "a balance is another": "UPDATE user_credits SET balance = 1 WHERE user_id = 'a'",
