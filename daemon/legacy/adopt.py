@@ -30,6 +30,7 @@ from daemon.legacy.wanted_balance import Wanted, wanted_of
 from meterd import CommandRefusedError, Meter
 from persistence.legacy.balances import Plan, fetch_plans, write_plans
 from persistence.legacy.read import balances_of, read_only, read_pairs
+from persistence.legacy.runs import alone
 from persistence.postgres.reader import fetch_records
 
 PLANNED: Final = "planned"
@@ -69,6 +70,13 @@ def adopt(
         CutOverError: the cut-over is later than now, or was another one before.
         LegacyError, UnswornError, StuckError, MeterError: as said; run it again.
     """
+    with alone(targets.sides.own):
+        return _adopt(targets, meter, cut, tell)
+
+
+def _adopt(
+    targets: Targets, meter: Meter, cut: CutOver, tell: Callable[[int, int], None]
+) -> list[Plan]:
     plan(targets, cut)
     settle_balances(targets)
     ready = [one for one in _plans(targets) if one.outcome == READY]

@@ -18,7 +18,9 @@ from daemon.legacy.balances import Targets, bring_balances
 from daemon.legacy.verify import verify
 from daemon.legacy.waiting import queue_ms
 from meterd import AlreadyStartedError, Meter
-from persistence.legacy.balances import Plan
+from persistence.legacy.balances import Plan, fetch_plans
+from persistence.legacy.layout import LegacyError
+from persistence.legacy.runs import alone
 from persistence.postgres import reader
 from tests.audited import assert_clean
 from tests.bringing.conftest import Both
@@ -223,6 +225,18 @@ def test_what_was_taken_for_a_refused_chat_is_set_aside(
         assert _aside(both, user) == Decimal(left)
     kinds = {one.kind for one in verify(both.targets.sides, "latest", lambda *_: None).differences}
     assert not kinds & {"balance", "balance_parts", "opened", "adopted", "total_balance"}
+
+
+def test_one_at_a_time(both: Both) -> None:
+    """Two at once would write down two cut-overs, and open accounts by what neither has read."""
+    _old(both)
+    with alone(both.engine):
+        with pytest.raises(LegacyError, match="another"):
+            _adopt(both)
+        with pytest.raises(LegacyError, match="another"):
+            bring_balances(both.targets, lambda _done, _total: None)
+    with both.engine.connect() as connection:
+        assert fetch_plans(connection) == []
 
 
 _RUNNING = st.builds(
