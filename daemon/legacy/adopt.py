@@ -30,7 +30,7 @@ from daemon.legacy.wanted_balance import Wanted, wanted_of
 from meterd import CommandRefusedError, Meter
 from persistence.legacy.balances import Plan, fetch_plans, write_plans
 from persistence.legacy.read import balances_of, read_only, read_pairs
-from persistence.legacy.runs import alone
+from persistence.legacy.runs import alone, last_run
 from persistence.postgres.reader import fetch_records
 
 PLANNED: Final = "planned"
@@ -56,6 +56,7 @@ class CutOver(NamedTuple):
     """What is the same for all."""
 
     policy: str
+    """How time is divided if no run has divided it yet; else it is as in the last run."""
     at_ms: int | None
     """None: as it was at the first run, else now."""
     rate_micro: int
@@ -94,7 +95,10 @@ def plan(targets: Targets, cut: CutOver) -> None:
     """Write down all that runs and is not written down yet; all of it, or nothing."""
     known = {one.adoption.chat_id: one for one in _plans(targets)}
     at_ms = _at(targets, cut, known.values())
-    running = [one for one in _running(targets, cut.policy) if one.chat_id not in known]
+    with targets.sides.own.connect() as own:
+        run = last_run(own)
+    policy = cut.policy if run is None else run.policy
+    running = [one for one in _running(targets, policy) if one.chat_id not in known]
     with targets.sides.own.connect() as own:
         here = fetch_records(own, [one.chat_id for one in running])
     fresh = [adoption_of(one, at_ms, cut.rate_micro) for one in running if one.chat_id not in here]

@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from actors.rules.adoption import adoption_of, affordable, commands_of, ending_of
 from actors.rules.command import Command, parse_entry
 from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
 from actors.rules.state import Policy, Tariff
+from actors.supervisor.supervisor import SupervisorSettings
 from daemon.legacy import adopt as adopting
 from daemon.legacy.adopt import CutOver, CutOverError, adopt
 from daemon.legacy.balances import Targets, bring_balances
+from daemon.legacy.migrate import migrate
 from daemon.legacy.verify import verify
 from daemon.legacy.waiting import queue_ms
 from meterd import AlreadyStartedError, Meter
@@ -23,6 +26,7 @@ from persistence.legacy.layout import LegacyError
 from persistence.legacy.runs import alone
 from persistence.postgres import reader
 from tests.audited import assert_clean
+from tests.bringing import conftest
 from tests.bringing.conftest import Both
 from tests.bringing.old import T, add_chat, add_record, set_balance
 from tests.bringing.test_balances import _aside, _ledger
@@ -237,6 +241,38 @@ def test_one_at_a_time(both: Both) -> None:
             bring_balances(both.targets, lambda _done, _total: None)
     with both.engine.connect() as connection:
         assert fetch_plans(connection) == []
+
+
+def _migrate(both: Both, policy: str) -> None:
+    migrate(both.targets.sides, policy, lambda _: None)
+
+
+def _verified(both: Both) -> set[str]:
+    return {one.kind for one in verify(both.targets.sides, "latest", lambda *_: None).differences}
+
+
+@pytest.fixture
+def divided(both: Both) -> Both:
+    """An ended chat and a running one share a record by the policy of the last run."""
+    add_chat(both.engine, "over", 0, 30_000)
+    add_chat(both.engine, "runs", 40_000, None)
+    add_record(
+        both.engine, "runs", status="active", last_resumed_at=90_000, updated_at=50_000,
+        total_seconds=20, credits_used=1,
+    )  # fmt: skip
+    set_balance(both.engine, "u", 5)
+    _migrate(both, "proportional")
+    return both
+
+
+def test_time_is_divided_as_the_last_run_has_divided_it(divided: Both) -> None:
+    """Whatever the settings say: what it gave to other chats is not carried once more."""
+    found: list[Plan] = []
+    divided.while_working(lambda: found.extend(_adopt(divided).values()), POLICY)
+    (one,) = found
+    assert (one.adoption.share_ms, one.adoption.share_micro) == (5_000, 250_000)
+    assert (one.adoption.carried_ms, one.adoption.carried_micro) == (15_000, 350_000)
+    assert not {"adopted", "sum"} & _verified(divided)
 
 
 _RUNNING = st.builds(
