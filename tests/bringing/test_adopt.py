@@ -275,6 +275,17 @@ def test_time_is_divided_as_the_last_run_has_divided_it(divided: Both) -> None:
     assert not {"adopted", "sum"} & _verified(divided)
 
 
+def test_what_is_carried_and_given_to_another_chat_too_is_found(divided: Both) -> None:
+    """As if the old system had gone on and moved the record."""
+    divided.while_working(lambda: _adopt(divided), POLICY)
+    assert "adopted" not in _verified(divided)
+    add_chat(divided.engine, "next", 200_000, 300_000)
+    with divided.engine.begin() as connection:
+        connection.execute(text("UPDATE conversation_time_records SET chat_id = 'next'"))
+    _migrate(divided, "proportional")
+    assert "adopted" in _verified(divided)
+
+
 _RUNNING = st.builds(
     Running,
     st.text("ab", min_size=1, max_size=128),
