@@ -17,6 +17,7 @@ from actors.rules.adoption import (
     Fields,
     adoption_of,
     affordable,
+    again,
     commands_of,
     ending_of,
     paying,
@@ -43,6 +44,8 @@ ENDED: Final = "ended_without_credits"
 _REFUSED: Final = "refused: "
 SENDERS: Final = 16
 AT_ONCE: Final = 200
+ATTEMPTS_MAX: Final = 1_000
+"""Runs in which there may be no room for a chat."""
 _TRY_LATER: Final = (outcomes.AT_CAPACITY, outcomes.INTERNAL_ERROR)
 
 _user_of = attrgetter("user_id")
@@ -146,13 +149,27 @@ def _send_all(meter: Meter, commands: Iterable[Fields]) -> tuple[int, str]:
     """How many were ok, and the first outcome that was not, which ends it; else ok."""
     done = 0
     for fields in commands:
-        command = {name: value for name, value in fields.items() if name != "id"}
-        try:
-            meter.command(command, id=str(fields["id"]))
-        except CommandRefusedError as error:
-            return done, error.outcome
+        outcome = _send_one(meter, fields)
+        if outcome != outcomes.OK:
+            return done, outcome
         done += 1
     return done, outcomes.OK
+
+
+def _send_one(meter: Meter, fields: Fields) -> str:
+    """What comes of it; where there was no room before, it is sent anew under its next id."""
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        command = again(fields, attempt)
+        id_ = str(command.pop("id"))
+        try:
+            meter.command(command, id=id_)
+        except CommandRefusedError as error:
+            is_old = error.reply is not None and error.reply.replayed
+            if error.outcome != outcomes.AT_CAPACITY or not is_old:
+                return error.outcome
+        else:
+            return outcomes.OK
+    return outcomes.AT_CAPACITY
 
 
 def _at(targets: Targets, cut: CutOver, known: Iterable[Plan]) -> int:

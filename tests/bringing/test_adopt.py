@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from actors.rules.adoption import adoption_of, affordable, commands_of, ending_of
+from actors.rules.adoption import adoption_of, affordable, again, commands_of, ending_of
 from actors.rules.command import Command, parse_entry
 from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
 from actors.rules.state import Policy, Tariff
@@ -20,7 +20,7 @@ from daemon.legacy.balances import Targets, bring_balances
 from daemon.legacy.migrate import migrate
 from daemon.legacy.verify import verify
 from daemon.legacy.waiting import queue_ms
-from meterd import AlreadyStartedError, Meter
+from meterd import AlreadyEndedError, AlreadyStartedError, Meter
 from persistence.legacy.balances import Plan, fetch_plans
 from persistence.legacy.layout import LegacyError
 from persistence.legacy.runs import alone
@@ -286,6 +286,31 @@ def test_what_is_carried_and_given_to_another_chat_too_is_found(divided: Both) -
     assert "adopted" in _verified(divided)
 
 
+def test_a_chat_for_which_there_was_no_room_is_adopted_once_there_is(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id of the refused command stands for that answer; the next one does not."""
+    _old(both)
+    strict = SupervisorSettings(actors_max=1, chats_per_actor=1, spares=0)
+    monkeypatch.setattr(conftest, "SETTINGS", strict)
+
+    def act() -> None:
+        with Meter(both.redis_url) as meter:
+            meter.start("x", "x", "v", rate=0)
+            for _ in range(2):
+                assert {plan.outcome for plan in _adopt(both).values()} == {"ready"}
+            meter.end("x")
+            for _ in range(2 * len(_CARRIED)):  # there is room for one at a time
+                for chat, plan in _adopt(both).items():
+                    if plan.outcome == "adopted":
+                        with contextlib.suppress(AlreadyEndedError):
+                            meter.end(chat)
+        assert _shown(_adopt(both)) == _CARRIED
+
+    both.while_working(act, POLICY)
+    assert_clean(both.engine, both.redis_url)
+
+
 _RUNNING = st.builds(
     Running,
     st.text("ab", min_size=1, max_size=128),
@@ -315,9 +340,10 @@ def test_what_is_sent_is_valid_and_paid_for(
         assert one.carried_micro == before.carried_cost_micro + one.unflushed_micro
         assert one.started_at + one.carried_ms <= T
         ids = set()
-        for fields in (*commands_of(one), *ending_of(one, "credits_exhausted")):
+        once = (*commands_of(one), *ending_of(one, "credits_exhausted"))
+        for fields in (again(fields, attempt) for fields in once for attempt in (1, 2, 1_000)):
             flat = [str(part).encode() for pair in fields.items() for part in pair]
             command = parse_entry(f"{T}-0", flat)
             assert isinstance(command, Command), command.reason
             ids.add(command.id)
-        assert len(ids) == len((*commands_of(one), *ending_of(one, "x")))
+        assert len(ids) == 3 * len(once)
