@@ -5,7 +5,7 @@ it is sent; what was taken for a chat that was refused is set aside. Whatever it
 next run goes on there and sends the same commands.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import attrgetter
@@ -23,14 +23,16 @@ from actors.rules.adoption import (
     paying,
 )
 from actors.rules.legacy import split
-from actors.rules.legacy_rows import COMPLETED, Running
+from actors.rules.legacy_rows import COMPLETED, Pair, Running
 from actors.rules.state import CREDITS_EXHAUSTED
 from daemon.legacy.balances import Targets, bring_users
 from daemon.legacy.waiting import queue_ms
+from daemon.legacy.wanted import ASSIGNED_TO, obeying
 from daemon.legacy.wanted_balance import Wanted, wanted_of
 from meterd import CommandRefusedError, Meter
 from persistence.legacy.balances import Plan, fetch_plans, write_plans
-from persistence.legacy.read import balances_of, read_only, read_pairs
+from persistence.legacy.quarantine import decided
+from persistence.legacy.read import PairKey, balances_of, read_only, read_pairs
 from persistence.legacy.runs import alone, last_run
 from persistence.postgres.reader import fetch_records
 
@@ -98,10 +100,7 @@ def plan(targets: Targets, cut: CutOver) -> None:
     """Write down all that runs and is not written down yet; all of it, or nothing."""
     known = {one.adoption.chat_id: one for one in _plans(targets)}
     at_ms = _at(targets, cut, known.values())
-    with targets.sides.own.connect() as own:
-        run = last_run(own)
-    policy = cut.policy if run is None else run.policy
-    running = [one for one in _running(targets, policy) if one.chat_id not in known]
+    running = [one for one in _running(targets, cut.policy) if one.chat_id not in known]
     with targets.sides.own.connect() as own:
         here = fetch_records(own, [one.chat_id for one in running])
     fresh = [adoption_of(one, at_ms, cut.rate_micro) for one in running if one.chat_id not in here]
@@ -183,13 +182,21 @@ def _at(targets: Targets, cut: CutOver, known: Iterable[Plan]) -> int:
 
 
 def _running(targets: Targets, policy: str) -> list[Running]:
+    """All that runs there, as the last run has divided it and as somebody has decided since."""
+    with targets.sides.own.connect() as own:
+        run, assigned = last_run(own), decided(own, ASSIGNED_TO)
+    policy = policy if run is None else run.policy
     with read_only(targets.sides.old) as old:
         return [
             one
             for pair in read_pairs(old, targets.sides.names)
             if any(record.status != COMPLETED for record in pair.records)
-            for one in split(pair, policy).running
+            for one in split(_obeying(pair, assigned), policy).running
         ]
+
+
+def _obeying(pair: Pair, assigned: Mapping[PairKey, Mapping[str, str]]) -> Pair:
+    return obeying(pair, assigned.get((pair.user_id, pair.advisor_id), {}))
 
 
 def _paid(

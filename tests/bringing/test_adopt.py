@@ -17,6 +17,7 @@ from actors.supervisor.supervisor import SupervisorSettings
 from daemon.legacy import adopt as adopting
 from daemon.legacy.adopt import CutOver, CutOverError, adopt
 from daemon.legacy.balances import Targets, bring_balances
+from daemon.legacy.decide import assign_record
 from daemon.legacy.migrate import migrate
 from daemon.legacy.verify import verify
 from daemon.legacy.waiting import queue_ms
@@ -284,6 +285,27 @@ def test_what_is_carried_and_given_to_another_chat_too_is_found(divided: Both) -
         connection.execute(text("UPDATE conversation_time_records SET chat_id = 'next'"))
     _migrate(divided, "proportional")
     assert "adopted" in _verified(divided)
+
+
+def test_what_was_assigned_to_a_running_chat_is_carried(both: Both) -> None:
+    """As migrate does, adopt obeys what somebody has said about a record: the chat runs by it."""
+    add_chat(both.engine, "others", 0, 9_000, user_id="z")
+    add_chat(both.engine, "runs", 0, None)
+    add_record(
+        both.engine, "others", status="active", last_resumed_at=90_000, total_seconds=20,
+        credits_used=1,
+    )  # fmt: skip
+    set_balance(both.engine, "u", 5)
+    _migrate(both, "latest")
+    assign_record(both.targets.sides, "1", "runs")
+    _migrate(both, "latest")
+    found: list[Plan] = []
+    both.while_working(lambda: found.extend(_adopt(both).values()), POLICY)
+    (one,) = found
+    assert (one.adoption.chat_id, one.adoption.carried_ms, one.outcome) == (
+        "runs", 30_000, "adopted",
+    )  # fmt: skip
+    assert _verified(both) == set()
 
 
 def test_a_chat_for_which_there_was_no_room_is_adopted_once_there_is(
