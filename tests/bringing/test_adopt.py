@@ -194,9 +194,15 @@ def test_a_chat_that_has_begun_here_is_left(both: Both) -> None:
         assert "runs" not in _adopt(both)
         with Meter(both.redis_url) as meter:
             assert meter.snapshot("runs").cost == Decimal(0)
+        _migrate(both, "latest")
+        bring_balances(both.targets, lambda _done, _total: None)
 
     both.while_working(act, POLICY)
     assert_clean(both.engine, both.redis_url)
+    assert _verified(both) == {"not_adopted"}
+    _sql(both, "UPDATE conversation_time_records SET status = 'completed' WHERE chat_id = 'runs'")
+    _migrate(both, "latest")
+    assert _verified(both) == set()
 
 
 def test_what_was_taken_for_a_refused_chat_is_set_aside(
@@ -244,6 +250,11 @@ def test_one_at_a_time(both: Both) -> None:
         assert fetch_plans(connection) == []
 
 
+def _sql(both: Both, statement: str) -> None:
+    with both.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
 def _migrate(both: Both, policy: str) -> None:
     migrate(both.targets.sides, policy, lambda _: None)
 
@@ -281,8 +292,7 @@ def test_what_is_carried_and_given_to_another_chat_too_is_found(divided: Both) -
     divided.while_working(lambda: _adopt(divided), POLICY)
     assert "adopted" not in _verified(divided)
     add_chat(divided.engine, "next", 200_000, 300_000)
-    with divided.engine.begin() as connection:
-        connection.execute(text("UPDATE conversation_time_records SET chat_id = 'next'"))
+    _sql(divided, "UPDATE conversation_time_records SET chat_id = 'next'")
     _migrate(divided, "proportional")
     assert "adopted" in _verified(divided)
 
