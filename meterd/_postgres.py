@@ -72,6 +72,9 @@ class Postgres:
             application_name="meterd client",
         )
         connection.set_session(readonly=True, autocommit=True)
+        with connection.cursor() as cursor:
+            # Old times may be without a zone: they are UTC, as the daemon reads them.
+            cursor.execute("SET TIME ZONE 'UTC'")
         return connection
 
     def _drop(self) -> None:

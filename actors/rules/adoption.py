@@ -88,6 +88,12 @@ def ending_of(adoption: Adoption, reason: str) -> list[Fields]:
     ]
 
 
+def again(fields: Fields, attempt: int) -> Fields:
+    """The same command for another attempt: its id before stands for an answer it got then."""
+    name, _, rest = str(fields["id"]).partition(":")
+    return {**fields, "id": _id(f"{name}.{attempt}", rest) if attempt > 1 else fields["id"]}
+
+
 ADOPT: Final = "legacy-adopt"
 _FREE: Final = "0"
 

@@ -5,7 +5,7 @@ it is sent; what was taken for a chat that was refused is set aside. Whatever it
 next run goes on there and sends the same commands.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import attrgetter
@@ -17,19 +17,23 @@ from actors.rules.adoption import (
     Fields,
     adoption_of,
     affordable,
+    again,
     commands_of,
     ending_of,
     paying,
 )
 from actors.rules.legacy import split
-from actors.rules.legacy_rows import COMPLETED, Running
+from actors.rules.legacy_rows import COMPLETED, Pair, Running
 from actors.rules.state import CREDITS_EXHAUSTED
 from daemon.legacy.balances import Targets, bring_users
 from daemon.legacy.waiting import queue_ms
+from daemon.legacy.wanted import ASSIGNED_TO, obeying
 from daemon.legacy.wanted_balance import Wanted, wanted_of
 from meterd import CommandRefusedError, Meter
 from persistence.legacy.balances import Plan, fetch_plans, write_plans
-from persistence.legacy.read import balances_of, read_only, read_pairs
+from persistence.legacy.quarantine import decided
+from persistence.legacy.read import PairKey, balances_of, read_only, read_pairs
+from persistence.legacy.runs import alone, last_run
 from persistence.postgres.reader import fetch_records
 
 PLANNED: Final = "planned"
@@ -42,6 +46,8 @@ ENDED: Final = "ended_without_credits"
 _REFUSED: Final = "refused: "
 SENDERS: Final = 16
 AT_ONCE: Final = 200
+ATTEMPTS_MAX: Final = 1_000
+"""Runs in which there may be no room for a chat."""
 _TRY_LATER: Final = (outcomes.AT_CAPACITY, outcomes.INTERNAL_ERROR)
 
 _user_of = attrgetter("user_id")
@@ -55,6 +61,7 @@ class CutOver(NamedTuple):
     """What is the same for all."""
 
     policy: str
+    """How time is divided if no run has divided it yet; else it is as in the last run."""
     at_ms: int | None
     """None: as it was at the first run, else now."""
     rate_micro: int
@@ -69,6 +76,13 @@ def adopt(
         CutOverError: the cut-over is later than now, or was another one before.
         LegacyError, UnswornError, StuckError, MeterError: as said; run it again.
     """
+    with alone(targets.sides.own):
+        return _adopt(targets, meter, cut, tell)
+
+
+def _adopt(
+    targets: Targets, meter: Meter, cut: CutOver, tell: Callable[[int, int], None]
+) -> list[Plan]:
     plan(targets, cut)
     settle_balances(targets)
     ready = [one for one in _plans(targets) if one.outcome == READY]
@@ -134,13 +148,27 @@ def _send_all(meter: Meter, commands: Iterable[Fields]) -> tuple[int, str]:
     """How many were ok, and the first outcome that was not, which ends it; else ok."""
     done = 0
     for fields in commands:
-        command = {name: value for name, value in fields.items() if name != "id"}
-        try:
-            meter.command(command, id=str(fields["id"]))
-        except CommandRefusedError as error:
-            return done, error.outcome
+        outcome = _send_one(meter, fields)
+        if outcome != outcomes.OK:
+            return done, outcome
         done += 1
     return done, outcomes.OK
+
+
+def _send_one(meter: Meter, fields: Fields) -> str:
+    """What comes of it; where there was no room before, it is sent anew under its next id."""
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        command = again(fields, attempt)
+        id_ = str(command.pop("id"))
+        try:
+            meter.command(command, id=id_)
+        except CommandRefusedError as error:
+            is_old = error.reply is not None and error.reply.replayed
+            if error.outcome != outcomes.AT_CAPACITY or not is_old:
+                return error.outcome
+        else:
+            return outcomes.OK
+    return outcomes.AT_CAPACITY
 
 
 def _at(targets: Targets, cut: CutOver, known: Iterable[Plan]) -> int:
@@ -154,13 +182,21 @@ def _at(targets: Targets, cut: CutOver, known: Iterable[Plan]) -> int:
 
 
 def _running(targets: Targets, policy: str) -> list[Running]:
+    """All that runs there, as the last run has divided it and as somebody has decided since."""
+    with targets.sides.own.connect() as own:
+        run, assigned = last_run(own), decided(own, ASSIGNED_TO)
+    policy = policy if run is None else run.policy
     with read_only(targets.sides.old) as old:
         return [
             one
             for pair in read_pairs(old, targets.sides.names)
             if any(record.status != COMPLETED for record in pair.records)
-            for one in split(pair, policy).running
+            for one in split(_obeying(pair, assigned), policy).running
         ]
+
+
+def _obeying(pair: Pair, assigned: Mapping[PairKey, Mapping[str, str]]) -> Pair:
+    return obeying(pair, assigned.get((pair.user_id, pair.advisor_id), {}))
 
 
 def _paid(

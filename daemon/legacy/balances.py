@@ -28,6 +28,7 @@ from persistence.legacy.read import (
     old_balances,
     read_only,
 )
+from persistence.legacy.runs import alone
 from persistence.openings import Opening, Openings
 
 BATCH_USERS: Final = 500
@@ -53,10 +54,15 @@ def bring_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counte
     May be stopped anywhere and run again: whoever is done is left as it is.
 
     Raises:
-        LegacyError: a table or column is not there.
+        LegacyError: a table or column is not there, or somebody else brings over.
         UnswornError: no daemon works on this Redis.
         StuckError: what was opened does not reach Postgres.
     """
+    with alone(targets.sides.own):
+        return _bring_all(targets, tell)
+
+
+def _bring_all(targets: Targets, tell: Callable[[int, int], None]) -> Counter[str]:
     counts: Counter[str] = Counter()
     wait_for_postgres(targets.client)
     with read_only(targets.sides.old) as old:

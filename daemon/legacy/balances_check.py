@@ -81,7 +81,7 @@ class BalancesCheck:
         if had.ledger != had.opened:
             found = f"{had.ledger:f} in the ledger"
             yield _differs("opened", had, f"{had.opened:f} credits", found)
-        if had.aside is None and had.adopted != had.unflushed:
+        if had.adopted != had.unflushed:
             yield _differs("adopted", had, f"{had.adopted:f} credits paid", f"{had.unflushed:f}")
 
     def _totals(self) -> Iterator[Difference]:

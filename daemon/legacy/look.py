@@ -68,12 +68,17 @@ def plan_of(look: Look) -> Plan:
 def _books(
     old: Connection, own: Connection, names: LegacyNames, wanted: list[Wanted], kept: Kept
 ) -> Books:
-    new = [i for one in wanted for i in one.rows if i not in kept.chats.get(one.pair, {})]
+    new = [i for one in wanted for i in _chats(one) if i not in kept.chats.get(one.pair, {})]
     named = fetch_named(own, new) if new else {}
     live = [chat_id for chat_id, have in named.items() if have.owner is None]
     adopted = fetch_adopted(own, live) if live else {}
     left = [*chain.from_iterable(_left(one, kept) for one in wanted)]
     return Books(named, adopted, chats_known(old, names, left) if left else set())
+
+
+def _chats(one: Wanted) -> Iterable[str]:
+    """Those that are to have a record, and those that run there."""
+    return chain(one.rows, (still.chat_id for still in one.split.running))
 
 
 def _left(one: Wanted, kept: Kept) -> Iterable[str]:

@@ -47,6 +47,7 @@ class Pairs:
         if not wanted.is_gone:
             yield from self._leftovers(wanted)
         yield from self._too_little(wanted)
+        yield from self._not_adopted(wanted)
         yield from self._missing(wanted, old)
 
     def _count(self, wanted: Wanted, old: OldPair | None, elsewhere: _Amounts) -> None:
@@ -105,15 +106,29 @@ class Pairs:
                 yield Difference("fraction", wanted.pair, key, _fraction(before), _fraction(after))
 
     def _too_little(self, wanted: Wanted) -> Iterator[Difference]:
-        """Who was adopted carried its share at least: time went on until then."""
+        """Who was adopted carried its share at least: time went on until then.
+
+        Nor is its share less than it was then: other chats would have the rest once more.
+        """
         for chat_id, share in self._unbrought(wanted).items():
             one = self._adopted.get(chat_id)
             if one is None:
                 continue
             carried = (one.carried_ms, one.carried_micro)
-            least = [max(share[0], one.share_ms or 0), max(share[1], one.share_micro or 0)]
-            if carried[0] < least[0] or carried[1] < least[1]:
+            then = (one.share_ms or 0, one.share_micro or 0)
+            least = [max(share[0], then[0]), max(share[1], then[1])]
+            is_less = not wanted.is_gone and (share[0] < then[0] or share[1] < then[1])
+            if is_less or carried[0] < least[0] or carried[1] < least[1]:
                 yield Difference("adopted", wanted.pair, chat_id, _told(share), _told(carried))
+
+    def _not_adopted(self, wanted: Wanted) -> Iterator[Difference]:
+        """Another has begun here under the name of one that runs there: its share is nowhere."""
+        known = self._look.kept.chats.get(wanted.pair, {})
+        for chat_id, share in self._there(wanted).items():
+            is_here = chat_id in self._look.books.named
+            if is_here and chat_id not in known and chat_id not in self._adopted:
+                found = "a record that does not carry it"
+                yield Difference("not_adopted", wanted.pair, chat_id, _told(share), found)
 
     def _missing(self, wanted: Wanted, old: OldPair | None) -> Iterator[Difference]:
         kept = self._look.kept.chats.get(wanted.pair, {})

@@ -19,7 +19,7 @@ class Books(NamedTuple):
     """What is there besides the pair's own rows; kept up to date while pairs are gone through."""
 
     named: dict[str, Have]
-    """Records of chats that are wanted and are not the pair's own so far."""
+    """Records of chats that are wanted, or run there, and are not the pair's own so far."""
     adopted: Mapping[str, Any]
     """Chats that were adopted, and so have a live record."""
     elsewhere: set[str]

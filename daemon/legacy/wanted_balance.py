@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from actors.rules.command import is_identifier
 from actors.rules.legacy_rows import AMOUNT_MAX, BAD_USER_ID
-from persistence.legacy.exact import exact_credits
+from persistence.legacy.exact import EXACT, exact_credits
 from persistence.legacy.read import OldBalance
 
 IN_USE: Final = "account_in_use"
@@ -48,4 +48,4 @@ def wanted_of(one: OldBalance, unflushed_micro: int) -> Wanted | tuple[str, Deci
 def _floor(micro: int, residue: Decimal) -> tuple[int, Decimal]:
     """Rounded down, whatever it was rounded to before."""
     down = int(residue.to_integral_value(ROUND_FLOOR))
-    return micro + down, residue - down
+    return micro + down, EXACT.subtract(residue, down)

@@ -73,7 +73,7 @@ _BEFORE: Final = """
 SELECT u.user_id,
   (SELECT coalesce(sum(amount), 0) FROM ledger_entries e
     WHERE e.user_id = u.user_id AND e.kind = 'migrated'),
-  coalesce(least(b.unflushed, a.cost), 0)
+  least(coalesce(b.unflushed, 0), coalesce(a.cost, 0))
 FROM unnest(%(users)s::text[]) u (user_id)
 LEFT JOIN legacy_balances b ON b.user_id = u.user_id
 LEFT JOIN (SELECT user_id, sum(unflushed_cost) AS cost FROM legacy_adoptions

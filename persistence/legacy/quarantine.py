@@ -22,6 +22,9 @@ SELECT reason, count(*), sum(total_ms)::text, trunc(sum(cost) * 1000000)::text
 FROM legacy_quarantine GROUP BY 1 ORDER BY 1"""
 _RECORD: Final = """
 SELECT user_id, advisor_id FROM legacy_quarantine WHERE kind = 'record' AND key = %s"""
+_DECIDED: Final = """
+SELECT user_id, advisor_id, key, details ->> %(name)s FROM legacy_quarantine
+WHERE kind = 'record' AND details ->> %(name)s IS NOT NULL"""
 _ASSIGN: Final = """
 UPDATE legacy_quarantine SET details = details || %s::jsonb
 WHERE kind = 'record' AND key = %s AND (user_id, advisor_id) = (%s, %s)"""
@@ -59,6 +62,14 @@ def count_reasons(connection: Connection) -> list[ReasonCount]:
 def pairs_of_record(connection: Connection, key: str) -> list[PairKey]:
     """Give the pairs of a record that is set aside: one, unless two records have one id."""
     return [(row[0], row[1]) for row in connection.exec_driver_sql(_RECORD, (key,))]
+
+
+def decided(connection: Connection, name: str) -> dict[PairKey, dict[str, str]]:
+    """Give what was told of that name, by pair and record."""
+    found: dict[PairKey, dict[str, str]] = {}
+    for user_id, advisor_id, key, told in connection.exec_driver_sql(_DECIDED, {"name": name}):
+        found.setdefault((user_id, advisor_id), {})[key] = told
+    return found
 
 
 def remember(connection: Connection, key: str, pair: PairKey, told: dict[str, Any]) -> None:

@@ -7,20 +7,27 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
-from actors.rules.adoption import adoption_of, affordable, commands_of, ending_of
+from actors.rules.adoption import adoption_of, affordable, again, commands_of, ending_of
 from actors.rules.command import Command, parse_entry
 from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
 from actors.rules.state import Policy, Tariff
+from actors.supervisor.supervisor import SupervisorSettings
 from daemon.legacy import adopt as adopting
 from daemon.legacy.adopt import CutOver, CutOverError, adopt
 from daemon.legacy.balances import Targets, bring_balances
+from daemon.legacy.decide import assign_record
+from daemon.legacy.migrate import migrate
 from daemon.legacy.verify import verify
 from daemon.legacy.waiting import queue_ms
-from meterd import AlreadyStartedError, Meter
-from persistence.legacy.balances import Plan
+from meterd import AlreadyEndedError, AlreadyStartedError, Meter
+from persistence.legacy.balances import Plan, fetch_plans
+from persistence.legacy.layout import LegacyError
+from persistence.legacy.runs import alone
 from persistence.postgres import reader
 from tests.audited import assert_clean
+from tests.bringing import conftest
 from tests.bringing.conftest import Both
 from tests.bringing.old import T, add_chat, add_record, set_balance
 from tests.bringing.test_balances import _aside, _ledger
@@ -161,6 +168,7 @@ def test_an_account_in_use_is_not_lowered(both: Both) -> None:
         assert plans["runs"] == (30_000, 1_000_000, 0, "adopted")
 
     both.while_working(act, POLICY)
+    assert _aside(both, "u") == Decimal(5)
     assert_clean(both.engine, both.redis_url)
 
 
@@ -186,9 +194,15 @@ def test_a_chat_that_has_begun_here_is_left(both: Both) -> None:
         assert "runs" not in _adopt(both)
         with Meter(both.redis_url) as meter:
             assert meter.snapshot("runs").cost == Decimal(0)
+        _migrate(both, "latest")
+        bring_balances(both.targets, lambda _done, _total: None)
 
     both.while_working(act, POLICY)
     assert_clean(both.engine, both.redis_url)
+    assert _verified(both) == {"not_adopted"}
+    _sql(both, "UPDATE conversation_time_records SET status = 'completed' WHERE chat_id = 'runs'")
+    _migrate(both, "latest")
+    assert _verified(both) == set()
 
 
 def test_what_was_taken_for_a_refused_chat_is_set_aside(
@@ -224,6 +238,111 @@ def test_what_was_taken_for_a_refused_chat_is_set_aside(
     assert not kinds & {"balance", "balance_parts", "opened", "adopted", "total_balance"}
 
 
+def test_one_at_a_time(both: Both) -> None:
+    """Two at once would write down two cut-overs, and open accounts by what neither has read."""
+    _old(both)
+    with alone(both.engine):
+        with pytest.raises(LegacyError, match="another"):
+            _adopt(both)
+        with pytest.raises(LegacyError, match="another"):
+            bring_balances(both.targets, lambda _done, _total: None)
+    with both.engine.connect() as connection:
+        assert fetch_plans(connection) == []
+
+
+def _sql(both: Both, statement: str) -> None:
+    with both.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def _migrate(both: Both, policy: str) -> None:
+    migrate(both.targets.sides, policy, lambda _: None)
+
+
+def _verified(both: Both) -> set[str]:
+    return {one.kind for one in verify(both.targets.sides, "latest", lambda *_: None).differences}
+
+
+@pytest.fixture
+def divided(both: Both) -> Both:
+    """An ended chat and a running one share a record by the policy of the last run."""
+    add_chat(both.engine, "over", 0, 30_000)
+    add_chat(both.engine, "runs", 40_000, None)
+    add_record(
+        both.engine, "runs", status="active", last_resumed_at=90_000, updated_at=50_000,
+        total_seconds=20, credits_used=1,
+    )  # fmt: skip
+    set_balance(both.engine, "u", 5)
+    _migrate(both, "proportional")
+    return both
+
+
+def test_time_is_divided_as_the_last_run_has_divided_it(divided: Both) -> None:
+    """Whatever the settings say: what it gave to other chats is not carried once more."""
+    found: list[Plan] = []
+    divided.while_working(lambda: found.extend(_adopt(divided).values()), POLICY)
+    (one,) = found
+    assert (one.adoption.share_ms, one.adoption.share_micro) == (5_000, 250_000)
+    assert (one.adoption.carried_ms, one.adoption.carried_micro) == (15_000, 350_000)
+    assert not {"adopted", "sum"} & _verified(divided)
+
+
+def test_what_is_carried_and_given_to_another_chat_too_is_found(divided: Both) -> None:
+    """As if the old system had gone on and moved the record."""
+    divided.while_working(lambda: _adopt(divided), POLICY)
+    assert "adopted" not in _verified(divided)
+    add_chat(divided.engine, "next", 200_000, 300_000)
+    _sql(divided, "UPDATE conversation_time_records SET chat_id = 'next'")
+    _migrate(divided, "proportional")
+    assert "adopted" in _verified(divided)
+
+
+def test_what_was_assigned_to_a_running_chat_is_carried(both: Both) -> None:
+    """As migrate does, adopt obeys what somebody has said about a record: the chat runs by it."""
+    add_chat(both.engine, "others", 0, 9_000, user_id="z")
+    add_chat(both.engine, "runs", 0, None)
+    add_record(
+        both.engine, "others", status="active", last_resumed_at=90_000, total_seconds=20,
+        credits_used=1,
+    )  # fmt: skip
+    set_balance(both.engine, "u", 5)
+    _migrate(both, "latest")
+    assign_record(both.targets.sides, "1", "runs")
+    _migrate(both, "latest")
+    found: list[Plan] = []
+    both.while_working(lambda: found.extend(_adopt(both).values()), POLICY)
+    (one,) = found
+    assert (one.adoption.chat_id, one.adoption.carried_ms, one.outcome) == (
+        "runs", 30_000, "adopted",
+    )  # fmt: skip
+    assert _verified(both) == set()
+
+
+def test_a_chat_for_which_there_was_no_room_is_adopted_once_there_is(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The id of the refused command stands for that answer; the next one does not."""
+    _old(both)
+    strict = SupervisorSettings(actors_max=1, chats_per_actor=1, spares=0)
+    monkeypatch.setattr(conftest, "SETTINGS", strict)
+
+    def act() -> None:
+        with Meter(both.redis_url) as meter:
+            meter.start("x", "x", "v", rate=0)
+            for _ in range(2):
+                assert {plan.outcome for plan in _adopt(both).values()} == {"ready"}
+            meter.end("x")
+            for _ in range(2 * len(_CARRIED)):  # there is room for one at a time
+                for chat, plan in _adopt(both).items():
+                    if plan.outcome == "adopted":
+                        with contextlib.suppress(AlreadyEndedError):
+                            meter.end(chat)
+        assert _shown(_adopt(both)) == _CARRIED
+
+    both.while_working(act, POLICY)
+    assert_clean(both.engine, both.redis_url)
+
+
 _RUNNING = st.builds(
     Running,
     st.text("ab", min_size=1, max_size=128),
@@ -253,9 +372,10 @@ def test_what_is_sent_is_valid_and_paid_for(
         assert one.carried_micro == before.carried_cost_micro + one.unflushed_micro
         assert one.started_at + one.carried_ms <= T
         ids = set()
-        for fields in (*commands_of(one), *ending_of(one, "credits_exhausted")):
+        once = (*commands_of(one), *ending_of(one, "credits_exhausted"))
+        for fields in (again(fields, attempt) for fields in once for attempt in (1, 2, 1_000)):
             flat = [str(part).encode() for pair in fields.items() for part in pair]
             command = parse_entry(f"{T}-0", flat)
             assert isinstance(command, Command), command.reason
             ids.add(command.id)
-        assert len(ids) == len((*commands_of(one), *ending_of(one, "x")))
+        assert len(ids) == 3 * len(once)

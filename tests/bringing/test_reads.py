@@ -202,6 +202,20 @@ def test_the_client_answers_from_the_old_tables(house: House) -> None:
         Meter(house.redis_url, legacy=LegacyNames())
 
 
+def test_times_without_a_zone_are_utc_to_everybody(house: House) -> None:
+    """The client reads them as the gateway and the migration do, wherever the server is."""
+    naive = "TYPE timestamp USING {0} AT TIME ZONE 'UTC'"
+    with house.engine.begin() as connection:
+        for name in ("created_at", "ended_at"):
+            change = f"ALTER TABLE chats ALTER {name} {naive.format(name)}"
+            connection.exec_driver_sql(change)
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        connection.exec_driver_sql(f"ALTER DATABASE \"{name}\" SET timezone = 'Asia/Tokyo'")
+    with Meter(house.redis_url, legacy=LegacyNames(), legacy_url=house.postgres_url) as meter:
+        snapshot = meter.snapshot("ended")
+    assert (snapshot.started_at, snapshot.ended_at) == (T + 20_000, T + 50_000)
+
+
 def test_proportional_shares_are_those_of_the_migration(house: House) -> None:
     """The policy is the settings'."""
     with Meter(

@@ -18,6 +18,7 @@ from tests.bringing.test_adopt import POLICY, _adopt, _old
 BALANCES: dict[str, str] = {
     "a": "12.3456789", "b": "0.0000019", "c": "0", "": "7", "odd user": "5", "minus": "-0.5",
     "nan": "NaN", "zz": "1e30", "busy": "3", "ä": "0.1",
+    "third": "1." + "3" * 60, "thirds": "1." + "6" * 60,
 }  # fmt: skip
 HERE = {
     "more was opened than is said": (
@@ -41,6 +42,13 @@ HERE = {
         (
             "INSERT INTO legacy_adoptions VALUES ('c', 'a', 'v', 1, 1, 1, 1, 1, 1, 1, false, 1,"
             " 'ready')"
+        ),
+        "adopted",
+    ),
+    "what of one set aside was paid for nothing": (
+        (
+            "INSERT INTO legacy_balances VALUES ('busy', 1, 0, 1, 0);"
+            "UPDATE legacy_quarantine SET cost = cost - 1 WHERE user_id = 'busy'"
         ),
         "adopted",
     ),
