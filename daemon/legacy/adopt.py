@@ -73,7 +73,8 @@ def adopt(
     """Take over all that runs; gives everything that was ever taken over, and how.
 
     Raises:
-        CutOverError: the cut-over is later than now, or was another one before.
+        CutOverError: the cut-over is later than now, or was another one before, or the last run was
+            not finished.
         LegacyError, UnswornError, StuckError, MeterError: as said; run it again.
     """
     with alone(targets.sides.own):
@@ -98,14 +99,27 @@ def _adopt(
 
 def plan(targets: Targets, cut: CutOver) -> None:
     """Write down all that runs and is not written down yet; all of it, or nothing."""
-    known = {one.adoption.chat_id: one for one in _plans(targets)}
+    _write(targets, _fresh(targets, cut, _plans(targets)))
+
+
+def foresee(targets: Targets, cut: CutOver) -> list[Plan]:
+    """What is written down, and what would be; nothing is written or sent.
+
+    Raises:
+        CutOverError, LegacyError: as ``adopt``.
+    """
+    known = _plans(targets)
+    return sorted([*known, *_fresh(targets, cut, known)])
+
+
+def _fresh(targets: Targets, cut: CutOver, plans: Sequence[Plan]) -> list[Plan]:
+    known = {one.adoption.chat_id: one for one in plans}
     at_ms = _at(targets, cut, known.values())
     running = [one for one in _running(targets, cut.policy) if one.chat_id not in known]
     with targets.sides.own.connect() as own:
         here = fetch_records(own, [one.chat_id for one in running])
     fresh = [adoption_of(one, at_ms, cut.rate_micro) for one in running if one.chat_id not in here]
-    paid = _paid(targets, fresh, _spent(known.values()))
-    _write(targets, [Plan(one, PLANNED) for one in paid])
+    return [Plan(one, PLANNED) for one in _paid(targets, fresh, _spent(known.values()))]
 
 
 def settle_balances(targets: Targets) -> None:
@@ -185,6 +199,8 @@ def _running(targets: Targets, policy: str) -> list[Running]:
     """All that runs there, as the last run has divided it and as somebody has decided since."""
     with targets.sides.own.connect() as own:
         run, assigned = last_run(own), decided(own, ASSIGNED_TO)
+    if run is not None and not run.is_finished:
+        raise CutOverError(f"run {run.run_id} was not finished: meterd legacy migrate, then again")
     policy = policy if run is None else run.policy
     with read_only(targets.sides.old) as old:
         return [

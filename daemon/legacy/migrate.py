@@ -11,6 +11,7 @@ from actors.rules.legacy_rows import TAKEN
 from daemon.legacy.look import Sides, look_at, plan_of
 from daemon.legacy.plan import Plan
 from daemon.legacy.wanted import Counts
+from persistence.legacy.adopted import is_any_adopted
 from persistence.legacy.kept import ChangedMeanwhile, Range, reclaim, write_changes
 from persistence.legacy.layout import LegacyError
 from persistence.legacy.quarantine import pairs_aside
@@ -71,7 +72,8 @@ def migrate(sides: Sides, policy: str, tell: Tell, batch_pairs: int = BATCH_PAIR
     A run of the same policy that was not finished is resumed.
 
     Raises:
-        LegacyError: The old tables are not as the settings say, or somebody else does the same.
+        LegacyError: The old tables are not as the settings say, or somebody else does the same, or
+            chats were adopted by another policy.
     """
     with alone(sides.own):
         run = _begin(sides, policy)
@@ -95,6 +97,10 @@ def retry(sides: Sides, policy: str, batch_pairs: int = BATCH_PAIRS) -> Run:
 def _begin(sides: Sides, policy: str) -> Run:
     with sides.own.begin() as own:
         run = hold_last_run(own)
+        if run is not None and run.policy != policy and is_any_adopted(own):
+            raise LegacyError(
+                f"chats were adopted by the policy {run.policy}: by {policy}, time would come twice"
+            )
         if run is None or run.is_finished or run.policy != policy:
             run = new_run(own, policy)
         reclaim(own, run.run_id)

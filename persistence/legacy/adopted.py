@@ -11,6 +11,8 @@ _IS_THERE: Final = "SELECT to_regclass('legacy_adoptions') IS NOT NULL"
 _PLANS: Final = """
 SELECT chat_id, share_ms, share_micro FROM legacy_adoptions WHERE chat_id = ANY(%s)"""
 
+_IS_ANY: Final = "SELECT EXISTS (SELECT 1 FROM legacy_adoptions)"
+
 
 class Adopted(NamedTuple):
     """What a chat carried along."""
@@ -32,3 +34,8 @@ def fetch_shares(connection: Connection, chat_ids: Sequence[str]) -> dict[str, A
         for row in connection.exec_driver_sql(_PLANS, (list(carried),)):
             shares[row[0]] = (int(row[1]), int(row[2]))
     return {i: Adopted(*both, *shares.get(i, (None, None))) for i, both in carried.items()}
+
+
+def is_any_adopted(connection: Connection) -> bool:
+    """Whether the cut-over has begun."""
+    return bool(connection.exec_driver_sql(_IS_ANY).scalar_one())

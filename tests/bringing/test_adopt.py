@@ -2,7 +2,7 @@
 
 import contextlib
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,8 @@ from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PA
 from actors.rules.state import Policy, Tariff
 from actors.supervisor.supervisor import SupervisorSettings
 from daemon.legacy import adopt as adopting
-from daemon.legacy.adopt import CutOver, CutOverError, adopt
+from daemon.legacy import migrate as migrating
+from daemon.legacy.adopt import CutOver, CutOverError, adopt, foresee
 from daemon.legacy.balances import Targets, bring_balances
 from daemon.legacy.decide import assign_record
 from daemon.legacy.migrate import migrate
@@ -285,6 +286,44 @@ def test_time_is_divided_as_the_last_run_has_divided_it(divided: Both) -> None:
     assert (one.adoption.share_ms, one.adoption.share_micro) == (5_000, 250_000)
     assert (one.adoption.carried_ms, one.adoption.carried_micro) == (15_000, 350_000)
     assert not {"adopted", "sum"} & _verified(divided)
+
+
+def _killed(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def test_the_policy_is_one_from_the_first_run_to_the_last(
+    divided: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed may have divided half by another one; and what is adopted stays."""
+
+    def act() -> None:
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(migrating, "_finish", _killed)
+            _migrate(divided, "proportional")
+        with pytest.raises(CutOverError, match="migrate"):
+            _adopt(divided)
+        _migrate(divided, "proportional")
+        assert _adopt(divided)["runs"].outcome == "adopted"
+        with pytest.raises(LegacyError, match="twice"):
+            _migrate(divided, "latest")
+
+    divided.while_working(act, POLICY)
+
+
+def test_it_can_be_foreseen(both: Both) -> None:
+    """All that would be carried, and nothing is written or sent."""
+    _old(both)
+
+    def act() -> None:
+        for _ in range(2):
+            plans = {one.adoption.chat_id: one for one in foresee(both.targets, CUT)}
+            shown = {chat: (*one[:3], "planned") for chat, one in _CARRIED.items()}
+            assert _shown(plans) == shown
+        assert _ledger(both, "u") == []
+        assert list(_adopt(both).values()) == foresee(both.targets, CUT)
+
+    both.while_working(act, POLICY)
 
 
 def test_what_is_carried_and_given_to_another_chat_too_is_found(divided: Both) -> None:
