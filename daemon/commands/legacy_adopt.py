@@ -1,5 +1,6 @@
 """``meterd legacy adopt``."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from daemon.commands.legacy_parts import accounts_or_exit
 from daemon.commands.show import duration
 
 if TYPE_CHECKING:
+    from daemon.legacy.balances import Targets
     from persistence.legacy.balances import Plan
 
 _DONE = ("adopted", "ended_without_credits")
@@ -27,7 +29,15 @@ _SETTLE = (
     "Some were refused. What their users' balances were lowered by is set aside: "
     "meterd legacy quarantine list; settle it with a top_up"
 )
-_COLUMNS = ("chat", "user", "carried", "cost", "of it not yet paid", "was", "outcome")
+_COLUMNS = (
+    *("chat", "user", "carried", "of it since resumed"),
+    *("cost", "of it not yet paid", "was", "outcome"),
+)
+_FORESEEN = (
+    "Nothing was written or sent. First those that have run longest since they were resumed: "
+    "end there what nobody is in any more"
+)
+_ASIDE = "meterd legacy quarantine list --running"
 
 
 def adopt(
@@ -40,6 +50,10 @@ def adopt(
             help="The cut-over, in milliseconds since 1970; else now, or as at the first run.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what it would do; nothing is written or sent."),
+    ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -54,6 +68,8 @@ def adopt(
 
     For example:
 
+      meterd legacy adopt --dry-run
+
       meterd legacy adopt
 
       meterd legacy adopt --json | jq '.adopted[] | [.chat_id, .carried_ms]'
@@ -66,34 +82,64 @@ def adopt(
         rate = parse_micro(settings.legacy.rate or settings.tariff.rate)
         cut = adopting.CutOver(settings.legacy.policy, at, rate)
         try:
+            if dry_run:
+                _print_foreseen(adopting.foresee(targets, cut), json)
+                _print_aside(targets)
+                return
             with Meter(addresses.redis_url) as meter:
                 plans = adopting.adopt(targets, meter, cut, tell)
         except adopting.CutOverError as error:
             raise fail(str(error)) from None
         except MeterError as error:
             raise fail(f"{error}\nRun this again: it sends the same commands") from None
-    _print(plans, json)
+        _print("Adopted", plans, json)
+        _print_aside(targets)
     left = {plan.outcome for plan in plans} - {*_DONE}
     if left:
         err.print(_SETTLE if any(map(adopting.is_refusal, left)) else _AGAIN)
         raise typer.Exit(EXIT_FAILED)
 
 
-def _print(plans: "list[Plan]", json: bool) -> None:
+def _print_foreseen(plans: "list[Plan]", json: bool) -> None:
+    _print("Would be adopted", sorted(plans, key=_resumed_ms, reverse=True), json)
+    err.print(_FORESEEN, soft_wrap=True)
+
+
+def _print(title: str, plans: "list[Plan]", json: bool) -> None:
     if json:
         print_json({"adopted": [_plain(plan) for plan in plans]})
         return
-    rows = table("Adopted", *_COLUMNS)
+    rows = table(title, *_COLUMNS)
     for plan in plans:
         rows.add_row(*_cells(plan))
     print_table(rows)
+    outcomes = Counter(plan.outcome for plan in plans)
+    told = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()))
+    unpaid = format_micro(sum(plan.adoption.unflushed_micro for plan in plans))
+    typer.echo(f"{len(plans):,} chats ({told or 'none runs'}), {unpaid} credits not yet paid")
+
+
+def _print_aside(targets: "Targets") -> None:
+    """On the error output: it is no part of what programs read."""
+    from persistence.legacy.quarantine import count_running  # noqa: PLC0415 - the help need not wait
+
+    with targets.sides.own.connect() as own:
+        count = count_running(own)
+    if count:
+        text = f"{count:,} records that say their chat runs are set aside: {_ASIDE}"
+        err.print(text, soft_wrap=True)
+
+
+def _resumed_ms(plan: "Plan") -> int:
+    return plan.adoption.carried_ms - plan.adoption.share_ms
 
 
 def _cells(plan: "Plan") -> list[str]:
     one = plan.adoption
     amounts = [format_micro(one.carried_micro), format_micro(one.unflushed_micro)]
     was = "paused" if one.was_paused else "running"
-    return [one.chat_id, one.user_id, duration(one.carried_ms), *amounts, was, plan.outcome]
+    times = [duration(one.carried_ms), duration(_resumed_ms(plan))]
+    return [one.chat_id, one.user_id, *times, *amounts, was, plan.outcome]
 
 
 def _plain(plan: "Plan") -> dict[str, Any]:

@@ -4,7 +4,15 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.common import ConfigOption, JsonOption, fail, print_json, print_table, table
+from daemon.commands.common import (
+    EXIT_USAGE,
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    print_table,
+    table,
+)
 from daemon.commands.legacy_parts import legacy_or_exit
 
 app = typer.Typer(
@@ -19,13 +27,21 @@ _SHOWN = 100
 @app.command("list")
 def list_rows(
     reason: Annotated[str | None, typer.Option("--reason", help="Only those of it.")] = None,
+    running: Annotated[
+        bool, typer.Option("--running", help="Only records that say that their chat runs.")
+    ] = False,
     most: Annotated[int, typer.Option("--most", min=1, max=1_000_000, help="How many.")] = _SHOWN,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """List what was set aside, by reason.
+    """List what was set aside, by reason; docs/migration.md says what each means.
+
+    A chat whose record is set aside can't be adopted at the cut-over: look at
+    those that run before.
 
     For example:
+
+      meterd legacy quarantine list --running
 
       meterd legacy quarantine list --reason negative_total --json
     """
@@ -34,8 +50,10 @@ def list_rows(
         fetch_asides,
     )
 
+    if reason is not None and reason not in _reasons():
+        raise fail(f"--reason: {reason!r} is none of {', '.join(_reasons())}", EXIT_USAGE)
     with legacy_or_exit(config) as (sides, _), sides.own.connect() as own:
-        counts, found = count_reasons(own), list(fetch_asides(own, reason, most))
+        counts, found = count_reasons(own), list(fetch_asides(own, reason, most, running=running))
     if json:
         print_json([{**aside._asdict(), "run_id": run_id} for aside, run_id in found])
         return
@@ -80,7 +98,8 @@ def assign(
 ) -> None:
     """Say to which chat a record that is set aside belongs.
 
-    Obeyed by all later runs; take effect with: meterd legacy quarantine retry
+    Obeyed by all later runs; takes effect with: meterd legacy quarantine retry.
+    Assigned again, it belongs to the other chat from then on.
 
     For example:
 
@@ -90,7 +109,16 @@ def assign(
 
     with legacy_or_exit(config) as (sides, _):
         try:
-            assign_record(sides, key, chat_id)
+            is_known = assign_record(sides, key, chat_id)
         except CantBe as error:
             raise fail(str(error)) from None
+    if not is_known:
+        typer.echo(f"there is no chat {chat_id} in the old tables: it will be made of the record")
     typer.echo(f"record {key} belongs to {chat_id}; next: meterd legacy quarantine retry")
+
+
+def _reasons() -> tuple[str, ...]:
+    from actors.rules.legacy_rows import REASONS  # noqa: PLC0415 - the help need not wait for it
+    from daemon.legacy.wanted_balance import REASONS as OF_BALANCES  # noqa: PLC0415 - as above
+
+    return tuple(dict.fromkeys((*REASONS, *OF_BALANCES)))

@@ -23,8 +23,8 @@ def retry_aside(sides: Sides, policy: str) -> tuple[Run, int, int]:
     return run, before, _aside(sides)
 
 
-def assign_record(sides: Sides, key: str, chat_id: str) -> None:
-    """Write down to which chat a record belongs.
+def assign_record(sides: Sides, key: str, chat_id: str) -> bool:
+    """Write down to which chat a record belongs; gives whether the old chats have that chat.
 
     Raises:
         CantBe: The record is not set aside, or the chat is another pair's.
@@ -34,19 +34,23 @@ def assign_record(sides: Sides, key: str, chat_id: str) -> None:
     with sides.own.begin() as own:
         pairs = pairs_of_record(own, key)
         if len(pairs) != 1:
-            raise CantBe(f"{len(pairs)} records {key} are set aside; want one")
-        _check_chat(sides, pairs[0], chat_id)
+            raise CantBe(
+                f"{len(pairs)} records {key} are set aside, want one: meterd legacy quarantine list"
+            )
+        is_known = _is_chat_of(sides, pairs[0], chat_id)
         remember(own, key, pairs[0], {ASSIGNED_TO: chat_id})
+    return is_known
 
 
-def _check_chat(sides: Sides, pair: PairKey, chat_id: str) -> None:
+def _is_chat_of(sides: Sides, pair: PairKey, chat_id: str) -> bool:
     with read_only(sides.old) as old:
         mine = read_old_pair(old, sides.names, pair).pair
         if any(chat.chat_id == chat_id for chat in mine.chats):
-            return
+            return True
         found = pair_of_chat(old, sides.names, chat_id)
     if found is not None and (found.user_id, found.advisor_id) != pair:
         raise CantBe(f"{chat_id} is a chat of {found.user_id} with {found.advisor_id}")
+    return False
 
 
 def _aside(sides: Sides) -> int:

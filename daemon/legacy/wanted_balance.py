@@ -12,6 +12,8 @@ IN_USE: Final = "account_in_use"
 NEGATIVE: Final = "negative_balance"
 OUT_OF_RANGE: Final = "balance_out_of_range"
 UNREADABLE: Final = "unreadable_balance"
+REASONS: Final = (UNREADABLE, NEGATIVE, OUT_OF_RANGE, BAD_USER_ID, IN_USE)
+"""Why a balance is set aside."""
 
 
 class Wanted(NamedTuple):

@@ -15,11 +15,16 @@ WHERE kind <> 'balance' AND (%(reason)s::text IS NULL OR reason = %(reason)s) OR
 _ROWS: Final = """
 SELECT user_id, advisor_id, kind, key, reason, total_ms::text, trunc(cost * 1000000)::text,
   details, run_id
-FROM legacy_quarantine WHERE %(reason)s::text IS NULL OR reason = %(reason)s
+FROM legacy_quarantine WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (NOT %(running)s OR kind = 'record' AND reason <> 'assigned'
+    AND details ->> 'status' IN ('active', 'paused'))
 ORDER BY reason, kind, key, user_id, advisor_id LIMIT %(most)s"""
 _COUNTS: Final = """
 SELECT reason, count(*), sum(total_ms)::text, trunc(sum(cost) * 1000000)::text
 FROM legacy_quarantine GROUP BY 1 ORDER BY 1"""
+_RUNNING: Final = """
+SELECT count(*) FROM legacy_quarantine
+WHERE kind = 'record' AND reason <> 'assigned' AND details ->> 'status' IN ('active', 'paused')"""
 _RECORD: Final = """
 SELECT user_id, advisor_id FROM legacy_quarantine WHERE kind = 'record' AND key = %s"""
 _DECIDED: Final = """
@@ -46,10 +51,11 @@ def pairs_aside(connection: Connection, reason: str | None = None) -> list[PairK
 
 
 def fetch_asides(
-    connection: Connection, reason: str | None, most: int
+    connection: Connection, reason: str | None, most: int, *, running: bool = False
 ) -> Iterator[tuple[Aside, int]]:
-    """Yield what is set aside, with the run that did it."""
-    for row in connection.exec_driver_sql(_ROWS, {"reason": reason, "most": most}):
+    """Yield what is set aside, with the run that did it; or only records that say they run."""
+    given = {"reason": reason, "most": most, "running": running}
+    for row in connection.exec_driver_sql(_ROWS, given):
         yield Aside._make((*row[:5], int(row[5]), int(row[6]), row[7])), row[8]
 
 
@@ -57,6 +63,11 @@ def count_reasons(connection: Connection) -> list[ReasonCount]:
     """Give how much is set aside, by reason."""
     rows = connection.exec_driver_sql(_COUNTS)
     return [ReasonCount(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
+
+
+def count_running(connection: Connection) -> int:
+    """Give how many records are set aside that say that their chat runs."""
+    return int(connection.exec_driver_sql(_RUNNING).scalar_one())
 
 
 def pairs_of_record(connection: Connection, key: str) -> list[PairKey]:
