@@ -33,6 +33,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_REPLY = 3
+EXIT_STOPPED = 130
 
 _PIPE_WIDTH = 1_000
 

@@ -18,8 +18,9 @@ from daemon.commands.common import (
 )
 from daemon.commands.legacy_adopt import adopt
 from daemon.commands.legacy_balances import balances
-from daemon.commands.legacy_parts import legacy_or_exit
+from daemon.commands.legacy_parts import legacy_or_exit, old_or_exit
 from daemon.commands.legacy_quarantine import app as quarantine
+from daemon.commands.legacy_runs import runs
 
 if TYPE_CHECKING:
     from daemon.legacy.inspect import Inspection, Kind
@@ -27,14 +28,10 @@ if TYPE_CHECKING:
     from persistence.legacy.runs import Run
 
 app = typer.Typer(
-    help="Bring over what the system before meterd has counted.",
+    help="Bring over what the system before meterd has counted. The plan: docs/migration.md",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(quarantine, name="quarantine")
-app.command()(balances)
-app.command()(adopt)
-
 PolicyOption = Annotated[
     str | None,
     typer.Option("--policy", help="latest or proportional; else legacy.policy."),
@@ -48,7 +45,8 @@ _SHOWN = 20
 def inspect(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Look through the old tables: what is there, what is odd, what would become of it.
 
-    Nothing is written, neither there nor here.
+    Nothing is written, neither there nor here; meterd need not run yet. Amounts
+    are milliseconds and micro-credits: a million are a credit.
 
     For example:
 
@@ -59,8 +57,8 @@ def inspect(json: JsonOption = False, config: ConfigOption = None) -> None:
     from daemon.legacy.inspect import inspect as look  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, _), shown(err, "inspect") as tell:
-        found = look(sides.old, sides.names, tell)
+    with old_or_exit(config) as (old, names), shown(err, "inspect") as tell:
+        found = look(old, names, tell)
     if json:
         print_json(_inspection(found))
     else:
@@ -82,17 +80,25 @@ def migrate(
     brought over too. Stopped or killed anywhere, the next run goes on where it
     was. What can't be decided is set aside: meterd legacy quarantine list.
 
+    A run by another policy divides everything anew: better name it in the
+    settings, legacy.policy, which reads obey too.
+
     For example:
 
       meterd legacy migrate
 
-      meterd legacy migrate --policy proportional --json
+      meterd legacy migrate --json | jq .counts
     """
     from daemon.legacy.migrate import migrate as bring  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
+    from persistence.legacy.runs import last_run  # noqa: PLC0415 - as above
 
     with legacy_or_exit(config) as (sides, usual), shown(err, "migrate") as tell:
         chosen = _policy(policy or usual)
+        with sides.own.connect() as own:
+            before = last_run(own)
+        if before is not None and not before.is_finished and before.policy == chosen:
+            err.print(f"run {before.run_id} was stopped: it goes on", highlight=False)
         run = bring(sides, chosen, lambda p: tell(p.rows_done, p.rows_total), batch)
     if json:
         print_json({"run_id": run.run_id, "policy": run.policy, "counts": run.counts})
@@ -108,7 +114,9 @@ def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
     aside + what runs there still or was adopted + fractions of a millisecond and
     a micro-credit. Old balances = what accounts were opened with, by the ledger,
     + what paid for adopted time + what is set aside + fractions. Exits 1 if
-    anything differs. Nothing is written.
+    anything differs. Nothing is written. As long as the old system writes, some
+    differences are what it has changed since the last run: they are counted
+    apart, and another run brings them over.
 
     For example:
 
@@ -131,14 +139,17 @@ def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
 
 @app.command()
 def rollback(
-    run_id: Annotated[int, typer.Argument(metavar="RUN", help="Its number.")],
+    run_id: Annotated[
+        int, typer.Argument(metavar="RUN", help="Its number, by meterd legacy runs.")
+    ],
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Take out what a run brought in, unless it has been used since.
 
-    Says which records it kept, because something happened to them. May be run
-    again.
+    Says which records it kept, because something happened to them. What later
+    runs wrote anew is theirs: to take out everything, take out each of them. The
+    next migrate brings it in again.
 
     For example:
 
@@ -157,6 +168,12 @@ def rollback(
         typer.echo(f"kept, used since: {chat_id}")
 
 
+app.add_typer(quarantine, name="quarantine")
+app.command()(balances)
+app.command()(adopt)
+app.command()(runs)
+
+
 def _policy(policy: str) -> str:
     if policy not in _POLICIES:
         raise fail(f"--policy: {policy!r} is neither of {', '.join(_POLICIES)}", EXIT_USAGE)
@@ -168,13 +185,13 @@ def _print_run(run: "Run") -> None:
     typer.echo(f"run {run.run_id}, {run.policy}: {counts.get('pairs', 0):,} users and advisors")
     told = {
         "written": "records written",
-        "replaced": "records written anew, because the old rows have changed",
+        "replaced": "records written anew, because the old rows or the policy have changed",
         "removed": "records taken out again: the chat runs, or is another's",
         "unchanged": "records already there",
         "kept": "records kept as they are, because they have been used",
         "gone": "records kept, because those in the old system are gone",
         "adopted": "chats that were adopted",
-        "running": "chats that run in the old system: meterd legacy adopt",
+        "running": "chats that run in the old system: meterd legacy adopt, once, at the cut-over",
         "aside": "rows set aside: meterd legacy quarantine list",
     }
     for name, text in told.items():
@@ -221,6 +238,8 @@ def _verdict(verdict: "Verdict") -> dict[str, Any]:
         "balances": verdict.balances and _plain(verdict.balances._asdict()),
         "count": verdict.differ,
         "differences": [one._asdict() for one in verdict.differences],
+        "next": verdict.next,
+        "stopped_run": verdict.stopped_run,
         "old_tables_unchanged": verdict.is_quiet,
     }
 
@@ -244,7 +263,18 @@ def _print_verdict(verdict: "Verdict") -> None:
     else:
         typer.echo(f"old balances  {verdict.balances.old:f} credits")
         typer.echo(f"found again   {verdict.balances.here:f} credits")
+    _print_end(verdict)
+
+
+def _print_end(verdict: "Verdict") -> None:
+    """What it comes to, and what to do."""
+    if verdict.stopped_run is not None:
+        typer.echo(f"run {verdict.stopped_run} was stopped: meterd legacy migrate goes on with it")
     if not verdict.is_quiet:
         typer.echo("the old system has written meanwhile: run meterd legacy migrate again later")
     colour = typer.colors.RED if verdict.differ else typer.colors.GREEN
     typer.secho(f"{verdict.differ:,} differences", fg=colour)
+    for command, count in verdict.next.items():
+        typer.echo(f"{count:>18,}  where something has changed since: {command}, then verify again")
+    if left := verdict.differ - sum(verdict.next.values()):
+        typer.echo(f"{left:>18,}  that no other run mends: docs/migration.md, If verify differs")

@@ -22,6 +22,7 @@ from persistence.legacy.totals import old_balances_total
 
 _BATCH_USERS: Final = 2_000
 _NOTHING: Final = Decimal(0)
+BALANCES: Final = "meterd legacy balances"
 
 
 class BalancesFound(NamedTuple):
@@ -46,6 +47,7 @@ class BalancesCheck:
         self._names = names
         self._users = 0
         self._gone = _NOTHING
+        self._behind = False
         self.found: BalancesFound | None = None
         """Known once all differences were asked for; None if no balance was brought over yet."""
 
@@ -73,8 +75,9 @@ class BalancesCheck:
         if old is None:
             self._gone = total(self._gone, here)
         elif here != (balance := _balance(old)):
-            found = f"{here:f}: run meterd legacy balances"
-            yield _differs("balance", had, f"{balance:f} credits", found)
+            self._behind = True
+            one = _differs("balance", had, f"{balance:f} credits", f"{here:f}")
+            yield one._replace(next=BALANCES)
         parts = total(had.opened, had.unflushed, had.residue)
         if parts != had.balance:
             yield _differs("balance_parts", had, f"{had.balance:f} credits", f"{parts:f}")
@@ -92,7 +95,8 @@ class BalancesCheck:
             self._users, old_balances_total(self._old, self._names), here, self._gone
         )
         if self.found.old != here:
-            yield _of_all("total_balance", self.found.old, here)
+            one = _of_all("total_balance", self.found.old, here)
+            yield one._replace(next=BALANCES if self._behind else "")
         if ledger != sums.opened:
             yield _of_all("total_opened", sums.opened, ledger)
 

@@ -13,3 +13,5 @@ class Difference(NamedTuple):
     key: str
     expected: str
     found: str
+    next: str = ""
+    """The command that may well mend it, as the old system goes on writing; else empty."""

@@ -12,6 +12,7 @@ from daemon.legacy.balances_check import BalancesCheck, BalancesFound
 from daemon.legacy.difference import Difference
 from daemon.legacy.look import Look, Sides, look_at, plan_of
 from daemon.legacy.pairs_check import Pairs
+from daemon.legacy.plan import Plan
 from daemon.legacy.wanted import Counts
 from persistence.legacy.adopted import fetch_shares
 from persistence.legacy.kept import Range
@@ -28,6 +29,7 @@ from persistence.legacy.totals import Totals, old_totals, own_totals, stray_reco
 
 _BATCH_PAIRS: Final = 2_000
 _SHOWN: Final = 100
+MIGRATE: Final = "meterd legacy migrate"
 
 
 class Verdict(NamedTuple):
@@ -39,7 +41,7 @@ class Verdict(NamedTuple):
     """What was brought, set aside, left over by rounding, still runs there, or was adopted; without
     what was brought of records that are gone there (``gone_ms`` and ``gone_micro`` in counts)."""
     differences: list[Difference]
-    """The first hundred."""
+    """A hundred of them, those first that no other run mends."""
     differ: int
     """All of them."""
     balances: BalancesFound | None
@@ -47,19 +49,33 @@ class Verdict(NamedTuple):
     is_quiet: bool
     """Whether the old tables stayed as they were while this looked: what is still written there
     has to be brought over by another run."""
+    next: dict[str, int]
+    """How many of the differences another run of which command may well mend."""
+    stopped_run: int | None
+    """The last run, if it was not finished."""
 
 
 class _Findings:
     def __init__(self) -> None:
-        self.first: list[Difference] = []
+        self._lasting: list[Difference] = []
+        self._passing: list[Difference] = []
         self.count = 0
+        self.next = Counter[str]()
         self.gone = Totals(Decimal(0), Decimal(0))
         """What rounding has left over of records that are gone."""
 
     def add(self, found: Difference) -> None:
         self.count += 1
-        if len(self.first) < _SHOWN:
-            self.first.append(found)
+        if found.next:
+            self.next[found.next] += 1
+        some = self._passing if found.next else self._lasting
+        if len(some) < _SHOWN:
+            some.append(found)
+
+    @property
+    def first(self) -> list[Difference]:
+        """A hundred of them, those first that no other run mends."""
+        return [*self._lasting, *self._passing][:_SHOWN]
 
 
 def verify(sides: Sides, policy: str, tell: Callable[[int, int], None]) -> Verdict:
@@ -85,7 +101,11 @@ def verify(sides: Sides, policy: str, tell: Callable[[int, int], None]) -> Verdi
         totals = _totals(sides, old, own, counts, findings)
         balances = _balances(sides, old, own, findings)
     is_quiet = before == _fingerprint(sides)
-    return Verdict(dict(counts), *totals, findings.first, findings.count, balances, is_quiet)
+    stopped = run.run_id if run is not None and not run.is_finished else None
+    return Verdict(
+        dict(counts), *totals, findings.first, findings.count, balances, is_quiet,
+        dict(findings.next), stopped,
+    )  # fmt: skip
 
 
 def _fingerprint(sides: Sides) -> dict[str, tuple[int, int]]:
@@ -110,11 +130,13 @@ def _check(
 ) -> None:
     by_pair = {(one.pair.user_id, one.pair.advisor_id): one for one in olds}
     pairs = Pairs(look, by_pair, fetch_shares(own, _maybe_adopted(look)), counts)
-    for found in pairs.differences():
-        findings.add(found)
+    found = list(pairs.differences())
     for one in pairs.leftovers_gone:
         findings.gone = findings.gone.plus_exact(one.ms, one.credits)
     plan = plan_of(look)
+    behind = _pairs_behind(look, plan)
+    for one_found in found:
+        findings.add(one_found._replace(next=MIGRATE if one_found.pair in behind else ""))
     for row in plan.changes.brought:
         findings.add(_behind(row[1:3], row.chat_id, "its record, as the old rows say"))
     for chat_id in set(plan.changes.taken_out) - {row.chat_id for row in plan.changes.brought}:
@@ -124,7 +146,19 @@ def _check(
 
 
 def _behind(pair: PairKey, key: str, expected: str) -> Difference:
-    return Difference("behind", pair, key, expected, "something else: run migrate")
+    return Difference("behind", pair, key, expected, "something else", MIGRATE)
+
+
+def _pairs_behind(look: Look, plan: Plan) -> set[PairKey]:
+    """Of which migrate would write something: what differs there has most likely changed since."""
+    changes, out = plan.changes, set(plan.changes.taken_out)
+    asides, leftovers = changes.asides_gone + changes.asides, changes.leftovers_gone
+    return {
+        *((row.user_id, row.advisor_id) for row in changes.brought),
+        *((row.user_id, row.advisor_id) for row in asides),
+        *((row.user_id, row.advisor_id) for row in leftovers + changes.leftovers),
+        *(pair for pair, chats in look.kept.chats.items() if not out.isdisjoint(chats)),
+    }
 
 
 def _maybe_adopted(look: Look) -> list[str]:
@@ -157,5 +191,6 @@ def _totals(
     here = here.plus_exact(-findings.gone.ms, -findings.gone.credits)
     for name, before, after in zip(Totals._fields, wanted, here, strict=True):
         if before != after:
-            findings.add(Difference(f"total_{name}", ("", ""), "", str(before), str(after)))
+            again = MIGRATE if findings.next[MIGRATE] else ""
+            findings.add(Difference(f"total_{name}", ("", ""), "", str(before), str(after), again))
     return wanted, here

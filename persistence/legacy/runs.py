@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine
@@ -23,6 +24,7 @@ RETURNING {_FIELDS}"""  # noqa: S608 - names from above
 _PLACE: Final = """
 UPDATE legacy_runs SET counts = %s::jsonb, place_user_id = %s, place_advisor_id = %s
 WHERE run_id = %s"""
+_ALL: Final = f"SELECT {_FIELDS}, started_at, finished_at FROM legacy_runs ORDER BY run_id"  # noqa: S608
 _FINISH: Final = """
 UPDATE legacy_runs SET finished_at = coalesce(finished_at, now()), counts = %s::jsonb
 WHERE run_id = %s"""
@@ -61,6 +63,16 @@ def alone(engine: Engine) -> Iterator[None]:
 def last_run(connection: Connection) -> Run | None:
     """Give the latest run."""
     return _run(connection.exec_driver_sql(_PLAIN_LAST).one_or_none())
+
+
+def fetch_runs(connection: Connection) -> list[tuple[Run, datetime, datetime | None]]:
+    """Give all of them, the first first: each with when it began and when it was finished."""
+    found = []
+    for row in connection.exec_driver_sql(_ALL):
+        run = _run(row)
+        assert run is not None, "it is there"
+        found.append((run, row[6], row[7]))
+    return found
 
 
 def hold_last_run(connection: Connection) -> Run | None:
