@@ -1,6 +1,7 @@
 """The commands of one account in a batch, on their way to commits; poison is set aside on it."""
 
 import traceback
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -51,9 +52,9 @@ class Lane:
         """
         applied, account = memory
         if applied:
-            last = entry_key(applied)
-            self.passed += [task for task in self.tasks if entry_key(task.entry) <= last]
-            self.tasks = [task for task in self.tasks if entry_key(task.entry) > last]
+            fresh = bisect_right(self.tasks, entry_key(applied), key=_key)
+            self.passed += self.tasks[:fresh]
+            self.tasks = self.tasks[fresh:]
         self.run = None
         tasks: Sequence[Task] = self._together()
         while tasks:
@@ -142,3 +143,7 @@ def lanes_of(tasks: Sequence[Task]) -> list[Lane]:
                 by_user[task.user] = lane
         lane.tasks.append(task)
     return lanes
+
+
+def _key(task: Task) -> tuple[int, int]:
+    return entry_key(task.entry)

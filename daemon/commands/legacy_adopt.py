@@ -116,7 +116,7 @@ def _print(title: str, plans: "list[Plan]", json: bool) -> None:
     outcomes = Counter(plan.outcome for plan in plans)
     told = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()))
     unpaid = format_micro(sum(plan.adoption.unflushed_micro for plan in plans))
-    typer.echo(f"{len(plans):,} chats ({told or 'none runs'}), {unpaid} credits not yet paid there")
+    typer.echo(f"{len(plans):,} chats ({told or 'none runs'}), {unpaid} credits not yet paid")
 
 
 def _print_aside(targets: "Targets") -> None:

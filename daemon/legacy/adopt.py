@@ -115,11 +115,22 @@ def foresee(targets: Targets, cut: CutOver) -> list[Plan]:
 def _fresh(targets: Targets, cut: CutOver, plans: Sequence[Plan]) -> list[Plan]:
     known = {one.adoption.chat_id: one for one in plans}
     at_ms = _at(targets, cut, known.values())
-    running = [one for one in _running(targets, cut.policy) if one.chat_id not in known]
+    policy = _policy(targets, cut)
+    running = [one for one in _running(targets, policy) if one.chat_id not in known]
     with targets.sides.own.connect() as own:
         here = fetch_records(own, [one.chat_id for one in running])
     fresh = [adoption_of(one, at_ms, cut.rate_micro) for one in running if one.chat_id not in here]
     return [Plan(one, PLANNED) for one in _paid(targets, fresh, _spent(known.values()))]
+
+
+def _policy(targets: Targets, cut: CutOver) -> str:
+    with targets.sides.own.connect() as own:
+        run = last_run(own)
+    if run is None:
+        return cut.policy
+    if not run.is_finished:
+        raise CutOverError(f"run {run.run_id} was not finished: meterd legacy migrate, then again")
+    return run.policy
 
 
 def settle_balances(targets: Targets) -> None:
@@ -196,12 +207,9 @@ def _at(targets: Targets, cut: CutOver, known: Iterable[Plan]) -> int:
 
 
 def _running(targets: Targets, policy: str) -> list[Running]:
-    """All that runs there, as the last run has divided it and as somebody has decided since."""
+    """All that runs there, with records where somebody has decided that they belong."""
     with targets.sides.own.connect() as own:
-        run, assigned = last_run(own), decided(own, ASSIGNED_TO)
-    if run is not None and not run.is_finished:
-        raise CutOverError(f"run {run.run_id} was not finished: meterd legacy migrate, then again")
-    policy = policy if run is None else run.policy
+        assigned = decided(own, ASSIGNED_TO)
     with read_only(targets.sides.old) as old:
         return [
             one

@@ -86,7 +86,7 @@ def chats_page_query(wanted: ChatFilter, limit: int, after: Place | None = None)
     if wanted.user_id is not None or wanted.advisor_id is not None:
         # One index has all of theirs in order; to name ended_at would invite another one.
         return _newest([*conditions, _records.status == _one_of(statuses)], limit)
-    return _merged([_newest(conditions + _of_status(status), limit) for status in statuses], limit)
+    return _merged([_newest(conditions + part, limit) for part in _parts(statuses)], limit)
 
 
 def open_of_user(connection: Connection, user_id: str, limit: int) -> list[RecordRow]:
@@ -163,11 +163,20 @@ def _comes_after(at: ColumnElement[Any], name: ColumnElement[Any], after: Place)
     return tuple_(at, name) < tuple_(literal(datetime_from_ms(after.at_ms)), literal(after.name))
 
 
-def _of_status(status: str) -> Conditions:
-    """In the words of the partial indexes, one of which has the status's chats in order."""
-    if status == ENDED:
-        return [_records.ended_at.is_not(None)]
-    return [_records.ended_at.is_(None), _records.status == status]
+def _parts(statuses: Sequence[str]) -> list[Conditions]:
+    """In the words of the partial indexes: one has open chats in order, the other ended ones.
+
+    Of open chats those of other statuses are passed over: they are few, and an index by status
+    would be written at every pause.
+    """
+    parts: list[Conditions] = []
+    is_open = [status for status in statuses if status != ENDED]
+    if is_open:
+        some = [_records.status == _one_of(is_open)] if set(is_open) < set(OPEN) else []
+        parts.append([_records.ended_at.is_(None), *some])
+    if ENDED in statuses:
+        parts.append([_records.ended_at.is_not(None)])
+    return parts
 
 
 def _newest(conditions: Conditions, limit: int) -> Select[Any]:

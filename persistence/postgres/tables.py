@@ -94,12 +94,13 @@ chat_time_records: Final = Table(
     Index(None, "user_id", "started_at", "chat_id"),
     Index(None, "advisor_id", "started_at", "chat_id"),
     comment="One row per chat: how long it ran and what it cost",
+    postgresql_with={"fillfactor": 80},  # room for what happens to a chat, on its row's own page
 )
-# Lists by status. Open chats are few, and are counted by this too. What has ended is written to an
-# index of its own once, when it ends; one of all chats would be written at each of their changes.
+# Lists by status. Open chats are few, and are counted by this too. It has nothing that changes
+# while a chat is open, not even the status: so a change is written to the page of its row, if that
+# has room, and to no index (a heap-only tuple). What has ended has an index of its own.
 Index(
     "ix_chat_time_records_open",
-    chat_time_records.c.status,
     chat_time_records.c.started_at,
     chat_time_records.c.chat_id,
     postgresql_where=chat_time_records.c.ended_at.is_(None),

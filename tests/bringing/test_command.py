@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from loadtests.live import METERD, LiveDaemon
+from persistence.legacy.balances import fetch_plans
 from tests.bringing.conftest import Both
 from tests.bringing.old import add_chat, add_record, set_balance
 from tests.engine.harness import KEYS
@@ -39,6 +40,10 @@ def test_they_say_what_they_did(both: Both, tmp_path: Path) -> None:
         assert (found["counts"]["opened"], found["sums"]["opened"]) == (1, "7.500000")
         again = _ran(both, tmp_path, "balances")
         assert "1  accounts that are as they should be" in again.stdout
+        foreseen = _ran(both, tmp_path, "adopt", "--dry-run")
+        assert ("runs" in foreseen.stdout, "planned" in foreseen.stdout) == (True, True)
+        with both.engine.connect() as connection:
+            assert fetch_plans(connection) == []
         (one,) = _told(_ran(both, tmp_path, "adopt", "--json"))["adopted"]
         assert [one[k] for k in ("chat_id", "carried_ms", "carried_cost", "outcome")] == [
             "runs", 20_000, "1.000000", "adopted",

@@ -64,7 +64,8 @@ def test_what_the_code_fails_in_is_set_aside_and_can_be_sent_again(
             assert (told[fine], told[after]) == ("ok", "ok")
             assert told[bad] == told[again] == "internal_error"
             assert rules.tries <= 2 * FAILURES_MAX
-            assert supervisor.status()["outcomes"]["internal_error"] == 2
+            # The supervisor hears a little later than Redis that it was committed.
+            await until(lambda: supervisor.status()["outcomes"].get("internal_error") == 2)
             letters = DeadLetters(client, KEYS)
             (letter,) = letters.all()
             assert letter.reason == "ZeroDivisionError: a bug in the rules"

@@ -131,6 +131,34 @@ def test_the_commands_one_after_the_other(told: CliRunner, sides: Sides) -> None
     assert json.loads(result.stdout)["count"] > 0
 
 
+def test_runs_and_what_is_left_to_do_are_told(told: CliRunner, sides: Sides) -> None:
+    """Each run with what it has changed; of differences, which command mends how many."""
+    for words in ("migrate", "migrate"):
+        assert told.invoke(app, ["legacy", words]).exit_code == 0
+    runs = json.loads(told.invoke(app, ["legacy", "runs", "--json"]).stdout)
+    assert [(one["run_id"], "written" in one["counts"]) for one in runs] == [(1, True), (2, False)]
+    assert "latest" in told.invoke(app, ["legacy", "runs"]).stdout
+    sql(sides.old, "INSERT INTO chats VALUES ('new', 'u1', 'a1', now(), now())")
+    found = json.loads(told.invoke(app, ["legacy", "verify", "--json"]).stdout)
+    assert found["next"] == {"meterd legacy migrate": found["count"]}
+    plain = told.invoke(app, ["legacy", "verify"]).stdout
+    assert "meterd legacy migrate, then verify again" in plain
+    assert "that no other run mends" not in plain
+    sql(sides.own, "INSERT INTO legacy_balances VALUES ('u1', 1, 2, 0, 0)")
+    assert "that no other run mends" in told.invoke(app, ["legacy", "verify"]).stdout
+
+
+def test_only_records_that_run_are_listed_if_asked(told: CliRunner) -> None:
+    assert told.invoke(app, ["legacy", "migrate"]).exit_code == 0
+    listed = json.loads(
+        told.invoke(app, ["legacy", "quarantine", "list", "--running", "--json"]).stdout
+    )
+    assert {one["details"]["status"] for one in listed} <= {"active", "paused"}
+    assert {one["kind"] for one in listed} <= {"record"}
+    wrong = told.invoke(app, ["legacy", "quarantine", "list", "--reason", "no"])
+    assert (wrong.exit_code, "account_in_use" in wrong.stderr) == (2, True)
+
+
 def test_what_can_not_be_is_said_with_the_next_step(
     told: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,9 @@ from persistence.postgres.tables import metadata
 
 # Everything in the schema that somebody could have made, as PostgreSQL itself words it.
 CATALOG = {
+    "storage": """
+        SELECT relname, reloptions::text FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL""",
     "columns": """
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attnum,
                pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
