@@ -26,7 +26,7 @@ from actors.rules.legacy import split
 from actors.rules.legacy_rows import COMPLETED, Pair, Running
 from actors.rules.state import CREDITS_EXHAUSTED
 from daemon.legacy.balances import Targets, bring_users
-from daemon.legacy.waiting import queue_ms
+from daemon.legacy.waiting import queue_ms, wait_for_postgres
 from daemon.legacy.wanted import ASSIGNED_TO, obeying
 from daemon.legacy.wanted_balance import Wanted, wanted_of
 from meterd import CommandRefusedError, Meter
@@ -117,6 +117,7 @@ def _fresh(targets: Targets, cut: CutOver, plans: Sequence[Plan]) -> list[Plan]:
     at_ms = _at(targets, cut, known.values())
     policy = _policy(targets, cut)
     running = [one for one in _running(targets, policy) if one.chat_id not in known]
+    wait_for_postgres(targets.client)  # a chat that has just begun here may be on its way
     with targets.sides.own.connect() as own:
         here = fetch_records(own, [one.chat_id for one in running])
     fresh = [adoption_of(one, at_ms, cut.rate_micro) for one in running if one.chat_id not in here]
