@@ -31,6 +31,7 @@ class RunFile:
         # Whoever only reads the file need not wait for the servers' packages.
         from daemon.embedded.home import write_private  # noqa: PLC0415
 
+        self._state_path.unlink(missing_ok=True)  # of a daemon that was killed
         write_private(self._path, json.dumps({"pid": os.getpid(), **addresses._asdict()}))
         try:
             yield

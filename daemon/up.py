@@ -28,6 +28,7 @@ from daemon.runfile import Addresses, RunFile
 from daemon.settings import Settings
 from persistence.client import connect
 from persistence.fitness import UnfitError, ensure_fit
+from persistence.keys import Keys
 from persistence.library import LibraryError, ensure_library
 from persistence.postgres import migrate
 
@@ -82,6 +83,8 @@ class Daemon:
         heed_signals(self.stop)
         with self._servers() as servers, self._answering(servers) as addresses:
             prepare(addresses)
+            if not self._settings.redis.url:
+                forget_status(addresses.redis_url)
             with self._runfile.held(addresses):
                 try:
                     if self._gateway is not None:
@@ -189,6 +192,12 @@ def prepare(addresses: Addresses) -> None:
             log.info("postgres.upgraded", revision=migrate.upgrade(addresses.postgres_url))
     except OperationalError as error:
         raise _no_answer("Postgres", addresses.postgres_url, "postgres.url", error) from None
+
+
+def forget_status(redis_url: str) -> None:
+    """Nobody else works on an own Redis: what it says there is of a daemon that was killed."""
+    with contextlib.closing(connect(redis_url)) as client:
+        client.delete(Keys().status)
 
 
 LOADING_S_MAX = 600.0

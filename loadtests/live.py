@@ -16,6 +16,7 @@ from typing import Any
 import redis
 from sqlalchemy import Engine
 
+from daemon.runfile import RunFile
 from persistence.client import connect
 from persistence.keys import Keys
 from persistence.postgres.engine import make_engine
@@ -36,7 +37,13 @@ class LiveDaemon:
     def start(self) -> None:
         """Start it and wait until commands are being handled."""
         self.launch()
-        self.until(lambda: self.published().get("state") == "ready", READY_TIMEOUT_S)
+        self.until(self._is_ready, READY_TIMEOUT_S)
+
+    def _is_ready(self) -> bool:
+        """Whether this process is: one that was killed leaves its addresses and last word."""
+        assert self.process is not None
+        is_its = RunFile(self.home).pid() == self.process.pid
+        return is_its and self.published().get("state") == "ready"
 
     def launch(self) -> None:
         """Start it."""

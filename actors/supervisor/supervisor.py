@@ -183,6 +183,8 @@ class Supervisor:
     async def _recover(self) -> None:
         """Place what was open, then finish what was delivered to an earlier life."""
         self._state, self._why = "recovering", ""
+        # At once: until then the word of a daemon that was killed stands, and may be "ready".
+        await self._tell()
         self._recording.start()
         await place_open_chats(self._parts.client, self._parts.keys, self._dispatcher)
         self._dispatcher.keep_spares()
@@ -191,12 +193,15 @@ class Supervisor:
         await self._finish_pending()
         self._state = "ready"
         # At once: who was told that it is ready may ask.
-        await surely(lambda: self._chores.publish(self.status()))
+        await self._tell()
         log.info(
             "supervisor.ready",
             open_chats=self._placement.open_chats(),
             actors=len(self._dispatcher.slots),
         )
+
+    async def _tell(self) -> None:
+        await surely(lambda: self._chores.publish(self.status()))
 
     async def _finish_pending(self) -> None:
         after = "0"

@@ -2,18 +2,21 @@
 
 import asyncio
 
+import structlog
 from sqlalchemy import Connection
 
 from actors.rules.brought import chat_of_pair
 from actors.rules.legacy_rows import Pair
 from actors.rules.state import Chat
-from daemon.gateway.problems import legacy_away
+from daemon.gateway.problems import Problem, legacy_away
 from daemon.gateway.records import Records
 from daemon.legacy_settings import LegacySettings
 from persistence.legacy.layout import LegacyError
 from persistence.legacy.names import LegacyNames
 from persistence.legacy.read import pair_of_chat
 from persistence.postgres.convert import check_texts
+
+log = structlog.get_logger()
 
 
 class OldTables:
@@ -42,6 +45,13 @@ class OldTables:
             raise legacy_away(str(error).partition("\n")[0]) from error
         # A pair may have had thousands of chats: others are served meanwhile.
         return await asyncio.to_thread(self._chat, pair, chat_id) if pair else None
+
+    async def try_out(self) -> None:
+        """Ask for any chat, and log what everybody would be told who asks for one."""
+        try:
+            await self.chat("-")
+        except Problem as problem:
+            log.warning("legacy.away", why=problem.detail)
 
     def _chat(self, pair: Pair, chat_id: str) -> Chat | None:
         return chat_of_pair(pair, self._policy, chat_id)

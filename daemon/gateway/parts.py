@@ -11,7 +11,7 @@ from actors.rules.state import Policy
 from daemon.gateway.limits import Buckets
 from daemon.gateway.live import Live
 from daemon.gateway.metrics import Metrics
-from daemon.gateway.old_tables import old_tables
+from daemon.gateway.old_tables import OldTables, old_tables
 from daemon.gateway.problems import legacy_away
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.reading import Reading
@@ -52,6 +52,7 @@ class Parts(NamedTuple):
     tokens: Tokens
     buckets: Buckets
     metrics: Metrics
+    old: OldTables
 
 
 def make_parts(settings: Settings, addresses: Addresses) -> Parts:
@@ -70,7 +71,8 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
     meter = AsyncMeter(addresses.redis_url)
     hub = Hub(meter, live, keys, clock, http)
     there = _old_records(settings)
-    reading = Reading(live, records, keys, clock, old_tables(settings.legacy, records, there))
+    old = old_tables(settings.legacy, records, there)
+    reading = Reading(live, records, keys, clock, old)
     parts = hub, live, meter, clock, reading
     streams = Streams(client, parts, keys, http.stream_messages_max)
     return Parts(
@@ -89,6 +91,7 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
         tokens=tokens,
         buckets=Buckets(http.requests_per_s, http.requests_burst),
         metrics=Metrics(hub),
+        old=old,
     )
 
 
@@ -101,6 +104,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         asyncio.create_task(parts.clock.keep(), name="clock"),
         asyncio.create_task(parts.hub.keep(), name="hub"),
         asyncio.create_task(parts.hub.tick(), name="hub-tick"),
+        asyncio.create_task(parts.old.try_out(), name="old-tables"),
     ]
     try:
         yield

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.live import LiveDaemon, live_daemon
+from loadtests.live import READY_TIMEOUT_S, LiveDaemon, live_daemon
 from meterd import Meter
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -99,6 +99,17 @@ def _kill(daemon: LiveDaemon) -> None:
 
 def _processes(daemon: LiveDaemon) -> list[int]:
     return [a["pid"] for a in daemon.status()["actors"] if a["pid"]]
+
+
+def test_a_daemon_is_not_ready_by_the_word_of_one_that_was_killed(daemon: LiveDaemon) -> None:
+    """What the killed one published last is still in Redis when the next one starts."""
+    killed = daemon.status()["pid"]
+    daemon.kill()
+    daemon.launch()
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while (told := daemon.run("status", "--json")).returncode:
+        assert time.monotonic() < deadline, daemon.output()
+    assert json.loads(told.stdout)["pid"] != killed
 
 
 def test_due_changes_happen_by_themselves_and_exactly(daemon: LiveDaemon) -> None:

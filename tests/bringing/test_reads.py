@@ -11,10 +11,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import Engine, make_url
+from structlog.testing import capture_logs
 
 from actors.chat.rows import record_row
 from actors.rules.brought import ended_chat
 from actors.rules.legacy_rows import Brought
+from daemon.gateway.old_tables import OldTables
+from daemon.gateway.problems import legacy_away
+from daemon.gateway.records import Records
 from loadtests.live import METERD, LiveDaemon
 from meterd import AsyncMeter, LegacyNames, Meter, UnavailableError
 from persistence.client import connect
@@ -161,6 +165,18 @@ def test_without_the_old_database_the_reason_is_told(
         away = gateway.get("/v1/chats/runs", "u")
         assert (away.status_code, away.json()["code"]) == (503, "legacy_away")
         assert "legacy.chats_table" in away.json()["detail"]
+
+
+def test_what_readers_would_be_told_is_said_at_the_start(house: House, other_url: str) -> None:
+    """To whoever starts the gateway: long before somebody asks."""
+    for url, told in ((house.postgres_url, []), (other_url, ["legacy.away"])):
+        records = Records(make_engine(url), 1, legacy_away)
+        with capture_logs() as logs:
+            asyncio.run(OldTables(records, LegacyNames(), "latest").try_out())
+            asyncio.run(OldTables(None, LegacyNames(), "latest").try_out())
+        records.close()
+        assert [one["event"] for one in logs] == told
+        assert all("legacy.records_table" in one["why"] for one in logs)
 
 
 def _admit(server_url: str, url: str, admitted: str) -> None:

@@ -12,8 +12,8 @@ from meterd import Meter
 from persistence.legacy.balances import HAD
 from persistence.legacy.exact import total
 from tests.bringing.conftest import Both
+from tests.bringing.cut_over import POLICY, adopt_all, old_system
 from tests.bringing.old import set_balance
-from tests.bringing.test_adopt import POLICY, _adopt, _old
 
 BALANCES: dict[str, str] = {
     "a": "12.3456789", "b": "0.0000019", "c": "0", "": "7", "odd user": "5", "minus": "-0.5",
@@ -137,8 +137,8 @@ def test_no_batch_reads_the_whole_ledger(brought: Both) -> None:
 
 def test_what_an_adoption_pays_is_compared(both: Both) -> None:
     """The balance is lowered by it, no more and no less."""
-    _old(both)
-    both.while_working(lambda: _adopt(both), POLICY)
+    old_system(both)
+    both.while_working(lambda: adopt_all(both), POLICY)
     _bring(both)
     assert not {"balance", "adopted", "opened", "total_balance"} & kinds(both)
     _do(both, "UPDATE legacy_adoptions SET unflushed_cost = unflushed_cost + 1")

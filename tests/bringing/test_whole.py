@@ -12,8 +12,8 @@ from daemon.legacy.verify import verify
 from meterd import ChatSnapshot, LegacyNames, Meter
 from tests.audited import assert_clean
 from tests.bringing.conftest import Both
+from tests.bringing.cut_over import POLICY, adopt_all, old_system
 from tests.bringing.old import add_chat, add_record
-from tests.bringing.test_adopt import POLICY, _adopt, _old
 
 CHATS = ("runs", "rests", "poor", "broke", "two.a", "two.b", "over", "ended.1", "ended.2")
 
@@ -72,7 +72,7 @@ def _verified(both: Both) -> Any:
 
 def test_every_chat_is_known_all_the_time(both: Both) -> None:
     """While balances are opened, records brought over, and what runs adopted; both sides agree."""
-    _old(both)
+    old_system(both)
     for number in (1, 2):
         add_chat(
             both.engine, f"ended.{number}", 10_000 * number, 10_000 * number + 5_000, user_id="e"
@@ -85,7 +85,7 @@ def test_every_chat_is_known_all_the_time(both: Both) -> None:
             bring_balances(both.targets, lambda _done, _total: None)
             migrate(sides, "latest", lambda _: None, 2)
             assert not _verified(both).differences
-            plans = _adopt(both)
+            plans = adopt_all(both)
             assert {plan.outcome for plan in plans.values()} == {"adopted", "ended_without_credits"}
             rounds = watch.rounds
             while watch.rounds < rounds + 3:

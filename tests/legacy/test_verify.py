@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from daemon.cli import app
 from daemon.legacy.look import Sides
+from daemon.legacy.verify import MIGRATE
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, sql, verdict_of
 
@@ -95,7 +96,9 @@ def test_what_has_changed_there_is_found_and_caught_up_with(
     brought: Sides, what: str, kind: str
 ) -> None:
     sql(brought.old, what)
-    assert kind in {one.kind for one in verdict_of(brought).differences}
+    found = verdict_of(brought)
+    assert kind in {one.kind for one in found.differences}
+    assert found.next == {MIGRATE: found.differ}
     bring(brought)
     assert verdict_of(brought).differences == []
 
@@ -150,8 +153,10 @@ def test_only_records_that_run_are_listed_if_asked(told: CliRunner) -> None:
     listed = json.loads(
         told.invoke(app, ["legacy", "quarantine", "list", "--running", "--json"]).stdout
     )
-    assert {one["details"]["status"] for one in listed} <= {"active", "paused"}
-    assert {one["kind"] for one in listed} <= {"record"}
+    statuses = {one["details"]["status"] for one in listed}
+    assert statuses
+    assert statuses <= {"active", "paused"}
+    assert {one["kind"] for one in listed} == {"record"}
     wrong = told.invoke(app, ["legacy", "quarantine", "list", "--reason", "no"])
     assert (wrong.exit_code, "account_in_use" in wrong.stderr) == (2, True)
 
