@@ -29,6 +29,10 @@ _SETTLE = (
     "Some were refused. What their users' balances were lowered by is set aside: "
     "meterd legacy quarantine list; settle it with a top_up"
 )
+_CAME_OVER = (
+    "Some came over as ended and run there again: meterd legacy migrate, then run this again. One "
+    "that was refunded here stays ended: settle what it lacks, changed_since_it_was_used"
+)
 _COLUMNS = (
     *("chat", "user", "carried", "of it since resumed"),
     *("cost", "of it not yet paid", "was", "outcome"),
@@ -94,9 +98,19 @@ def adopt(
             raise fail(f"{error}\nRun this again: it sends the same commands") from None
         _print("Adopted", plans, json)
         _print_aside(targets)
-    left = {plan.outcome for plan in plans} - {*_DONE}
+    _exit_if_left({plan.outcome for plan in plans} - {*_DONE})
+
+
+def _exit_if_left(left: set[str]) -> None:
+    from daemon.legacy.adopt import CAME_OVER, is_refusal  # noqa: PLC0415 - as above
+
+    if CAME_OVER in left:
+        err.print(_CAME_OVER, soft_wrap=True)
+    if any(map(is_refusal, left)):
+        err.print(_SETTLE, soft_wrap=True)
+    elif left - {CAME_OVER}:
+        err.print(_AGAIN, soft_wrap=True)
     if left:
-        err.print(_SETTLE if any(map(adopting.is_refusal, left)) else _AGAIN)
         raise typer.Exit(EXIT_FAILED)
 
 

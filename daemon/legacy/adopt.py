@@ -35,6 +35,7 @@ from persistence.legacy.quarantine import decided
 from persistence.legacy.read import PairKey, balances_of, read_only, read_pairs
 from persistence.legacy.runs import alone, last_run
 from persistence.postgres.reader import fetch_records
+from persistence.postgres.rows import MIGRATED, RecordRow
 
 PLANNED: Final = "planned"
 READY: Final = "ready"
@@ -42,6 +43,9 @@ READY: Final = "ready"
 ADOPTED: Final = "adopted"
 ENDED: Final = "ended_without_credits"
 """Its user could not pay for another millisecond: its time and cost have their record."""
+CAME_OVER: Final = "came_over_as_ended"
+"""It came over as ended and runs there again. That is never written down: the next migrate takes
+the record out, unless it has been used."""
 
 _REFUSED: Final = "refused: "
 SENDERS: Final = 16
@@ -84,7 +88,7 @@ def adopt(
 def _adopt(
     targets: Targets, meter: Meter, cut: CutOver, tell: Callable[[int, int], None]
 ) -> list[Plan]:
-    plan(targets, cut)
+    came_over = plan(targets, cut)
     settle_balances(targets)
     ready = [one for one in _plans(targets) if one.outcome == READY]
     with ThreadPoolExecutor(SENDERS, thread_name_prefix="adopt") as senders:
@@ -94,12 +98,18 @@ def _adopt(
             tell(first + len(some), len(ready))
     plans = _plans(targets)
     bring_users(targets, sorted({one.adoption.user_id for one in plans if is_refusal(one.outcome)}))
-    return plans
+    return sorted([*plans, *came_over])
 
 
-def plan(targets: Targets, cut: CutOver) -> None:
-    """Write down all that runs and is not written down yet; all of it, or nothing."""
-    _write(targets, _fresh(targets, cut, _plans(targets)))
+def plan(targets: Targets, cut: CutOver) -> list[Plan]:
+    """Write down all that runs and is not written down yet; all of it, or nothing.
+
+    Returns:
+        What can't be, since it came over as ended.
+    """
+    fresh = _fresh(targets, cut, _plans(targets))
+    _write(targets, [one for one in fresh if one.outcome == PLANNED])
+    return [one for one in fresh if one.outcome == CAME_OVER]
 
 
 def foresee(targets: Targets, cut: CutOver) -> list[Plan]:
@@ -120,8 +130,19 @@ def _fresh(targets: Targets, cut: CutOver, plans: Sequence[Plan]) -> list[Plan]:
     wait_for_postgres(targets.client)  # a chat that has just begun here may be on its way
     with targets.sides.own.connect() as own:
         here = fetch_records(own, [one.chat_id for one in running])
-    fresh = [adoption_of(one, at_ms, cut.rate_micro) for one in running if one.chat_id not in here]
-    return [Plan(one, PLANNED) for one in _paid(targets, fresh, _spent(known.values()))]
+    wanted = [adoption_of(one, at_ms, cut.rate_micro) for one in running]
+    fresh = [one for one in wanted if one.chat_id not in here]
+    ended = [one for one in wanted if _is_migrated(here.get(one.chat_id))]
+    paid = _paid(targets, fresh, _spent(known.values()))
+    return [*(Plan(one, PLANNED) for one in paid), *(_came_over(one) for one in ended)]
+
+
+def _is_migrated(row: RecordRow | None) -> bool:
+    return row is not None and row.source == MIGRATED
+
+
+def _came_over(adoption: Adoption) -> Plan:
+    return Plan(paying(adoption, 0), CAME_OVER)
 
 
 def _policy(targets: Targets, cut: CutOver) -> str:

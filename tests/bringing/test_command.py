@@ -10,6 +10,7 @@ import pytest
 from loadtests.live import METERD, LiveDaemon
 from persistence.legacy.balances import fetch_plans
 from tests.bringing.conftest import Both
+from tests.bringing.cut_over import bring_records, run_sql
 from tests.bringing.old import add_chat, add_record, set_balance
 from tests.engine.harness import KEYS
 
@@ -51,6 +52,22 @@ def test_they_say_what_they_did(both: Both, tmp_path: Path) -> None:
         assert "adopted" in _ran(both, tmp_path, "adopt").stdout
         late = _ran(both, tmp_path, "adopt", "--at", "5")
         assert (late.returncode, "can't be changed" in late.stderr) == (1, True)
+
+    both.while_working(act)
+
+
+def test_what_came_over_as_ended_and_runs_again_is_said(both: Both, tmp_path: Path) -> None:
+    """With the next step; and that it is not done."""
+    add_chat(both.engine, "runs", 0, None)
+    add_record(both.engine, "runs", status="completed", total_seconds=20, credits_used=1)
+    bring_records(both, "latest")
+    run_sql(both, "UPDATE conversation_time_records SET status = 'active'")
+
+    def act() -> None:
+        done = _ran(both, tmp_path, "adopt")
+        assert (done.returncode, "came_over_as_ended" in done.stdout) == (1, True)
+        assert "meterd legacy migrate, then run this again" in done.stderr
+        assert "Run this again: it sends" not in done.stderr
 
     both.while_working(act)
 

@@ -9,6 +9,7 @@ import psycopg2
 import redis
 
 from daemon.embedded import Urls
+from daemon.embedded.processes import find_marked, mark_of
 
 # A daemon: starts the servers, says where they are, waits.
 DAEMON = """
@@ -37,9 +38,10 @@ def query(urls: Urls, statement: str) -> list[tuple[object, ...]]:
 
 
 def leave_facts(urls: Urls) -> None:
-    """Write something into both."""
+    """Write something into both, onto the disk."""
     with closing(valkey(urls)) as client:
         client.xadd("meterd:{0}:commands", {"type": "start"})
+        assert client.waitaof(1, 0, 10_000)[0] == 1
     query(urls, "CREATE TABLE facts (fact text)")
     query(urls, "INSERT INTO facts VALUES ('kept')")
 
@@ -68,3 +70,16 @@ def end_daemon(process: subprocess.Popen[str]) -> None:
     process.wait(10)
     assert process.stdout is not None
     process.stdout.close()
+
+
+def pids(home: Path) -> dict[str, int]:
+    """The main process of each server."""
+    postgres = int((home / "postgres" / "postmaster.pid").read_text().split("\n")[0])
+    (valkey_pid,) = find_marked(mark_of(home / "valkey"), "valkey-server")
+    return {"valkey": valkey_pid, "postgres": postgres}
+
+
+def nothing_runs(home: Path) -> bool:
+    """Whether neither server of this home does."""
+    marks = {"valkey-server": mark_of(home / "valkey"), "postgres": mark_of(home / "postgres")}
+    return not any(find_marked(mark, command) for command, mark in marks.items())

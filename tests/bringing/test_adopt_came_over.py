@@ -1,0 +1,58 @@
+"""A chat that came over as ended, and runs there again at the cut-over, is not passed over."""
+
+import pytest
+
+from daemon.legacy.adopt import CAME_OVER, foresee
+from meterd import Meter
+from tests.audited import assert_clean
+from tests.bringing.conftest import Both
+from tests.bringing.cut_over import (
+    CARRIED,
+    CUT,
+    POLICY,
+    adopt_all,
+    bring_records,
+    old_system,
+    run_sql,
+    shown,
+)
+
+_RESUMED = "UPDATE conversation_time_records SET status = '{}' WHERE chat_id = 'runs'"
+
+
+@pytest.fixture
+def came_over(both: Both) -> Both:
+    """All came over while one of the running chats was over."""
+    old_system(both)
+    run_sql(both, _RESUMED.format("completed"))
+    bring_records(both, "latest")
+    run_sql(both, _RESUMED.format("active"))
+    return both
+
+
+def test_it_is_told_and_adopted_after_the_next_migrate(came_over: Both) -> None:
+    """All others are adopted meanwhile; foreseeing says the same; nothing of it is written down."""
+
+    def act() -> None:
+        foreseen = {one.adoption.chat_id: one for one in foresee(came_over.targets, CUT)}
+        assert foreseen["runs"].outcome == CAME_OVER
+        assert shown(adopt_all(came_over)) == CARRIED | {"runs": (30_000, 1_000_000, 0, CAME_OVER)}
+        bring_records(came_over, "latest")
+        assert adopt_all(came_over)["runs"].outcome == "adopted"
+
+    came_over.while_working(act, POLICY)
+
+
+def test_one_that_was_refunded_stays_ended(came_over: Both) -> None:
+    """Its record has been used: what it lacks is set aside, and adopt goes on to say so."""
+
+    def act() -> None:
+        with Meter(came_over.redis_url) as meter:
+            meter.refund("runs", "1")
+            for _ in range(2):
+                assert adopt_all(came_over)["runs"].outcome == CAME_OVER
+                bring_records(came_over, "latest")
+            assert meter.snapshot("runs").status == "ended"
+
+    came_over.while_working(act, POLICY)
+    assert_clean(came_over.engine, came_over.redis_url)
