@@ -7,7 +7,7 @@ from daemon.legacy.migrate import retry
 from daemon.legacy.wanted import ASSIGNED_TO
 from persistence.legacy.quarantine import count_reasons, pairs_of_record, remember
 from persistence.legacy.read import PairKey, pair_of_chat, read_old_pair, read_only
-from persistence.legacy.runs import Run, last_run
+from persistence.legacy.runs import Run, alone, last_run
 
 
 class CantBe(ValueError):
@@ -28,10 +28,11 @@ def assign_record(sides: Sides, key: str, chat_id: str) -> bool:
 
     Raises:
         CantBe: The record is not set aside, or the chat is another pair's.
+        LegacyError: A run is at work, which would not see it.
     """
     if not is_identifier(chat_id):
         raise CantBe(f"{chat_id!r} is no id of a chat: 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -")
-    with sides.own.begin() as own:
+    with alone(sides.own), sides.own.begin() as own:  # a run writes anew what is set aside
         pairs = pairs_of_record(own, key)
         if len(pairs) != 1:
             raise CantBe(

@@ -4,6 +4,8 @@ import pytest
 
 from daemon.legacy.decide import CantBe, assign_record, retry_aside
 from daemon.legacy.look import Sides
+from persistence.legacy.layout import LegacyError
+from persistence.legacy.runs import alone
 from tests.legacy.system import bring, rows, sql, verdict_of
 
 pytestmark = pytest.mark.postgres
@@ -64,6 +66,8 @@ def test_a_record_is_assigned_to_a_chat(empty: Sides) -> None:
                               ("1", "no id", "is no id")]:  # fmt: skip
         with pytest.raises(CantBe, match=why):
             assign_record(empty, key, chat_id)
+    with alone(empty.own), pytest.raises(LegacyError, match="another"):
+        assign_record(empty, "1", "c1")  # the run at work would write its row anew without it
     assign_record(empty, "1", "c1")
     assert retry_aside(empty, "latest")[1:] == (1, 0)
     for _ in range(2):
