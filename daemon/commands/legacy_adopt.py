@@ -31,7 +31,8 @@ _SETTLE = (
 )
 _CAME_OVER = (
     "Some came over as ended and run there again: meterd legacy migrate, then run this again. One "
-    "that was refunded here stays ended: settle what it lacks, changed_since_it_was_used"
+    "that was refunded here stays ended: end it there, meterd legacy migrate, and settle the "
+    "difference, which is set aside as changed_since_it_was_used"
 )
 _COLUMNS = (
     *("chat", "user", "carried", "of it since resumed"),

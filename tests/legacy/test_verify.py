@@ -148,19 +148,6 @@ def test_runs_and_what_is_left_to_do_are_told(told: CliRunner, sides: Sides) -> 
     assert "that no other run mends" in told.invoke(app, ["legacy", "verify"]).stdout
 
 
-def test_only_records_that_run_are_listed_if_asked(told: CliRunner) -> None:
-    assert told.invoke(app, ["legacy", "migrate"]).exit_code == 0
-    listed = json.loads(
-        told.invoke(app, ["legacy", "quarantine", "list", "--running", "--json"]).stdout
-    )
-    statuses = {one["details"]["status"] for one in listed}
-    assert statuses
-    assert statuses <= {"active", "paused"}
-    assert {one["kind"] for one in listed} == {"record"}
-    wrong = told.invoke(app, ["legacy", "quarantine", "list", "--reason", "no"])
-    assert (wrong.exit_code, "account_in_use" in wrong.stderr) == (2, True)
-
-
 def test_what_can_not_be_is_said_with_the_next_step(
     told: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
