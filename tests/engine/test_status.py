@@ -2,19 +2,20 @@
 
 import asyncio
 import contextlib
+import json
 from typing import Any
 
 import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.messages import INVALID_TYPE
+from actors.messages import INVALID_TYPE, Hello
 from actors.rules.state import Policy
 from actors.supervisor.gauges import Gauges, read_gauges
 from actors.supervisor.supervisor import SupervisorSettings
 from persistence.client import connect, connect_async
 from persistence.keys import GROUP
-from tests.engine.harness import KEYS, idle, running
+from tests.engine.harness import KEYS, ThreadProcess, idle, running
 from tests.engine.play import send, until
 from tests.servers import kinds, redis_server
 
@@ -51,6 +52,25 @@ def test_every_entry_is_counted_by_type_and_outcome_and_timed(engine: Engine) ->
 
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         asyncio.run(play(url, client))
+
+
+def test_who_takes_the_lead_speaks_before_anything_starts(engine: Engine) -> None:
+    """What a killed one said last is not believed any longer than that."""
+    heard: list[str] = []
+
+    class Listening(ThreadProcess):
+        async def hello(self) -> Hello:
+            heard.append(json.loads(client.get(KEYS.status) or "{}").get("state", "nothing"))
+            return await super().hello()
+
+    async def play(url: str) -> None:
+        async with running(url, engine, Policy(), SETTINGS, Listening):
+            await until(lambda: len(heard) > 0)
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        client.set(KEYS.status, '{"state": "ready"}')
+        asyncio.run(play(url))
+    assert heard[0] == "recovering"
 
 
 def _gauges(url: str) -> Gauges:
