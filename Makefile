@@ -26,7 +26,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 		echo "$(VENV) is not of Python 3.11, for which requirements.lock was made: make clean, then again" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --require-hashes --only-binary=:all: -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e clients/python -e .
 	@touch $(STAMP)
 
 up: install ## run meterd in the foreground, with servers of its own unless some are configured

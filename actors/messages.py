@@ -4,8 +4,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from actors.rules.command import Command, Invalid
-from actors.rules.state import Chat
+from meterd.rules.commands import Command, Invalid
+from meterd.rules.model import Chat
 
 INVALID_TYPE: Final = "invalid"
 """Stands for the type of an entry that can't be a command: its own may be anything."""

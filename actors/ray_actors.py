@@ -14,25 +14,25 @@ import ray
 import redis
 import structlog
 
-from actors.chat.decide import Writer
+from actors.chat.commit_builder import Writer
 from actors.chat.timekeeper import Asker, Timekeeper
 from actors.chat.worker import ChatWorker, FencedError
-from actors.garbage import look_seldom
+from actors.gc_tuning import look_seldom
 from actors.messages import Hello, pack_handled, unpack_tasks
 from actors.ray_processes import RayProcess, RayRecorder, WarmProcesses, start_actor
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderSettings
-from actors.rules.state import Policy
-from actors.supervisor.archive import Archive
+from actors.supervisor.closed_chats import Archive
 from actors.supervisor.supervisor import Parts, Supervisor, SupervisorSettings
-from persistence.client import connect, connect_async
-from persistence.commit import Limits, policy_document
-from persistence.keys import Keys
-from persistence.library import ensure_library
-from persistence.memory import Memory
-from persistence.outbox import Outbox
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
-from persistence.postgres.office import Office
-from persistence.queue import Queue
+from persistence.postgres.recorder_state import Office
+from persistence.redis.client import connect, connect_async
+from persistence.redis.command_stream import Queue
+from persistence.redis.commit import Limits, policy_document
+from persistence.redis.functions import ensure_library
+from persistence.redis.integrity import Memory
+from persistence.redis.outbox import Outbox
 
 log = structlog.get_logger()
 

@@ -10,10 +10,10 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from persistence.outbox import FencedError, Outbox, Parcel
 from persistence.postgres.convert import UnstorableError
-from persistence.postgres.office import Office, SupersededError
+from persistence.postgres.recorder_state import Office, SupersededError
 from persistence.postgres.writer import put_policy, write_batch
+from persistence.redis.outbox import FencedError, Outbox, Parcel
 
 log = structlog.get_logger()
 

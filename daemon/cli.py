@@ -2,20 +2,20 @@
 
 import typer
 
-from daemon.commands.audit import audit
+from daemon.audit.cli import audit
 from daemon.commands.chat import chat
 from daemon.commands.clock import app as clock
 from daemon.commands.db import app as db
 from daemon.commands.dead import app as dead
-from daemon.commands.demo import demo
 from daemon.commands.gateway import gateway
-from daemon.commands.legacy import app as legacy
-from daemon.commands.recover import recover
 from daemon.commands.send import send
 from daemon.commands.status import status
 from daemon.commands.token import token
-from daemon.commands.top import top
 from daemon.commands.up import up
+from daemon.demo.cli import demo
+from daemon.legacy.cli.migrate import app as legacy
+from daemon.recovery.cli import recover
+from daemon.top.cli import top
 
 app = typer.Typer(
     name="meterd",

@@ -16,10 +16,10 @@ from typing import Any
 import redis
 from sqlalchemy import Engine
 
-from daemon.runfile import RunFile
-from persistence.client import connect
-from persistence.keys import Keys
+from daemon.discovery.runfile import RunFile
+from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
+from persistence.redis.client import connect
 
 METERD = str(Path(sys.executable).with_name("meterd"))
 READY_TIMEOUT_S = 90

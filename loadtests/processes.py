@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import psutil
 
-from daemon.engine_process import MARK
-from daemon.ray_processes import marked_processes
+from daemon.process.engine_client import MARK
+from daemon.process.ray_processes import marked_processes
 
 UP: Final = "meterd up"
 ENGINE: Final = "engine"
@@ -37,7 +37,7 @@ _ACTORS: Final = {
     "ray::RecorderActor": RECORDER,
 }
 _WORDS: Final = (
-    ("daemon.engine", ENGINE),
+    ("daemon.process.engine", ENGINE),
     ("daemon.gateway", GATEWAY),
     ("valkey-server", REDIS),
     ("redis-server", REDIS),

@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
-from persistence.client import connect
-from persistence.glimpse import Glimpses
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
+from persistence.redis.client import connect
+from persistence.redis.snapshot_scan import Glimpses
 
 
 def audited(

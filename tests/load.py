@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import redis
 
-from actors.rules.world import World
-from persistence.keys import Keys
+from meterd.rules.idempotency import World
+from meterd.rules.redis_keys import Keys
 
 KEYS = Keys()
 PIPELINE = 200

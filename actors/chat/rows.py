@@ -1,10 +1,10 @@
 """From rules to rows: what Postgres gets of a decision."""
 
 from actors.messages import Task
-from actors.rules import outcomes
-from actors.rules.billing import billed_ms, cost, paused_ms
-from actors.rules.command import Command, Invalid
-from actors.rules.state import Chat
+from meterd.rules import outcomes
+from meterd.rules.billing import billed_ms, cost, paused_ms
+from meterd.rules.commands import Command, Invalid
+from meterd.rules.model import Chat
 from persistence.postgres.rows import LIVE, MIGRATED, JournalRow, RecordRow
 
 

@@ -13,7 +13,7 @@ import redis
 import structlog
 
 from actors.chat.timers import Timers
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
 
 log = structlog.get_logger()
 

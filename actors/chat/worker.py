@@ -7,18 +7,18 @@ from typing import Final
 import redis
 import structlog
 
-from actors.chat.decide import Run, Writer
-from actors.chat.lane import FAILURES_MAX, Lane, lanes_of
+from actors.chat.account_batch import FAILURES_MAX, Lane, lanes_of
+from actors.chat.commit_builder import Run, Writer
 from actors.chat.timekeeper import Timekeeper
 from actors.messages import Handled, Tally, Task
-from actors.rules.command import OPENING
-from actors.rules.due import next_due
-from actors.rules.state import Account, Chat
-from persistence import commit
-from persistence.commit import Verdict
-from persistence.committer import Committer
-from persistence.keys import Keys
-from persistence.store import Store
+from meterd.rules.commands import OPENING
+from meterd.rules.deadlines import next_due
+from meterd.rules.model import Account, Chat
+from meterd.rules.redis_keys import Keys
+from persistence.redis import commit
+from persistence.redis.account_reader import Store
+from persistence.redis.commit import Verdict
+from persistence.redis.committer import Committer
 
 log = structlog.get_logger()
 

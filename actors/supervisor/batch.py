@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from actors.messages import Handled, Task
 
 if TYPE_CHECKING:
-    from actors.supervisor.slot import Slot
+    from actors.supervisor.actor_handle import Slot
 
 LOSSES_MAX: Final = 3
 """How many processes a batch may lose before it is halved, and a single command set aside."""

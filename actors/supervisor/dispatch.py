@@ -12,15 +12,15 @@ import redis
 import structlog
 
 from actors.messages import Handled, Task
-from actors.rules import outcomes
-from actors.rules.command import OPENING, Command, Invalid
-from actors.rules.state import Chat
+from actors.supervisor.actor_handle import Slot
 from actors.supervisor.batch import Batch
-from actors.supervisor.counts import Counts
 from actors.supervisor.gauges import OutboxBound
-from actors.supervisor.order import Order, keys_of
+from actors.supervisor.in_flight_keys import Order, keys_of
 from actors.supervisor.placement import Move, Placement
-from actors.supervisor.slot import Slot
+from actors.supervisor.stats import Counts
+from meterd.rules import outcomes
+from meterd.rules.commands import OPENING, Command, Invalid
+from meterd.rules.model import Chat
 
 log = structlog.get_logger()
 

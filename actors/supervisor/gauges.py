@@ -5,8 +5,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import redis.asyncio
 
-from actors.rules.command import entry_ms
-from persistence.keys import GROUP, Keys
+from meterd.rules.commands import entry_ms
+from meterd.rules.redis_keys import GROUP, Keys
 
 OVERFLOW_NUM: Final = 11
 OVERFLOW_DEN: Final = 10

@@ -7,8 +7,8 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from persistence.memory import Memory, MemoryLostError
-from persistence.queue import NotLeadingError, Queue, Tenure
+from persistence.redis.command_stream import NotLeadingError, Queue, Tenure
+from persistence.redis.integrity import Memory, MemoryLostError
 
 log = structlog.get_logger()
 

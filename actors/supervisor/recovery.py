@@ -8,10 +8,10 @@ import redis
 import redis.asyncio
 import structlog
 
+from actors.supervisor.actor_handle import Slot, last_words
 from actors.supervisor.dispatch import Dispatcher
-from actors.supervisor.slot import Slot, last_words
-from persistence.commit import unpack_state
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
+from persistence.redis.commit import unpack_state
 
 log = structlog.get_logger()
 

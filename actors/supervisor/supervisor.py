@@ -12,22 +12,22 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.archive import Archive
-from actors.supervisor.chores import Chores, Duties
-from actors.supervisor.clock_watch import ClockWatch, steady_ms
-from actors.supervisor.counts import Counts
+from actors.supervisor.actor_handle import Patience, Process, Slot, last_words
+from actors.supervisor.clock_monitor import ClockWatch, steady_ms
+from actors.supervisor.closed_chats import Archive
 from actors.supervisor.dispatch import Bounds, Dispatcher
 from actors.supervisor.gauges import OutboxBound
+from actors.supervisor.health import Health, actor_status
 from actors.supervisor.leadership import Leadership
+from actors.supervisor.maintenance import Chores, Duties
 from actors.supervisor.placement import Placement
-from actors.supervisor.recording import RecorderKeeper, RecorderProcess
+from actors.supervisor.recorder_supervisor import RecorderKeeper, RecorderProcess
 from actors.supervisor.recovery import needed_slots, place_open_chats, surely
-from actors.supervisor.report import Health, actor_status
-from actors.supervisor.slot import Patience, Process, Slot, last_words
+from actors.supervisor.stats import Counts
 from actors.supervisor.tasks import end_tasks
-from persistence.keys import Keys
-from persistence.memory import Memory
-from persistence.queue import Delivery, NotLeadingError, Queue
+from meterd.rules.redis_keys import Keys
+from persistence.redis.command_stream import Delivery, NotLeadingError, Queue
+from persistence.redis.integrity import Memory
 
 log = structlog.get_logger()
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from actors.chat.rows import record_row
-from actors.rules.money import format_micro
-from actors.rules.opening import entry_id
 from daemon.audit.differences import NOTHING, Difference, differing
 from daemon.audit.folding import Folded
-from daemon.brought import opening_rows
-from persistence.commit import ledger_row
+from daemon.audit.opening_state import opening_rows
+from meterd.rules.money import format_micro
+from meterd.rules.opening_balance import entry_id
 from persistence.postgres.rows import MIGRATED, LedgerRow, RecordRow
+from persistence.redis.commit import ledger_row
 
 
 def compare_books(folded: Folded) -> Iterator[Difference]:

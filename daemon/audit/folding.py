@@ -8,12 +8,12 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from actors.rules.command import entry_key
-from actors.rules.replay import Journaled, Replay, Step, foreign_chat
-from actors.rules.state import Account, Chat, Policy
 from daemon.audit.differences import Difference, Tell
-from daemon.brought import Brought, brought_of
-from daemon.story import read_policy
+from daemon.audit.history import read_policy
+from daemon.audit.opening_state import Brought, brought_of
+from meterd.rules.commands import entry_key
+from meterd.rules.model import Account, Chat, Policy
+from meterd.rules.replay import Journaled, Replay, Step, foreign_chat
 from persistence.postgres import reader
 from persistence.postgres.reader import ChatOwner
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow

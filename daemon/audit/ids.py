@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from actors.rules import outcomes
-from actors.rules.command import Invalid, entry_ms, fingerprint
-from actors.rules.replay import Journaled, command_of
 from daemon.audit.differences import NOTHING, Difference
+from meterd.rules import outcomes
+from meterd.rules.commands import Invalid, entry_ms, fingerprint
+from meterd.rules.replay import Journaled, command_of
 from persistence.postgres.rows import JournalRow
 
 KEPT_MS: Final = 86_400_000

@@ -7,16 +7,16 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine
 
-from actors.rules.command import entry_key
 from daemon.audit.books import compare_books
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.folding import Folding, Point
 from daemon.audit.ids import compare_ids
-from daemon.audit.nobody import compare_nobodys
-from daemon.audit.queue_side import asks_of, compare, compare_late, place
-from daemon.audit.strangers import Strangers, compare_refused
-from persistence.glimpse import Glimpse, Glimpses
+from daemon.audit.orphans import Strangers, compare_refused
+from daemon.audit.redis_state import asks_of, compare, compare_late, place
+from daemon.audit.unowned_rows import compare_nobodys
+from meterd.rules.commands import entry_key
 from persistence.postgres import reader
+from persistence.redis.snapshot_scan import Glimpse, Glimpses
 
 USERS_PAGE: Final = 200
 HELD_CHATS_MAX: Final = 5_000

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actors.rules.money import format_micro
-from actors.rules.state import LEGACY, NOT_STARTED
-from daemon.commands.common import (
+from daemon.console.common import (
     ConfigOption,
     JsonOption,
     addresses_or_exit,
@@ -18,14 +16,16 @@ from daemon.commands.common import (
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.commands.show import duration, moment, print_fact, print_snapshot
+from daemon.console.format import duration, moment, print_fact, print_snapshot
+from meterd.rules.model import LEGACY, NOT_STARTED
+from meterd.rules.money import format_micro
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from daemon.legacy_settings import LegacySettings
-    from daemon.runfile import Addresses
-    from daemon.story import Line
+    from daemon.audit.history import Line
+    from daemon.discovery.runfile import Addresses
+    from daemon.legacy.settings import LegacySettings
     from meterd import ChatSnapshot
     from persistence.postgres.rows import RecordRow
 
@@ -69,18 +69,29 @@ def _snapshot(
 
     with redis_or_exit(addresses.redis_url) as client:
         seconds, microseconds = client.time()
-    meter = Meter(
-        addresses.redis_url,
-        addresses.postgres_url or None,
-        legacy=legacy.names if legacy.enabled else None,
-        legacy_url=legacy.url,
-        legacy_policy=legacy.policy,
-    )
+    now_ms = seconds * 1000 + microseconds // 1000
     try:
-        with meter:
-            return meter.snapshot(chat_id), seconds * 1000 + microseconds // 1000
+        with Meter(addresses.redis_url, addresses.postgres_url or None) as meter:
+            snapshot = meter.snapshot(chat_id)
     except UnavailableError as error:
         raise fail(f"{error}\nSee whether the daemon runs with: meterd status") from None
+    if snapshot.status == NOT_STARTED and legacy.enabled:
+        snapshot = _old_snapshot(legacy, addresses.postgres_url, chat_id) or snapshot
+    return snapshot, now_ms
+
+
+def _old_snapshot(
+    legacy: "LegacySettings", postgres_url: str, chat_id: str
+) -> "ChatSnapshot | None":
+    """The chat as the old tables have it; None if they do not know it."""
+    from daemon.legacy.chat_reader import read_snapshot  # noqa: PLC0415 - as above
+    from daemon.legacy.store.layout import LegacyError  # noqa: PLC0415 - as above
+
+    with _connected(legacy.url or postgres_url) as connection:
+        try:
+            return read_snapshot(connection, legacy.names, legacy.policy, chat_id)
+        except LegacyError as error:
+            raise fail(f"the old tables can't be read: {error}") from None
 
 
 def _print(snapshot: "ChatSnapshot", addresses: "Addresses", now_ms: int) -> None:
@@ -142,8 +153,8 @@ def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
 
 
 def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Line]":
-    from daemon.brought import fetch_brought  # noqa: PLC0415 - as above
-    from daemon.story import Story, StoryError, read_policy  # noqa: PLC0415 - as above
+    from daemon.audit.history import Story, StoryError, read_policy  # noqa: PLC0415 - as above
+    from daemon.audit.opening_state import fetch_brought  # noqa: PLC0415 - as above
     from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
 
     assert snapshot.user_id is not None, "a chat that started has a user"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from daemon.commands.common import (
+from daemon.console.common import (
     ConfigOption,
     JsonOption,
     addresses_or_exit,
@@ -16,7 +16,7 @@ from daemon.commands.common import (
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.commands.show import moment
+from daemon.console.format import moment
 
 app = typer.Typer(
     help="See whether the queue's clock has stepped, and decide to go on.", no_args_is_help=True
@@ -31,8 +31,8 @@ def show(json: JsonOption = False, config: ConfigOption = None) -> None:
 
       meterd clock show
     """
-    from persistence.hold import read_hold  # noqa: PLC0415 - the help need not wait for it
-    from persistence.keys import Keys  # noqa: PLC0415 - as above
+    from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
+    from persistence.redis.clock_hold import read_hold  # noqa: PLC0415 - the help need not wait for it
 
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
         seconds, micros = client.time()
@@ -71,8 +71,8 @@ def accept(
 
       meterd clock accept --by ann
     """
-    from persistence.hold import read_hold, release  # noqa: PLC0415 - as above
-    from persistence.keys import Keys  # noqa: PLC0415 - as above
+    from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
+    from persistence.redis.clock_hold import read_hold, release  # noqa: PLC0415 - as above
 
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
         hold = read_hold(client, Keys())

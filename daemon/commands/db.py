@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from daemon.commands.common import (
+from daemon.console.common import (
     ConfigOption,
     JsonOption,
     fail,
@@ -12,10 +12,10 @@ from daemon.commands.common import (
     print_json,
     settings_or_exit,
 )
-from daemon.masking import mask_credentials
+from daemon.logging.masking import mask_credentials
 
 if TYPE_CHECKING:
-    from daemon.settings import Settings
+    from daemon.settings.settings import Settings
 
 app = typer.Typer(
     help="The tables in Postgres.",
@@ -61,7 +61,7 @@ def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 
 def _url_or_exit(settings: "Settings") -> str:
-    from daemon.runfile import RunFile  # noqa: PLC0415 - as above
+    from daemon.discovery.runfile import RunFile  # noqa: PLC0415 - as above
 
     running = RunFile(settings.home).read()
     url = settings.postgres.url or (running.postgres_url if running else None)

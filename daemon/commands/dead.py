@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.commands.common import (
+from daemon.console.common import (
     ConfigOption,
     JsonOption,
     addresses_or_exit,
@@ -19,12 +19,12 @@ from daemon.commands.common import (
     settings_or_exit,
     table,
 )
-from daemon.commands.show import moment
+from daemon.console.format import moment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from persistence.dead import DeadLetters, Letter
+    from persistence.redis.dead_letters import DeadLetters, Letter
 
 app = typer.Typer(
     help="Look at entries that were set aside, send them again, or drop them.",
@@ -146,8 +146,8 @@ def _found(letters: "DeadLetters", name: str) -> "Letter":
 
 @contextmanager
 def _letters(config: "Path | None") -> "Iterator[DeadLetters]":
-    from persistence.dead import DeadLetters  # noqa: PLC0415 - the help need not wait for it
-    from persistence.keys import Keys  # noqa: PLC0415 - as above
+    from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
+    from persistence.redis.dead_letters import DeadLetters  # noqa: PLC0415 - the help need not wait for it
 
     addresses = addresses_or_exit(settings_or_exit(config))
     with redis_or_exit(addresses.redis_url) as client:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.commands.common import ConfigOption, addresses_or_exit, fail, out, settings_or_exit
+from daemon.console.common import ConfigOption, addresses_or_exit, fail, out, settings_or_exit
 
 
 def gateway(
@@ -33,10 +33,10 @@ def gateway(
     if not addresses.postgres_url:
         raise fail("The records are in Postgres, and postgres.url is not configured.")
     # FastAPI takes a second to import; the help need not wait for it.
+    from daemon.gateway.key_source import keys_of  # noqa: PLC0415
     from daemon.gateway.server import BindError, bind, serve, url_of  # noqa: PLC0415
-    from daemon.gateway.signing import keys_of  # noqa: PLC0415
     from daemon.gateway.tokens import KeysError  # noqa: PLC0415
-    from daemon.logs import configure_logging  # noqa: PLC0415
+    from daemon.logging.logs import configure_logging  # noqa: PLC0415
 
     configure_logging(settings.log.level, settings.log.format)
     try:

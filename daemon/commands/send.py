@@ -10,8 +10,7 @@ from uuid import uuid4
 
 import typer
 
-from actors.rules import outcomes
-from daemon.commands.common import (
+from daemon.console.common import (
     EXIT_FAILED,
     EXIT_NO_REPLY,
     ConfigOption,
@@ -22,8 +21,9 @@ from daemon.commands.common import (
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.commands.show import moment, print_fact, print_snapshot
-from persistence.keys import Keys
+from daemon.console.format import moment, print_fact, print_snapshot
+from meterd.rules import outcomes
+from meterd.rules.redis_keys import Keys
 
 if TYPE_CHECKING:
     import redis

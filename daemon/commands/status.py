@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from actors.supervisor.histogram import percentile
-from daemon.commands.common import (
+from daemon.console.common import (
     EXIT_FAILED,
     ConfigOption,
     JsonOption,
@@ -15,7 +15,7 @@ from daemon.commands.common import (
     settings_or_exit,
     table,
 )
-from daemon.masking import mask_credentials
+from daemon.logging.masking import mask_credentials
 
 
 def status(config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -30,7 +30,7 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
       meterd status --json | jq -r .redis_url
     """
     # Redis takes long to import; the help need not wait for it.
-    from daemon.status import full_status  # noqa: PLC0415
+    from daemon.discovery.status import full_status  # noqa: PLC0415
 
     found = full_status(settings_or_exit(config))
     if json:

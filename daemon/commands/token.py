@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import typer
 
-from daemon.commands.common import EXIT_USAGE, ConfigOption, fail, settings_or_exit
+from daemon.console.common import EXIT_USAGE, ConfigOption, fail, settings_or_exit
 
 ROLES: Final = ("user", "advisor", "ops", "backend")
 
@@ -40,7 +40,7 @@ def token(
     if wrong:
         raise fail(f"--role {wrong[0]}: want one of {', '.join(ROLES)}", EXIT_USAGE)
     settings = settings_or_exit(config)
-    from daemon.gateway.signing import signing_secret_of  # noqa: PLC0415 - as above
+    from daemon.gateway.key_source import signing_secret_of  # noqa: PLC0415 - as above
     from daemon.gateway.tokens import KeysError, mint  # noqa: PLC0415 - as above
 
     try:
@@ -56,7 +56,7 @@ def _path(link: str) -> str:
 
 
 def _http_url(config: ConfigOption) -> str:
-    from daemon.status import find_addresses  # noqa: PLC0415 - as above
+    from daemon.discovery.status import find_addresses  # noqa: PLC0415 - as above
 
     addresses = find_addresses(settings_or_exit(config))
     if addresses is None or not addresses.http_url:

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from daemon.commands.common import ConfigOption, fail, out, settings_or_exit
-from daemon.masking import mask_credentials
+from daemon.console.common import ConfigOption, fail, out, settings_or_exit
+from daemon.logging.masking import mask_credentials
 
 if TYPE_CHECKING:
-    from daemon.runfile import Addresses
-    from daemon.settings import Settings
+    from daemon.discovery.runfile import Addresses
+    from daemon.settings.settings import Settings
 
 
 def up(config: ConfigOption = None) -> None:
@@ -25,8 +25,8 @@ def up(config: ConfigOption = None) -> None:
     settings = settings_or_exit(config)
     _prepare_ray(settings)
     # Ray takes seconds to import; no other command should wait for it.
-    from daemon.logs import configure_logging  # noqa: PLC0415
-    from daemon.up import STARTING_ERRORS, Daemon  # noqa: PLC0415
+    from daemon.logging.logs import configure_logging  # noqa: PLC0415
+    from daemon.process.daemon import STARTING_ERRORS, Daemon  # noqa: PLC0415
 
     configure_logging(settings.log.level, settings.log.format)
     daemon = Daemon(settings, config)
@@ -40,7 +40,7 @@ def up(config: ConfigOption = None) -> None:
 
 def _prepare_ray(settings: "Settings") -> None:
     from daemon.embedded.errors import HomeError  # noqa: PLC0415 - no other command needs them
-    from daemon.ray_token import set_ray_token  # noqa: PLC0415
+    from daemon.process.ray_token import set_ray_token  # noqa: PLC0415
 
     try:
         if settings.ray.address is None:

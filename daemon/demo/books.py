@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from actors.rules.money import MS_PER_MINUTE, format_micro, parse_micro
-from daemon.commands.show import duration
+from daemon.console.format import duration
 from daemon.demo.script import RATE_A, RATE_B, TOP_UP, Cast
+from meterd.rules.money import MS_PER_MINUTE, format_micro, parse_micro
 from persistence.postgres.reader import fetch_records, ledger_of_user
 from persistence.postgres.rows import LedgerRow, RecordRow
 

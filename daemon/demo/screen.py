@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from daemon.commands.show import duration
+from daemon.console.format import duration
 from daemon.demo.play import Frame, Happening, View
 
 EVENTS_SHOWN: Final = 10

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from daemon.embedded.home import private_folder
-from daemon.logs import mask_credentials
+from daemon.logging.logs import mask_credentials
 
 __all__ = ["LogFile"]
 

@@ -8,10 +8,10 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
+from daemon.discovery.runfile import Addresses
 from daemon.gateway.server import serve
-from daemon.logs import configure_logging
-from daemon.runfile import Addresses
-from daemon.settings import load_settings
+from daemon.logging.logs import configure_logging
+from daemon.settings.settings import load_settings
 
 
 def main() -> None:

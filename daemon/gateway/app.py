@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from daemon.gateway import problems
+from daemon.gateway import errors
+from daemon.gateway.container import Parts, running
 from daemon.gateway.middleware import Observed
-from daemon.gateway.parts import Parts, running
 from daemon.gateway.paths import SlashesInSegments
 from daemon.gateway.routes import chats, commands, health, operators, pages, users
 from daemon.gateway.schemas import Problem
@@ -50,7 +50,7 @@ def describe() -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     app.mount("/static", pages.Static(directory=pages.FOLDER))
-    problems.install(app)
+    errors.install(app)
     app.openapi = _with_problem(app.openapi)  # type: ignore[method-assign]  # as FastAPI says
     return app
 

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any, Final, TypeVar
 
-from actors.rules.command import entry_key
-from daemon.gateway.problems import Problem, invalid
+from daemon.gateway.errors import Problem, invalid
+from meterd.rules.commands import entry_key
 from persistence.postgres.convert import check_moments, check_texts
 from persistence.postgres.pages import Place
 

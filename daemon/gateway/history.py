@@ -5,12 +5,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from daemon.brought import fetch_brought
-from daemon.gateway.callers import WHOLE
-from daemon.gateway.problems import Problem
-from daemon.gateway.reading import Seen
-from daemon.gateway.records import Records
-from daemon.story import Line, Story, StoryError, read_policy
+from daemon.audit.history import Line, Story, StoryError, read_policy
+from daemon.audit.opening_state import fetch_brought
+from daemon.gateway.authorization import WHOLE
+from daemon.gateway.errors import Problem
+from daemon.gateway.postgres_reader import Records
+from daemon.gateway.queries import Seen
 from persistence.postgres.reader import fetch_policies, journal_of_user
 
 ACCOUNT_EVENTS: Final = ("wallet.", "credits.")

@@ -8,8 +8,8 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from daemon.gateway.errors import Problem, problem_response
 from daemon.gateway.metrics import Metrics
-from daemon.gateway.problems import Problem, problem_response
 
 BODY_BYTES_MAX: Final = 16 * 1024
 

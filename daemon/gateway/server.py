@@ -8,12 +8,12 @@ from typing import Final
 import structlog
 import uvicorn
 
-from actors.garbage import look_seldom
+from actors.gc_tuning import look_seldom
+from daemon.discovery.runfile import Addresses
 from daemon.gateway.app import make_app
-from daemon.gateway.parts import Parts, make_parts
-from daemon.gateway.signing import is_loopback
-from daemon.runfile import Addresses
-from daemon.settings import HttpSettings, Settings
+from daemon.gateway.container import Parts, make_parts
+from daemon.gateway.key_source import is_loopback
+from daemon.settings.settings import HttpSettings, Settings
 
 log = structlog.get_logger()
 

@@ -8,9 +8,9 @@ import redis
 import redis.asyncio
 
 from actors.supervisor.gauges import read_gauges
+from daemon.gateway.container import Parts
+from daemon.gateway.errors import Problem, redis_away
 from daemon.gateway.metrics import Scraped
-from daemon.gateway.parts import Parts
-from daemon.gateway.problems import Problem, redis_away
 from persistence.postgres.pages import open_counts
 
 COUNTS_S: Final = 5.0

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import jwt
 
-from daemon.gateway.callers import ROLES, USER, Caller
+from daemon.gateway.authorization import ROLES, USER, Caller
 
 SYMMETRIC: Final = ("HS256",)
 ASYMMETRIC: Final = ("RS256", "ES256", "EdDSA")

@@ -5,14 +5,20 @@ from typing import Any, Final
 
 import msgspec
 
-from actors.rules import outcomes
-from actors.rules.command import Invalid, parse_entry
-from actors.rules.fold import apply
-from actors.rules.money import format_micro
-from actors.rules.state import RUNNING, Account, Chat, Policy
-from actors.rules.views import JsonObject, chat_snapshot, no_wallet, not_started, wallet_snapshot
-from actors.rules.zero import zero_at
-from persistence.commit import is_readable, unpack_state
+from meterd.rules import outcomes
+from meterd.rules.commands import Invalid, parse_entry
+from meterd.rules.exhaustion import zero_at
+from meterd.rules.fold import apply
+from meterd.rules.model import RUNNING, Account, Chat, Policy
+from meterd.rules.money import format_micro
+from meterd.rules.snapshots import (
+    JsonObject,
+    chat_snapshot,
+    no_wallet,
+    not_started,
+    wallet_snapshot,
+)
+from persistence.redis.commit import is_readable, unpack_state
 
 LIVE: Final = "live"
 RECORD: Final = "record"

@@ -11,8 +11,9 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from actors.rules import outcomes
-from actors.rules.adoption import (
+from daemon.legacy.balances import Targets, bring_users
+from daemon.legacy.flush import queue_ms, wait_for_postgres
+from daemon.legacy.rules.adoption import (
     Adoption,
     Fields,
     adoption_of,
@@ -22,18 +23,17 @@ from actors.rules.adoption import (
     ending_of,
     paying,
 )
-from actors.rules.legacy import split
-from actors.rules.legacy_rows import COMPLETED, Pair, Running
-from actors.rules.state import CREDITS_EXHAUSTED
-from daemon.legacy.balances import Targets, bring_users
-from daemon.legacy.waiting import queue_ms, wait_for_postgres
-from daemon.legacy.wanted import ASSIGNED_TO, obeying
-from daemon.legacy.wanted_balance import Wanted, wanted_of
+from daemon.legacy.rules.rows import COMPLETED, Pair, Running
+from daemon.legacy.rules.split import split
+from daemon.legacy.store.balances import Plan, fetch_plans, write_plans
+from daemon.legacy.store.quarantine import decided
+from daemon.legacy.store.reader import PairKey, balances_of, read_only, read_pairs
+from daemon.legacy.store.runs import alone, last_run
+from daemon.legacy.target_balance import Wanted, wanted_of
+from daemon.legacy.target_records import ASSIGNED_TO, obeying
 from meterd import CommandRefusedError, Meter
-from persistence.legacy.balances import Plan, fetch_plans, write_plans
-from persistence.legacy.quarantine import decided
-from persistence.legacy.read import PairKey, balances_of, read_only, read_pairs
-from persistence.legacy.runs import alone, last_run
+from meterd.rules import outcomes
+from meterd.rules.model import CREDITS_EXHAUSTED
 from persistence.postgres.reader import fetch_records
 from persistence.postgres.rows import MIGRATED, RecordRow
 

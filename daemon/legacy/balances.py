@@ -12,24 +12,24 @@ from typing import Final, NamedTuple
 
 import redis
 
-from actors.rules.command import is_identifier
-from actors.rules.opening import opened, opening_entry, opening_number
-from actors.rules.state import Account
-from daemon.legacy.look import Sides
-from daemon.legacy.waiting import make_room, queue_ms, wait_for_postgres
-from daemon.legacy.wanted_balance import IN_USE, Wanted, wanted_of
-from persistence.keys import Keys
-from persistence.legacy import balances as kept
-from persistence.legacy.balances import Aside, Opened
-from persistence.legacy.read import (
+from daemon.legacy.diff import Sides
+from daemon.legacy.flush import make_room, queue_ms, wait_for_postgres
+from daemon.legacy.store import balances as kept
+from daemon.legacy.store.balances import Aside, Opened
+from daemon.legacy.store.opening_balances import Opening, Openings
+from daemon.legacy.store.reader import (
     OldBalance,
     balances_of,
     count_balances,
     old_balances,
     read_only,
 )
-from persistence.legacy.runs import alone
-from persistence.openings import Opening, Openings
+from daemon.legacy.store.runs import alone
+from daemon.legacy.target_balance import IN_USE, Wanted, wanted_of
+from meterd.rules.commands import is_identifier
+from meterd.rules.model import Account
+from meterd.rules.opening_balance import opened, opening_entry, opening_number
+from meterd.rules.redis_keys import Keys
 
 BATCH_USERS: Final = 500
 _ATTEMPTS_MAX: Final = 5

@@ -8,17 +8,17 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from daemon.legacy.difference import Difference
-from persistence.legacy.balances import (
+from daemon.legacy.store.balances import (
     Had,
     fetch_had,
     is_any_brought,
     ledger_total,
     sums_of_balances,
 )
-from persistence.legacy.exact import exact_credits, total
-from persistence.legacy.names import LegacyNames
-from persistence.legacy.read import OldBalance, old_balances
-from persistence.legacy.totals import old_balances_total
+from daemon.legacy.store.decimals import exact_credits, total
+from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.reader import OldBalance, old_balances
+from daemon.legacy.store.totals import old_balances_total
 
 _BATCH_USERS: Final = 2_000
 _NOTHING: Final = Decimal(0)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from persistence.legacy.read import PairKey
+from daemon.legacy.store.reader import PairKey
 
 
 class Difference(NamedTuple):

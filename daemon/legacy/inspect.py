@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from actors.rules.legacy import split
-from actors.rules.legacy_rows import POLICIES, Pair, Split
-from daemon.legacy.wanted import Counts, count_split
-from persistence.legacy.names import LegacyNames
-from persistence.legacy.read import old_balances, read_old_pairs, read_only, rows_after
+from daemon.legacy.rules.rows import POLICIES, Pair, Split
+from daemon.legacy.rules.split import split
+from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.reader import old_balances, read_old_pairs, read_only, rows_after
+from daemon.legacy.target_records import Counts, count_split
 
 _EXAMPLES: Final = 3
 _TELL_EVERY_PAIRS: Final = 1_000

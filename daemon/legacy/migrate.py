@@ -7,15 +7,14 @@ from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from actors.rules.legacy_rows import TAKEN
-from daemon.legacy.look import Sides, look_at, plan_of
+from daemon.legacy.diff import Sides, look_at, plan_of
 from daemon.legacy.plan import Plan
-from daemon.legacy.wanted import Counts
-from persistence.legacy.adopted import is_any_adopted
-from persistence.legacy.kept import ChangedMeanwhile, Range, reclaim, write_changes
-from persistence.legacy.layout import LegacyError
-from persistence.legacy.quarantine import pairs_aside
-from persistence.legacy.read import (
+from daemon.legacy.rules.rows import TAKEN
+from daemon.legacy.store.adopted import is_any_adopted
+from daemon.legacy.store.imported import ChangedMeanwhile, Range, reclaim, write_changes
+from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.store.quarantine import pairs_aside
+from daemon.legacy.store.reader import (
     OldPair,
     PairKey,
     read_old_pair,
@@ -23,7 +22,7 @@ from persistence.legacy.read import (
     read_only,
     rows_after,
 )
-from persistence.legacy.runs import (
+from daemon.legacy.store.runs import (
     Run,
     alone,
     finish_run,
@@ -32,6 +31,7 @@ from persistence.legacy.runs import (
     new_run,
     set_place,
 )
+from daemon.legacy.target_records import Counts
 
 BATCH_PAIRS: Final = 2_000
 LOOKUPS_MAX: Final = 1_000

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from daemon.legacy.diff import Look
 from daemon.legacy.difference import Difference
-from daemon.legacy.look import Look
-from daemon.legacy.wanted import Counts, Wanted
-from persistence.legacy.adopted import Adopted
-from persistence.legacy.kept import Aside, Leftover
-from persistence.legacy.read import OldPair, PairKey
+from daemon.legacy.store.adopted import Adopted
+from daemon.legacy.store.imported import Aside, Leftover
+from daemon.legacy.store.reader import OldPair, PairKey
+from daemon.legacy.target_records import Counts, Wanted
 
 _Amounts = tuple[int, int]
 

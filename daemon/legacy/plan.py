@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from actors.rules.legacy_rows import CHAT, TAKEN, USED
-from daemon.legacy.wanted import Counts, Wanted
-from persistence.legacy.kept import Aside, Changes, Have, Kept
-from persistence.legacy.read import PairKey
+from daemon.legacy.rules.rows import CHAT, TAKEN, USED
+from daemon.legacy.store.imported import Aside, Changes, Have, Kept
+from daemon.legacy.store.reader import PairKey
+from daemon.legacy.target_records import Counts, Wanted
 from persistence.postgres.rows import RecordRow
 
 _Asides = dict[tuple[str, str], Aside]

@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from persistence.legacy.kept import take_out
-from persistence.legacy.layout import LegacyError
-from persistence.legacy.runs import alone, finish_run, hold_run
-from persistence.legacy.undo import chats_of_run, count_chats, forget_run, used_chats
+from daemon.legacy.store.imported import take_out
+from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.store.rollback import chats_of_run, count_chats, forget_run, used_chats
+from daemon.legacy.store.runs import alone, finish_run, hold_run
 
 _BATCH_CHATS: Final = 5_000
 

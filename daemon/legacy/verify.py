@@ -9,14 +9,13 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from daemon.legacy.balances_check import BalancesCheck, BalancesFound
+from daemon.legacy.diff import Look, Sides, look_at, plan_of
 from daemon.legacy.difference import Difference
-from daemon.legacy.look import Look, Sides, look_at, plan_of
 from daemon.legacy.pairs_check import Pairs
 from daemon.legacy.plan import Plan
-from daemon.legacy.wanted import Counts
-from persistence.legacy.adopted import fetch_shares
-from persistence.legacy.kept import Range
-from persistence.legacy.read import (
+from daemon.legacy.store.adopted import fetch_shares
+from daemon.legacy.store.imported import Range
+from daemon.legacy.store.reader import (
     OldPair,
     PairKey,
     fingerprint,
@@ -24,8 +23,9 @@ from persistence.legacy.read import (
     read_only,
     rows_after,
 )
-from persistence.legacy.runs import last_run
-from persistence.legacy.totals import Totals, old_totals, own_totals, stray_records
+from daemon.legacy.store.runs import last_run
+from daemon.legacy.store.totals import Totals, old_totals, own_totals, stray_records
+from daemon.legacy.target_records import Counts
 
 _BATCH_PAIRS: Final = 2_000
 _SHOWN: Final = 100

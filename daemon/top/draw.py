@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from daemon.commands.show import duration
+from daemon.console.format import duration
 from daemon.top.look import Frame
 
 BARS: Final = "▁▂▃▄▅▆▇█"

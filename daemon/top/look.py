@@ -11,9 +11,9 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from actors.rules.state import PAUSED, RUNNING, SUSPENDED
-from daemon.status import DOWN, read_status
-from persistence.keys import Keys
+from daemon.discovery.status import DOWN, read_status
+from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
+from meterd.rules.redis_keys import Keys
 from persistence.postgres.pages import ChatFilter, chats_page
 
 REMEMBERED: Final = 120

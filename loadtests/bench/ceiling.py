@@ -11,20 +11,20 @@ from typing import Any, Final
 
 import redis
 
-from actors.chat.decide import Writer
-from actors.chat.lane import lanes_of
+from actors.chat.account_batch import lanes_of
+from actors.chat.commit_builder import Writer
 from actors.messages import Task
-from actors.rules.command import Command, parse_entry
-from actors.rules.state import Account, Policy
 from daemon.embedded.servers import EmbeddedServers
 from loadtests.bench.book import Book
 from loadtests.bench.daemon import folder
 from loadtests.bench.wire import Wire, encode
-from persistence.client import connect
-from persistence.commit import Limits, pack_limits
-from persistence.committer import groups_of
-from persistence.keys import GROUP, Keys
-from persistence.library import ensure_library
+from meterd.rules.commands import Command, parse_entry
+from meterd.rules.model import Account, Policy
+from meterd.rules.redis_keys import GROUP, Keys
+from persistence.redis.client import connect
+from persistence.redis.commit import Limits, pack_limits
+from persistence.redis.committer import groups_of
+from persistence.redis.functions import ensure_library
 
 BATCH: Final = 1_000
 """Entries read at once, as the daemon does by default."""

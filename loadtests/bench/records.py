@@ -22,13 +22,13 @@ from loadtests.bench.peak import PER_S
 from loadtests.bench.plan import Plan
 from loadtests.bench.servers import Servers
 from loadtests.bench.wire import Wire, encode
-from persistence.client import connect
-from persistence.commit import unpack_facts
-from persistence.keys import Keys
-from persistence.outbox import Outbox, Parcel
+from meterd.rules.redis_keys import Keys
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
-from persistence.postgres.office import Office, open_office
+from persistence.postgres.recorder_state import Office, open_office
+from persistence.redis.client import connect
+from persistence.redis.commit import unpack_facts
+from persistence.redis.outbox import Outbox, Parcel
 
 BATCH: Final = RecorderSettings().batch_max
 MEMORY: Final = "bench"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import redis
 
-from daemon.status import read_status
+from daemon.discovery.status import read_status
 from loadtests.bench.book import Book
 from loadtests.bench.daemon import BenchDaemon, folder, kill
 from loadtests.bench.figures import Figures
@@ -18,7 +18,7 @@ from loadtests.bench.usage import pid_of
 from loadtests.bench.wire import blast
 from loadtests.live import KEYS
 from loadtests.processes import look
-from persistence.client import connect
+from persistence.redis.client import connect
 
 BACK_S_MAX: Final = 180.0
 EVERY_S: Final = 0.02

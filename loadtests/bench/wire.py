@@ -9,7 +9,7 @@ from typing import Any, Final
 import hiredis
 from redis.connection import parse_url
 
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
 
 TIMEOUT_S: Final = 60.0
 PAGE: Final = 2_000

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from daemon.commands.common import print_table
+from daemon.console.common import print_table
 from loadtests.live import live_daemon
 from loadtests.load.addresses import AddressesError, check
 from loadtests.load.options import PREFIX, Wish, add_to_runner, typed, wish_of

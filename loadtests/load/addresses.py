@@ -5,12 +5,12 @@ from pathlib import Path
 
 import redis
 
-from daemon.masking import mask_credentials
-from daemon.settings import SettingsError, load_settings
-from daemon.status import find_addresses, read_status
+from daemon.discovery.status import find_addresses, read_status
+from daemon.logging.masking import mask_credentials
+from daemon.settings.settings import SettingsError, load_settings
 from loadtests.load.options import Wish, without_ours
-from persistence.client import connect
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
+from persistence.redis.client import connect
 
 
 class AddressesError(Exception):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from actors.rules.command import entry_key
 from loadtests.live import METERD
 from loadtests.load.options import Wish, without_ours
 from loadtests.load.sizes import sizes
 from loadtests.load.thresholds import Threshold, judge
-from persistence.client import connect
-from persistence.keys import Keys
+from meterd.rules.commands import entry_key
+from meterd.rules.redis_keys import Keys
+from persistence.redis.client import connect
 
 if TYPE_CHECKING:
     import redis

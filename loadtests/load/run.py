@@ -228,7 +228,7 @@ class Run:
 
     def queue_ms(self) -> int:
         """The queue's clock."""
-        from persistence.client import connect  # noqa: PLC0415 - after Locust has patched sockets
+        from persistence.redis.client import connect  # noqa: PLC0415 - after Locust has patched sockets
 
         with contextlib.closing(connect(self.wish.redis_url)) as client:
             seconds, micros = client.time()

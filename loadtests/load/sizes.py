@@ -6,7 +6,7 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 
 KEYS: Final = Keys()

@@ -15,7 +15,7 @@ from loadtests.peers.catalogue import PEERS, Peer
 from loadtests.peers.count import NotDone, Sample, duplicates, slope, watch
 from loadtests.peers.environment import install, version
 from loadtests.peers.processes import PeerFailed, Workers, enqueue
-from persistence.client import connect
+from persistence.redis.client import connect
 
 TIMEOUT_S: Final = 180
 """How long the jobs may take, unless said otherwise."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from persistence.postgres.batches import Batch, batch, micro, moment, plain, text
+from persistence.postgres.bulk_insert import Batch, batch, micro, moment, plain, text
 from persistence.postgres.convert import check_texts, json_text
 from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
 

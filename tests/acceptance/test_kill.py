@@ -34,7 +34,7 @@ def test_a_daemon_that_is_killed_right_after_its_start_leaves_nothing_of_ray(
     """
     assert daemon.process is not None
     family = psutil.Process(daemon.process.pid).children(recursive=True)
-    engines = [process for process in family if "daemon.engine" in process.cmdline()]
+    engines = [process for process in family if "daemon.process.engine" in process.cmdline()]
     ours = [p for engine in engines for p in [engine, *engine.children(recursive=True)]]
     assert len(ours) > 5
     daemon.kill()

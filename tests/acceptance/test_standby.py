@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import redis
 
-from daemon.ray_processes import descendants_of
+from daemon.process.ray_processes import descendants_of
 from loadtests.live import METERD, LiveDaemon
-from persistence.client import connect
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
+from persistence.redis.client import connect
 from tests.servers import redis_server
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.messages import Handled, Task
-from actors.rules.command import Command
+from actors.supervisor.actor_handle import Slot
 from actors.supervisor.batch import LOSSES_MAX, Batch
-from actors.supervisor.slot import Slot
+from meterd.rules.commands import Command
 
 
 def _done(_slot: Slot, _batch: Batch, _handled: Handled) -> None:

@@ -1,9 +1,9 @@
 """What actors tell of their batches adds up, and is timed by the queue's clock."""
 
 from actors.messages import INVALID_TYPE, Tally, Task
-from actors.rules.command import Command, Invalid, parse_entry
-from actors.supervisor.counts import Counts
 from actors.supervisor.histogram import BUCKETS_MS
+from actors.supervisor.stats import Counts
+from meterd.rules.commands import Command, Invalid, parse_entry
 
 
 def _task(at_ms: int, kind: str) -> Task:

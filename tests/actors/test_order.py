@@ -5,7 +5,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.supervisor.order import Lane, Order
+from actors.supervisor.in_flight_keys import Lane, Order
 
 Step = tuple[frozenset[str], Lane]
 

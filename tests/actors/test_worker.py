@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 import redis
 
-from actors.chat.decide import Writer
+from actors.chat.commit_builder import Writer
 from actors.chat.timekeeper import Timekeeper
 from actors.chat.worker import ChatWorker
 from actors.messages import Task
-from actors.rules.command import Command, parse_entry
-from actors.rules.state import Policy
-from persistence.client import connect
-from persistence.commit import Limits
-from persistence.keys import GROUP, Keys
-from persistence.library import ensure_library
+from meterd.rules.commands import Command, parse_entry
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import GROUP, Keys
+from persistence.redis.client import connect
+from persistence.redis.commit import Limits
+from persistence.redis.functions import ensure_library
 from tests.servers import redis_server
 
 KEYS = Keys()

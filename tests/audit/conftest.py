@@ -12,10 +12,10 @@ import pytest
 import redis
 from sqlalchemy import Engine, make_url, text
 
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect
+from meterd.rules.model import Policy
 from persistence.postgres.engine import make_engine
+from persistence.redis.client import connect
 from tests.databases import fresh
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Load, Sender

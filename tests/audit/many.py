@@ -11,15 +11,15 @@ import redis
 from sqlalchemy import Engine
 
 from actors.chat.rows import record_row
-from actors.rules.replay import Journaled, Replay
-from actors.rules.state import Policy
-from actors.rules.views import chat_snapshot, wallet_snapshot
-from persistence.client import connect
-from persistence.commit import ledger_row, pack_json, pack_state, policy_document
-from persistence.keys import Keys
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import Keys
+from meterd.rules.replay import Journaled, Replay
+from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from persistence.postgres.engine import make_engine
 from persistence.postgres.rows import JournalRow
 from persistence.postgres.writer import put_policy, write_batch
+from persistence.redis.client import connect
+from persistence.redis.commit import ledger_row, pack_json, pack_state, policy_document
 
 KEYS = Keys()
 T0 = 1_700_000_000_000

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.cli import app
-from persistence.commit import pack_state, unpack_state
+from persistence.redis.commit import pack_state, unpack_state
 from tests.audit.conftest import System
 from tests.engine.harness import KEYS
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from daemon.audit import queue_side, run
-from persistence.client import connect
+from daemon.audit import redis_state, run
+from meterd.rules.model import Policy
+from persistence.redis.client import connect
 from tests.audit.conftest import System, send_special
 from tests.audited import audited
 from tests.commands.elsewhere import run as meterd
@@ -131,7 +131,7 @@ def test_a_user_with_more_chats_than_one_call_reads(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Is looked at in parts, and what differs is told once."""
-    monkeypatch.setattr(queue_side, "CHATS_MAX", 1)
+    monkeypatch.setattr(redis_state, "CHATS_MAX", 1)
     assert audited(system.engine, system.redis_url)[1] == []
     system.client.delete(KEYS.wallet("calm"), KEYS.chat("calm.open"), KEYS.chat("calm.old"))
     _, found = audited(system.engine, system.redis_url)

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Engine, Row, text
 from daemon.audit import screen
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
-from persistence.client import connect
-from persistence.glimpse import Glimpses
 from persistence.postgres import reader
 from persistence.postgres.rows import JournalRow
+from persistence.redis.client import connect
+from persistence.redis.snapshot_scan import Glimpses
 from tests.audit.many import KEYS, Size, fill
 from tests.servers import redis_server
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE_FOLDERS = ("actors", "daemon", "meterd", "persistence")
+CODE_FOLDERS = ("actors", "clients/python/meterd", "daemon", "persistence")
 
 
 def python_files(folder: str) -> list[Path]:
@@ -15,7 +15,9 @@ def python_files(folder: str) -> list[Path]:
 
 def imported_modules(path: Path) -> Iterator[str]:
     """The absolute name of every module that a file imports, wherever in the file that stands."""
-    package = path.relative_to(ROOT).parent.parts
+    package = tuple(
+        part for part in path.relative_to(ROOT).parent.parts if part not in {"clients", "python"}
+    )
     for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

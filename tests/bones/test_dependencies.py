@@ -21,7 +21,8 @@ REASON = re.compile(r"#\s+\S+(\s+\S+){2,}")
 
 def _declared() -> list[str]:
     extras = PROJECT["optional-dependencies"].values()
-    return [*PROJECT["dependencies"], *(each for extra in extras for each in extra)]
+    declared = [*PROJECT["dependencies"], *(each for extra in extras for each in extra)]
+    return [each for each in declared if not each.startswith("meterd==")]
 
 
 def _locked() -> dict[str, tuple[str, int]]:

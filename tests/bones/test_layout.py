@@ -22,7 +22,14 @@ FILES = (
     "pyproject.toml",
     "requirements.lock",
 )
-PACKAGES = ("actors", "actors/rules", "daemon", "loadtests", "meterd", "persistence")
+PACKAGES = (
+    "actors",
+    "clients/python/meterd",
+    "clients/python/meterd/rules",
+    "daemon",
+    "loadtests",
+    "persistence",
+)
 TARGETS = (
     "bench",
     "chaos",
@@ -40,7 +47,7 @@ TARGETS = (
     "up",
 )
 OLD_ANSWER = "No active time tracking record found"
-HEAVY_MODULES = ("ray", "sqlalchemy", "psycopg2", "alembic", "daemon", "actors.supervisor")
+HEAVY_MODULES = ("ray", "sqlalchemy", "psycopg2", "alembic", "daemon", "actors", "persistence")
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -29,7 +29,7 @@ PURE_MODULES = frozenset(
 IMPURE_BUILTINS = frozenset(
     {"__import__", "breakpoint", "compile", "eval", "exec", "input", "open", "print"}
 )
-RULES = python_files("actors/rules")
+RULES = python_files("clients/python/meterd/rules")
 
 
 def _name(path: Path) -> str:
@@ -37,7 +37,7 @@ def _name(path: Path) -> str:
 
 
 def _is_pure(module: str) -> bool:
-    return module in PURE_MODULES or module == "actors.rules" or module.startswith("actors.rules.")
+    return module in PURE_MODULES or module == "meterd.rules" or module.startswith("meterd.rules.")
 
 
 def test_there_are_rules_to_check() -> None:
@@ -77,10 +77,10 @@ def test_the_list_of_pure_modules_refuses_the_usual_suspects(module: str) -> Non
 @pytest.mark.parametrize(
     ("source", "modules"),
     [
-        ("from .money import cost", ["actors.rules.money"]),
-        ("from . import money", ["actors.rules.money"]),
-        ("from .. import supervisor", ["actors.supervisor"]),
-        ("from ..supervisor import route", ["actors.supervisor"]),
+        ("from .money import cost", ["meterd.rules.money"]),
+        ("from . import money", ["meterd.rules.money"]),
+        ("from .. import supervisor", ["meterd.supervisor"]),
+        ("from ..supervisor import route", ["meterd.supervisor"]),
         ("def f():\n    import time", ["time"]),
         ("import os.path as p, math", ["os.path", "math"]),
     ],
@@ -90,7 +90,7 @@ def test_every_form_of_import_is_seen(
 ) -> None:
     """Relative, nested and renamed imports can't hide a module."""
     monkeypatch.setattr("tests.bones._project.ROOT", tmp_path)
-    path = tmp_path / "actors" / "rules" / "example.py"
+    path = tmp_path / "clients" / "python" / "meterd" / "rules" / "example.py"
     path.parent.mkdir(parents=True)
     path.write_text(source)
     assert list(imported_modules(path)) == modules

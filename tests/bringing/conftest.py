@@ -9,12 +9,12 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
 from daemon.legacy.balances import Targets
-from daemon.legacy.look import Sides
-from persistence.client import connect
-from persistence.legacy.names import LegacyNames
+from daemon.legacy.diff import Sides
+from daemon.legacy.store.names import LegacyNames
+from meterd.rules.model import Policy
+from persistence.redis.client import connect
 from tests.bringing.old import make_tables
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import until

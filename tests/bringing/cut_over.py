@@ -4,12 +4,12 @@ from typing import Any
 
 from sqlalchemy import text
 
-from actors.rules.state import Policy, Tariff
 from daemon.legacy.adopt import CutOver, adopt
 from daemon.legacy.migrate import migrate
+from daemon.legacy.store.balances import Plan
 from daemon.legacy.verify import verify
 from meterd import Meter
-from persistence.legacy.balances import Plan
+from meterd.rules.model import Policy, Tariff
 from persistence.postgres import reader
 from tests.audited import assert_clean
 from tests.bringing.conftest import Both

@@ -13,12 +13,12 @@ from actors.supervisor.supervisor import SupervisorSettings
 from daemon.legacy import adopt as adopting
 from daemon.legacy.adopt import CutOverError, foresee
 from daemon.legacy.balances import Targets, bring_balances
+from daemon.legacy.flush import queue_ms
+from daemon.legacy.store.balances import fetch_plans
+from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.store.runs import alone
 from daemon.legacy.verify import verify
-from daemon.legacy.waiting import queue_ms
 from meterd import AlreadyEndedError, AlreadyStartedError, Meter
-from persistence.legacy.balances import fetch_plans
-from persistence.legacy.layout import LegacyError
-from persistence.legacy.runs import alone
 from tests.audited import assert_clean
 from tests.bringing import conftest
 from tests.bringing.conftest import Both

@@ -7,9 +7,9 @@ import pytest
 
 from daemon.legacy import migrate as migrating
 from daemon.legacy.adopt import CutOverError
-from daemon.legacy.decide import assign_record
-from persistence.legacy.balances import Plan
-from persistence.legacy.layout import LegacyError
+from daemon.legacy.resolve import assign_record
+from daemon.legacy.store.balances import Plan
+from daemon.legacy.store.layout import LegacyError
 from tests.bringing.conftest import Both
 from tests.bringing.cut_over import (
     POLICY,

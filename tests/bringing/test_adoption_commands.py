@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.adoption import adoption_of, affordable, again, commands_of, ending_of
-from actors.rules.command import Command, parse_entry
-from actors.rules.legacy_rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
+from daemon.legacy.rules.adoption import adoption_of, affordable, again, commands_of, ending_of
+from daemon.legacy.rules.rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
+from meterd.rules.commands import Command, parse_entry
 from tests.bringing.old import T
 
 _RUNNING = st.builds(

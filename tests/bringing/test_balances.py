@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from actors.rules.legacy_rows import AMOUNT_MAX
 from daemon.legacy import balances
 from daemon.legacy.balances import bring_balances
-from daemon.legacy.wanted_balance import Wanted, wanted_of
-from daemon.recover import Recovery
+from daemon.legacy.rules.rows import AMOUNT_MAX
+from daemon.legacy.store import balances as kept
+from daemon.legacy.store.balances import sums_of_balances
+from daemon.legacy.store.decimals import exact_credits, total
+from daemon.legacy.store.opening_balances import UnswornError
+from daemon.legacy.store.reader import OldBalance, whole
+from daemon.legacy.target_balance import Wanted, wanted_of
+from daemon.recovery.rebuild import Recovery
 from meterd import Meter
-from persistence.legacy import balances as kept
-from persistence.legacy.balances import sums_of_balances
-from persistence.legacy.exact import exact_credits, total
-from persistence.legacy.read import OldBalance, whole
-from persistence.openings import UnswornError
 from persistence.postgres import reader
 from tests.audited import assert_clean
 from tests.bringing.conftest import Both

@@ -14,17 +14,19 @@ from sqlalchemy import Engine, make_url
 from structlog.testing import capture_logs
 
 from actors.chat.rows import record_row
-from actors.rules.brought import ended_chat
-from actors.rules.legacy_rows import Brought
-from daemon.gateway.old_tables import OldTables
-from daemon.gateway.problems import legacy_away
-from daemon.gateway.records import Records
+from daemon.gateway.errors import legacy_away
+from daemon.gateway.legacy_fallback import OldTables
+from daemon.gateway.postgres_reader import Records
+from daemon.legacy.chat_reader import read_snapshot
+from daemon.legacy.rules.imported_chats import ended_chat
+from daemon.legacy.rules.rows import Brought
+from daemon.legacy.store.names import LegacyNames
 from loadtests.live import METERD, LiveDaemon
-from meterd import AsyncMeter, LegacyNames, Meter, UnavailableError
-from persistence.client import connect
-from persistence.keys import Keys
+from meterd import ChatSnapshot, Meter
+from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.postgres.writer import write_batch
+from persistence.redis.client import connect
 from tests.bringing.old import T, add_chat, add_record, make_tables
 from tests.databases import run
 from tests.gateway.conftest import Gateway, gateway_alone
@@ -130,13 +132,18 @@ def test_a_chat_of_ours_hides_an_old_one_of_its_name(house: House) -> None:
         Meter(house.redis_url) as meter,
         _gateway(house) as gateway,
     ):
-        shown = {**_snapshot(meter), "chat_id": "ended", "user_id": "other", "advisor_id": "o"}
+        shown = {
+            **_ended_snapshot(meter),
+            "chat_id": "ended",
+            "user_id": "other",
+            "advisor_id": "o",
+        }
         client.set(Keys().chat("ended"), json.dumps(shown))
         assert gateway.read("/v1/chats/ended", "u")["source"] == "none"
         assert gateway.read("/v1/chats/ended", "other")["source"] == "live"
 
 
-def _snapshot(meter: Meter) -> dict[str, Any]:
+def _ended_snapshot(meter: Meter) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - only here
 
     plain: dict[str, Any] = msgspec.to_builtins(meter.snapshot("never"))
@@ -158,7 +165,6 @@ def test_without_the_old_database_the_reason_is_told(
         away = gateway.get("/v1/chats/elsewhere", "u")
         assert (away.status_code, away.json()["code"]) == (503, "legacy_away")
         assert gateway.read("/v1/chats/ended", "u")["source"] == "record"
-        _check_client_away(house, other_url)
         _admit(server_url, other_url, "true")
         assert gateway.read("/v1/chats/elsewhere", "u")["source"] == "legacy"
     with _gateway(house, METERD_LEGACY__CHATS_TABLE="chatter") as gateway:
@@ -189,37 +195,30 @@ def _admit(server_url: str, url: str, admitted: str) -> None:
     )
 
 
-def _check_client_away(house: House, url: str) -> None:
-    with (
-        Meter(house.redis_url, legacy=LegacyNames(), legacy_url=url) as meter,
-        pytest.raises(UnavailableError, match="old tables"),
-    ):
-        meter.snapshot("elsewhere")
+def _snapshot(house: House, chat_id: str, policy: str = "latest") -> ChatSnapshot:
+    with house.engine.connect() as connection:
+        found = read_snapshot(connection, LegacyNames(), policy, chat_id)
+    assert found is not None
+    return found
 
 
-def test_the_client_answers_from_the_old_tables(house: House) -> None:
-    """Both kinds of client, with the same figures; the clock can be drawn."""
+def test_a_running_chat_can_be_drawn(house: House) -> None:
+    """The snapshot of an old chat that runs goes on as any other's."""
+    runs = _snapshot(house, "runs")
+    assert (runs.source, runs.active_ms_at(T + 95_000), runs.cost_at(T + 95_000)) == (
+        "legacy", 25_000, runs.cost,
+    )  # fmt: skip
 
-    async def ask(chat_id: str) -> Any:
-        async with AsyncMeter(house.redis_url, house.postgres_url, legacy=LegacyNames()) as meter:
-            return await meter.snapshot(chat_id)
 
-    with Meter(house.redis_url, house.postgres_url, legacy=LegacyNames()) as meter:
-        for chat_id in ("first", "ended", "runs", ODD, "absurd", "never", "with\0nul", "\ud800"):
-            assert asyncio.run(ask(chat_id)) == meter.snapshot(chat_id)
-        runs, never = meter.snapshot("runs"), meter.snapshot("never")
-        assert (runs.source, runs.active_ms_at(T + 95_000), runs.cost_at(T + 95_000)) == (
-            "legacy", 25_000, runs.cost,
-        )  # fmt: skip
-        assert (never.source, never.status) == ("meterd", "not_started")
-    with Meter(house.redis_url, house.postgres_url) as meter:
-        assert meter.snapshot("runs").status == "not_started"
-    with pytest.raises(ValueError, match="legacy_url"):
-        Meter(house.redis_url, legacy=LegacyNames())
+@pytest.mark.parametrize("chat_id", ["never", "with\0nul", "\ud800"])
+def test_what_the_old_tables_do_not_know_is_none(house: House, chat_id: str) -> None:
+    """Whatever the id, and whether or not a database can take it."""
+    with house.engine.connect() as connection:
+        assert read_snapshot(connection, LegacyNames(), "latest", chat_id) is None
 
 
 def test_times_without_a_zone_are_utc_to_everybody(house: House) -> None:
-    """The client reads them as the gateway and the migration do, wherever the server is."""
+    """Wherever the server is."""
     naive = "TYPE timestamp USING {0} AT TIME ZONE 'UTC'"
     with house.engine.begin() as connection:
         for name in ("created_at", "ended_at"):
@@ -227,17 +226,14 @@ def test_times_without_a_zone_are_utc_to_everybody(house: House) -> None:
             connection.exec_driver_sql(change)
         name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
         connection.exec_driver_sql(f"ALTER DATABASE \"{name}\" SET timezone = 'Asia/Tokyo'")
-    with Meter(house.redis_url, legacy=LegacyNames(), legacy_url=house.postgres_url) as meter:
-        snapshot = meter.snapshot("ended")
+    snapshot = _snapshot(house, "ended")
     assert (snapshot.started_at, snapshot.ended_at) == (T + 20_000, T + 50_000)
 
 
 def test_proportional_shares_are_those_of_the_migration(house: House) -> None:
     """The policy is the settings'."""
-    with Meter(
-        house.redis_url, house.postgres_url, legacy=LegacyNames(), legacy_policy="proportional"
-    ) as meter:
-        assert [meter.snapshot(chat).active_ms for chat in ("first", "ended")] == [3_125, 9_375]
+    shares = [_snapshot(house, chat, "proportional").active_ms for chat in ("first", "ended")]
+    assert shares == [3_125, 9_375]
 
 
 @pytest.mark.acceptance

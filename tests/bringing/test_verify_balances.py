@@ -7,10 +7,10 @@ from sqlalchemy import text
 
 from daemon.legacy import balances_check
 from daemon.legacy.balances import bring_balances
+from daemon.legacy.store.balances import HAD
+from daemon.legacy.store.decimals import total
 from daemon.legacy.verify import Verdict, verify
 from meterd import Meter
-from persistence.legacy.balances import HAD
-from persistence.legacy.exact import total
 from tests.bringing.conftest import Both
 from tests.bringing.cut_over import POLICY, adopt_all, old_system
 from tests.bringing.old import set_balance

@@ -7,9 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from daemon.legacy.balances import bring_balances
+from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.migrate import migrate
+from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.verify import verify
-from meterd import ChatSnapshot, LegacyNames, Meter
+from meterd import ChatSnapshot, Meter
 from tests.audited import assert_clean
 from tests.bringing.conftest import Both
 from tests.bringing.cut_over import POLICY, adopt_all, old_system
@@ -26,7 +28,8 @@ class Watch:
         self.rounds = 0
         self._over = threading.Event()
         url = both.engine.url.render_as_string(hide_password=False)
-        self._meter = Meter(both.redis_url, url, legacy=LegacyNames())
+        self._engine = both.engine
+        self._meter = Meter(both.redis_url, url)
         self._thread = threading.Thread(target=self._look)
 
     def start(self) -> None:
@@ -37,12 +40,20 @@ class Watch:
         self._thread.join()
         self._meter.close()
 
+    def _snapshot(self, chat_id: str) -> ChatSnapshot:
+        """As ``meterd chat`` and the gateway read it."""
+        found = self._meter.snapshot(chat_id)
+        if found.status != "not_started":
+            return found
+        with self._engine.connect() as connection:
+            return read_snapshot(connection, LegacyNames(), "latest", chat_id) or found
+
     def _look(self) -> None:
         before: dict[str, ChatSnapshot] = {}
         while not self._over.is_set():
             for chat_id in CHATS:
                 try:
-                    now = self._meter.snapshot(chat_id)
+                    now = self._snapshot(chat_id)
                 except Exception as error:
                     self.wrong.append(f"{chat_id}: {error!r}")
                     continue

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from actors.rules.money import format_micro, read_micro
+from meterd.rules.money import format_micro, read_micro
 from tests.browser.conftest import Open, Shot
 from tests.browser.desk import Desk, figures, until
 

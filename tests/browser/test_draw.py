@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import JSHandle, Page
 
-from actors.rules import billing
-from actors.rules.billing import available
-from actors.rules.money import format_micro
-from actors.rules.state import PAUSED, RUNNING, Account, Chat
-from actors.rules.views import chat_snapshot
-from actors.rules.zero import zero_at
 from daemon.gateway.views import wallet_object
+from meterd.rules import billing
+from meterd.rules.billing import available
+from meterd.rules.exhaustion import zero_at
+from meterd.rules.model import PAUSED, RUNNING, Account, Chat
+from meterd.rules.money import format_micro
+from meterd.rules.snapshots import chat_snapshot
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 

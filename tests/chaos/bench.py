@@ -13,9 +13,9 @@ from typing import Any
 
 import redis
 
-from actors.rules.state import AT_ZERO_SUSPEND, Policy
 from loadtests.live import KEYS, LiveDaemon
-from persistence.client import connect
+from meterd.rules.model import AT_ZERO_SUSPEND, Policy
+from persistence.redis.client import connect
 from tests.chaos.processes import Process, descendants, look, send
 from tests.chaos.servers import Postgres, Redis
 from tests.proxy import Proxy

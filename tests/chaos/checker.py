@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from actors.chat.rows import record_row
-from actors.rules import outcomes
-from actors.rules.billing import available
-from actors.rules.money import format_micro
-from actors.rules.state import LedgerEntry, Policy
-from actors.rules.views import chat_snapshot, not_started, wallet_snapshot
-from actors.rules.world import Result, World
-from persistence.commit import event_fields, ledger_row
+from meterd.rules import outcomes
+from meterd.rules.billing import available
+from meterd.rules.idempotency import Result, World
+from meterd.rules.model import LedgerEntry, Policy
+from meterd.rules.money import format_micro
+from meterd.rules.snapshots import chat_snapshot, not_started, wallet_snapshot
+from persistence.redis.commit import event_fields, ledger_row
 from tests.chaos.evidence import Evidence
 from tests.load import Entry
 

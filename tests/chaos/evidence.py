@@ -11,9 +11,9 @@ import msgspec
 import redis
 from sqlalchemy import Connection, select
 
-from actors.rules.state import Policy
 from meterd import Meter
-from persistence.keys import GROUP
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import GROUP
 from persistence.postgres import reader
 from persistence.postgres.engine import make_engine
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow

@@ -5,8 +5,8 @@ from typing import Any
 
 import redis
 
-from persistence.commit import DONE, FENCED, Commit, EntryWrites, Limits, pack_commit
-from persistence.committer import Committer
+from persistence.redis.commit import DONE, FENCED, Commit, EntryWrites, Limits, pack_commit
+from persistence.redis.committer import Committer
 from tests.load import KEYS
 
 NO_ENTRY = "1-1"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import redis
 
-from persistence.client import connect
+from persistence.redis.client import connect
 from tests.load import KEYS, Load, Sender
 
 PAGE: Final = 25

@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from daemon.embedded.home import make_home
 from daemon.embedded.postgres import PostgresServer
-from persistence.client import connect
 from persistence.postgres.engine import make_engine
+from persistence.redis.client import connect
 from tests.chaos.processes import descendants, send
 from tests.servers import binary, free_port
 

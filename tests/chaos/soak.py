@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import redis
 
-from daemon.ray_processes import descendants_of
+from daemon.process.ray_processes import descendants_of
 from loadtests.live import LiveDaemon, live_daemon
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
 
 KEYS = Keys()
 PER_SECOND = int(os.environ.get("SOAK_RATE", "100"))

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from actors.chat.rows import command_row, record_row
-from actors.rules import outcomes
-from actors.rules.command import Command, Invalid, parse_entry
-from actors.rules.views import chat_snapshot, not_started, wallet_snapshot
-from persistence.commit import event_fields, ledger_row
+from meterd.rules import outcomes
+from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.snapshots import chat_snapshot, not_started, wallet_snapshot
 from persistence.postgres.rows import JournalRow
+from persistence.redis.commit import event_fields, ledger_row
 from tests.chaos.bench import POLICY
 from tests.chaos.checker import Fold, check, fold, wrong
 from tests.chaos.evidence import Evidence

@@ -9,8 +9,8 @@ from typing import Any
 
 import redis
 
-from actors.rules.views import no_wallet, not_started
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
+from meterd.rules.snapshots import no_wallet, not_started
 
 Fields = dict[str, str]
 KEYS = Keys()

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import redis
 
-from actors.rules.outcomes import MESSAGES, OK
 from meterd import (
     ChatSnapshot,
     CommandRefusedError,
@@ -19,6 +18,7 @@ from meterd import (
 )
 from meterd._errors import REFUSALS
 from meterd._pending import EARLY_MAX, AnyReply, Pending
+from meterd.rules.outcomes import MESSAGES, OK
 from tests.client.by_hand import KEYS, Fields, answering, commands, reply, until
 from tests.client.either import Make
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import redis
 
-from actors.rules.command import SHAPES
 from meterd import (
     BusyError,
     ClosedError,
@@ -18,6 +17,7 @@ from meterd import (
     NotConfirmedError,
     Sent,
 )
+from meterd.rules.commands import SHAPES
 from tests.client.by_hand import answering, commands, until
 from tests.client.either import Make
 from tests.proxy import Proxy

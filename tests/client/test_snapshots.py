@@ -11,13 +11,13 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules import billing
-from actors.rules.money import parse_micro
-from actors.rules.state import RUNNING, Chat
-from actors.rules.views import chat_snapshot
 from meterd import UnavailableError
 from meterd._results import ChatSnapshot, WalletSnapshot, read_chat, read_wallet
-from persistence.commit import pack_json
+from meterd.rules import billing
+from meterd.rules.model import RUNNING, Chat
+from meterd.rules.money import parse_micro
+from meterd.rules.snapshots import chat_snapshot
+from persistence.redis.commit import pack_json
 from tests.client.by_hand import KEYS, chat_json, wallet_json
 from tests.client.either import Make
 from tests.proxy import Proxy

@@ -38,7 +38,7 @@ def test_the_help_waits_for_nothing_slow() -> None:
 def test_status_waits_for_no_logs_and_no_database() -> None:
     """It is asked again and again by scripts that wait for the daemon."""
     program = (
-        "import sys, daemon.cli, daemon.settings, daemon.status\n"
+        "import sys, daemon.cli, daemon.settings.settings, daemon.discovery.status\n"
         "slow = {'ray', 'sqlalchemy', 'psycopg2', 'structlog'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {slow}' if slow else 0)\n"
     )

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from loadtests.live import LiveDaemon
-from persistence.keys import Keys
+from meterd.rules.redis_keys import Keys
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 

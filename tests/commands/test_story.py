@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.rules.money import read_micro
-from actors.rules.world import World
-from daemon.policy import policy_of as policy_of_settings
-from daemon.settings import Settings
-from daemon.story import Line, Story, StoryError, read_policy
-from persistence.commit import policy_document
+from daemon.audit.history import Line, Story, StoryError, read_policy
+from daemon.settings.derived import policy_of as policy_of_settings
+from daemon.settings.settings import Settings
+from meterd.rules.idempotency import World
+from meterd.rules.money import read_micro
 from persistence.postgres.rows import JournalRow
+from persistence.redis.commit import policy_document
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
 
 POLICY = "p"

@@ -6,8 +6,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from actors.rules.money import parse_micro
-from actors.rules.state import Policy, Tariff
+from meterd.rules.model import Policy, Tariff
+from meterd.rules.money import parse_micro
 
 Example = dict[str, Any]
 

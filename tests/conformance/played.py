@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import redis
 from sqlalchemy import Engine
 
-from actors.rules.command import entry_key
-from actors.rules.money import format_micro
-from persistence.keys import Keys
+from meterd.rules.commands import entry_key
+from meterd.rules.money import format_micro
+from meterd.rules.redis_keys import Keys
 from persistence.postgres import reader
 from tests.conformance import Example
 

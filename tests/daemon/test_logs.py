@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from daemon.logs import configure_logging, configure_worker_logging, mask_credentials
+from daemon.logging.logs import configure_logging, configure_worker_logging, mask_credentials
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +167,8 @@ def test_console_format_in_a_pipe_has_no_colours() -> None:
 def test_it_works_in_a_process_of_its_own() -> None:
     """A plain call is all that a worker needs; standard error is the default."""
     code = (
-        "import structlog as s, daemon.logs as l; l.configure_logging(); s.get_logger().info('x')"
+        "import structlog, daemon.logging.logs as logs; logs.configure_logging();"
+        "structlog.get_logger().info('x')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
@@ -179,7 +180,7 @@ def test_a_workers_log_never_takes_more_than_two_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long the process lives; the newest lines are there, each whole."""
-    monkeypatch.setattr("daemon.logs._FILE_BYTES_MAX", 2_000)
+    monkeypatch.setattr("daemon.logging.logs._FILE_BYTES_MAX", 2_000)
     configure_worker_logging(str(tmp_path), "info", "worker")
     for number in range(200):
         structlog.get_logger().info("batch.done", number=number)

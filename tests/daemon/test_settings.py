@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from daemon.settings import Settings, SettingsError, load_settings
+from daemon.settings.settings import Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 import redis
 
-from persistence.client import connect
-from persistence.library import ensure_library
+from persistence.redis.client import connect
+from persistence.redis.functions import ensure_library
 from tests.servers import server_in
 
 ROOT: Final = Path(__file__).resolve().parents[2]

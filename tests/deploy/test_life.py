@@ -11,7 +11,7 @@ import pytest
 
 from loadtests.live import LiveDaemon
 from meterd import Event, InsufficientCreditsError, Meter
-from persistence.keys import GROUP, Keys
+from meterd.rules.redis_keys import GROUP, Keys
 from tests.databases import fresh
 from tests.deploy import roles as users
 from tests.deploy.gateway import gateway

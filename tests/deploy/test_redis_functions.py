@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import redis
 
-from persistence.keys import GROUP, Keys
+from meterd.rules.redis_keys import GROUP, Keys
 from tests.deploy.roles import ADMIN, OPERATOR, Guarded
 
 pytestmark = pytest.mark.redis

@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 import redis
 
-from persistence.keys import GROUP, Keys
-from persistence.library import source
+from meterd.rules.redis_keys import GROUP, Keys
+from persistence.redis.functions import source
 from tests.deploy.roles import (
     ADMIN,
     BACKEND,

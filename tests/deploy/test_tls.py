@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from meterd import AsyncMeter, Meter
-from persistence.client import connect, connect_async
+from persistence.redis.client import connect, connect_async
 from tests.deploy.certificates import Authority
 from tests.deploy.roles import BACKEND, DAEMON
 from tests.deploy.secure import Secure, has_tls, secure_server

@@ -12,22 +12,22 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Engine
 
-from actors.chat.decide import Writer
+from actors.chat.commit_builder import Writer
 from actors.chat.timekeeper import Asker, Timekeeper
 from actors.chat.worker import ChatWorker
 from actors.messages import Hello, pack_handled, unpack_tasks
 from actors.recorder import Recorder, RecorderSettings
-from actors.rules.state import Policy
-from actors.supervisor.archive import Archive
+from actors.supervisor.closed_chats import Archive
 from actors.supervisor.supervisor import Parts, Supervisor, SupervisorSettings
-from persistence.client import connect, connect_async
-from persistence.commit import Limits, policy_document
-from persistence.keys import Keys
-from persistence.library import ensure_library
-from persistence.memory import Memory
-from persistence.outbox import Outbox
-from persistence.postgres.office import Office
-from persistence.queue import Queue
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import Keys
+from persistence.postgres.recorder_state import Office
+from persistence.redis.client import connect, connect_async
+from persistence.redis.command_stream import Queue
+from persistence.redis.commit import Limits, policy_document
+from persistence.redis.functions import ensure_library
+from persistence.redis.integrity import Memory
+from persistence.redis.outbox import Outbox
 
 T = TypeVar("T")
 

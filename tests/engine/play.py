@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from actors.supervisor.supervisor import Supervisor
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
-from persistence.glimpse import Glimpses
+from persistence.redis.snapshot_scan import Glimpses
 from tests.engine.harness import KEYS
 
 _IDS = iter(range(10**9))

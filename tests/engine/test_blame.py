@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 import pytest
 
 from actors.messages import Handled, Tally, Task, pack_handled, unpack_tasks
-from actors.rules.command import Command, parse_entry
-from actors.supervisor import slot
+from actors.supervisor import actor_handle
+from actors.supervisor.actor_handle import Slot
 from actors.supervisor.batch import LOSSES_MAX, Batch
-from actors.supervisor.slot import Slot
+from meterd.rules.commands import Command, parse_entry
 from tests.engine.test_stop import _Process
 
 DEATHS = LOSSES_MAX + 2
@@ -38,7 +38,7 @@ def test_a_command_is_blamed_only_while_redis_is_well(
     monkeypatch: pytest.MonkeyPatch, may_blame: bool
 ) -> None:
     """Then it is marked after so many deaths; else it is tried again, however often."""
-    monkeypatch.setattr(slot, "REPLACE_PAUSE_S", 0.0)
+    monkeypatch.setattr(actor_handle, "REPLACE_PAUSE_S", 0.0)
     command = parse_entry("1-0", [b"type", b"settle", b"user_id", b"u"])
     assert isinstance(command, Command)
     seen: list[str] = []

@@ -10,18 +10,18 @@ import redis
 from sqlalchemy import Engine
 
 from actors.chat.rows import record_row
-from actors.rules.brought import ended_chat
-from actors.rules.legacy_rows import Brought
-from actors.rules.opening import opened, opening_entry, opening_number
-from actors.rules.state import Account, Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from daemon.brought import fetch_brought
-from daemon.recover import Recovery
-from daemon.story import Story, read_policy
-from persistence.client import connect
-from persistence.openings import Opening, Openings, UnswornError
+from daemon.audit.history import Story, read_policy
+from daemon.audit.opening_state import fetch_brought
+from daemon.legacy.rules.imported_chats import ended_chat
+from daemon.legacy.rules.rows import Brought
+from daemon.legacy.store.opening_balances import Opening, Openings, UnswornError
+from daemon.recovery.rebuild import Recovery
+from meterd.rules.model import Account, Policy
+from meterd.rules.opening_balance import opened, opening_entry, opening_number
 from persistence.postgres import reader
 from persistence.postgres.writer import write_batch
+from persistence.redis.client import connect
 from tests.audited import assert_clean
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import outcomes, send, until

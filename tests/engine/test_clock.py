@@ -9,11 +9,11 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.rules.state import Policy
-from actors.supervisor.clock_watch import ClockWatch
+from actors.supervisor.clock_monitor import ClockWatch
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect
-from persistence.hold import read_hold, release
+from meterd.rules.model import Policy
+from persistence.redis.client import connect
+from persistence.redis.clock_hold import read_hold, release
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.servers import redis_server

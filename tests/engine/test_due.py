@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect, connect_async
+from meterd.rules.model import Policy
+from persistence.redis.client import connect, connect_async
 from tests.engine.harness import KEYS, running
 from tests.servers import redis_server
 

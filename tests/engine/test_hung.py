@@ -12,10 +12,10 @@ from sqlalchemy import Engine
 
 from actors.chat.worker import FencedError
 from actors.messages import Task, unpack_tasks
-from actors.rules.command import Command, entry_ms, parse_entry
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect
+from meterd.rules.commands import Command, entry_ms, parse_entry
+from meterd.rules.model import Policy
+from persistence.redis.client import connect
 from tests.engine.harness import ThreadProcess, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.servers import redis_server

@@ -10,10 +10,10 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.rules.state import Chat, Policy
-from actors.supervisor.archive import Archive
+from actors.supervisor.closed_chats import Archive
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect
+from meterd.rules.model import Chat, Policy
+from persistence.redis.client import connect
 from tests.books import assert_balanced
 from tests.engine.harness import idle, running
 from tests.load import Load, Sender

@@ -9,10 +9,10 @@ from collections.abc import Awaitable
 import pytest
 from sqlalchemy import Engine
 
-from actors.rules.state import Policy
-from actors.supervisor import batch, slot
+from actors.supervisor import actor_handle, batch
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect
+from meterd.rules.model import Policy
+from persistence.redis.client import connect
 from tests.audited import assert_clean
 from tests.books import assert_balanced
 from tests.engine.harness import ThreadProcess, idle, running
@@ -52,7 +52,7 @@ def test_the_books_balance_whatever_dies_and_when(
 ) -> None:
     """One death in ten batches; records, ledger, wallets and outcomes equal the fold."""
     print(f"seed {seed}")
-    monkeypatch.setattr(slot, "REPLACE_PAUSE_S", 0.0)
+    monkeypatch.setattr(actor_handle, "REPLACE_PAUSE_S", 0.0)
     # Chance kills the same command three times now and then; it is no poison for that.
     monkeypatch.setattr(batch, "LOSSES_MAX", 1_000_000)
     FailingProcess.chance = random.Random(seed)

@@ -7,10 +7,10 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from actors.rules.command import entry_key
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect_async
+from meterd.rules.commands import entry_key
+from meterd.rules.model import Policy
+from persistence.redis.client import connect_async
 from tests.engine.harness import KEYS, idle, running
 from tests.servers import redis_server
 

@@ -9,16 +9,16 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.chat import decide
-from actors.chat.lane import FAILURES_MAX
+from actors.chat import commit_builder
+from actors.chat.account_batch import FAILURES_MAX
 from actors.messages import unpack_tasks
-from actors.rules import fold
-from actors.rules.command import Command
-from actors.rules.state import Policy
-from actors.supervisor import slot
+from actors.supervisor import actor_handle
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect
-from persistence.dead import DeadLetters
+from meterd.rules import fold
+from meterd.rules.commands import Command
+from meterd.rules.model import Policy
+from persistence.redis.client import connect
+from persistence.redis.dead_letters import DeadLetters
 from tests.engine.harness import KEYS, ThreadProcess, idle, running
 from tests.engine.play import differences, outcomes, send, until
 from tests.servers import kinds, redis_server
@@ -49,7 +49,7 @@ def test_what_the_code_fails_in_is_set_aside_and_can_be_sent_again(
     After the bug is mended, an operator's retry has its effect, and the books say who did it.
     """
     rules = Rules()
-    monkeypatch.setattr(decide, "apply", rules.apply)
+    monkeypatch.setattr(commit_builder, "apply", rules.apply)
 
     async def play(url: str, client: redis.Redis) -> None:
         async with running(url, engine, Policy(), SETTINGS) as supervisor:
@@ -102,7 +102,7 @@ def test_what_kills_the_process_is_found_in_its_batch_and_set_aside(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thirty commands at once, one of which no process survives: twenty-nine have their effect."""
-    monkeypatch.setattr(slot, "REPLACE_PAUSE_S", 0.0)
+    monkeypatch.setattr(actor_handle, "REPLACE_PAUSE_S", 0.0)
 
     async def play(url: str, client: redis.Redis) -> None:
         sent = [send(client, type="top_up", user_id=f"u{n}", amount="1") for n in range(20)]
@@ -154,7 +154,7 @@ def test_a_settle_that_fails_is_not_asked_for_again_and_again(
             raise ZeroDivisionError("a bug in the rules")
         return fold.apply(account, command, *args)
 
-    monkeypatch.setattr(decide, "apply", breaks)
+    monkeypatch.setattr(commit_builder, "apply", breaks)
 
     async def play(url: str, client: redis.Redis) -> None:
         async with running(url, engine, Policy(warn_ms=()), SETTINGS):

@@ -10,12 +10,17 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from actors.recorder import Recorder, RecorderSettings
-from persistence.client import connect
-from persistence.commit import Facts, pack_facts
-from persistence.library import ensure_library
-from persistence.outbox import FencedError, Outbox
-from persistence.postgres.office import Office, SupersededError, fetch_knowledge, open_office
+from persistence.postgres.recorder_state import (
+    Office,
+    SupersededError,
+    fetch_knowledge,
+    open_office,
+)
 from persistence.postgres.rows import JournalRow, LedgerRow
+from persistence.redis.client import connect
+from persistence.redis.commit import Facts, pack_facts
+from persistence.redis.functions import ensure_library
+from persistence.redis.outbox import FencedError, Outbox
 from tests.engine.harness import KEYS
 from tests.servers import redis_server
 

@@ -9,9 +9,9 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect
+from meterd.rules.model import Policy
+from persistence.redis.client import connect
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state

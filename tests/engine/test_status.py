@@ -10,11 +10,11 @@ import redis
 from sqlalchemy import Engine
 
 from actors.messages import INVALID_TYPE, Hello
-from actors.rules.state import Policy
 from actors.supervisor.gauges import Gauges, read_gauges
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect, connect_async
-from persistence.keys import GROUP
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import GROUP
+from persistence.redis.client import connect, connect_async
 from tests.engine.harness import KEYS, ThreadProcess, idle, running
 from tests.engine.play import send, until
 from tests.servers import kinds, redis_server

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from actors.supervisor import slot
-from actors.supervisor.slot import Slot
+from actors.supervisor import actor_handle
+from actors.supervisor.actor_handle import Slot
 from tests.engine.harness import ThreadProcess
 
 
@@ -26,7 +26,7 @@ class _Process(ThreadProcess):
 @pytest.mark.parametrize("works", [True, False])
 def test_a_slot_closes_whenever_it_is_told(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
     """Also in the moment at which it gets work, or would look after its process."""
-    monkeypatch.setattr(slot, "CHECK_S", 0.001)
+    monkeypatch.setattr(actor_handle, "CHECK_S", 0.001)
 
     async def spawn(_name: str) -> _Process:
         return _Process()

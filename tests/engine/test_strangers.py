@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect_async
+from meterd.rules.model import Policy
 from persistence.postgres import reader
+from persistence.redis.client import connect_async
 from tests.engine.harness import KEYS, idle, running
 from tests.servers import redis_server
 

@@ -4,7 +4,7 @@ from itertools import chain, combinations, product
 
 import pytest
 
-from daemon.gateway.callers import (
+from daemon.gateway.authorization import (
     ADVISOR,
     BACKEND,
     OPS,

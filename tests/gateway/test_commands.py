@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from actors.rules import outcomes
 from daemon.gateway.routes import commands
 from daemon.gateway.routes.commands import STATUS_OF
 from loadtests.live import LiveDaemon
 from meterd import AtCapacityError, InternalError
+from meterd.rules import outcomes
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.servers import redis_server
 

@@ -16,7 +16,7 @@ from daemon.gateway.cursors import (
     unpack_number,
     unpack_place,
 )
-from daemon.gateway.problems import Problem
+from daemon.gateway.errors import Problem
 
 PARTS = st.integers() | st.text()
 

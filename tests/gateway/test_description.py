@@ -9,25 +9,25 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from actors.rules.command import SHAPES
 from daemon.gateway import schemas
-from daemon.gateway.command_shapes import body, known_fields
-from daemon.gateway.describe import description
+from daemon.gateway.command_schemas import body, known_fields
+from daemon.gateway.openapi import description
 from loadtests.live import KEYS, LiveDaemon
+from meterd.rules.commands import SHAPES
 from tests.gateway.conftest import Gateway
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_committed_description_is_that_of_the_code() -> None:
-    """If not: python -m daemon.gateway.describe > docs/openapi.json."""
+    """If not: python -m daemon.gateway.openapi > docs/openapi.json."""
     assert (ROOT / "docs" / "openapi.json").read_text() == description()
 
 
 def test_the_command_of_the_documents_prints_it() -> None:
-    command = "python -m daemon.gateway.describe > docs/openapi.json"
+    command = "python -m daemon.gateway.openapi > docs/openapi.json"
     assert command in (ROOT / "CONTRIBUTING.md").read_text()
-    run = [sys.executable, "-m", "daemon.gateway.describe"]
+    run = [sys.executable, "-m", "daemon.gateway.openapi"]
     printed = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert printed == description()
 

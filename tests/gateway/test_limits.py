@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.gateway import limits
-from daemon.gateway.limits import Buckets
+from daemon.gateway import rate_limit
+from daemon.gateway.rate_limit import Buckets
 
 RATES = st.integers(1, 500)
 WAITS_MS = st.lists(st.integers(0, 3_000) | st.just(0), min_size=1, max_size=200)
@@ -51,7 +51,7 @@ def test_a_bucket_is_the_callers_own_and_begins_full(burst: int) -> None:
 
 def test_the_callers_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are; whoever was heard last is not forgotten."""
-    monkeypatch.setattr(limits, "CALLERS_MAX", 100)
+    monkeypatch.setattr(rate_limit, "CALLERS_MAX", 100)
     buckets = Buckets(1, 1)
     sizes = []
     assert not buckets.take("regular", 0.0)

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from actors.rules.command import entry_key
 from daemon.gateway.cursors import pack_cursor
 from loadtests.live import KEYS, LiveDaemon
+from meterd.rules.commands import entry_key
 from tests.gateway.conftest import Gateway
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]

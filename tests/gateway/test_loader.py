@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.gateway import loader
-from daemon.gateway.loader import BusyLoaderError, Loader
+from daemon.gateway import dataloader
+from daemon.gateway.dataloader import BusyLoaderError, Loader
 
 ASKS = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=4), min_size=1, max_size=30)
 KEYS_MAX = 5
@@ -111,7 +111,7 @@ def test_after_a_failure_the_next_call_is_made() -> None:
 
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is refused at once; those before it get their answers."""
-    monkeypatch.setattr(loader, "PENDING_MAX", 3)
+    monkeypatch.setattr(dataloader, "PENDING_MAX", 3)
 
     async def play() -> None:
         source = Source()

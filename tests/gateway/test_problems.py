@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.rules import outcomes
-from daemon.gateway import problems
-from daemon.gateway.problems import MEDIA_TYPE, Problem, problem_response
+from daemon.gateway import errors
+from daemon.gateway.errors import MEDIA_TYPE, Problem, problem_response
+from meterd.rules import outcomes
 
 ROOT = Path(__file__).parents[2]
 RAISED = re.compile(r'(?:Problem\(\s*\d+,|_away\()\s*"([a-z_]+)"')
@@ -18,7 +18,7 @@ def _codes() -> set[str]:
     """Every code that stands in the gateway."""
     sources = (ROOT / "daemon" / "gateway").rglob("*.py")
     found = {code for path in sources for code in RAISED.findall(path.read_text())}
-    return found | set(problems._ROUTING.values())
+    return found | set(errors._ROUTING.values())
 
 
 def test_every_code_is_in_the_contract() -> None:
@@ -33,12 +33,12 @@ def test_every_code_is_in_the_contract() -> None:
 @pytest.mark.parametrize(
     "problem",
     [
-        problems.unauthenticated("because"),
-        problems.forbidden("because"),
-        problems.invalid("limit", "because"),
-        problems.redis_away("because"),
-        problems.postgres_away("because"),
-        problems.busy("because"),
+        errors.unauthenticated("because"),
+        errors.forbidden("because"),
+        errors.invalid("limit", "because"),
+        errors.redis_away("because"),
+        errors.postgres_away("because"),
+        errors.busy("because"),
         Problem(404, "unknown_chat", "because", id="x", snapshot=None),
     ],
     ids=lambda problem: problem.code,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.gateway.signing import is_loopback, keys_of, metrics_are_open, signing_secret_of
+from daemon.gateway.key_source import is_loopback, keys_of, metrics_are_open, signing_secret_of
 from daemon.gateway.tokens import KeysError, PublicKeys, Tokens, mint
-from daemon.settings import HttpSettings, Settings
+from daemon.settings.settings import HttpSettings, Settings
 from tests.gateway.test_public_keys import RSA, SYMMETRIC
 
 LOOPBACK = ("127.0.0.1", "127.1.2.3", "::1", "localhost")

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daemon.gateway import tokens
-from daemon.gateway.callers import ROLES
+from daemon.gateway.authorization import ROLES
 from daemon.gateway.tokens import SecretKey, TokenError, Tokens, mint
 
 SECRET = "a secret of thirty-two bytes at the least"

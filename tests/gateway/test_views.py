@@ -11,10 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.chat.rows import chat_of_record, record_row
-from actors.rules.billing import available
-from actors.rules.state import Account, Chat, Policy, Tariff
-from actors.rules.views import chat_snapshot, no_wallet, wallet_snapshot
-from actors.rules.world import World
 from daemon.gateway import views
 from daemon.gateway.views import (
     account_of_records,
@@ -26,7 +22,11 @@ from daemon.gateway.views import (
     wallet_object,
     what_if,
 )
-from persistence.commit import pack_state
+from meterd.rules.billing import available
+from meterd.rules.idempotency import World
+from meterd.rules.model import Account, Chat, Policy, Tariff
+from meterd.rules.snapshots import chat_snapshot, no_wallet, wallet_snapshot
+from persistence.redis.commit import pack_state
 from tests.rules.strategies import (
     ANY,
     HALF,

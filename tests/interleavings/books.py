@@ -5,13 +5,15 @@ from typing import Any
 import msgspec
 
 from actors.chat.rows import command_row, invalid_row, record_row
-from actors.rules.command import Command, Invalid, parse_entry
-from actors.rules.due import next_due
-from actors.rules.opening import openings
-from actors.rules.outcomes import MESSAGES
-from actors.rules.views import chat_snapshot, wallet_snapshot
-from actors.rules.world import Result, World
-from persistence.commit import (
+from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.deadlines import next_due
+from meterd.rules.idempotency import Result, World
+from meterd.rules.opening_balance import openings
+from meterd.rules.outcomes import MESSAGES
+from meterd.rules.redis_keys import GROUP
+from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
+from persistence.postgres.rows import LedgerRow
+from persistence.redis.commit import (
     Facts,
     event_fields,
     ledger_row,
@@ -20,8 +22,6 @@ from persistence.commit import (
     unpack_facts,
     unpack_state,
 )
-from persistence.keys import GROUP
-from persistence.postgres.rows import LedgerRow
 from tests.interleavings.clerks import Ledger
 from tests.interleavings.lives import KEYS, POLICY_ID
 from tests.interleavings.stage import Stage

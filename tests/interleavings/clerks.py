@@ -6,8 +6,8 @@ from typing import cast
 
 import redis
 
-from persistence.commit import Facts
-from persistence.outbox import FencedError, Outbox
+from persistence.redis.commit import Facts
+from persistence.redis.outbox import FencedError, Outbox
 from tests.interleavings.lives import KEYS
 from tests.interleavings.stage import Choice, Stage
 from tests.interleavings.strands import SteppedClient, Strand

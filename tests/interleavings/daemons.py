@@ -7,15 +7,15 @@ from typing import Any, cast
 import redis
 import redis.asyncio
 
-from actors.rules.state import Chat, Policy
-from actors.supervisor.counts import Counts
+from actors.supervisor.actor_handle import Patience, Process, Slot
 from actors.supervisor.dispatch import Bounds, Dispatcher
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.placement import Placement
-from actors.supervisor.slot import Patience, Process, Slot
-from persistence.commit import unpack_state
-from persistence.queue import NotLeadingError, Queue
-from persistence.store import read_chats
+from actors.supervisor.stats import Counts
+from meterd.rules.model import Chat, Policy
+from persistence.redis.account_reader import read_chats
+from persistence.redis.command_stream import NotLeadingError, Queue
+from persistence.redis.commit import unpack_state
 from tests.interleavings.lives import KEYS, Life
 from tests.interleavings.shape import Shape
 from tests.interleavings.strands import Server

@@ -5,7 +5,7 @@
 
 from typing import Final
 
-from persistence.library import source
+from persistence.redis.functions import source
 from tests.interleavings.house import House, house, why
 from tests.interleavings.text import Guard, without
 

@@ -7,10 +7,10 @@ from unittest import mock
 import redis
 import structlog
 
-from actors.rules.command import Command
-from actors.supervisor import batch, dispatch, slot
-from actors.supervisor.order import keys_of
-from persistence.client import connect
+from actors.supervisor import actor_handle, batch, dispatch
+from actors.supervisor.in_flight_keys import keys_of
+from meterd.rules.commands import Command
+from persistence.redis.client import connect
 from tests.interleavings.books import check_sanity
 from tests.interleavings.play import play
 from tests.interleavings.stage import Stage
@@ -18,10 +18,10 @@ from tests.interleavings.text import played
 from tests.servers import kinds, redis_server
 
 _PAUSES = (
-    (slot, "REPLACE_PAUSE_S", 0.0),
-    (slot, "AWAY_S_MIN", 0.0),
-    (slot, "AWAY_S_MAX", 0.0),
-    (slot, "CHECK_S", 1e6),
+    (actor_handle, "REPLACE_PAUSE_S", 0.0),
+    (actor_handle, "AWAY_S_MIN", 0.0),
+    (actor_handle, "AWAY_S_MAX", 0.0),
+    (actor_handle, "CHECK_S", 1e6),
     (batch, "LOSSES_MAX", 1_000_000),
     (dispatch, "RETRY_S", 0.0),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from persistence.queue import NotLeadingError, Queue, Tenure
+from persistence.redis.command_stream import NotLeadingError, Queue, Tenure
 from tests.interleavings.daemons import LEASE_MS, MEMORY, Daemon, DirectClient
 from tests.interleavings.lives import KEYS
 from tests.interleavings.owners import Owners

@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import redis
 
-from actors.chat.decide import Writer
+from actors.chat.commit_builder import Writer
 from actors.chat.timekeeper import Asker, Timekeeper
 from actors.chat.worker import ChatWorker
 from actors.messages import Hello, pack_handled, unpack_tasks
-from actors.rules.state import Policy
-from actors.supervisor.slot import HungError
-from persistence.commit import Limits
-from persistence.keys import Keys
+from actors.supervisor.actor_handle import HungError
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import Keys
+from persistence.redis.commit import Limits
 from tests.interleavings.strands import SteppedClient, Strand
 from tests.interleavings.witness import Clock
 

@@ -3,7 +3,7 @@
 import random
 from typing import NamedTuple
 
-from actors.rules.state import AT_ZERO_END, AT_ZERO_SUSPEND
+from meterd.rules.model import AT_ZERO_END, AT_ZERO_SUSPEND
 
 
 class Shape(NamedTuple):

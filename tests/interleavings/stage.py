@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from actors.rules.state import Policy
+from meterd.rules.model import Policy
 from tests.interleavings.lives import KEYS
 from tests.interleavings.shape import shape_of
 from tests.interleavings.strands import Server

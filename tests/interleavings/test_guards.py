@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from persistence.library import source
+from persistence.redis.functions import source
 from tests.interleavings.guards import GUARDS, SEEDS_MAX, plays_needed
 from tests.interleavings.house import House, house
 

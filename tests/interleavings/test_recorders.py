@@ -14,13 +14,13 @@ import redis
 from sqlalchemy import Engine, select, text
 
 from actors.recorder import OVER, Recorder, RecorderSettings
-from persistence.client import connect
-from persistence.commit import Facts, policy_document, unpack_facts
-from persistence.library import ensure_library
-from persistence.outbox import Outbox
-from persistence.postgres import office
-from persistence.postgres.office import Office, open_office
+from persistence.postgres import recorder_state
+from persistence.postgres.recorder_state import Office, open_office
 from persistence.postgres.tables import recorder_states
+from persistence.redis.client import connect
+from persistence.redis.commit import Facts, policy_document, unpack_facts
+from persistence.redis.functions import ensure_library
+from persistence.redis.outbox import Outbox
 from tests.interleavings.house import without_pauses
 from tests.interleavings.strands import Server, SteppedClient, Strand
 from tests.interleavings.witness import Call, Clock, Witness
@@ -189,8 +189,8 @@ def test_without_the_office_a_superseded_one_would_write(
     client: redis.Redis, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its epoch being compared in the same transaction is what keeps it from that."""
-    unguarded = office._ADVANCE.replace("AND epoch <= %s", "AND %s > 0")
-    monkeypatch.setattr(office, "_ADVANCE", unguarded)
+    unguarded = recorder_state._ADVANCE.replace("AND epoch <= %s", "AND %s > 0")
+    monkeypatch.setattr(recorder_state, "_ADVANCE", unguarded)
     with (
         pytest.raises(AssertionError, match="a superseded recorder wrote"),
         bureau(client, engine, SEEDS[0]) as it,

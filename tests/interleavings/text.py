@@ -3,7 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from persistence.library import source
+from persistence.redis.functions import source
 
 CLOCK_KEY: Final = "interleavings:clock"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from actors.rules.opening import head_of
-from persistence.commit import Commit, Facts, unpack_facts
+from meterd.rules.opening_balance import head_of
 from persistence.postgres.rows import LedgerRow
+from persistence.redis.commit import Commit, Facts, unpack_facts
 
 SUPERVISOR = "supervisor"
 

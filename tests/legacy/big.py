@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from daemon.legacy.diff import Sides
 from daemon.legacy.inspect import inspect
-from daemon.legacy.look import Sides
 from daemon.legacy.migrate import Progress, migrate
 from daemon.legacy.rollback import rollback
+from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.verify import verify
-from persistence.legacy.names import LegacyNames
 from persistence.postgres import migrate as schema
 from persistence.postgres.engine import make_engine
 from tests.databases import a_server, in_database, run

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.legacy.look import Sides
-from persistence.legacy.names import LegacyNames
+from daemon.legacy.diff import Sides
+from daemon.legacy.store.names import LegacyNames
 from persistence.postgres.engine import make_engine
 from tests.legacy.old_data import create_tables
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from persistence.legacy.names import LegacyNames, quoted
+from daemon.legacy.store.names import LegacyNames, quoted
 
 _PLAIN: Final = LegacyNames()
 

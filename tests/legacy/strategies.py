@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from actors.rules.legacy_rows import AMOUNT_MAX, DURATION_MS_MAX, OldChat, OldRecord, Pair
+from daemon.legacy.rules.rows import AMOUNT_MAX, DURATION_MS_MAX, OldChat, OldRecord, Pair
 
 _TIMES = st.one_of(st.none(), st.integers(0, 50), st.integers(0, 253_402_300_799_999))
 _IDS = st.sampled_from(["c1", "c2", "c3", "c4", "not an id", ""])

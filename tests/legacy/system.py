@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from daemon.legacy.look import Sides
+from daemon.legacy.diff import Sides
 from daemon.legacy.migrate import Progress, migrate
+from daemon.legacy.store.runs import Run
 from daemon.legacy.verify import Verdict, verify
-from persistence.legacy.runs import Run
 
 CONTENT: Final = {
     "chat_time_records": "SELECT * FROM chat_time_records ORDER BY chat_id",

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from daemon.cli import app
 from daemon.legacy import migrate as migrating
-from daemon.legacy.look import Sides
+from daemon.legacy.diff import Sides
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, rows, sql
 

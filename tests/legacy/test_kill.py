@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from daemon.legacy import migrate as migrating
-from daemon.legacy.look import Sides
+from daemon.legacy.diff import Sides
 from daemon.legacy.migrate import Progress
-from persistence.legacy.layout import LegacyError
+from daemon.legacy.store.layout import LegacyError
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, content, quiet, sql, verdict_of
 
@@ -25,9 +25,9 @@ STEPS = 48
 WIPE = "TRUNCATE chat_time_records, legacy_chats, legacy_quarantine, legacy_residues, legacy_runs"
 _CHILD = """
 import sys
-from daemon.legacy.look import Sides
+from daemon.legacy.diff import Sides
 from daemon.legacy.migrate import migrate
-from persistence.legacy.names import LegacyNames
+from daemon.legacy.store.names import LegacyNames
 from persistence.postgres.engine import make_engine
 sides = Sides(make_engine(sys.argv[1]), make_engine(sys.argv[2]), LegacyNames())
 print("ready", flush=True)

@@ -6,14 +6,14 @@ from itertools import count
 import pytest
 
 from daemon.legacy import migrate as migrating
+from daemon.legacy.diff import Sides
 from daemon.legacy.inspect import inspect
-from daemon.legacy.look import Sides
 from daemon.legacy.migrate import WRITES, Progress
 from daemon.legacy.rollback import rollback
-from persistence.legacy.layout import LegacyError
-from persistence.legacy.names import LegacyNames
-from persistence.legacy.read import fingerprint
-from persistence.legacy.runs import alone
+from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.reader import fingerprint
+from daemon.legacy.store.runs import alone
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, content, facts, quiet, rows, sql, verdict_of, xmins
 

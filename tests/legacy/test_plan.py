@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.legacy_rows import POLICIES, Pair
 from daemon.legacy.plan import Books, Plan, plan_pair
-from daemon.legacy.wanted import Wanted, wanted_of
-from persistence.legacy.kept import Aside, Have, Kept
-from persistence.legacy.read import OldPair
+from daemon.legacy.rules.rows import POLICIES, Pair
+from daemon.legacy.store.imported import Aside, Have, Kept
+from daemon.legacy.store.reader import OldPair
+from daemon.legacy.target_records import Wanted, wanted_of
 from tests.legacy.strategies import pairs
 
 STEPS = st.lists(

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from actors.rules.legacy_rows import Pair
-from daemon.legacy.look import Sides
-from persistence.legacy.names import LegacyNames, is_column, is_table, quoted
-from persistence.legacy.read import (
+from daemon.legacy.diff import Sides
+from daemon.legacy.rules.rows import Pair
+from daemon.legacy.store.names import LegacyNames, is_column, is_table, quoted
+from daemon.legacy.store.reader import (
     old_balances,
     pair_of_chat,
     read_old_pair,

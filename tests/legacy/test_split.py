@@ -5,8 +5,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.legacy import largest_remainder, split
-from actors.rules.legacy_rows import CHAT, LATEST, POLICIES, RECORD, OldChat, OldRecord, Pair, Split
+from daemon.legacy.rules.rows import CHAT, LATEST, POLICIES, RECORD, OldChat, OldRecord, Pair, Split
+from daemon.legacy.rules.split import largest_remainder, split
 from persistence.postgres.convert import MOMENT_MS_MAX
 from tests.legacy.strategies import pairs
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from daemon.legacy.decide import CantBe, assign_record, retry_aside
-from daemon.legacy.look import Sides
-from persistence.legacy.layout import LegacyError
-from persistence.legacy.runs import alone
+from daemon.legacy.diff import Sides
+from daemon.legacy.resolve import CantBe, assign_record, retry_aside
+from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.store.runs import alone
 from tests.legacy.system import bring, rows, sql, verdict_of
 
 pytestmark = pytest.mark.postgres

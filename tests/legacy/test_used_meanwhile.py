@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.exc import DatabaseError
 
-from daemon.legacy.look import Sides
+from daemon.legacy.diff import Sides
 from persistence.postgres.reader import fetch_records
 from persistence.postgres.rows import RecordRow
 from persistence.postgres.writer import write_batch

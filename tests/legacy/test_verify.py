@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.cli import app
-from daemon.legacy.look import Sides
+from daemon.legacy.diff import Sides
 from daemon.legacy.verify import MIGRATE
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, sql, verdict_of

@@ -11,13 +11,13 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from actors.rules.legacy import split
-from actors.rules.legacy_rows import LATEST
 from daemon.gateway.tokens import mint
+from daemon.legacy.rules.rows import LATEST
+from daemon.legacy.rules.split import split
+from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.reader import read_pairs
 from loadtests.live import LiveDaemon, live_daemon
 from meterd import Meter
-from persistence.legacy.names import LegacyNames
-from persistence.legacy.read import read_pairs
 from tests.legacy.old_data import create_ugly
 
 pytestmark = [

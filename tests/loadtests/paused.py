@@ -4,15 +4,15 @@ from typing import Any, Final
 
 import redis
 
-from actors.chat.decide import Memory, Run, Writer
+from actors.chat.commit_builder import Memory, Run, Writer
 from actors.messages import Task
-from actors.rules.command import Command, parse_entry
-from actors.rules.state import Account, Policy
-from persistence.commit import OK, Commit, Limits, pack_commit
-from persistence.committer import Committer
-from persistence.keys import GROUP, Keys
-from persistence.library import ensure_library
-from persistence.store import Store
+from meterd.rules.commands import Command, parse_entry
+from meterd.rules.model import Account, Policy
+from meterd.rules.redis_keys import GROUP, Keys
+from persistence.redis.account_reader import Store
+from persistence.redis.commit import OK, Commit, Limits, pack_commit
+from persistence.redis.committer import Committer
+from persistence.redis.functions import ensure_library
 
 KEYS: Final = Keys()
 USER, CHAT = "user-000123", "chat-000123"

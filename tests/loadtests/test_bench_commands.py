@@ -8,11 +8,11 @@ import hiredis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.rules.state import Policy
-from actors.rules.world import World
 from loadtests.bench import lateness
 from loadtests.bench.book import Book
 from loadtests.bench.wire import encode
+from meterd.rules.idempotency import World
+from meterd.rules.model import Policy
 
 BEGAN_MS = 1_767_225_600_000
 

@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.outcomes import OK
-from actors.rules.state import Policy
-from actors.rules.world import Result, World
 from loadtests.load.book import ENDED, PAUSED, RUNNING, Book, Command, shared_out
 from loadtests.load.mixes import ACTS, MIXES
+from meterd.rules.idempotency import Result, World
+from meterd.rules.model import Policy
+from meterd.rules.outcomes import OK
 
 BEGIN_MS = 1_700_000_000_000
 JUMPS_MS = (0, 1, 40, 900, 60_000)

@@ -16,7 +16,7 @@ from loadtests.peers.count import NotDone, Sample, duplicates, slope, transactio
 from loadtests.peers.environment import is_installed
 from loadtests.peers.processes import PeerFailed
 from loadtests.peers.run import measure
-from persistence.client import connect
+from persistence.redis.client import connect
 from tests.bones._project import imported_modules
 from tests.loadtests.paused import writes_of_a_pause
 from tests.servers import redis_server

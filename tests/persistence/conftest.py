@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from persistence.client import connect
-from persistence.library import ensure_library
+from persistence.redis.client import connect
+from persistence.redis.functions import ensure_library
 from tests.servers import kinds, redis_server
 
 

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple, cast
 
 import redis
 
-from actors.chat.decide import Writer
+from actors.chat.commit_builder import Writer
 from actors.chat.timekeeper import Timekeeper
 from actors.chat.worker import ChatWorker
 from actors.messages import Task
-from actors.rules.command import Invalid, parse_entry
-from actors.rules.state import Policy
-from actors.rules.world import World
-from persistence.client import connect
-from persistence.commit import Limits, unpack_facts
-from persistence.keys import GROUP, Keys
-from persistence.library import ensure_library
+from meterd.rules.commands import Invalid, parse_entry
+from meterd.rules.idempotency import World
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import GROUP, Keys
+from persistence.redis.client import connect
+from persistence.redis.commit import Limits, unpack_facts
+from persistence.redis.functions import ensure_library
 from tests.interleavings.traffic import Traffic
 
 KEYS = Keys()

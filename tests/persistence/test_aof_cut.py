@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from persistence.client import connect
-from persistence.library import ensure_library
+from persistence.redis.client import connect
+from persistence.redis.functions import ensure_library
 from tests.persistence.kept import (
     DURABLE,
     KEYS,

@@ -7,11 +7,13 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.chat.decide import Memory, Run, Writer
+from actors.chat.commit_builder import Memory, Run, Writer
 from actors.messages import Task
-from actors.rules.command import Command, Invalid, parse_entry
-from actors.rules.state import Account, Policy
-from persistence.commit import (
+from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.model import Account, Policy
+from meterd.rules.redis_keys import GROUP, Keys
+from persistence.redis.account_reader import Store
+from persistence.redis.commit import (
     DONE,
     ERROR,
     EXISTS,
@@ -27,9 +29,7 @@ from persistence.commit import (
     pack_state,
     unpack_state,
 )
-from persistence.committer import BYTES_MAX, COMMITS_MAX, Committer, groups_of
-from persistence.keys import GROUP, Keys
-from persistence.store import Store
+from persistence.redis.committer import BYTES_MAX, COMMITS_MAX, Committer, groups_of
 
 KEYS = Keys()
 EPOCH = "7"

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from persistence.library import LibraryError, ensure_library, source, version_of
+from persistence.redis.functions import LibraryError, ensure_library, source, version_of
 
 
 def _load(client: redis.Redis, version: int) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import redis
 
-from actors.rules.opening import opened, opening_entry
-from actors.rules.state import Account
-from persistence.commit import unpack_facts
-from persistence.keys import Keys
-from persistence.openings import Opening, Openings, UnswornError
+from daemon.legacy.store.opening_balances import Opening, Openings, UnswornError
+from meterd.rules.model import Account
+from meterd.rules.opening_balance import opened, opening_entry
+from meterd.rules.redis_keys import Keys
+from persistence.redis.commit import unpack_facts
 
 KEYS = Keys()
 TOKEN = "t"

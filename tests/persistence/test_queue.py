@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import redis
 
-from actors.rules.command import Command, Invalid
-from persistence.client import connect_async
-from persistence.keys import Keys
-from persistence.library import source
-from persistence.queue import NotLeadingError, Queue, Tenure
+from meterd.rules.commands import Command, Invalid
+from meterd.rules.redis_keys import Keys
+from persistence.redis.client import connect_async
+from persistence.redis.command_stream import NotLeadingError, Queue, Tenure
+from persistence.redis.functions import source
 
 KEYS = Keys()
 LEASE_MS = 60_000

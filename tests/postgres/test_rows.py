@@ -105,7 +105,7 @@ def _some(rows: list[Any]) -> st.SearchStrategy[list[Any]]:
 def test_a_later_page_is_written_too(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("persistence.postgres.batches.PAGE_ROWS", 3)
+    monkeypatch.setattr("persistence.postgres.bulk_insert.PAGE_ROWS", 3)
     rows = [RECORD._replace(chat_id=str(i)) for i in range(10)]
     write_batch(connection, [*rows, *rows], [], [])
     assert len(fetch_records(connection, [r.chat_id for r in rows])) == 10

@@ -9,14 +9,14 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import Supervisor, SupervisorSettings
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
-from daemon.recover import RecoverError, Recovery
-from persistence.client import connect
-from persistence.glimpse import Glimpses
-from persistence.library import source
+from daemon.recovery.rebuild import RecoverError, Recovery
+from meterd.rules.model import Policy
+from persistence.redis.client import connect
+from persistence.redis.functions import source
+from persistence.redis.snapshot_scan import Glimpses
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Entry, Load, Sender

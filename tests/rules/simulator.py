@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from actors.rules.state import Policy
+from meterd.rules.model import Policy
 
 LOOK_AHEAD_MS = 100
 LOOK_AGAIN_MS = 30

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from actors.rules.billing import cost
-from actors.rules.due import next_due
-from actors.rules.state import AT_ZERO_END, AT_ZERO_SUSPEND, Account, Chat, Policy, Tariff
-from actors.rules.world import Result, World
+from meterd.rules.billing import cost
+from meterd.rules.deadlines import next_due
+from meterd.rules.idempotency import Result, World
+from meterd.rules.model import AT_ZERO_END, AT_ZERO_SUSPEND, Account, Chat, Policy, Tariff
 
 T0 = 1_700_000_000_000
 HALF = settings(max_examples=settings().max_examples // 2)

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 from hypothesis import given
 
-from actors.rules.billing import available, charge, cost
-from actors.rules.command import Command, parse_entry
-from actors.rules.due import next_due
-from actors.rules.fold import apply
-from actors.rules.state import Account, Chat, Policy
-from actors.rules.views import chat_snapshot
-from actors.rules.world import World
+from meterd.rules.billing import available, charge, cost
+from meterd.rules.commands import Command, parse_entry
+from meterd.rules.deadlines import next_due
+from meterd.rules.fold import apply
+from meterd.rules.idempotency import World
+from meterd.rules.model import Account, Chat, Policy
+from meterd.rules.snapshots import chat_snapshot
 from tests.rules.strategies import HALF, Run, Stream, fold, settle, settled, streams
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.clock import STALE_MS, Sample, better, queue_ms_at, step_ms
+from meterd.rules.clock_step import STALE_MS, Sample, better, queue_ms_at, step_ms
 
 MS = st.integers(0, 10**9)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from actors.rules.command import (
+from meterd.rules.commands import (
     ENTRY_BYTES_MAX,
     SHAPES,
     Command,

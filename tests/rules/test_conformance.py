@@ -2,9 +2,9 @@
 
 import pytest
 
-from actors.rules.money import format_micro
-from actors.rules.views import chat_snapshot, wallet_snapshot
-from actors.rules.world import World
+from meterd.rules.idempotency import World
+from meterd.rules.money import format_micro
+from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
 
 RECORD = (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.money import format_micro, parse_micro, read_micro
+from meterd.rules.money import format_micro, parse_micro, read_micro
 
 
 @given(st.integers(0, 10**15 - 1))

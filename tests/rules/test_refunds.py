@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules import outcomes
-from actors.rules.billing import available
-from actors.rules.command import Command, parse_entry
-from actors.rules.fold import Decision, apply
-from actors.rules.state import Account, Chat, Policy
+from meterd.rules import outcomes
+from meterd.rules.billing import available
+from meterd.rules.commands import Command, parse_entry
+from meterd.rules.fold import Decision, apply
+from meterd.rules.model import Account, Chat, Policy
 from tests.rules.strategies import T0, as_sent, flat
 
 micro = st.integers(1, 12)

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.chat.rows import chat_of_record, record_row
-from actors.rules import outcomes
-from actors.rules.brought import ended_chat
-from actors.rules.command import Command, is_identifier, parse_entry
-from actors.rules.legacy_rows import Brought
-from actors.rules.opening import opened, openings
-from actors.rules.replay import Journaled, Replay, foreign_chat
-from actors.rules.state import Account, Chat, LedgerEntry, Policy
-from actors.rules.views import chat_snapshot
-from actors.rules.world import World
+from daemon.legacy.rules.imported_chats import ended_chat
+from daemon.legacy.rules.rows import Brought
+from meterd.rules import outcomes
+from meterd.rules.commands import Command, is_identifier, parse_entry
+from meterd.rules.idempotency import World
+from meterd.rules.model import Account, Chat, LedgerEntry, Policy
+from meterd.rules.opening_balance import opened, openings
+from meterd.rules.replay import Journaled, Replay, foreign_chat
+from meterd.rules.snapshots import chat_snapshot
 from tests.rules.strategies import Stream, streams
 
 START = {"type": "start", "id": "s", "chat_id": "c", "user_id": "u", "advisor_id": "v"}

@@ -2,9 +2,9 @@
 
 from hypothesis import given, settings
 
-from actors.rules.billing import available
-from actors.rules.state import Account, Policy
-from actors.rules.views import chat_snapshot
+from meterd.rules.billing import available
+from meterd.rules.model import Account, Policy
+from meterd.rules.snapshots import chat_snapshot
 from tests.rules.simulator import Simulator, Timer, Told
 from tests.rules.strategies import (
     GRID,

@@ -5,11 +5,11 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules import outcomes
-from actors.rules.command import Command, Invalid, parse_entry
-from actors.rules.fold import apply
-from actors.rules.state import Account, Chat, Event, LedgerEntry, Policy
-from actors.rules.world import World
+from meterd.rules import outcomes
+from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.fold import apply
+from meterd.rules.idempotency import World
+from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 from tests.rules.strategies import (
     ANY,
     HALF,

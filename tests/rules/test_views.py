@@ -5,20 +5,20 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.billing import available, cost
-from actors.rules.command import Command, parse_entry
-from actors.rules.due import next_due
-from actors.rules.fold import apply
-from actors.rules.money import format_micro
-from actors.rules.state import Account, Chat
-from actors.rules.views import (
+from meterd.rules.billing import available, cost
+from meterd.rules.commands import Command, parse_entry
+from meterd.rules.deadlines import next_due
+from meterd.rules.fold import apply
+from meterd.rules.idempotency import World
+from meterd.rules.model import Account, Chat
+from meterd.rules.money import format_micro
+from meterd.rules.snapshots import (
     chat_from_snapshot,
     chat_snapshot,
     no_wallet,
     not_started,
     wallet_snapshot,
 )
-from actors.rules.world import World
 from tests.rules.strategies import HALF, Entry, Stream, flat, fold, settled, streams
 
 CHAT = (

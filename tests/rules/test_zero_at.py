@@ -5,10 +5,10 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules import billing, zero
-from actors.rules.billing import available, burns
-from actors.rules.state import Account, Chat
-from actors.rules.zero import zero_at
+from meterd.rules import billing, exhaustion
+from meterd.rules.billing import available, burns
+from meterd.rules.exhaustion import zero_at
+from meterd.rules.model import Account, Chat
 from tests.rules.strategies import ANY, SMALL, T0, accounts
 
 FAR_MS = 3_000
@@ -113,10 +113,10 @@ def test_looking_at_a_chat_between_changes_costs_nothing(
 def test_one_linear_chat_needs_no_search(account: Account) -> None:
     """The closed form hits the millisecond; looking at it once confirms that."""
     with (
-        patch.object(zero, "available", wraps=billing.available) as look,
-        patch.object(zero, "_bisect", side_effect=AssertionError("searched")),
+        patch.object(exhaustion, "available", wraps=billing.available) as look,
+        patch.object(exhaustion, "_bisect", side_effect=AssertionError("searched")),
     ):
-        found = zero.zero_at(account, T0)
+        found = exhaustion.zero_at(account, T0)
     assert look.call_count == 1
     assert found is not None
     assert available(account, found) >= 0 > available(account, found + 1)
@@ -125,6 +125,6 @@ def test_one_linear_chat_needs_no_search(account: Account) -> None:
 @given(accounts(ANY))
 def test_the_search_is_short(account: Account) -> None:
     """As many looks as increment, minimum and free time have bits, however much credit there is."""
-    with patch.object(zero, "available", wraps=billing.available) as look:
-        zero.zero_at(account._replace(settled=10**15), T0)
+    with patch.object(exhaustion, "available", wraps=billing.available) as look:
+        exhaustion.zero_at(account._replace(settled=10**15), T0)
     assert look.call_count <= 24

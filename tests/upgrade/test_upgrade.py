@@ -11,12 +11,12 @@ import redis
 from alembic import command
 from sqlalchemy import text
 
-from actors.rules.state import Policy
 from actors.supervisor.supervisor import SupervisorSettings
-from persistence.client import connect
-from persistence.fitness import FORMAT, UnfitError, ensure_fit
+from meterd.rules.model import Policy
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
+from persistence.redis.client import connect
+from persistence.redis.preflight import FORMAT, UnfitError, ensure_fit
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from actors.chat.decide import Memory, Run, Writer
+from actors.chat.commit_builder import Memory, Run, Writer
 from actors.messages import Task
-from actors.rules.command import Command, Invalid, parse_entry
-from actors.rules.state import Account, Chat, Policy
-from actors.rules.world import Remembered
-from persistence.commit import Commit, Limits
+from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.idempotency import Remembered
+from meterd.rules.model import Account, Chat, Policy
+from persistence.redis.commit import Commit, Limits
 
 
 class House:

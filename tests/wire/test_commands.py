@@ -6,8 +6,8 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from actors.rules.command import ENTRY_BYTES_MAX, SHAPES, Command, Invalid, parse_entry
-from actors.rules.forms import FORMS
+from meterd.rules.commands import ENTRY_BYTES_MAX, SHAPES, Command, Invalid, parse_entry
+from meterd.rules.field_formats import FORMS
 from tests.conformance import EXAMPLES, flat_fields
 from tests.wire.checking import DOCUMENT, faults
 

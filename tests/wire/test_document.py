@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.rules.events import EVENTS
-from actors.rules.money import format_micro
-from daemon.wire.__main__ import text
-from daemon.wire.snapshots import chat
-from persistence.keys import Keys
+from daemon.asyncapi.__main__ import text
+from daemon.asyncapi.snapshots import chat
+from meterd.rules.events import EVENTS
+from meterd.rules.money import format_micro
+from meterd.rules.redis_keys import Keys
 from tests.wire.checking import DOCUMENT, FILE, check, faults
 
 MESSAGES = DOCUMENT["components"]["messages"]
 
 
 def test_the_committed_document_is_what_the_code_makes() -> None:
-    """If not: python -m daemon.wire > docs/asyncapi.json."""
+    """If not: python -m daemon.asyncapi > docs/asyncapi.json."""
     assert FILE.read_text("utf-8") == text()
 
 

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, settings
 
-from actors.rules import outcomes
-from persistence.commit import Commit
+from meterd.rules import outcomes
+from persistence.redis.commit import Commit
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
 from tests.rules.strategies import Stream, streams
 from tests.wire.checking import DOCUMENT, check, check_reply, check_snapshot, fields_of

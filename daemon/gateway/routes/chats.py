@@ -7,16 +7,16 @@ from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response
 
 from actors.chat.rows import chat_of_record
-from actors.rules.state import ENDED, PAUSED, RUNNING, SUSPENDED
 from daemon.gateway import schemas
-from daemon.gateway.asking import AllParts, Reader, identifier
-from daemon.gateway.callers import ADVISOR, USER, Caller
-from daemon.gateway.command_shapes import IDENTIFIER
+from daemon.gateway.authorization import ADVISOR, USER, Caller
+from daemon.gateway.command_schemas import IDENTIFIER
+from daemon.gateway.container import Parts
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_number, unpack_place
+from daemon.gateway.dependencies import AllParts, Reader, identifier
+from daemon.gateway.errors import Problem, forbidden, invalid
 from daemon.gateway.history import History
-from daemon.gateway.parts import Parts
-from daemon.gateway.problems import Problem, forbidden, invalid
 from daemon.gateway.views import pack, record_snapshot
+from meterd.rules.model import ENDED, PAUSED, RUNNING, SUSPENDED
 from persistence.postgres.convert import check_texts
 from persistence.postgres.pages import ChatFilter, chats_page
 from persistence.postgres.rows import RecordRow

@@ -9,12 +9,11 @@ import msgspec
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from actors.rules import outcomes
 from daemon.gateway import schemas
-from daemon.gateway.asking import AllParts, Backend
-from daemon.gateway.command_shapes import IDENTIFIER, body, known_fields
-from daemon.gateway.parts import Parts
-from daemon.gateway.problems import Problem, busy, invalid
+from daemon.gateway.command_schemas import IDENTIFIER, body, known_fields
+from daemon.gateway.container import Parts
+from daemon.gateway.dependencies import AllParts, Backend
+from daemon.gateway.errors import Problem, busy, invalid
 from daemon.gateway.views import pack
 from meterd import (
     BusyError,
@@ -23,6 +22,7 @@ from meterd import (
     NotConfirmedError,
     Sent,
 )
+from meterd.rules import outcomes
 
 router = APIRouter(prefix="/v1/commands", tags=["commands"])
 

@@ -4,10 +4,10 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
 from daemon.gateway import schemas
-from daemon.gateway.asking import AllParts, Credentials, operator_of
+from daemon.gateway.dependencies import AllParts, Credentials, operator_of
+from daemon.gateway.key_source import metrics_are_open
 from daemon.gateway.metrics import CONTENT_TYPE
 from daemon.gateway.routes.operators import service_of
-from daemon.gateway.signing import metrics_are_open
 from daemon.gateway.views import pack
 
 router = APIRouter(tags=["health"])

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from daemon.gateway import schemas
-from daemon.gateway.asking import AllParts, Operator
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_entry
-from daemon.gateway.problems import redis_away
+from daemon.gateway.dependencies import AllParts, Operator
+from daemon.gateway.errors import redis_away
 from daemon.gateway.routes.chats import After, Limit
 from daemon.gateway.service import Service
 from daemon.gateway.views import pack
-from persistence.dead import read_letter
+from persistence.redis.dead_letters import read_letter
 
 router = APIRouter(prefix="/v1", tags=["operators"])
 

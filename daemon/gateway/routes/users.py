@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from actors.rules.money import format_micro
-from actors.rules.views import JsonObject
 from daemon.gateway import schemas
-from daemon.gateway.asking import AllParts, Reader, UserToRead
-from daemon.gateway.command_shapes import CREDITS
+from daemon.gateway.command_schemas import CREDITS
+from daemon.gateway.container import Parts
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
-from daemon.gateway.parts import Parts
-from daemon.gateway.problems import invalid
-from daemon.gateway.reading import wallet_answer
+from daemon.gateway.dependencies import AllParts, Reader, UserToRead
+from daemon.gateway.errors import invalid
+from daemon.gateway.queries import wallet_answer
 from daemon.gateway.routes.chats import After, Limit
 from daemon.gateway.views import pack, what_if
+from meterd.rules.money import format_micro
+from meterd.rules.snapshots import JsonObject
 from persistence.postgres.pages import ledger_page
 from persistence.postgres.rows import LedgerRow
 

@@ -8,17 +8,17 @@ from typing import Any, Final
 
 import structlog
 
-from actors.rules.command import entry_key
-from daemon.gateway.callers import WHOLE, Caller
-from daemon.gateway.live import Live
-from daemon.gateway.problems import Problem, redis_away
+from daemon.gateway.authorization import WHOLE, Caller
+from daemon.gateway.errors import Problem, redis_away
 from daemon.gateway.queue_clock import QueueClock
+from daemon.gateway.redis_reader import Live
 from daemon.gateway.streams.messages import KEEP_ALIVE, Message
 from daemon.gateway.streams.subscriber import LOST, SHUTDOWN, TOKEN_EXPIRED, Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
-from daemon.settings import HttpSettings
+from daemon.settings.settings import HttpSettings
 from meterd import AsyncMeter, Event, EventsLostError, MeterError
-from persistence.keys import Keys
+from meterd.rules.commands import entry_key
+from meterd.rules.redis_keys import Keys
 
 log = structlog.get_logger()
 

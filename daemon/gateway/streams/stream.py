@@ -10,20 +10,20 @@ import redis.asyncio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from actors.rules.command import entry_key
-from actors.rules.views import not_started
-from daemon.gateway.callers import WHOLE, Caller
-from daemon.gateway.live import Live
-from daemon.gateway.problems import redis_away
+from daemon.gateway.authorization import WHOLE, Caller
+from daemon.gateway.errors import redis_away
+from daemon.gateway.queries import Reading
 from daemon.gateway.queue_clock import QueueClock
-from daemon.gateway.reading import Reading
+from daemon.gateway.redis_reader import Live
 from daemon.gateway.streams.hub import Hub
 from daemon.gateway.streams.messages import sse
 from daemon.gateway.streams.subscriber import Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
 from meterd import AsyncMeter, Event, EventsLostError
-from persistence.commit import is_readable, unpack_state
-from persistence.keys import Keys
+from meterd.rules.commands import entry_key
+from meterd.rules.redis_keys import Keys
+from meterd.rules.snapshots import not_started
+from persistence.redis.commit import is_readable, unpack_state
 
 MISSED_MAX: Final = 2_000
 """Events that are told one by one to whoever comes back; after more a new snapshot says it all."""

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from daemon.gateway.callers import WHOLE, Caller
+from daemon.gateway.authorization import WHOLE, Caller
 from daemon.gateway.streams.messages import Message, end
 
 SLOW: Final = "slow"

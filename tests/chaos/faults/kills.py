@@ -16,7 +16,7 @@ MURDER_S = 4.0
 FALL_S = 5.0
 """How long it may take until what hung on the killed process has ended, too."""
 
-RAYLET, GCS, ENGINE = "/raylet ", "/gcs_server ", "daemon.engine"
+RAYLET, GCS, ENGINE = "/raylet ", "/gcs_server ", "daemon.process.engine"
 
 
 def shoot(pids: Sequence[int]) -> Blow:

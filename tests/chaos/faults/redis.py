@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Callable
 
-from persistence.library import source
+from persistence.redis.functions import source
 from tests.chaos.bench import Bench
 from tests.chaos.faults.fault import Blow, Fault, Heal, nothing
 

@@ -1,0 +1,58 @@
+"""What runs where, and what a person should know about it: for ``meterd status`` and metrics."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from actors.supervisor.actor_handle import Slot
+from actors.supervisor.gauges import Gauges, OutboxBound
+from actors.supervisor.placement import Placement
+
+CHATS_SHOWN_MAX = 20
+
+
+class Health(NamedTuple):
+    """What the state depends on once everything has started."""
+
+    redis_troubles: Iterable[str]
+    outbox: OutboxBound
+    gauges: Gauges
+    recorder: Mapping[str, Any]
+
+    def condition(self) -> tuple[str, str]:
+        """``ready`` or ``degraded``, and why."""
+        trouble = next(filter(None, self.redis_troubles), "")
+        if trouble:
+            return "degraded", f"Redis: {trouble}"
+        if self.outbox.is_overflowing():
+            return "degraded", self.outbox.why()
+        return "ready", "; ".join(self._warnings())
+
+    def _warnings(self) -> list[str]:
+        """What does not keep commands from being handled, and should not be."""
+        found = []
+        trouble = self.recorder.get("trouble", "")
+        if trouble:
+            found.append(f"Postgres: {trouble}; {self.gauges.outbox} commits wait for it")
+        if self.outbox.is_full():
+            found.append(self.outbox.why())
+        if self.gauges.refused:
+            found.append(f"Postgres has refused {self.gauges.refused} commits: meterd audit")
+        return found
+
+
+def actor_status(slot: Slot, placement: Placement) -> dict[str, Any]:
+    """One actor: its process, some of its chats, its trouble.
+
+    Asked for several times a second: what it takes must not grow with the number of chats.
+    """
+    return {
+        "name": slot.name,
+        "pid": slot.hello.pid if slot.hello else None,
+        "node": slot.hello.node if slot.hello else None,
+        "up": slot.is_up(),
+        "restarts": slot.restarts,
+        "trouble": slot.trouble,
+        "waiting": slot.waiting(),
+        "chats": placement.load(slot.name),
+        "chat_ids": placement.first_on(slot.name, CHATS_SHOWN_MAX),
+    }

@@ -1,0 +1,98 @@
+"""What has to be done once a second: functions, lease, clock, gauges, status, trimming."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import redis
+import redis.asyncio
+import structlog
+
+from actors.supervisor.actor_handle import last_words
+from actors.supervisor.clock_monitor import ClockWatch
+from actors.supervisor.gauges import Gauges, OutboxBound, read_gauges
+from actors.supervisor.leadership import Leadership
+from meterd.rules.redis_keys import Keys
+from persistence.redis.command_stream import NotLeadingError, Queue
+from persistence.redis.functions import loaded_version, source, version_of
+
+log = structlog.get_logger()
+
+STATUS_TTL_MS: Final = 3_000
+EVERY_S_MAX: Final = 1.0
+WELL_S: Final = 1.0
+"""A round of chores that takes longer is a sign of a slow Redis; usually it takes milliseconds."""
+
+
+class Duties(NamedTuple):
+    """What is looked after."""
+
+    leadership: Leadership
+    clock: ClockWatch
+    outbox: OutboxBound
+    load_library: Callable[[], object]
+    """Loads the functions into Redis, unless newer ones are there."""
+    lease_ms: int
+    handled_keep_ms: int
+
+
+class Chores:
+    """One round of chores after the other, until this daemon leads no more."""
+
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: Keys, queue: Queue, duties: Duties
+    ) -> None:
+        """Nothing happens before ``keep``."""
+        self._client = client
+        self._keys = keys
+        self._queue = queue
+        self._duties = duties
+        self.gauges = Gauges()
+        self.trouble = ""
+        """What Redis could not do at the last attempt."""
+        self._round_s = 0.0
+
+    def is_redis_well(self) -> bool:
+        """Whether Redis did its part of the last round, and in good time."""
+        return not self.trouble and self._round_s < WELL_S
+
+    async def keep(self, status: Callable[[], Any]) -> NotLeadingError:
+        """Do the chores for ever; returns why there is no use in them any more."""
+        while True:
+            try:
+                began = time.monotonic()
+                await self._round(status)
+                self.trouble, self._round_s = "", time.monotonic() - began
+            except redis.RedisError as error:
+                self.trouble = last_words(error)
+                log.warning("chores.failed", error=self.trouble)
+            except NotLeadingError as error:
+                return error
+            await asyncio.sleep(min(EVERY_S_MAX, self._duties.lease_ms / 3_000))
+
+    async def publish(self, status: Any) -> None:
+        """Let everybody read how it is."""
+        await self._queue.publish(msgspec.json.encode(status), STATUS_TTL_MS)
+
+    async def _round(self, status: Callable[[], Any]) -> None:
+        duties = self._duties
+        await self._look_at_library()
+        await duties.leadership.renew()
+        if not duties.leadership.is_sworn:
+            return
+        await duties.clock.look()
+        self.gauges = await read_gauges(self._client, self._keys)
+        duties.outbox.entries = self.gauges.outbox
+        await self.publish(status())
+        await self._queue.trim(duties.handled_keep_ms)
+
+    async def _look_at_library(self) -> None:
+        """The functions are there, and no newer daemon has brought its own."""
+        own, loaded = version_of(source()), await loaded_version(self._client)
+        if loaded > own:
+            raise NotLeadingError(f"a newer meterd has loaded functions {loaded}, this has {own}")
+        if loaded < own:
+            log.warning("library.loaded", found=loaded, own=own)
+            await asyncio.to_thread(self._duties.load_library)

@@ -1,0 +1,99 @@
+"""Keeps one recorder at work: under an epoch of its own, replaced when it dies or hangs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import structlog
+
+from actors.supervisor.actor_handle import Patience
+from actors.supervisor.tasks import end_tasks
+
+log = structlog.get_logger()
+
+LOOK_S: Final = 0.5
+"""How often the recorder is asked how it is."""
+
+REPLACE_PAUSE_S: Final = 0.5
+STOP_S: Final = 2.0
+"""How long it may take to move the rest when everything stops; what is left comes next time."""
+
+
+class RecorderProcess(Protocol):
+    """The process that moves facts to Postgres."""
+
+    async def run(self) -> str:
+        """Work until stopped; returns why it ended."""
+
+    async def status(self) -> dict[str, Any]:
+        """How far it is."""
+
+    async def stop(self) -> None:
+        """Move what is there and end ``run``."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class RecorderKeeper:
+    """One recorder after the other, never two that may write."""
+
+    def __init__(self, spawn: Callable[[], Awaitable[RecorderProcess]], patience: Patience) -> None:
+        """``spawn`` makes a process under a new epoch, which is waited for with ``patience``."""
+        self._spawn = spawn
+        self._patience = patience
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.status: dict[str, Any] = {}
+        self.restarts = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._keep(), name="recorder")
+
+    async def stop(self) -> None:
+        """Let it move what is there; what is left comes in the next life."""
+        self._stopping.set()
+        if self._task is None:
+            return
+        _, late = await asyncio.wait([self._task], timeout=STOP_S)
+        if late:
+            log.warning("recorder.unfinished", note="the rest stays in Redis for next time")
+            await end_tasks(self._task)
+
+    async def _keep(self) -> None:
+        while not self._stopping.is_set():
+            process: RecorderProcess | None = None
+            try:
+                process = await self._spawn()
+                await self._watch(process)
+            except Exception as error:
+                log.warning("recorder.lost", error=str(error)[-300:])
+                self.status = {**self.status, "up": False}
+                self.restarts += 1
+                await self._pause(REPLACE_PAUSE_S)
+            finally:
+                if process is not None:
+                    process.kill()
+
+    async def _watch(self, process: RecorderProcess) -> None:
+        """Until it ends; raises if it dies, hangs or was told that it is over."""
+        running, patience_s = asyncio.ensure_future(process.run()), self._patience.start_s
+        try:
+            while not self._stopping.is_set() and not running.done():
+                async with asyncio.timeout(patience_s):
+                    self.status = {"up": True, **await process.status()}
+                patience_s = self._patience.answer_s
+                await self._pause(LOOK_S, running)
+            if not running.done():
+                await process.stop()
+            why = await running
+        finally:
+            running.cancel()
+        if not self._stopping.is_set():
+            raise RuntimeError(f"the recorder ended: {why}")
+
+    async def _pause(self, seconds: float, *until: asyncio.Future[Any]) -> None:
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait([stopping, *until], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()

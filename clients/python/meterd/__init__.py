@@ -1,0 +1,136 @@
+"""The client of meterd: send commands, read snapshots and events.
+
+``Meter`` is for threads, ``AsyncMeter`` for asyncio; both have the same methods.
+``docs/clients.md`` describes them. ``meterd.rules`` is the contract as code.
+
+Names are loaded when first used: whoever imports ``meterd.rules`` needs the standard library only.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meterd._aio import AsyncEvents, AsyncMeter
+    from meterd._commands import Sending
+    from meterd._errors import (
+        AlreadyEndedError,
+        AlreadyStartedError,
+        AtCapacityError,
+        BusyError,
+        ClosedError,
+        CommandRefusedError,
+        EventsLostError,
+        ExceedsCostError,
+        IdConflictError,
+        InsufficientCreditsError,
+        InternalError,
+        InvalidCommandError,
+        MeterError,
+        NoReplyError,
+        NotConfirmedError,
+        NotEndedError,
+        NotPausedError,
+        NotRunningError,
+        UnavailableError,
+        UncertainError,
+        UnknownChatError,
+        UserMismatchError,
+    )
+    from meterd._fields import Amount
+    from meterd._results import ChatSnapshot, Event, Reply, Sent, Snapshot, WalletSnapshot
+    from meterd._threads import Events, Meter
+
+__all__ = [
+    "AlreadyEndedError",
+    "AlreadyStartedError",
+    "Amount",
+    "AsyncEvents",
+    "AsyncMeter",
+    "AtCapacityError",
+    "BusyError",
+    "ChatSnapshot",
+    "ClosedError",
+    "CommandRefusedError",
+    "Event",
+    "Events",
+    "EventsLostError",
+    "ExceedsCostError",
+    "IdConflictError",
+    "InsufficientCreditsError",
+    "InternalError",
+    "InvalidCommandError",
+    "Meter",
+    "MeterError",
+    "NoReplyError",
+    "NotConfirmedError",
+    "NotEndedError",
+    "NotPausedError",
+    "NotRunningError",
+    "Reply",
+    "Sending",
+    "Sent",
+    "Snapshot",
+    "UnavailableError",
+    "UncertainError",
+    "UnknownChatError",
+    "UserMismatchError",
+    "WalletSnapshot",
+]
+
+_HOMES = {
+    "meterd._aio": (
+        "AsyncEvents",
+        "AsyncMeter",
+    ),
+    "meterd._commands": ("Sending",),
+    "meterd._errors": (
+        "AlreadyEndedError",
+        "AlreadyStartedError",
+        "AtCapacityError",
+        "BusyError",
+        "ClosedError",
+        "CommandRefusedError",
+        "EventsLostError",
+        "ExceedsCostError",
+        "IdConflictError",
+        "InsufficientCreditsError",
+        "InternalError",
+        "InvalidCommandError",
+        "MeterError",
+        "NoReplyError",
+        "NotConfirmedError",
+        "NotEndedError",
+        "NotPausedError",
+        "NotRunningError",
+        "UnavailableError",
+        "UncertainError",
+        "UnknownChatError",
+        "UserMismatchError",
+    ),
+    "meterd._fields": ("Amount",),
+    "meterd._results": (
+        "ChatSnapshot",
+        "Event",
+        "Reply",
+        "Sent",
+        "Snapshot",
+        "WalletSnapshot",
+    ),
+    "meterd._threads": (
+        "Events",
+        "Meter",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name; see PEP 562."""
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,214 @@
+"""The client for asyncio."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+import redis.asyncio
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from meterd._commands import Commands
+from meterd._core import Core
+from meterd._errors import MeterError
+from meterd._events import EventReader
+from meterd._io import CONNECTIONS_MAX, SOCKET_TIMEOUT_S, Arg, ReadReplies, connection_options
+from meterd._pending import AnyReply
+from meterd._records import Records
+from meterd._results import ChatSnapshot, Event, Reply, Sent, WalletSnapshot
+from meterd._threads import IN_FLIGHT_MAX
+
+T = TypeVar("T")
+Later: TypeAlias = Coroutine[Any, Any, T]
+
+
+class AsyncMeter(
+    Commands[
+        Later[Reply[ChatSnapshot]],
+        Later[Reply[WalletSnapshot]],
+        Later[Sent],
+        Later[ChatSnapshot],
+        Later[WalletSnapshot],
+    ]
+):
+    """Commands, snapshots and events for asyncio; any number of tasks may share one client.
+
+    One client for each event loop: it belongs to the loop that first uses it. Nothing is
+    connected before the first call.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        postgres_url: str | None = None,
+        *,
+        in_flight_max: int = IN_FLIGHT_MAX,
+    ) -> None:
+        """Name the servers; nothing is connected yet.
+
+        Args:
+            redis_url: the queue.
+            postgres_url: where ``snapshot`` finds chats that ended more than a day ago.
+            in_flight_max: commands that may wait for their replies at once.
+        """
+        self._io = _TaskIo(redis_url, postgres_url)
+        self._life = Core(self._io, in_flight_max)
+
+    def events(self, after: str = "$", user_id: str | None = None) -> "AsyncEvents":
+        """Events in order, for ever: all after an event's id, or those from now on (``$``)."""
+        return AsyncEvents(EventReader(self._core, after, user_id))
+
+    async def close(self) -> None:
+        """Let go of everything; commands that still wait for replies get NoReplyError."""
+        self._core.close()
+        await self._io.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def _core(self) -> Core:
+        return self._life
+
+    async def _run(self, steps: Coroutine[Any, Any, T]) -> T:
+        with contextlib.closing(steps):
+            self._io.check_loop()
+            return await steps
+
+
+class AsyncEvents:
+    """An endless asynchronous iterator over events; ``close`` ends it within a second.
+
+    ``$`` means from the first event asked for, or from the beginning of an ``async with`` block.
+    """
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+
+    @property
+    def after(self) -> str:
+        """The place up to which everything was given out: where to go on another time."""
+        return self._reader.after
+
+    async def batch(self) -> list[Event]:
+        """The next events, as many as have come: for who follows everything. Empty once closed."""
+        return await self._reader.batch()
+
+    def close(self) -> None:
+        """End the iteration."""
+        self._reader.is_closed = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self._reader.next()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def __aenter__(self) -> Self:
+        await self._reader.begin()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _TaskIo:
+    """``meterd._io.Io`` for tasks of one event loop."""
+
+    def __init__(self, redis_url: str, postgres_url: str | None) -> None:
+        options = connection_options(parse_url(redis_url), Retry(NoBackoff(), 0))
+        commands = redis.asyncio.BlockingConnectionPool(
+            **{**options, "max_connections": CONNECTIONS_MAX, "timeout": SOCKET_TIMEOUT_S}
+        )
+        # Any: redis-py gives execute_command no types.
+        self._commands: Any = redis.asyncio.Redis.from_pool(commands)
+        self._streams: Any = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
+        self._records = Records(postgres_url) if postgres_url else None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._read_replies: ReadReplies | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    def serve(self, read_replies: ReadReplies) -> None:
+        self._read_replies = read_replies
+
+    def check_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if self._loop is not loop:
+            raise MeterError("this client belongs to another event loop; make one for each")
+
+    async def call(self, *command: Arg) -> Any:
+        return await self._commands.execute_command(*command)
+
+    async def block(self, *command: Arg) -> Any:
+        return await self._streams.execute_command(*command)
+
+    async def atomic(self, *commands: tuple[Arg, ...]) -> list[Any]:
+        async with self._streams.pipeline(transaction=True) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            results: list[Any] = await pipeline.execute(raise_on_error=False)
+            return results
+
+    async def record(self, chat_id: str) -> ChatSnapshot | None:
+        if self._records is None:
+            return None
+        return await asyncio.to_thread(self._records.fetch, chat_id)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def wait(self, flag: asyncio.Event) -> None:
+        await flag.wait()
+
+    async def enter(self, slots: asyncio.Semaphore, timeout_s: float) -> bool:
+        if self._reader is None and self._read_replies is not None:
+            self._reader = asyncio.create_task(self._read_replies(), name="meterd-replies")
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await slots.acquire()
+        except TimeoutError:
+            return False
+
+    async def result(self, future: "asyncio.Future[AnyReply]", timeout_s: float) -> AnyReply:
+        async with asyncio.timeout(timeout_s):
+            return await future
+
+    def future(self) -> "asyncio.Future[AnyReply]":
+        return asyncio.get_running_loop().create_future()
+
+    def flag(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    def slots(self, number: int) -> asyncio.Semaphore:
+        return asyncio.Semaphore(number)
+
+    async def close(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+        for client in (self._commands, self._streams):
+            await client.connection_pool.aclose()
+        if self._records is not None:
+            self._records.close()

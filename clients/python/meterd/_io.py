@@ -1,0 +1,107 @@
+"""What the core asks of the outside; threads and asyncio each give it in their way.
+
+The core is written once, as coroutines over these methods. Under asyncio they are awaited as
+usual. For threads, every method here does its work before it returns, so a coroutine of the core
+runs from start to end in one step, without an event loop.
+"""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Final, Protocol, TypeAlias
+
+import redis
+
+from meterd._pending import AnyReply, Flag, Future
+from meterd._results import ChatSnapshot
+
+Arg: TypeAlias = str | bytes | int
+ReadReplies: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+BLOCK_MS: Final = 1_000
+"""How long one read waits in Redis; below SOCKET_TIMEOUT_S, which ends a dead connection."""
+SOCKET_TIMEOUT_S: Final = 3.0
+CONNECT_TIMEOUT_S: Final = 2.0
+CONNECTIONS_MAX: Final = 32
+"""Connections for commands and snapshots; a command holds one for its XADD, not until its reply."""
+
+_PASSING: Final = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.ReadOnlyError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
+_LASTING: Final = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
+
+
+class Slots(Protocol):
+    """A semaphore."""
+
+    def release(self) -> None:
+        """Let the next one in."""
+
+
+class Io(Protocol):
+    """One driver."""
+
+    def serve(self, read_replies: ReadReplies) -> None:
+        """Run this, once, from the first ``enter`` on until closed."""
+
+    async def call(self, *command: Arg) -> Any:
+        """Do one Redis command, once: no silent repetition."""
+
+    async def block(self, *command: Arg) -> Any:
+        """Do one that may wait in Redis, on a connection that no command needs."""
+
+    async def atomic(self, *commands: tuple[Arg, ...]) -> list[Any]:
+        """Do several in one transaction; an error is a result in its place."""
+
+    async def record(self, chat_id: str) -> ChatSnapshot | None:
+        """The chat's record in Postgres; None if it has none, or no Postgres was named."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; cut short by closing."""
+
+    async def wait(self, flag: Any) -> None:
+        """Wait until the flag is raised."""
+
+    async def enter(self, slots: Any, timeout_s: float) -> bool:
+        """Wait for a slot; False if none got free in time."""
+
+    async def result(self, future: Any, timeout_s: float) -> AnyReply:
+        """Wait for the reply; TimeoutError if it does not come in time."""
+
+    def future(self) -> Future:
+        """Where a reply will be put."""
+
+    def flag(self) -> Flag:
+        """A flag, lowered."""
+
+    def slots(self, number: int) -> Slots:
+        """A semaphore with so many slots."""
+
+
+def connection_options(parsed_url: Any, no_retry: Any) -> dict[str, Any]:
+    """What a URL says, and what must hold whatever it says."""
+    return {
+        **parsed_url,
+        "retry": no_retry,  # redis-py repeats by itself, which makes one XADD two entries
+        "protocol": 2,  # RESP3 gives streams another shape
+        "decode_responses": False,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+    }
+
+
+def is_passing(error: redis.RedisError) -> bool:
+    """Whether it may soon be over: a lost connection, a server that restarts or fails over."""
+    return isinstance(error, _PASSING) and not isinstance(error, _LASTING)
+
+
+def pauses_s() -> Iterator[float]:
+    """Pauses between attempts: none at first (a connection left idle was cut), then growing."""
+    yield 0.0
+    pause_s = 0.05
+    while True:
+        yield pause_s
+        pause_s = min(1.0, 2 * pause_s)

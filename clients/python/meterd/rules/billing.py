@@ -1,0 +1,65 @@
+"""Accrual: how long a chat was active, what of it is billed, what it owes (PROTOCOL 3)."""
+
+from meterd.rules.model import RUNNING, Account, Chat
+from meterd.rules.money import MS_PER_MINUTE
+
+
+def billed_ms(chat: Chat, active_ms: int) -> int:
+    """Billed time of an active time: free time, minimum and whole increments."""
+    if not chat.increment_ms:  # it came from another system, and has ended there
+        return active_ms
+    counted_ms = active_ms - chat.free_ms
+    if counted_ms <= 0:
+        return 0
+    whole_ms = -(-counted_ms // chat.increment_ms) * chat.increment_ms
+    return max(chat.min_ms, whole_ms)
+
+
+def active_ms(chat: Chat, at: int) -> int:
+    """Time running up to ``at``, which is not before the chat's last change."""
+    return chat.active_ms + (at - chat.since if chat.status == RUNNING else 0)
+
+
+def owed(chat: Chat, at: int) -> int:
+    """What the chat owes at ``at``, in micro-credits times 60 000: exact, not rounded."""
+    if chat.status != RUNNING or chat.rate == 0 or at == chat.since:
+        return chat.owed
+    grown_ms = billed_ms(chat, active_ms(chat, at)) - billed_ms(chat, chat.active_ms)
+    return chat.owed + grown_ms * chat.rate
+
+
+def charge(chat: Chat, at: int) -> int:
+    """What the account pays for the chat up to ``at``: micro-credits, rounded down once."""
+    return owed(chat, at) // MS_PER_MINUTE
+
+
+def cost(chat: Chat, at: int) -> int:
+    """The record's cost at ``at``: what is charged here and what the chat brought along."""
+    return chat.carried_cost + charge(chat, at)
+
+
+def paused_ms(chat: Chat, at: int) -> int:
+    """All time up to ``at`` (or to the end) that was not active."""
+    end = chat.ended_at if chat.ended_at is not None else at
+    return end - chat.started_at - active_ms(chat, at)
+
+
+def burns(chat: Chat, at: int) -> bool:
+    """Whether the chat's next millisecond costs."""
+    if chat.status != RUNNING or chat.rate == 0:
+        return False
+    now_ms = active_ms(chat, at)
+    return billed_ms(chat, now_ms + 1) > billed_ms(chat, now_ms)
+
+
+def available(account: Account, at: int) -> int:
+    """Top-ups + refunds − the cost of every chat, open ones at ``at``, in micro-credits."""
+    left = account.settled
+    for chat in account.chats.values():
+        left -= charge(chat, at)
+    return left
+
+
+def burn_rate(account: Account, at: int) -> int:
+    """The sum of the rates of the chats that burn at ``at``: micro-credits a minute."""
+    return sum(chat.rate for chat in account.chats.values() if burns(chat, at))

@@ -1,0 +1,51 @@
+"""What falls due, and at which exact millisecond (PROTOCOL 3, *Due changes*)."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from meterd.rules.model import RUNNING, SUSPENDED, Account, Policy
+
+WARNING: Final = 0
+IDLE: Final = 1
+EXHAUSTION: Final = 2
+GRACE: Final = 3
+
+
+class Due(NamedTuple):
+    """A change that time alone brings. Tuples compare in the order the contract sets."""
+
+    at: int
+    kind: int
+    chat_id: str
+
+
+def next_due(account: Account, policy: Policy) -> Due | None:
+    """The account's next due change, or None if time alone changes nothing.
+
+    Never before the account's last change: a threshold or grace that the operator has set since
+    can lie in the past, and what has happened stays in order.
+    """
+    due = min(_all_due(account, policy), default=None)
+    if due is None or due.at >= account.as_of:
+        return due
+    return due._replace(at=account.as_of)
+
+
+def level(left_ms: int | None, policy: Policy) -> int | None:
+    """The tightest warning threshold that ``left_ms`` is under or at, if any."""
+    if left_ms is None:
+        return None
+    return min((w for w in policy.warn_ms if w >= left_ms), default=None)
+
+
+def _all_due(account: Account, policy: Policy) -> Iterator[Due]:
+    if account.zero_at is not None:
+        yield Due(account.zero_at, EXHAUSTION, "")
+        tighter = [w for w in policy.warn_ms if account.announced is None or w < account.announced]
+        if tighter:
+            yield Due(account.zero_at - max(tighter), WARNING, "")
+    for chat in account.chats.values():
+        if chat.status == RUNNING and chat.idle_ms:
+            yield Due(chat.alive_at + chat.idle_ms, IDLE, chat.chat_id)
+        elif chat.status == SUSPENDED:
+            yield Due(chat.since + policy.grace_ms, GRACE, chat.chat_id)

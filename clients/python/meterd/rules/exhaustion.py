@@ -1,0 +1,68 @@
+"""When an account's credits are used up, jointly over all its running chats (PROTOCOL 3).
+
+``available`` falls and never rises while nothing else happens, so its last non-negative
+millisecond is where two closed forms meet: one that never bills more than the chats do and one
+that never bills less. For one linear chat (no free time, no minimum, increments of 1 ms) they
+meet in one millisecond and there is nothing left to search. Several chats, each rounded down on
+its own, leave a window of at most one micro-credit a chat; increments and minimums leave their
+own length. That window alone is bisected.
+"""
+
+from meterd.rules.billing import active_ms, available, billed_ms, charge, owed
+from meterd.rules.model import RUNNING, Account, Chat
+from meterd.rules.money import MS_PER_MINUTE
+
+
+def zero_at(account: Account, at: int) -> int | None:
+    """The last millisecond ≥ ``at`` with ``available`` ≥ 0; None if nothing ever burns.
+
+    ``available(account, at)`` must not be negative.
+    """
+    burning = [chat for chat in account.chats.values() if _may_burn(chat)]
+    if not burning:
+        return None
+    affordable, beyond = _window(account, burning, at)
+    if available(account, at + beyond - 1) >= 0:
+        return at + beyond - 1
+    return at + _bisect(account, at, affordable, beyond - 1)
+
+
+def _may_burn(chat: Chat) -> bool:
+    """Whether the chat costs something, now or later, if nothing else happens."""
+    return chat.status == RUNNING and chat.rate > 0
+
+
+def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
+    """Milliseconds from ``at`` that can surely be paid, and that surely cannot."""
+    fixed = sum(charge(c, at) for c in account.chats.values() if not _may_burn(c))
+    credit = (account.settled - fixed) * MS_PER_MINUTE
+    rate = ahead = jump = 0
+    for chat in burning:
+        ahead_ms, jump_ms_max = _off_the_line(chat, at)
+        rate += chat.rate
+        credit -= owed(chat, at)
+        ahead += chat.rate * ahead_ms
+        jump += chat.rate * jump_ms_max
+    beyond = -(-(credit + len(burning) * MS_PER_MINUTE + ahead) // rate)
+    return max(0, (credit - jump) // rate), max(1, beyond)
+
+
+def _off_the_line(chat: Chat, at: int) -> tuple[int, int]:
+    """How far billed time is ahead of active time, and how far it can get ahead from ``at`` on.
+
+    Ahead by minimum and increment; behind, which is negative, by free time not used yet.
+    """
+    now_ms = active_ms(chat, at)
+    billed, counted_ms = billed_ms(chat, now_ms), now_ms - chat.free_ms
+    jump_ms = max(chat.min_ms, counted_ms + chat.increment_ms - 1) - billed
+    return billed - counted_ms, max(0, jump_ms)
+
+
+def _bisect(account: Account, at: int, affordable: int, beyond: int) -> int:
+    while beyond - affordable > 1:
+        middle = (affordable + beyond) // 2
+        if available(account, at + middle) >= 0:
+            affordable = middle
+        else:
+            beyond = middle
+    return affordable

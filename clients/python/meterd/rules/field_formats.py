@@ -1,0 +1,43 @@
+"""What the text of each field looks like (PROTOCOL 2): for who checks it, and who describes it."""
+
+import re
+from typing import Final, NamedTuple
+
+from meterd.rules.money import AMOUNT as DECIMAL
+
+
+class Form(NamedTuple):
+    """The form of a value."""
+
+    pattern: re.Pattern[str]
+    """All of the text has to match it."""
+    is_above_0: bool = False
+    """Whether the number that it writes must be more than 0."""
+
+
+IDENTIFIER: Final = Form(re.compile(r"[A-Za-z0-9_.:@/+=-]{1,128}"))
+NAME: Final = Form(re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}"))
+CREDITS: Final = Form(DECIMAL)
+AMOUNT: Final = Form(DECIMAL, is_above_0=True)
+DURATION: Final = Form(re.compile(r"[0-9]{1,12}"))
+INCREMENT: Final = Form(DURATION.pattern, is_above_0=True)
+TIMESTAMP: Final = Form(re.compile(r"[0-9]{1,15}"))
+
+FORMS: Final[dict[str, Form]] = {
+    "id": IDENTIFIER,
+    "chat_id": IDENTIFIER,
+    "user_id": IDENTIFIER,
+    "advisor_id": IDENTIFIER,
+    "reply_to": NAME,
+    "reason": NAME,
+    "rate": CREDITS,
+    "carried_cost": CREDITS,
+    "amount": AMOUNT,
+    "free_ms": DURATION,
+    "min_ms": DURATION,
+    "idle_ms": DURATION,
+    "carried_ms": DURATION,
+    "increment_ms": INCREMENT,
+    "started_at": TIMESTAMP,
+}
+"""Every field that a command may have besides ``type``, with its form."""

@@ -1,0 +1,100 @@
+"""The fold: one account, one command at a time, in stream order (PROTOCOL 1 and 3).
+
+``apply`` brings about what fell due before the command's millisecond, then the command. It
+never looks at a clock; lateness can't change its result.
+"""
+
+from typing import NamedTuple
+
+from meterd.rules import events
+from meterd.rules.billing import available, burns
+from meterd.rules.commands import Command
+from meterd.rules.deadlines import EXHAUSTION, GRACE, IDLE, Due, next_due
+from meterd.rules.handlers import HANDLERS
+from meterd.rules.model import (
+    AT_ZERO_SUSPEND,
+    BY_IDLE,
+    CREDITS_EXHAUSTED,
+    Account,
+    Chat,
+    Event,
+    LedgerEntry,
+    Policy,
+)
+from meterd.rules.transitions import Changes
+
+
+class Decision(NamedTuple):
+    """Everything that follows from one command."""
+
+    account: Account
+    outcome: str
+    events: list[Event]
+    ledger: list[LedgerEntry]
+    touched: dict[str, Chat]
+    """Chats that changed, ended ones included, as they are now."""
+
+
+def apply(
+    account: Account,
+    command: Command,
+    policy: Policy,
+    known: Chat | None = None,
+    refuse: str = "",
+    inert: str = "",
+) -> Decision:
+    """Apply ``command`` to the account of its user.
+
+    Args:
+        account: the account before the command.
+        command: a valid command, not earlier than anything applied to the account.
+        policy: the operator's settings.
+        known: the chat that the command names where it is not open in this account: ended, or
+            another user's.
+        refuse: the outcome a ``start`` or ``adopt`` gets that could go ahead otherwise
+            (``at_capacity``).
+        inert: the outcome of a command that may not act itself (a repeated id); what fell due
+            before it is applied all the same.
+    """
+    changes = Changes(account, policy)
+    _advance(changes, command.at)
+    # A chat that ended just now, by what fell due, is what the command meets.
+    known = changes.touched.get(command.chat_id, known)
+    outcome = inert or HANDLERS[command.type](changes, command, known, refuse)
+    return Decision(changes.account, outcome, changes.events, changes.ledger, changes.touched)
+
+
+def _advance(changes: Changes, before: int) -> None:
+    # Time alone pauses, stops or ends each chat at most once each, and warns once a threshold in
+    # between; a rule gone wrong must not go round for ever.
+    chats, thresholds = len(changes.account.chats), len(changes.policy.warn_ms)
+    for _ in range((3 * chats + 1) * (thresholds + 1) + 1):
+        due = next_due(changes.account, changes.policy)
+        if due is None or due.at >= before:
+            return
+        _bring_about(changes, due)
+    raise AssertionError("what falls due comes to an end")
+
+
+def _bring_about(changes: Changes, due: Due) -> None:
+    if due.kind == IDLE:
+        changes.pause(changes.account.chats[due.chat_id], due.at, BY_IDLE)
+    elif due.kind == EXHAUSTION:
+        _exhaust(changes, due.at)
+    elif due.kind == GRACE:
+        changes.end(changes.account.chats[due.chat_id], due.at, CREDITS_EXHAUSTED)
+    # A warning changes nothing but itself: it is announced with the closing below.
+    changes.close(due.at)
+
+
+def _exhaust(changes: Changes, at: int) -> None:
+    assert available(changes.account, at) >= 0, "zero_at is the last affordable millisecond"
+    changes.wallet_event(events.CREDITS_EXHAUSTED, at)
+    burning = sorted(c.chat_id for c in changes.account.chats.values() if burns(c, at))
+    assert burning, "credits end because a chat burns"
+    for chat_id in burning:
+        chat = changes.account.chats[chat_id]
+        if changes.policy.at_zero == AT_ZERO_SUSPEND:
+            changes.suspend(chat, at)
+        else:
+            changes.end(chat, at, CREDITS_EXHAUSTED)

@@ -1,0 +1,185 @@
+"""What each command does to its account, or why it can't (PROTOCOL 2, commands and errors)."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from meterd.rules import events, outcomes
+from meterd.rules.billing import available, burns, cost
+from meterd.rules.commands import Command
+from meterd.rules.model import (
+    BY_COMMAND,
+    BY_IDLE,
+    ENDED,
+    PAUSED,
+    RUNNING,
+    SUSPENDED,
+    Account,
+    Chat,
+    Policy,
+)
+from meterd.rules.transitions import Changes, resumed
+
+
+def _start(changes: Changes, command: Command, known: Chat | None, refuse: str) -> str:
+    account = changes.account
+    other = account.chats.get(command.chat_id) or known
+    if other is not None:
+        return _taken(account, other)
+    chat = _new_chat(account, command, changes.policy)
+    if not _can_run(account, chat, command.at):
+        return outcomes.INSUFFICIENT_CREDITS
+    if refuse:
+        return refuse
+    changes.open(chat)
+    changes.close(command.at)
+    return outcomes.OK
+
+
+def _taken(account: Account, other: Chat) -> str:
+    if other.user_id != account.user_id:
+        return outcomes.USER_MISMATCH
+    return outcomes.ALREADY_ENDED if other.status == ENDED else outcomes.ALREADY_STARTED
+
+
+def _new_chat(account: Account, command: Command, policy: Policy) -> Chat:
+    numbers, tariff = command.numbers, policy.tariff
+    return Chat(
+        chat_id=command.chat_id,
+        user_id=account.user_id,  # the same object: there are many of these
+        advisor_id=command.fields["advisor_id"],
+        status=RUNNING,
+        started_at=numbers.get("started_at", command.at),
+        since=command.at,
+        as_of=command.at,
+        alive_at=command.at,
+        rate=numbers.get("rate", tariff.rate),
+        free_ms=numbers.get("free_ms", tariff.free_ms),
+        min_ms=numbers.get("min_ms", tariff.min_ms),
+        increment_ms=numbers.get("increment_ms", tariff.increment_ms),
+        idle_ms=numbers.get("idle_ms", tariff.idle_ms),
+        active_ms=numbers.get("carried_ms", 0),
+        carried_cost=numbers.get("carried_cost", 0),
+    )
+
+
+def _can_run(account: Account, chat: Chat, at: int) -> bool:
+    """Whether the chat, running, burns nothing at once or its next millisecond can be paid."""
+    if not burns(chat, at):
+        return True
+    joined = account._replace(chats={**account.chats, chat.chat_id: chat})
+    return available(joined, at + 1) >= 0
+
+
+def _pause(changes: Changes, command: Command, chat: Chat) -> str:
+    if chat.status != RUNNING:
+        return outcomes.NOT_RUNNING
+    changes.pause(chat, command.at, BY_COMMAND)
+    changes.close(command.at)
+    return outcomes.OK
+
+
+def _resume(changes: Changes, command: Command, chat: Chat) -> str:
+    if chat.status not in (PAUSED, SUSPENDED):
+        return outcomes.NOT_PAUSED
+    if not _can_run(changes.account, resumed(chat, command.at), command.at):
+        return outcomes.INSUFFICIENT_CREDITS
+    changes.resume(chat, command.at)
+    changes.close(command.at)
+    return outcomes.OK
+
+
+def _heartbeat(changes: Changes, command: Command, chat: Chat) -> str:
+    if chat.status == PAUSED and chat.pause_reason == BY_IDLE:
+        return _resume(changes, command, chat)
+    changes.alive(chat, command.at)
+    return outcomes.OK
+
+
+def _set_rate(changes: Changes, command: Command, chat: Chat) -> str:
+    changes.set_rate(chat, command.at, command.numbers["rate"])
+    changes.close(command.at)
+    return outcomes.OK
+
+
+def _end(changes: Changes, command: Command, chat: Chat) -> str:
+    reason = command.fields.get("reason", ENDED)
+    changes.end(chat, command.at, reason, command.id)
+    changes.close(command.at)
+    return outcomes.OK
+
+
+def _top_up(changes: Changes, command: Command, _known: Chat | None, _refuse: str) -> str:
+    amount = command.numbers["amount"]
+    changes.credit("top_up", amount, command.at, (command.entry, command.id, None))
+    changes.wallet_event(events.WALLET_TOPPED_UP, command.at)
+    _wake_suspended(changes, command.at)
+    changes.close(command.at)
+    return outcomes.OK
+
+
+def _refund(changes: Changes, command: Command, known: Chat | None, _refuse: str) -> str:
+    if command.chat_id in changes.account.chats:
+        return outcomes.NOT_ENDED
+    refusal = _refusal(changes.account, known)
+    if refusal or known is None:
+        return refusal
+    amount = command.numbers["amount"]
+    if known.refunded + amount > cost(known, command.at):
+        return outcomes.EXCEEDS_COST
+    changes.credit("refund", amount, command.at, (command.entry, command.id, known.chat_id))
+    changes.refunded(known, command.at, amount)
+    _wake_suspended(changes, command.at)
+    changes.close(command.at)
+    return outcomes.OK
+
+
+def _wake_suspended(changes: Changes, at: int) -> None:
+    waiting = sorted(k for k, c in changes.account.chats.items() if c.status == SUSPENDED)
+    for chat_id in waiting:
+        chat = changes.account.chats[chat_id]
+        if _can_run(changes.account, resumed(chat, at), at):
+            changes.resume(chat, at)
+
+
+def _settle(_changes: Changes, _command: Command, _known: Chat | None, _refuse: str) -> str:
+    """Nothing by itself: what was due has been applied by now."""
+    return outcomes.OK
+
+
+def _refusal(account: Account, known: Chat | None) -> str:
+    """Why a command for an open chat can't have one that is not open in the account."""
+    if known is None:
+        return outcomes.UNKNOWN_CHAT
+    return outcomes.USER_MISMATCH if known.user_id != account.user_id else ""
+
+
+_OnOpen = Callable[[Changes, Command, Chat], str]
+_Handler = Callable[[Changes, Command, Chat | None, str], str]
+
+
+def _on_open(act: _OnOpen) -> _Handler:
+    def handle(changes: Changes, command: Command, known: Chat | None, _refuse: str) -> str:
+        chat = changes.account.chats.get(command.chat_id)
+        if chat is not None:
+            return act(changes, command, chat)
+        return _refusal(changes.account, known) or outcomes.ALREADY_ENDED
+
+    return handle
+
+
+HANDLERS: Final[Mapping[str, _Handler]] = MappingProxyType(
+    {
+        "start": _start,
+        "adopt": _start,
+        "pause": _on_open(_pause),
+        "resume": _on_open(_resume),
+        "heartbeat": _on_open(_heartbeat),
+        "set_rate": _on_open(_set_rate),
+        "end": _on_open(_end),
+        "top_up": _top_up,
+        "refund": _refund,
+        "settle": _settle,
+    }
+)
+"""Command type → what it does; each returns the outcome."""

@@ -1,0 +1,68 @@
+"""What was brought from another system before an account's first command: balances and chats.
+
+A balance is a ledger entry of its own kind. As long as nothing else has happened to the account, a
+changed balance brings one more entry with the difference: the ledger is only ever added to. The
+head of such an account is ``0-1``, ``0-2`` …: before any entry of a stream.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from meterd.rules.commands import entry_key
+from meterd.rules.model import Account, LedgerEntry
+
+MIGRATED: Final = "migrated"
+
+ORIGIN: Final = ""
+"""The head of an account that is not there."""
+
+
+class Opened(NamedTuple):
+    """An account that nothing but its opening has happened to."""
+
+    head: str
+    account: Account
+
+
+def opened(account: Account, number: int, amount: int, at: int) -> Opened:
+    """The account with its opening entry of that number: the first makes it, later ones mend it."""
+    settled = account.settled + amount
+    return Opened(head_of(number), account._replace(settled=settled, as_of=at, seq=number))
+
+
+def openings(user_id: str, entries: Iterable[tuple[int, int]]) -> list[Opened]:
+    """The account after each of its opening entries, amounts with their moments, in order."""
+    steps, account = list[Opened](), Account(user_id)
+    for number, (amount, at) in enumerate(entries, 1):
+        steps.append(opened(account, number, amount, at))
+        account = steps[-1].account
+    return steps
+
+
+def opening_entry(user_id: str, number: int, amount: int, at: int) -> LedgerEntry:
+    """The ledger entry of an opening."""
+    return LedgerEntry(entry_id(user_id, number), user_id, None, MIGRATED, amount, at, None)
+
+
+def entry_id(user_id: str, number: int) -> str:
+    """What an opening's ledger entry is called."""
+    return f"{MIGRATED}:{user_id}:{number}"
+
+
+def number_of(name: str) -> int:
+    """The number in an opening entry's name; 0 if it has none."""
+    last = name.rpartition(":")[2]
+    return int(last) if last.isascii() and last.isdigit() else 0
+
+
+def head_of(number: int) -> str:
+    """The head of an account after so many opening entries."""
+    return f"0-{number}" if number else ORIGIN
+
+
+def opening_number(head: str) -> int | None:
+    """How many opening entries an account with this head has had; None if it is in use."""
+    if head == ORIGIN:
+        return 0
+    ms, number = entry_key(head)
+    return number if ms == 0 else None

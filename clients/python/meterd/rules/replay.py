@@ -1,0 +1,157 @@
+"""One user's journal folded again, row by row: the same rules, none of the daemon around them.
+
+Whoever has the journal has the account. What the journal says of a row is not believed, but for
+the four things that the fold of one user can't know: that an id was used before, that the
+operator's limit was reached, that an entry was set aside, and that a chat had not yet been brought
+from another system.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from meterd.rules import outcomes
+from meterd.rules.commands import Command, Invalid, entry_key, entry_ms, parse_entry
+from meterd.rules.fold import Decision, apply
+from meterd.rules.model import ENDED, Account, Chat, Event, LedgerEntry, Policy
+from meterd.rules.opening_balance import ORIGIN, Opened
+
+_OF_UNKNOWN: Final = (
+    outcomes.UNKNOWN_CHAT, outcomes.INSUFFICIENT_CREDITS, outcomes.AT_CAPACITY,
+)  # fmt: skip
+"""What a command can get only if its chat is not there, or is open."""
+
+
+class Journaled(NamedTuple):
+    """A row of the journal, as far as the fold needs it."""
+
+    entry: str
+    fields: Mapping[str, Any]
+    outcome: str
+    replayed: bool
+
+
+class Step(NamedTuple):
+    """What the rules make of one row."""
+
+    outcome: str
+    events: list[Event]
+    ledger: list[LedgerEntry]
+
+
+class Replay:
+    """One account as its journal makes it, from its beginning to the last row that was fed."""
+
+    def __init__(
+        self, user_id: str, begin: Opened | None = None, ended: Iterable[Chat] = ()
+    ) -> None:
+        """Begin before the first row.
+
+        Args:
+            user_id: whose account.
+            begin: the account as it was brought from another system, if it was.
+            ended: chats of the user that ended there.
+        """
+        head, account = begin or Opened(ORIGIN, Account(user_id))
+        self.account = account
+        self.applied = head
+        """The last entry that had its turn in the account, with or without an effect."""
+        self.ended = {chat.chat_id: chat for chat in ended}
+        self._met: set[str] = set()
+        """Brought chats that a row has found there: no later one can have missed them."""
+        self.ledger: list[LedgerEntry] = []
+
+    @property
+    def chats(self) -> dict[str, Chat]:
+        """Every chat of the user, ended and open, as of its last change."""
+        return {**self.ended, **self.account.chats}
+
+    def chat(self, chat_id: str) -> Chat | None:
+        """One of them; None if it never started."""
+        return self.account.chats.get(chat_id) or self.ended.get(chat_id)
+
+    def feed(self, row: Journaled, policy: Policy, foreign: Chat | None = None) -> Step:
+        """Apply the next row; returns what it should say and what follows from it.
+
+        Args:
+            row: the next row of this user, in the order of the stream.
+            policy: the settings it was decided under.
+            foreign: the chat it names, if that had been another user's before.
+
+        Raises:
+            AssertionError: a rule that must hold does not; the account stays as it was before.
+        """
+        if row.outcome == outcomes.INTERNAL_ERROR and not row.replayed:
+            self.applied = row.entry
+            return Step(row.outcome, [], [])
+        command = command_of(row)
+        if isinstance(command, Invalid):
+            return Step(outcomes.INVALID_COMMAND, [], [])
+        self._assert_next(command)
+        step = self._apply(command, policy, foreign, row)
+        self.applied = row.entry
+        return step
+
+    def pass_time(self, before: int, policy: Policy) -> Step:
+        """Bring about what falls due before a millisecond, and nothing else."""
+        settle = Command(f"{before}-0", before, "settle", "", self.account.user_id, "", "", {}, {})
+        return self._take(apply(self.account, settle, policy))
+
+    def _assert_next(self, command: Command) -> None:
+        assert command.user_id in ("", self.account.user_id), "a row belongs to its command's user"
+        if self.applied:
+            assert entry_key(command.entry) > entry_key(self.applied), "rows come in stream order"
+
+    def _apply(
+        self, command: Command, policy: Policy, foreign: Chat | None, row: Journaled
+    ) -> Step:
+        known = self._as_met(self.ended.get(command.chat_id) or foreign, row)
+        refuse = row.outcome if row.outcome == outcomes.AT_CAPACITY else ""
+        is_inert = row.replayed or row.outcome == outcomes.ID_CONFLICT
+        inert = row.outcome if is_inert else ""
+        return self._take(apply(self.account, command, policy, known, refuse, inert))
+
+    def _as_met(self, known: Chat | None, row: Journaled) -> Chat | None:
+        """A brought chat was not there yet when a row before it came was decided."""
+        if known is None or known.increment_ms:
+            return known
+        if known.chat_id not in self._met and row.outcome in _OF_UNKNOWN:
+            return None
+        self._met.add(known.chat_id)
+        return known
+
+    def _take(self, decision: Decision) -> Step:
+        self._assert_gapless(decision.events)
+        self.account = decision.account
+        self.ended |= {k: c for k, c in decision.touched.items() if c.ended_at is not None}
+        self.ledger += decision.ledger
+        return Step(decision.outcome, decision.events, decision.ledger)
+
+    def _assert_gapless(self, events: Iterable[Event]) -> None:
+        seqs: dict[str, int] = {}
+        for event in events:
+            if event.chat_id is not None:
+                known = self.chat(event.chat_id)
+                before = seqs.get(event.chat_id, known.seq if known else 0)
+                assert event.seq == before + 1, "a chat's changes are numbered without gaps"
+                seqs[event.chat_id] = event.seq
+
+
+def command_of(row: Journaled) -> Command | Invalid:
+    """What the row's fields are by the rules, whatever the journal says of them."""
+    return parse_entry(row.entry, [part.encode() for pair in _pairs(row.fields) for part in pair])
+
+
+def foreign_chat(chat_id: str, owner: str, entry: str) -> Chat:
+    """Another user's chat, as far as its owner matters to whoever names it.
+
+    ``entry``: where it started; empty if it was brought from another system.
+    """
+    at, increment_ms = (entry_ms(entry), 1) if entry else (0, 0)
+    return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, increment_ms, 0, ended_at=at)
+
+
+def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names and values as they were sent; a field that came twice is kept as a list."""
+    for name, value in fields.items():
+        for one in value if isinstance(value, list) else [value]:
+            yield name, str(one)

@@ -1,0 +1,100 @@
+"""Snapshots: what frontends read (PROTOCOL 4). Credits as decimal strings, times as integers."""
+
+from typing import Any
+
+from meterd.rules.billing import active_ms, available, billed_ms, burn_rate, cost, paused_ms
+from meterd.rules.model import NOT_STARTED, Account, Chat
+from meterd.rules.money import MS_PER_MINUTE, format_micro, read_micro
+
+JsonObject = dict[str, Any]
+
+
+def chat_snapshot(chat: Chat, at: int) -> JsonObject:
+    """The chat as it is at ``at``; of an ended chat, as it last changed."""
+    as_of = at if chat.ended_at is None else chat.as_of
+    active = active_ms(chat, as_of)
+    # Of an adopted chat, what of its cost was paid elsewhere: later refunds need to know.
+    carried = {"carried_cost": format_micro(chat.carried_cost)} if chat.carried_cost else {}
+    return {
+        "chat_id": chat.chat_id,
+        "user_id": chat.user_id,
+        "advisor_id": chat.advisor_id,
+        "status": chat.status,
+        "as_of": as_of,
+        "started_at": chat.started_at,
+        "ended_at": chat.ended_at,
+        "end_reason": chat.end_reason,
+        "pause_reason": chat.pause_reason,
+        "active_ms": active,
+        "paused_ms": paused_ms(chat, as_of),
+        "billed_ms": billed_ms(chat, active),
+        "cost": format_micro(cost(chat, as_of)),
+        "refunded": format_micro(chat.refunded),
+        "rate": format_micro(chat.rate),
+        "free_ms": chat.free_ms,
+        "min_ms": chat.min_ms,
+        "increment_ms": chat.increment_ms,
+        "idle_ms": chat.idle_ms,
+        "seq": chat.seq,
+        **carried,
+    }
+
+
+def wallet_snapshot(account: Account, at: int) -> JsonObject:
+    """The account as it is at ``at``."""
+    return {
+        "user_id": account.user_id,
+        "as_of": at,
+        "balance": format_micro(available(account, at)),
+        "burn_rate": format_micro(burn_rate(account, at)),
+        "zero_at": account.zero_at,
+        "open_chats": len(account.chats),
+        "seq": account.seq,
+    }
+
+
+def not_started(chat_id: str) -> JsonObject:
+    """The answer for a chat that never started: an answer, not an error."""
+    nobody = Chat(chat_id, "", "", NOT_STARTED, 0, 0, 0, 0, 0, 0, 0, 1, 0, seq=0)
+    empty = dict.fromkeys(("user_id", "advisor_id", "as_of", "started_at"))
+    return {**chat_snapshot(nobody, 0), **empty, "increment_ms": 0}
+
+
+def no_wallet(user_id: str) -> JsonObject:
+    """The answer for an account that never had a credit."""
+    return {**wallet_snapshot(Account(user_id), 0), "as_of": None}
+
+
+def chat_from_snapshot(snapshot: JsonObject) -> Chat:
+    """The chat that a snapshot shows, as far as commands for an ended chat need it."""
+    carried = read_micro(snapshot.get("carried_cost", "0.000000"))
+    charged = read_micro(snapshot["cost"]) - carried
+    same = {name: snapshot[name] for name in _AS_SHOWN}
+    return Chat(
+        **same,
+        since=snapshot["as_of"],
+        alive_at=snapshot["as_of"],
+        rate=read_micro(snapshot["rate"]),
+        refunded=read_micro(snapshot["refunded"]),
+        owed=charged * MS_PER_MINUTE,
+        carried_cost=carried,
+    )
+
+
+_AS_SHOWN = (
+    "chat_id",
+    "user_id",
+    "advisor_id",
+    "status",
+    "as_of",
+    "started_at",
+    "ended_at",
+    "end_reason",
+    "pause_reason",
+    "active_ms",
+    "free_ms",
+    "min_ms",
+    "increment_ms",
+    "idle_ms",
+    "seq",
+)

@@ -1,0 +1,94 @@
+"""Examples of every message, made by the code that makes the real ones."""
+
+from typing import Any, Final
+
+from meterd.rules import outcomes
+from meterd.rules.commands import SHAPES
+from meterd.rules.events import EVENTS
+from meterd.rules.model import BY_COMMAND, RUNNING, Account, Chat, Event
+from meterd.rules.snapshots import JsonObject, chat_snapshot, wallet_snapshot
+from persistence.redis.commit import event_fields, pack_json
+
+_START_MS: Final = 1_700_000_000_000
+_ENTRY: Final = f"{_START_MS}-0"
+
+_VALUES: Final = {
+    "id": "start-of-monday",
+    "reply_to": "backend-1",
+    "chat_id": "monday",
+    "user_id": "ann",
+    "advisor_id": "bob",
+    "rate": "1.50",
+    "amount": "10",
+    "reason": "goodwill",
+    "free_ms": "180000",
+    "min_ms": "60000",
+    "increment_ms": "1000",
+    "idle_ms": "120000",
+    "started_at": str(_START_MS - 90_000),
+    "carried_ms": "60000",
+    "carried_cost": "1.5",
+}
+_OWN_EVENT_FIELDS: Final[dict[str, Any]] = {
+    "chat_id": "monday",
+    "reason": BY_COMMAND,
+    "threshold_ms": 60_000,
+}
+_CHAT: Final = Chat(
+    "monday", "ann", "bob", RUNNING, _START_MS, _START_MS, _START_MS, _START_MS, 1_500_000,
+    *(0, 0, 1, 0),
+)  # fmt: skip
+_ACCOUNT: Final = Account(
+    "ann", 10_000_000, None, _START_MS + 400_000, _START_MS, 2, {"monday": _CHAT}
+)
+
+
+def commands(type_: str) -> list[dict[str, str]]:
+    """A command with what it needs, and where it may have more one with all of it."""
+    shape = SHAPES[type_]
+    least = {"type": type_, **{name: _VALUES[name] for name in shape.needs}}
+    most = {**least, **{name: _VALUES[name] for name in (*shape.may_have, "reply_to")}}
+    return [least, most]
+
+
+def event(name: str) -> dict[str, str]:
+    """An event."""
+    own = {field: _OWN_EVENT_FIELDS[field] for field in EVENTS[name]}
+    chat_id = own.pop("chat_id", None)
+    flat = event_fields(Event(name, _START_MS, "ann", chat_id, 2, **own))
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def chat() -> JsonObject:
+    """A chat that runs."""
+    return chat_snapshot(_CHAT, _START_MS)
+
+
+def wallet() -> JsonObject:
+    """The account that pays for it."""
+    return wallet_snapshot(_ACCOUNT, _START_MS)
+
+
+def replies() -> list[dict[str, str]]:
+    """One that did it, and one that did not."""
+    return [
+        {**_reply("start-of-monday", outcomes.OK), "snapshot": pack_json(chat())},
+        _reply("start-of-tuesday", outcomes.INSUFFICIENT_CREDITS),
+    ]
+
+
+def dead_letter() -> dict[str, str]:
+    """An entry that lacks what it needs."""
+    sent = {"type": "pause", "id": "pause-1"}
+    reason = "chat_id: missing; pause needs id, chat_id"
+    return {
+        "entry": _ENTRY,
+        "outcome": outcomes.INVALID_COMMAND,
+        "reason": reason,
+        "fields": pack_json(sent),
+    }
+
+
+def _reply(id_: str, outcome: str) -> dict[str, str]:
+    message = outcomes.MESSAGES[outcome]
+    return {"id": id_, "outcome": outcome, "message": message, "entry": _ENTRY, "replayed": "0"}

@@ -1,0 +1,206 @@
+"""``meterd audit``."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from daemon.console.common import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    ConfigOption,
+    JsonOption,
+    err,
+    fail,
+    postgres_or_exit,
+    print_json,
+    redis_or_exit,
+    settings_or_exit,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from daemon.audit.differences import Difference, Findings
+    from daemon.audit.run import Scope
+    from daemon.discovery.runfile import Addresses
+    from daemon.settings.settings import Settings
+    from persistence.redis.snapshot_scan import Glimpses
+
+_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
+
+SinceOption = Annotated[
+    str,
+    typer.Option(
+        "--since",
+        help="Only users with commands since then: 30m, 2h, 7d, or 2026-01-31T09:00 (local time).",
+    ),
+]
+UserOption = Annotated[str, typer.Option("--user", help="Only this user.")]
+NoRedisOption = Annotated[
+    bool, typer.Option("--no-redis", help="Compare what is in Postgres only; Redis may be away.")
+]
+
+
+def audit(
+    since: SinceOption = "",
+    user: UserOption = "",
+    json: JsonOption = False,
+    no_redis: NoRedisOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Fold the journal again and compare everything with it.
+
+    Outcomes, records, ledger and balances in Postgres; accounts, wallets and
+    chats in Redis; one effect for each id. Each difference is printed with what
+    was expected and what was found. Exits 1 if there is any, 0 if there is
+    none. Nothing is changed. It may run while the daemon works, and while it
+    does not, as long as both servers answer.
+
+    For example:
+
+      meterd audit
+
+      meterd audit --since 24h
+
+      meterd audit --user u1 --json | jq -r '.differences[] | .kind'
+    """
+    scope = _scope(since, user)
+    addresses = _addresses_or_exit(settings_or_exit(config), no_redis)
+    shown: list[Difference] = []
+    with _servers(addresses, no_redis) as (engine, glimpses):
+        findings = _run(engine, glimpses, scope, shown.append if json else _print_difference)
+    if json:
+        print_json(_document(findings, shown))
+    else:
+        _print_end(findings)
+    if findings.differences:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _run(
+    engine: "Engine",
+    glimpses: "Glimpses | None",
+    scope: "Scope",
+    show: "Callable[[Difference], None]",
+) -> "Findings":
+    from daemon.audit.differences import Findings  # noqa: PLC0415 - the help need not wait for it
+    from daemon.audit.run import Audit  # noqa: PLC0415
+
+    findings = Findings(show)
+    if show is not _print_difference:
+        Audit(engine, glimpses, findings).run(scope)
+        return findings
+    with _progress(engine, findings, scope) as progress:
+        Audit(engine, glimpses, findings, progress).run(scope)
+    return findings
+
+
+@contextlib.contextmanager
+def _progress(
+    engine: "Engine", findings: "Findings", scope: "Scope"
+) -> "Iterator[Callable[[str], None]]":
+    from daemon.audit.screen import shown  # noqa: PLC0415 - as above
+    from persistence.postgres.reader import journal_size  # noqa: PLC0415
+
+    with engine.connect() as connection:
+        entries = None if scope.user or scope.since_ms else journal_size(connection)
+    with shown(err, findings, entries) as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def _servers(addresses: "Addresses", no_redis: bool) -> "Iterator[tuple[Engine, Glimpses | None]]":
+    import redis  # noqa: PLC0415 - as above
+
+    from meterd.rules.redis_keys import Keys  # noqa: PLC0415
+    from persistence.postgres.engine import make_engine  # noqa: PLC0415
+    from persistence.redis.snapshot_scan import Glimpses  # noqa: PLC0415
+
+    client = None if no_redis else redis_or_exit(addresses.redis_url)
+    glimpses = Glimpses(client, Keys()) if client else None
+    with client or contextlib.nullcontext(), postgres_or_exit(addresses.postgres_url):
+        engine = make_engine(addresses.postgres_url, pool_size=1)
+        try:
+            yield engine, glimpses
+        except redis.RedisError as error:
+            raise fail(
+                f"Redis has stopped answering: {error}\n"
+                "Compare what is in Postgres only with: meterd audit --no-redis"
+            ) from None
+        finally:
+            engine.dispose()
+
+
+def _addresses_or_exit(settings: "Settings", no_redis: bool) -> "Addresses":
+    from daemon.discovery.runfile import Addresses, RunFile  # noqa: PLC0415 - as above
+
+    found = RunFile(settings.home).read()
+    redis_url = settings.redis.url or (found.redis_url if found else "")
+    postgres_url = settings.postgres.url or (found.postgres_url if found else "")
+    if not postgres_url or not (redis_url or no_redis):
+        missing = "redis.url" if postgres_url else "postgres.url"
+        raise fail(
+            f"No daemon runs in {settings.home} and {missing} is not configured.\n"
+            "Start one with: meterd up"
+        )
+    return Addresses(redis_url or "", postgres_url)
+
+
+def _scope(since: str, user: str) -> "Scope":
+    from daemon.audit.run import Scope  # noqa: PLC0415 - as above
+
+    return Scope(user or None, _since_ms(since) if since else 0)
+
+
+def _since_ms(since: str) -> int:
+    duration = _DURATION.fullmatch(since)
+    if duration is not None:
+        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        return max(1, now_ms - int(duration[1]) * _UNITS_MS[duration[2]])
+    try:
+        return max(1, int(datetime.fromisoformat(since).timestamp() * 1000))
+    except (ValueError, OverflowError):
+        raise fail(
+            f"--since: {since!r} is neither a duration (30m, 2h, 7d) "
+            "nor a date or time (2026-01-31, 2026-01-31T09:00)",
+            EXIT_USAGE,
+        ) from None
+
+
+def _print_difference(difference: "Difference") -> None:
+    about = (("user", difference.user), ("chat", difference.chat), ("entry", difference.entry))
+    named = "  ".join(f"{name} {value}" for name, value in about if value)
+    typer.secho(_printable(f"{difference.kind:20}  {named}"), fg=typer.colors.RED)
+    typer.echo(f"    expected  {_printable(difference.expected)}")
+    typer.echo(f"    found     {_printable(difference.found)}")
+
+
+def _printable(text: str) -> str:
+    """What senders wrote may be anything; it must not drive the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _print_end(findings: "Findings") -> None:
+    from daemon.audit.screen import told_so_far  # noqa: PLC0415 - as above
+
+    if findings.is_truncated:
+        typer.echo("further differences were only counted")
+    colour = typer.colors.RED if findings.differences else typer.colors.GREEN
+    typer.secho(told_so_far(findings), fg=colour)
+
+
+def _document(findings: "Findings", shown: "list[Difference]") -> dict[str, Any]:
+    return {
+        "ok": not findings.differences,
+        "users": findings.users,
+        "chats": findings.chats,
+        "entries": findings.entries,
+        "count": findings.differences,
+        "differences": [difference._asdict() for difference in shown],
+        "truncated": findings.is_truncated,
+    }

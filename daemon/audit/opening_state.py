@@ -1,0 +1,60 @@
+"""What a user had before the journal begins: brought from another system, out of its rows."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection
+
+from actors.chat.rows import chat_of_record
+from meterd.rules.model import Chat
+from meterd.rules.opening_balance import Opened, number_of, openings
+from persistence.postgres.reader import ledger_of_users, records_of_users
+from persistence.postgres.rows import MIGRATED, LedgerRow, RecordRow
+
+_REFUND = "refund"
+
+
+class Brought(NamedTuple):
+    """An account and ended chats as they came."""
+
+    steps: list[Opened]
+    """The account after each of its opening entries."""
+    ended: list[Chat]
+
+    @property
+    def account(self) -> Opened | None:
+        """The account as its first command met it; None if none was brought."""
+        return self.steps[-1] if self.steps else None
+
+
+NOTHING_BROUGHT: Final = Brought([], [])
+
+
+def brought_of(user: str, records: Iterable[RecordRow], ledger: Iterable[LedgerRow]) -> Brought:
+    """What was brought, out of all rows of one user."""
+    rows = list(ledger)
+    refunds = Counter(row.chat_id for row in rows if row.kind == _REFUND)
+    ended = [_as_it_came(row, refunds[row.chat_id]) for row in records if row.source == MIGRATED]
+    return Brought(openings(user, [(r.amount_micro, r.at_ms) for r in opening_rows(rows)]), ended)
+
+
+def fetch_brought(connection: Connection, user: str) -> Brought:
+    """What was brought of one user."""
+    records = list(records_of_users(connection, [user]))
+    return brought_of(user, records, ledger_of_users(connection, [user]))
+
+
+def opening_rows(ledger: Iterable[LedgerRow]) -> list[LedgerRow]:
+    """The opening entries in the order in which they were made."""
+    rows = [row for row in ledger if row.kind == MIGRATED]
+    return sorted(rows, key=lambda row: (number_of(row.entry_id), row.entry_id))
+
+
+def _as_it_came(row: RecordRow, refunds: int) -> Chat:
+    """The chat before its refunds, each of which was one change of it."""
+    chat = chat_of_record(row)
+    if not refunds or chat.ended_at is None:
+        return chat
+    at = chat.ended_at
+    return chat._replace(refunded=0, seq=chat.seq - refunds, as_of=at, since=at, alive_at=at)

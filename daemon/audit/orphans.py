@@ -1,0 +1,66 @@
+"""What Redis has and Postgres knows nothing of: accounts, users with open chats, parcels."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from sqlalchemy import Engine
+
+from daemon.audit.differences import NOTHING, Difference, cut
+from persistence.postgres.reader import known_users
+from persistence.redis.snapshot_scan import Glimpses
+
+WAITING_MAX: Final = 50_000
+"""Unknown users that are held until the outbox is looked through for them."""
+
+
+class Strangers:
+    """Looks for users in Redis that Postgres does not know."""
+
+    def __init__(self, engine: Engine, glimpses: Glimpses) -> None:
+        """Ask both."""
+        self._engine = engine
+        self._glimpses = glimpses
+
+    def find(self) -> Iterator[Difference]:
+        """Each of them, unless what Postgres is to know of it is on its way."""
+        for users in self._unknown(self._glimpses.accounts()):
+            yield from map(_account, users)
+        for users in self._unknown(self._glimpses.open_users()):
+            yield from map(_open, users)
+
+    def _unknown(self, pages: Iterable[list[str]]) -> Iterator[list[str]]:
+        waiting: set[str] = set()
+        for users in pages:
+            waiting |= self._unknown_of(users)
+            if len(waiting) >= WAITING_MAX:
+                yield self._still_unknown(waiting)
+                waiting = set()
+        yield self._still_unknown(waiting)
+
+    def _still_unknown(self, waiting: set[str]) -> list[str]:
+        # First those on their way, then Postgres again: what has left the outbox is there.
+        for on_their_way in self._glimpses.users_in_outbox() if waiting else ():
+            waiting = waiting - on_their_way
+        return sorted(self._unknown_of(sorted(waiting)))
+
+    def _unknown_of(self, users: list[str]) -> set[str]:
+        if not users:
+            return set()
+        with self._engine.connect() as connection:
+            return set(users) - known_users(connection, users)
+
+
+def compare_refused(glimpses: Glimpses, user: str | None) -> Iterator[Difference]:
+    """A difference for each parcel that Postgres refused, of one user or of all."""
+    for parcel in glimpses.refused():
+        if user is None or user in parcel.users:
+            whose = user or min(parcel.users, default=None)
+            yield Difference("refused", whose, None, parcel.entry, NOTHING, cut(parcel.why))
+
+
+def _account(user: str) -> Difference:
+    return Difference("unknown_account", user, None, None, NOTHING, "an account in Redis")
+
+
+def _open(user: str) -> Difference:
+    return Difference("open", user, None, None, "in the set=False", "in the set=True")

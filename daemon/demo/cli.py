@@ -1,0 +1,140 @@
+"""``meterd demo``."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from daemon.console.common import (
+    ConfigOption,
+    fail,
+    out,
+    postgres_or_exit,
+    print_table,
+    redis_or_exit,
+    settings_or_exit,
+    table,
+)
+from daemon.console.format import duration, moment
+from meterd.rules.money import format_micro
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from daemon.demo.books import Books
+    from daemon.demo.script import Cast
+    from daemon.discovery.runfile import Addresses
+    from daemon.settings.settings import Settings
+
+
+def demo(config: ConfigOption = None) -> None:
+    """Watch two chats of one user being timed and billed on one wallet.
+
+    Against the running daemon, with names that nobody has used: the user
+    switches between two chats with the same advisor, then runs both at once
+    until the credits end. Then the records and the ledger, out of Postgres.
+    Takes about 20 seconds; exits 1 if they do not add up.
+
+    For example:
+
+      meterd demo
+    """
+    # They take long to import; the help need not wait for them.
+    from daemon.demo.books import problems, verdict  # noqa: PLC0415
+    from daemon.demo.script import new_cast  # noqa: PLC0415
+
+    addresses, cast = _ready_or_exit(settings_or_exit(config)), new_cast()
+    typer.echo(f"One user ({cast.user}), one advisor ({cast.advisor}), two chats, one wallet.\n")
+    _play(addresses, cast)
+    books = _books(addresses.postgres_url, cast)
+    _print_books(books)
+    wrong = problems(books, cast)
+    if wrong:
+        raise fail("\n".join(["This does not add up:", *wrong, "Please report it."]))
+    for line in verdict(books, cast):
+        out.print(line, style="bold green", soft_wrap=True)
+    typer.echo(f"The story of one of them: meterd chat {cast.chat_a}")
+
+
+def _ready_or_exit(settings: "Settings") -> "Addresses":
+    from daemon.discovery.runfile import Addresses  # noqa: PLC0415 - as above
+    from daemon.discovery.status import full_status  # noqa: PLC0415 - as above
+
+    found = full_status(settings)
+    if found["state"] != "ready":
+        why = f": {found['why']}" if found.get("why") else ""
+        raise fail(f"No daemon is ready (it is {found['state']}{why}).\nStart one with: meterd up")
+    if not found["postgres_url"]:
+        raise fail("The records are in Postgres, and postgres.url is not configured.")
+    return Addresses(found["redis_url"], found["postgres_url"])
+
+
+def _play(addresses: "Addresses", cast: "Cast") -> None:
+    from daemon.demo.play import DemoError, Play  # noqa: PLC0415 - as above
+    from daemon.demo.screen import show  # noqa: PLC0415 - as above
+    from meterd import Meter, MeterError  # noqa: PLC0415 - as above
+
+    with Meter(addresses.redis_url) as meter:
+        play = Play(meter, cast, _queue_clock(addresses.redis_url))
+        try:
+            show(play.frames(), out)
+        except (MeterError, DemoError) as error:
+            raise fail(f"The demonstration can't go on: {error}") from None
+        except KeyboardInterrupt:
+            play.end_all()
+            raise
+
+
+def _queue_clock(redis_url: str) -> Callable[[], int]:
+    """The queue's time in ms, asked for once."""
+    with redis_or_exit(redis_url) as client:
+        seconds, microseconds = client.time()
+    ahead_s = seconds + microseconds / 1_000_000 - time.monotonic()
+    return lambda: int((time.monotonic() + ahead_s) * 1000)
+
+
+def _books(postgres_url: str, cast: "Cast") -> "Books":
+    from daemon.demo.books import read_books  # noqa: PLC0415 - as above
+    from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
+
+    with postgres_or_exit(postgres_url):
+        engine = make_engine(postgres_url, pool_size=1)
+        try:
+            return read_books(engine, cast)
+        finally:
+            engine.dispose()
+
+
+def _print_books(books: "Books") -> None:
+    typer.echo()
+    print_table(_records(books))
+    typer.echo()
+    ledger = table("Ledger (ledger_entries)", "at", "kind", "chat", "amount")
+    for entry in books.ledger:
+        amount = format_micro(entry.amount_micro)
+        ledger.add_row(moment(entry.at_ms), entry.kind, entry.chat_id or "", amount)
+    ledger.add_row("", "= left", "", format_micro(books.left_micro))
+    print_table(ledger)
+    typer.echo()
+
+
+def _records(books: "Books") -> "Table":
+    """A column for each chat: this fits into a narrow terminal."""
+    columns = [
+        (
+            row.status,
+            row.end_reason or "",
+            moment(row.started_at_ms),
+            "" if row.ended_at_ms is None else moment(row.ended_at_ms),
+            duration(row.active_ms),
+            duration(row.paused_ms),
+            format_micro(row.cost_micro),
+        )
+        for row in books.records.values()
+    ]
+    names = ("status", "end_reason", "started_at", "ended_at", "active", "paused", "cost")
+    records = table("Records (chat_time_records)", "", *books.records)
+    for cells in zip(names, *columns, strict=True):
+        records.add_row(*cells)
+    return records

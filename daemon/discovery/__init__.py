@@ -1,0 +1,1 @@
+"""Find the daemon that runs here and what it reports."""

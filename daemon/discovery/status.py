@@ -1,0 +1,93 @@
+"""What a daemon says of itself: published in Redis every second, gone when it is."""
+
+import contextlib
+from typing import Any
+
+import msgspec
+import redis
+
+from daemon.discovery.runfile import Addresses, RunFile
+from daemon.settings.settings import Settings
+from meterd.rules.redis_keys import Keys
+from persistence.redis.client import connect
+
+DOWN: dict[str, Any] = {"state": "down"}
+
+
+def read_status(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
+    """The daemon's status; None if none is alive."""
+    raw, oath = _told(client, keys)
+    if not raw:
+        return None
+    status = msgspec.json.decode(raw, type=dict[str, Any])
+    if oath == b"unsworn" and status["state"] == "ready":
+        # It was said before Redis was restarted.
+        return {**status, "state": "recovering", "why": "Redis was restarted: it is compared first"}
+    return status
+
+
+def _told(client: redis.Redis, keys: Keys) -> tuple[bytes, bytes]:
+    """What was published last, and whether Redis has been restarted since."""
+    try:
+        answer: Any = client.fcall_ro("meterd_status", 1, keys.commands)
+    except redis.ResponseError:
+        raw: Any = client.get(keys.status)  # no functions at the moment
+        return raw or b"", b""
+    return answer[0], answer[1]
+
+
+def find_addresses(settings: Settings) -> Addresses | None:
+    """Where the servers are: as configured, else where the daemon in METERD_HOME has them."""
+    found = RunFile(settings.home).read()
+    redis_url = settings.redis.url or (found.redis_url if found else None)
+    postgres_url = settings.postgres.url or (found.postgres_url if found else None)
+    http_url = found.http_url if found and not RunFile(settings.home).is_stale() else ""
+    return Addresses(redis_url, postgres_url or "", http_url) if redis_url else None
+
+
+def full_status(settings: Settings) -> dict[str, Any]:
+    """State and addresses; ``state`` is ``ready`` once commands are being handled."""
+    addresses = find_addresses(settings)
+    if addresses is None:
+        return {**DOWN, "why": "no daemon runs here; start one with: meterd up"}
+    status = _status(settings, addresses)
+    return {
+        "state": status["state"],
+        "redis_url": addresses.redis_url,
+        "postgres_url": addresses.postgres_url or None,
+        "http_url": addresses.http_url or None,
+        **status,
+        "here": _here(RunFile(settings.home)),
+    }
+
+
+def _here(runfile: RunFile) -> dict[str, Any] | None:
+    """The daemon of this METERD_HOME, which may stand by while another one works; None if none."""
+    pid = runfile.pid()
+    if pid is None or runfile.is_stale():
+        return None
+    state, why = runfile.state()
+    return {"pid": pid, "state": state or "starting", "why": why}
+
+
+def _status(settings: Settings, addresses: Addresses) -> dict[str, Any]:
+    runfile = RunFile(settings.home)
+    if settings.redis.url is None and runfile.is_stale():
+        # What it published last outlives it by some seconds.
+        return {**DOWN, "why": "the daemon has ended; start it again with: meterd up"}
+    try:
+        with contextlib.closing(connect(addresses.redis_url, socket_timeout_s=2)) as client:
+            found = read_status(client, Keys())
+        return found or _unheard(runfile, "no daemon answers on this Redis")
+    except redis.RedisError as error:
+        return _unheard(runfile, f"Redis does not answer: {error}")
+
+
+def _unheard(runfile: RunFile, why: str) -> dict[str, Any]:
+    """What a daemon on this machine says that Redis does not; it is alive, but commands wait."""
+    if runfile.pid() is None or runfile.is_stale():
+        return {**DOWN, "why": why}
+    state, said = runfile.state()
+    if state in ("", "ready"):
+        return {"state": "degraded", "why": why}
+    return {"state": state, "why": said or why}

@@ -1,0 +1,131 @@
+"""What the gateway is made of, put together once."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import redis.asyncio
+
+from daemon.discovery.runfile import Addresses
+from daemon.gateway.errors import legacy_away
+from daemon.gateway.key_source import keys_of
+from daemon.gateway.legacy_fallback import OldTables, old_tables
+from daemon.gateway.metrics import Metrics
+from daemon.gateway.postgres_reader import Records
+from daemon.gateway.queries import Reading
+from daemon.gateway.queue_clock import QueueClock
+from daemon.gateway.rate_limit import Buckets
+from daemon.gateway.redis_reader import Live
+from daemon.gateway.streams.hub import Hub
+from daemon.gateway.streams.stream import Streams
+from daemon.gateway.tokens import Tokens
+from daemon.settings.derived import policy_of
+from daemon.settings.settings import Settings
+from meterd import AsyncMeter
+from meterd.rules.model import Policy
+from meterd.rules.redis_keys import Keys
+from persistence.postgres.engine import make_engine
+from persistence.redis.client import connect_async
+
+SOCKET_TIMEOUT_S = 2.0
+"""Less than the daemon's: a reader gets another answer from Postgres meanwhile."""
+STATEMENT_MS_MAX = 5_000
+
+
+class Parts(NamedTuple):
+    """Everything a route may need."""
+
+    settings: Settings
+    policy: Policy
+    keys: Keys
+    client: redis.asyncio.Redis
+    live: Live
+    records: Records
+    old_records: Records | None
+    """Of the old system, where it has a database of its own."""
+    clock: QueueClock
+    reading: Reading
+    meter: AsyncMeter
+    hub: Hub
+    streams: Streams
+    tokens: Tokens
+    buckets: Buckets
+    metrics: Metrics
+    old: OldTables
+
+
+def make_parts(settings: Settings, addresses: Addresses) -> Parts:
+    """Nothing is connected yet. Raises KeysError: nothing says whose tokens count."""
+    tokens = Tokens(keys_of(settings), settings.http.audience)
+    keys, http = Keys(), settings.http
+    client = connect_async(addresses.redis_url, SOCKET_TIMEOUT_S)
+    engine = make_engine(
+        addresses.postgres_url,
+        pool_size=settings.postgres.pool_size,
+        statement_timeout_ms=STATEMENT_MS_MAX,
+        application_name="meterd gateway",
+    )
+    records = Records(engine, 2 * settings.postgres.pool_size)
+    live, clock = Live(client), QueueClock(client)
+    meter = AsyncMeter(addresses.redis_url)
+    hub = Hub(meter, live, keys, clock, http)
+    there = _old_records(settings)
+    old = old_tables(settings.legacy, records, there)
+    reading = Reading(live, records, keys, clock, old)
+    parts = hub, live, meter, clock, reading
+    streams = Streams(client, parts, keys, http.stream_messages_max)
+    return Parts(
+        settings=settings,
+        policy=policy_of(settings),
+        keys=keys,
+        client=client,
+        live=live,
+        records=records,
+        old_records=there,
+        clock=clock,
+        reading=reading,
+        meter=meter,
+        hub=hub,
+        streams=streams,
+        tokens=tokens,
+        buckets=Buckets(http.requests_per_s, http.requests_burst),
+        metrics=Metrics(hub),
+        old=old,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[None]:
+    """Follow the clock and the events; let go of everything afterwards."""
+    with contextlib.suppress(redis.RedisError):
+        await parts.clock.sample()
+    tasks = [
+        asyncio.create_task(parts.clock.keep(), name="clock"),
+        asyncio.create_task(parts.hub.keep(), name="hub"),
+        asyncio.create_task(parts.hub.tick(), name="hub-tick"),
+        asyncio.create_task(parts.old.try_out(), name="old-tables"),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await parts.meter.close()
+        await parts.client.aclose()
+        parts.records.close()
+        if parts.old_records is not None:
+            parts.old_records.close()
+
+
+def _old_records(settings: Settings) -> Records | None:
+    if not settings.legacy.enabled or settings.legacy.url is None:
+        return None
+    engine = make_engine(
+        settings.legacy.url,
+        pool_size=settings.postgres.pool_size,
+        statement_timeout_ms=STATEMENT_MS_MAX,
+        application_name="meterd gateway",
+    )
+    return Records(engine, 2 * settings.postgres.pool_size, legacy_away)

@@ -1,0 +1,100 @@
+"""What every route asks first: who is it, may it, and not too often."""
+
+import math
+import time
+from typing import Annotated
+
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from daemon.gateway.authorization import Caller
+from daemon.gateway.command_schemas import IDENTIFIER
+from daemon.gateway.container import Parts
+from daemon.gateway.errors import Problem, forbidden, invalid, unauthenticated
+from daemon.gateway.tokens import TokenError
+from meterd.rules.commands import is_identifier
+
+bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`meterd token USER`")
+_IDENTIFIER = "want 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
+
+
+async def parts_of(request: Request) -> Parts:
+    """The gateway's parts."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+AllParts = Annotated[Parts, Depends(parts_of)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+
+
+def caller_of(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Caller:
+    """Whom the token speaks for. Raises Problem: none does, or it asks too often.
+
+    A plain function: FastAPI takes as long for a dependency as everything else does together.
+    """
+    parts: Parts = request.app.state.parts
+    try:
+        if credentials is None:
+            raise TokenError("send Authorization: Bearer <token>; for development: meterd token")
+        caller = parts.tokens.caller(credentials.credentials)
+    except TokenError as error:
+        _count(parts, f"address {request.client.host if request.client else ''}")
+        raise unauthenticated(str(error)) from None
+    if not caller.may_command():  # a backend speaks for all its users; its bound is the queue's
+        _count(parts, caller.sub)
+    return caller
+
+
+def _count(parts: Parts, who: str) -> None:
+    wait_s = parts.buckets.take(who, time.monotonic())
+    if wait_s:
+        after = {"Retry-After": str(math.ceil(wait_s))}
+        raise Problem(429, "too_many_requests", f"wait {wait_s:.3f} s, then ask again", after)
+
+
+async def reader_of(request: Request, credentials: Credentials) -> Caller:
+    """A caller who may read something."""
+    caller = caller_of(request, credentials)
+    if not caller.may_read():
+        raise forbidden("this token's role reads nothing; role user, advisor or ops does")
+    return caller
+
+
+async def operator_of(request: Request, credentials: Credentials) -> Caller:
+    """A caller who may read what concerns the whole service."""
+    caller = caller_of(request, credentials)
+    if not caller.may_operate():
+        raise forbidden("this wants role ops")
+    return caller
+
+
+async def backend_of(request: Request, credentials: Credentials) -> Caller:
+    """A caller who may post commands."""
+    caller = caller_of(request, credentials)
+    if not caller.may_command():
+        raise forbidden("this wants role backend")
+    return caller
+
+
+async def user_to_read(
+    user_id: Annotated[str, Path(json_schema_extra=IDENTIFIER)],
+    caller: Annotated[Caller, Depends(reader_of)],
+) -> str:
+    """The user of the path, whom the caller may read."""
+    if not caller.may_read_user(user_id):
+        raise forbidden("this token reads its own wallet, ledger and stream only")
+    return identifier("user_id", user_id)
+
+
+def identifier(field: str, value: str) -> str:
+    """The value, if something can be called so. Raises Problem."""
+    if not is_identifier(value):
+        raise invalid(field, _IDENTIFIER)
+    return value
+
+
+Reader = Annotated[Caller, Depends(reader_of)]
+Operator = Annotated[Caller, Depends(operator_of)]
+Backend = Annotated[Caller, Depends(backend_of)]
+UserToRead = Annotated[str, Depends(user_to_read)]

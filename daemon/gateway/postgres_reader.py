@@ -1,0 +1,82 @@
+"""What Postgres has: records, ledger, journal; read in threads, so many at once."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from daemon.gateway.dataloader import BusyLoaderError, Loader
+from daemon.gateway.errors import Problem, busy, postgres_away
+from persistence.postgres.reader import fetch_records
+from persistence.postgres.rows import RecordRow
+
+T = TypeVar("T")
+
+CHATS_MAX: Final = 200
+WAITING_MAX: Final = 100
+"""Questions that wait for a connection; one more is refused."""
+
+
+class Records:
+    """Asks Postgres questions."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        threads: int,
+        away: Callable[[object], Problem] = postgres_away,
+    ) -> None:
+        """Nothing is asked yet; at most ``threads`` questions at once.
+
+        ``away`` words the problem of a server that does not answer.
+        """
+        self._engine = engine
+        self._away = away
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="records")
+        self._waiting = 0
+        self._loader: Loader[RecordRow | None] = Loader(self._fetch, CHATS_MAX)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._engine.dispose()
+
+    async def chat(self, chat_id: str) -> RecordRow | None:
+        """The chat's record. Raises Problem: Postgres is away."""
+        try:
+            (record,) = await self._loader.load(chat_id)
+        except BusyLoaderError as error:
+            raise busy(str(error)) from None
+        return record
+
+    async def ask(self, question: Callable[[Connection], T]) -> T:
+        """Put a question in a thread of its own. Raises Problem: Postgres is away, or too busy."""
+        if self._waiting >= WAITING_MAX:
+            raise busy("too many questions wait for PostgreSQL")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, self._answer, question)
+        except SQLAlchemyError as error:
+            raise self._away(_cause(error)) from error
+        finally:
+            self._waiting -= 1
+
+    def _answer(self, question: Callable[[Connection], T]) -> T:
+        with self._engine.connect() as connection:
+            return question(connection)
+
+    async def _fetch(self, chat_ids: Sequence[str]) -> list[RecordRow | None]:
+        found = await self.ask(lambda connection: fetch_records(connection, chat_ids))
+        return [found.get(chat_id) for chat_id in chat_ids]
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    """The first line of what the server or the driver said: no parameters, no addresses."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        code = getattr(error.orig, "pgcode", None)
+        return f"{type(error.orig).__name__}{f' {code}' if code else ''}"
+    return type(error).__name__

@@ -1,0 +1,280 @@
+"""``meterd legacy``: bring over what the system before meterd has counted."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from daemon.console.common import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    ConfigOption,
+    JsonOption,
+    err,
+    fail,
+    print_json,
+    print_table,
+    table,
+)
+from daemon.legacy.cli.adopt import adopt
+from daemon.legacy.cli.balances import balances
+from daemon.legacy.cli.common import legacy_or_exit, old_or_exit
+from daemon.legacy.cli.quarantine import app as quarantine
+from daemon.legacy.cli.runs import runs
+
+if TYPE_CHECKING:
+    from daemon.legacy.inspect import Inspection, Kind
+    from daemon.legacy.store.runs import Run
+    from daemon.legacy.verify import Verdict
+
+app = typer.Typer(
+    help="Bring over what the system before meterd has counted. The plan: docs/migration.md",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+PolicyOption = Annotated[
+    str | None,
+    typer.Option("--policy", help="latest or proportional; else legacy.policy."),
+]
+_BATCH_PAIRS = 2_000
+_POLICIES = ("latest", "proportional")
+_SHOWN = 20
+
+
+@app.command()
+def inspect(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Look through the old tables: what is there, what is odd, what would become of it.
+
+    Nothing is written, neither there nor here; meterd need not run yet. Amounts
+    are milliseconds and micro-credits: a million are a credit.
+
+    For example:
+
+      meterd legacy inspect
+
+      meterd legacy inspect --json | jq .reasons
+    """
+    from daemon.legacy.inspect import inspect as look  # noqa: PLC0415 - the help need not wait
+    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
+
+    with old_or_exit(config) as (old, names), shown(err, "inspect") as tell:
+        found = look(old, names, tell)
+    if json:
+        print_json(_inspection(found))
+    else:
+        _print_inspection(found)
+
+
+@app.command()
+def migrate(
+    policy: PolicyOption = None,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, max=100_000, help="Users and advisors at once.")
+    ] = _BATCH_PAIRS,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Bring over every chat that has ended, each with a record of its own.
+
+    The old system may go on writing: run it again, and what has changed since is
+    brought over too. Stopped or killed anywhere, the next run goes on where it
+    was. What can't be decided is set aside: meterd legacy quarantine list.
+
+    A run by another policy divides everything anew: better name it in the
+    settings, legacy.policy, which reads obey too.
+
+    For example:
+
+      meterd legacy migrate
+
+      meterd legacy migrate --json | jq .counts
+    """
+    from daemon.legacy.migrate import migrate as bring  # noqa: PLC0415 - the help need not wait
+    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
+    from daemon.legacy.store.runs import last_run  # noqa: PLC0415 - as above
+
+    with legacy_or_exit(config) as (sides, usual), shown(err, "migrate") as tell:
+        chosen = _policy(policy or usual)
+        with sides.own.connect() as own:
+            before = last_run(own)
+        if before is not None and not before.is_finished and before.policy == chosen:
+            err.print(f"run {before.run_id} was stopped: it goes on", highlight=False)
+        run = bring(sides, chosen, lambda p: tell(p.rows_done, p.rows_total), batch)
+    if json:
+        print_json({"run_id": run.run_id, "policy": run.policy, "counts": run.counts})
+    else:
+        _print_run(run)
+
+
+@app.command()
+def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Compare both sides exactly: by pair, in total, and that every chat has its record.
+
+    Milliseconds and credits of the old records = records here + what is set
+    aside + what runs there still or was adopted + fractions of a millisecond and
+    a micro-credit. Old balances = what accounts were opened with, by the ledger,
+    + what paid for adopted time + what is set aside + fractions. Exits 1 if
+    anything differs. Nothing is written. As long as the old system writes, some
+    differences are what it has changed since the last run: they are counted
+    apart, and another run brings them over.
+
+    For example:
+
+      meterd legacy verify
+
+      meterd legacy verify --json | jq '.differences[]'
+    """
+    from daemon.legacy.screen import shown  # noqa: PLC0415 - the help need not wait
+    from daemon.legacy.verify import verify as compare  # noqa: PLC0415 - as above
+
+    with legacy_or_exit(config) as (sides, usual), shown(err, "verify") as tell:
+        verdict = compare(sides, usual, tell)
+    if json:
+        print_json(_verdict(verdict))
+    else:
+        _print_verdict(verdict)
+    if verdict.differ:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def rollback(
+    run_id: Annotated[
+        int, typer.Argument(metavar="RUN", help="Its number, by meterd legacy runs.")
+    ],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Take out what a run brought in, unless it has been used since.
+
+    Says which records it kept, because something happened to them. What later
+    runs wrote anew is theirs: to take out everything, take out each of them. The
+    next migrate brings it in again.
+
+    For example:
+
+      meterd legacy rollback 1
+    """
+    from daemon.legacy.rollback import rollback as take_out  # noqa: PLC0415 - the help
+    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
+
+    with legacy_or_exit(config) as (sides, _), shown(err, "rollback") as tell:
+        done = take_out(sides.own, run_id, tell)
+    if json:
+        print_json(done._asdict())
+        return
+    typer.echo(f"run {run_id}: {done.removed:,} records taken out, {len(done.kept):,} kept")
+    for chat_id in done.kept:
+        typer.echo(f"kept, used since: {chat_id}")
+
+
+app.add_typer(quarantine, name="quarantine")
+app.command()(balances)
+app.command()(adopt)
+app.command()(runs)
+
+
+def _policy(policy: str) -> str:
+    if policy not in _POLICIES:
+        raise fail(f"--policy: {policy!r} is neither of {', '.join(_POLICIES)}", EXIT_USAGE)
+    return policy
+
+
+def _print_run(run: "Run") -> None:
+    counts = run.counts
+    typer.echo(f"run {run.run_id}, {run.policy}: {counts.get('pairs', 0):,} users and advisors")
+    told = {
+        "written": "records written",
+        "replaced": "records written anew, because the old rows or the policy have changed",
+        "removed": "records taken out again: the chat runs, or is another's",
+        "unchanged": "records already there",
+        "kept": "records kept as they are, because they have been used",
+        "gone": "records kept, because those in the old system are gone",
+        "adopted": "chats that were adopted",
+        "running": "chats that run in the old system: meterd legacy adopt, once, at the cut-over",
+        "aside": "rows set aside: meterd legacy quarantine list",
+    }
+    for name, text in told.items():
+        if counts.get(name):
+            typer.echo(f"{counts[name]:>14,}  {text}")
+
+
+def _inspection(found: "Inspection") -> dict[str, Any]:
+    return {
+        "counts": found.counts,
+        "reasons": {name: kind._asdict() for name, kind in found.reasons.items()},
+        "odd": {name: kind._asdict() for name, kind in found.odd.items()},
+        "policies": found.policies,
+    }
+
+
+def _print_inspection(found: "Inspection") -> None:
+    there = table("In the old tables", "what", "how much")
+    for name, count in found.counts.items():
+        there.add_row(name, f"{count:,}")
+    print_table(there)
+    _print_kinds("Can't be decided, and would be set aside", found.reasons)
+    _print_kinds("Odd, and decided all the same", found.odd)
+    names = sorted({name for counts in found.policies.values() for name in counts})
+    policies = table("What would become of it", "", *found.policies)
+    for name in (name for name in names if "." not in name):
+        policies.add_row(name, *(f"{counts.get(name, 0):,}" for counts in found.policies.values()))
+    print_table(policies)
+
+
+def _print_kinds(title: str, kinds: "dict[str, Kind]") -> None:
+    rows = table(title, "what", "how many", "for example")
+    for name, kind in kinds.items():
+        rows.add_row(name, f"{kind.rows:,}", ", ".join(map(ascii, kind.examples)))
+    print_table(rows)
+
+
+def _verdict(verdict: "Verdict") -> dict[str, Any]:
+    return {
+        "ok": not verdict.differ,
+        "counts": verdict.counts,
+        "old": _plain(verdict.old._asdict()),
+        "here": _plain(verdict.here._asdict()),
+        "balances": verdict.balances and _plain(verdict.balances._asdict()),
+        "count": verdict.differ,
+        "differences": [one._asdict() for one in verdict.differences],
+        "next": verdict.next,
+        "stopped_run": verdict.stopped_run,
+        "old_tables_unchanged": verdict.is_quiet,
+    }
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Amounts as strings: to the last digit."""
+    return {k: f"{v:f}" if isinstance(v, Decimal) else v for k, v in values.items()}
+
+
+def _print_verdict(verdict: "Verdict") -> None:
+    for one in verdict.differences[:_SHOWN]:
+        line = f"{one.kind:12} {one.pair!a} {one.key!a}"
+        typer.secho(line, fg=typer.colors.RED)
+        typer.echo(f"    expected  {one.expected}\n    found     {one.found}")
+    for name, value in verdict.counts.items():
+        typer.echo(f"{value:>18,}  {name}")
+    typer.echo(f"old records   {verdict.old.ms} ms, {verdict.old.credits} credits")
+    typer.echo(f"found again   {verdict.here.ms} ms, {verdict.here.credits} credits")
+    if verdict.balances is None:
+        typer.echo("old balances  not brought over yet: meterd legacy balances")
+    else:
+        typer.echo(f"old balances  {verdict.balances.old:f} credits")
+        typer.echo(f"found again   {verdict.balances.here:f} credits")
+    _print_end(verdict)
+
+
+def _print_end(verdict: "Verdict") -> None:
+    """What it comes to, and what to do."""
+    if verdict.stopped_run is not None:
+        typer.echo(f"run {verdict.stopped_run} was stopped: meterd legacy migrate goes on with it")
+    if not verdict.is_quiet:
+        typer.echo("the old system has written meanwhile: run meterd legacy migrate again later")
+    colour = typer.colors.RED if verdict.differ else typer.colors.GREEN
+    typer.secho(f"{verdict.differ:,} differences", fg=colour)
+    for command, count in verdict.next.items():
+        typer.echo(f"{count:>18,}  where something has changed since: {command}, then verify again")
+    if left := verdict.differ - sum(verdict.next.values()):
+        typer.echo(f"{left:>18,}  that no other run mends: docs/migration.md, If verify differs")

@@ -1,0 +1,89 @@
+"""Looks at both sides of some pairs, and makes out what has to be written."""
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine
+
+from daemon.legacy.plan import Books, Plan, plan_pair
+from daemon.legacy.rules.rows import Pair
+from daemon.legacy.store.imported import Kept, Range, fetch_adopted, fetch_kept, fetch_named
+from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.reader import OldPair, PairKey, chats_known
+from daemon.legacy.target_records import Wanted, count_split, wanted_of
+
+
+class Sides(NamedTuple):
+    """The old system's database and meterd's own, which may be one."""
+
+    old: Engine
+    own: Engine
+    names: LegacyNames
+
+
+class Look(NamedTuple):
+    """Both sides of some pairs."""
+
+    wanted: list[Wanted]
+    kept: Kept
+    books: Books
+
+
+def look_at(
+    old: Connection,
+    own: Connection,
+    names: LegacyNames,
+    policy: str,
+    found: tuple[Range, Iterable[OldPair]],
+) -> Look:
+    """Give what is wanted and what is there of all pairs in a range.
+
+    Args:
+        old: the old system's database.
+        own: meterd's.
+        names: what the old tables are called.
+        policy: ``latest`` or ``proportional``.
+        found: a range of pairs, and the old rows of each pair in it that has any.
+    """
+    kept = fetch_kept(own, found[0])
+    olds = {(one.pair.user_id, one.pair.advisor_id): one for one in found[1]}
+    wanted = [
+        wanted_of(olds.get(pair, _nothing(pair)), policy, kept.asides.get(pair, {}))
+        for pair in sorted(olds.keys() | kept.pairs())
+    ]
+    return Look(wanted, kept, _books(old, own, names, wanted, kept))
+
+
+def plan_of(look: Look) -> Plan:
+    """Make out what has to be written."""
+    plan = Plan.empty()
+    for wanted in look.wanted:
+        if any(wanted.split[:3]):
+            plan.counts.update(count_split(wanted.split))
+        plan_pair(wanted, look.kept, look.books, plan)
+    return plan
+
+
+def _books(
+    old: Connection, own: Connection, names: LegacyNames, wanted: list[Wanted], kept: Kept
+) -> Books:
+    new = [i for one in wanted for i in _chats(one) if i not in kept.chats.get(one.pair, {})]
+    named = fetch_named(own, new) if new else {}
+    live = [chat_id for chat_id, have in named.items() if have.owner is None]
+    adopted = fetch_adopted(own, live) if live else {}
+    left = [*chain.from_iterable(_left(one, kept) for one in wanted)]
+    return Books(named, adopted, chats_known(old, names, left) if left else set())
+
+
+def _chats(one: Wanted) -> Iterable[str]:
+    """Those that are to have a record, and those that run there."""
+    return chain(one.rows, (still.chat_id for still in one.split.running))
+
+
+def _left(one: Wanted, kept: Kept) -> Iterable[str]:
+    return (i for i in kept.chats.get(one.pair, {}) if i not in one.rows)
+
+
+def _nothing(pair: PairKey) -> OldPair:
+    return OldPair(Pair(*pair, [], []), [])

@@ -1,0 +1,59 @@
+"""What people decide about what was set aside."""
+
+from daemon.legacy.diff import Sides
+from daemon.legacy.migrate import retry
+from daemon.legacy.rules.rows import ASSIGNED
+from daemon.legacy.store.quarantine import count_reasons, pairs_of_record, remember
+from daemon.legacy.store.reader import PairKey, pair_of_chat, read_old_pair, read_only
+from daemon.legacy.store.runs import Run, alone, last_run
+from daemon.legacy.target_records import ASSIGNED_TO
+from meterd.rules.commands import is_identifier
+
+
+class CantBe(ValueError):
+    """A record can't belong to that chat; the message says why."""
+
+
+def retry_aside(sides: Sides, policy: str) -> tuple[Run, int, int]:
+    """Look again at what is set aside; give the run, and how many rows it was before and after."""
+    with sides.own.connect() as own:
+        last = last_run(own)
+    before = _aside(sides)
+    run = retry(sides, policy if last is None else last.policy)
+    return run, before, _aside(sides)
+
+
+def assign_record(sides: Sides, key: str, chat_id: str) -> bool:
+    """Write down to which chat a record belongs; gives whether the old chats have that chat.
+
+    Raises:
+        CantBe: The record is not set aside, or the chat is another pair's.
+        LegacyError: A run is at work, which would not see it.
+    """
+    if not is_identifier(chat_id):
+        raise CantBe(f"{chat_id!r} is no id of a chat: 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -")
+    with alone(sides.own), sides.own.begin() as own:  # a run writes anew what is set aside
+        pairs = pairs_of_record(own, key)
+        if len(pairs) != 1:
+            raise CantBe(
+                f"{len(pairs)} records {key} are set aside, want one: meterd legacy quarantine list"
+            )
+        is_known = _is_chat_of(sides, pairs[0], chat_id)
+        remember(own, key, pairs[0], {ASSIGNED_TO: chat_id})
+    return is_known
+
+
+def _is_chat_of(sides: Sides, pair: PairKey, chat_id: str) -> bool:
+    with read_only(sides.old) as old:
+        mine = read_old_pair(old, sides.names, pair).pair
+        if any(chat.chat_id == chat_id for chat in mine.chats):
+            return True
+        found = pair_of_chat(old, sides.names, chat_id)
+    if found is not None and (found.user_id, found.advisor_id) != pair:
+        raise CantBe(f"{chat_id} is a chat of {found.user_id} with {found.advisor_id}")
+    return False
+
+
+def _aside(sides: Sides) -> int:
+    with sides.own.connect() as own:
+        return sum(one.rows for one in count_reasons(own) if one.reason != ASSIGNED)

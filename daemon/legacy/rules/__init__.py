@@ -1,0 +1,1 @@
+"""Pure rules that divide the old system's records; standard library only."""

@@ -1,0 +1,126 @@
+"""What a chat that runs in the old system carries along when it is adopted at the cut-over."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from daemon.legacy.rules.rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, Running
+from meterd.rules.commands import is_identifier
+from meterd.rules.money import MS_PER_MINUTE, format_micro
+
+Fields = dict[str, str | int]
+
+
+class Adoption(NamedTuple):
+    """A chat on its way over."""
+
+    chat_id: str
+    user_id: str
+    advisor_id: str
+    share_ms: int
+    """Of the old record's time, the chat's."""
+    share_micro: int
+    carried_ms: int
+    """The same with what it has run since it was last resumed."""
+    carried_micro: int
+    unflushed_micro: int
+    """The cost of that time, which the old system has taken from nobody yet."""
+    rate_micro: int
+    """Credits a minute, of that time and from the cut-over on."""
+    started_at: int
+    was_paused: bool
+    at_ms: int
+    """The cut-over."""
+
+
+def adoption_of(running: Running, at_ms: int, rate_micro: int) -> Adoption:
+    """All that the chat would carry, if its user can pay for what is not yet paid."""
+    since = running.since if running.status == ACTIVE else None
+    unflushed_ms = max(0, at_ms - since) if since is not None else 0
+    carried_ms = min(running.carried_ms + unflushed_ms, DURATION_MS_MAX, at_ms)
+    share_micro = running.carried_cost_micro
+    cost = min(unflushed_ms * rate_micro // MS_PER_MINUTE, AMOUNT_MAX - share_micro)
+    return Adoption(
+        running.chat_id, running.user_id, running.advisor_id,
+        running.carried_ms, share_micro, carried_ms, share_micro + cost, cost, rate_micro,
+        # A record's time may be more than its chat's span: all of it has been before the cut-over.
+        max(0, min(running.started_at, at_ms - carried_ms)),
+        running.status != ACTIVE, at_ms,
+    )  # fmt: skip
+
+
+def affordable(adoptions: Iterable[Adoption], balance_micro: int) -> list[Adoption]:
+    """One user's, in order of chats: of what is not yet paid, what the balance pays for."""
+    left, able = max(0, balance_micro), []
+    for adoption in sorted(adoptions):
+        paid = min(adoption.unflushed_micro, left)
+        left -= paid
+        able.append(paying(adoption, paid))
+    return able
+
+
+def paying(adoption: Adoption, unflushed_micro: int) -> Adoption:
+    """With so much paid of what was not yet paid; the time is carried all the same."""
+    carried = adoption.share_micro + unflushed_micro
+    return adoption._replace(unflushed_micro=unflushed_micro, carried_micro=carried)
+
+
+def commands_of(adoption: Adoption) -> list[Fields]:
+    """What is sent: the same however often it is made out.
+
+    A paused chat may not burn for even a millisecond between two commands: it gets its rate last.
+    """
+    rate = format_micro(adoption.rate_micro)
+    if not adoption.was_paused:
+        return [_adopt(adoption, ADOPT, rate)]
+    return [
+        _adopt(adoption, ADOPT, _FREE),
+        _of_chat(adoption, "pause", "legacy-pause"),
+        {**_of_chat(adoption, "set_rate", "legacy-rate"), "rate": rate},
+    ]
+
+
+def ending_of(adoption: Adoption, reason: str) -> list[Fields]:
+    """What is sent for a chat that can't go on here: its time and cost get their record."""
+    return [
+        _adopt(adoption, "legacy-adopt-ended", _FREE),
+        {**_of_chat(adoption, "end", "legacy-end"), "reason": reason},
+    ]
+
+
+def again(fields: Fields, attempt: int) -> Fields:
+    """The same command for another attempt: its id before stands for an answer it got then."""
+    name, _, rest = str(fields["id"]).partition(":")
+    return {**fields, "id": _id(f"{name}.{attempt}", rest) if attempt > 1 else fields["id"]}
+
+
+ADOPT: Final = "legacy-adopt"
+_FREE: Final = "0"
+
+
+def _adopt(adoption: Adoption, name: str, rate: str) -> Fields:
+    return {
+        **_of_chat(adoption, "adopt", name),
+        "advisor_id": adoption.advisor_id,
+        "started_at": adoption.started_at,
+        "carried_ms": adoption.carried_ms,
+        "carried_cost": format_micro(adoption.carried_micro),
+        "rate": rate,
+    }
+
+
+def _of_chat(adoption: Adoption, type_: str, name: str) -> Fields:
+    chat_id = adoption.chat_id
+    return {
+        "type": type_,
+        "id": _id(name, chat_id),
+        "chat_id": chat_id,
+        "user_id": adoption.user_id,
+    }
+
+
+def _id(name: str, chat_id: str) -> str:
+    named = f"{name}:{chat_id}"
+    if is_identifier(named):
+        return named
+    return f"{name}:{blake2b(chat_id.encode(), digest_size=16).hexdigest()}"

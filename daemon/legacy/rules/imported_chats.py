@@ -1,0 +1,82 @@
+"""A pair's chats as chats of ours: how old time is shown, and written down when it comes over."""
+
+from daemon.legacy.rules.rows import (
+    ACTIVE,
+    AMOUNT_MAX,
+    DURATION_MS_MAX,
+    Brought,
+    OldRecord,
+    Pair,
+    Running,
+)
+from daemon.legacy.rules.split import split
+from meterd.rules.model import ENDED, PAUSED, RUNNING, Chat
+from meterd.rules.opening_balance import MIGRATED
+
+
+def ended_chat(brought: Brought) -> Chat:
+    """A chat that ended in the old system: nothing of its cost is charged here."""
+    at = brought.ended_at
+    return Chat(
+        brought.chat_id, brought.user_id, brought.advisor_id, ENDED,
+        started_at=brought.started_at, since=at, as_of=at, alive_at=at,
+        rate=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
+        active_ms=brought.active_ms, carried_cost=brought.cost_micro,
+        ended_at=at, end_reason=MIGRATED,
+    )  # fmt: skip
+
+
+def running_chat(running: Running) -> Chat:
+    """A chat that runs there: its clock can be drawn; what it will cost nobody knows here."""
+    is_active = running.status == ACTIVE and running.since is not None
+    since = max(running.since or 0, running.started_at + running.carried_ms)
+    return Chat(
+        running.chat_id, running.user_id, running.advisor_id, RUNNING if is_active else PAUSED,
+        started_at=running.started_at, since=since, as_of=since, alive_at=since,
+        rate=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
+        active_ms=running.carried_ms, carried_cost=running.carried_cost_micro,
+    )  # fmt: skip
+
+
+def chat_of_pair(pair: Pair, policy: str, chat_id: str) -> Chat | None:
+    """A chat of the pair, as it will be once it has come over, or as it runs there.
+
+    One that can't come over is shown with what its own rows say, as ended. None: the pair does not
+    know it.
+    """
+    parts = split(pair, policy)
+    for brought in parts.brought:
+        if brought.chat_id == chat_id:
+            return ended_chat(brought)
+    for running in parts.running:
+        if running.chat_id == chat_id:
+            return running_chat(running)
+    return _left_behind(pair, chat_id)
+
+
+def _left_behind(pair: Pair, chat_id: str) -> Chat | None:
+    named = [chat for chat in pair.chats if chat.chat_id == chat_id]
+    records = [record for record in pair.records if record.chat_id == chat_id]
+    if not named and not records:
+        return None
+    record = max(records, key=lambda r: (r.updated_at, r.key), default=None)
+    active_ms, cost_micro = _own(record)
+    starts = [chat.created_at for chat in named] + [r.started_at for r in records]
+    ends = [chat.ended_at for chat in named] + [r.ended_at for r in records]
+    started = max(0, next((at for at in starts if at is not None), 0))
+    ended = max(next((at for at in ends if at is not None), 0), started + active_ms)
+    return ended_chat(
+        Brought(chat_id, pair.user_id, pair.advisor_id, started, ended, active_ms, cost_micro)
+    )
+
+
+def _own(record: OldRecord | None) -> tuple[int, int]:
+    """What a record that can't come over says, where that can be shown."""
+    if record is None:
+        return 0, 0
+    total_ms, cost_micro = record.total_ms or 0, record.cost_micro or 0
+    return _shown(total_ms, DURATION_MS_MAX), _shown(cost_micro, AMOUNT_MAX)
+
+
+def _shown(value: int, most: int) -> int:
+    return min(max(value, 0), most)

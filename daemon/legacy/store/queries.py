@@ -1,0 +1,190 @@
+"""The statements that read the old tables. All names come from settings, checked and quoted."""
+
+from typing import Final
+
+from daemon.legacy.store.layout import Layout
+
+DIGITS_MAX: Final = 1000
+"""A number with more digits before its point is none."""
+
+# What meterd can store; anything else is no time at all, as far as it is concerned.
+_FIRST: Final = "timestamptz '1970-01-01 00:00:00+00'"
+_BEYOND: Final = "timestamptz '10000-01-01 00:00:00+00'"
+
+
+def records_sql(layout: Layout, where: str, *, alone: bool = False) -> str:
+    """Rows of OldRecord in the order of users and advisors.
+
+    Args:
+        layout: the old tables.
+        where: which of them, over the alias ``r``.
+        alone: whether they are few: then other rows are looked up one by one.
+    """
+    chat_id, owner = _text(layout, "r", "records_chat_id"), _pair(layout, "r", "records")
+    joins = _chat_join(layout, alone) + _namer_join(layout, alone)
+    return f"""
+SELECT coalesce(r.{layout.sql("records_id")}::text, '?' || md5(r::text)), {owner}, {chat_id},
+  coalesce({_text(layout, "r", "records_status")}, ''),
+  {_ms(layout, "r", "records_started_at")}, {_ms(layout, "r", "records_ended_at")},
+  {_ms(layout, "r", "records_last_resumed_at")},
+  r.{layout.sql("records_total_seconds")}::numeric, r.{layout.sql("records_credits_used")}::numeric,
+  coalesce({_ms(layout, "r", "records_updated_at")}, {_ms(layout, "r", "records_ended_at")},
+    {_ms(layout, "r", "records_started_at")}, {_ms(layout, "r", "records_created_at")}, 0),
+  CASE WHEN c.user_id IS NOT NULL THEN (c.user_id, c.advisor_id) <> ({owner})
+    ELSE (n.user_id, n.advisor_id) < ({owner}) END IS TRUE
+FROM {layout.sql("records_table")} r {joins}
+WHERE {where} ORDER BY {_pair(layout, "r", "records")}"""  # noqa: S608 - checked names only
+
+
+def chats_sql(layout: Layout, where: str) -> str:
+    """Rows of OldChat in the order of users and advisors; a chat without an id is none."""
+    return f"""
+SELECT {_text(layout, "c", "chats_id")}, {_pair(layout, "c", "chats")},
+  {_ms(layout, "c", "chats_created_at")}, {_ms(layout, "c", "chats_ended_at")}
+FROM {layout.sql("chats_table")} c
+WHERE c.{layout.sql("chats_id")} IS NOT NULL AND {where}
+ORDER BY {_pair(layout, "c", "chats")}"""  # noqa: S608 - checked names only
+
+
+def after_sql(layout: Layout, alias: str, table: str) -> str:
+    """The condition: what comes after a pair."""
+    return f"({_pair(layout, alias, table)}) > (%(user_id)s, %(advisor_id)s)"
+
+
+def of_pair_sql(layout: Layout, alias: str, table: str, key: tuple[str, str]) -> str:
+    """The condition: what is of one pair; in the columns' own types, so that an index may serve."""
+    conditions = [
+        _is(layout, alias, f"{table}_{part}", part)
+        if value
+        else f"coalesce({_text(layout, alias, f'{table}_{part}')}, '') = ''"
+        for part, value in zip(("user_id", "advisor_id"), key, strict=True)
+    ]
+    return " AND ".join(conditions)
+
+
+def owner_of_chat_sql(layout: Layout) -> str:
+    """User and advisor of a chat, the old chats first, then the records that name it."""
+    records, chats = layout.sql("records_table"), layout.sql("chats_table")
+    return f"""
+SELECT * FROM (
+  SELECT 0 AS source, {_pair(layout, "c", "chats")} FROM {chats} c
+    WHERE {_is(layout, "c", "chats_id", "chat_id")}
+  UNION ALL SELECT 1, {_pair(layout, "r", "records")} FROM {records} r
+    WHERE {_is(layout, "r", "records_chat_id", "chat_id")}
+) found (source, user_id, advisor_id)
+ORDER BY source, user_id COLLATE "C", advisor_id COLLATE "C" LIMIT 1"""  # noqa: S608 - as above
+
+
+def chat_known_sql(layout: Layout) -> str:
+    """One row if a chat is in the old chats."""
+    chat = _is(layout, "c", "chats_id", "chat_id")
+    return f"SELECT 1 FROM {layout.sql('chats_table')} c WHERE {chat} LIMIT 1"  # noqa: S608
+
+
+def count_sql(layout: Layout, *, is_after: bool) -> str:
+    """How many rows there are, or come after a pair."""
+    of_records = after_sql(layout, "r", "records") if is_after else "true"
+    of_chats = after_sql(layout, "c", "chats") if is_after else "true"
+    return f"""
+SELECT (SELECT count(*) FROM {layout.sql("records_table")} r WHERE {of_records})
+  + (SELECT count(*) FROM {layout.sql("chats_table")} c WHERE {of_chats})"""  # noqa: S608 - above
+
+
+def balances_sql(layout: Layout, where: str) -> str:
+    """Users in order with the sum of their balances and the number of their rows."""
+    user = f"coalesce({_text(layout, 'b', 'credits_user_id')}, '')"
+    return f"""
+SELECT {user}, sum(b.{layout.sql("credits_balance")}::numeric), count(*)
+FROM {layout.sql("credits_table")} b WHERE {where.format(user=user)}
+GROUP BY 1 ORDER BY {user} COLLATE "C" """  # noqa: S608 - checked names only
+
+
+def totals_sql(layout: Layout) -> str:
+    """Milliseconds and credits of all records, those left out that are no numbers."""
+    seconds = f"r.{layout.sql('records_total_seconds')}::numeric"
+    spent = f"r.{layout.sql('records_credits_used')}::numeric"
+    return f"""
+SELECT coalesce(sum({seconds}) FILTER (WHERE {_readable(seconds)}), 0) * 1000,
+  coalesce(sum({spent}) FILTER (WHERE {_readable(spent)}), 0)
+FROM {layout.sql("records_table")} r"""  # noqa: S608 - checked names only
+
+
+def balances_total_sql(layout: Layout) -> str:
+    """What all users have, those left out whose balance is no number."""
+    of_users = balances_sql(layout, "true")
+    return f"""
+SELECT coalesce(sum(u.total) FILTER (WHERE {_readable("u.total")}), 0)
+FROM ({of_users}) u (user_id, total, count)"""  # noqa: S608 - checked names only
+
+
+def fingerprint_sql(layout: Layout, setting: str) -> str:
+    """Number of rows and a sum over all that stands in them, whatever their order."""
+    return f"""
+SELECT count(*), coalesce(sum(('x' || left(md5(t::text), 15))::bit(60)::bigint::numeric), 0)
+FROM {layout.sql(setting)} t"""  # noqa: S608 - checked names only
+
+
+def _readable(number: str) -> str:
+    """As ``whole`` sees it."""
+    return f"abs({number}) < 1e{DIGITS_MAX}"
+
+
+def _chat_join(layout: Layout, alone: bool) -> str:
+    """The chat that a record names, in whichever pair it is; one at most, or sums would double."""
+    named = f"SELECT {_text(layout, 'c', 'chats_id')}, {_pair(layout, 'c', 'chats')}"
+    named += f" FROM {layout.sql('chats_table')} c"
+    if alone:
+        named += f" WHERE {_same(layout)} ORDER BY 2, 3 LIMIT 1"
+    elif not layout.is_chat_unique:
+        named = f"SELECT DISTINCT ON (1) * FROM ({named}) all_of (i, u, a) ORDER BY i, u, a"  # noqa: S608 - as above
+    return _lateral("c", named, alone, _text(layout, "r", "records_chat_id"))
+
+
+def _namer_join(layout: Layout, alone: bool) -> str:
+    """The first pair whose record names the same chat: a chat that is gone is its."""
+    chat_id = _text(layout, "o", "records_chat_id")
+    first = f"SELECT DISTINCT ON (1) {chat_id}, {_pair(layout, 'o', 'records')}"
+    first += f" FROM {layout.sql('records_table')} o WHERE o.{layout.sql('records_chat_id')}"
+    if alone:
+        first += f" = r.{layout.sql('records_chat_id')}"
+    else:
+        first += " IS NOT NULL"
+    first += f" ORDER BY 1, {_pair(layout, 'o', 'records')}"
+    return _lateral("n", first, alone, _text(layout, "r", "records_chat_id"))
+
+
+def _lateral(alias: str, query: str, alone: bool, chat_id: str) -> str:
+    named = f"{alias} (chat_id, user_id, advisor_id)"
+    if alone:
+        return f" LEFT JOIN LATERAL ({query}) {named} ON true"
+    return f" LEFT JOIN ({query}) {named} ON {alias}.chat_id = {chat_id}"
+
+
+def _same(layout: Layout) -> str:
+    """A record's chat is this one: in their own type, if it is one, so that an index serves."""
+    if layout.types["chats_id"] == layout.types["records_chat_id"]:
+        return f"c.{layout.sql('chats_id')} = r.{layout.sql('records_chat_id')}"
+    return f"{_text(layout, 'c', 'chats_id')} = {_text(layout, 'r', 'records_chat_id')}"
+
+
+def _is(layout: Layout, alias: str, column: str, parameter: str) -> str:
+    """Equal in the column's type, where an index is, and as text: a cast may cut or round."""
+    same = f"{alias}.{layout.sql(column)} = CAST(%({parameter})s AS {layout.types[column]})"
+    return f"({same} AND {_text(layout, alias, column)} = %({parameter})s)"
+
+
+def _text(layout: Layout, alias: str, column: str) -> str:
+    return f"{alias}.{layout.sql(column)}::text"
+
+
+def _pair(layout: Layout, alias: str, table: str) -> str:
+    return ", ".join(
+        f"coalesce({_text(layout, alias, f'{table}_{part}')}, '') COLLATE \"C\""
+        for part in ("user_id", "advisor_id")
+    )
+
+
+def _ms(layout: Layout, alias: str, column: str) -> str:
+    at = f"{alias}.{layout.sql(column)}::timestamptz"
+    ms = f"floor(extract(epoch FROM {at}) * 1000)::bigint"
+    return f"CASE WHEN {at} >= {_FIRST} AND {at} < {_BEYOND} THEN {ms} END"

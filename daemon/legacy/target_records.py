@@ -1,0 +1,140 @@
+"""What is to be there of a pair once it is brought over: plain functions over what was read."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from daemon.legacy.rules.rows import (
+    ASSIGNED,
+    CHAT,
+    RECORD,
+    Brought,
+    OldChat,
+    OldRecord,
+    Pair,
+    SetAside,
+    Split,
+)
+from daemon.legacy.rules.split import split
+from daemon.legacy.store.decimals import credits_of
+from daemon.legacy.store.imported import Aside, Leftover
+from daemon.legacy.store.reader import OldPair, PairKey
+from persistence.postgres.rows import RecordRow
+
+ASSIGNED_TO: Final = "assigned"
+"""In an aside's details: the chat that somebody said a record belongs to."""
+
+Counts = Counter[str]
+
+
+class Wanted(NamedTuple):
+    """All rows of a pair as they should be."""
+
+    pair: PairKey
+    split: Split
+    rows: dict[str, RecordRow]
+    """By chat."""
+    asides: dict[tuple[str, str], Aside]
+    leftovers: dict[str, Leftover]
+    is_gone: bool
+    """Whether the old system has no record of the pair, or none any more."""
+
+
+def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside]) -> Wanted:
+    """Split a pair, obeying what was assigned.
+
+    Args:
+        old: its old rows.
+        policy: ``latest`` or ``proportional``.
+        known: what of it is set aside at present.
+    """
+    assigned = assignments(known)
+    pair = obeying(old.pair, assigned)
+    key = (pair.user_id, pair.advisor_id)
+    done = split(pair, policy)
+    details = _details(old.pair, assigned)
+    asides = {
+        (one.kind, one.key): _aside(key, one, details.get((one.kind, one.key), {}))
+        for one in done.aside
+    }
+    for name, about in details.items():
+        if ASSIGNED_TO in about and name not in asides:
+            asides[name] = Aside(*key, *name, ASSIGNED, 0, 0, about)
+    leftovers = {
+        one.key: Leftover(*key, one.key, one.ms, credits_of(one.micro)) for one in old.residues
+    }
+    rows = {one.chat_id: record_row(one) for one in done.brought}
+    return Wanted(key, done, rows, asides, leftovers, not old.pair.records)
+
+
+def record_row(one: Brought) -> RecordRow:
+    """The record of a chat that ended, and was paid, in the old system."""
+    return RecordRow(
+        one.chat_id, one.user_id, one.advisor_id, "ended", one.started_at, one.ended_at,
+        "migrated", None, one.active_ms, one.paused_ms, one.active_ms, 0,
+        one.cost_micro, 0, one.cost_micro, 0, 0, 0, 0, "migrated", 1, one.ended_at,
+    )  # fmt: skip
+
+
+def assignments(known: Mapping[tuple[str, str], Aside]) -> dict[str, str]:
+    """Which record somebody has assigned to which chat."""
+    return {
+        aside.key: aside.details[ASSIGNED_TO]
+        for aside in known.values()
+        if aside.kind == RECORD and ASSIGNED_TO in aside.details
+    }
+
+
+def obeying(pair: Pair, assigned: Mapping[str, str]) -> Pair:
+    """The pair with its records pointed to where somebody has said that they belong."""
+    if not assigned:
+        return pair
+    records = [
+        record._replace(chat_id=assigned[record.key], points_elsewhere=False)
+        if record.key in assigned
+        else record
+        for record in pair.records
+    ]
+    return pair._replace(records=records)
+
+
+def count_split(done: Split) -> Counts:
+    """Numbers and sums of what becomes of a pair."""
+    counts: Counts = Counter(pairs=1)
+    for one in done.brought:
+        counts.update(brought=1, brought_ms=one.active_ms, brought_micro=one.cost_micro)
+    for still in done.running:
+        counts.update(
+            running=1, running_ms=still.carried_ms, running_micro=still.carried_cost_micro
+        )
+    for aside in done.aside:
+        counts.update(aside=1, aside_ms=aside.total_ms, aside_micro=aside.cost_micro)
+        counts[f"aside.{aside.reason}"] += 1
+    for odd in done.odd:
+        counts[f"odd.{odd.anomaly}"] += 1
+    return counts
+
+
+def _aside(key: PairKey, one: SetAside, details: Mapping[str, Any]) -> Aside:
+    return Aside(*key, one.kind, one.key, one.reason, one.total_ms, one.cost_micro, details)
+
+
+def _details(pair: Pair, assigned: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The old rows by name, for whoever is to decide about them."""
+    details = {(CHAT, chat.chat_id): _of_chat(chat) for chat in pair.chats}
+    for record in pair.records:
+        about = details[RECORD, record.key] = _of_record(record)
+        if record.key in assigned:
+            about[ASSIGNED_TO] = assigned[record.key]
+    return details
+
+
+def _of_chat(chat: OldChat) -> dict[str, Any]:
+    return {"started_at": chat.created_at, "ended_at": chat.ended_at}
+
+
+def _of_record(record: OldRecord) -> dict[str, Any]:
+    return {
+        "chat_id": record.chat_id, "status": record.status, "started_at": record.started_at,
+        "ended_at": record.ended_at, "updated_at": record.updated_at,
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Log output, and what it never shows."""

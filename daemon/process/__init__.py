@@ -1,0 +1,1 @@
+"""The processes of one daemon: servers, engine, gateway, Ray."""

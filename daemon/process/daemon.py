@@ -1,0 +1,224 @@
+"""``meterd up``: everything in the foreground until SIGTERM or SIGINT.
+
+The daemon's own process keeps the servers and the engine, the process that drives Ray. Whatever
+happens to Ray happens to the engine, and another one begins.
+"""
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from daemon.discovery.runfile import Addresses, RunFile
+from daemon.embedded import EmbeddedServers
+from daemon.embedded.errors import EmbeddedServerError
+from daemon.gateway.server import BindError
+from daemon.gateway.tokens import KeysError
+from daemon.logging.masking import mask_credentials
+from daemon.process.engine_client import EngineProcess, Order, heed_signals
+from daemon.process.gateway_process import GatewayKeeper
+from daemon.process.ray_folder import new_ray_folder, remove_ray_folder
+from daemon.settings.settings import Settings
+from meterd.rules.redis_keys import Keys
+from persistence.postgres import migrate
+from persistence.redis.client import connect
+from persistence.redis.functions import LibraryError, ensure_library
+from persistence.redis.preflight import UnfitError, ensure_fit
+
+log = structlog.get_logger()
+
+FAILURES_MAX = 10
+"""Engines that may fail in a row, none of them ready once, before the daemon gives up."""
+SERVERS_STOP_MS = 4_000
+RAY_STOP_S = 10.0
+"""What Ray's own end may take, beyond the supervisor's time."""
+WATCH_S = 0.5
+
+OnStatus = Callable[[Addresses, dict[str, Any]], None]
+"""Called when the state changes: where the servers are, what runs where."""
+
+
+class DaemonError(Exception):
+    """The daemon can't go on; the message says why and what to do."""
+
+
+STARTING_ERRORS = (
+    EmbeddedServerError,
+    LibraryError,
+    UnfitError,
+    migrate.SchemaError,
+    DaemonError,
+    KeysError,
+    BindError,
+)
+"""What a person can do something about; the message says what."""
+
+
+class Daemon:
+    """The processes of one daemon, from start to stop."""
+
+    def __init__(self, settings: Settings, config: Path | None = None) -> None:
+        """Nothing starts before ``run``. ``config`` is the settings' file, if one was named."""
+        self._settings = settings
+        self._config = str(config) if config else None
+        self._stop = threading.Event()
+        self._token = secrets.token_hex(16)
+        self._runfile = RunFile(settings.home)
+        self._embedded: EmbeddedServers
+        self._gateway: GatewayKeeper | None = None
+
+    def stop(self) -> None:
+        """End ``run``, in order."""
+        self._stop.set()
+
+    def run(self, on_status: OnStatus) -> None:
+        """Start everything, say so, work until ``stop``, then end everything in order."""
+        heed_signals(self.stop)
+        with self._servers() as servers, self._answering(servers) as addresses:
+            prepare(addresses)
+            if not self._settings.redis.url:
+                forget_status(addresses.redis_url)
+            with self._runfile.held(addresses):
+                try:
+                    if self._gateway is not None:
+                        self._gateway.start(addresses)
+                    self._keep_engine(addresses, on_status)
+                finally:
+                    remove_ray_folder(self._settings.home)
+
+    @contextlib.contextmanager
+    def _servers(self) -> Iterator[Addresses]:
+        redis_url, postgres_url = self._settings.redis.url, self._settings.postgres.url
+        embedded = EmbeddedServers(self._settings.home, not redis_url, not postgres_url)
+        urls = embedded.start()
+        self._embedded = embedded
+        try:
+            yield Addresses(
+                redis_url or urls.redis_url or "", postgres_url or urls.postgres_url or ""
+            )
+        finally:
+            embedded.stop(SERVERS_STOP_MS)
+
+    @contextlib.contextmanager
+    def _answering(self, servers: Addresses) -> Iterator[Addresses]:
+        """Listen for the gateway, which is started when there is something to read."""
+        if not self._settings.http.enabled:
+            yield servers
+            return
+        self._gateway = GatewayKeeper(self._settings, self._config)
+        try:
+            yield servers._replace(http_url=self._gateway.url)
+        finally:
+            self._gateway.stop()
+
+    def _keep_engine(self, addresses: Addresses, on_status: OnStatus) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            folder = new_ray_folder(self._settings.home)
+            engine = EngineProcess(Order(addresses, self._config, self._token, folder))
+            try:
+                problem = self._watch(engine, addresses, on_status)
+            finally:
+                self._end(engine)
+            if problem:
+                failures = 0 if engine.was_ready else failures + 1
+                self._again(problem, failures)
+
+    def _again(self, problem: str, failures: int) -> None:
+        log.error("engine.lost", why=problem, failures=failures)
+        self._runfile.note("restarting", problem)
+        if failures > FAILURES_MAX:
+            raise DaemonError(f"{problem}, again and again; see the logs in METERD_HOME")
+        self._stop.wait(min(0.1 * 2**failures, 5) if failures else 0)
+
+    def _watch(self, engine: EngineProcess, addresses: Addresses, on_status: OnStatus) -> str:
+        """Until told to stop (empty), or the engine is of no more use (why)."""
+        told = ("", "")
+        while not self._stop.wait(WATCH_S):
+            problem = engine.problem()
+            if problem:
+                return problem
+            self._look_after_servers()
+            if self._gateway is not None:
+                self._gateway.look_after(addresses)
+            status = engine.status
+            now = status.get("state", ""), status.get("why", "")
+            if status and now != told:
+                self._runfile.note(*now)
+                on_status(addresses, status)
+                told = now
+        return ""
+
+    def _look_after_servers(self) -> None:
+        try:
+            for server in self._embedded.restart_ended():
+                log.warning("server.restarted", server=server)
+        except EmbeddedServerError as error:
+            log.error("server.not_restarted", why=str(error))
+            raise
+
+    def _end(self, engine: EngineProcess) -> None:
+        if self._stop.is_set():
+            engine.stop(self._settings.supervisor.stop_timeout_ms / 1000 + RAY_STOP_S)
+        else:
+            engine.kill()
+
+
+def prepare(addresses: Addresses) -> None:
+    """Bring both servers to what this meterd needs: function library and tables.
+
+    Raises:
+        DaemonError: a server does not answer.
+        UnfitError: Redis may throw data away, or its data is of a newer meterd.
+        LibraryError: Redis can't hold the function library, or holds a newer one.
+        SchemaError: Postgres has a newer schema.
+    """
+    try:
+        with contextlib.closing(connect(addresses.redis_url)) as client:
+            _await_loaded(client)
+            ensure_fit(client)
+            ensure_library(client)
+    except redis.RedisError as error:
+        raise _no_answer("Redis", addresses.redis_url, "redis.url", error) from None
+    try:
+        if migrate.current_revision(addresses.postgres_url) != migrate.head_revision():
+            log.info("postgres.upgraded", revision=migrate.upgrade(addresses.postgres_url))
+    except OperationalError as error:
+        raise _no_answer("Postgres", addresses.postgres_url, "postgres.url", error) from None
+
+
+def forget_status(redis_url: str) -> None:
+    """Nobody else works on an own Redis: what it says there is of a daemon that was killed."""
+    with contextlib.closing(connect(redis_url)) as client:
+        client.delete(Keys().status)
+
+
+LOADING_S_MAX = 600.0
+"""How long Redis may take to load its data before the daemon gives up: gigabytes take minutes."""
+
+
+def _await_loaded(client: redis.Redis) -> None:
+    deadline = time.monotonic() + LOADING_S_MAX
+    while True:
+        try:
+            client.ping()
+            return
+        except redis.BusyLoadingError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def _no_answer(server: str, url: str, setting: str, error: Exception) -> DaemonError:
+    why = mask_credentials(str(error).splitlines()[0])
+    return DaemonError(
+        f"{server} at {mask_credentials(url)} does not answer: {why}\n"
+        f"Start it, or correct {setting}; without it meterd starts a server of its own."
+    )

@@ -1,0 +1,1 @@
+"""Rebuild Redis from PostgreSQL."""

@@ -1,0 +1,132 @@
+"""``meterd recover``."""
+
+import contextlib
+import getpass
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon.console.common import (
+    EXIT_FAILED,
+    ConfigOption,
+    JsonOption,
+    addresses_or_exit,
+    err,
+    fail,
+    out,
+    postgres_or_exit,
+    print_json,
+    redis_or_exit,
+    settings_or_exit,
+)
+from daemon.console.format import moment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daemon.recovery.rebuild import Plan, Recovery, Report
+
+
+def recover(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what is missing; touch nothing.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who does this, for the record; else your login.")
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Rebuild Redis from Postgres after Redis has lost its memory.
+
+    When Redis was restarted empty or from an older copy, the daemon notices, says
+    so in `meterd status` (state lost), and bills nothing. This folds the journal
+    again and puts accounts, open chats and ids where they were after its last
+    entry; commands that are still in the stream are handled afterwards. It says
+    what is missing. The daemon may run meanwhile: it goes on by itself.
+
+    It touches nothing if Redis remembers all that Postgres knows, and may be
+    repeated after it was cut short. Audit the result with: meterd audit
+
+    For example:
+
+      meterd recover --dry-run
+
+      meterd recover --by ann
+    """
+    with _recovery(config) as recovery:
+        from daemon.recovery.rebuild import RecoverError  # noqa: PLC0415 - the help need not wait
+
+        try:
+            plan = recovery.plan()
+            if dry_run or not plan.missing:
+                _print_plan(plan, json)
+                return
+            report = recovery.run(by or getpass.getuser(), _progress(json))
+        except RecoverError as error:
+            raise fail(str(error)) from None
+    _print_report(report, json)
+    if report.unfolded:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@contextlib.contextmanager
+def _recovery(config: "Path | None") -> "Iterator[Recovery]":
+    from daemon.recovery.rebuild import Recovery  # noqa: PLC0415 - as above
+    from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
+    from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
+    from persistence.redis.functions import ensure_library  # noqa: PLC0415 - as above
+
+    settings = settings_or_exit(config)
+    addresses = addresses_or_exit(settings)
+    with postgres_or_exit(addresses.postgres_url), redis_or_exit(addresses.redis_url) as client:
+        ensure_library(client)
+        yield Recovery(
+            make_engine(addresses.postgres_url),
+            client,
+            Keys(),
+            settings.queue.ended_ttl_ms,
+            settings.queue.id_ttl_ms,
+        )
+
+
+def _progress(quiet: bool) -> Callable[[int], None]:
+    def tell(accounts: int) -> None:
+        if not quiet and accounts % 1_000 == 0:
+            err.print(f"{accounts} accounts rebuilt …")
+
+    return tell
+
+
+def _print_plan(plan: "Plan", json: bool) -> None:
+    if json:
+        print_json({**plan.known._asdict(), "missing": plan.missing})
+        return
+    out.print(f"missing         {plan.missing or 'nothing'}", markup=False, soft_wrap=True)
+    out.print(f"journal ends    {_when(plan.known.journal)}", markup=False)
+
+
+def _print_report(report: "Report", json: bool) -> None:
+    if json:
+        print_json(report._asdict())
+        return
+    rebuilt = f"{report.accounts} accounts, {report.open_chats} open chats, {report.ids} ids"
+    lines = [
+        f"Redis had lost its memory: {report.missing}.",
+        f"Rebuilt from the journal up to {_when(report.journal)}:",
+        f"  {rebuilt}; {report.keys_removed} older keys removed",
+        f"  {report.commands_left} commands are in the stream and will be handled now",
+        "What is missing:",
+        f"  commands accepted after {_when(report.journal)} that are not in the stream any more,",
+        "  with what they did; whoever sent them may send them again with the same ids",
+        "  replies and events that were in Redis only",
+        *(f"  the account of {user}: its journal can't be folded" for user in report.unfolded),
+        "Now check it with: meterd audit",
+    ]
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _when(entry: str) -> str:
+    return f"{entry} ({moment(int(entry.partition('-')[0]))})"

@@ -1,0 +1,221 @@
+"""``meterd recover``: Redis has lost its memory, Postgres has the journal; the fold makes the rest.
+
+Nobody may lead meanwhile: the recovery itself holds the lease. What can't be known from the journal
+is said, not guessed.
+"""
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import redis
+from sqlalchemy import Connection, Engine
+
+from daemon.audit.differences import Difference
+from daemon.audit.folding import Folded, Folding
+from meterd.rules import outcomes
+from meterd.rules.commands import Command, entry_ms, fingerprint
+from meterd.rules.redis_keys import Keys
+from meterd.rules.replay import Journaled, command_of
+from persistence.postgres import reader
+from persistence.postgres.recorder_state import Knowledge, fetch_knowledge, replace_memory
+from persistence.postgres.rows import JournalRow, OperationRow
+from persistence.postgres.writer import write_batch
+from persistence.redis.integrity import Evidence, read_evidence, what_is_missing
+from persistence.redis.rebuild import Rebuild
+
+LEASE_MS: Final = 30_000
+LEAD_S_MAX: Final = 10.0
+"""How long it is tried to get the lease from a daemon that only looks whether it may begin."""
+USERS_PAGE: Final = 200
+EPOCHS_SKIPPED: Final = 1_000
+"""Epochs that whoever still lives may hold, and that nobody gets again."""
+
+OPERATION: Final = "recover"
+
+
+class RecoverError(Exception):
+    """Nothing can be, or may be, rebuilt; the message says why and what to do."""
+
+
+class Plan(NamedTuple):
+    """What was found before anything is touched."""
+
+    evidence: Evidence
+    known: Knowledge
+    missing: str
+    """What Postgres knows and Redis does not; empty if nothing."""
+
+
+class Report(NamedTuple):
+    """What was rebuilt, and what could not be."""
+
+    missing: str
+    journal: str
+    """The last entry that is known; what came later and is not in the stream is lost."""
+    keys_removed: int
+    accounts: int
+    open_chats: int
+    ids: int
+    commands_left: int
+    """Entries in the commands stream that will be handled now."""
+    unfolded: list[str]
+    """Users whose journal could not be folded: they have no account in Redis."""
+    memory_id: str
+
+
+class Recovery:
+    """One run; may be repeated after it was cut short at any point."""
+
+    def __init__(
+        self, engine: Engine, client: redis.Redis, keys: Keys, ended_ttl_ms: int, id_ttl_ms: int
+    ) -> None:
+        """Rebuild what ``client`` reaches from what ``engine`` reaches."""
+        self._engine = engine
+        self._client = client
+        self._keys = keys
+        self._ended_ttl_ms = ended_ttl_ms
+        self._id_ttl_ms = id_ttl_ms
+        self._token = f"recover-{secrets.token_hex(8)}"
+        self._epoch = b""
+
+    def plan(self) -> Plan:
+        """Compare both servers; nothing is touched."""
+        evidence = read_evidence(self._client, self._keys)
+        with self._engine.connect() as connection:
+            known = fetch_knowledge(connection, self._keys.partition)
+        return Plan(evidence, known, what_is_missing(evidence, known))
+
+    def run(self, done_by: str, progress: Callable[[int], None]) -> Report:
+        """Rebuild Redis. ``progress`` is told of every account.
+
+        Raises:
+            RecoverError: a daemon works on it, or nothing is missing, or it is another one's.
+        """
+        with self._leading():
+            plan = self.plan()
+            refuse(plan)
+            rebuild = Rebuild(self._client, self._keys, self._ended_ttl_ms)
+            report = self._rebuild(rebuild, plan, progress)
+            epoch = plan.known.epoch + EPOCHS_SKIPPED
+            with self._engine.begin() as connection:
+                replace_memory(connection, self._keys.partition, report.memory_id, epoch)
+                write_batch(connection, [], [], [], [_operation(report, done_by)])
+            rebuild.end(report.memory_id, epoch)
+            return report
+
+    def _rebuild(self, rebuild: Rebuild, plan: Plan, progress: Callable[[int], None]) -> Report:
+        removed, accounts, chats, unfolded = rebuild.begin(), 0, 0, list[str]()
+        for folded in self._folded():
+            self._hold_lease()
+            accounts += 1
+            progress(accounts)
+            if not folded.is_whole:
+                unfolded.append(folded.user)
+                continue
+            end = folded.end
+            chats += len(end.account.chats)
+            rebuild.put_account(end.applied, end.account, end.chats.values())
+        ids = rebuild.put_ids(self._ids())
+        rebuild.mend_outbox(plan.known.outbox)
+        left = rebuild.mend_commands(plan.known.journal, self._journaled)
+        return Report(
+            plan.missing, plan.known.journal, removed, accounts, chats, ids, left, unfolded,
+            secrets.token_hex(8),
+        )  # fmt: skip
+
+    def _folded(self) -> Iterator[Folded]:
+        last = ""
+        while True:
+            with self._reading() as connection:
+                users = reader.users_after(connection, last, USERS_PAGE)
+                if not users:
+                    return
+                last = users[-1]
+                yield from Folding(connection, users, _ignore).users({})
+
+    def _ids(self) -> Iterator[tuple[str, str, int]]:
+        """What was remembered of ids, and until when; a later one replaces an earlier."""
+        seconds, _ = self._client.time()
+        since_ms = int(seconds) * 1_000 - self._id_ttl_ms
+        with self._reading() as connection:
+            for row in reader.journal_since(connection, since_ms):
+                remembered = _remembered(row)
+                if remembered:
+                    until_ms = entry_ms(row.stream_id) + self._id_ttl_ms
+                    yield str(row.fields["id"]), remembered, until_ms
+
+    def _journaled(self, entries: list[str]) -> set[str]:
+        with self._reading() as connection:
+            return reader.journaled(connection, entries)
+
+    @contextlib.contextmanager
+    def _leading(self) -> Iterator[None]:
+        deadline = time.monotonic() + LEAD_S_MAX
+        while True:
+            answer: Any = self._call("meterd_lead", self._token, LEASE_MS)
+            if answer[0] == b"leading":
+                break
+            if time.monotonic() > deadline:
+                raise RecoverError("a daemon works on this Redis: nothing to rebuild under it")
+            time.sleep(0.05)
+        self._epoch = answer[1]
+        try:
+            yield
+        finally:
+            self._call("meterd_resign", self._token)
+
+    def _hold_lease(self) -> None:
+        if not self._call("meterd_renew", self._token, self._epoch, LEASE_MS):
+            raise RecoverError("a daemon has taken the lease; run this again")
+
+    def _call(self, function: str, *args: Any) -> Any:
+        return self._client.fcall(function, 1, self._keys.commands, *args)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+def refuse(plan: Plan) -> None:
+    """Touch nothing that is whole, or that belongs to somebody else.
+
+    Raises:
+        RecoverError: as said.
+    """
+    if not plan.missing:
+        raise RecoverError("Redis remembers all that Postgres knows: nothing is missing")
+    if not plan.known.memory_id:
+        raise RecoverError("Postgres has never had anything from a Redis: check postgres.url")
+    if plan.evidence.memory_id not in ("", plan.known.memory_id):
+        raise RecoverError(
+            f"{plan.missing}.\nIt would be emptied. If that is meant, empty it yourself "
+            "(FLUSHDB) and run this again; else correct redis.url or postgres.url"
+        )
+
+
+def _remembered(row: JournalRow) -> str:
+    """What the commit function keeps of the row's id; empty if its id was known, or it has none."""
+    if "id" not in row.fields or row.replayed:
+        return ""
+    if row.outcome in (outcomes.ID_CONFLICT, outcomes.INVALID_COMMAND):
+        return ""
+    command = command_of(Journaled(row.stream_id, row.fields, row.outcome, row.replayed))
+    if not isinstance(command, Command):
+        return ""
+    return f"{fingerprint(command)} {row.outcome}"
+
+
+def _operation(report: Report, done_by: str) -> OperationRow:
+    at_ms = time.time_ns() // 1_000_000
+    details = report._asdict()
+    return OperationRow(
+        f"{OPERATION}:{report.memory_id}", at_ms, done_by, OPERATION, "redis", details
+    )
+
+
+def _ignore(_difference: Difference) -> None:
+    """What the journal itself gets wrong is for the audit to say."""

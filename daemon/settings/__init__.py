@@ -1,0 +1,1 @@
+"""Settings: types, the file, the environment, and what follows from them."""

@@ -1,0 +1,64 @@
+"""From settings to what the actors work with."""
+
+import hashlib
+import json
+
+from actors.supervisor.supervisor import SupervisorSettings
+from daemon.settings.settings import Settings
+from meterd.rules.model import Policy, Tariff
+from meterd.rules.money import parse_micro
+from persistence.redis.commit import Limits, policy_document
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The settings that the fold depends on."""
+    tariff = settings.tariff
+    return Policy(
+        Tariff(
+            rate=parse_micro(tariff.rate),
+            free_ms=tariff.free_ms,
+            min_ms=tariff.min_ms,
+            increment_ms=tariff.increment_ms,
+            idle_ms=tariff.idle_ms,
+        ),
+        at_zero=settings.credits.at_zero,
+        grace_ms=settings.credits.grace_ms,
+        warn_ms=tuple(settings.credits.warn_ms),
+    )
+
+
+def policy_id(policy: Policy) -> str:
+    """A short name for exactly this policy: the journal says under which one it was decided."""
+    text = json.dumps(policy_document(policy), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How much and how long Redis keeps."""
+    queue = settings.queue
+    return Limits(
+        id_ttl_ms=queue.id_ttl_ms,
+        reply_ttl_ms=queue.reply_ttl_ms,
+        reply_entries_max=queue.reply_entries_max,
+        event_entries_max=queue.event_entries_max,
+        dead_entries_max=queue.dead_entries_max,
+    )
+
+
+def supervisor_settings(settings: Settings) -> SupervisorSettings:
+    """What the supervisor is told."""
+    return SupervisorSettings(
+        actors_max=settings.actors.max,
+        chats_per_actor=settings.actors.chats_per_actor,
+        spares=settings.actors.spares,
+        batch_max=settings.queue.batch_max,
+        block_ms=settings.queue.block_ms,
+        in_flight_batches_max=settings.queue.in_flight_batches_max,
+        lease_ms=settings.supervisor.lease_ms,
+        stop_timeout_ms=settings.supervisor.stop_timeout_ms,
+        handled_keep_ms=settings.queue.handled_keep_ms,
+        answer_timeout_ms=settings.actors.answer_timeout_ms,
+        start_timeout_ms=settings.actors.start_timeout_ms,
+        step_ms_max=settings.clock.step_ms_max,
+        outbox_entries_max=settings.recorder.outbox_entries_max,
+    )

@@ -1,0 +1,304 @@
+"""Settings: defaults, under `config.yaml`, under the environment.
+
+`config.yaml` in the project root describes every setting, with its unit.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from daemon.legacy.settings import LegacySettings
+from daemon.settings.config_file import ConfigFileError, read_config_file
+from daemon.settings.types import (
+    MS_MAX,
+    Count,
+    Decimal6,
+    Lowercase,
+    Milliseconds,
+    OptionalText,
+    Origins,
+    PositiveMilliseconds,
+    PostgresUrl,
+    RedisUrl,
+    Secret,
+    Section,
+    Warnings,
+    at_least,
+    between,
+)
+
+__all__ = ["Settings", "SettingsError", "load_settings"]
+
+_PREFIX = "METERD_"
+_NOT_SETTINGS = ("METERD_HOME", "METERD_CONFIG")
+_OTHERS = ("METERD_TEST_", "METERD_LOAD_")  # of the tests and the load tests
+_DAY_MS = 86_400_000
+_SECRETS = ("url", "jwt_secret")
+
+
+class SettingsError(Exception):
+    """A setting is unknown, wrong or impossible; the message names each with its place."""
+
+
+class RedisSettings(Section):
+    """The queue's server; without a URL, an embedded one."""
+
+    url: RedisUrl = None
+    socket_timeout_ms: PositiveMilliseconds = 5000
+    connect_timeout_ms: PositiveMilliseconds = 2000
+
+
+class PostgresSettings(Section):
+    """The records' server; without a URL, an embedded one."""
+
+    url: PostgresUrl = None
+    pool_size: Count = between(2, 1, 1000)
+
+
+class HttpSettings(Section):
+    """The gateway: where it listens, whose tokens count, and how much it bears."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Count = between(8080, 0, 65535)
+    jwt_secret: Secret = None
+    jwks_file: OptionalText = None
+    audience: str = "meterd"
+    cors_origins: Origins = ()
+    requests_per_s: Count = at_least(200, 1)
+    requests_burst: Count = at_least(400, 1)
+    streams_max: Count = at_least(10_000, 1)
+    streams_per_caller_max: Count = at_least(50, 1)
+    stream_messages_max: Count = at_least(256, 1)
+    # The clock takes a silence of 40 s for a dead connection.
+    keep_alive_ms: Count = between(15_000, 1, 30_000)
+    reply_timeout_ms: PositiveMilliseconds = 10_000
+
+
+class RaySettings(Section):
+    """The Ray cluster to join; without an address, one of its own on this machine."""
+
+    address: OptionalText = None
+
+
+class ActorsSettings(Section):
+    """How many chat actors (processes) there are, and how many chats share one."""
+
+    max: Count = between(4, 1, 1000)
+    chats_per_actor: Count = at_least(25_000, 1)
+    spares: Count = between(1, 0, 100)
+    answer_timeout_ms: PositiveMilliseconds = 10_000
+    start_timeout_ms: PositiveMilliseconds = 60_000
+
+
+class CreditsSettings(Section):
+    """What happens as an account runs out."""
+
+    at_zero: Literal["end", "suspend"] = "end"
+    grace_ms: Milliseconds = 120_000
+    warn_ms: Warnings = (300_000, 60_000, 30_000)
+
+
+class TariffSettings(Section):
+    """The tariff of a chat whose `start` names none; `rate` is credits a minute."""
+
+    rate: Decimal6 = "1"
+    free_ms: Milliseconds = 0
+    min_ms: Milliseconds = 0
+    increment_ms: PositiveMilliseconds = 1
+    idle_ms: Milliseconds = 0
+
+
+class QueueSettings(Section):
+    """Batches, and how long and how much is kept in Redis."""
+
+    batch_max: Count = at_least(1000, 1)
+    block_ms: PositiveMilliseconds = 1000
+    in_flight_batches_max: Count = at_least(4, 1)
+    reply_entries_max: Count = at_least(10_000, 1)
+    reply_ttl_ms: PositiveMilliseconds = 3_600_000
+    event_entries_max: Count = at_least(100_000, 1)
+    dead_entries_max: Count = at_least(100_000, 1)
+    # The contract promises the first outcome again for at least 24 hours.
+    id_ttl_ms: Count = between(90_000_000, _DAY_MS, MS_MAX)
+    ended_ttl_ms: PositiveMilliseconds = _DAY_MS
+    handled_keep_ms: Milliseconds = 600_000
+
+
+class RecorderSettings(Section):
+    """How changes are moved to Postgres."""
+
+    batch_max: Count = at_least(1000, 1)
+    retry_ms_max: PositiveMilliseconds = 5000
+    outbox_entries_max: Count = at_least(1_000_000, 1)
+
+
+class SupervisorSettings(Section):
+    """How the supervisor keeps its place and how long it may take to stop."""
+
+    lease_ms: PositiveMilliseconds = 2000
+    stop_timeout_ms: PositiveMilliseconds = 8000
+
+
+class ClockSettings(Section):
+    """When the queue's clock counts as having stepped."""
+
+    step_ms_max: PositiveMilliseconds = 5000
+
+
+class LogSettings(Section):
+    """How much is logged, and in which form."""
+
+    level: Lowercase[Literal["debug", "info", "warning", "error", "critical"]] = "info"
+    format: Lowercase[Literal["auto", "json", "console"]] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings of a daemon, checked; unchangeable once made. `home` is absolute."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    redis: RedisSettings = RedisSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    http: HttpSettings = HttpSettings()
+    ray: RaySettings = RaySettings()
+    actors: ActorsSettings = ActorsSettings()
+    credits: CreditsSettings = CreditsSettings()
+    tariff: TariffSettings = TariffSettings()
+    queue: QueueSettings = QueueSettings()
+    recorder: RecorderSettings = RecorderSettings()
+    supervisor: SupervisorSettings = SupervisorSettings()
+    clock: ClockSettings = ClockSettings()
+    legacy: LegacySettings = LegacySettings()
+    log: LogSettings = LogSettings()
+    home: Path = Path(".meterd")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` hands over: it knows each value's place, for the errors."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        block_ms, timeout_ms = self.queue.block_ms, self.redis.socket_timeout_ms
+        if block_ms >= timeout_ms:
+            raise ValueError(
+                f"queue.block_ms ({block_ms}) must be below redis.socket_timeout_ms ({timeout_ms}):"
+                " else every quiet moment looks like a lost connection"
+            )
+        if timeout_ms >= self.actors.answer_timeout_ms:
+            raise ValueError(
+                f"redis.socket_timeout_ms ({timeout_ms}) must be below actors.answer_timeout_ms"
+                f" ({self.actors.answer_timeout_ms}): else an actor that waits for Redis looks hung"
+            )
+        return self
+
+
+class _Value(NamedTuple):
+    value: object
+    place: str
+
+
+_Layer = dict[tuple[str, ...], _Value]
+
+
+def load_settings(
+    config_path: Path | None = None, env: Mapping[str, str] | None = None
+) -> Settings:
+    """Read the settings: defaults, over them the file, over it the environment.
+
+    The file is `config_path`, else the one METERD_CONFIG names, else ./config.yaml if there
+    is one. `env` replaces the process's environment. Raises SettingsError, which names
+    every wrong or unknown setting with its place and never shows a credential.
+    """
+    variables = dict(os.environ if env is None else env)
+    values = {**_file_layer(_config_path(config_path, variables)), **_environment_layer(variables)}
+    unknown = [_unknown(path, value) for path, value in values.items() if path not in _KNOWN]
+    try:
+        settings = Settings(**_nested(values), home=_home(variables))
+    except ValidationError as error:
+        wrong = [_problem(detail, values) for detail in error.errors(include_url=False)]
+        raise SettingsError("\n".join(unknown + wrong)) from None
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    return settings
+
+
+def _known() -> Iterator[tuple[str, ...]]:
+    for name, field in Settings.model_fields.items():
+        keys = getattr(field.annotation, "model_fields", {})
+        yield from ((name, key) for key in keys)
+
+
+_KNOWN = tuple(_known())
+
+
+def _config_path(config_path: Path | None, variables: Mapping[str, str]) -> Path | None:
+    named = config_path or variables.get("METERD_CONFIG")
+    if named:
+        return Path(named)
+    usual = Path("config.yaml")
+    return usual if usual.is_file() else None
+
+
+def _home(variables: Mapping[str, str]) -> Path:
+    return Path(variables.get("METERD_HOME") or ".meterd").expanduser().absolute()
+
+
+def _file_layer(path: Path | None) -> _Layer:
+    if path is None:
+        return {}
+    try:
+        found = read_config_file(path)
+    except ConfigFileError as error:
+        raise SettingsError(str(error)) from None
+    return {key: _Value(value, f"{path}: {'.'.join(key)}") for key, value in found.items()}
+
+
+def _environment_layer(variables: Mapping[str, str]) -> _Layer:
+    return {
+        tuple(name.removeprefix(_PREFIX).lower().split("__")): _Value(text, f"environment {name}")
+        for name, text in sorted(variables.items())
+        if name.startswith(_PREFIX) and name not in _NOT_SETTINGS and not name.startswith(_OTHERS)
+    }
+
+
+def _nested(values: _Layer) -> dict[str, Any]:
+    sections: dict[str, Any] = {}
+    for path in _KNOWN:
+        if path in values:
+            sections.setdefault(path[0], {})[path[1]] = values[path].value
+    return sections
+
+
+def _unknown(path: tuple[str, ...], value: _Value) -> str:
+    known = [".".join(names) for names in _KNOWN]
+    close = difflib.get_close_matches(".".join(path), known, n=1)
+    return f"{value.place}: unknown setting" + (f" (did you mean {close[0]}?)" if close else "")
+
+
+def _problem(detail: ErrorDetails, values: _Layer) -> str:
+    message = detail["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    value = values.get(tuple(str(part) for part in detail["loc"][:2]))
+    if value is None:
+        return f"settings: {message}"
+    is_secret = detail["loc"][1] in _SECRETS
+    return f"{value.place}: {message}" + ("" if is_secret else f", got {_shown(value.value)}")
+
+
+def _shown(value: object) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"  # noqa: PLR2004 - enough to recognise

@@ -1,0 +1,177 @@
+"""The kinds of value a setting may have, with what is accepted for each."""
+
+import json
+import re
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from daemon.legacy.store.names import is_column, is_table
+from daemon.logging.masking import mask_credentials
+
+__all__ = [
+    "MS_MAX",
+    "ColumnName",
+    "Count",
+    "Decimal6",
+    "Lowercase",
+    "Milliseconds",
+    "OptionalText",
+    "Origins",
+    "PositiveMilliseconds",
+    "PostgresUrl",
+    "RedisUrl",
+    "Secret",
+    "Section",
+    "TableName",
+    "Warnings",
+    "at_least",
+    "between",
+]
+
+MS_MAX = 999_999_999_999
+_COUNT_MAX = 1_000_000_000
+_WARNINGS_MAX = 16
+_SECRET_BYTES_MIN = 32  # as many as HS256 has: RFC 7518, 3.2
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+_DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
+
+
+class Section(BaseModel):
+    """A section of the settings: unchangeable, and nothing unknown in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def between(default: int, least: int, most: int) -> Any:
+    """Make a whole-number field with a default and inclusive bounds."""
+    return Field(default=default, ge=least, le=most, validate_default=True)
+
+
+def at_least(default: int, least: int) -> Any:
+    """Make a whole-number field with a default and a lower bound."""
+    return between(default, least, _COUNT_MAX)
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("should be a number")
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+def _decimal_text(value: object) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    text = str(value) if is_number or isinstance(value, str) else ""
+    if isinstance(value, float):
+        text = text.removesuffix(".0")
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("should be up to 9 digits, then optionally a point and up to 6 digits")
+    return text
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return [value] if isinstance(value, int) else value
+    if value.strip().startswith("["):
+        return _json_list(value)
+    return [part.strip() for part in value.split(",")] if value.strip() else []
+
+
+def _json_list(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("should be a list of milliseconds") from None
+
+
+def _split_texts(value: object) -> object:
+    return (
+        [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _ORIGIN.fullmatch(value):
+            raise ValueError("should be origins, such as https://app.example.com, apart by commas")
+    return values
+
+
+def _long_enough(value: str | None) -> str | None:
+    if value is not None and len(value.encode()) < _SECRET_BYTES_MIN:
+        raise ValueError(f"should have at least {_SECRET_BYTES_MIN} bytes: openssl rand -hex 32")
+    return value
+
+
+def _descending(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("should have no value twice")
+    if len(values) > _WARNINGS_MAX:
+        raise ValueError(f"should have at most {_WARNINGS_MAX} values")
+    return tuple(sorted(values, reverse=True))
+
+
+def _url_check(*schemes: str) -> AfterValidator:
+    def check(value: str | None) -> str | None:
+        # The URL may hold a password: it stands in no message.
+        if value is not None and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(
+                f"should begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+def _no_credentials(value: str | None) -> str | None:
+    if value is not None and mask_credentials(value) != value:
+        raise ValueError("should hold no password")
+    return value
+
+
+def _table_name(value: str) -> str:
+    if not is_table(value):
+        raise ValueError("should be the name of a table: letters, digits, _ and $, or schema.table")
+    return value
+
+
+def _column_name(value: str) -> str:
+    if not is_column(value):
+        raise ValueError("should be the name of a column: letters, digits, _ and $")
+    return value
+
+
+_T = TypeVar("_T")
+Lowercase = Annotated[_T, BeforeValidator(_lower)]
+OptionalText = Annotated[
+    str | None, BeforeValidator(_none_if_empty), AfterValidator(_no_credentials)
+]
+Secret = Annotated[str | None, BeforeValidator(_none_if_empty), AfterValidator(_long_enough)]
+Origins = Annotated[tuple[str, ...], BeforeValidator(_split_texts), AfterValidator(_origins)]
+RedisUrl = Annotated[
+    str | None, BeforeValidator(_none_if_empty), _url_check("redis", "rediss", "unix")
+]
+PostgresUrl = Annotated[
+    str | None,
+    BeforeValidator(_none_if_empty),
+    _url_check("postgresql", "postgres", "postgresql+psycopg2"),
+]
+TableName = Annotated[str, AfterValidator(_table_name)]
+ColumnName = Annotated[str, AfterValidator(_column_name)]
+Count = Annotated[int, BeforeValidator(_no_bool)]
+Milliseconds = Annotated[int, Field(ge=0, le=MS_MAX), BeforeValidator(_no_bool)]
+PositiveMilliseconds = Annotated[int, Field(ge=1, le=MS_MAX), BeforeValidator(_no_bool)]
+Decimal6 = Annotated[str, BeforeValidator(_decimal_text)]
+Warnings = Annotated[
+    tuple[PositiveMilliseconds, ...], BeforeValidator(_split), AfterValidator(_descending)
+]

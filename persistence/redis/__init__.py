@@ -1,0 +1,1 @@
+"""Redis: the command stream, the commit function, snapshots, the outbox."""

@@ -1,0 +1,208 @@
+"""The commit: what follows from a run of commands of one account, as one atomic Redis call."""
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import structlog
+
+from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
+from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much and how long Redis keeps of what commits write."""
+
+    id_ttl_ms: int = 90_000_000
+    reply_ttl_ms: int = 3_600_000
+    reply_entries_max: int = 10_000
+    event_entries_max: int = 100_000
+    dead_entries_max: int = 100_000
+
+
+class EntryWrites(msgspec.Struct, array_like=True):
+    """What one stream entry makes: its id to remember, its reply, its dead letter.
+
+    The library's text names the places of its parts.
+    """
+
+    entry: str
+    id: str = ""
+    remember: str = ""
+    reply_to: str = ""
+    reply: list[str] = []
+    dead: list[str] = []
+
+
+class Facts(msgspec.Struct):
+    """What has to reach Postgres."""
+
+    records: list[RecordRow]
+    ledger: list[LedgerRow]
+    journal: list[JournalRow]
+    operations: list[OperationRow] = []
+
+
+class Commit(msgspec.Struct, array_like=True):
+    """One atomic change. ``before``/``state`` are versioned by the last entry applied.
+
+    The library's text names the places of its parts.
+    """
+
+    user: str
+    before: str
+    state: str
+    open: int
+    wallet: str
+    chats: list[tuple[str, str, bool]]
+    entries: list[EntryWrites]
+    events: list[list[str]]
+    facts: str
+    aside: str = ""
+    """An entry that could not be decided: the account goes past it as it is; ``state`` is for
+    an account that is not there yet."""
+
+
+class Verdict(NamedTuple):
+    """What the commit function answered."""
+
+    kind: str
+    """``ok``, ``done`` (was handled before), ``stale`` (the account moved), ``known`` (ids were
+    used before), ``exists`` (the chat is there already), ``fenced`` or ``error``."""
+    details: tuple[str, ...] = ()
+    """Of ``known``: ids, each followed by what is remembered of it; of ``exists``: the chat; of
+    ``error``: what the server said."""
+
+    def known_ids(self) -> list[tuple[str, str]]:
+        """The ids that were used before, with what is remembered of them."""
+        return list(zip(self.details[::2], self.details[1::2], strict=True))
+
+
+OK: Final = "ok"
+DONE: Final = "done"
+STALE: Final = "stale"
+KNOWN: Final = "known"
+EXISTS: Final = "exists"
+FENCED: Final = "fenced"
+ERROR: Final = "error"
+
+_UNREADABLE: Final = -1
+
+log = structlog.get_logger()
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_json: Final = msgspec.json.Encoder().encode
+_read_account: Final = msgspec.json.Decoder(Account).decode
+_read_facts: Final = msgspec.json.Decoder(Facts).decode
+
+
+def pack_commit(commit: Commit) -> bytes:
+    """A commit as the library takes it."""
+    return _pack(commit)
+
+
+def pack_limits(limits: Limits) -> bytes:
+    """The limits as the library takes them."""
+    return _pack(limits)
+
+
+def verdict(answer: list[bytes]) -> Verdict:
+    """Read the commit function's answer."""
+    kind, *details = (part.decode() for part in answer)
+    return Verdict(kind, tuple(details))
+
+
+def pack_state(applied: str, account: Account) -> str:
+    """An account's state as Redis keeps it."""
+    return f"{applied}|{_json(account).decode()}"
+
+
+def unpack_state(raw: bytes | None, user_id: str) -> tuple[str, Account]:
+    """An account's last applied entry and state; a new account where there is none.
+
+    One that can't be read comes as what ``is_readable`` tells apart: it must not keep others
+    from being read.
+    """
+    if raw is None:
+        return "", Account(user_id)
+    applied, _, state = raw.partition(b"|")
+    try:
+        account = _read_account(state)
+        if account.user_id == user_id:
+            return applied.decode(), account
+        error: object = f"it is that of {account.user_id!r}"
+    except msgspec.MsgspecError as unreadable:
+        error = unreadable
+    log.error("account.unreadable", user=user_id, error=str(error))
+    return applied.decode(errors="replace"), Account(user_id, seq=_UNREADABLE)
+
+
+def is_readable(account: Account) -> bool:
+    """Whether an account is what was kept of it."""
+    return account.seq != _UNREADABLE
+
+
+def pack_json(document: Any) -> str:
+    """A document as compact JSON text."""
+    return _json(document).decode()
+
+
+def pack_facts(facts: Facts) -> str:
+    """What Postgres is to get, as the outbox holds it."""
+    return _json(facts).decode()
+
+
+def unpack_facts(raw: bytes) -> Facts:
+    """What an outbox entry holds."""
+    return _read_facts(raw)
+
+
+def event_fields(event: Event) -> list[str]:
+    """An event as the events stream has it: names and values in turn."""
+    fields = ["event", event.event, "at", str(event.at), "user_id", event.user_id]
+    if event.chat_id is not None:
+        fields += ["chat_id", event.chat_id]
+    fields += ["seq", str(event.seq)]
+    if event.reason is not None:
+        fields += ["reason", event.reason]
+    if event.threshold_ms is not None:
+        fields += ["threshold_ms", str(event.threshold_ms)]
+    return fields
+
+
+def ledger_row(entry: LedgerEntry) -> LedgerRow:
+    """A movement of credits as a row."""
+    return LedgerRow(*entry)
+
+
+def policy_document(policy: Policy) -> dict[str, Any]:
+    """A policy as the ``policies`` table keeps it, so that an audit can fold under it."""
+    return {**policy._asdict(), "tariff": policy.tariff._asdict()}
+
+
+__all__ = [
+    "DONE",
+    "ERROR",
+    "EXISTS",
+    "FENCED",
+    "KNOWN",
+    "OK",
+    "STALE",
+    "Chat",
+    "Commit",
+    "EntryWrites",
+    "Facts",
+    "Limits",
+    "Verdict",
+    "event_fields",
+    "is_readable",
+    "ledger_row",
+    "pack_commit",
+    "pack_facts",
+    "pack_json",
+    "pack_limits",
+    "pack_state",
+    "policy_document",
+    "unpack_facts",
+    "unpack_state",
+    "verdict",
+]

@@ -1,0 +1,65 @@
+"""Commits on their way to Redis: many in a round trip, each with a verdict of its own."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import redis
+
+from meterd.rules.redis_keys import Keys
+from persistence.redis.client import is_server_trouble
+from persistence.redis.commit import ERROR, Limits, Verdict, pack_limits, verdict
+
+COMMITS_MAX: Final = 64
+BYTES_MAX: Final = 512 * 1024
+"""What one call takes at most: while it runs, nobody else is served."""
+
+
+class Committer:
+    """The right to commit, as one actor under one epoch."""
+
+    def __init__(
+        self, client: redis.Redis, keys: Keys, actor: str, epoch: str, limits: Limits
+    ) -> None:
+        """Commit through ``client``."""
+        self._client = client
+        self._head = ("meterd_commit_all", 1, keys.commands, actor, epoch, pack_limits(limits))
+
+    def commit(self, commits: Sequence[bytes]) -> list[Verdict]:
+        """Commit in one round trip; commits that fail together are tried again one by one.
+
+        Raises:
+            redis.RedisError: the server is away or unable; what was committed is not known.
+        """
+        groups = list(groups_of(commits))
+        answers = self._call(groups)
+        verdicts: list[Verdict] = []
+        for group, answer in zip(groups, answers, strict=True):
+            verdicts += self._verdicts(group, answer)
+        return verdicts
+
+    def _call(self, groups: Sequence[Sequence[bytes]]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for group in groups:
+            pipeline.fcall(*self._head, *group)
+        return pipeline.execute(raise_on_error=False)
+
+    def _verdicts(self, group: Sequence[bytes], answer: Any) -> list[Verdict]:
+        if not isinstance(answer, Exception):
+            return [verdict(one) for one in answer]
+        if is_server_trouble(answer):
+            raise answer
+        if len(group) == 1:
+            return [Verdict(ERROR, (str(answer),))]
+        return [self._verdicts([one], self._call([[one]])[0])[0] for one in group]
+
+
+def groups_of(commits: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Commits in the order they came, as many together as one call takes."""
+    first = size = 0
+    for i, packed in enumerate(commits):
+        if i > first and (i - first == COMMITS_MAX or size + len(packed) > BYTES_MAX):
+            yield commits[first:i]
+            first, size = i, 0
+        size += len(packed)
+    if first < len(commits):
+        yield commits[first:]

@@ -1,0 +1,124 @@
+"""Dead letters: entries that can't be a command, or that made the daemon fail again and again."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import redis
+
+from meterd.rules import outcomes
+from meterd.rules.redis_keys import Keys
+from persistence.postgres.rows import OperationRow
+from persistence.redis.commit import Facts, pack_facts
+
+PAGE: Final = 500
+
+RETRY: Final = "dead.retry"
+DROP: Final = "dead.drop"
+
+
+class Letter(NamedTuple):
+    """One dead letter."""
+
+    letter: str
+    """Its own ID in the stream of dead letters."""
+    entry: str
+    """The stream entry that it was."""
+    outcome: str
+    reason: str
+    fields: dict[str, Any]
+
+    def again(self) -> list[str]:
+        """Names and values in turn, as they were sent."""
+        pairs = ((k, v) for k, vs in self.fields.items() for v in _listed(vs))
+        return [str(part) for pair in pairs for part in pair]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+class DeadLetters:
+    """The dead letters of one queue, for an operator."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        """Work through ``client``."""
+        self._client = client
+        self._keys = keys
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return int(self._client.xlen(self._keys.dead))
+
+    def latest(self, most: int) -> Iterator[Letter]:
+        """The latest ones, the latest first."""
+        found: Any = self._client.xrevrange(self._keys.dead, count=most)
+        return map(read_letter, found)
+
+    def all(self) -> Iterator[Letter]:
+        """All of them, the oldest first, page by page."""
+        after = "-"
+        while True:
+            found: Any = self._client.xrange(self._keys.dead, min=after, count=PAGE)
+            if not found:
+                return
+            yield from map(read_letter, found)
+            after = f"({found[-1][0].decode()}"
+
+    def find(self, name: str) -> Letter | None:
+        """One by its own ID, or by that of the entry it was."""
+        if not _is_id(name):
+            return None
+        found: Any = self._client.xrange(self._keys.dead, name, name)
+        if found:
+            return read_letter(found[0])
+        return next((letter for letter in self.all() if letter.entry == name), None)
+
+    def retry(self, letter: Letter, done_by: str) -> str:
+        """Send it again as a new command; returns its new entry, empty if the letter is gone.
+
+        Its id is forgotten if it stands for nothing but this failure: else the retry would get
+        the first answer again.
+        """
+        return self._dispose(letter, RETRY, done_by, letter.again())
+
+    def drop(self, letter: Letter, done_by: str) -> bool:
+        """Take it away; False if it is gone already."""
+        return bool(self._dispose(letter, DROP, done_by, []))
+
+    def _dispose(self, letter: Letter, act: str, done_by: str, again: list[str]) -> str:
+        failed = letter.outcome == outcomes.INTERNAL_ERROR
+        order = {
+            "letter": letter.letter,
+            "again": again,
+            "id": str(letter.fields.get("id", "")) if failed else "",
+            "facts": pack_facts(Facts([], [], [], [_operation(letter, act, done_by)])),
+        }
+        packed: Any = msgspec.msgpack.encode(order)
+        answer: Any = self._client.fcall("meterd_dispose", 1, self._keys.commands, packed)
+        return str(answer.decode())
+
+
+def _operation(letter: Letter, act: str, done_by: str) -> OperationRow:
+    details = {"reason": letter.reason, "outcome": letter.outcome, "fields": letter.fields}
+    at_ms = time.time_ns() // 1_000_000
+    return OperationRow(f"{act}:{letter.letter}", at_ms, done_by, act, letter.entry, details)
+
+
+def read_letter(raw: tuple[bytes, dict[bytes, bytes]]) -> Letter:
+    """A letter from its entry in the stream of dead letters."""
+    name, fields = raw
+    return Letter(
+        name.decode(),
+        fields[b"entry"].decode(),
+        fields.get(b"outcome", outcomes.INVALID_COMMAND.encode()).decode(),
+        fields[b"reason"].decode(),
+        json.loads(fields[b"fields"]),
+    )
+
+
+def _is_id(name: str) -> bool:
+    ms, _, number = name.partition("-")
+    return ms.isdecimal() and (number.isdecimal() or not number)

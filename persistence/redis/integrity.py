@@ -1,0 +1,116 @@
+"""Does Redis still remember what Postgres knows? Asked before anything is billed.
+
+A Redis that was restarted empty, from an older copy, or behind a lagging replica answers as if
+nothing were wrong. Two positions tell: the outbox's last entry, of which Postgres has noted how far
+it got, and the last command, of which the journal has a row. Neither ever goes back by itself.
+"""
+
+import asyncio
+import secrets
+from typing import Any, NamedTuple
+
+import redis
+import redis.asyncio
+from sqlalchemy import Engine
+
+from meterd.rules.commands import entry_key
+from meterd.rules.redis_keys import Keys
+from persistence.postgres.recorder_state import NOTHING, Knowledge, fetch_knowledge, open_office
+
+
+class MemoryLostError(Exception):
+    """Redis knows less than Postgres; the message says what and what to do."""
+
+
+class Evidence(NamedTuple):
+    """What Redis shows of its memory."""
+
+    memory_id: str
+    """Empty where nobody has ever sworn to it."""
+    commands: str
+    """The last entry that the commands stream has ever had."""
+    outbox: str
+    """The last entry that the outbox has ever had."""
+
+
+def what_is_missing(evidence: Evidence, known: Knowledge) -> str:
+    """What Postgres knows and Redis does not, for a person; empty if nothing is."""
+    if known.memory_id and evidence.memory_id not in ("", known.memory_id):
+        return (
+            f"this Redis is another one (memory {evidence.memory_id}) than the one Postgres has "
+            f"its facts from ({known.memory_id})"
+        )
+    if entry_key(evidence.commands) < entry_key(known.journal):
+        return (
+            f"the commands stream ends at {evidence.commands}, the journal knows of {known.journal}"
+        )
+    if entry_key(evidence.outbox) < entry_key(known.outbox):
+        return f"the outbox ends at {evidence.outbox}, Postgres has had {known.outbox} from it"
+    if not evidence.memory_id and known.outbox != NOTHING:
+        return f"Redis is empty, Postgres has had {known.outbox} from its outbox"
+    return ""
+
+
+class Memory:
+    """The comparison of both servers, for the supervisor."""
+
+    def __init__(self, client: redis.asyncio.Redis, keys: Keys, engine: Engine) -> None:
+        """Compare what ``client`` reads with what ``engine`` reads."""
+        self._client = client
+        self._keys = keys
+        self._engine = engine
+
+    async def compare(self) -> str:
+        """The name of the memory that may be sworn to.
+
+        Raises:
+            MemoryLostError: Redis knows less than Postgres.
+            SQLAlchemyError: Postgres does not answer.
+        """
+        evidence = await self._evidence()
+        name = evidence.memory_id or secrets.token_hex(8)
+        known = await asyncio.to_thread(self._knowledge, name)
+        missing = what_is_missing(evidence, known)
+        if missing:
+            raise MemoryLostError(f"Redis has lost its memory: {missing}; see: meterd recover")
+        return known.memory_id
+
+    def _knowledge(self, name: str) -> Knowledge:
+        with self._engine.begin() as connection:
+            known = fetch_knowledge(connection, self._keys.partition)
+            if known.memory_id:
+                return known
+            open_office(connection, self._keys.partition, name)
+            return fetch_knowledge(connection, self._keys.partition)
+
+    async def _evidence(self) -> Evidence:
+        pipeline = self._client.pipeline(transaction=False)
+        return _evidence(await _ask(pipeline, self._keys).execute(raise_on_error=False))
+
+
+def read_evidence(client: redis.Redis, keys: Keys) -> Evidence:
+    """What a Redis shows of its memory, for who is not asynchronous."""
+    return _evidence(_ask(client.pipeline(transaction=False), keys).execute(raise_on_error=False))
+
+
+def _ask(pipeline: Any, keys: Keys) -> Any:
+    pipeline.get(keys.memory)
+    pipeline.xinfo_stream(keys.commands)
+    pipeline.xinfo_stream(keys.outbox)
+    return pipeline
+
+
+def _evidence(answers: list[Any]) -> Evidence:
+    memory_id, commands, outbox = answers
+    if isinstance(memory_id, Exception):
+        raise memory_id
+    return Evidence(memory_id.decode() if memory_id else "", _last(commands), _last(outbox))
+
+
+def _last(info: Any) -> str:
+    """The last entry that a stream has ever had, by XINFO's answer."""
+    if isinstance(info, Exception):
+        if "no such key" in str(info):
+            return NOTHING
+        raise info
+    return str(info["last-generated-id"].decode())

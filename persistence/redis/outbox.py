@@ -1,0 +1,96 @@
+"""The outbox: what commits left in Redis for Postgres, until Postgres has it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import redis
+
+from meterd.rules.redis_keys import Keys
+from persistence.redis.commit import Facts, unpack_facts
+
+_pack = msgspec.msgpack.encode
+
+
+class Parcel(NamedTuple):
+    """One commit's facts, with their place in the outbox."""
+
+    entry: str
+    facts: Facts
+
+
+class FencedError(Exception):
+    """Another recorder has begun: this one may take nothing out any more."""
+
+
+class Outbox:
+    """Read in order, removed only when it is in Postgres, and only by the recorder in office."""
+
+    def __init__(
+        self, client: redis.Redis, keys: Keys, ended_ttl_ms: int, actor: str, epoch: str
+    ) -> None:
+        """``ended_ttl_ms``: for how long Redis keeps an ended chat that Postgres has."""
+        self._client = client
+        self._keys = keys
+        self._ended_ttl_ms = ended_ttl_ms
+        self._actor = actor
+        self._epoch = epoch
+
+    def read(self, most: int, block_ms: int) -> list[Parcel]:
+        """The oldest parcels; waits up to ``block_ms`` for one.
+
+        What can't be read as a parcel is set aside at once: it must not hold up the others.
+        """
+        found: Any = self._client.xread({self._keys.outbox: "0"}, count=most, block=block_ms)
+        read = [self._parcel(e.decode(), f) for e, f in (found[0][1] if found else [])]
+        return [parcel for parcel in read if parcel is not None]
+
+    def _parcel(self, entry: str, fields: Mapping[bytes, bytes]) -> Parcel | None:
+        try:
+            return Parcel(entry, unpack_facts(fields[b"facts"]))
+        except (KeyError, msgspec.MsgspecError) as error:
+            self._deliver(refused=[(entry, f"unreadable: {error}")])
+            return None
+
+    def remove(self, parcels: Sequence[Parcel]) -> None:
+        """Postgres has these: let ended chats expire, then forget the parcels.
+
+        Raises:
+            FencedError: another recorder has begun.
+        """
+        ended = {
+            record.chat_id
+            for parcel in parcels
+            for record in parcel.facts.records
+            if record.ended_at_ms is not None
+        }
+        self._deliver(delivered=[parcel.entry for parcel in parcels], ended=sorted(ended))
+
+    def set_aside(self, parcel: Parcel, why: str) -> None:
+        """Postgres refuses this one: keep it apart, so that the others can go on.
+
+        Raises:
+            FencedError: another recorder has begun.
+        """
+        self._deliver(refused=[(parcel.entry, why)])
+
+    def _deliver(
+        self,
+        delivered: Sequence[str] = (),
+        ended: Sequence[str] = (),
+        refused: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        order = {
+            "actor": self._actor,
+            "epoch": self._epoch,
+            "ended_ttl_ms": self._ended_ttl_ms,
+            "delivered": delivered,
+            "ended": ended,
+            "refused": refused,
+        }
+        try:
+            self._client.fcall("meterd_deliver", 1, self._keys.commands, _pack(order))
+        except redis.ResponseError as error:
+            if "FENCED" in str(error):
+                raise FencedError(self._actor) from error
+            raise
