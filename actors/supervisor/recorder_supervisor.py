@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from actors.supervisor.actor_handle import Patience
+from actors.supervisor.actor_handle import Timeouts
 from actors.supervisor.tasks import end_tasks
 
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ class RecorderProcess(Protocol):
 class RecorderKeeper:
     """One recorder after the other, never two that may write."""
 
-    def __init__(self, spawn: Callable[[], Awaitable[RecorderProcess]], patience: Patience) -> None:
+    def __init__(self, spawn: Callable[[], Awaitable[RecorderProcess]], patience: Timeouts) -> None:
         """``spawn`` makes a process under a new epoch, which is waited for with ``patience``."""
         self._spawn = spawn
         self._patience = patience
