@@ -58,7 +58,7 @@ class RecorderKeeper:
             return
         _, late = await asyncio.wait([self._task], timeout=STOP_S)
         if late:
-            log.warning("recorder.unfinished", note="the rest stays in Redis for next time")
+            log.warning("recorder.stop_timeout", note="the rest stays in Redis for next time")
             await end_tasks(self._task)
 
     async def _keep(self) -> None:
@@ -83,7 +83,7 @@ class RecorderKeeper:
             while not self._stopping.is_set() and not running.done():
                 async with asyncio.timeout(patience_s):
                     self.status = {"up": True, **await process.status()}
-                patience_s = self._patience.answer_s
+                patience_s = self._patience.call_s
                 await self._pause(LOOK_S, running)
             if not running.done():
                 await process.stop()

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import redis
 from sqlalchemy import Engine, make_url, text
 
-from actors.recorder import Recorder, RecorderConfig, write_parcels
+from actors.recorder import Recorder, RecorderConfig, write_entries
 from loadtests.bench.book import Book
 from loadtests.bench.ceiling import Decider, push
 from loadtests.bench.daemon import folder
@@ -25,7 +25,7 @@ from loadtests.bench.wire import Wire, encode
 from meterd.rules.redis_keys import Keys
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
-from persistence.postgres.recorder_state import RecorderClaim, open_office
+from persistence.postgres.recorder_state import RecorderClaim, claim_recorder
 from persistence.redis.client import connect
 from persistence.redis.commit import unpack_payload
 from persistence.redis.outbox import Outbox, OutboxEntry
@@ -127,7 +127,7 @@ def _record(bench: Bench, engine: Engine) -> float:
         _fill(bench, client)
         client.hset(KEYS.epochs, ACTOR, str(EPOCH))
         with engine.begin() as connection:
-            open_office(connection, KEYS.partition, MEMORY)
+            claim_recorder(connection, KEYS.partition, MEMORY)
         outbox = Outbox(client, KEYS, ENDED_TTL_MS, ACTOR, str(EPOCH))
         office = RecorderClaim(KEYS.partition, MEMORY, EPOCH)
         recorder = Recorder(outbox, engine, office, ("0" * 16, {}), RecorderConfig())
@@ -154,7 +154,7 @@ def _upsert(bench: Bench, engine: Engine) -> float:
     began_s = time.perf_counter()
     for batch in batches:
         with engine.begin() as connection:
-            write_parcels(connection, batch)
+            write_entries(connection, batch)
     return time.perf_counter() - began_s
 
 

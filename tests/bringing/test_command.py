@@ -76,7 +76,7 @@ def test_without_a_daemon_they_say_how_to_start_one(both: Both, tmp_path: Path) 
     """Nothing is opened in a Redis that may have forgotten something."""
     set_balance(both.engine, "u", 1)
     both.while_working(lambda: None)
-    both.client.delete(KEYS.memory)
+    both.client.delete(KEYS.instance_id)
     asked = _ran(both, tmp_path, "balances")
     assert asked.returncode == 1
     assert "meterd up" in asked.stderr

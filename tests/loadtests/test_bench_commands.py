@@ -80,9 +80,9 @@ def test_what_is_to_fall_due_does_so_in_the_window() -> None:
         event
         for i, user in enumerate(sorted(world.accounts))
         for event in world.feed(f"{end_ms}-{i}", _settle(user)).events
-        if event.event in lateness.WATCHED and event.at > first_ms
+        if event.event in lateness.WATCHED and event.at_ms > first_ms
     ]
-    assert all(first_ms + lateness.LEAD_MS / 2 < event.at < end_ms for event in found)
+    assert all(first_ms + lateness.LEAD_MS / 2 < event.at_ms < end_ms for event in found)
     counts = Counter(event.event for event in found)
     assert counts == {"credits.low": 8, "credits.exhausted": 2, "chat.paused": 2}
 

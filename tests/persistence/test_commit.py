@@ -62,7 +62,7 @@ def _commit(client: redis.Redis, *tasks: Task, before: str = "") -> Commit:
     _, account = loaded.get(user, ("", Account(user)))
     run = CommitBuilder(writer, AccountView(before, account, {}, {}))
     for task in tasks:
-        run.take(task)
+        run.add(task)
     return run.commit()
 
 
@@ -72,7 +72,7 @@ def _commit_of_new(task: Task) -> Commit:
         CommitContext("a", EPOCH, Policy(), "p", Limits()),
         AccountView("", Account(task.user), {}, {}),
     )
-    run.take(task)
+    run.add(task)
     return run.commit()
 
 
@@ -221,7 +221,7 @@ def test_a_reply_stream_that_is_none_costs_the_reply_only(queue: redis.Redis) ->
 
 def test_an_account_that_is_somebody_elses_can_not_be_read() -> None:
     """What is kept under one name and tells of another decides nothing."""
-    kept = pack_state("1-0", Account("u", settled=5)).encode()
-    assert unpack_state(kept, "u") == ("1-0", Account("u", settled=5))
+    kept = pack_state("1-0", Account("u", settled_micro=5)).encode()
+    assert unpack_state(kept, "u") == ("1-0", Account("u", settled_micro=5))
     applied, account = unpack_state(kept, "v")
     assert (applied, account.user_id, is_readable(account)) == ("1-0", "v", False)
