@@ -66,7 +66,7 @@ class Audit:
         self._findings = findings
         self._progress = progress
         self._sleep = sleep
-        self._stalled_at = ""
+        self._stalled_at: str | None = None
 
     def run(self, scope: Scope) -> None:
         """Compare all that is in the scope; what differs goes to the findings."""
@@ -168,10 +168,13 @@ class Audit:
 
     def _wait_for_outbox(self) -> None:
         assert self._glimpses is not None, "glimpses were taken"
-        end, begin, stalled = self._glimpses.outbox_end(), "", 0
+        end = self._glimpses.outbox_end()
+        if end is None:
+            return  # all that was in it is delivered
+        begin, stalled = None, 0
         for _ in range(WAITS_MAX):
             begin, before = self._glimpses.outbox_begin(), begin
-            if not begin or entry_key(begin) > entry_key(end):
+            if begin is None or entry_key(begin) > entry_key(end):
                 return
             stalled = stalled + 1 if begin == before else 0
             if stalled >= STALLED_WAITS_MAX or begin == self._stalled_at:

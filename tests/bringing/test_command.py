@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.legacy.store.balances import fetch_plans
-from loadtests.live import METERD, LiveDaemon
+from loadtests.common.live import METERD, LiveDaemon
 from tests.bringing.conftest import Both
 from tests.bringing.cut_over import bring_records, run_sql
 from tests.bringing.old import add_chat, add_record, set_balance

@@ -21,7 +21,7 @@ from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.rules.imported_chats import ended_chat
 from daemon.legacy.rules.rows import ImportedChat
 from daemon.legacy.store.names import LegacyNames
-from loadtests.live import METERD, LiveDaemon
+from loadtests.common.live import METERD, LiveDaemon
 from meterd import ChatSnapshot, Meter
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from meterd import Event, InsufficientCreditsError, Meter
 from meterd.rules.redis_keys import GROUP, Keys
 from tests.databases import fresh

@@ -10,7 +10,7 @@ import httpx
 import jwt
 import pytest
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]

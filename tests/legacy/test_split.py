@@ -2,10 +2,23 @@
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.legacy.rules.rows import CHAT, LATEST, POLICIES, RECORD, OldChat, OldRecord, Pair, Split
+from daemon.legacy.rules.rows import (
+    CHAT,
+    DUPLICATE,
+    LATEST,
+    POLICIES,
+    PROPORTIONAL,
+    RECORD,
+    OldChat,
+    OldRecord,
+    Pair,
+    Quarantined,
+    Split,
+)
 from daemon.legacy.rules.split import largest_remainder, split
 from persistence.postgres.convert import MOMENT_MS_MAX
 from tests.legacy.strategies import pairs
@@ -136,3 +149,68 @@ def test_more_time_than_there_was_since_1970() -> None:
     )  # fmt: skip
     (one,) = split(pair, LATEST).imported
     assert (one.started_at, one.ended_at, one.paused_ms) == (0, 5_000, 0)
+
+
+def test_of_two_records_of_one_chat_the_later_one_counts() -> None:
+    """The one that was written last, of the same moment the one with the higher key; the other is
+    set aside as a duplicate, with what it had counted."""
+    rows = [("3", 10, 300, 30), ("1", 20, 100, 10), ("2", 20, 200, 20)]
+    older, later, same_moment = (
+        _record(key, "c1", "completed", total_ms, cost)._replace(updated_at=updated_at)
+        for key, updated_at, total_ms, cost in rows
+    )
+    chat = OldChat("c1", "u", "a", 0, 600)
+    for policy in POLICIES:
+        done = split(Pair("u", "a", [later, older], [chat]), policy)
+        assert [(one.active_ms, one.cost_micro) for one in done.imported] == [(100, 10)]
+        assert done.quarantined == [Quarantined(RECORD, "3", DUPLICATE, 300, 30)]
+        done = split(Pair("u", "a", [same_moment, later], [chat]), policy)
+        assert [(one.active_ms, one.cost_micro) for one in done.imported] == [(200, 20)]
+        assert done.quarantined == [Quarantined(RECORD, "1", DUPLICATE, 100, 10)]
+
+
+def test_of_two_rows_of_one_chat_the_earlier_one_counts() -> None:
+    """The one that began first, of the same beginning the one that ended first."""
+    first, second, longer = (
+        OldChat("c1", "u", "a", started_at, ended_at)
+        for started_at, ended_at in [(0, 600), (100, 400), (0, 900)]
+    )
+    for rows in ([first, second, longer], [longer, second, first]):
+        (one,) = split(Pair("u", "a", [], rows), LATEST).imported
+        assert (one.started_at, one.ended_at) == (0, 600)
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "shares"),
+    [
+        (1, [1, 1], [1, 0]),
+        (2, [1, 1, 1], [1, 1, 0]),
+        (5, [1, 2, 1], [1, 3, 1]),  # the largest remainder first, whatever its place
+        (3, [1, 0, 1], [2, 0, 1]),
+    ],
+)
+def test_the_earlier_one_gets_the_tie(total: int, weights: list[int], shares: list[int]) -> None:
+    """Of equal remainders: what does not divide goes to the chats that began first."""
+    assert largest_remainder(total, weights) == shares
+
+
+def test_the_older_chat_gets_the_tie() -> None:
+    """Two chats of the same span, and one millisecond and one micro-credit to divide."""
+    chats = [OldChat("c2", "u", "a", 700, 1_000), OldChat("c1", "u", "a", 0, 300)]
+    done = split(Pair("u", "a", [_record("1", "c2", "completed", 1, 1)], chats), PROPORTIONAL)
+    assert [(one.chat_id, one.active_ms, one.cost_micro) for one in done.imported] == [
+        ("c1", 1, 1),
+        ("c2", 0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("points_to", "gets_all"), [("c1", "c1"), ("c2", "c2"), ("c3", "c3"), (None, "c3")]
+)
+def test_chats_without_a_span_share_nothing(points_to: str | None, gets_all: str) -> None:
+    """All goes to the chat that the record points to; if it points nowhere, to the newest."""
+    chats = [OldChat(f"c{n}", "u", "a", n * 100, n * 100) for n in (1, 2, 3)]
+    record = _record("1", points_to, "completed", 90, 9)
+    done = split(Pair("u", "a", [record], chats), PROPORTIONAL)
+    counted = {one.chat_id: (one.active_ms, one.cost_micro) for one in done.imported}
+    assert counted == {**dict.fromkeys(["c1", "c2", "c3"], (0, 0)), gets_all: (90, 9)}

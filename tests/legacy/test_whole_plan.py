@@ -16,7 +16,7 @@ from daemon.legacy.rules.rows import LATEST
 from daemon.legacy.rules.split import split
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import read_pairs
-from loadtests.live import LiveDaemon, live_daemon
+from loadtests.common.live import LiveDaemon, live_daemon
 from meterd import Meter
 from tests.legacy.old_data import create_ugly
 

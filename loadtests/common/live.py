@@ -17,6 +17,7 @@ import redis
 from sqlalchemy import Engine
 
 from daemon.discovery.runfile import RunFile
+from loadtests.common.queue import is_handled
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
@@ -129,17 +130,6 @@ class LiveDaemon:
     def _addresses(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.home / "run.json").read_text())
         return found
-
-
-def is_handled(client: redis.Redis) -> bool:
-    """Whether the queue is worked off and Postgres has all of it."""
-    groups: Any = client.xinfo_groups(KEYS.commands)
-    stream: Any = client.xinfo_stream(KEYS.commands)
-    done = all(
-        not group["pending"] and group["last-delivered-id"] == stream["last-generated-id"]
-        for group in groups
-    )
-    return bool(groups) and done and not client.xlen(KEYS.outbox)
 
 
 def _plain_environment() -> dict[str, str]:
