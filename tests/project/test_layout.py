@@ -20,6 +20,7 @@ FILES = (
     "SECURITY.md",
     "config.yaml",
     "pyproject.toml",
+    "requirements-dev.lock",
     "requirements.lock",
 )
 PACKAGES = (
@@ -36,14 +37,17 @@ TARGETS = (
     "soak",
     "check",
     "clean",
+    "coverage",
     "demo",
     "format",
     "help",
     "install",
+    "install-dev",
     "interleavings",
     "load",
     "lock",
     "test",
+    "test-fast",
     "up",
 )
 OLD_ANSWER = "No active time tracking record found"
