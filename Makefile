@@ -13,7 +13,7 @@ FAST := tests/rules tests/project tests/wire tests/daemon tests/actors tests/cli
 FAST_MARKS := not (redis or postgres or ray or acceptance or slow)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev up demo test test-fast coverage interleavings chaos soak load bench \
+.PHONY: help install install-dev up demo test test-fast smoke coverage interleavings chaos soak load bench \
 	check format lock clean
 
 help: ## list these targets
@@ -38,6 +38,9 @@ test: install-dev ## run the tests (ARGS="-k words -x" goes to pytest; WORKERS=0
 
 test-fast: install-dev ## run the tests that need no server, in less than a minute
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "$(FAST_MARKS)" $(FAST) $(ARGS)
+
+smoke: install-dev ## start the daemon once: status, demo, audit, stop
+	$(BIN)/python -m pytest -n 0 tests/acceptance/test_smoke.py $(ARGS)
 
 coverage: install-dev ## measure how much of the code the tests of `make test-fast` run
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "$(FAST_MARKS)" $(FAST) \
