@@ -30,8 +30,9 @@ KEYS = Keys()
 class LiveDaemon:
     """One METERD_HOME and the daemon that runs in it, or does not at the moment."""
 
-    def __init__(self, home: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, env: Mapping[str, str], *, command: str = METERD) -> None:
         self.home = home
+        self.command = command
         self.env = {**_plain_environment(), **env, "METERD_HOME": str(home)}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -50,7 +51,7 @@ class LiveDaemon:
         """Start it."""
         with (self.home.parent / f"{self.home.name}.out").open("ab") as out:
             self.process = subprocess.Popen(
-                [METERD, "up"],
+                [self.command, "up"],
                 env=self.env,
                 cwd=self.home.parent,
                 stdin=subprocess.DEVNULL,
@@ -74,7 +75,7 @@ class LiveDaemon:
     def run(self, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run another command of meterd's in the same home."""
         return subprocess.run(
-            [METERD, *args], env=self.env, cwd=self.home.parent, capture_output=True,
+            [self.command, *args], env=self.env, cwd=self.home.parent, capture_output=True,
             text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
