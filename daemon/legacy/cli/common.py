@@ -136,7 +136,7 @@ def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings
 
     from daemon.legacy.balances import Targets  # noqa: PLC0415 - as above
     from daemon.legacy.flush import FlushTimeoutError  # noqa: PLC0415 - as above
-    from daemon.legacy.store.opening_balances import UnverifiedStateError  # noqa: PLC0415 - as above
+    from persistence.redis.opening_balances import UnverifiedStateError  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
