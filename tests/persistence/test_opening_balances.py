@@ -8,8 +8,9 @@ import redis
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry
 from meterd.rules.redis_keys import Keys
+from persistence.errors import UnverifiedStateError
 from persistence.redis.commit import unpack_payload
-from persistence.redis.opening_balances import Opening, Openings, UnverifiedStateError
+from persistence.redis.opening_balances import Opening, Openings
 
 KEYS = Keys()
 TOKEN = "t"

@@ -21,8 +21,8 @@ from daemon.legacy.store.reader import OldBalance, whole
 from daemon.legacy.target_balance import TargetBalance, target_balance_of
 from daemon.recovery.rebuild import Recovery
 from meterd import Meter
+from persistence.errors import UnverifiedStateError
 from persistence.postgres import reader
-from persistence.redis.opening_balances import UnverifiedStateError
 from tests.audit_check import assert_clean
 from tests.engine.harness import KEYS
 from tests.legacy.cutover.conftest import Both

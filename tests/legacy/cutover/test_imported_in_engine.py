@@ -18,10 +18,11 @@ from daemon.legacy.rules.rows import ImportedChat
 from daemon.recovery.rebuild import Recovery
 from meterd.rules.model import Account, Policy
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
+from persistence.errors import UnverifiedStateError
 from persistence.postgres import reader
 from persistence.postgres.writer import write_batch
 from persistence.redis.client import connect
-from persistence.redis.opening_balances import Opening, Openings, UnverifiedStateError
+from persistence.redis.opening_balances import Opening, Openings
 from tests.audit_check import assert_clean
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import outcomes, send, until
