@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import AT_ZERO_SUSPEND, Policy
 from persistence.redis.client import connect
 from tests.chaos.processes import Process, descendants, look, send
@@ -27,9 +28,9 @@ POLICY = Policy(at_zero=AT_ZERO_SUSPEND, grace_ms=2_000, warn_ms=(60_000, 5_000)
 KEEP = 10_000_000
 """Of streams: all, so that the checker finds all."""
 
-STOP_S_MAX = 30
+STOP_S_MAX = scaled(30)
 ANSWER_S_MAX = 2.0
-GONE_S_MAX = 30
+GONE_S_MAX = scaled(30)
 
 
 def settings() -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from loadtests.common.queue import is_handled
+from loadtests.common.timeouts import scaled
 from tests.chaos.bench import POLICY, Bench
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence, collect, save
@@ -23,10 +24,10 @@ from tests.chaos.processes import send
 from tests.chaos.report import Report, Strike
 from tests.load import KEYS, Load
 
-RECOVERY_S_MAX = float(os.environ.get("CHAOS_RECOVERY_S", "60"))
+RECOVERY_S_MAX = float(os.environ.get("CHAOS_RECOVERY_S") or scaled(60))
 SLOW_S = 0.5
-DRAIN_S_MAX = 120.0
-AUDIT_S_MAX = 900.0
+DRAIN_S_MAX = scaled(120)
+AUDIT_S_MAX = scaled(900)
 LOOK_S = 0.05
 PROBES = 8
 

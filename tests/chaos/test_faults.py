@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from loadtests.common.timeouts import scaled
 from tests.chaos.bench import Bench, bench
 from tests.chaos.faults import CATALOGUE
 from tests.chaos.faults.kills import actors
@@ -15,7 +16,7 @@ from tests.chaos.run import Run
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 
-THERE_S_MAX = 30
+THERE_S_MAX = scaled(30)
 SPARE = "spare killed"
 
 TWINS = (

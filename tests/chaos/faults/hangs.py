@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import scaled
 from tests.chaos.bench import Bench
 from tests.chaos.faults.fault import Blow, Fault, NothingThereError
 from tests.chaos.faults.kills import CHAT, ENGINE, GCS, RAYLET, RECORDER, SUPERVISOR, actors
@@ -17,7 +18,7 @@ HANG_S = (5.5, 16.0)
 SILENCE_S = (5.5, 30.0)
 """At most longer than an engine may be silent (20 s)."""
 
-TAKEN_OVER_S_MAX = 60
+TAKEN_OVER_S_MAX = scaled(60)
 
 
 def freeze(pids: Sequence[int]) -> Blow:
