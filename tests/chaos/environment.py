@@ -1,4 +1,4 @@
-"""The bench: servers of our own, proxies before them, the daemon, and maybe a second one."""
+"""What is broken: servers of our own, proxies before them, the daemon, and maybe a second one."""
 
 import contextlib
 import json
@@ -50,7 +50,7 @@ def settings() -> dict[str, str]:
     }
 
 
-class Bench:
+class ChaosEnvironment:
     """All of it. The daemon speaks to both servers through proxies, the checker does not."""
 
     def __init__(self, folder: Path, kind: str = VALKEY) -> None:
@@ -151,11 +151,11 @@ def short_folder() -> Path:
 
 
 @contextlib.contextmanager
-def bench(kind: str | None = None) -> Iterator[Bench]:
-    """A bench with a daemon that works; nothing of it is left afterwards."""
+def chaos_environment(kind: str | None = None) -> Iterator[ChaosEnvironment]:
+    """An environment with a daemon that works; nothing of it is left afterwards."""
     folder = short_folder()
     try:
-        made = Bench(folder, kind or os.environ.get("CHAOS_REDIS", VALKEY))
+        made = ChaosEnvironment(folder, kind or os.environ.get("CHAOS_REDIS", VALKEY))
         with contextlib.closing(made):
             made.daemon.start()
             made.family()
