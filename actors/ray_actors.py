@@ -45,7 +45,7 @@ STUCK_MS: Final = 3_000
 """A transaction that takes longer is trouble worth telling."""
 
 
-class Boot(NamedTuple):
+class ActorConfig(NamedTuple):
     """What every actor needs to begin."""
 
     redis_url: str
@@ -67,7 +67,7 @@ class Boot(NamedTuple):
         return connect(self.redis_url, self.socket_timeout_s, self.connect_timeout_s)
 
 
-def _hello() -> Hello:
+def _actor_info() -> Hello:
     return Hello(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
 
 
@@ -75,24 +75,24 @@ def _hello() -> Hello:
 class ChatActor:
     """One chat's timer and accrual (and more chats' beyond ``actors.max``)."""
 
-    def __init__(self, boot: Boot) -> None:
-        self._boot = boot
+    def __init__(self, config: ActorConfig) -> None:
+        self._config = config
 
     def begin(self, name: str, epoch: str) -> None:
         """Take a name and the right to write under it; until then it is nobody."""
-        boot = self._boot
-        boot.set_up(name)
+        config = self._config
+        config.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
-        asker = Asker(boot.redis(), boot.keys, name, epoch)
+        asker = Asker(config.redis(), config.keys, name, epoch)
         self._timekeeper = Timekeeper(asker.ask, on_fenced=_leave)
-        writer = Writer(name, epoch, boot.policy, boot.policy_id, boot.limits)
-        self._worker = ChatWorker(boot.redis(), boot.keys, writer, self._timekeeper)
+        writer = Writer(name, epoch, config.policy, config.policy_id, config.limits)
+        self._worker = ChatWorker(config.redis(), config.keys, writer, self._timekeeper)
         self._timekeeper.start()
         look_seldom()
 
     def hello(self) -> Hello:
         """Who it is."""
-        return _hello()
+        return _actor_info()
 
     def host(self, chats: Mapping[str, str]) -> None:
         """Take over open chats (chat → user)."""
@@ -119,9 +119,9 @@ class ChatActor:
 class SupervisorActor:
     """Reads the queue and routes commands by chat."""
 
-    def __init__(self, boot: Boot, settings: SupervisorSettings, token: str) -> None:
-        boot.set_up("supervisor")
-        self._boot = boot
+    def __init__(self, config: ActorConfig, settings: SupervisorSettings, token: str) -> None:
+        config.set_up("supervisor")
+        self._config = config
         self._settings = settings
         self._token = token
         self._supervisor: Supervisor | None = None
@@ -129,16 +129,16 @@ class SupervisorActor:
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
-        boot = self._boot
-        client = connect_async(boot.redis_url, boot.socket_timeout_s, boot.connect_timeout_s)
-        queue = Queue(client, boot.keys, self._token)
-        engine = make_engine(boot.postgres_url, pool_size=boot.pool_size)
+        config = self._config
+        client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
+        queue = Queue(client, config.keys, self._token)
+        engine = make_engine(config.postgres_url, pool_size=config.pool_size)
         parts = Parts(
             client,
-            boot.keys,
+            config.keys,
             queue,
-            Archive(client, boot.keys, engine),
-            Memory(client, boot.keys, engine),
+            Archive(client, config.keys, engine),
+            Memory(client, config.keys, engine),
             self._spawn,
             self._spawn_recorder,
             self._load_library,
@@ -159,17 +159,21 @@ class SupervisorActor:
 
     async def _spawn(self, name: str, epoch: str) -> RayProcess:
         process = await self._warm.take() or self._start()
-        await process.begin(name, epoch)
+        try:
+            await process.begin(name, epoch)
+        except BaseException:
+            process.kill()  # nobody else knows of it, and a late one would run on without a name
+            raise
         return process
 
     def _start(self) -> RayProcess:
-        return RayProcess(start_actor(ChatActor, self._boot))
+        return RayProcess(start_actor(ChatActor, self._config))
 
     async def _spawn_recorder(self, memory_id: str, epoch: str) -> RayRecorder:
-        return RayRecorder(start_actor(RecorderActor, self._boot, memory_id, epoch))
+        return RayRecorder(start_actor(RecorderActor, self._config, memory_id, epoch))
 
     def _load_library(self) -> None:
-        with contextlib.closing(self._boot.redis()) as client:
+        with contextlib.closing(self._config.redis()) as client:
             ensure_library(client)
 
 
@@ -177,21 +181,21 @@ class SupervisorActor:
 class RecorderActor:
     """Moves what must last to Postgres."""
 
-    def __init__(self, boot: Boot, memory_id: str, epoch: str) -> None:
-        boot.set_up(RECORDER)
+    def __init__(self, config: ActorConfig, memory_id: str, epoch: str) -> None:
+        config.set_up(RECORDER)
         os.nice(BEHIND_NICE)
         structlog.contextvars.bind_contextvars(actor=RECORDER, epoch=epoch)
-        outbox = Outbox(boot.redis(), boot.keys, boot.ended_ttl_ms, RECORDER, epoch)
+        outbox = Outbox(config.redis(), config.keys, config.ended_ttl_ms, RECORDER, epoch)
         engine = make_engine(
-            boot.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
+            config.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
         )
-        office = Office(boot.keys.partition, memory_id, int(epoch))
-        policy = (boot.policy_id, policy_document(boot.policy))
-        self._recorder = Recorder(outbox, engine, office, policy, boot.recorder)
+        office = Office(config.keys.partition, memory_id, int(epoch))
+        policy = (config.policy_id, policy_document(config.policy))
+        self._recorder = Recorder(outbox, engine, office, policy, config.recorder)
 
     def hello(self) -> Hello:
         """Who it is."""
-        return _hello()
+        return _actor_info()
 
     def run(self) -> str:
         """Work until ``stop``; returns why it ended."""

@@ -15,6 +15,7 @@ import structlog
 
 from actors.messages import Hello, pack_tasks, unpack_handled
 from actors.supervisor.batch import Batch
+from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
 from persistence.redis.client import is_server_trouble
 
@@ -90,11 +91,13 @@ class Slot:
         hosting: Hosting,
         patience: Patience | None = None,
         may_blame: Callable[[], bool] = lambda: True,
+        starts: Starts | None = None,
     ) -> None:
         """A slot whose process is made by ``spawn`` and hosts the chats in ``hosting``.
 
         ``may_blame``: whether a lost process may have been lost by what it was handling. Not while
         Redis is slow: then an actor that waits for it looks hung, and no command is to blame.
+        ``starts``: the queue in which its processes start.
         """
         self.name = name
         self.hello: Hello | None = None
@@ -103,6 +106,7 @@ class Slot:
         self._spawn = spawn
         self._hosting = hosting
         self._patience = patience or Patience()
+        self._starts = starts or Starts(self._patience.start_s)
         self._may_blame = may_blame
         self._process: Process | None = None
         self._number = 0
@@ -166,14 +170,13 @@ class Slot:
                 await asyncio.sleep(REPLACE_PAUSE_S)
 
     async def _serve(self) -> None:
-        async with asyncio.timeout(self._patience.start_s):
-            process = self._process = await self._spawn(self.name)
-            self.hello = await process.hello()
+        process, hello = await self._starts.run(self.name, self._start)
+        self.hello = hello
         self._number = self._answered = 0
         await self._in_time(process.host(self._hosting(self.name)))
         self._up.set()
         self.on_up()
-        log.info("actor.ready", actor=self.name, pid=self.hello.pid, restarts=self.restarts)
+        log.info("actor.ready", actor=self.name, pid=hello.pid, restarts=self.restarts)
         while True:
             try:
                 await self._turn(process)
@@ -181,6 +184,10 @@ class Slot:
                 if not is_server_trouble(error):
                     raise
                 await self._away(process, error)
+
+    async def _start(self) -> tuple[Process, Hello]:
+        process = self._process = await self._spawn(self.name)
+        return process, await process.hello()
 
     async def _turn(self, process: Process) -> None:
         """One step: tell it what it has, give it work, take an answer or wait."""

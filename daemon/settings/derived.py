@@ -46,19 +46,20 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def supervisor_settings(settings: Settings) -> SupervisorSettings:
-    """What the supervisor is told."""
+    """What the supervisor works with."""
     return SupervisorSettings(
         actors_max=settings.actors.max,
         chats_per_actor=settings.actors.chats_per_actor,
-        spares=settings.actors.spares,
+        spares=settings.actors.warm_pool_size,
         batch_max=settings.queue.batch_max,
         block_ms=settings.queue.block_ms,
         in_flight_batches_max=settings.queue.in_flight_batches_max,
         lease_ms=settings.supervisor.lease_ms,
         stop_timeout_ms=settings.supervisor.stop_timeout_ms,
-        handled_keep_ms=settings.queue.handled_keep_ms,
-        answer_timeout_ms=settings.actors.answer_timeout_ms,
+        handled_keep_ms=settings.queue.processed_retention_ms,
+        answer_timeout_ms=settings.actors.call_timeout_ms,
         start_timeout_ms=settings.actors.start_timeout_ms,
         step_ms_max=settings.clock.step_ms_max,
         outbox_entries_max=settings.recorder.outbox_entries_max,
+        log_file=str(settings.home / "logs" / "ray.log"),
     )

@@ -85,6 +85,7 @@ class RaySettings(Section):
     """The Ray cluster to join; without an address, one of its own on this machine."""
 
     address: OptionalText = None
+    start_timeout_ms: Count = between(60_000, 1_000, MS_MAX)
 
 
 class ActorsSettings(Section):
@@ -92,8 +93,8 @@ class ActorsSettings(Section):
 
     max: Count = between(4, 1, 1000)
     chats_per_actor: Count = at_least(25_000, 1)
-    spares: Count = between(1, 0, 100)
-    answer_timeout_ms: PositiveMilliseconds = 10_000
+    warm_pool_size: Count = between(1, 0, 100)
+    call_timeout_ms: PositiveMilliseconds = 10_000
     start_timeout_ms: PositiveMilliseconds = 60_000
 
 
@@ -128,7 +129,7 @@ class QueueSettings(Section):
     # The contract promises the first outcome again for at least 24 hours.
     id_ttl_ms: Count = between(90_000_000, _DAY_MS, MS_MAX)
     ended_ttl_ms: PositiveMilliseconds = _DAY_MS
-    handled_keep_ms: Milliseconds = 600_000
+    processed_retention_ms: Milliseconds = 600_000
 
 
 class RecorderSettings(Section):
@@ -199,10 +200,10 @@ class Settings(BaseSettings):
                 f"queue.block_ms ({block_ms}) must be below redis.socket_timeout_ms ({timeout_ms}):"
                 " else every quiet moment looks like a lost connection"
             )
-        if timeout_ms >= self.actors.answer_timeout_ms:
+        if timeout_ms >= self.actors.call_timeout_ms:
             raise ValueError(
-                f"redis.socket_timeout_ms ({timeout_ms}) must be below actors.answer_timeout_ms"
-                f" ({self.actors.answer_timeout_ms}): else an actor that waits for Redis looks hung"
+                f"redis.socket_timeout_ms ({timeout_ms}) must be below actors.call_timeout_ms"
+                f" ({self.actors.call_timeout_ms}): else an actor that waits for Redis looks hung"
             )
         return self
 

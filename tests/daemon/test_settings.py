@@ -44,8 +44,12 @@ def test_the_file_in_the_project_mentions_every_setting() -> None:
 
 def test_the_environment_goes_before_the_file_before_the_defaults() -> None:
     """Key by key."""
-    settings = with_file("actors: {max: 7, spares: 3}\n", METERD_ACTORS__MAX="9")
-    assert (settings.actors.max, settings.actors.spares, settings.actors.chats_per_actor) == (
+    settings = with_file("actors: {max: 7, warm_pool_size: 3}\n", METERD_ACTORS__MAX="9")
+    assert (
+        settings.actors.max,
+        settings.actors.warm_pool_size,
+        settings.actors.chats_per_actor,
+    ) == (
         9,
         3,
         25_000,
@@ -140,13 +144,13 @@ def test_impossible_rates(yaml_text: str) -> None:
 def test_every_wrong_setting_is_named_at_once_with_its_place() -> None:
     """One run shows all there is to mend."""
     text = complaint(
-        "actors: {maximum: 3, spares: -1}\nqueu: {batch_max: 1}\nlog: loud\n",
+        "actors: {maximum: 3, warm_pool_size: -1}\nqueu: {batch_max: 1}\nlog: loud\n",
         METERD_ACTORS__MAX="many",
         METERD_FOO__BAR="1",
         METERD_REDIS="x",
     )
     assert "config.yaml: actors.maximum: unknown setting (did you mean actors.max?)" in text
-    assert "config.yaml: actors.spares: should be greater than or equal to 0, got -1" in text
+    assert "actors.warm_pool_size: should be greater than or equal to 0, got -1" in text
     assert "config.yaml: queu.batch_max: unknown setting (did you mean queue.batch_max?)" in text
     assert "config.yaml: log: unknown setting" in text
     assert "environment METERD_ACTORS__MAX: should be a valid integer" in text
