@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench.code import own_code
-from tests.bones._project import ROOT
+from tests.project._project import ROOT
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bones._project import ROOT, imported_modules, python_files
+from tests.project._project import ROOT, imported_modules, python_files
 
 PURE_MODULES = frozenset(
     {
@@ -89,7 +89,7 @@ def test_every_form_of_import_is_seen(
     source: str, modules: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Relative, nested and renamed imports can't hide a module."""
-    monkeypatch.setattr("tests.bones._project.ROOT", tmp_path)
+    monkeypatch.setattr("tests.project._project.ROOT", tmp_path)
     path = tmp_path / "clients" / "python" / "meterd" / "rules" / "example.py"
     path.parent.mkdir(parents=True)
     path.write_text(source)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.bones._project import CODE_FOLDERS, ROOT, python_files
+from tests.project._project import CODE_FOLDERS, ROOT, python_files
 
 FILES = (
     ".ci/run",
