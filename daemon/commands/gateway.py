@@ -18,7 +18,8 @@ def gateway(
 
     Any number of them may run, here or elsewhere: each needs the Redis and the
     PostgreSQL of the daemon, and no daemon. `meterd up` starts one by itself.
-    Beyond this machine, http.jwt_secret or http.jwks_file has to be set.
+    A port that is set is the port: if it is taken, nothing starts. Beyond this
+    machine, http.jwt_secret or http.jwks_file has to be set.
 
     For example:
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import typer
+from rich.text import Text
 
 from actors.supervisor.histogram import percentile
 from daemon.console.common import (
@@ -43,7 +44,11 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 def _print(found: dict[str, Any]) -> None:
     colour = "green" if found["state"] == "ready" else "red"
-    out.print(f"state      [bold {colour}]{found['state']}[/]  {found.get('why', '')}")
+    state = Text.assemble(
+        "state      ", (found["state"], f"bold {colour}"), f"  {found.get('why', '')}"
+    )
+    out.print(state, soft_wrap=True)
+    out.print(f"home       {found['home']}", markup=False, soft_wrap=True)
     here = found.get("here")
     if here and here["state"] == "standby":
         out.print(

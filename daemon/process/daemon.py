@@ -21,6 +21,7 @@ from daemon.discovery.runfile import Addresses, RunFile
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.embedded.log_file import LogFile
+from daemon.gateway.key_source import secret_of
 from daemon.gateway.server import BindError
 from daemon.gateway.tokens import KeysError
 from daemon.logging.masking import mask_credentials
@@ -97,13 +98,18 @@ class Daemon:
             prepare(addresses)
             if not self._settings.redis.url:
                 forget_status(addresses.redis_url)
-            with self._runfile.held(addresses):
+            with self._runfile.held(addresses, self._jwt_secret()):
                 try:
                     if self._gateway is not None:
                         self._gateway.start(addresses)
                     self._run_engines(addresses, on_status)
                 finally:
                     remove_ray_folder(self._settings.home)
+
+    def _jwt_secret(self) -> str:
+        """What `meterd token` has to sign with; empty if the gateway takes no secret."""
+        http = self._settings.http
+        return "" if http.jwks_file or not http.enabled else secret_of(self._settings)
 
     @contextlib.contextmanager
     def _servers(self) -> Iterator[Addresses]:
