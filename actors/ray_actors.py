@@ -14,24 +14,24 @@ import ray
 import redis
 import structlog
 
-from actors.chat.commit_builder import Writer
-from actors.chat.timekeeper import Asker, Timekeeper
-from actors.chat.worker import ChatWorker, FencedError
+from actors.chat.commit_builder import CommitContext
+from actors.chat.timer_service import SettleSender, TimerService
+from actors.chat.worker import ActorFencedError, ChatWorker
 from actors.gc_tuning import look_seldom
-from actors.messages import Hello, pack_handled, unpack_tasks
+from actors.messages import ActorInfo, pack_result, unpack_tasks
 from actors.ray_processes import RayProcess, RayRecorder, WarmProcesses, start_actor
-from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderSettings
-from actors.supervisor.closed_chats import Archive
-from actors.supervisor.supervisor import Parts, Supervisor, SupervisorSettings
+from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderConfig
+from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
-from persistence.postgres.recorder_state import Office
+from persistence.postgres.recorder_state import RecorderClaim
 from persistence.redis.client import connect, connect_async
-from persistence.redis.command_stream import Queue
+from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import Limits, policy_document
-from persistence.redis.functions import ensure_library
-from persistence.redis.integrity import Memory
+from persistence.redis.functions import load_functions
+from persistence.redis.integrity import IntegrityCheck
 from persistence.redis.outbox import Outbox
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ class ActorConfig(NamedTuple):
     socket_timeout_s: float
     connect_timeout_s: float
     pool_size: int
-    recorder: RecorderSettings
+    recorder: RecorderConfig
     set_up: Callable[[str], None]
     """Called first in the actor's process, with its name: logging."""
 
@@ -67,8 +67,8 @@ class ActorConfig(NamedTuple):
         return connect(self.redis_url, self.socket_timeout_s, self.connect_timeout_s)
 
 
-def _actor_info() -> Hello:
-    return Hello(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
+def _actor_info() -> ActorInfo:
+    return ActorInfo(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)
@@ -83,14 +83,14 @@ class ChatActor:
         config = self._config
         config.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
-        asker = Asker(config.redis(), config.keys, name, epoch)
-        self._timekeeper = Timekeeper(asker.ask, on_fenced=_leave)
-        writer = Writer(name, epoch, config.policy, config.policy_id, config.limits)
+        asker = SettleSender(config.redis(), config.keys, name, epoch)
+        self._timekeeper = TimerService(asker.ask, on_fenced=_leave)
+        writer = CommitContext(name, epoch, config.policy, config.policy_id, config.limits)
         self._worker = ChatWorker(config.redis(), config.keys, writer, self._timekeeper)
         self._timekeeper.start()
         look_seldom()
 
-    def hello(self) -> Hello:
+    def hello(self) -> ActorInfo:
         """Who it is."""
         return _actor_info()
 
@@ -109,8 +109,8 @@ class ChatActor:
     def handle(self, batch: bytes) -> bytes:
         """Decide and commit a batch."""
         try:
-            return pack_handled(self._worker.handle(*unpack_tasks(batch)))
-        except FencedError:
+            return pack_result(self._worker.handle(*unpack_tasks(batch)))
+        except ActorFencedError:
             _leave()
             raise
 
@@ -119,7 +119,7 @@ class ChatActor:
 class SupervisorActor:
     """Reads the queue and routes commands by chat."""
 
-    def __init__(self, config: ActorConfig, settings: SupervisorSettings, token: str) -> None:
+    def __init__(self, config: ActorConfig, settings: SupervisorConfig, token: str) -> None:
         config.set_up("supervisor")
         self._config = config
         self._settings = settings
@@ -131,14 +131,14 @@ class SupervisorActor:
         """Work until ``stop``; returns why it ended."""
         config = self._config
         client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
-        queue = Queue(client, config.keys, self._token)
+        queue = CommandStream(client, config.keys, self._token)
         engine = make_engine(config.postgres_url, pool_size=config.pool_size)
-        parts = Parts(
+        parts = SupervisorDependencies(
             client,
             config.keys,
             queue,
-            Archive(client, config.keys, engine),
-            Memory(client, config.keys, engine),
+            ClosedChats(client, config.keys, engine),
+            IntegrityCheck(client, config.keys, engine),
             self._spawn,
             self._spawn_recorder,
             self._load_library,
@@ -174,7 +174,7 @@ class SupervisorActor:
 
     def _load_library(self) -> None:
         with contextlib.closing(self._config.redis()) as client:
-            ensure_library(client)
+            load_functions(client)
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0, max_concurrency=3)
@@ -189,11 +189,11 @@ class RecorderActor:
         engine = make_engine(
             config.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
         )
-        office = Office(config.keys.partition, memory_id, int(epoch))
+        office = RecorderClaim(config.keys.partition, memory_id, int(epoch))
         policy = (config.policy_id, policy_document(config.policy))
         self._recorder = Recorder(outbox, engine, office, policy, config.recorder)
 
-    def hello(self) -> Hello:
+    def hello(self) -> ActorInfo:
         """Who it is."""
         return _actor_info()
 

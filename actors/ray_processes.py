@@ -12,7 +12,7 @@ from typing import Any
 import ray
 import structlog
 
-from actors.messages import Hello
+from actors.messages import ActorInfo
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ def start_actor(actor_class: Any, *args: object) -> Any:
     return actor_class.remote(*args)
 
 
-def _end(actor: Any, known: Hello | None) -> None:
+def _end(actor: Any, known: ActorInfo | None) -> None:
     """End an actor's process at once. One that was stopped hears the kernel only, not Ray."""
     ray.kill(actor)
     if known is not None and known.host == socket.gethostname() and _is_ray(known.pid):
@@ -43,7 +43,7 @@ class RayRecorder:
     def __init__(self, actor: Any) -> None:
         """Speak to ``actor``, a handle."""
         self._actor = actor
-        self._hello: Hello | None = None
+        self._hello: ActorInfo | None = None
 
     async def run(self) -> str:
         """Work until stopped; returns why it ended."""
@@ -72,15 +72,15 @@ class RayProcess:
     def __init__(self, actor: Any) -> None:
         """Speak to ``actor``, a handle."""
         self._actor = actor
-        self._hello: Hello | None = None
+        self._hello: ActorInfo | None = None
 
     async def begin(self, name: str, epoch: str) -> None:
         """Give it a name, and the right to write under it."""
         await self._actor.begin.remote(name, epoch)
 
-    async def hello(self) -> Hello:
+    async def hello(self) -> ActorInfo:
         """Who it is; the first answer means that it is up."""
-        hello: Hello = await self._actor.hello.remote()
+        hello: ActorInfo = await self._actor.hello.remote()
         self._hello = hello
         return hello
 

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from persistence.postgres.convert import UnstorableError
-from persistence.postgres.recorder_state import Office, SupersededError
+from persistence.postgres.recorder_state import RecorderClaim, SupersededError
 from persistence.postgres.writer import put_policy, write_batch
-from persistence.redis.outbox import FencedError, Outbox, Parcel
+from persistence.redis.outbox import Outbox, OutboxEntry, RecorderFencedError
 
 log = structlog.get_logger()
 
@@ -29,11 +29,11 @@ REFUSED_CLASSES: Final = ("22", "23", "P0")
 """SQLSTATE classes of what Postgres will say again however often it is asked: wrong data, broken
 constraints, refusals of our triggers. A full disk or a read-only server is not among them."""
 
-OVER: Final = (SupersededError, FencedError)
+OVER: Final = (SupersededError, RecorderFencedError)
 """Another recorder is in office: this one leaves."""
 
 
-class RecorderSettings(NamedTuple):
+class RecorderConfig(NamedTuple):
     """How the recorder works."""
 
     batch_max: int = 1_000
@@ -51,9 +51,9 @@ class Recorder:
         self,
         outbox: Outbox,
         engine: Engine,
-        office: Office,
+        office: RecorderClaim,
         policy: tuple[str, Mapping[str, Any]],
-        settings: RecorderSettings,
+        settings: RecorderConfig,
     ) -> None:
         """``policy``: id and document of what the journal's rows were decided under."""
         self._outbox = outbox
@@ -128,7 +128,7 @@ class Recorder:
             self._busy_since = None
             self._is_policy_known = True
 
-    def _write(self, parcels: list[Parcel]) -> None:
+    def _write(self, parcels: list[OutboxEntry]) -> None:
         try:
             self._write_together(parcels)
         except (DBAPIError, UnstorableError) as error:
@@ -136,7 +136,7 @@ class Recorder:
                 raise
             self._write_apart(parcels, error)
 
-    def _write_apart(self, parcels: list[Parcel], error: Exception) -> None:
+    def _write_apart(self, parcels: list[OutboxEntry], error: Exception) -> None:
         """Halve what Postgres refuses until the parcels it refuses stand alone."""
         if len(parcels) > 1:
             middle = len(parcels) // 2
@@ -147,7 +147,7 @@ class Recorder:
         log.error("parcel.refused", parcel=parcels[0].entry, error=str(error)[:500])
         self._outbox.set_aside(parcels[0], str(error)[:500])
 
-    def _write_together(self, parcels: list[Parcel]) -> None:
+    def _write_together(self, parcels: list[OutboxEntry]) -> None:
         self._busy_since = time.monotonic()
         try:
             with self._engine.begin() as connection:
@@ -177,7 +177,7 @@ def is_refusal(error: Exception) -> bool:
     return str(state).startswith(REFUSED_CLASSES)
 
 
-def write_parcels(connection: Connection, parcels: list[Parcel]) -> None:
+def write_parcels(connection: Connection, parcels: list[OutboxEntry]) -> None:
     """Write the facts of all parcels in the caller's transaction."""
     write_batch(
         connection,

@@ -10,7 +10,7 @@ from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
-from persistence.redis.snapshot_scan import Glimpses
+from persistence.redis.snapshot_scan import SnapshotScan
 
 
 def audited(
@@ -20,7 +20,7 @@ def audited(
     told: list[Difference] = []
     findings = Findings(told.append)
     with contextlib.closing(connect(url)) as client:
-        Audit(engine, Glimpses(client, Keys()), findings, sleep=sleep).run(Scope())
+        Audit(engine, SnapshotScan(client, Keys()), findings, sleep=sleep).run(Scope())
     return findings, told
 
 

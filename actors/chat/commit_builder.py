@@ -6,28 +6,28 @@ from typing import NamedTuple, TypeVar
 from actors.chat.rows import aside_row, command_row, invalid_row, record_row
 from actors.messages import INVALID_TYPE, Task
 from meterd.rules import events, outcomes
-from meterd.rules.commands import Command, Invalid, fingerprint
+from meterd.rules.commands import Command, InvalidCommand, fingerprint
 from meterd.rules.fold import Decision, apply
-from meterd.rules.idempotency import Remembered, repeated
+from meterd.rules.idempotency import IdempotencyRecord, repeated_outcome
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 from meterd.rules.snapshots import JsonObject, chat_snapshot, wallet_snapshot
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import (
+    CommandEffects,
     Commit,
-    EntryWrites,
-    Facts,
     Limits,
+    OutboxPayload,
     event_fields,
     ledger_row,
-    pack_facts,
     pack_json,
+    pack_payload,
     pack_state,
 )
 
 T = TypeVar("T")
 
 
-class Writer(NamedTuple):
+class CommitContext(NamedTuple):
     """Who commits, and under what terms."""
 
     actor: str
@@ -37,20 +37,20 @@ class Writer(NamedTuple):
     limits: Limits
 
 
-class Memory(NamedTuple):
+class AccountView(NamedTuple):
     """What the actor knows of the world around the tasks of one account."""
 
     applied: str
     account: Account
     chats: Mapping[str, Chat]
     """Chats that are not open in the account: ended ones, other users'."""
-    ids: Mapping[str, Remembered]
+    ids: Mapping[str, IdempotencyRecord]
 
 
-class Run:
+class CommitBuilder:
     """A run of tasks of one account on its way to one commit."""
 
-    def __init__(self, writer: Writer, memory: Memory) -> None:
+    def __init__(self, writer: CommitContext, memory: AccountView) -> None:
         """Begin with what is known."""
         self.writer = writer
         self.before = memory.applied
@@ -65,7 +65,7 @@ class Run:
         self.events: list[Event] = []
         self.ledger: list[LedgerEntry] = []
         self.journal: list[JournalRow] = []
-        self.entries: list[EntryWrites] = []
+        self.entries: list[CommandEffects] = []
         self.outcomes: list[tuple[str, str, bool]] = []
         """Type, outcome, whether the id was used before: of each task."""
         self.dues: dict[int, int] = {}
@@ -97,7 +97,7 @@ class Run:
         self.journal.append(aside_row(task, self.writer.policy_id))
         reply = _reply_fields(about.id, outcome, outcomes.MESSAGES[outcome], about.entry, False)
         self.entries.append(
-            EntryWrites(
+            CommandEffects(
                 about.entry, about.id, remember, about.reply_to, reply,
                 _dead(about.entry, outcome, why, about.fields),
             )
@@ -118,13 +118,13 @@ class Run:
             ],
             entries=self.entries,
             events=[event_fields(event) for event in self.events],
-            facts=pack_facts(self._facts()),
+            facts=pack_payload(self._facts()),
             aside=self.aside,
         )
 
     def _command(self, command: Command, task: Task) -> None:
         seen = self.ids.get(command.id) if command.id else None
-        inert = repeated(command, seen)
+        inert = repeated_outcome(command, seen)
         known = self._known(command.chat_id) or task.known
         decision = apply(self.account, command, self.writer.policy, known, task.refuse, inert)
         if decision.events or decision.touched or decision.ledger:
@@ -157,7 +157,7 @@ class Run:
         self.journal.append(command_row(command, user, outcome, replayed, self.writer.policy_id))
         reply = self._reply(command, outcome, replayed) if command.reply_to else []
         self.entries.append(
-            EntryWrites(command.entry, command.id, remember, command.reply_to, reply)
+            CommandEffects(command.entry, command.id, remember, command.reply_to, reply)
         )
 
     def _remember(self, command: Command, outcome: str) -> str:
@@ -165,7 +165,7 @@ class Run:
         if not command.id or command.id in self.ids:
             return ""
         content = fingerprint(command)
-        self.ids[command.id] = Remembered(content, outcome)
+        self.ids[command.id] = IdempotencyRecord(content, outcome)
         return f"{content} {outcome}"
 
     def _reply(self, command: Command, outcome: str, replayed: bool) -> list[str]:
@@ -183,13 +183,13 @@ class Run:
             return ""  # nothing there, or nothing of this user's to show
         return self._snapshot(chat, command.at)
 
-    def _invalid(self, invalid: Invalid) -> None:
+    def _invalid(self, invalid: InvalidCommand) -> None:
         outcome = outcomes.INVALID_COMMAND
         self.outcomes.append((INVALID_TYPE, outcome, False))
         self.journal.append(invalid_row(invalid, outcome, self.writer.policy_id))
         reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
         dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)
-        self.entries.append(EntryWrites(invalid.entry, "", "", invalid.reply_to, reply, dead))
+        self.entries.append(CommandEffects(invalid.entry, "", "", invalid.reply_to, reply, dead))
 
     def _wallet(self, at: int) -> str:
         return self._once(self.account.user_id, self.account, at, wallet_snapshot)
@@ -204,8 +204,8 @@ class Run:
             shown = self._shown[name] = (what, at, pack_json(show(what, at)))
         return shown[2]
 
-    def _facts(self) -> Facts:
-        return Facts(
+    def _facts(self) -> OutboxPayload:
+        return OutboxPayload(
             records=[record_row(chat) for chat in self.touched.values()],
             ledger=[ledger_row(entry) for entry in self.ledger],
             journal=self.journal,

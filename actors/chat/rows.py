@@ -3,7 +3,7 @@
 from actors.messages import Task
 from meterd.rules import outcomes
 from meterd.rules.billing import billed_ms, cost, paused_ms
-from meterd.rules.commands import Command, Invalid
+from meterd.rules.commands import Command, InvalidCommand
 from meterd.rules.model import Chat
 from persistence.postgres.rows import LIVE, MIGRATED, JournalRow, RecordRow
 
@@ -93,6 +93,6 @@ def aside_row(task: Task, policy: str) -> JournalRow:
     return command_row(task.command, task.user, outcome, False, policy)
 
 
-def invalid_row(invalid: Invalid, outcome: str, policy: str) -> JournalRow:
+def invalid_row(invalid: InvalidCommand, outcome: str, policy: str) -> JournalRow:
     """An entry that can't be a command; it belongs to nobody."""
     return JournalRow(invalid.entry, None, None, dict(invalid.fields), outcome, False, policy)

@@ -18,7 +18,7 @@ from persistence.redis.account_reader import read_chats
 log = structlog.get_logger()
 
 
-class Archive:
+class ClosedChats:
     """Looks chats up that the supervisor does not know to be open."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, engine: Engine) -> None:

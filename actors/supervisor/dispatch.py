@@ -11,15 +11,15 @@ from typing import Final, NamedTuple
 import redis
 import structlog
 
-from actors.messages import Handled, Task
-from actors.supervisor.actor_handle import Slot
-from actors.supervisor.batch import Batch
+from actors.messages import BatchResult, Task
+from actors.supervisor.actor_handle import ActorHandle
+from actors.supervisor.batch import DispatchBatch
 from actors.supervisor.gauges import OutboxBound
-from actors.supervisor.in_flight_keys import Order, keys_of
+from actors.supervisor.in_flight_keys import InFlightKeys, keys_of
 from actors.supervisor.placement import Move, Placement
-from actors.supervisor.stats import Counts
+from actors.supervisor.stats import SupervisorStats
 from meterd.rules import outcomes
-from meterd.rules.commands import OPENING, Command, Invalid
+from meterd.rules.commands import OPENING, Command, InvalidCommand
 from meterd.rules.model import Chat
 
 log = structlog.get_logger()
@@ -27,10 +27,10 @@ log = structlog.get_logger()
 RETRY_S: Final = 0.2
 
 Find = Callable[[Sequence[str]], Awaitable[dict[str, Chat]]]
-NewSlot = Callable[[], Slot]
+NewSlot = Callable[[], ActorHandle]
 
 
-class Bounds(NamedTuple):
+class DispatchLimits(NamedTuple):
     """How far the dispatcher goes."""
 
     in_flight_max: int
@@ -52,18 +52,23 @@ class Dispatcher:
     """Routes commands to slots and keeps the books on what is on its way."""
 
     def __init__(
-        self, placement: Placement, find: Find, new_slot: NewSlot, limits: Bounds, counts: Counts
+        self,
+        placement: Placement,
+        find: Find,
+        new_slot: NewSlot,
+        limits: DispatchLimits,
+        counts: SupervisorStats,
     ) -> None:
         """Place chats by ``placement``, ask ``find`` for those that are not open."""
         self.placement = placement
-        self.slots: dict[str, Slot] = {}
+        self.slots: dict[str, ActorHandle] = {}
         self._find = find
         self._new_slot = new_slot
         self._limits = limits
         self._counts = counts
         self._in_flight = 0
         self._sent = 0
-        self._order = Order()
+        self._order = InFlightKeys()
         self._moved = asyncio.Event()
         self._turn = asyncio.Lock()
         self._line: list[Command] = []
@@ -87,13 +92,13 @@ class Dispatcher:
         """Wait until nothing is on its way."""
         await self._until(lambda: self._in_flight == 0)
 
-    async def dispatch(self, entries: list[Command | Invalid]) -> None:
+    async def dispatch(self, entries: list[Command | InvalidCommand]) -> None:
         """Send entries on their way, in stream order, or put them in line."""
         async with self._turn:
             self._in_flight += len(entries)
             await self._look_up(entries)
             for entry in entries:
-                if isinstance(entry, Invalid):
+                if isinstance(entry, InvalidCommand):
                     self._gather(self._anyone(""), Task("", None, invalid=entry))
                 else:
                     await self._send_or_line_up(entry)
@@ -108,7 +113,7 @@ class Dispatcher:
         while self.placement.may_grow() and (not self.slots or self.placement.spares() < wanted):
             self.grow()
 
-    def grow(self) -> Slot:
+    def grow(self) -> ActorHandle:
         """Begin to start one actor more."""
         slot = self._new_slot()
         self.slots[slot.name] = slot
@@ -136,7 +141,7 @@ class Dispatcher:
     def _is_quiet(self, user: str) -> bool:
         return self._order.lane_of(f"u{user}") is None
 
-    async def _look_up(self, entries: Iterable[Command | Invalid]) -> None:
+    async def _look_up(self, entries: Iterable[Command | InvalidCommand]) -> None:
         """Ask once for all chats of the batch that are not open."""
         chats = {e.chat_id for e in entries if isinstance(e, Command) and e.chat_id}
         wanted = sorted(c for c in chats if self.placement.actor_of(c) is None)
@@ -247,9 +252,9 @@ class Dispatcher:
     def _flush(self) -> None:
         gathered, self._gathered = self._gathered, {}
         for actor, tasks in gathered.items():
-            self.slots[actor].send(Batch(tasks, self._done))
+            self.slots[actor].send(DispatchBatch(tasks, self._done))
 
-    def _done(self, slot: Slot, batch: Batch, handled: Handled) -> None:
+    def _done(self, slot: ActorHandle, batch: DispatchBatch, handled: BatchResult) -> None:
         """A batch has had its effect: take in what it opened and ended, let others follow."""
         for task in batch.tasks:
             if task.command is not None:
@@ -286,7 +291,7 @@ class Dispatcher:
                     await self._send_or_line_up(command)
                 self._flush()
 
-    def _drop_unopened(self, batch: Batch) -> None:
+    def _drop_unopened(self, batch: DispatchBatch) -> None:
         """Give up places kept for starts that were refused, once nobody names the chat any more.
 
         With any command that names it, not with the start alone: others may be behind that.

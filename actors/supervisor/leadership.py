@@ -7,8 +7,8 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from persistence.redis.command_stream import NotLeadingError, Queue, Tenure
-from persistence.redis.integrity import Memory, MemoryLostError
+from persistence.redis.command_stream import CommandStream, LeaseStatus, NotLeadingError
+from persistence.redis.integrity import IntegrityCheck, StateLostError
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ Pause = Callable[[float], Awaitable[None]]
 class Leadership:
     """How a supervisor comes to lead, and whether it still does."""
 
-    def __init__(self, queue: Queue, memory: Memory, lease_ms: int) -> None:
+    def __init__(self, queue: CommandStream, memory: IntegrityCheck, lease_ms: int) -> None:
         """Lead ``queue``, once ``memory`` is found complete."""
         self._queue = queue
         self._memory = memory
@@ -70,7 +70,7 @@ class Leadership:
         """Compare both servers' knowledge; without leading, while Redis knows less."""
         try:
             return await self._queue.swear(await self._memory.compare())
-        except MemoryLostError as error:
+        except StateLostError as error:
             await self._queue.resign()
             await report("lost", str(error))
             await pause(LOST_PAUSE_S)
@@ -85,9 +85,9 @@ class Leadership:
         if not self._queue.epoch:
             return
         tenure = await self._queue.renew(self._lease_ms)
-        if tenure is Tenure.LOST:
+        if tenure is LeaseStatus.LOST:
             raise NotLeadingError("another daemon has taken over")
-        if tenure is Tenure.UNSWORN and self.is_sworn:
+        if tenure is LeaseStatus.UNSWORN and self.is_sworn:
             raise NotLeadingError("Redis was restarted; its memory has to be compared again")
 
 

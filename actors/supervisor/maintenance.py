@@ -10,12 +10,12 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.actor_handle import last_words
-from actors.supervisor.clock_monitor import ClockWatch
+from actors.supervisor.actor_handle import error_summary
+from actors.supervisor.clock_monitor import ClockMonitor
 from actors.supervisor.gauges import Gauges, OutboxBound, read_gauges
 from actors.supervisor.leadership import Leadership
 from meterd.rules.redis_keys import Keys
-from persistence.redis.command_stream import NotLeadingError, Queue
+from persistence.redis.command_stream import CommandStream, NotLeadingError
 from persistence.redis.functions import loaded_version, source, version_of
 
 log = structlog.get_logger()
@@ -26,11 +26,11 @@ WELL_S: Final = 1.0
 """A round of chores that takes longer is a sign of a slow Redis; usually it takes milliseconds."""
 
 
-class Duties(NamedTuple):
+class MaintenanceDeps(NamedTuple):
     """What is looked after."""
 
     leadership: Leadership
-    clock: ClockWatch
+    clock: ClockMonitor
     outbox: OutboxBound
     load_library: Callable[[], object]
     """Loads the functions into Redis, unless newer ones are there."""
@@ -38,11 +38,11 @@ class Duties(NamedTuple):
     handled_keep_ms: int
 
 
-class Chores:
+class MaintenanceLoop:
     """One round of chores after the other, until this daemon leads no more."""
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, queue: Queue, duties: Duties
+        self, client: redis.asyncio.Redis, keys: Keys, queue: CommandStream, duties: MaintenanceDeps
     ) -> None:
         """Nothing happens before ``keep``."""
         self._client = client
@@ -66,7 +66,7 @@ class Chores:
                 await self._round(status)
                 self.trouble, self._round_s = "", time.monotonic() - began
             except redis.RedisError as error:
-                self.trouble = last_words(error)
+                self.trouble = error_summary(error)
                 log.warning("chores.failed", error=self.trouble)
             except NotLeadingError as error:
                 return error

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from actors.supervisor.actor_handle import Patience
+from actors.supervisor.actor_handle import Timeouts
 from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
 
@@ -40,7 +40,7 @@ class RecorderSupervisor:
     """One recorder after the other, never two that may write."""
 
     def __init__(
-        self, spawn: Callable[[], Awaitable[RecorderProcess]], timeouts: Patience, starts: Starts
+        self, spawn: Callable[[], Awaitable[RecorderProcess]], timeouts: Timeouts, starts: Starts
     ) -> None:
         """``spawn`` makes a process under a new epoch; it starts when ``starts`` gives the turn."""
         self._spawn = spawn

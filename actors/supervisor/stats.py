@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors.messages import Tally, Task
+from actors.messages import BatchStats, Task
 from actors.supervisor.histogram import Histogram
 
 
-class Counts:
+class SupervisorStats:
     """Adds up what actors tell of their batches."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
@@ -24,7 +24,7 @@ class Counts:
         self._latency = Histogram()
         self._lateness = Histogram()
 
-    def add(self, tasks: Iterable[Task], tally: Tally) -> None:
+    def add(self, tasks: Iterable[Task], tally: BatchStats) -> None:
         """A batch has had its effect just now."""
         now_ms = self._now_ms()
         # Under load a batch has tens of entries of each millisecond: they are counted together.

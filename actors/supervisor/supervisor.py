@@ -12,23 +12,23 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.actor_handle import Patience, Process, Slot, last_words
-from actors.supervisor.clock_monitor import ClockWatch, steady_ms
-from actors.supervisor.closed_chats import Archive
-from actors.supervisor.dispatch import Bounds, Dispatcher
+from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts, error_summary
+from actors.supervisor.clock_monitor import ClockMonitor, steady_ms
+from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.dispatch import Dispatcher, DispatchLimits
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.health import Health, actor_status
 from actors.supervisor.leadership import Leadership
-from actors.supervisor.maintenance import Chores, Duties
+from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.placement import Placement
 from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
-from actors.supervisor.recovery import needed_slots, place_open_chats, surely
+from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
 from actors.supervisor.starts import Starts
-from actors.supervisor.stats import Counts
+from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
 from meterd.rules.redis_keys import Keys
-from persistence.redis.command_stream import Delivery, NotLeadingError, Queue
-from persistence.redis.integrity import Memory
+from persistence.redis.command_stream import CommandStream, NotLeadingError, ReadBatch
+from persistence.redis.integrity import IntegrityCheck
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ there is little to do, nobody waits (docs/performance.md).
 """
 
 
-class SupervisorSettings(msgspec.Struct, frozen=True):
+class SupervisorConfig(msgspec.Struct, frozen=True):
     """What the operator set for the supervisor."""
 
     actors_max: int = 4
@@ -67,15 +67,15 @@ class SupervisorSettings(msgspec.Struct, frozen=True):
     """Where Ray's own output goes; named where a start takes long."""
 
 
-class Parts(NamedTuple):
+class SupervisorDependencies(NamedTuple):
     """What the supervisor works with."""
 
     client: redis.asyncio.Redis
     keys: Keys
-    queue: Queue
-    archive: Archive
-    memory: Memory
-    spawn: Callable[[str, str], Awaitable[Process]]
+    queue: CommandStream
+    archive: ClosedChats
+    memory: IntegrityCheck
+    spawn: Callable[[str, str], Awaitable[ActorProcess]]
     """Starts an actor process: name, epoch."""
     spawn_recorder: Callable[[str, str], Awaitable[RecorderProcess]]
     """Starts a recorder process: memory, epoch."""
@@ -88,7 +88,7 @@ class Parts(NamedTuple):
 class Supervisor:
     """Routes commands by chat to the actors that own them. Lives in one event loop."""
 
-    def __init__(self, parts: Parts, settings: SupervisorSettings) -> None:
+    def __init__(self, parts: SupervisorDependencies, settings: SupervisorConfig) -> None:
         """Nothing happens before ``run``."""
         self._parts = parts
         self._settings = settings
@@ -101,9 +101,9 @@ class Supervisor:
         self._names = 0
         self._started_at = time.time()
         self._outbox = OutboxBound(settings.outbox_entries_max)
-        self._clock = ClockWatch(parts.client, parts.keys, settings.step_ms_max)
+        self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
         self._leadership = Leadership(parts.queue, parts.memory, settings.lease_ms)
-        duties = Duties(
+        duties = MaintenanceDeps(
             self._leadership,
             self._clock,
             self._outbox,
@@ -111,17 +111,17 @@ class Supervisor:
             settings.lease_ms,
             settings.handled_keep_ms,
         )
-        self._chores = Chores(parts.client, parts.keys, parts.queue, duties)
+        self._chores = MaintenanceLoop(parts.client, parts.keys, parts.queue, duties)
         answer_s = settings.answer_timeout_ms / 1000
-        self._patience = Patience(answer_s, settings.start_timeout_ms / 1000)
+        self._patience = Timeouts(answer_s, settings.start_timeout_ms / 1000)
         self._starts = Starts(self._patience.start_s, settings.log_file)
         self._recording = RecorderSupervisor(self._spawn_recorder, self._patience, self._starts)
-        self._counts = Counts(self._clock.now_ms)
+        self._counts = SupervisorStats(self._clock.now_ms)
         self._dispatcher = Dispatcher(
             self._placement,
             parts.archive.find,
             self._new_slot,
-            Bounds(
+            DispatchLimits(
                 settings.batch_max * settings.in_flight_batches_max,
                 settings.spares,
                 self._outbox,
@@ -192,8 +192,8 @@ class Supervisor:
         self._recording.start()
         await place_open_chats(self._parts.client, self._parts.keys, self._dispatcher)
         self._dispatcher.keep_spares()
-        await asyncio.gather(*(slot.wait_up() for slot in needed_slots(self._dispatcher)))
-        await surely(self._clock.look)
+        await asyncio.gather(*(slot.wait_up() for slot in needed_actors(self._dispatcher)))
+        await retry_until_ok(self._clock.look)
         await self._finish_pending()
         self._state = "ready"
         # At once: who was told that it is ready may ask.
@@ -205,18 +205,18 @@ class Supervisor:
         )
 
     async def _tell(self) -> None:
-        await surely(lambda: self._chores.publish(self.status()))
+        await retry_until_ok(lambda: self._chores.publish(self.status()))
 
     async def _finish_pending(self) -> None:
         after = "0"
-        while entries := (await surely(lambda after=after: self._pending(after))).entries:  # type: ignore[misc]
+        while entries := (await retry_until_ok(lambda after=after: self._pending(after))).entries:  # type: ignore[misc]
             after = entries[-1].entry
             await self._clear()
             await self._dispatcher.dispatch(entries)
             await self._dispatcher.room()
         await self._dispatcher.drain()
 
-    async def _pending(self, after: str) -> Delivery:
+    async def _pending(self, after: str) -> ReadBatch:
         return await self._parts.queue.pending(after, self._settings.batch_max)
 
     async def _read_on(self) -> None:
@@ -227,8 +227,8 @@ class Supervisor:
                 await self._read_once()
                 self._trouble = ""
             except redis.RedisError as error:
-                self._trouble = last_words(error)
-                log.warning("supervisor.waits", why=last_words(error))
+                self._trouble = error_summary(error)
+                log.warning("supervisor.waits", why=error_summary(error))
                 await self._pause(RETRY_PAUSE_S)
 
     async def _read_once(self) -> None:
@@ -261,9 +261,9 @@ class Supervisor:
                 await self._parts.queue.resign()
                 await self._parts.client.delete(self._parts.keys.status)
 
-    def _new_slot(self) -> Slot:
+    def _new_slot(self) -> ActorHandle:
         self._names += 1
-        slot = Slot(
+        slot = ActorHandle(
             f"chat-{self._names}",
             self._spawn,
             self._placement.chats_on,
@@ -274,7 +274,7 @@ class Supervisor:
         slot.on_up = self._dispatcher.spread
         return slot
 
-    async def _spawn(self, name: str) -> Process:
+    async def _spawn(self, name: str) -> ActorProcess:
         return await self._parts.spawn(name, await self._parts.queue.grant(name))
 
     async def _spawn_recorder(self) -> RecorderProcess:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from daemon.audit.run import Scope
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
-    from persistence.redis.snapshot_scan import Glimpses
+    from persistence.redis.snapshot_scan import SnapshotScan
 
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
@@ -84,7 +84,7 @@ def audit(
 
 def _run(
     engine: "Engine",
-    glimpses: "Glimpses | None",
+    glimpses: "SnapshotScan | None",
     scope: "Scope",
     show: "Callable[[Difference], None]",
 ) -> "Findings":
@@ -114,15 +114,17 @@ def _progress(
 
 
 @contextlib.contextmanager
-def _servers(addresses: "Addresses", no_redis: bool) -> "Iterator[tuple[Engine, Glimpses | None]]":
+def _servers(
+    addresses: "Addresses", no_redis: bool
+) -> "Iterator[tuple[Engine, SnapshotScan | None]]":
     import redis  # noqa: PLC0415 - as above
 
     from meterd.rules.redis_keys import Keys  # noqa: PLC0415
     from persistence.postgres.engine import make_engine  # noqa: PLC0415
-    from persistence.redis.snapshot_scan import Glimpses  # noqa: PLC0415
+    from persistence.redis.snapshot_scan import SnapshotScan  # noqa: PLC0415
 
     client = None if no_redis else redis_or_exit(addresses.redis_url)
-    glimpses = Glimpses(client, Keys()) if client else None
+    glimpses = SnapshotScan(client, Keys()) if client else None
     with client or contextlib.nullcontext(), postgres_or_exit(addresses.postgres_url):
         engine = make_engine(addresses.postgres_url, pool_size=1)
         try:

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Engine
 
 from daemon.audit.books import compare_books
 from daemon.audit.differences import Difference, Findings
-from daemon.audit.folding import Folding, Point
+from daemon.audit.folding import Folding, Position
 from daemon.audit.ids import compare_ids
-from daemon.audit.orphans import Strangers, compare_refused
+from daemon.audit.orphans import Orphans, compare_refused
 from daemon.audit.redis_state import asks_of, compare, compare_late, place
 from daemon.audit.unowned_rows import compare_nobodys
 from meterd.rules.commands import entry_key
 from persistence.postgres import reader
-from persistence.redis.snapshot_scan import Glimpse, Glimpses
+from persistence.redis.snapshot_scan import AccountSnapshot, SnapshotScan
 
 USERS_PAGE: Final = 200
 HELD_CHATS_MAX: Final = 5_000
@@ -38,7 +38,7 @@ class End(NamedTuple):
     """A user after the last row of the journal."""
 
     user: str
-    point: Point
+    point: Position
 
 
 class Audit:
@@ -47,7 +47,7 @@ class Audit:
     def __init__(
         self,
         engine: Engine,
-        glimpses: Glimpses | None,
+        glimpses: SnapshotScan | None,
         findings: Findings,
         progress: Callable[[str], None] = lambda _phase: None,
         sleep: Callable[[float], None] = time.sleep,
@@ -83,7 +83,7 @@ class Audit:
             self._tell(compare_nobodys(connection, scope.since_ms, self._findings))
         if self._glimpses is not None and not scope.since_ms:
             self._progress("accounts in Redis")
-            self._tell(Strangers(self._engine, self._glimpses).find())
+            self._tell(Orphans(self._engine, self._glimpses).find())
 
     def _ids(self, scope: Scope) -> None:
         self._progress("ids")
@@ -112,7 +112,7 @@ class Audit:
 
     def _page(self, users: Sequence[str]) -> None:
         """Postgres first, then Redis; users that Redis is ahead with are looked at again."""
-        ahead: list[Glimpse] = []
+        ahead: list[AccountSnapshot] = []
         with self._reading() as connection:
             for ends in _shared_out(self._folded(connection, users)):
                 ahead += self._against_redis(ends)
@@ -133,7 +133,7 @@ class Audit:
         self._findings.entries += 1
         self._progress("users")
 
-    def _against_redis(self, ends: Sequence[End]) -> list[Glimpse]:
+    def _against_redis(self, ends: Sequence[End]) -> list[AccountSnapshot]:
         """Compare; returns the glimpses that are ahead of the journal."""
         if self._glimpses is None:
             return []
@@ -149,14 +149,14 @@ class Audit:
                 self._findings.tell(side.difference)
         return ahead
 
-    def _again(self, users: Sequence[str], ahead: Sequence[Glimpse]) -> None:
+    def _again(self, users: Sequence[str], ahead: Sequence[AccountSnapshot]) -> None:
         """Compare glimpses with the fold up to where each of them was.
 
         What Redis had then is in the outbox or in Postgres, so once the outbox has moved past
         its end of now, the journal has everything that the glimpses show.
         """
         self._wait_for_outbox()
-        by_user: dict[str, list[Glimpse]] = {}
+        by_user: dict[str, list[AccountSnapshot]] = {}
         for glimpse in ahead:
             by_user.setdefault(glimpse.user, []).append(glimpse)
         until = {user: {glimpse.applied for glimpse in mine} for user, mine in by_user.items()}

@@ -24,7 +24,7 @@ from daemon.console.format import moment
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from persistence.redis.dead_letters import DeadLetters, Letter
+    from persistence.redis.dead_letters import DeadLetter, DeadLetters
 
 app = typer.Typer(
     help="Look at entries that were set aside, send them again, or drop them.",
@@ -124,7 +124,7 @@ def _each(
     names: list[str],
     by: str | None,
     config: "Path | None",
-    act: "Callable[[DeadLetters, Letter, str], str | bool]",
+    act: "Callable[[DeadLetters, DeadLetter, str], str | bool]",
     done: str,
 ) -> None:
     who = by or getpass.getuser()
@@ -137,7 +137,7 @@ def _each(
             out.print(f"{letter.letter} {done}{as_}", markup=False)
 
 
-def _found(letters: "DeadLetters", name: str) -> "Letter":
+def _found(letters: "DeadLetters", name: str) -> "DeadLetter":
     letter = letters.find(name)
     if letter is None:
         raise fail(f"There is no dead letter {name}.\nSee which there are with: meterd dead list")

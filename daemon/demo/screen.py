@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.console.format import duration
-from daemon.demo.play import Frame, Happening, View
+from daemon.demo.play import DemoEvent, Frame, View
 
 EVENTS_SHOWN: Final = 10
 LINE_EVERY_S: Final = 1.0
@@ -33,7 +33,7 @@ def show(frames: Iterable[Frame], console: Console) -> None:
 
 
 def _show_live(frames: Iterable[Frame], console: Console) -> None:
-    told: deque[Happening] = deque(maxlen=EVENTS_SHOWN)
+    told: deque[DemoEvent] = deque(maxlen=EVENTS_SHOWN)
     with Live(console=console, auto_refresh=False) as live:
         for view, news in frames:
             told.extend(news)
@@ -61,12 +61,12 @@ def _wallet(view: View) -> Text:
     )
 
 
-def _last(told: Iterable[Happening]) -> Text:
+def _last(told: Iterable[DemoEvent]) -> Text:
     lines = [(f"{_line(item)}\n", "bold" if item.is_step else "dim") for item in told]
     return Text.assemble(*lines)
 
 
-def _line(item: Happening) -> str:
+def _line(item: DemoEvent) -> str:
     text = f"the user {item.text}" if item.is_step else f"  · {item.text}"
     return f"{item.elapsed_s:6.1f} s  {text}"
 

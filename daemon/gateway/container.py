@@ -8,16 +8,16 @@ from typing import NamedTuple
 import redis.asyncio
 
 from daemon.discovery.runfile import Addresses
-from daemon.gateway.errors import legacy_away
+from daemon.gateway.errors import legacy_unavailable
 from daemon.gateway.key_source import keys_of
 from daemon.gateway.legacy_fallback import OldTables, old_tables
 from daemon.gateway.metrics import Metrics
-from daemon.gateway.postgres_reader import Records
-from daemon.gateway.queries import Reading
+from daemon.gateway.postgres_reader import PostgresReader
+from daemon.gateway.queries import Queries
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.rate_limit import Buckets
-from daemon.gateway.redis_reader import Live
-from daemon.gateway.streams.hub import Hub
+from daemon.gateway.redis_reader import RedisReader
+from daemon.gateway.streams.event_broadcaster import EventBroadcaster
 from daemon.gateway.streams.stream import Streams
 from daemon.gateway.tokens import Tokens
 from daemon.settings.derived import policy_of
@@ -33,21 +33,21 @@ SOCKET_TIMEOUT_S = 2.0
 STATEMENT_MS_MAX = 5_000
 
 
-class Parts(NamedTuple):
+class Dependencies(NamedTuple):
     """Everything a route may need."""
 
     settings: Settings
     policy: Policy
     keys: Keys
     client: redis.asyncio.Redis
-    live: Live
-    records: Records
-    old_records: Records | None
+    live: RedisReader
+    records: PostgresReader
+    old_records: PostgresReader | None
     """Of the old system, where it has a database of its own."""
     clock: QueueClock
-    reading: Reading
+    reading: Queries
     meter: AsyncMeter
-    hub: Hub
+    hub: EventBroadcaster
     streams: Streams
     tokens: Tokens
     buckets: Buckets
@@ -55,7 +55,7 @@ class Parts(NamedTuple):
     old: OldTables
 
 
-def make_parts(settings: Settings, addresses: Addresses) -> Parts:
+def make_parts(settings: Settings, addresses: Addresses) -> Dependencies:
     """Nothing is connected yet. Raises KeysError: nothing says whose tokens count."""
     tokens = Tokens(keys_of(settings), settings.http.audience)
     keys, http = Keys(), settings.http
@@ -66,16 +66,16 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
         statement_timeout_ms=STATEMENT_MS_MAX,
         application_name="meterd gateway",
     )
-    records = Records(engine, 2 * settings.postgres.pool_size)
-    live, clock = Live(client), QueueClock(client)
+    records = PostgresReader(engine, 2 * settings.postgres.pool_size)
+    live, clock = RedisReader(client), QueueClock(client)
     meter = AsyncMeter(addresses.redis_url)
-    hub = Hub(meter, live, keys, clock, http)
+    hub = EventBroadcaster(meter, live, keys, clock, http)
     there = _old_records(settings)
     old = old_tables(settings.legacy, records, there)
-    reading = Reading(live, records, keys, clock, old)
+    reading = Queries(live, records, keys, clock, old)
     parts = hub, live, meter, clock, reading
     streams = Streams(client, parts, keys, http.stream_messages_max)
-    return Parts(
+    return Dependencies(
         settings=settings,
         policy=policy_of(settings),
         keys=keys,
@@ -96,7 +96,7 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
 
 
 @contextlib.asynccontextmanager
-async def running(parts: Parts) -> AsyncIterator[None]:
+async def running(parts: Dependencies) -> AsyncIterator[None]:
     """Follow the clock and the events; let go of everything afterwards."""
     with contextlib.suppress(redis.RedisError):
         await parts.clock.sample()
@@ -119,7 +119,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
             parts.old_records.close()
 
 
-def _old_records(settings: Settings) -> Records | None:
+def _old_records(settings: Settings) -> PostgresReader | None:
     if not settings.legacy.enabled or settings.legacy.url is None:
         return None
     engine = make_engine(
@@ -128,4 +128,4 @@ def _old_records(settings: Settings) -> Records | None:
         statement_timeout_ms=STATEMENT_MS_MAX,
         application_name="meterd gateway",
     )
-    return Records(engine, 2 * settings.postgres.pool_size, legacy_away)
+    return PostgresReader(engine, 2 * settings.postgres.pool_size, legacy_unavailable)

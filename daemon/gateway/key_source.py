@@ -6,7 +6,7 @@ from pathlib import Path
 
 from daemon.discovery.runfile import RunFile
 from daemon.embedded.home import make_home, write_private
-from daemon.gateway.tokens import Keys, KeysError, PublicKeys, SecretKey
+from daemon.gateway.tokens import KeysError, PublicKeys, SecretKey, TokenKeys
 from daemon.settings.settings import HttpSettings, Settings
 
 _SECRET_BYTES = 32
@@ -14,7 +14,7 @@ HOME_FILE = "http-secret"
 """In METERD_HOME; made by a gateway, never by who asks for a token."""
 
 
-def keys_of(settings: Settings) -> Keys:
+def keys_of(settings: Settings) -> TokenKeys:
     """The keys to check with. Raises KeysError: there are none, and none may be made."""
     http = settings.http
     if http.jwks_file:

@@ -3,8 +3,8 @@
 import structlog
 from sqlalchemy import Connection
 
-from daemon.gateway.errors import Problem, legacy_away
-from daemon.gateway.postgres_reader import Records
+from daemon.gateway.errors import ProblemError, legacy_unavailable
+from daemon.gateway.postgres_reader import PostgresReader
 from daemon.legacy.chat_reader import can_be_asked, read_chat
 from daemon.legacy.settings import LegacySettings
 from daemon.legacy.store.layout import LegacyError
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 class OldTables:
     """Asks the old database about chats; without one, it knows none."""
 
-    def __init__(self, records: Records | None, names: LegacyNames, policy: str) -> None:
+    def __init__(self, records: PostgresReader | None, names: LegacyNames, policy: str) -> None:
         """``records``: puts the questions to the old database; None if there is none."""
         self._records = records
         self._names = names
@@ -37,17 +37,19 @@ class OldTables:
         try:
             return await self._records.ask(question)
         except LegacyError as error:
-            raise legacy_away(str(error).partition("\n")[0]) from error
+            raise legacy_unavailable(str(error).partition("\n")[0]) from error
 
     async def try_out(self) -> None:
         """Ask for any chat, and log what everybody would be told who asks for one."""
         try:
             await self.chat("-")
-        except Problem as problem:
+        except ProblemError as problem:
             log.warning("legacy.away", why=problem.detail)
 
 
-def old_tables(settings: LegacySettings, here: Records, there: Records | None) -> OldTables:
+def old_tables(
+    settings: LegacySettings, here: PostgresReader, there: PostgresReader | None
+) -> OldTables:
     """By the settings: in meterd's own database, or in another one."""
     asked = (there or here) if settings.enabled else None
     return OldTables(asked, settings.names, settings.policy)

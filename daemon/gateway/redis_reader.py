@@ -7,7 +7,7 @@ from typing import Any, Final
 import redis
 import redis.asyncio
 
-from daemon.gateway.dataloader import BusyLoaderError, Loader
+from daemon.gateway.dataloader import BusyLoaderError, DataLoader
 from daemon.gateway.errors import busy, redis_away
 
 KEYS_MAX: Final = 500
@@ -15,13 +15,13 @@ AWAY_S: Final = 0.5
 """For so long after a failure nobody waits for Redis again."""
 
 
-class Live:
+class RedisReader:
     """Reads values of Redis keys."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         """Nothing is read yet."""
         self._client = client
-        self._loader: Loader[bytes | None] = Loader(self._fetch, KEYS_MAX)
+        self._loader: DataLoader[bytes | None] = DataLoader(self._fetch, KEYS_MAX)
         self._away_until_s = 0.0
         self.trouble = ""
         """Why Redis did not answer, the last time; empty if it did."""

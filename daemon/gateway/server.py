@@ -11,7 +11,7 @@ import uvicorn
 from actors.gc_tuning import look_seldom
 from daemon.discovery.runfile import Addresses
 from daemon.gateway.app import make_app
-from daemon.gateway.container import Parts, make_parts
+from daemon.gateway.container import Dependencies, make_parts
 from daemon.gateway.key_source import is_loopback
 from daemon.settings.settings import HttpSettings, Settings
 
@@ -95,7 +95,7 @@ def _allow_sockets(wanted: int) -> None:
 class _Server(uvicorn.Server):
     """Tells streams that it is over before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+    def __init__(self, config: uvicorn.Config, parts: Dependencies) -> None:
         super().__init__(config)
         self._parts = parts
 

@@ -8,8 +8,8 @@ import redis
 import redis.asyncio
 
 from actors.supervisor.gauges import read_gauges
-from daemon.gateway.container import Parts
-from daemon.gateway.errors import Problem, redis_away
+from daemon.gateway.container import Dependencies
+from daemon.gateway.errors import ProblemError, redis_away
 from daemon.gateway.metrics import Scraped
 from persistence.postgres.pages import open_counts
 
@@ -20,7 +20,7 @@ COUNTS_S: Final = 5.0
 class Service:
     """Looks at the service; keeps the dearest answer for a moment."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Dependencies) -> None:
         """Nothing is asked yet."""
         self._parts = parts
         self._counts: dict[str, int] | None = None
@@ -39,7 +39,7 @@ class Service:
         """All that metrics are made of; what is away is left out."""
         try:
             status = await self.status()
-        except Problem:
+        except ProblemError:
             return Scraped({}, None, await self._open_counts())
         return Scraped(status, status["queue"], await self._open_counts())
 
@@ -66,7 +66,7 @@ class Service:
             return self._counts
         try:
             self._counts = await self._parts.records.ask(open_counts)
-        except Problem:
+        except ProblemError:
             self._counts = None
         self._counted_at_s = time.monotonic()
         return self._counts

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from meterd.rules import outcomes
-from meterd.rules.commands import Invalid, parse_entry
+from meterd.rules.commands import InvalidCommand, parse_entry
 from meterd.rules.exhaustion import zero_at
 from meterd.rules.fold import apply
 from meterd.rules.model import RUNNING, Account, Chat, Policy
@@ -115,7 +115,7 @@ def what_if(account: Account, rate: str, policy: Policy, now_ms: int) -> JsonObj
     flat = ["type", "start", "id", "what-if", "chat_id", _unused(account), "rate", rate]
     flat += ["user_id", account.user_id, "advisor_id", "what-if"]
     start = parse_entry(f"{at}-0", [part.encode(errors="replace") for part in flat])
-    if isinstance(start, Invalid):
+    if isinstance(start, InvalidCommand):
         raise ValueError(start.reason)
     decision = apply(account, start, policy)
     if decision.outcome != outcomes.OK:

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from daemon.legacy.difference import Difference
+from daemon.legacy.difference import RecordDifference
 from daemon.legacy.store.balances import (
-    Had,
+    StoredBalance,
     fetch_had,
     is_any_brought,
     ledger_total,
@@ -51,7 +51,7 @@ class BalancesCheck:
         self.found: BalancesFound | None = None
         """Known once all differences were asked for; None if no balance was brought over yet."""
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[RecordDifference]:
         """Everything that differs: user by user, then in total."""
         if not is_any_brought(self._own):
             return
@@ -61,7 +61,7 @@ class BalancesCheck:
                 yield from self._user(olds.get(user_id), had.get(user_id) or _none_of(user_id))
         yield from self._totals()
 
-    def _batches(self) -> Iterator[tuple[dict[str, OldBalance], dict[str, Had]]]:
+    def _batches(self) -> Iterator[tuple[dict[str, OldBalance], dict[str, StoredBalance]]]:
         stream = old_balances(self._old, self._names)
         place: str | None = None
         while some := list(islice(stream, _BATCH_USERS)):
@@ -70,7 +70,7 @@ class BalancesCheck:
             place = upto
         yield {}, fetch_had(self._own, place, None)
 
-    def _user(self, old: OldBalance | None, had: Had) -> Iterator[Difference]:
+    def _user(self, old: OldBalance | None, had: StoredBalance) -> Iterator[RecordDifference]:
         here = total(had.balance, had.aside or _NOTHING)
         if old is None:
             self._gone = total(self._gone, here)
@@ -87,7 +87,7 @@ class BalancesCheck:
         if had.adopted != had.unflushed:
             yield _differs("adopted", had, f"{had.adopted:f} credits paid", f"{had.unflushed:f}")
 
-    def _totals(self) -> Iterator[Difference]:
+    def _totals(self) -> Iterator[RecordDifference]:
         """By sums of the servers themselves."""
         sums, ledger = sums_of_balances(self._own), ledger_total(self._own)
         here = total(sums.brought, sums.aside, -self._gone)
@@ -101,8 +101,8 @@ class BalancesCheck:
             yield _of_all("total_opened", sums.opened, ledger)
 
 
-def _none_of(user_id: str) -> Had:
-    return Had(user_id, *(_NOTHING,) * 4, None, _NOTHING, _NOTHING)
+def _none_of(user_id: str) -> StoredBalance:
+    return StoredBalance(user_id, *(_NOTHING,) * 4, None, _NOTHING, _NOTHING)
 
 
 def _balance(old: OldBalance) -> Decimal:
@@ -112,9 +112,9 @@ def _balance(old: OldBalance) -> Decimal:
     return exact_credits(old.balance_micro, old.residue_micro)
 
 
-def _differs(kind: str, had: Had, expected: str, found: str) -> Difference:
-    return Difference(kind, (had.user_id, ""), "", expected, found)
+def _differs(kind: str, had: StoredBalance, expected: str, found: str) -> RecordDifference:
+    return RecordDifference(kind, (had.user_id, ""), "", expected, found)
 
 
-def _of_all(kind: str, expected: Decimal, found: Decimal) -> Difference:
-    return Difference(kind, ("", ""), "", f"{expected:f}", f"{found:f}")
+def _of_all(kind: str, expected: Decimal, found: Decimal) -> RecordDifference:
+    return RecordDifference(kind, ("", ""), "", f"{expected:f}", f"{found:f}")

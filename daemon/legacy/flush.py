@@ -16,7 +16,7 @@ WAIT_S: Final = 0.05
 WAIT_S_MAX: Final = 30.0
 
 
-class StuckError(RuntimeError):
+class FlushTimeoutError(RuntimeError):
     """What was opened does not reach Postgres."""
 
 
@@ -48,7 +48,7 @@ def _waits() -> Iterator[None]:
     while time.monotonic() - began_s < WAIT_S_MAX:
         yield
         time.sleep(WAIT_S)
-    raise StuckError("what was opened does not reach PostgreSQL: see meterd status")
+    raise FlushTimeoutError("what was opened does not reach PostgreSQL: see meterd status")
 
 
 def _key(found: Any) -> tuple[int, int]:

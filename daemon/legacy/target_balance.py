@@ -16,7 +16,7 @@ REASONS: Final = (UNREADABLE, NEGATIVE, OUT_OF_RANGE, BAD_USER_ID, IN_USE)
 """Why a balance is set aside."""
 
 
-class Wanted(NamedTuple):
+class TargetBalance(NamedTuple):
     """What a user's account is to be opened with."""
 
     user_id: str
@@ -26,7 +26,7 @@ class Wanted(NamedTuple):
     residue: Decimal
 
 
-def wanted_of(one: OldBalance, unflushed_micro: int) -> Wanted | tuple[str, Decimal, str]:
+def wanted_of(one: OldBalance, unflushed_micro: int) -> TargetBalance | tuple[str, Decimal, str]:
     """What the user's account is to be opened with; or the user, the balance and why it is not.
 
     Args:
@@ -44,7 +44,7 @@ def wanted_of(one: OldBalance, unflushed_micro: int) -> Wanted | tuple[str, Deci
     if whole > AMOUNT_MAX:
         return one.user_id, balance, OUT_OF_RANGE
     paid = min(unflushed_micro, whole)
-    return Wanted(one.user_id, balance, whole - paid, paid, exact_credits(0, residue))
+    return TargetBalance(one.user_id, balance, whole - paid, paid, exact_credits(0, residue))
 
 
 def _floor(micro: int, residue: Decimal) -> tuple[int, Decimal]:

@@ -8,16 +8,16 @@ from daemon.legacy.rules.rows import (
     ASSIGNED,
     CHAT,
     RECORD,
-    Brought,
+    ImportedChat,
     OldChat,
     OldRecord,
     Pair,
-    SetAside,
+    Quarantined,
     Split,
 )
 from daemon.legacy.rules.split import split
 from daemon.legacy.store.decimals import credits_of
-from daemon.legacy.store.imported import Aside, Leftover
+from daemon.legacy.store.imported import QuarantinedRow, StoredRemainder
 from daemon.legacy.store.reader import OldPair, PairKey
 from persistence.postgres.rows import RecordRow
 
@@ -27,20 +27,22 @@ ASSIGNED_TO: Final = "assigned"
 Counts = Counter[str]
 
 
-class Wanted(NamedTuple):
+class TargetRecords(NamedTuple):
     """All rows of a pair as they should be."""
 
     pair: PairKey
     split: Split
     rows: dict[str, RecordRow]
     """By chat."""
-    asides: dict[tuple[str, str], Aside]
-    leftovers: dict[str, Leftover]
+    asides: dict[tuple[str, str], QuarantinedRow]
+    leftovers: dict[str, StoredRemainder]
     is_gone: bool
     """Whether the old system has no record of the pair, or none any more."""
 
 
-def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside]) -> Wanted:
+def wanted_of(
+    old: OldPair, policy: str, known: Mapping[tuple[str, str], QuarantinedRow]
+) -> TargetRecords:
     """Split a pair, obeying what was assigned.
 
     Args:
@@ -59,15 +61,16 @@ def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside])
     }
     for name, about in details.items():
         if ASSIGNED_TO in about and name not in asides:
-            asides[name] = Aside(*key, *name, ASSIGNED, 0, 0, about)
+            asides[name] = QuarantinedRow(*key, *name, ASSIGNED, 0, 0, about)
     leftovers = {
-        one.key: Leftover(*key, one.key, one.ms, credits_of(one.micro)) for one in old.residues
+        one.key: StoredRemainder(*key, one.key, one.ms, credits_of(one.micro))
+        for one in old.residues
     }
     rows = {one.chat_id: record_row(one) for one in done.brought}
-    return Wanted(key, done, rows, asides, leftovers, not old.pair.records)
+    return TargetRecords(key, done, rows, asides, leftovers, not old.pair.records)
 
 
-def record_row(one: Brought) -> RecordRow:
+def record_row(one: ImportedChat) -> RecordRow:
     """The record of a chat that ended, and was paid, in the old system."""
     return RecordRow(
         one.chat_id, one.user_id, one.advisor_id, "ended", one.started_at, one.ended_at,
@@ -76,7 +79,7 @@ def record_row(one: Brought) -> RecordRow:
     )  # fmt: skip
 
 
-def assignments(known: Mapping[tuple[str, str], Aside]) -> dict[str, str]:
+def assignments(known: Mapping[tuple[str, str], QuarantinedRow]) -> dict[str, str]:
     """Which record somebody has assigned to which chat."""
     return {
         aside.key: aside.details[ASSIGNED_TO]
@@ -115,8 +118,10 @@ def count_split(done: Split) -> Counts:
     return counts
 
 
-def _aside(key: PairKey, one: SetAside, details: Mapping[str, Any]) -> Aside:
-    return Aside(*key, one.kind, one.key, one.reason, one.total_ms, one.cost_micro, details)
+def _aside(key: PairKey, one: Quarantined, details: Mapping[str, Any]) -> QuarantinedRow:
+    return QuarantinedRow(
+        *key, one.kind, one.key, one.reason, one.total_ms, one.cost_micro, details
+    )
 
 
 def _details(pair: Pair, assigned: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Any]]:

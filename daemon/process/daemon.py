@@ -37,7 +37,7 @@ from daemon.settings.settings import Settings
 from meterd.rules.redis_keys import Keys
 from persistence.postgres import migrate
 from persistence.redis.client import connect
-from persistence.redis.functions import LibraryError, ensure_library
+from persistence.redis.functions import FunctionsError, load_functions
 from persistence.redis.preflight import UnfitError, ensure_fit
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ class DaemonError(Exception):
 
 STARTING_ERRORS = (
     EmbeddedServerError,
-    LibraryError,
+    FunctionsError,
     UnfitError,
     migrate.SchemaError,
     DaemonError,
@@ -229,7 +229,7 @@ def prepare(addresses: Addresses) -> None:
         with contextlib.closing(connect(addresses.redis_url)) as client:
             _await_loaded(client)
             ensure_fit(client)
-            ensure_library(client)
+            load_functions(client)
     except redis.RedisError as error:
         raise _no_answer("Redis", addresses.redis_url, "redis.url", error) from None
     try:

@@ -25,7 +25,7 @@ import structlog
 
 from actors.ray_actors import ActorConfig, SupervisorActor
 from actors.ray_processes import start_actor
-from actors.recorder import RecorderSettings
+from actors.recorder import RecorderConfig
 from actors.supervisor.starts import StartLimit
 from daemon.discovery.runfile import Addresses
 from daemon.logging.logs import configure_logging, configure_worker_logging
@@ -169,7 +169,7 @@ class Engine:
             socket_timeout_s=settings.redis.socket_timeout_ms / 1000,
             connect_timeout_s=settings.redis.connect_timeout_ms / 1000,
             pool_size=settings.postgres.pool_size,
-            recorder=RecorderSettings(settings.recorder.batch_max, settings.recorder.retry_ms_max),
+            recorder=RecorderConfig(settings.recorder.batch_max, settings.recorder.retry_ms_max),
             set_up=partial(
                 configure_worker_logging, str(settings.home / "logs"), settings.log.level
             ),

@@ -25,7 +25,7 @@ from daemon.console.format import moment
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from daemon.recovery.rebuild import Plan, Recovery, Report
+    from daemon.recovery.rebuild import Recovery, RecoveryPlan, Report
 
 
 def recover(
@@ -76,12 +76,12 @@ def _recovery(config: "Path | None") -> "Iterator[Recovery]":
     from daemon.recovery.rebuild import Recovery  # noqa: PLC0415 - as above
     from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
-    from persistence.redis.functions import ensure_library  # noqa: PLC0415 - as above
+    from persistence.redis.functions import load_functions  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
     with postgres_or_exit(addresses.postgres_url), redis_or_exit(addresses.redis_url) as client:
-        ensure_library(client)
+        load_functions(client)
         yield Recovery(
             make_engine(addresses.postgres_url),
             client,
@@ -99,7 +99,7 @@ def _progress(quiet: bool) -> Callable[[int], None]:
     return tell
 
 
-def _print_plan(plan: "Plan", json: bool) -> None:
+def _print_plan(plan: "RecoveryPlan", json: bool) -> None:
     if json:
         print_json({**plan.known._asdict(), "missing": plan.missing})
         return

@@ -18,12 +18,12 @@ from daemon.audit.folding import Folded, Folding
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, entry_ms, fingerprint
 from meterd.rules.redis_keys import Keys
-from meterd.rules.replay import Journaled, command_of
+from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres import reader
-from persistence.postgres.recorder_state import Knowledge, fetch_knowledge, replace_memory
+from persistence.postgres.recorder_state import PostgresPosition, fetch_knowledge, replace_memory
 from persistence.postgres.rows import JournalRow, OperationRow
 from persistence.postgres.writer import write_batch
-from persistence.redis.integrity import Evidence, read_evidence, what_is_missing
+from persistence.redis.integrity import RedisPosition, read_evidence, what_is_missing
 from persistence.redis.rebuild import Rebuild
 
 LEASE_MS: Final = 30_000
@@ -40,11 +40,11 @@ class RecoverError(Exception):
     """Nothing can be, or may be, rebuilt; the message says why and what to do."""
 
 
-class Plan(NamedTuple):
+class RecoveryPlan(NamedTuple):
     """What was found before anything is touched."""
 
-    evidence: Evidence
-    known: Knowledge
+    evidence: RedisPosition
+    known: PostgresPosition
     missing: str
     """What Postgres knows and Redis does not; empty if nothing."""
 
@@ -81,12 +81,12 @@ class Recovery:
         self._token = f"recover-{secrets.token_hex(8)}"
         self._epoch = b""
 
-    def plan(self) -> Plan:
+    def plan(self) -> RecoveryPlan:
         """Compare both servers; nothing is touched."""
         evidence = read_evidence(self._client, self._keys)
         with self._engine.connect() as connection:
             known = fetch_knowledge(connection, self._keys.partition)
-        return Plan(evidence, known, what_is_missing(evidence, known))
+        return RecoveryPlan(evidence, known, what_is_missing(evidence, known))
 
     def run(self, done_by: str, progress: Callable[[int], None]) -> Report:
         """Rebuild Redis. ``progress`` is told of every account.
@@ -106,7 +106,9 @@ class Recovery:
             rebuild.end(report.memory_id, epoch)
             return report
 
-    def _rebuild(self, rebuild: Rebuild, plan: Plan, progress: Callable[[int], None]) -> Report:
+    def _rebuild(
+        self, rebuild: Rebuild, plan: RecoveryPlan, progress: Callable[[int], None]
+    ) -> Report:
         removed, accounts, chats, unfolded = rebuild.begin(), 0, 0, list[str]()
         for folded in self._folded():
             self._hold_lease()
@@ -180,7 +182,7 @@ class Recovery:
             yield connection.execution_options(isolation_level="REPEATABLE READ")
 
 
-def refuse(plan: Plan) -> None:
+def refuse(plan: RecoveryPlan) -> None:
     """Touch nothing that is whole, or that belongs to somebody else.
 
     Raises:
@@ -203,7 +205,7 @@ def _remembered(row: JournalRow) -> str:
         return ""
     if row.outcome in (outcomes.ID_CONFLICT, outcomes.INVALID_COMMAND):
         return ""
-    command = command_of(Journaled(row.stream_id, row.fields, row.outcome, row.replayed))
+    command = command_of(JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed))
     if not isinstance(command, Command):
         return ""
     return f"{fingerprint(command)} {row.outcome}"

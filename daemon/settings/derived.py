@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from daemon.settings.settings import Settings
 from meterd.rules.model import Policy, Tariff
 from meterd.rules.money import parse_micro
@@ -45,9 +45,9 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def supervisor_settings(settings: Settings) -> SupervisorSettings:
+def supervisor_settings(settings: Settings) -> SupervisorConfig:
     """What the supervisor works with."""
-    return SupervisorSettings(
+    return SupervisorConfig(
         actors_max=settings.actors.max,
         chats_per_actor=settings.actors.chats_per_actor,
         spares=settings.actors.warm_pool_size,

@@ -19,7 +19,7 @@ class SupersededError(Exception):
     """Another recorder is in office, or the facts came from another Redis."""
 
 
-class Knowledge(NamedTuple):
+class PostgresPosition(NamedTuple):
     """What Postgres knows of its Redis."""
 
     memory_id: str
@@ -44,7 +44,7 @@ _REPLACE: Final = """
 """
 
 
-class Office(NamedTuple):
+class RecorderClaim(NamedTuple):
     """A recorder's claim to write: which queue, from which memory, under which epoch."""
 
     partition: str
@@ -75,16 +75,16 @@ def replace_memory(connection: Connection, partition: str, memory_id: str, epoch
     connection.exec_driver_sql(_REPLACE, (memory_id, epoch, partition))
 
 
-def fetch_knowledge(connection: Connection, partition: str) -> Knowledge:
+def fetch_knowledge(connection: Connection, partition: str) -> PostgresPosition:
     """What Postgres knows: cheap, by index, however long the journal is."""
     state = connection.execute(
         select(recorder_states).where(recorder_states.c.partition == partition)
     ).one_or_none()
     journal = _last_in_journal(connection)
     if state is None:
-        return Knowledge("", 0, NOTHING, journal)
+        return PostgresPosition("", 0, NOTHING, journal)
     outbox = f"{state.outbox_ms}-{int(state.outbox_seq)}"
-    return Knowledge(state.memory_id, state.epoch, outbox, journal)
+    return PostgresPosition(state.memory_id, state.epoch, outbox, journal)
 
 
 def _last_in_journal(connection: Connection) -> str:

@@ -7,7 +7,7 @@ import redis
 
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.rows import OperationRow
-from persistence.redis.commit import Facts, pack_facts
+from persistence.redis.commit import OutboxPayload, pack_payload
 
 ACCEPT: Final = "clock.accept"
 
@@ -24,5 +24,5 @@ def release(
     """Let everything go on; False if somebody else has done so."""
     name = f"{ACCEPT}:{hold['queue_ms']}:{hold['step_ms']}"
     act = OperationRow(name, at_ms, done_by, ACCEPT, "clock", hold)
-    facts = pack_facts(Facts([], [], [], [act]))
+    facts = pack_payload(OutboxPayload([], [], [], [act]))
     return bool(client.fcall("meterd_release", 1, keys.commands, facts))

@@ -15,14 +15,19 @@ from sqlalchemy import Engine
 
 from meterd.rules.commands import entry_key
 from meterd.rules.redis_keys import Keys
-from persistence.postgres.recorder_state import NOTHING, Knowledge, fetch_knowledge, open_office
+from persistence.postgres.recorder_state import (
+    NOTHING,
+    PostgresPosition,
+    fetch_knowledge,
+    open_office,
+)
 
 
-class MemoryLostError(Exception):
+class StateLostError(Exception):
     """Redis knows less than Postgres; the message says what and what to do."""
 
 
-class Evidence(NamedTuple):
+class RedisPosition(NamedTuple):
     """What Redis shows of its memory."""
 
     memory_id: str
@@ -33,7 +38,7 @@ class Evidence(NamedTuple):
     """The last entry that the outbox has ever had."""
 
 
-def what_is_missing(evidence: Evidence, known: Knowledge) -> str:
+def what_is_missing(evidence: RedisPosition, known: PostgresPosition) -> str:
     """What Postgres knows and Redis does not, for a person; empty if nothing is."""
     if known.memory_id and evidence.memory_id not in ("", known.memory_id):
         return (
@@ -51,7 +56,7 @@ def what_is_missing(evidence: Evidence, known: Knowledge) -> str:
     return ""
 
 
-class Memory:
+class IntegrityCheck:
     """The comparison of both servers, for the supervisor."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, engine: Engine) -> None:
@@ -72,10 +77,10 @@ class Memory:
         known = await asyncio.to_thread(self._knowledge, name)
         missing = what_is_missing(evidence, known)
         if missing:
-            raise MemoryLostError(f"Redis has lost its memory: {missing}; see: meterd recover")
+            raise StateLostError(f"Redis has lost its memory: {missing}; see: meterd recover")
         return known.memory_id
 
-    def _knowledge(self, name: str) -> Knowledge:
+    def _knowledge(self, name: str) -> PostgresPosition:
         with self._engine.begin() as connection:
             known = fetch_knowledge(connection, self._keys.partition)
             if known.memory_id:
@@ -83,12 +88,12 @@ class Memory:
             open_office(connection, self._keys.partition, name)
             return fetch_knowledge(connection, self._keys.partition)
 
-    async def _evidence(self) -> Evidence:
+    async def _evidence(self) -> RedisPosition:
         pipeline = self._client.pipeline(transaction=False)
         return _evidence(await _ask(pipeline, self._keys).execute(raise_on_error=False))
 
 
-def read_evidence(client: redis.Redis, keys: Keys) -> Evidence:
+def read_evidence(client: redis.Redis, keys: Keys) -> RedisPosition:
     """What a Redis shows of its memory, for who is not asynchronous."""
     return _evidence(_ask(client.pipeline(transaction=False), keys).execute(raise_on_error=False))
 
@@ -100,11 +105,11 @@ def _ask(pipeline: Any, keys: Keys) -> Any:
     return pipeline
 
 
-def _evidence(answers: list[Any]) -> Evidence:
+def _evidence(answers: list[Any]) -> RedisPosition:
     memory_id, commands, outbox = answers
     if isinstance(memory_id, Exception):
         raise memory_id
-    return Evidence(memory_id.decode() if memory_id else "", _last(commands), _last(outbox))
+    return RedisPosition(memory_id.decode() if memory_id else "", _last(commands), _last(outbox))
 
 
 def _last(info: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from daemon.audit import redis_state, run
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
@@ -33,7 +33,7 @@ def test_a_busy_system_is_audited_as_it_is(
 
 
 async def _audit_often(url: str, engine: Engine) -> int:
-    settings = SupervisorSettings(actors_max=2, batch_max=20)
+    settings = SupervisorConfig(actors_max=2, batch_max=20)
     audits = 0
     with contextlib.closing(connect(url)) as client:
         async with running(url, engine, Policy(), settings):

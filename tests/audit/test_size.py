@@ -13,7 +13,7 @@ from daemon.audit.run import Audit, Scope
 from persistence.postgres import reader
 from persistence.postgres.rows import JournalRow
 from persistence.redis.client import connect
-from persistence.redis.snapshot_scan import Glimpses
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.audit.many import KEYS, Size, fill
 from tests.servers import redis_server
 
@@ -45,7 +45,7 @@ def test_rows_come_and_go(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> No
     with redis_server() as url:
         client = connect(url)
         fill(engine, client, SIZE)
-        Audit(engine, Glimpses(client, KEYS), findings, count).run(Scope())
+        Audit(engine, SnapshotScan(client, KEYS), findings, count).run(Scope())
         client.close()
     assert (told, findings.users, findings.entries) == ([], SIZE.users, 8_000)
     assert count.calls > 8_000

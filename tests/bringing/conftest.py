@@ -9,9 +9,9 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from daemon.legacy.balances import Targets
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from daemon.legacy.store.names import LegacyNames
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
@@ -22,7 +22,7 @@ from tests.servers import redis_server
 
 T = TypeVar("T")
 
-SETTINGS = SupervisorSettings(actors_max=2)
+SETTINGS = SupervisorConfig(actors_max=2)
 
 
 class Both(NamedTuple):
@@ -34,7 +34,7 @@ class Both(NamedTuple):
 
     @property
     def targets(self) -> Targets:
-        return Targets.of(Sides(self.engine, self.engine, LegacyNames()), self.client)
+        return Targets.of(Databases(self.engine, self.engine, LegacyNames()), self.client)
 
     def while_working(self, act: Callable[[], T], policy: Policy = Policy()) -> T:  # noqa: B008 - immutable
         """Do something while a daemon works; all of it is in Postgres afterwards."""

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from daemon.legacy.adopt import CutOver, adopt
+from daemon.legacy.adopt import CutoverOptions, adopt
 from daemon.legacy.migrate import migrate
-from daemon.legacy.store.balances import Plan
+from daemon.legacy.store.balances import BalancePlan
 from daemon.legacy.verify import verify
 from meterd import Meter
 from meterd.rules.model import Policy, Tariff
@@ -18,7 +18,7 @@ from tests.bringing.test_balances import _ledger
 
 RATE = 600_000
 """0.6 credits a minute: 10 micro-credits a millisecond."""
-CUT = CutOver("latest", T + 100_000, RATE)
+CUT = CutoverOptions("latest", T + 100_000, RATE)
 POLICY = Policy(Tariff(rate=RATE))
 
 
@@ -43,7 +43,7 @@ def old_system(both: Both) -> None:
         set_balance(both.engine, user, balance)
 
 
-def adopt_all(both: Both, cut: CutOver = CUT) -> dict[str, Plan]:
+def adopt_all(both: Both, cut: CutoverOptions = CUT) -> dict[str, BalancePlan]:
     with Meter(both.redis_url) as meter:
         plans = adopt(both.targets, meter, cut, lambda _done, _total: None)
     return {plan.adoption.chat_id: plan for plan in plans}
@@ -60,7 +60,7 @@ CARRIED = {
 }
 
 
-def shown(plans: dict[str, Plan]) -> dict[str, Any]:
+def shown(plans: dict[str, BalancePlan]) -> dict[str, Any]:
     return {
         chat: (
             plan.adoption.carried_ms, plan.adoption.carried_micro, plan.adoption.unflushed_micro,

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from daemon.legacy import adopt as adopting
-from daemon.legacy.adopt import CutOverError, foresee
+from daemon.legacy.adopt import CutoverError, foresee
 from daemon.legacy.balances import Targets, bring_balances
 from daemon.legacy.flush import queue_ms
 from daemon.legacy.store.balances import fetch_plans
 from daemon.legacy.store.layout import LegacyError
-from daemon.legacy.store.runs import alone
+from daemon.legacy.store.runs import exclusive_lock
 from daemon.legacy.verify import verify
 from meterd import AlreadyEndedError, AlreadyStartedError, Meter
 from tests.audited import assert_clean
@@ -47,7 +47,7 @@ def test_all_that_runs_is_carried_over(both: Both) -> None:
         bring_balances(both.targets, lambda _done, _total: None)
         assert shown(adopt_all(both)) == CARRIED
         assert shown(adopt_all(both, CUT._replace(at_ms=None))) == CARRIED
-        with pytest.raises(CutOverError, match="can't be changed"):
+        with pytest.raises(CutoverError, match="can't be changed"):
             adopt_all(both, CUT._replace(at_ms=T))
         # What pays for adopted time stays paid.
         again = bring_balances(both.targets, lambda _done, _total: None)
@@ -112,7 +112,7 @@ def test_the_cut_over_is_not_later_than_now(both: Both) -> None:
     old_system(both)
 
     def act() -> None:
-        with pytest.raises(CutOverError, match="later"):
+        with pytest.raises(CutoverError, match="later"):
             adopt_all(both, CUT._replace(at_ms=queue_ms(both.client) + 60_000))
         assert shown(adopt_all(both)) == CARRIED
 
@@ -187,7 +187,7 @@ def test_what_was_taken_for_a_refused_chat_is_set_aside(
 def test_one_at_a_time(both: Both) -> None:
     """Two at once would write down two cut-overs, and open accounts by what neither has read."""
     old_system(both)
-    with alone(both.engine):
+    with exclusive_lock(both.engine):
         with pytest.raises(LegacyError, match="another"):
             adopt_all(both)
         with pytest.raises(LegacyError, match="another"):
@@ -216,7 +216,7 @@ def test_a_chat_for_which_there_was_no_room_is_adopted_once_there_is(
 ) -> None:
     """The id of the refused command stands for that answer; the next one does not."""
     old_system(both)
-    strict = SupervisorSettings(actors_max=1, chats_per_actor=1, spares=0)
+    strict = SupervisorConfig(actors_max=1, chats_per_actor=1, spares=0)
     monkeypatch.setattr(conftest, "SETTINGS", strict)
 
     def act() -> None:

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 import pytest
 
 from daemon.legacy import migrate as migrating
-from daemon.legacy.adopt import CutOverError
+from daemon.legacy.adopt import CutoverError
 from daemon.legacy.resolve import assign_record
-from daemon.legacy.store.balances import Plan
+from daemon.legacy.store.balances import BalancePlan
 from daemon.legacy.store.layout import LegacyError
 from tests.bringing.conftest import Both
 from tests.bringing.cut_over import (
@@ -37,7 +37,7 @@ def divided(both: Both) -> Both:
 
 def test_time_is_divided_as_the_last_run_has_divided_it(divided: Both) -> None:
     """Whatever the settings say: what it gave to other chats is not carried once more."""
-    found: list[Plan] = []
+    found: list[BalancePlan] = []
     divided.while_working(lambda: found.extend(adopt_all(divided).values()), POLICY)
     (one,) = found
     assert (one.adoption.share_ms, one.adoption.share_micro) == (5_000, 250_000)
@@ -58,7 +58,7 @@ def test_the_policy_is_one_from_the_first_run_to_the_last(
         with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
             patch.setattr(migrating, "_finish", _killed)
             bring_records(divided, "proportional")
-        with pytest.raises(CutOverError, match="migrate"):
+        with pytest.raises(CutoverError, match="migrate"):
             adopt_all(divided)
         bring_records(divided, "proportional")
         assert adopt_all(divided)["runs"].outcome == "adopted"
@@ -90,7 +90,7 @@ def test_what_was_assigned_to_a_running_chat_is_carried(both: Both) -> None:
     bring_records(both, "latest")
     assign_record(both.targets.sides, "1", "runs")
     bring_records(both, "latest")
-    found: list[Plan] = []
+    found: list[BalancePlan] = []
     both.while_working(lambda: found.extend(adopt_all(both).values()), POLICY)
     (one,) = found
     assert (one.adoption.chat_id, one.adoption.carried_ms, one.outcome) == (

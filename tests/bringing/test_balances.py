@@ -17,9 +17,9 @@ from daemon.legacy.rules.rows import AMOUNT_MAX
 from daemon.legacy.store import balances as kept
 from daemon.legacy.store.balances import sums_of_balances
 from daemon.legacy.store.decimals import exact_credits, total
-from daemon.legacy.store.opening_balances import UnswornError
+from daemon.legacy.store.opening_balances import UnverifiedStateError
 from daemon.legacy.store.reader import OldBalance, whole
-from daemon.legacy.target_balance import Wanted, wanted_of
+from daemon.legacy.target_balance import TargetBalance, wanted_of
 from daemon.recovery.rebuild import Recovery
 from meterd import Meter
 from persistence.postgres import reader
@@ -128,7 +128,7 @@ def test_nobody_is_opened_without_a_daemon(both: Both) -> None:
     set_balance(both.engine, "a", 1)
     both.while_working(lambda: None)
     both.client.delete(KEYS.memory)
-    with pytest.raises(UnswornError):
+    with pytest.raises(UnverifiedStateError):
         bring(both)
 
 
@@ -188,7 +188,7 @@ def test_a_balance_is_divided_without_a_rest(balance: Decimal, unflushed: int) -
     micro, residue = whole(balance, 6)
     assert micro is not None
     wanted = wanted_of(OldBalance("u", micro, residue, 1), unflushed)
-    if not isinstance(wanted, Wanted):
+    if not isinstance(wanted, TargetBalance):
         assert balance < 0 or balance * 10**6 >= AMOUNT_MAX
         return
     whole_credits = exact_credits(wanted.target_micro + wanted.unflushed_micro, Decimal(0))

@@ -14,12 +14,12 @@ from sqlalchemy import Engine, make_url
 from structlog.testing import capture_logs
 
 from actors.chat.rows import record_row
-from daemon.gateway.errors import legacy_away
+from daemon.gateway.errors import legacy_unavailable
 from daemon.gateway.legacy_fallback import OldTables
-from daemon.gateway.postgres_reader import Records
+from daemon.gateway.postgres_reader import PostgresReader
 from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.rules.imported_chats import ended_chat
-from daemon.legacy.rules.rows import Brought
+from daemon.legacy.rules.rows import ImportedChat
 from daemon.legacy.store.names import LegacyNames
 from loadtests.live import METERD, LiveDaemon
 from meterd import ChatSnapshot, Meter
@@ -113,14 +113,14 @@ def test_the_gateway_answers_from_the_old_tables(house: House) -> None:
             told = gateway.read(f"/v1/chats/{chat}", "stranger")
             assert _told(told, "source", "status", "user_id") == ["none", "not_started", None]
         assert gateway.read("/v1/chats/ended/history", "u")["history"] == []
-        _bring(house, Brought("ended", "u", "v", T + 20_000, T + 50_000, 12_500, 3_250_000))
+        _bring(house, ImportedChat("ended", "u", "v", T + 20_000, T + 50_000, 12_500, 3_250_000))
         again = gateway.read("/v1/chats/ended", "u")
         assert again["source"] == "record"
         same = {k: v for k, v in again.items() if k not in ("now", "source")}
         assert same == {k: v for k, v in ended.items() if k not in ("now", "source")}
 
 
-def _bring(house: House, *chats: Brought) -> None:
+def _bring(house: House, *chats: ImportedChat) -> None:
     with house.engine.begin() as connection:
         write_batch(connection, [record_row(ended_chat(chat)) for chat in chats], [], [])
 
@@ -158,7 +158,7 @@ def test_without_the_old_database_the_reason_is_told(
     make_tables(there)
     add_chat(there, "elsewhere", 0, 10_000)
     there.dispose()
-    _bring(house, Brought("ended", "u", "v", T, T + 50_000, 12_500, 3_250_000))
+    _bring(house, ImportedChat("ended", "u", "v", T, T + 50_000, 12_500, 3_250_000))
     with _gateway(house, METERD_LEGACY__URL=other_url) as gateway:
         assert gateway.read("/v1/chats/elsewhere", "u")["source"] == "legacy"
         _admit(server_url, other_url, "false")
@@ -176,7 +176,7 @@ def test_without_the_old_database_the_reason_is_told(
 def test_what_readers_would_be_told_is_said_at_the_start(house: House, other_url: str) -> None:
     """To whoever starts the gateway: long before somebody asks."""
     for url, told in ((house.postgres_url, []), (other_url, ["legacy.away"])):
-        records = Records(make_engine(url), 1, legacy_away)
+        records = PostgresReader(make_engine(url), 1, legacy_unavailable)
         with capture_logs() as logs:
             asyncio.run(OldTables(records, LegacyNames(), "latest").try_out())
             asyncio.run(OldTables(None, LegacyNames(), "latest").try_out())

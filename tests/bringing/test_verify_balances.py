@@ -9,7 +9,7 @@ from daemon.legacy import balances_check
 from daemon.legacy.balances import bring_balances
 from daemon.legacy.store.balances import HAD
 from daemon.legacy.store.decimals import total
-from daemon.legacy.verify import Verdict, verify
+from daemon.legacy.verify import VerifyResult, verify
 from meterd import Meter
 from tests.bringing.conftest import Both
 from tests.bringing.cut_over import POLICY, adopt_all, old_system
@@ -62,7 +62,7 @@ THERE = {
 }
 
 
-def verified(both: Both) -> Verdict:
+def verified(both: Both) -> VerifyResult:
     return verify(both.targets.sides, "latest", lambda _done, _total: None)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from actors.chat.rows import command_row, record_row
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.snapshots import chat_snapshot, not_started, wallet_snapshot
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import event_fields, ledger_row
@@ -68,7 +68,7 @@ def _row(entry: str, fields: dict[str, str], outcome: str) -> JournalRow:
     parsed = parse_entry(entry, [part.encode() for pair in fields.items() for part in pair])
     if isinstance(parsed, Command):
         return command_row(parsed, "u", outcome, replayed=False, policy="p")
-    assert isinstance(parsed, Invalid)
+    assert isinstance(parsed, InvalidCommand)
     return JournalRow(entry, None, None, fields, outcome, False, "p")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.audit.history import Line, Story, StoryError, read_policy
+from daemon.audit.history import ChatHistory, HistoryError, HistoryLine, read_policy
 from daemon.settings.derived import policy_of as policy_of_settings
 from daemon.settings.settings import Settings
 from meterd.rules.idempotency import World
@@ -46,10 +46,10 @@ def _entries(example: Example) -> Iterator[tuple[str, dict[str, str]]]:
         yield f"{ms}-{number}", fields
 
 
-def told(example: Example, world: World, journal: Journal, chat_id: str) -> list[Line]:
+def told(example: Example, world: World, journal: Journal, chat_id: str) -> list[HistoryLine]:
     """The story of one chat."""
     user = world.owner[chat_id]
-    story = Story(chat_id, user, {POLICY: policy_of(example)})
+    story = ChatHistory(chat_id, user, {POLICY: policy_of(example)})
     return list(story.tell(journal[user]))
 
 
@@ -93,7 +93,7 @@ def test_what_had_no_effect_has_none_here(outcome: str) -> None:
         JournalRow("300-0", "u", "c", {"type": "end", "chat_id": "c"}, outcome, False, POLICY),
     ]
     policy = policy_of(EXAMPLES[0])
-    story = [(line.event, line.at) for line in Story("c", "u", {POLICY: policy}).tell(rows)]
+    story = [(line.event, line.at) for line in ChatHistory("c", "u", {POLICY: policy}).tell(rows)]
     expected = [("refused", 100), ("chat.started", 200), ("chat.paused", 210), ("refused", 300)]
     assert story == expected
 
@@ -108,5 +108,5 @@ def test_a_policy_comes_back_as_it_was() -> None:
 def test_a_policy_that_is_missing_is_an_error() -> None:
     """A story under a guessed policy would be wrong."""
     row = JournalRow("1-0", "u", None, {"type": "settle", "user_id": "u"}, "ok", False, "gone")
-    with pytest.raises(StoryError, match="gone"):
-        list(Story("c", "u", {}).tell([row]))
+    with pytest.raises(HistoryError, match="gone"):
+        list(ChatHistory("c", "u", {}).tell([row]))

@@ -10,12 +10,12 @@ import redis
 from sqlalchemy import Engine
 
 from actors.chat.rows import record_row
-from actors.supervisor.supervisor import SupervisorSettings
-from daemon.audit.history import Story, read_policy
+from actors.supervisor.supervisor import SupervisorConfig
+from daemon.audit.history import ChatHistory, read_policy
 from daemon.audit.opening_state import fetch_brought
 from daemon.legacy.rules.imported_chats import ended_chat
-from daemon.legacy.rules.rows import Brought
-from daemon.legacy.store.opening_balances import Opening, Openings, UnswornError
+from daemon.legacy.rules.rows import ImportedChat
+from daemon.legacy.store.opening_balances import Opening, Openings, UnverifiedStateError
 from daemon.recovery.rebuild import Recovery
 from meterd.rules.model import Account, Policy
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
@@ -27,13 +27,13 @@ from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import outcomes, send, until
 from tests.servers import kinds, redis_server
 
-SETTINGS = SupervisorSettings(actors_max=2)
+SETTINGS = SupervisorConfig(actors_max=2)
 T = 1_700_000_000_000
-OLD = Brought("old.1", "old", "v", T, T + 90_000, 60_000, 3_000_000)
+OLD = ImportedChat("old.1", "old", "v", T, T + 90_000, 60_000, 3_000_000)
 DAY_MS = 86_400_000
 
 
-def bring(engine: Engine, *chats: Brought) -> None:
+def bring(engine: Engine, *chats: ImportedChat) -> None:
     """Records as a migration writes them."""
     with engine.begin() as connection:
         write_batch(connection, [record_row(ended_chat(chat)) for chat in chats], [], [])
@@ -110,7 +110,7 @@ def test_a_migrated_chat_is_an_ended_one(kind: str, engine: Engine) -> None:
 def _story(engine: Engine, chat_id: str, user: str) -> list[str]:
     with engine.connect() as connection:
         policies = {k: read_policy(v) for k, v in reader.fetch_policies(connection).items()}
-        story = Story(chat_id, user, policies, fetch_brought(connection, user))
+        story = ChatHistory(chat_id, user, policies, fetch_brought(connection, user))
         return [line.event for line in story.tell(reader.journal_of_user(connection, user))]
 
 
@@ -191,7 +191,7 @@ def test_nothing_is_opened_in_a_redis_that_nobody_vouches_for(engine: Engine) ->
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         asyncio.run(play(url, client))
         client.delete(KEYS.memory)
-        with pytest.raises(UnswornError):
+        with pytest.raises(UnverifiedStateError):
             open_accounts(client, {"a": 1})
         assert not client.exists(KEYS.account("a"))
 

@@ -9,8 +9,8 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.supervisor.clock_monitor import ClockWatch
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.clock_monitor import ClockMonitor
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from persistence.redis.clock_hold import read_hold, release
@@ -19,7 +19,7 @@ from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.servers import redis_server
 
 # Who is stopped while everything is held waits in vain for half of that, and then goes.
-SETTINGS = SupervisorSettings(actors_max=1, stop_timeout_ms=1_000)
+SETTINGS = SupervisorConfig(actors_max=1, stop_timeout_ms=1_000)
 
 
 @pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000])
@@ -27,12 +27,12 @@ def test_a_step_holds_commands_and_due_changes_until_an_operator_decides(
     step_ms: int, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what fell due meanwhile then comes about at its millisecond."""
-    see, offset = ClockWatch.see, [0]
+    see, offset = ClockMonitor.see, [0]
 
-    def stepped(watch: ClockWatch, queue_ms: int, before_ms: int) -> None:
+    def stepped(watch: ClockMonitor, queue_ms: int, before_ms: int) -> None:
         see(watch, queue_ms + offset[0], before_ms)
 
-    monkeypatch.setattr(ClockWatch, "see", stepped)
+    monkeypatch.setattr(ClockMonitor, "see", stepped)
 
     async def play(url: str, client: redis.Redis) -> None:
         async with running(url, engine, Policy(warn_ms=()), SETTINGS) as supervisor:

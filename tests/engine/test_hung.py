@@ -10,9 +10,9 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.chat.worker import FencedError
+from actors.chat.worker import ActorFencedError
 from actors.messages import Task, unpack_tasks
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.commands import Command, entry_ms, parse_entry
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
@@ -20,7 +20,7 @@ from tests.engine.harness import ThreadProcess, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.servers import redis_server
 
-SETTINGS = SupervisorSettings(actors_max=1, answer_timeout_ms=300)
+SETTINGS = SupervisorConfig(actors_max=1, answer_timeout_ms=300)
 
 
 class Sleeper(ThreadProcess):
@@ -58,7 +58,7 @@ def test_an_actor_that_hangs_is_replaced_and_fenced(engine: Engine) -> None:
             assert supervisor.status()["actors"][0]["restarts"] == 1
             Sleeper.wake.set()
             await until(lambda: bool(Sleeper.woke))
-            with pytest.raises(FencedError):
+            with pytest.raises(ActorFencedError):
                 Sleeper.woke[0].worker.handle(2, [_later(sent)])
             await idle(url)
         assert differences(client, engine) == []

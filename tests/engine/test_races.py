@@ -14,7 +14,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.idempotency import World
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
@@ -25,7 +25,7 @@ from tests.load import Entry, fold
 from tests.seeds import new_seeds
 from tests.servers import kinds, redis_server
 
-SETTINGS = SupervisorSettings(actors_max=4, batch_max=10)
+SETTINGS = SupervisorConfig(actors_max=4, batch_max=10)
 SEEDS = int(os.environ.get("METERD_TEST_SEEDS", "3"))
 T0 = 1_700_000_000_000
 

@@ -9,18 +9,18 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from actors.recorder import Recorder, RecorderSettings
+from actors.recorder import Recorder, RecorderConfig
 from persistence.postgres.recorder_state import (
-    Office,
+    RecorderClaim,
     SupersededError,
     fetch_knowledge,
     open_office,
 )
 from persistence.postgres.rows import JournalRow, LedgerRow
 from persistence.redis.client import connect
-from persistence.redis.commit import Facts, pack_facts
-from persistence.redis.functions import ensure_library
-from persistence.redis.outbox import FencedError, Outbox
+from persistence.redis.commit import OutboxPayload, pack_payload
+from persistence.redis.functions import load_functions
+from persistence.redis.outbox import Outbox, RecorderFencedError
 from tests.engine.harness import KEYS
 from tests.servers import redis_server
 
@@ -30,7 +30,7 @@ MEMORY = "m"
 @pytest.fixture
 def client() -> Iterator[redis.Redis]:
     with redis_server() as url, contextlib.closing(connect(url)) as client:
-        ensure_library(client)
+        load_functions(client)
         client.xgroup_create(KEYS.commands, "meterd", id="0", mkstream=True)
         yield client
 
@@ -42,20 +42,20 @@ def _recorder(client: redis.Redis, engine: Engine) -> Recorder:
     granted: Any = client.fcall("meterd_grant", 1, KEYS.commands, answer[1], "recorder")
     epoch = granted.decode()
     outbox = Outbox(client, KEYS, 1_000, "recorder", epoch)
-    office = Office(KEYS.partition, MEMORY, int(epoch))
+    office = RecorderClaim(KEYS.partition, MEMORY, int(epoch))
     with engine.begin() as connection:
         open_office(connection, KEYS.partition, MEMORY)
-    return Recorder(outbox, engine, office, ("p", {}), RecorderSettings())
+    return Recorder(outbox, engine, office, ("p", {}), RecorderConfig())
 
 
 def _fact(client: redis.Redis, number: int, amount: int = 1) -> str:
     entry = f"{number}-0"
-    facts = Facts(
+    facts = OutboxPayload(
         [],
         [LedgerRow(f"top_up:{entry}", "u", None, "top_up", amount, number, "k")],
         [JournalRow(entry, "u", None, {"type": "top_up"}, "ok", False, "p")],
     )
-    added: Any = client.xadd(KEYS.outbox, {"facts": pack_facts(facts)})
+    added: Any = client.xadd(KEYS.outbox, {"facts": pack_payload(facts)})
     return str(added.decode())
 
 
@@ -92,7 +92,7 @@ def test_one_that_was_stopped_between_its_commit_and_the_outbox_loses_nothing(
         remove(parcels)
 
     monkeypatch.setattr(old._outbox, "remove", late)
-    with pytest.raises(FencedError):
+    with pytest.raises(RecorderFencedError):
         old.move(0)
     assert client.xlen(KEYS.outbox) == 2
     assert successor[0].move(0) == 2

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from actors.supervisor import actor_handle
-from actors.supervisor.actor_handle import Slot
+from actors.supervisor.actor_handle import ActorHandle
 from tests.engine.harness import ThreadProcess
 
 
@@ -33,7 +33,7 @@ def test_a_slot_closes_whenever_it_is_told(monkeypatch: pytest.MonkeyPatch, work
 
     async def play() -> None:
         for _ in range(300):
-            idle = Slot("chat-1", spawn, lambda _name: {})
+            idle = ActorHandle("chat-1", spawn, lambda _name: {})
             await idle.wait_up()
             await asyncio.sleep(random.random() * 0.004)
             if works:

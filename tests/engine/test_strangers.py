@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.postgres import reader
 from persistence.redis.client import connect_async
 from tests.engine.harness import KEYS, idle, running
 from tests.servers import redis_server
 
-ONE_ACTOR = SupervisorSettings(actors_max=1)
+ONE_ACTOR = SupervisorConfig(actors_max=1)
 IDS = itertools.count()
 
 

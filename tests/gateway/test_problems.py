@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from daemon.gateway import errors
-from daemon.gateway.errors import MEDIA_TYPE, Problem, problem_response
+from daemon.gateway.errors import MEDIA_TYPE, ProblemError, problem_response
 from meterd.rules import outcomes
 
 ROOT = Path(__file__).parents[2]
@@ -39,11 +39,11 @@ def test_every_code_is_in_the_contract() -> None:
         errors.redis_away("because"),
         errors.postgres_away("because"),
         errors.busy("because"),
-        Problem(404, "unknown_chat", "because", id="x", snapshot=None),
+        ProblemError(404, "unknown_chat", "because", id="x", snapshot=None),
     ],
     ids=lambda problem: problem.code,
 )
-def test_a_problem_says_what_is_wrong(problem: Problem) -> None:
+def test_a_problem_says_what_is_wrong(problem: ProblemError) -> None:
     """To programs by its code and status, to people by its detail, in logs by its request."""
     answer = problem_response(problem, "request-5")
     told = msgspec.json.decode(bytes(answer.body))

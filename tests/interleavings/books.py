@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from actors.chat.rows import command_row, invalid_row, record_row
-from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.deadlines import next_due
 from meterd.rules.idempotency import Result, World
 from meterd.rules.opening_balance import openings
@@ -14,12 +14,12 @@ from meterd.rules.redis_keys import GROUP
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from persistence.postgres.rows import LedgerRow
 from persistence.redis.commit import (
-    Facts,
+    OutboxPayload,
     event_fields,
     ledger_row,
     pack_json,
     pack_state,
-    unpack_facts,
+    unpack_payload,
     unpack_state,
 )
 from tests.interleavings.clerks import Ledger
@@ -54,12 +54,12 @@ class Expected:
         for event in result.events:
             self.events.setdefault(event.user_id, []).append(event_fields(event))
         self.ledger += [ledger_row(row) for row in result.ledger]
-        if isinstance(command, Invalid):
+        if isinstance(command, InvalidCommand):
             self._invalid(command, result)
         else:
             self._command(command, result)
 
-    def _invalid(self, invalid: Invalid, result: Result) -> None:
+    def _invalid(self, invalid: InvalidCommand, result: Result) -> None:
         self.dead.append(invalid.entry)
         self.journal.append(invalid_row(invalid, result.outcome, POLICY_ID))
         if invalid.reply_to:
@@ -97,8 +97,8 @@ class Found:
         names = sorted(key.decode() for key in self._client.keys(f"{KEYS.prefix}*"))  # type: ignore[union-attr]
         self.names = [name.removeprefix(KEYS.prefix) for name in names]
         self.strings = self._read_strings()
-        kept = {entry: unpack_facts(f[b"facts"]) for entry, f in self.stream("outbox")}
-        self.facts: list[Facts] = list((ledger.parcels | kept).values())
+        kept = {entry: unpack_payload(f[b"facts"]) for entry, f in self.stream("outbox")}
+        self.facts: list[OutboxPayload] = list((ledger.parcels | kept).values())
 
     def stream(self, name: str) -> list[tuple[str, dict[bytes, bytes]]]:
         """A stream's entries."""

@@ -6,8 +6,8 @@ from typing import cast
 
 import redis
 
-from persistence.redis.commit import Facts
-from persistence.redis.outbox import FencedError, Outbox
+from persistence.redis.commit import OutboxPayload
+from persistence.redis.outbox import Outbox, RecorderFencedError
 from tests.interleavings.lives import KEYS
 from tests.interleavings.stage import Choice, Stage
 from tests.interleavings.strands import SteppedClient, Strand
@@ -19,13 +19,13 @@ class Ledger:
     """What has been recorded for ever, by whom it may be."""
 
     def __init__(self) -> None:
-        self.parcels: dict[str, Facts] = {}
+        self.parcels: dict[str, OutboxPayload] = {}
         self._epoch = 0
 
-    def write(self, epoch: int, parcels: dict[str, Facts]) -> None:
+    def write(self, epoch: int, parcels: dict[str, OutboxPayload]) -> None:
         """Write for the recorder in office; a later one has taken the office."""
         if epoch < self._epoch:
-            raise FencedError(NAME)
+            raise RecorderFencedError(NAME)
         self._epoch = epoch
         self.parcels |= parcels
 
@@ -51,7 +51,7 @@ class Clerk:
             if parcels:
                 self._ledger.write(self._epoch, {p.entry: p.facts for p in parcels})
                 self._outbox.remove(parcels)
-        except FencedError:
+        except RecorderFencedError:
             self.is_over = True
         except redis.ConnectionError:
             pass

@@ -7,14 +7,14 @@ from typing import Any, cast
 import redis
 import redis.asyncio
 
-from actors.supervisor.actor_handle import Patience, Process, Slot
-from actors.supervisor.dispatch import Bounds, Dispatcher
+from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts
+from actors.supervisor.dispatch import Dispatcher, DispatchLimits
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.placement import Placement
-from actors.supervisor.stats import Counts
+from actors.supervisor.stats import SupervisorStats
 from meterd.rules.model import Chat, Policy
 from persistence.redis.account_reader import read_chats
-from persistence.redis.command_stream import NotLeadingError, Queue
+from persistence.redis.command_stream import CommandStream, NotLeadingError
 from persistence.redis.commit import unpack_state
 from tests.interleavings.lives import KEYS, Life
 from tests.interleavings.shape import Shape
@@ -71,9 +71,9 @@ class Daemon:
 
     def __init__(self, token: str, client: DirectClient, policy: Policy, shape: Shape) -> None:
         self.token = token
-        self.gates: dict[str, asyncio.Future[Process]] = {}
+        self.gates: dict[str, asyncio.Future[ActorProcess]] = {}
         self.is_over = False
-        self.queue = Queue(cast("redis.asyncio.Redis", client), KEYS, token)
+        self.queue = CommandStream(cast("redis.asyncio.Redis", client), KEYS, token)
         self._policy = policy
         self._client = client
         self._lives: dict[str, Life] = {}
@@ -82,8 +82,8 @@ class Daemon:
             self._placement,
             self._find,
             self._new_slot,
-            Bounds(IN_FLIGHT_MAX, spares=1, outbox=OutboxBound(1_000_000)),
-            Counts(lambda: client._clock.ms),
+            DispatchLimits(IN_FLIGHT_MAX, spares=1, outbox=OutboxBound(1_000_000)),
+            SupervisorStats(lambda: client._clock.ms),
         )
         self._after = "0"
         self._is_recovering = True
@@ -153,17 +153,17 @@ class Daemon:
     async def _find(self, chat_ids: Sequence[str]) -> dict[str, Chat]:
         return read_chats(chat_ids, await self._client.mget([KEYS.chat(c) for c in chat_ids]))
 
-    def _new_slot(self) -> Slot:
+    def _new_slot(self) -> ActorHandle:
         self._names += 1
-        patience = Patience(answer_s=1e6, start_s=1e6)
-        slot = Slot(f"chat-{self._names}", self._spawn, self._hosting, patience)
+        patience = Timeouts(answer_s=1e6, start_s=1e6)
+        slot = ActorHandle(f"chat-{self._names}", self._spawn, self._hosting, patience)
         slot.on_up = self.dispatcher.spread
         return slot
 
     def _hosting(self, actor: str) -> Mapping[str, str]:
         return self._placement.chats_on(actor)
 
-    async def _spawn(self, name: str) -> Process:
+    async def _spawn(self, name: str) -> ActorProcess:
         self.gates[name] = asyncio.get_running_loop().create_future()
         return await self.gates[name]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from persistence.redis.command_stream import NotLeadingError, Queue, Tenure
+from persistence.redis.command_stream import CommandStream, LeaseStatus, NotLeadingError
 from tests.interleavings.daemons import LEASE_MS, MEMORY, Daemon, DirectClient
 from tests.interleavings.lives import KEYS
 from tests.interleavings.owners import Owners
@@ -89,7 +89,7 @@ class Leaders:
             self._owners.lives.append(life)
 
     async def _renew(self) -> None:
-        if await self.now.queue.renew(LEASE_MS) is not Tenure.SWORN:
+        if await self.now.queue.renew(LEASE_MS) is not LeaseStatus.SWORN:
             raise NotLeadingError
 
     async def _stop(self) -> None:
@@ -105,7 +105,7 @@ class Leaders:
         except NotLeadingError:
             self.now.is_over = True
 
-    async def _trim(self, queue: Queue, keep_ms: int) -> None:
+    async def _trim(self, queue: CommandStream, keep_ms: int) -> None:
         self._stage.note_log()
         await self._try(partial(queue.trim, keep_ms))
 
@@ -114,7 +114,7 @@ class Leaders:
         if self._stage.witness.holder:
             self._stage.server.one("FCALL", "meterd_lead", 1, KEYS.commands, "rival", LEASE_MS)
 
-    async def _haunt(self, queue: Queue, token: str) -> None:
+    async def _haunt(self, queue: CommandStream, token: str) -> None:
         """A daemon that led once tries to do what only the leader may."""
         memory = self._stage.rng.choice([MEMORY, "another"])
         acts: list[Callable[[], Awaitable[Any]]] = [

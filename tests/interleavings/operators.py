@@ -12,7 +12,7 @@ from daemon.legacy.store.opening_balances import Opening, pack_opening
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
 from persistence.postgres.rows import OperationRow
-from persistence.redis.commit import Facts, pack_facts, unpack_state
+from persistence.redis.commit import OutboxPayload, pack_payload, unpack_state
 from tests.interleavings.lives import KEYS
 from tests.interleavings.stage import Choice, Stage
 from tests.interleavings.traffic import USERS
@@ -96,7 +96,7 @@ class Operators:
     def _facts(self) -> str:
         self._count += 1
         row = OperationRow(f"o{self._count}", self._stage.clock.ms, "me", "decide", "it", {})
-        return pack_facts(Facts([], [], [], [row]))
+        return pack_payload(OutboxPayload([], [], [], [row]))
 
     def _restart(self) -> None:
         """As if the server had been started again: its functions remember nothing."""

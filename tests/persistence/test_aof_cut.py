@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from persistence.redis.client import connect
-from persistence.redis.functions import ensure_library
+from persistence.redis.functions import load_functions
 from tests.persistence.kept import (
     DURABLE,
     KEYS,
@@ -68,7 +68,7 @@ def _check(kind: str, whole: Path, history: History, length: int) -> None:
         file.truncate(length)
     with server_in(folder, kind, *DURABLE) as url, connect(url) as client:
         assert state(client) == history.after(length), f"cut at {length}"
-        ensure_library(client)
+        load_functions(client)
         pending = {entry.decode() for entry in state(client)["pending"]}
         tasks = [task for task in history.tasks if task.entry in pending]
         work(Watched(client, lambda: None), lead(client, "after"), tasks, random.Random(length))

@@ -7,12 +7,12 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.chat.commit_builder import Memory, Run, Writer
+from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
 from actors.messages import Task
-from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.model import Account, Policy
 from meterd.rules.redis_keys import GROUP, Keys
-from persistence.redis.account_reader import Store
+from persistence.redis.account_reader import AccountReader
 from persistence.redis.commit import (
     DONE,
     ERROR,
@@ -22,8 +22,8 @@ from persistence.redis.commit import (
     OK,
     STALE,
     Commit,
+    CommitResult,
     Limits,
-    Verdict,
     is_readable,
     pack_commit,
     pack_state,
@@ -50,17 +50,17 @@ def _send(client: redis.Redis, **fields: str) -> Task:
     client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"})
     flat = [part.encode() for pair in fields.items() for part in pair]
     parsed = parse_entry(entry.decode(), flat)
-    if isinstance(parsed, Invalid):
+    if isinstance(parsed, InvalidCommand):
         return Task("", None, invalid=parsed)
     return Task(fields.get("user_id", ""), parsed)
 
 
 def _commit(client: redis.Redis, *tasks: Task, before: str = "") -> Commit:
-    writer = Writer("a", EPOCH, Policy(), "p", Limits())
+    writer = CommitContext("a", EPOCH, Policy(), "p", Limits())
     user = tasks[0].user
-    loaded = Store(client, KEYS).load([user], [])[0] if user else {}
+    loaded = AccountReader(client, KEYS).load([user], [])[0] if user else {}
     _, account = loaded.get(user, ("", Account(user)))
-    run = Run(writer, Memory(before, account, {}, {}))
+    run = CommitBuilder(writer, AccountView(before, account, {}, {}))
     for task in tasks:
         run.take(task)
     return run.commit()
@@ -68,17 +68,20 @@ def _commit(client: redis.Redis, *tasks: Task, before: str = "") -> Commit:
 
 def _commit_of_new(task: Task) -> Commit:
     """As by somebody who takes the account for a new one."""
-    run = Run(Writer("a", EPOCH, Policy(), "p", Limits()), Memory("", Account(task.user), {}, {}))
+    run = CommitBuilder(
+        CommitContext("a", EPOCH, Policy(), "p", Limits()),
+        AccountView("", Account(task.user), {}, {}),
+    )
     run.take(task)
     return run.commit()
 
 
-def _run_all(client: redis.Redis, *commits: Commit, epoch: str = EPOCH) -> list[Verdict]:
+def _run_all(client: redis.Redis, *commits: Commit, epoch: str = EPOCH) -> list[CommitResult]:
     committer = Committer(client, KEYS, "a", epoch, Limits())
     return committer.commit([pack_commit(commit) for commit in commits])
 
 
-def _run(client: redis.Redis, commit: Commit, epoch: str = EPOCH) -> Verdict:
+def _run(client: redis.Redis, commit: Commit, epoch: str = EPOCH) -> CommitResult:
     return _run_all(client, commit, epoch=epoch)[0]
 
 
@@ -155,7 +158,7 @@ def test_a_chat_that_is_there_refuses_a_second_record(queue: redis.Redis) -> Non
     queue.set(KEYS.chat("c"), "{}")
     commit = _commit(queue, _top_up(queue), _start(queue))
     before = _everything(queue)
-    assert _run(queue, commit) == Verdict(EXISTS, ("c",))
+    assert _run(queue, commit) == CommitResult(EXISTS, ("c",))
     assert _everything(queue) == before
 
 
@@ -194,7 +197,7 @@ def test_commits_of_one_call_do_not_overlook_each_other(queue: redis.Redis) -> N
         for user in ("u4", "u5")
     ]
     assert [v.kind for v in _run_all(queue, *both)] == [OK, STALE]
-    assert _run(queue, both[1]) == Verdict(EXISTS, ("c",))
+    assert _run(queue, both[1]) == CommitResult(EXISTS, ("c",))
 
 
 @given(st.lists(st.integers(1, 600_000), max_size=300))

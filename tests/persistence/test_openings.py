@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import redis
 
-from daemon.legacy.store.opening_balances import Opening, Openings, UnswornError
+from daemon.legacy.store.opening_balances import Opening, Openings, UnverifiedStateError
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry
 from meterd.rules.redis_keys import Keys
-from persistence.redis.commit import unpack_facts
+from persistence.redis.commit import unpack_payload
 
 KEYS = Keys()
 TOKEN = "t"
@@ -41,7 +41,7 @@ def test_each_is_opened_or_left_as_it_is(sworn: redis.Redis) -> None:
     ]
     assert Openings(sworn, KEYS).open(given) == [True, False, False, True, False]
     parcels: Any = sworn.xrange(KEYS.outbox)
-    facts = [unpack_facts(fields[b"facts"]) for _, fields in parcels]
+    facts = [unpack_payload(fields[b"facts"]) for _, fields in parcels]
     assert [[row.entry_id for row in one.ledger] for one in facts] == [
         ["migrated:a:1", "migrated:b:1"]
     ]
@@ -63,6 +63,6 @@ def test_an_opening_is_mended_as_long_as_it_was_seen(sworn: redis.Redis) -> None
 
 def test_without_a_sworn_memory_nothing_is_opened(client: redis.Redis) -> None:
     """Also not after a restart of the server, until a daemon has compared."""
-    with pytest.raises(UnswornError):
+    with pytest.raises(UnverifiedStateError):
         Openings(client, KEYS).open([_opening("a")])
     assert not client.keys("*")

@@ -9,20 +9,20 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.supervisor.supervisor import Supervisor, SupervisorSettings
+from actors.supervisor.supervisor import Supervisor, SupervisorConfig
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from daemon.recovery.rebuild import RecoverError, Recovery
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from persistence.redis.functions import source
-from persistence.redis.snapshot_scan import Glimpses
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Entry, Load, Sender
 from tests.servers import kinds, redis_server
 
-SETTINGS = SupervisorSettings(actors_max=2, batch_max=50)
+SETTINGS = SupervisorConfig(actors_max=2, batch_max=50)
 DAY_MS = 86_400_000
 
 Copy = dict[bytes, tuple[bytes, int]]
@@ -53,7 +53,7 @@ def _recovery(client: redis.Redis, engine: Engine) -> Recovery:
 
 def _assert_audited(client: redis.Redis, engine: Engine) -> None:
     found: list[Difference] = []
-    Audit(engine, Glimpses(client, KEYS), Findings(found.append)).run(Scope())
+    Audit(engine, SnapshotScan(client, KEYS), Findings(found.append)).run(Scope())
     assert found == []
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.fold import apply
 from meterd.rules.idempotency import World
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
@@ -71,7 +71,7 @@ def test_an_id_with_other_content_is_refused_and_changes_nothing(
     stream = settled(stream)
     number = data.draw(st.integers(0, len(stream.entries) - 1), "which")
     original = stream.entries[number]
-    if "id" not in original.fields or isinstance(parse_entry(*original), Invalid):
+    if "id" not in original.fields or isinstance(parse_entry(*original), InvalidCommand):
         return
     other = {"type": "top_up", "id": original.fields["id"], "user_id": "u1", "amount": "77.7"}
     _repeat, later, run = _repeated(stream, number, data, [other])

@@ -11,7 +11,7 @@ import redis
 from alembic import command
 from sqlalchemy import text
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
@@ -72,7 +72,7 @@ def test_what_an_earlier_version_left_goes_on(kind: str, path: Path, empty_url: 
 
     async def play(url: str, client: redis.Redis) -> None:
         ensure_fit(client)
-        async with running(url, engine, Policy(), SupervisorSettings(actors_max=2)):
+        async with running(url, engine, Policy(), SupervisorConfig(actors_max=2)):
             for chat in sorted({fields["chat_id"] for _, fields in log if "chat_id" in fields}):
                 fields = {"type": "end", "id": f"end.{chat}", "chat_id": chat}
                 added: Any = client.xadd(KEYS.commands, fields)  # type: ignore[arg-type]

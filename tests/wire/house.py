@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from actors.chat.commit_builder import Memory, Run, Writer
+from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
 from actors.messages import Task
-from meterd.rules.commands import Command, Invalid, parse_entry
-from meterd.rules.idempotency import Remembered
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
+from meterd.rules.idempotency import IdempotencyRecord
 from meterd.rules.model import Account, Chat, Policy
 from persistence.redis.commit import Commit, Limits
 
@@ -15,15 +15,15 @@ class House:
 
     def __init__(self, policy: Policy) -> None:
         """Begin empty."""
-        self._writer = Writer("a", "1", policy, "p", Limits())
+        self._writer = CommitContext("a", "1", policy, "p", Limits())
         self._accounts: dict[str, tuple[str, Account]] = {}
         self._chats: dict[str, Chat] = {}
-        self._ids: dict[str, Remembered] = {}
+        self._ids: dict[str, IdempotencyRecord] = {}
 
     def feed(self, entry: str, flat: Sequence[bytes], refuse: str = "") -> Commit:
         """Decide the next entry; everything that goes to Redis because of it."""
         parsed = parse_entry(entry, flat)
-        if isinstance(parsed, Invalid):
+        if isinstance(parsed, InvalidCommand):
             return self._decided(Task("", None, parsed))
         return self._decided(Task(self._owner(parsed), parsed, refuse=refuse))
 
@@ -40,12 +40,12 @@ class House:
         chat = self._chats.get(command.chat_id)
         return command.user_id or (chat.user_id if chat else "")
 
-    def _run(self, task: Task) -> Run:
+    def _run(self, task: Task) -> CommitBuilder:
         applied, account = self._accounts.get(task.user, ("", Account(task.user)))
         known = self._chats.get(task.chat_id)
         is_open = task.chat_id in account.chats
         around = {task.chat_id: known} if known is not None and not is_open else {}
-        return Run(self._writer, Memory(applied, account, around, self._ids))
+        return CommitBuilder(self._writer, AccountView(applied, account, around, self._ids))
 
     def _decided(self, task: Task) -> Commit:
         run = self._run(task)

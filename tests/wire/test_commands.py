@@ -6,8 +6,8 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from meterd.rules.commands import ENTRY_BYTES_MAX, SHAPES, Command, Invalid, parse_entry
-from meterd.rules.field_formats import FORMS
+from meterd.rules.commands import ENTRY_BYTES_MAX, SHAPES, Command, InvalidCommand, parse_entry
+from meterd.rules.field_formats import FIELD_FORMATS
 from tests.conformance import EXAMPLES, flat_fields
 from tests.wire.checking import DOCUMENT, faults
 
@@ -21,7 +21,7 @@ _STRANGE: Final = st.one_of(
     st.text(max_size=12),
 )  # fmt: skip
 _NAMES: Final = st.one_of(
-    st.sampled_from([*FORMS, "type", "Id", "id ", "at", ""]), st.text(max_size=5)
+    st.sampled_from([*FIELD_FORMATS, "type", "Id", "id ", "at", ""]), st.text(max_size=5)
 )
 
 
@@ -37,7 +37,7 @@ def valid(draw: st.DrawFn) -> dict[str, str]:
 
 
 def _value(name: str) -> st.SearchStrategy[str]:
-    form = FORMS[name]
+    form = FIELD_FORMATS[name]
     texts = st.from_regex(form.pattern, fullmatch=True)
     return texts.filter(_is_above_0) if form.is_above_0 else texts
 
@@ -106,7 +106,7 @@ def test_its_examples_are_commands(type_: str) -> None:
 
 def test_no_command_that_is_described_is_too_large() -> None:
     """The bound on an entry's size is no rule of its own: the longest fields stay below it."""
-    longest = dict.fromkeys(("type", *FORMS), "1" * 128)
+    longest = dict.fromkeys(("type", *FIELD_FORMATS), "1" * 128)
     assert sum(map(len, flat_fields(longest))) < ENTRY_BYTES_MAX
 
 
@@ -117,7 +117,7 @@ def test_what_a_schema_cant_say_is_said_in_words() -> None:
     }
     adopt["carried_ms"] = str(10**11)
     assert faults("adopt", adopt) == []
-    assert isinstance(parse_entry("1700000000000-0", flat_fields(adopt)), Invalid)
+    assert isinstance(parse_entry("1700000000000-0", flat_fields(adopt)), InvalidCommand)
     about = DOCUMENT["channels"]["commands"]["description"]
     for words in ("comes twice", "UTF-8", "carried_ms", str(ENTRY_BYTES_MAX)):
         assert words in about

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from daemon.gateway import schemas
 from daemon.gateway.command_schemas import CREDITS
-from daemon.gateway.container import Parts
+from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.dependencies import AllParts, Reader, UserToRead
 from daemon.gateway.errors import invalid
@@ -71,7 +71,7 @@ async def stream_user(
     return parts.streams.of_user(user_id, caller, last_event_id)
 
 
-async def _what_if(parts: Parts, user_id: str, rate: str) -> JsonObject:
+async def _what_if(parts: Dependencies, user_id: str, rate: str) -> JsonObject:
     _, account = await parts.reading.account(user_id)
     try:
         return what_if(account, rate, parts.policy, parts.clock.now_ms())

@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from daemon.gateway.authorization import WHOLE, Caller
 from daemon.gateway.errors import redis_away
-from daemon.gateway.queries import Reading
+from daemon.gateway.queries import Queries
 from daemon.gateway.queue_clock import QueueClock
-from daemon.gateway.redis_reader import Live
-from daemon.gateway.streams.hub import Hub
+from daemon.gateway.redis_reader import RedisReader
+from daemon.gateway.streams.event_broadcaster import EventBroadcaster
 from daemon.gateway.streams.messages import sse
 from daemon.gateway.streams.subscriber import Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
@@ -43,7 +43,7 @@ class Streams:
     def __init__(
         self,
         client: redis.asyncio.Redis,
-        parts: tuple[Hub, Live, AsyncMeter, QueueClock, Reading],
+        parts: tuple[EventBroadcaster, RedisReader, AsyncMeter, QueueClock, Queries],
         keys: Keys,
         messages_max: int,
     ) -> None:
@@ -207,7 +207,9 @@ def _is_about(event: Event, subscriber: Subscriber) -> bool:
 class EventStream(Response):
     """The answer; ends with the reader, or with its last message."""
 
-    def __init__(self, hub: Hub, subscriber: Subscriber, frames: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, hub: EventBroadcaster, subscriber: Subscriber, frames: AsyncIterator[bytes]
+    ) -> None:
         """Nothing is read before the answer begins."""
         super().__init__(None, 200, _HEADERS)
         del self.headers["content-length"]  # nobody knows how long it will be

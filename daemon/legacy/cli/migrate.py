@@ -24,8 +24,8 @@ from daemon.legacy.cli.runs import runs
 
 if TYPE_CHECKING:
     from daemon.legacy.inspect import Inspection, Kind
-    from daemon.legacy.store.runs import Run
-    from daemon.legacy.verify import Verdict
+    from daemon.legacy.store.runs import MigrationRun
+    from daemon.legacy.verify import VerifyResult
 
 app = typer.Typer(
     help="Bring over what the system before meterd has counted. The plan: docs/migration.md",
@@ -180,7 +180,7 @@ def _policy(policy: str) -> str:
     return policy
 
 
-def _print_run(run: "Run") -> None:
+def _print_run(run: "MigrationRun") -> None:
     counts = run.counts
     typer.echo(f"run {run.run_id}, {run.policy}: {counts.get('pairs', 0):,} users and advisors")
     told = {
@@ -229,7 +229,7 @@ def _print_kinds(title: str, kinds: "dict[str, Kind]") -> None:
     print_table(rows)
 
 
-def _verdict(verdict: "Verdict") -> dict[str, Any]:
+def _verdict(verdict: "VerifyResult") -> dict[str, Any]:
     return {
         "ok": not verdict.differ,
         "counts": verdict.counts,
@@ -249,7 +249,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: f"{v:f}" if isinstance(v, Decimal) else v for k, v in values.items()}
 
 
-def _print_verdict(verdict: "Verdict") -> None:
+def _print_verdict(verdict: "VerifyResult") -> None:
     for one in verdict.differences[:_SHOWN]:
         line = f"{one.kind:12} {one.pair!a} {one.key!a}"
         typer.secho(line, fg=typer.colors.RED)
@@ -266,7 +266,7 @@ def _print_verdict(verdict: "Verdict") -> None:
     _print_end(verdict)
 
 
-def _print_end(verdict: "Verdict") -> None:
+def _print_end(verdict: "VerifyResult") -> None:
     """What it comes to, and what to do."""
     if verdict.stopped_run is not None:
         typer.echo(f"run {verdict.stopped_run} was stopped: meterd legacy migrate goes on with it")

@@ -105,12 +105,12 @@ def assign(
 
       meterd legacy quarantine assign 4711 chat-1
     """
-    from daemon.legacy.resolve import CantBe, assign_record  # noqa: PLC0415 - as above
+    from daemon.legacy.resolve import CannotResolveError, assign_record  # noqa: PLC0415 - as above
 
     with legacy_or_exit(config) as (sides, _):
         try:
             is_known = assign_record(sides, key, chat_id)
-        except CantBe as error:
+        except CannotResolveError as error:
             raise fail(str(error)) from None
     if not is_known:
         typer.echo(f"there is no chat {chat_id} in the old tables: it will be made of the record")

@@ -4,7 +4,7 @@ from daemon.legacy.rules.rows import (
     ACTIVE,
     AMOUNT_MAX,
     DURATION_MS_MAX,
-    Brought,
+    ImportedChat,
     OldRecord,
     Pair,
     Running,
@@ -14,7 +14,7 @@ from meterd.rules.model import ENDED, PAUSED, RUNNING, Chat
 from meterd.rules.opening_balance import MIGRATED
 
 
-def ended_chat(brought: Brought) -> Chat:
+def ended_chat(brought: ImportedChat) -> Chat:
     """A chat that ended in the old system: nothing of its cost is charged here."""
     at = brought.ended_at
     return Chat(
@@ -66,7 +66,7 @@ def _left_behind(pair: Pair, chat_id: str) -> Chat | None:
     started = max(0, next((at for at in starts if at is not None), 0))
     ended = max(next((at for at in ends if at is not None), 0), started + active_ms)
     return ended_chat(
-        Brought(chat_id, pair.user_id, pair.advisor_id, started, ended, active_ms, cost_micro)
+        ImportedChat(chat_id, pair.user_id, pair.advisor_id, started, ended, active_ms, cost_micro)
     )
 
 

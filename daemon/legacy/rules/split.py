@@ -38,13 +38,13 @@ from daemon.legacy.rules.rows import (
     STATUSES,
     UNKNOWN_STATUS,
     UNREADABLE,
-    Brought,
-    Oddity,
+    Anomaly,
+    ImportedChat,
     OldChat,
     OldRecord,
     Pair,
+    Quarantined,
     Running,
-    SetAside,
     Split,
 )
 from meterd.rules.commands import is_identifier
@@ -53,7 +53,7 @@ __all__ = [
     "ACTIVE",
     "AMOUNT_MAX",
     "DURATION_MS_MAX",
-    "Brought",
+    "ImportedChat",
     "OldChat",
     "OldRecord",
     "Pair",
@@ -132,10 +132,10 @@ def _targets(pair: Pair, records: Iterable[OldRecord], out: Split) -> dict[str, 
     usable = [chat for chat in named.values() if _is_usable(chat, out)]
     gone = [r for r in records if r.chat_id is not None and r.chat_id not in named]
     for record in gone:
-        out.odd.append(Oddity(CHAT_GONE, record.key))
+        out.odd.append(Anomaly(CHAT_GONE, record.key))
         usable.append(_chat_of(record))
     if pair.chats and not pair.records:
-        out.odd.append(Oddity(NO_RECORD, pair.chats[0].chat_id))
+        out.odd.append(Anomaly(NO_RECORD, pair.chats[0].chat_id))
     usable.sort(key=_chat_order)
     pointing = {record.chat_id: record for record in records}
     following = [*(chat.created_at for chat in usable[1:]), None]
@@ -160,7 +160,7 @@ def _is_usable(chat: OldChat, out: Split) -> bool:
     elif chat.created_at is None or chat.created_at < 0:
         reason = NO_START
     if reason:
-        out.aside.append(SetAside(CHAT, chat.chat_id, reason, 0, 0))
+        out.aside.append(Quarantined(CHAT, chat.chat_id, reason, 0, 0))
     return not reason
 
 
@@ -178,9 +178,9 @@ def _target(chat: OldChat, record: OldRecord | None, after: int | None, out: Spl
     if ended is None:
         ended = _end_of(record, after, started)
         if record is None or record.status not in (ACTIVE, OLD_PAUSED):
-            out.odd.append(Oddity(NEVER_ENDED, chat.chat_id))
+            out.odd.append(Anomaly(NEVER_ENDED, chat.chat_id))
     if ended < started:
-        out.odd.append(Oddity(ENDS_BEFORE_START, chat.chat_id))
+        out.odd.append(Anomaly(ENDS_BEFORE_START, chat.chat_id))
         ended = started
     return _Target(chat, started, ended, _running_record(chat, record, out))
 
@@ -197,10 +197,10 @@ def _running_record(chat: OldChat, record: OldRecord | None, out: Split) -> OldR
     if record is None or record.status == COMPLETED:
         return None
     if record.status not in STATUSES:
-        out.odd.append(Oddity(UNKNOWN_STATUS, record.key))
+        out.odd.append(Anomaly(UNKNOWN_STATUS, record.key))
         return None
     if chat.ended_at is not None:
-        out.odd.append(Oddity(RUNS_AFTER_END, record.key))
+        out.odd.append(Anomaly(RUNS_AFTER_END, record.key))
         return None
     return record
 
@@ -229,7 +229,7 @@ def _aim(record: OldRecord, targets: dict[str, _Target], out: Split) -> str | No
     """The chat that the record points to; the pair's newest if it points nowhere."""
     if record.chat_id is not None:
         return record.chat_id if record.chat_id in targets else None
-    out.odd.append(Oddity(POINTS_NOWHERE, record.key))
+    out.odd.append(Anomaly(POINTS_NOWHERE, record.key))
     return next(reversed(targets), None)
 
 
@@ -277,11 +277,11 @@ def _close(target: _Target, total_ms: int, cost_micro: int, out: Split) -> None:
     started, ended = target.started_at, target.ended_at
     if total_ms > target.span_ms:
         # All of a pair's time on one chat: it gets the time it needs, backwards from its end.
-        out.odd.append(Oddity(LONGER_THAN_ITS_SPAN, chat.chat_id))
+        out.odd.append(Anomaly(LONGER_THAN_ITS_SPAN, chat.chat_id))
         started = max(0, ended - total_ms)
         ended = max(ended, total_ms)
     out.brought.append(
-        Brought(
+        ImportedChat(
             chat.chat_id, chat.user_id, chat.advisor_id,
             started, ended, total_ms, cost_micro,
         )
@@ -289,4 +289,4 @@ def _close(target: _Target, total_ms: int, cost_micro: int, out: Split) -> None:
 
 
 def _put_aside(kind: str, key: str, reason: str, record: OldRecord, out: Split) -> None:
-    out.aside.append(SetAside(kind, key, reason, record.total_ms or 0, record.cost_micro or 0))
+    out.aside.append(Quarantined(kind, key, reason, record.total_ms or 0, record.cost_micro or 0))

@@ -7,7 +7,7 @@ import msgspec
 import redis
 
 from meterd.rules.model import Account, LedgerEntry
-from meterd.rules.opening_balance import Opened
+from meterd.rules.opening_balance import OpenedAccount
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import wallet_snapshot
 from persistence.redis.commit import is_readable, ledger_row, pack_json, pack_state, unpack_state
@@ -19,7 +19,7 @@ _pack: Final = msgspec.msgpack.encode
 _OK: Final = b"ok"
 
 
-class UnswornError(Exception):
+class UnverifiedStateError(Exception):
     """No daemon vouches for what this Redis remembers: nothing may be written."""
 
 
@@ -28,7 +28,7 @@ class Opening(NamedTuple):
 
     before: str
     """The head it had."""
-    opened: Opened
+    opened: OpenedAccount
     entry: LedgerEntry
 
 
@@ -64,7 +64,7 @@ class Openings:
             )
         except redis.ResponseError as error:
             if "FENCED" in str(error):
-                raise UnswornError(str(error)) from error
+                raise UnverifiedStateError(str(error)) from error
             raise
         return [verdict == _OK for verdict in verdicts]
 

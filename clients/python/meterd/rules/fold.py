@@ -21,7 +21,7 @@ from meterd.rules.model import (
     LedgerEntry,
     Policy,
 )
-from meterd.rules.transitions import Changes
+from meterd.rules.transitions import Transition
 
 
 class Decision(NamedTuple):
@@ -56,7 +56,7 @@ def apply(
         inert: the outcome of a command that may not act itself (a repeated id); what fell due
             before it is applied all the same.
     """
-    changes = Changes(account, policy)
+    changes = Transition(account, policy)
     _advance(changes, command.at)
     # A chat that ended just now, by what fell due, is what the command meets.
     known = changes.touched.get(command.chat_id, known)
@@ -64,7 +64,7 @@ def apply(
     return Decision(changes.account, outcome, changes.events, changes.ledger, changes.touched)
 
 
-def _advance(changes: Changes, before: int) -> None:
+def _advance(changes: Transition, before: int) -> None:
     # Time alone pauses, stops or ends each chat at most once each, and warns once a threshold in
     # between; a rule gone wrong must not go round for ever.
     chats, thresholds = len(changes.account.chats), len(changes.policy.warn_ms)
@@ -76,7 +76,7 @@ def _advance(changes: Changes, before: int) -> None:
     raise AssertionError("what falls due comes to an end")
 
 
-def _bring_about(changes: Changes, due: Due) -> None:
+def _bring_about(changes: Transition, due: Due) -> None:
     if due.kind == IDLE:
         changes.pause(changes.account.chats[due.chat_id], due.at, BY_IDLE)
     elif due.kind == EXHAUSTION:
@@ -87,7 +87,7 @@ def _bring_about(changes: Changes, due: Due) -> None:
     changes.close(due.at)
 
 
-def _exhaust(changes: Changes, at: int) -> None:
+def _exhaust(changes: Transition, at: int) -> None:
     assert available(changes.account, at) >= 0, "zero_at is the last affordable millisecond"
     changes.wallet_event(events.CREDITS_EXHAUSTED, at)
     burning = sorted(c.chat_id for c in changes.account.chats.values() if burns(c, at))

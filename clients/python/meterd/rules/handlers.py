@@ -18,10 +18,10 @@ from meterd.rules.model import (
     Chat,
     Policy,
 )
-from meterd.rules.transitions import Changes, resumed
+from meterd.rules.transitions import Transition, resumed
 
 
-def _start(changes: Changes, command: Command, known: Chat | None, refuse: str) -> str:
+def _start(changes: Transition, command: Command, known: Chat | None, refuse: str) -> str:
     account = changes.account
     other = account.chats.get(command.chat_id) or known
     if other is not None:
@@ -71,7 +71,7 @@ def _can_run(account: Account, chat: Chat, at: int) -> bool:
     return available(joined, at + 1) >= 0
 
 
-def _pause(changes: Changes, command: Command, chat: Chat) -> str:
+def _pause(changes: Transition, command: Command, chat: Chat) -> str:
     if chat.status != RUNNING:
         return outcomes.NOT_RUNNING
     changes.pause(chat, command.at, BY_COMMAND)
@@ -79,7 +79,7 @@ def _pause(changes: Changes, command: Command, chat: Chat) -> str:
     return outcomes.OK
 
 
-def _resume(changes: Changes, command: Command, chat: Chat) -> str:
+def _resume(changes: Transition, command: Command, chat: Chat) -> str:
     if chat.status not in (PAUSED, SUSPENDED):
         return outcomes.NOT_PAUSED
     if not _can_run(changes.account, resumed(chat, command.at), command.at):
@@ -89,27 +89,27 @@ def _resume(changes: Changes, command: Command, chat: Chat) -> str:
     return outcomes.OK
 
 
-def _heartbeat(changes: Changes, command: Command, chat: Chat) -> str:
+def _heartbeat(changes: Transition, command: Command, chat: Chat) -> str:
     if chat.status == PAUSED and chat.pause_reason == BY_IDLE:
         return _resume(changes, command, chat)
     changes.alive(chat, command.at)
     return outcomes.OK
 
 
-def _set_rate(changes: Changes, command: Command, chat: Chat) -> str:
+def _set_rate(changes: Transition, command: Command, chat: Chat) -> str:
     changes.set_rate(chat, command.at, command.numbers["rate"])
     changes.close(command.at)
     return outcomes.OK
 
 
-def _end(changes: Changes, command: Command, chat: Chat) -> str:
+def _end(changes: Transition, command: Command, chat: Chat) -> str:
     reason = command.fields.get("reason", ENDED)
     changes.end(chat, command.at, reason, command.id)
     changes.close(command.at)
     return outcomes.OK
 
 
-def _top_up(changes: Changes, command: Command, _known: Chat | None, _refuse: str) -> str:
+def _top_up(changes: Transition, command: Command, _known: Chat | None, _refuse: str) -> str:
     amount = command.numbers["amount"]
     changes.credit("top_up", amount, command.at, (command.entry, command.id, None))
     changes.wallet_event(events.WALLET_TOPPED_UP, command.at)
@@ -118,7 +118,7 @@ def _top_up(changes: Changes, command: Command, _known: Chat | None, _refuse: st
     return outcomes.OK
 
 
-def _refund(changes: Changes, command: Command, known: Chat | None, _refuse: str) -> str:
+def _refund(changes: Transition, command: Command, known: Chat | None, _refuse: str) -> str:
     if command.chat_id in changes.account.chats:
         return outcomes.NOT_ENDED
     refusal = _refusal(changes.account, known)
@@ -134,7 +134,7 @@ def _refund(changes: Changes, command: Command, known: Chat | None, _refuse: str
     return outcomes.OK
 
 
-def _wake_suspended(changes: Changes, at: int) -> None:
+def _wake_suspended(changes: Transition, at: int) -> None:
     waiting = sorted(k for k, c in changes.account.chats.items() if c.status == SUSPENDED)
     for chat_id in waiting:
         chat = changes.account.chats[chat_id]
@@ -142,7 +142,7 @@ def _wake_suspended(changes: Changes, at: int) -> None:
             changes.resume(chat, at)
 
 
-def _settle(_changes: Changes, _command: Command, _known: Chat | None, _refuse: str) -> str:
+def _settle(_changes: Transition, _command: Command, _known: Chat | None, _refuse: str) -> str:
     """Nothing by itself: what was due has been applied by now."""
     return outcomes.OK
 
@@ -154,12 +154,12 @@ def _refusal(account: Account, known: Chat | None) -> str:
     return outcomes.USER_MISMATCH if known.user_id != account.user_id else ""
 
 
-_OnOpen = Callable[[Changes, Command, Chat], str]
-_Handler = Callable[[Changes, Command, Chat | None, str], str]
+_OnOpen = Callable[[Transition, Command, Chat], str]
+_Handler = Callable[[Transition, Command, Chat | None, str], str]
 
 
 def _on_open(act: _OnOpen) -> _Handler:
-    def handle(changes: Changes, command: Command, known: Chat | None, _refuse: str) -> str:
+    def handle(changes: Transition, command: Command, known: Chat | None, _refuse: str) -> str:
         chat = changes.account.chats.get(command.chat_id)
         if chat is not None:
             return act(changes, command, chat)

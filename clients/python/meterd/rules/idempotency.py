@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, Invalid, entry_key, fingerprint, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, entry_key, fingerprint, parse_entry
 from meterd.rules.fold import apply
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 
 
-class Remembered(NamedTuple):
+class IdempotencyRecord(NamedTuple):
     """What is kept of an id: the content it stood for and the outcome it got."""
 
     fingerprint: str
@@ -40,7 +40,7 @@ class World:
         self.accounts: dict[str, Account] = {}
         self.ended: dict[str, Chat] = {}
         self.owner: dict[str, str] = {}
-        self.ids: dict[str, Remembered] = {}
+        self.ids: dict[str, IdempotencyRecord] = {}
         self._last = (0, 0)
 
     def feed(self, entry: str, flat: Sequence[bytes]) -> Result:
@@ -48,7 +48,7 @@ class World:
         assert entry_key(entry) > self._last, "the fold follows the order of the stream"
         self._last = entry_key(entry)
         command = parse_entry(entry, flat)
-        if isinstance(command, Invalid):
+        if isinstance(command, InvalidCommand):
             return Result(
                 entry, command.id, outcomes.INVALID_COMMAND, False, [], [], command.reason
             )
@@ -63,13 +63,13 @@ class World:
 
     def _apply(self, command: Command) -> Result:
         seen = self.ids.get(command.id) if command.id else None
-        inert = repeated(command, seen)
+        inert = repeated_outcome(command, seen)
         user_id = command.user_id or self.owner.get(command.chat_id, "")
         account = self.accounts.get(user_id, Account(user_id))
         known = self.chat(command.chat_id) if command.chat_id not in account.chats else None
         decision = apply(account, command, self.policy, known, inert=inert)
         if command.id and seen is None:
-            self.ids[command.id] = Remembered(fingerprint(command), decision.outcome)
+            self.ids[command.id] = IdempotencyRecord(fingerprint(command), decision.outcome)
         self._keep(decision.account, decision.touched)
         replayed = bool(inert) and inert != outcomes.ID_CONFLICT
         return Result(
@@ -85,7 +85,7 @@ class World:
                 self.ended[chat.chat_id] = chat
 
 
-def repeated(command: Command, seen: Remembered | None) -> str:
+def repeated_outcome(command: Command, seen: IdempotencyRecord | None) -> str:
     """The outcome of an id that was used before: the first one again, or a conflict."""
     if seen is None:
         return ""

@@ -17,7 +17,7 @@ from meterd.rules.model import (
 )
 
 
-class Changes:
+class Transition:
     """An account on its way through one command, and what has come of it so far.
 
     Every change of chats or credits is followed by one ``close`` at its millisecond, which

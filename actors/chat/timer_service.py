@@ -36,7 +36,7 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Asker:
+class SettleSender:
     """Appends ``settle`` entries for accounts that have not changed since they were armed."""
 
     def __init__(self, client: redis.Redis, keys: Keys, actor: str, epoch: str) -> None:
@@ -61,7 +61,7 @@ class Asker:
         return [int(answer) for answer in pipeline.execute()]
 
 
-class Timekeeper:
+class TimerService:
     """The timers of one actor and the thread that serves them."""
 
     def __init__(

@@ -9,9 +9,9 @@ from typing import Any, Final
 import structlog
 
 from daemon.gateway.authorization import WHOLE, Caller
-from daemon.gateway.errors import Problem, redis_away
+from daemon.gateway.errors import ProblemError, redis_away
 from daemon.gateway.queue_clock import QueueClock
-from daemon.gateway.redis_reader import Live
+from daemon.gateway.redis_reader import RedisReader
 from daemon.gateway.streams.messages import KEEP_ALIVE, Message
 from daemon.gateway.streams.subscriber import LOST, SHUTDOWN, TOKEN_EXPIRED, Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
@@ -30,11 +30,16 @@ STUCK_S: Final = 10.0
 """How long a reader that was told the end may take to hear it."""
 
 
-class Hub:
+class EventBroadcaster:
     """Follows the events and hands them to whoever wants them."""
 
     def __init__(
-        self, meter: AsyncMeter, live: Live, keys: Keys, clock: QueueClock, http: HttpSettings
+        self,
+        meter: AsyncMeter,
+        live: RedisReader,
+        keys: Keys,
+        clock: QueueClock,
+        http: HttpSettings,
     ) -> None:
         """Nothing is followed before ``keep``, and nothing is read without a reader."""
         self._meter = meter
@@ -138,7 +143,7 @@ class Hub:
                 await self._follow()
             except EventsLostError:
                 self._end_all(LOST)
-            except (MeterError, Problem) as error:
+            except (MeterError, ProblemError) as error:
                 log.warning("gateway.events_away", why=str(error))
                 await asyncio.sleep(RETRY_S)
             except Exception:
@@ -197,7 +202,7 @@ class Hub:
         while True:
             try:
                 return await self.messages(wanted)
-            except Problem:
+            except ProblemError:
                 await asyncio.sleep(RETRY_S)
 
     def _readers(self, event: Event) -> set[Subscriber]:
@@ -268,5 +273,5 @@ def _discard(
             del index[name]
 
 
-def _too_many(detail: str) -> Problem:
-    return Problem(429, "too_many_streams", detail, {"Retry-After": "5"})
+def _too_many(detail: str) -> ProblemError:
+    return ProblemError(429, "too_many_streams", detail, {"Retry-After": "5"})
