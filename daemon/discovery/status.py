@@ -3,7 +3,6 @@
 import contextlib
 from typing import Any
 
-import msgspec
 import redis
 
 from daemon.discovery.runfile import Addresses, RunFile
@@ -11,30 +10,9 @@ from daemon.logging.masking import mask_credentials
 from daemon.settings.settings import Settings
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
+from persistence.redis.published_status import read_status
 
 DOWN: dict[str, Any] = {"state": "down"}
-
-
-def read_status(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
-    """The daemon's status; None if none is alive."""
-    raw, oath = _told(client, keys)
-    if not raw:
-        return None
-    status = msgspec.json.decode(raw, type=dict[str, Any])
-    if oath == b"unsworn" and status["state"] == "ready":
-        # It was said before Redis was restarted.
-        return {**status, "state": "recovering", "why": "Redis was restarted: it is compared first"}
-    return status
-
-
-def _told(client: redis.Redis, keys: Keys) -> tuple[bytes, bytes]:
-    """What was published last, and whether Redis has been restarted since."""
-    try:
-        answer: Any = client.fcall_ro("meterd_status", 1, keys.commands)
-    except redis.ResponseError:
-        raw: Any = client.get(keys.status)  # no functions at the moment
-        return raw or b"", b""
-    return answer[0], answer[1]
 
 
 def find_addresses(settings: Settings) -> Addresses | None:

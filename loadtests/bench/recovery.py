@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import redis
 
-from daemon.discovery.status import read_status
 from loadtests.bench.book import Book
 from loadtests.bench.daemon import BenchDaemon, folder, kill
 from loadtests.bench.figures import Figures
@@ -19,6 +18,7 @@ from loadtests.bench.wire import blast
 from loadtests.live import KEYS
 from loadtests.processes import look
 from persistence.redis.client import connect
+from persistence.redis.published_status import read_status
 
 BACK_S_MAX: Final = 180.0
 EVERY_S: Final = 0.02
