@@ -41,12 +41,12 @@ class Task(NamedTuple):
         return self.command.type if self.command is not None else INVALID_TYPE
 
     @property
-    def at(self) -> int:
+    def at_ms(self) -> int:
         """The millisecond of the stream entry."""
         if self.command is not None:
-            return self.command.at
+            return self.command.at_ms
         assert self.invalid is not None, "a task is a command or an entry that can't be one"
-        return self.invalid.at
+        return self.invalid.at_ms
 
     @property
     def chat_id(self) -> str:
@@ -76,9 +76,9 @@ class BatchResult(msgspec.Struct):
 
     open_chats: dict[str, list[str]]
     """User → all open chats, of the users where that may have changed."""
-    unwatched: list[str]
+    untracked: list[str]
     """Users with open chats, none of them here: somebody else has to keep their timer."""
-    tally: BatchStats
+    stats: BatchStats
 
 
 class ActorInfo(msgspec.Struct):

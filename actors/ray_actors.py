@@ -17,7 +17,7 @@ import structlog
 from actors.chat.commit_builder import CommitContext
 from actors.chat.timer_service import SettleSender, TimerService
 from actors.chat.worker import ActorFencedError, ChatWorker
-from actors.gc_tuning import look_seldom
+from actors.gc_tuning import tune_gc
 from actors.messages import ActorInfo, pack_result, unpack_tasks
 from actors.ray_processes import RayProcess, RayRecorder, WarmProcesses, start_actor
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderConfig
@@ -84,27 +84,27 @@ class ChatActor:
         config.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
         asker = SettleSender(config.redis(), config.keys, name, epoch)
-        self._timekeeper = TimerService(asker.ask, on_fenced=_leave)
+        self._timekeeper = TimerService(asker.send_settle, on_fenced=_leave)
         writer = CommitContext(name, epoch, config.policy, config.policy_id, config.limits)
         self._worker = ChatWorker(config.redis(), config.keys, writer, self._timekeeper)
         self._timekeeper.start()
-        look_seldom()
+        tune_gc()
 
-    def hello(self) -> ActorInfo:
+    def info(self) -> ActorInfo:
         """Who it is."""
         return _actor_info()
 
-    def host(self, chats: Mapping[str, str]) -> None:
+    def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats (chat → user)."""
-        self._worker.host(chats)
+        self._worker.assign(chats)
 
-    def watch(self, users: list[str]) -> None:
+    def track_timer(self, users: list[str]) -> None:
         """Keep the timers of accounts that have chats here."""
-        self._worker.watch(users)
+        self._worker.track_timer(users)
 
-    def drop(self, chats: list[str]) -> None:
+    def unassign(self, chats: list[str]) -> None:
         """These chats live elsewhere from now on."""
-        self._worker.drop(chats)
+        self._worker.unassign(chats)
 
     def handle(self, batch: bytes) -> bytes:
         """Decide and commit a batch."""
@@ -145,7 +145,7 @@ class SupervisorActor:
             self._warm.fill,
         )
         self._supervisor = Supervisor(parts, self._settings)
-        look_seldom()
+        tune_gc()
         return await self._supervisor.run()
 
     async def stop(self) -> None:
@@ -158,7 +158,7 @@ class SupervisorActor:
         return self._supervisor.status() if self._supervisor else {"state": "starting", "why": ""}
 
     async def _spawn(self, name: str, epoch: str) -> RayProcess:
-        process = await self._warm.take() or self._start()
+        process = await self._warm.acquire() or self._start()
         try:
             await process.begin(name, epoch)
         except BaseException:
@@ -193,7 +193,7 @@ class RecorderActor:
         policy = (config.policy_id, policy_document(config.policy))
         self._recorder = Recorder(outbox, engine, office, policy, config.recorder)
 
-    def hello(self) -> ActorInfo:
+    def info(self) -> ActorInfo:
         """Who it is."""
         return _actor_info()
 

@@ -53,7 +53,7 @@ class RayRecorder:
     async def status(self) -> dict[str, Any]:
         """How far it is."""
         if self._hello is None:
-            self._hello = await self._actor.hello.remote()
+            self._hello = await self._actor.info.remote()
         status: dict[str, Any] = await self._actor.status.remote()
         return status
 
@@ -78,9 +78,9 @@ class RayProcess:
         """Give it a name, and the right to write under it."""
         await self._actor.begin.remote(name, epoch)
 
-    async def hello(self) -> ActorInfo:
+    async def info(self) -> ActorInfo:
         """Who it is; the first answer means that it is up."""
-        hello: ActorInfo = await self._actor.hello.remote()
+        hello: ActorInfo = await self._actor.info.remote()
         self._hello = hello
         return hello
 
@@ -88,21 +88,21 @@ class RayProcess:
         """Raise if it is gone: by its process where that is on this machine, else by a call."""
         known = self._hello
         if known is None or known.host != socket.gethostname():
-            await self.hello()
+            await self.info()
         elif not os.path.exists(f"/proc/{known.pid}"):  # noqa: PTH110 - twice a second, each actor
             raise ProcessLookupError(f"process {known.pid} has ended")
 
-    async def host(self, chats: Mapping[str, str]) -> None:
+    async def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats."""
-        await self._actor.host.remote(dict(chats))
+        await self._actor.assign.remote(dict(chats))
 
-    async def watch(self, users: list[str]) -> None:
+    async def track_timer(self, users: list[str]) -> None:
         """Keep the timers of accounts."""
-        await self._actor.watch.remote(users)
+        await self._actor.track_timer.remote(users)
 
-    async def drop(self, chats: list[str]) -> None:
+    async def unassign(self, chats: list[str]) -> None:
         """Take chats from it."""
-        await self._actor.drop.remote(chats)
+        await self._actor.unassign.remote(chats)
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         """Submit a batch; Ray keeps the order of one caller's calls."""
@@ -131,7 +131,7 @@ class WarmProcesses:
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
 
-    async def take(self) -> RayProcess | None:
+    async def acquire(self) -> RayProcess | None:
         """One that is up; None if there is none."""
         while self._ready:
             process = self._ready.pop()
@@ -144,7 +144,7 @@ class WarmProcesses:
         async with self._turn:
             process = self._start()
             try:
-                await process.hello()
+                await process.info()
             except ray.exceptions.RayError as error:
                 log.warning("actor.warmup_failed", error=str(error)[-300:])
             else:

@@ -109,10 +109,10 @@ class Recorder:
             parcels = self._outbox.read(self._settings.batch_max, block_ms or 1)
             if parcels:
                 self._write(parcels)
-            self._well()
+            self._note_recovery()
             return len(parcels)
         except (SQLAlchemyError, redis.RedisError) as error:
-            self._ill(error)
+            self._note_failure(error)
             return None
 
     def stuck_ms(self) -> int:
@@ -144,26 +144,28 @@ class Recorder:
             self._write(parcels[middle:])
             return
         self.refused += 1
-        log.error("parcel.refused", parcel=parcels[0].entry, error=str(error)[:500])
-        self._outbox.set_aside(parcels[0], str(error)[:500])
+        log.error("outbox.rejected", parcel=parcels[0].entry, error=str(error)[:500])
+        self._outbox.reject(parcels[0], str(error)[:500])
 
     def _write_together(self, parcels: list[OutboxEntry]) -> None:
         self._busy_since = time.monotonic()
         try:
             with self._engine.begin() as connection:
                 self._office.advance(connection, parcels[-1].entry)
-                write_parcels(connection, parcels)
+                write_entries(connection, parcels)
         finally:
             self._busy_since = None
         self._outbox.remove(parcels)
         self.written += len(parcels)
 
-    def _ill(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         if not self.trouble:
-            log.warning("recorder.away", error=type(error).__name__, detail=str(error)[:200])
+            log.warning(
+                "recorder.backend_unavailable", error=type(error).__name__, detail=str(error)[:200]
+            )
         self.trouble = type(error).__name__
 
-    def _well(self) -> None:
+    def _note_recovery(self) -> None:
         if self.trouble:
             log.info("recorder.back")
         self.trouble = ""
@@ -177,12 +179,12 @@ def is_refusal(error: Exception) -> bool:
     return str(state).startswith(REFUSED_CLASSES)
 
 
-def write_parcels(connection: Connection, parcels: list[OutboxEntry]) -> None:
+def write_entries(connection: Connection, parcels: list[OutboxEntry]) -> None:
     """Write the facts of all parcels in the caller's transaction."""
     write_batch(
         connection,
-        [row for parcel in parcels for row in parcel.facts.records],
-        [row for parcel in parcels for row in parcel.facts.ledger],
-        [row for parcel in parcels for row in parcel.facts.journal],
-        [row for parcel in parcels for row in parcel.facts.operations],
+        [row for parcel in parcels for row in parcel.payload.records],
+        [row for parcel in parcels for row in parcel.payload.ledger],
+        [row for parcel in parcels for row in parcel.payload.journal],
+        [row for parcel in parcels for row in parcel.payload.operations],
     )

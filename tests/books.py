@@ -50,7 +50,7 @@ def _assert_money(client: redis.Redis, engine: Engine, world: World) -> None:
         for user, account in world.accounts.items():
             ledger = reader.ledger_of_user(connection, user, 1_000_000)
             balance = format_micro(sum(entry.amount_micro for entry in ledger))
-            assert balance == wallet_snapshot(account, account.as_of)["balance"]
+            assert balance == wallet_snapshot(account, account.as_of_ms)["balance"]
             raw = client.get(KEYS.wallet(user))
             if isinstance(raw, bytes):
                 assert msgspec.json.decode(raw)["balance"] == balance

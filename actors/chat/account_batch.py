@@ -34,7 +34,7 @@ class AccountBatch:
         """No tasks yet, of ``user`` or of nobody."""
         self.user = user
         self.tasks: list[Task] = []
-        self.passed: list[Task] = []
+        self.already_applied: list[Task] = []
         """Those that had their effect before, in a delivery whose answer was lost."""
         self.ids: dict[str, IdempotencyRecord] = {}
         self.run: CommitBuilder | None = None
@@ -53,13 +53,13 @@ class AccountBatch:
         applied, account = memory
         if applied:
             fresh = bisect_right(self.tasks, entry_key(applied), key=_key)
-            self.passed += self.tasks[:fresh]
+            self.already_applied += self.tasks[:fresh]
             self.tasks = self.tasks[fresh:]
         self.run = None
         tasks: Sequence[Task] = self._together()
         while tasks:
             run = CommitBuilder(writer, AccountView(applied, account, chats, self.ids))
-            done = self._take(run, tasks)
+            done = self._decide_each(run, tasks)
             packed = self._pack(run) if done == len(tasks) else None
             if packed is not None:
                 self.run = run
@@ -67,19 +67,19 @@ class AccountBatch:
             tasks = tasks[: min(done, len(tasks) - 1)]
         return None
 
-    def settle(self) -> bool:
+    def close(self) -> bool:
         """The run was committed; whether nothing of the lane is left."""
         self.tasks = self.tasks[len(self.run.tasks) :] if self.run else []
         return not self.tasks
 
-    def learn(self, known: Iterable[tuple[str, str]]) -> None:
+    def mark_known(self, known: Iterable[tuple[str, str]]) -> None:
         """Ids that had been used before: what has one of these is decided anew, without effect."""
         for id_, remembered in known:
             self.ids[id_] = IdempotencyRecord(*remembered.split(" ", 1))
         if self.run is not None:
-            self.failures.pop(self.run.aside, None)
+            self.failures.pop(self.run.quarantined, None)
 
-    def failed(self, task: Task, error: Exception) -> None:
+    def record_failure(self, task: Task, error: Exception) -> None:
         """The code has failed in this task: note it for the dead letter."""
         self.failures[task.entry] = self.failures.get(task.entry, 0) + 1
         self._why = error_summary(error)
@@ -98,30 +98,30 @@ class AccountBatch:
             return self._why
         return task.poison
 
-    def _take(self, run: CommitBuilder, tasks: Sequence[Task]) -> int:
+    def _decide_each(self, run: CommitBuilder, tasks: Sequence[Task]) -> int:
         """Decide tasks until one fails; returns how many did not."""
         for done, task in enumerate(tasks):
             try:
-                self._take_one(run, task)
+                self._decide_one(run, task)
             except Exception as error:
-                self.failed(task, error)
+                self.record_failure(task, error)
                 return done
         return len(tasks)
 
-    def _take_one(self, run: CommitBuilder, task: Task) -> None:
+    def _decide_one(self, run: CommitBuilder, task: Task) -> None:
         poison = self._poison(task)
         if poison:
-            run.set_aside(task, poison)
+            run.quarantine(task, poison)
             return
         if not is_readable(run.account):
             raise UnreadableStateError(f"the account of {run.account.user_id} can't be read")
-        run.take(task)
+        run.add(task)
 
     def _pack(self, run: CommitBuilder) -> bytes | None:
         try:
             return pack_commit(run.commit())
         except Exception as error:
-            self.failed(run.tasks[-1], error)
+            self.record_failure(run.tasks[-1], error)
             return None
 
 

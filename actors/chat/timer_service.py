@@ -46,7 +46,7 @@ class SettleSender:
         self._actor = actor
         self._epoch = epoch
 
-    def ask(self, due: Sequence[Due]) -> list[int]:
+    def send_settle(self, due: Sequence[Due]) -> list[int]:
         """For each account: 0 asked, −1 it changed since, else the ms still to wait.
 
         Raises:
@@ -137,7 +137,7 @@ class TimerService:
             if "FENCED" in str(error):
                 self._on_fenced()
             if self._retry_ms == RETRY_MS_MIN:
-                log.warning("settle.failed", error=str(error), accounts=len(due))
+                log.warning("timer.fire_failed", error=str(error), accounts=len(due))
             waits = [self._retry_ms] * len(due)
             self._retry_ms = min(2 * self._retry_ms, RETRY_MS_MAX)
         with self._changed:

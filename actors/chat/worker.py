@@ -60,18 +60,18 @@ class ChatWorker:
         self._hosted: dict[str, str] = {}
         self._finished = 0
 
-    def host(self, chats: Mapping[str, str]) -> None:
+    def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats (chat → user) and keep their accounts' timers."""
         self._hosted.update(chats)
-        self.watch(set(chats.values()))
+        self.track_timer(set(chats.values()))
 
-    def drop(self, chats: Iterable[str]) -> None:
+    def unassign(self, chats: Iterable[str]) -> None:
         """Give up chats that live elsewhere from now on, and timers that are kept there."""
         users = {self._hosted.pop(chat) for chat in chats if chat in self._hosted}
         for user in users - set(self._hosted.values()):
             self._timekeeper.arm(user, None, "")
 
-    def watch(self, users: Iterable[str]) -> None:
+    def track_timer(self, users: Iterable[str]) -> None:
         """Keep the timers of these accounts, as they are now."""
         wanted = sorted(users)
         accounts, _ = self._store.load(wanted, ())
@@ -106,7 +106,7 @@ class ChatWorker:
             for lane in lanes:
                 self._accounts.pop(lane.user, None)
             raise
-        answer.tally.failed = sum(sum(lane.failures.values()) for lane in lanes)
+        answer.stats.failed = sum(sum(lane.failures.values()) for lane in lanes)
         return answer
 
     def _work_off(self, pending: list[AccountBatch], answer: BatchResult) -> None:
@@ -115,13 +115,13 @@ class ChatWorker:
             (len(lane.tasks) for lane in pending), default=0
         )
         for attempt in range(rounds_max):
-            verdicts = self._commit(pending, chats, answer.tally)
+            verdicts = self._commit(pending, chats, answer.stats)
             judged = list(zip(pending, verdicts, strict=True))
             pending = [lane for lane, verdict in judged if not self._settled(lane, verdict, answer)]
             if not pending:
                 return
             self._reload([x for x, v in judged if x.tasks and v.kind != commit.KNOWN], chats)
-            answer.tally.redecided += len(pending)
+            answer.stats.redecided += len(pending)
             log.debug("batch.redecided", lanes=len(pending), attempt=attempt)
         raise UndecidedError(f"{len(pending)} accounts kept moving")
 
@@ -169,11 +169,11 @@ class ChatWorker:
             raise ActorFencedError(self._writer.actor)
         if verdict.kind in (commit.OK, commit.DONE):
             self._keep(lane, answer)
-            return lane.settle()
+            return lane.close()
         if verdict.kind == commit.KNOWN:
-            lane.learn(verdict.known_ids())
+            lane.mark_known(verdict.known_ids())
         if verdict.kind == commit.ERROR:  # counts against the first task
-            lane.failed(lane.tasks[0], CommitError(verdict.details[0]))
+            lane.record_failure(lane.tasks[0], CommitError(verdict.details[0]))
         return False
 
     def _reload(self, lanes: list[AccountBatch], chats: dict[str, Chat]) -> None:
@@ -187,41 +187,41 @@ class ChatWorker:
     def _keep(self, lane: AccountBatch, answer: BatchResult) -> None:
         run = lane.run
         if run is not None:
-            _count(run, answer.tally)
+            _count(run, answer.stats)
         if not lane.user:
             return
         if run is not None:
             self._remember(lane.user, run.applied, run.account)
         applied, account = self._accounts[lane.user]
-        if run is not None and run.aside:
+        if run is not None and run.quarantined:
             # Nothing has changed, and what falls due would fail again, and again.
             self._timekeeper.arm(lane.user, None, applied)
             return
         self._report(lane, account, answer)
         self._arm(lane.user, applied, account)
-        if account.chats and not self._hosts_any(account):
-            answer.unwatched.append(lane.user)
+        if account.chats and not self._has_any(account):
+            answer.untracked.append(lane.user)
 
     def _report(self, lane: AccountBatch, account: Account, answer: BatchResult) -> None:
         """Tell the supervisor which chats are open, where that may be news."""
         run = lane.run
-        named = [task.chat_id for task in (*lane.passed, *lane.tasks)]
+        named = [task.chat_id for task in (*lane.already_applied, *lane.tasks)]
         for chat_id in (*named, *(run.touched if run else ())):
             # Others may name a chat; it stays.
             if chat_id not in account.chats and self._hosted.get(chat_id) == lane.user:
                 del self._hosted[chat_id]
-        if run is None or lane.passed or _opens_or_ends(lane, run):
+        if run is None or lane.already_applied or _opens_or_ends(lane, run):
             answer.open_chats[lane.user] = list(account.chats)
         for chat_id in run.created if run else ():
             if chat_id in account.chats:
                 self._hosted[chat_id] = account.user_id
 
-    def _hosts_any(self, account: Account) -> bool:
+    def _has_any(self, account: Account) -> bool:
         return not self._hosted.keys().isdisjoint(account.chats)
 
     def _arm(self, user: str, applied: str, account: Account) -> None:
-        due = next_due(account, self._writer.policy) if self._hosts_any(account) else None
-        self._timekeeper.arm(account.user_id, due.at if due else None, applied)
+        due = next_due(account, self._writer.policy) if self._has_any(account) else None
+        self._timekeeper.arm(account.user_id, due.at_ms if due else None, applied)
 
     def _remember(self, user: str, applied: str, account: Account) -> None:
         self._accounts[account.user_id] = (applied, account)  # not another copy of the name
@@ -242,6 +242,6 @@ def _count(run: CommitBuilder, tally: BatchStats) -> None:
 def _opens_or_ends(lane: AccountBatch, run: CommitBuilder) -> bool:
     """Whether the run opened or ended chats, or tried to open one."""
     for chat in run.touched.values():
-        if chat.ended_at is not None:
+        if chat.ended_at_ms is not None:
             return True
     return any(task.command is not None and task.command.type in OPENING for task in lane.tasks)

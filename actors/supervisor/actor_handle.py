@@ -46,16 +46,16 @@ class HungError(Exception):
 class ActorProcess(Protocol):
     """The process behind a slot."""
 
-    async def hello(self) -> ActorInfo:
+    async def info(self) -> ActorInfo:
         """Who it is; the first answer means that it is up."""
 
-    async def host(self, chats: Mapping[str, str]) -> None:
+    async def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats (chat → user)."""
 
-    async def watch(self, users: list[str]) -> None:
+    async def track_timer(self, users: list[str]) -> None:
         """Keep the timers of accounts that have chats here."""
 
-    async def drop(self, chats: list[str]) -> None:
+    async def unassign(self, chats: list[str]) -> None:
         """These chats live elsewhere from now on."""
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
@@ -71,7 +71,7 @@ class ActorProcess(Protocol):
 class Timeouts(NamedTuple):
     """How long a process may take."""
 
-    answer_s: float = 10.0
+    call_s: float = 10.0
     """For an answer; then it counts as hung and is replaced."""
     start_s: float = 60.0
     """To come up."""
@@ -128,17 +128,17 @@ class ActorHandle:
         self._waiting.append(batch)
         self._wake.set()
 
-    def watch(self, user: str) -> None:
+    def track_timer(self, user: str) -> None:
         """Let the actor keep an account's timer."""
         self._watch.add(user)
         self._wake.set()
 
-    def host(self, chat: str, user: str) -> None:
+    def assign(self, chat: str, user: str) -> None:
         """Let the actor have an open chat from elsewhere."""
         self._host[chat] = user
         self._wake.set()
 
-    def drop(self, chat: str) -> None:
+    def unassign(self, chat: str) -> None:
         """Take a chat from the actor; another one has it."""
         self._drop.add(chat)
         self._wake.set()
@@ -173,7 +173,7 @@ class ActorHandle:
         process, hello = await self._starts.run(self.name, self._start)
         self.hello = hello
         self._number = self._answered = 0
-        await self._in_time(process.host(self._hosting(self.name)))
+        await self._in_time(process.assign(self._hosting(self.name)))
         self._up.set()
         self.on_up()
         log.info("actor.ready", actor=self.name, pid=hello.pid, restarts=self.restarts)
@@ -187,11 +187,11 @@ class ActorHandle:
 
     async def _start(self) -> tuple[ActorProcess, ActorInfo]:
         process = self._process = await self._spawn(self.name)
-        return process, await process.hello()
+        return process, await process.info()
 
     async def _turn(self, process: ActorProcess) -> None:
         """One step: tell it what it has, give it work, take an answer or wait."""
-        await self._tell(process)
+        await self._call(process)
         self._submit(process)
         if self._sent:
             await self._take_answer()
@@ -212,28 +212,28 @@ class ActorHandle:
 
     async def _look_after(self, process: ActorProcess) -> None:
         """Now and then have an idle actor say that it is there; one that hangs can't."""
-        if time.monotonic() - self._looked_after >= self._patience.answer_s:
-            await self._in_time(process.hello())
+        if time.monotonic() - self._looked_after >= self._patience.call_s:
+            await self._in_time(process.info())
             self._looked_after = time.monotonic()
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         try:
-            async with asyncio.timeout(self._patience.answer_s):
+            async with asyncio.timeout(self._patience.call_s):
                 return await answer
         except TimeoutError:
-            raise HungError(f"{self.name}: no answer for {self._patience.answer_s} s") from None
+            raise HungError(f"{self.name}: no answer for {self._patience.call_s} s") from None
 
-    async def _tell(self, process: ActorProcess) -> None:
+    async def _call(self, process: ActorProcess) -> None:
         """What chats and accounts it has, before it gets more work on them."""
         if self._drop:
             drop, self._drop = self._drop, set()
-            await self._in_time(process.drop(sorted(drop)))
+            await self._in_time(process.unassign(sorted(drop)))
         if self._host:
             host, self._host = self._host, {}
-            await self._in_time(process.host(host))
+            await self._in_time(process.assign(host))
         if self._watch:
             watch, self._watch = self._watch, set()
-            await self._in_time(process.watch(sorted(watch)))
+            await self._in_time(process.track_timer(sorted(watch)))
 
     def _submit(self, process: ActorProcess) -> None:
         most = 1 if self._waiting and self._waiting[0].losses else PIPELINED_MAX
@@ -272,7 +272,7 @@ class ActorHandle:
         self._number = self._answered
         self._host |= self._hosting(self.name)
         if not self.trouble:
-            log.warning("actor.waits", actor=self.name, why=error_summary(error))
+            log.warning("actor.backend_unavailable", actor=self.name, why=error_summary(error))
         self.trouble = error_summary(error)
         await asyncio.sleep(self._away_s)
         self._away_s = min(2 * self._away_s, AWAY_S_MAX)

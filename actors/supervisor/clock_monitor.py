@@ -38,14 +38,14 @@ class ClockMonitor:
         self._unwritten: str = ""
         self.why = ""
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Read the queue's clock once, and whether an operator has let go meanwhile."""
         before = steady_ms()
         seconds, micros = await self._client.time()
-        self.see(seconds * 1_000 + micros // 1_000, before)
+        self.observe(seconds * 1_000 + micros // 1_000, before)
         await self._sync()
 
-    def see(self, queue_ms: int, before_ms: int) -> None:
+    def observe(self, queue_ms: int, before_ms: int) -> None:
         """Take in a reading of the queue's clock that was asked for at ``before_ms``."""
         sample, last = ClockSample(queue_ms, before_ms, steady_ms()), self._last
         if last is not None and sample.before_ms < last.after_ms:
@@ -67,9 +67,9 @@ class ClockMonitor:
     async def _sync(self) -> None:
         if self._unwritten:
             # The first step counts: what came after it may be its correction.
-            await self._client.set(self._keys.hold, self._unwritten, nx=True)
+            await self._client.set(self._keys.clock_hold, self._unwritten, nx=True)
             self._unwritten = ""
-        raw: Any = await self._client.get(self._keys.hold)
+        raw: Any = await self._client.get(self._keys.clock_hold)
         self.why = describe(raw) if raw else ""
 
 

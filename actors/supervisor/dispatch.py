@@ -35,7 +35,7 @@ class DispatchLimits(NamedTuple):
 
     in_flight_max: int
     """Entries on their way at once; a batch more than that, as a batch is taken whole."""
-    spares: int
+    warm_pool_size: int
     """Warm actors without a chat."""
     outbox: OutboxBound
     """What waits for Postgres: if it is too much, no chat may open, whatever room there is."""
@@ -84,7 +84,7 @@ class Dispatcher:
         """How many entries are on their way or in line."""
         return self._in_flight
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until there is room for more work: back-pressure to the queue."""
         await self._until(lambda: self._in_flight < self._limits.in_flight_max)
 
@@ -104,23 +104,23 @@ class Dispatcher:
                     await self._send_or_line_up(entry)
             self._flush()
 
-    def keep_spares(self) -> None:
+    def fill_warm_pool(self) -> None:
         """Keep warm actors ready, and one on its way for each chat that has none of its own.
 
         As far as there may be more; and at least one actor at all.
         """
-        wanted = self._limits.spares + self.placement.sharing()
+        wanted = self._limits.warm_pool_size + self.placement.sharing()
         while self.placement.may_grow() and (not self.slots or self.placement.spares() < wanted):
-            self.grow()
+            self.scale_up()
 
-    def grow(self) -> ActorHandle:
+    def scale_up(self) -> ActorHandle:
         """Begin to start one actor more."""
         slot = self._new_slot()
         self.slots[slot.name] = slot
         self.placement.add_actor(slot.name)
         return slot
 
-    def spread(self) -> None:
+    def rebalance(self) -> None:
         """Let chats live apart: on an actor of their own if one is free, else evenly."""
         ready = {name for name, slot in self.slots.items() if slot.is_up()}
         self._move(self.placement.even_out(ready, self._is_quiet))
@@ -131,12 +131,12 @@ class Dispatcher:
             if moved is None:
                 return
             self._move([moved])
-            self.keep_spares()
+            self.fill_warm_pool()
 
     def _move(self, moves: Iterable[Move]) -> None:
         for move in moves:
-            self.slots[move.before].drop(move.chat)
-            self.slots[move.after].host(move.chat, move.user)
+            self.slots[move.before].unassign(move.chat)
+            self.slots[move.after].assign(move.chat, move.user)
 
     def _is_quiet(self, user: str) -> bool:
         return self._order.lane_of(f"u{user}") is None
@@ -202,7 +202,7 @@ class Dispatcher:
         if self.placement.actor_of(chat_id) is None:
             self.placement.place(chat_id, user, actor, reserved=True)
             self._archive.pop(chat_id, None)  # what was found is over from here on
-            self.keep_spares()
+            self.fill_warm_pool()
 
     def _user_of(self, command: Command, known: Chat | None) -> str:
         if command.user_id:
@@ -226,7 +226,7 @@ class Dispatcher:
         ready = {name for name, slot in self.slots.items() if slot.is_up()}
         actor = self.placement.choose(user, ready) or self.placement.choose(user, set(self.slots))
         if actor is None and self.placement.may_grow():
-            actor = self.grow().name
+            actor = self.scale_up().name
         if actor is not None:
             return Target(actor)
         # What is on its way or in line may end chats; only a full house after all that is full.
@@ -266,11 +266,11 @@ class Dispatcher:
         self._drop_unopened(batch)
         for task in batch.tasks:
             self.placement.handled_by(task.user, slot.name)
-        self._hand_over(handled.unwatched)
-        self._limits.outbox.add(handled.tally.commits)
-        self._counts.add(batch.tasks, handled.tally)
+        self._hand_over(handled.untracked)
+        self._limits.outbox.add(handled.stats.commits)
+        self._counts.add(batch.tasks, handled.stats)
         self._moved.set()
-        self.spread()
+        self.rebalance()
         self._let_follow()
 
     def _let_follow(self) -> None:
@@ -305,7 +305,7 @@ class Dispatcher:
         for user in users:
             home = self.placement.home(user)
             if home is not None:
-                self.slots[home].watch(user)
+                self.slots[home].track_timer(user)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():

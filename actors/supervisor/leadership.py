@@ -37,7 +37,7 @@ class Leadership:
         self.is_sworn = False
         """Whether this daemon leads and may write."""
 
-    async def take(self, report: Report, pause: Pause, is_stopping: Callable[[], bool]) -> bool:
+    async def acquire(self, report: Report, pause: Pause, is_stopping: Callable[[], bool]) -> bool:
         """Wait until this daemon leads and may write; False if it was told to stop before.
 
         Servers that are away are waited for: commands wait with them.
@@ -56,20 +56,20 @@ class Leadership:
 
     async def _try(self, report: Report, pause: Pause) -> bool:
         await self._queue.create_group()
-        bid = await self._queue.lead(self._lease_ms)
+        bid = await self._queue.acquire_lease(self._lease_ms)
         if not bid.epoch:
             await report("standby", "another daemon leads")
             await pause(min(bid.wait_ms, self._lease_ms) / 1000 + 0.02)
             return False
-        self.is_sworn = bid.is_sworn or await self._swear(report, pause)
+        self.is_sworn = bid.is_state_verified or await self._verify_state(report, pause)
         if self.is_sworn:
             log.info("supervisor.leading", epoch=self._queue.epoch)
         return self.is_sworn
 
-    async def _swear(self, report: Report, pause: Pause) -> bool:
+    async def _verify_state(self, report: Report, pause: Pause) -> bool:
         """Compare both servers' knowledge; without leading, while Redis knows less."""
         try:
-            return await self._queue.swear(await self._memory.compare())
+            return await self._queue.confirm_integrity(await self._memory.compare())
         except StateLostError as error:
             await self._queue.resign()
             await report("lost", str(error))
@@ -84,7 +84,7 @@ class Leadership:
         """
         if not self._queue.epoch:
             return
-        tenure = await self._queue.renew(self._lease_ms)
+        tenure = await self._queue.renew_lease(self._lease_ms)
         if tenure is LeaseStatus.LOST:
             raise NotLeadingError("another daemon has taken over")
         if tenure is LeaseStatus.UNSWORN and self.is_sworn:

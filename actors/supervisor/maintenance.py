@@ -35,7 +35,7 @@ class MaintenanceDeps(NamedTuple):
     load_library: Callable[[], object]
     """Loads the functions into Redis, unless newer ones are there."""
     lease_ms: int
-    handled_keep_ms: int
+    processed_retention_ms: int
 
 
 class MaintenanceLoop:
@@ -58,7 +58,7 @@ class MaintenanceLoop:
         """Whether Redis did its part of the last round, and in good time."""
         return not self.trouble and self._round_s < WELL_S
 
-    async def keep(self, status: Callable[[], Any]) -> NotLeadingError:
+    async def run_forever(self, status: Callable[[], Any]) -> NotLeadingError:
         """Do the chores for ever; returns why there is no use in them any more."""
         while True:
             try:
@@ -67,7 +67,7 @@ class MaintenanceLoop:
                 self.trouble, self._round_s = "", time.monotonic() - began
             except redis.RedisError as error:
                 self.trouble = error_summary(error)
-                log.warning("chores.failed", error=self.trouble)
+                log.warning("maintenance.failed", error=self.trouble)
             except NotLeadingError as error:
                 return error
             await asyncio.sleep(min(EVERY_S_MAX, self._duties.lease_ms / 3_000))
@@ -82,11 +82,11 @@ class MaintenanceLoop:
         await duties.leadership.renew()
         if not duties.leadership.is_sworn:
             return
-        await duties.clock.look()
+        await duties.clock.poll()
         self.gauges = await read_gauges(self._client, self._keys)
         duties.outbox.entries = self.gauges.outbox
         await self.publish(status())
-        await self._queue.trim(duties.handled_keep_ms)
+        await self._queue.trim(duties.processed_retention_ms)
 
     async def _look_at_library(self) -> None:
         """The functions are there, and no newer daemon has brought its own."""
@@ -94,5 +94,5 @@ class MaintenanceLoop:
         if loaded > own:
             raise NotLeadingError(f"a newer meterd has loaded functions {loaded}, this has {own}")
         if loaded < own:
-            log.warning("library.loaded", found=loaded, own=own)
+            log.warning("functions.loaded", found=loaded, own=own)
             await asyncio.to_thread(self._duties.load_library)

@@ -62,7 +62,7 @@ class RecorderSupervisor:
             return
         _, late = await asyncio.wait([self._task], timeout=STOP_S)
         if late:
-            log.warning("recorder.unfinished", note="the rest stays in Redis for next time")
+            log.warning("recorder.stop_timeout", note="the rest stays in Redis for next time")
             await end_tasks(self._task)
 
     async def _run(self) -> None:
@@ -95,7 +95,7 @@ class RecorderSupervisor:
         running = asyncio.ensure_future(process.run())
         try:
             while not self._stopping.is_set() and not running.done():
-                async with asyncio.timeout(self._timeouts.answer_s):
+                async with asyncio.timeout(self._timeouts.call_s):
                     self.status = {"up": True, **await process.status()}
                 await self._pause(POLL_S, running)
             if not running.done():

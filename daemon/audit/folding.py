@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from daemon.audit.differences import Difference, Tell
 from daemon.audit.history import read_policy
-from daemon.audit.opening_state import OpeningState, brought_of
+from daemon.audit.opening_state import OpeningState, opening_state_of
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Account, Chat, Policy
 from meterd.rules.replay import JournalEntry, Replay, ReplayStep, foreign_chat
@@ -101,7 +101,7 @@ class Folding:
     def _fold(self, user: str, until: Set[str], count: Callable[[], None]) -> Folded:
         records = {row.chat_id: row for row in self._records.of(user)}
         ledger = {row.entry_id: row for row in self._ledger.of(user)}
-        brought = brought_of(user, records.values(), ledger.values())
+        brought = opening_state_of(user, records.values(), ledger.values())
         replay = Replay(user, brought.account, brought.ended)
         fold = _Fold(replay, self._policies, Foreign(self._owners.get(user, ())), self._tell)
         points, entries = _openings(brought, until), 0

@@ -73,7 +73,7 @@ class ChatHistory:
         self._policies = policies
         self._replay = Replay(user_id, brought.account, brought.ended)
 
-    def tell(self, journal: Iterable[JournalRow]) -> Iterator[HistoryLine]:
+    def lines(self, journal: Iterable[JournalRow]) -> Iterator[HistoryLine]:
         """The story, line by line as the journal is read."""
         for row in journal:
             if row.outcome == outcomes.INVALID_COMMAND:
@@ -88,11 +88,11 @@ class ChatHistory:
         """What fell due before a row's millisecond, one after the other."""
         while True:
             due = next_due(self._replay.account, policy)
-            if due is None or due.at >= before:
+            if due is None or due.at_ms >= before:
                 return
             was_open = self._is_open()
-            for event in self._mine(self._replay.pass_time(due.at + 1, policy), was_open):
-                yield self._line(event.at, event.event, _left(event) or _BY_TIME[event.event])
+            for event in self._mine(self._replay.pass_time(due.at_ms + 1, policy), was_open):
+                yield self._line(event.at_ms, event.event, _left(event) or _BY_TIME[event.event])
 
     def _by_command(self, row: JournalRow, policy: Policy) -> Iterator[HistoryLine]:
         by = row.outcome, row.stream_id, row.fields.get("id")
@@ -100,7 +100,7 @@ class ChatHistory:
             was_open = self._is_open()
             for event in self._mine(self._replay.feed(_journaled(row), policy), was_open):
                 why = f"{_named(row)} {_left(event)}".rstrip()
-                yield self._line(event.at, event.event, why, *by)
+                yield self._line(event.at_ms, event.event, why, *by)
         elif row.chat_id == self._chat_id:
             name = REPEATED if row.replayed else REFUSED
             why = f"{_named(row)}: {row.outcome}"

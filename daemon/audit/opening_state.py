@@ -31,7 +31,7 @@ class OpeningState(NamedTuple):
 NOTHING_BROUGHT: Final = OpeningState([], [])
 
 
-def brought_of(
+def opening_state_of(
     user: str, records: Iterable[RecordRow], ledger: Iterable[LedgerRow]
 ) -> OpeningState:
     """What was brought, out of all rows of one user."""
@@ -43,10 +43,10 @@ def brought_of(
     )
 
 
-def fetch_brought(connection: Connection, user: str) -> OpeningState:
+def fetch_opening_states(connection: Connection, user: str) -> OpeningState:
     """What was brought of one user."""
     records = list(records_of_users(connection, [user]))
-    return brought_of(user, records, ledger_of_users(connection, [user]))
+    return opening_state_of(user, records, ledger_of_users(connection, [user]))
 
 
 def opening_rows(ledger: Iterable[LedgerRow]) -> list[LedgerRow]:
@@ -58,7 +58,9 @@ def opening_rows(ledger: Iterable[LedgerRow]) -> list[LedgerRow]:
 def _as_it_came(row: RecordRow, refunds: int) -> Chat:
     """The chat before its refunds, each of which was one change of it."""
     chat = chat_of_record(row)
-    if not refunds or chat.ended_at is None:
+    if not refunds or chat.ended_at_ms is None:
         return chat
-    at = chat.ended_at
-    return chat._replace(refunded=0, seq=chat.seq - refunds, as_of=at, since=at, alive_at=at)
+    at = chat.ended_at_ms
+    return chat._replace(
+        refunded_micro=0, seq=chat.seq - refunds, as_of_ms=at, since_ms=at, alive_at_ms=at
+    )

@@ -26,14 +26,14 @@ class RedisComparator(NamedTuple):
     difference: Difference | None = None
 
 
-def asks_of(user: str, point: Position) -> Iterator[SnapshotRequest]:
+def requests_of(user: str, point: Position) -> Iterator[SnapshotRequest]:
     """What to ask Redis about a user: everything, in as many calls as it takes."""
     chats = list(point.chats)
     for part, i in enumerate(range(0, max(1, len(chats)), CHATS_MAX)):
         yield SnapshotRequest(user, chats[i : i + CHATS_MAX], part)
 
 
-def place(glimpse: AccountSnapshot, applied: str) -> RedisComparator:
+def account_requests(glimpse: AccountSnapshot, applied: str) -> RedisComparator:
     """Where Redis is, seen from a journal that was read before, up to ``applied``."""
     if glimpse.applied == applied:
         return RedisComparator(is_ahead=False)
@@ -75,7 +75,7 @@ def compare_account(glimpse: AccountSnapshot, point: Position) -> Iterator[Diffe
     yield from _account(glimpse, point)
     account = point.account
     # A wallet is written when it changes for the first time.
-    expected = wallet_snapshot(account, account.as_of) if account.seq else None
+    expected = wallet_snapshot(account, account.as_of_ms) if account.seq else None
     yield from _document("wallet", glimpse, None, expected, glimpse.wallet)
     if glimpse.is_open != bool(account.chats):
         told = [f"in the set={is_open}" for is_open in (bool(account.chats), glimpse.is_open)]
@@ -86,9 +86,9 @@ def compare_chats(glimpse: AccountSnapshot, point: Position) -> Iterator[Differe
     """The snapshots that were looked at; one of an ended chat may be gone."""
     for chat_id, raw in glimpse.chats.items():
         chat = point.chats.get(chat_id)
-        is_gone = raw is None and (chat is None or chat.ended_at is not None)
+        is_gone = raw is None and (chat is None or chat.ended_at_ms is not None)
         if not is_gone:
-            expected = chat_snapshot(chat, chat.as_of) if chat else None
+            expected = chat_snapshot(chat, chat.as_of_ms) if chat else None
             yield from _document("chat_snapshot", glimpse, chat_id, expected, raw)
 
 

@@ -18,7 +18,7 @@ from persistence.postgres.rows import JournalRow
 _PAGE_ROWS: Final = 1_000
 
 
-def compare_nobodys(
+def compare_unowned(
     connection: Connection, since_ms: int, findings: Findings
 ) -> Iterator[Difference]:
     """Rows without a user that should have one, or another outcome."""

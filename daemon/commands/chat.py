@@ -154,15 +154,15 @@ def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
 
 def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":
     from daemon.audit.history import ChatHistory, HistoryError, read_policy  # noqa: PLC0415 - as above
-    from daemon.audit.opening_state import fetch_brought  # noqa: PLC0415 - as above
+    from daemon.audit.opening_state import fetch_opening_states  # noqa: PLC0415 - as above
     from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
 
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
-    brought = fetch_brought(connection, snapshot.user_id)
+    brought = fetch_opening_states(connection, snapshot.user_id)
     story = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, brought)
     try:
-        yield from story.tell(journal_of_user(connection, snapshot.user_id))
+        yield from story.lines(journal_of_user(connection, snapshot.user_id))
     except HistoryError as error:
         raise fail(f"The story can't be told to its end: {error}") from None
 

@@ -75,7 +75,7 @@ class Play:
     def end_all(self) -> None:
         """Leave no chat running behind a demonstration that was cut short."""
         for chat_id in self._cast.chats:
-            self._meter.end(chat_id, "interrupted", wait=False)
+            self._meter.enqueue.end(chat_id, "interrupted")
 
     def _steps(self) -> Iterator[Frame]:
         for step in STEPS:

@@ -40,14 +40,14 @@ class Dependencies(NamedTuple):
     policy: Policy
     keys: Keys
     client: redis.asyncio.Redis
-    live: RedisReader
-    records: PostgresReader
-    old_records: PostgresReader | None
+    redis_reader: RedisReader
+    postgres_reader: PostgresReader
+    old_postgres_reader: PostgresReader | None
     """Of the old system, where it has a database of its own."""
     clock: QueueClock
-    reading: Queries
+    queries: Queries
     meter: AsyncMeter
-    hub: EventBroadcaster
+    broadcaster: EventBroadcaster
     streams: Streams
     tokens: Tokens
     buckets: Buckets
@@ -55,7 +55,7 @@ class Dependencies(NamedTuple):
     old: OldTables
 
 
-def make_parts(settings: Settings, addresses: Addresses) -> Dependencies:
+def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
     """Nothing is connected yet. Raises KeysError: nothing says whose tokens count."""
     tokens = Tokens(keys_of(settings), settings.http.audience)
     keys, http = Keys(), settings.http
@@ -80,13 +80,13 @@ def make_parts(settings: Settings, addresses: Addresses) -> Dependencies:
         policy=policy_of(settings),
         keys=keys,
         client=client,
-        live=live,
-        records=records,
-        old_records=there,
+        redis_reader=live,
+        postgres_reader=records,
+        old_postgres_reader=there,
         clock=clock,
-        reading=reading,
+        queries=reading,
         meter=meter,
-        hub=hub,
+        broadcaster=hub,
         streams=streams,
         tokens=tokens,
         buckets=Buckets(http.requests_per_s, http.requests_burst),
@@ -102,9 +102,9 @@ async def running(parts: Dependencies) -> AsyncIterator[None]:
         await parts.clock.sample()
     tasks = [
         asyncio.create_task(parts.clock.keep(), name="clock"),
-        asyncio.create_task(parts.hub.keep(), name="hub"),
-        asyncio.create_task(parts.hub.tick(), name="hub-tick"),
-        asyncio.create_task(parts.old.try_out(), name="old-tables"),
+        asyncio.create_task(parts.broadcaster.keep(), name="hub"),
+        asyncio.create_task(parts.broadcaster.tick(), name="hub-tick"),
+        asyncio.create_task(parts.old.probe(), name="old-tables"),
     ]
     try:
         yield
@@ -114,9 +114,9 @@ async def running(parts: Dependencies) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await parts.meter.close()
         await parts.client.aclose()
-        parts.records.close()
-        if parts.old_records is not None:
-            parts.old_records.close()
+        parts.postgres_reader.close()
+        if parts.old_postgres_reader is not None:
+            parts.old_postgres_reader.close()
 
 
 def _old_records(settings: Settings) -> PostgresReader | None:

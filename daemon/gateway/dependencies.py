@@ -18,13 +18,13 @@ bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`meterd t
 _IDENTIFIER = "want 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
 
 
-async def parts_of(request: Request) -> Dependencies:
+async def dependencies_of(request: Request) -> Dependencies:
     """The gateway's parts."""
     parts: Dependencies = request.app.state.parts
     return parts
 
 
-AllParts = Annotated[Dependencies, Depends(parts_of)]
+AllParts = Annotated[Dependencies, Depends(dependencies_of)]
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 

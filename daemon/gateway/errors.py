@@ -54,19 +54,19 @@ def invalid(field: str, why: str) -> ProblemError:
     return ProblemError(422, "invalid_request", f"{field}: {why}", errors=errors)
 
 
-def redis_away(cause: object) -> ProblemError:
+def redis_unavailable(cause: object) -> ProblemError:
     """Redis is needed for this answer and does not give it."""
-    return _away("redis_away", f"Redis does not answer ({cause})")
+    return _unavailable("redis_away", f"Redis does not answer ({cause})")
 
 
-def postgres_away(cause: object) -> ProblemError:
+def postgres_unavailable(cause: object) -> ProblemError:
     """Postgres is needed for this answer and does not give it."""
-    return _away("postgres_away", f"PostgreSQL does not answer ({cause})")
+    return _unavailable("postgres_away", f"PostgreSQL does not answer ({cause})")
 
 
 def legacy_unavailable(cause: object) -> ProblemError:
     """The old tables are needed for this answer, and can't be read."""
-    return _away("legacy_away", f"the old tables can't be read ({cause})")
+    return _unavailable("legacy_away", f"the old tables can't be read ({cause})")
 
 
 def busy(what: str) -> ProblemError:
@@ -74,7 +74,7 @@ def busy(what: str) -> ProblemError:
     return ProblemError(503, "busy", f"{what}; try again", {"Retry-After": "1"})
 
 
-def _away(code: str, what: str) -> ProblemError:
+def _unavailable(code: str, what: str) -> ProblemError:
     return ProblemError(503, code, f"{what}; what needs it can't be told now", {"Retry-After": "1"})
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from daemon.audit.history import ChatHistory, HistoryError, HistoryLine, read_policy
-from daemon.audit.opening_state import fetch_brought
+from daemon.audit.opening_state import fetch_opening_states
 from daemon.gateway.authorization import WHOLE
 from daemon.gateway.errors import ProblemError
 from daemon.gateway.postgres_reader import PostgresReader
@@ -29,9 +29,9 @@ class HistoryReader:
 
         def question(connection: Connection) -> list[HistoryLine]:
             policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
-            brought = fetch_brought(connection, seen.user_id)
+            brought = fetch_opening_states(connection, seen.user_id)
             story = ChatHistory(chat_id, seen.user_id, policies, brought)
-            told = story.tell(journal_of_user(connection, seen.user_id))
+            told = story.lines(journal_of_user(connection, seen.user_id))
             mine = (line for line in told if _may_see(line, seen))
             return list(islice(mine, begin, begin + most))
 

@@ -39,12 +39,12 @@ class OldTables:
         except LegacyError as error:
             raise legacy_unavailable(str(error).partition("\n")[0]) from error
 
-    async def try_out(self) -> None:
+    async def probe(self) -> None:
         """Ask for any chat, and log what everybody would be told who asks for one."""
         try:
             await self.chat("-")
         except ProblemError as problem:
-            log.warning("legacy.away", why=problem.detail)
+            log.warning("legacy.unavailable", why=problem.detail)
 
 
 def old_tables(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from daemon.gateway.dataloader import BusyLoaderError, DataLoader
-from daemon.gateway.errors import ProblemError, busy, postgres_away
+from daemon.gateway.errors import ProblemError, busy, postgres_unavailable
 from persistence.postgres.reader import fetch_records
 from persistence.postgres.rows import RecordRow
 
@@ -27,7 +27,7 @@ class PostgresReader:
         self,
         engine: Engine,
         threads: int,
-        away: Callable[[object], ProblemError] = postgres_away,
+        away: Callable[[object], ProblemError] = postgres_unavailable,
     ) -> None:
         """Nothing is asked yet; at most ``threads`` questions at once.
 

@@ -74,7 +74,7 @@ class Queries:
             wallet = (await self.wallet(seen.user_id))[1]
         return join(self._clock.now_ms(), seen.source, seen.snapshot, wallet)
 
-    async def see(self, chat_id: str, caller: Caller) -> ChatView | None:
+    async def view(self, chat_id: str, caller: Caller) -> ChatView | None:
         """The chat, if the caller may see it and it has started."""
         return (await self._chat_and_own_wallet(chat_id, caller))[0]
 
@@ -85,7 +85,7 @@ class Queries:
             wallet, account = await self._live.read(*keys)
         except ProblemError:
             made = await self.account_of_records(user_id)
-            return RECORD, pack(wallet_object(made, made.as_of))
+            return RECORD, pack(wallet_object(made, made.as_of_ms))
         return LIVE, wallet_json(wallet, account, user_id)
 
     async def account(self, user_id: str) -> tuple[str, Account]:
@@ -105,7 +105,7 @@ class Queries:
         def question(connection: Connection) -> Account:
             chats = [chat_of_record(r) for r in open_of_user(connection, user_id, OPEN_MAX)]
             latest = ledger_page(connection, user_id, 1, None)
-            moments = [entry.at_ms for entry in latest] + [chat.as_of for chat in chats]
+            moments = [entry.at_ms for entry in latest] + [chat.as_of_ms for chat in chats]
             settled = balance_of_user(connection, user_id) or 0
             return account_of_records(user_id, settled, chats, max(moments, default=0))
 
@@ -153,7 +153,7 @@ class Queries:
     ) -> ChatView | None:
         """The chat as the old tables have it; one that runs there may run here by now."""
         chat = await self._old.chat(chat_id)
-        if chat is None or not (may_run or chat.ended_at is not None):
+        if chat is None or not (may_run or chat.ended_at_ms is not None):
             return None
         view = caller.view(chat.user_id, chat.advisor_id)
         snapshot = pack(record_snapshot(chat))

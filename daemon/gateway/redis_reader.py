@@ -8,7 +8,7 @@ import redis
 import redis.asyncio
 
 from daemon.gateway.dataloader import BusyLoaderError, DataLoader
-from daemon.gateway.errors import busy, redis_away
+from daemon.gateway.errors import busy, redis_unavailable
 
 KEYS_MAX: Final = 500
 AWAY_S: Final = 0.5
@@ -31,7 +31,7 @@ class RedisReader:
         try:
             return await self._loader.load(*keys)
         except redis.RedisError:
-            raise redis_away(self.trouble) from None
+            raise redis_unavailable(self.trouble) from None
         except BusyLoaderError as error:
             raise busy(str(error)) from None
 

@@ -8,10 +8,10 @@ from typing import Final
 import structlog
 import uvicorn
 
-from actors.gc_tuning import look_seldom
+from actors.gc_tuning import tune_gc
 from daemon.discovery.runfile import Addresses
 from daemon.gateway.app import make_app
-from daemon.gateway.container import Dependencies, make_parts
+from daemon.gateway.container import Dependencies, make_dependencies
 from daemon.gateway.key_source import is_loopback
 from daemon.settings.settings import HttpSettings, Settings
 
@@ -62,7 +62,7 @@ def url_of(listening: socket.socket) -> str:
 def serve(settings: Settings, addresses: Addresses, listening: socket.socket) -> None:
     """Answer until SIGTERM or SIGINT. Raises KeysError: nothing says whose tokens count."""
     _allow_sockets(settings.http.streams_max + CONNECTIONS_BEYOND_STREAMS)
-    parts = make_parts(settings, addresses)
+    parts = make_dependencies(settings, addresses)
     config = uvicorn.Config(
         make_app(parts),
         loop="uvloop",
@@ -101,10 +101,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        look_seldom()  # what is there by now stays; thousands of streams need not be walked
+        tune_gc()  # what is there by now stays; thousands of streams need not be walked
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._parts.hub.close()
+        self._parts.broadcaster.close()
         await super().shutdown(sockets)
 
 

@@ -9,7 +9,7 @@ import redis.asyncio
 
 from actors.supervisor.gauges import read_gauges
 from daemon.gateway.container import Dependencies
-from daemon.gateway.errors import ProblemError, redis_away
+from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.metrics import Scraped
 from persistence.postgres.pages import open_counts
 from persistence.redis.published_status import read_status_async
@@ -34,7 +34,7 @@ class Service:
             status = await read_status_async(self._parts.client, self._parts.keys) or DOWN
             gauges = await read_gauges(self._parts.client, self._parts.keys)
         except redis.RedisError as error:
-            raise redis_away(error) from None
+            raise redis_unavailable(error) from None
         return {**status, "queue": msgspec.to_builtins(gauges), "now": self._parts.clock.now_ms()}
 
     async def scrape(self) -> Scraped:
@@ -60,7 +60,7 @@ class Service:
         if time.monotonic() - self._counted_at_s < COUNTS_S:
             return self._counts
         try:
-            self._counts = await self._parts.records.ask(open_counts)
+            self._counts = await self._parts.postgres_reader.ask(open_counts)
         except ProblemError:
             self._counts = None
         self._counted_at_s = time.monotonic()

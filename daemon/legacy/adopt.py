@@ -29,8 +29,8 @@ from daemon.legacy.store.balances import BalancePlan, fetch_plans, write_plans
 from daemon.legacy.store.quarantine import decided
 from daemon.legacy.store.reader import PairKey, balances_of, read_only, read_pairs
 from daemon.legacy.store.runs import exclusive_lock, last_run
-from daemon.legacy.target_balance import TargetBalance, wanted_of
-from daemon.legacy.target_records import ASSIGNED_TO, obeying
+from daemon.legacy.target_balance import TargetBalance, target_balance_of
+from daemon.legacy.target_records import ASSIGNED_TO, with_assignments
 from meterd import CommandRefusedError, Meter
 from meterd.rules import outcomes
 from meterd.rules.model import CREDITS_EXHAUSTED
@@ -244,7 +244,7 @@ def _running(targets: Targets, policy: str) -> list[Running]:
 
 
 def _obeying(pair: Pair, assigned: Mapping[PairKey, Mapping[str, str]]) -> Pair:
-    return obeying(pair, assigned.get((pair.user_id, pair.advisor_id), {}))
+    return with_assignments(pair, assigned.get((pair.user_id, pair.advisor_id), {}))
 
 
 def _paid(
@@ -259,7 +259,7 @@ def _paid(
 def _balances(targets: Targets, users: Sequence[str]) -> dict[str, int]:
     with read_only(targets.sides.old) as old:
         found = balances_of(old, targets.sides.names, users)
-    wanted = [wanted_of(one, 0) for one in found]
+    wanted = [target_balance_of(one, 0) for one in found]
     return {one.user_id: one.target_micro for one in wanted if isinstance(one, TargetBalance)}
 
 

@@ -25,7 +25,7 @@ from daemon.legacy.store.reader import (
     read_only,
 )
 from daemon.legacy.store.runs import exclusive_lock
-from daemon.legacy.target_balance import IN_USE, TargetBalance, wanted_of
+from daemon.legacy.target_balance import IN_USE, TargetBalance, target_balance_of
 from meterd.rules.commands import is_identifier
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
@@ -48,7 +48,7 @@ class Targets(NamedTuple):
         return Targets(sides, client, Openings(client, Keys()))
 
 
-def bring_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counter[str]:
+def migrate_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counter[str]:
     """Open the accounts of all users, or mend what they were opened with.
 
     May be stopped anywhere and run again: whoever is done is left as it is.
@@ -130,7 +130,7 @@ class _Batch:
 
     def _judged(self, unflushed: Mapping[str, int]) -> Iterator[TargetBalance]:
         for one in self._found:
-            wanted = wanted_of(one, unflushed.get(one.user_id, 0))
+            wanted = target_balance_of(one, unflushed.get(one.user_id, 0))
             if isinstance(wanted, TargetBalance):
                 yield wanted
             else:
@@ -141,9 +141,9 @@ class _Batch:
 
         It is taken back, unless it has been used.
         """
-        accounts = self._targets.openings.look([user for user in users if is_identifier(user)])
+        accounts = self._targets.openings.read([user for user in users if is_identifier(user)])
         nothing = (TargetBalance(user, Decimal(0), 0, 0, Decimal(0)) for user in accounts)
-        rich = [one for one in nothing if accounts[one.user_id][1].settled]
+        rich = [one for one in nothing if accounts[one.user_id][1].settled_micro]
         fresh = [one for one in rich if not _is_used(accounts, one)]
         at_ms = self._now_ms() if fresh else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in fresh]
@@ -154,10 +154,12 @@ class _Batch:
 
     def _open(self, pending: Sequence[TargetBalance]) -> list[TargetBalance]:
         """One attempt; returns those whose account has moved under it."""
-        accounts = self._targets.openings.look([wanted.user_id for wanted in pending])
+        accounts = self._targets.openings.read([wanted.user_id for wanted in pending])
         self._in_use(wanted for wanted in pending if _is_used(accounts, wanted))
         fresh = [wanted for wanted in pending if not _is_used(accounts, wanted)]
-        changed = [one for one in fresh if accounts[one.user_id][1].settled != one.target_micro]
+        changed = [
+            one for one in fresh if accounts[one.user_id][1].settled_micro != one.target_micro
+        ]
         at_ms = self._now_ms() if changed else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in changed]
         verdicts = dict(zip(changed, self._targets.openings.open(made), strict=True))
@@ -196,7 +198,7 @@ class _Batch:
         self._done.append(
             OpenedBalance(
                 wanted.user_id, wanted.balance, wanted.target_micro, wanted.unflushed_micro,
-                wanted.residue,
+                wanted.remainder,
             )
         )  # fmt: skip
 
@@ -217,7 +219,7 @@ def _is_used(accounts: Mapping[str, tuple[str, Account]], wanted: TargetBalance)
 
 def _opening(head: str, account: Account, wanted: TargetBalance, at_ms: int) -> Opening:
     number = (opening_number(head) or 0) + 1
-    amount = wanted.target_micro - account.settled
+    amount = wanted.target_micro - account.settled_micro
     entry = opening_entry(wanted.user_id, number, amount, at_ms)
     return Opening(head, opened(account, number, amount, at_ms), entry)
 

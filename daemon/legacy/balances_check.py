@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from daemon.legacy.difference import RecordDifference
 from daemon.legacy.store.balances import (
     StoredBalance,
-    fetch_had,
-    is_any_brought,
+    fetch_stored,
+    is_any_migrated,
     ledger_total,
     sums_of_balances,
 )
@@ -53,7 +53,7 @@ class BalancesCheck:
 
     def differences(self) -> Iterator[RecordDifference]:
         """Everything that differs: user by user, then in total."""
-        if not is_any_brought(self._own):
+        if not is_any_migrated(self._own):
             return
         for olds, had in self._batches():
             for user_id in sorted(olds.keys() | had.keys()):
@@ -66,19 +66,19 @@ class BalancesCheck:
         place: str | None = None
         while some := list(islice(stream, _BATCH_USERS)):
             upto = some[-1].user_id
-            yield {one.user_id: one for one in some}, fetch_had(self._own, place, upto)
+            yield {one.user_id: one for one in some}, fetch_stored(self._own, place, upto)
             place = upto
-        yield {}, fetch_had(self._own, place, None)
+        yield {}, fetch_stored(self._own, place, None)
 
     def _user(self, old: OldBalance | None, had: StoredBalance) -> Iterator[RecordDifference]:
-        here = total(had.balance, had.aside or _NOTHING)
+        here = total(had.balance, had.quarantined or _NOTHING)
         if old is None:
             self._gone = total(self._gone, here)
         elif here != (balance := _balance(old)):
             self._behind = True
             one = _differs("balance", had, f"{balance:f} credits", f"{here:f}")
             yield one._replace(next=BALANCES)
-        parts = total(had.opened, had.unflushed, had.residue)
+        parts = total(had.opened, had.unflushed, had.remainder)
         if parts != had.balance:
             yield _differs("balance_parts", had, f"{had.balance:f} credits", f"{parts:f}")
         if had.ledger != had.opened:
@@ -109,7 +109,7 @@ def _balance(old: OldBalance) -> Decimal:
     """One that is no number counts as nothing, as in the sum."""
     if old.balance_micro is None:
         return _NOTHING
-    return exact_credits(old.balance_micro, old.residue_micro)
+    return exact_credits(old.balance_micro, old.remainder_micro)
 
 
 def _differs(kind: str, had: StoredBalance, expected: str, found: str) -> RecordDifference:

@@ -12,12 +12,12 @@ from daemon.legacy.store.imported import (
     ImportedState,
     Range,
     fetch_adopted,
-    fetch_kept,
+    fetch_imported,
     fetch_named,
 )
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import OldPair, PairKey, chats_known
-from daemon.legacy.target_records import TargetRecords, count_split, wanted_of
+from daemon.legacy.target_records import TargetRecords, count_split, target_records_of
 
 
 class Databases(NamedTuple):
@@ -52,10 +52,10 @@ def look_at(
         policy: ``latest`` or ``proportional``.
         found: a range of pairs, and the old rows of each pair in it that has any.
     """
-    kept = fetch_kept(own, found[0])
+    kept = fetch_imported(own, found[0])
     olds = {(one.pair.user_id, one.pair.advisor_id): one for one in found[1]}
     wanted = [
-        wanted_of(olds.get(pair, _nothing(pair)), policy, kept.asides.get(pair, {}))
+        target_records_of(olds.get(pair, _nothing(pair)), policy, kept.quarantined.get(pair, {}))
         for pair in sorted(olds.keys() | kept.pairs())
     ]
     return DiffOptions(wanted, kept, _books(old, own, names, wanted, kept))

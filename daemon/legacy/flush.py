@@ -33,7 +33,7 @@ def wait_for_postgres(client: redis.Redis) -> None:
 def make_room(openings: Openings) -> None:
     """Wait until few parcels wait for Postgres. Raises StuckError: they do not get fewer."""
     for _ in _waits():
-        if openings.parcels_waiting() < PARCELS_MAX:
+        if openings.outbox_length() < PARCELS_MAX:
             return
 
 

@@ -11,9 +11,9 @@ from daemon.legacy.diff import Databases, look_at, plan_of
 from daemon.legacy.plan import MigrationPlan
 from daemon.legacy.rules.rows import TAKEN
 from daemon.legacy.store.adopted import is_any_adopted
-from daemon.legacy.store.imported import ChangedMeanwhileError, Range, reclaim, write_changes
+from daemon.legacy.store.imported import ChangedMeanwhileError, Range, undo_partial, write_changes
 from daemon.legacy.store.layout import LegacyError
-from daemon.legacy.store.quarantine import pairs_aside
+from daemon.legacy.store.quarantine import quarantined_pairs
 from daemon.legacy.store.reader import (
     OldPair,
     PairKey,
@@ -88,7 +88,7 @@ def retry(sides: Databases, policy: str, batch_pairs: int = BATCH_PAIRS) -> Migr
     """Look again at the pairs of which something is set aside, as a run of its own."""
     with exclusive_lock(sides.own):
         with sides.own.begin() as own:
-            run, pairs = new_run(own, policy), pairs_aside(own)
+            run, pairs = new_run(own, policy), quarantined_pairs(own)
         if len(pairs) <= LOOKUPS_MAX:
             return _finish(sides, _lookups(sides, run, pairs, is_again=False))
         with read_only(sides.old) as old:  # so many are found faster among all
@@ -105,7 +105,7 @@ def _begin(sides: Databases, policy: str) -> MigrationRun:
             )
         if run is None or run.is_finished or run.policy != policy:
             run = new_run(own, policy)
-        reclaim(own, run.run_id)
+        undo_partial(own, run.run_id)
     return run
 
 
@@ -132,7 +132,7 @@ def _all_pairs(
 def _again(sides: Databases, run: MigrationRun) -> MigrationRun:
     """Look again where a chat was taken: another pair may have given it up since."""
     with sides.own.connect() as own:
-        pairs = pairs_aside(own, TAKEN)
+        pairs = quarantined_pairs(own, TAKEN)
     return _lookups(sides, run, pairs[:LOOKUPS_MAX], is_again=True)
 
 

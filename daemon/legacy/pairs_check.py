@@ -67,7 +67,7 @@ class Pairs:
     def _count_gone(self, pair: PairKey, after: _Amounts) -> None:
         """What was brought over of old records that are not there any more."""
         self._counts.update(gone_ms=after[0], gone_micro=after[1])
-        self.leftovers_gone += self._look.kept.leftovers.get(pair, {}).values()
+        self.leftovers_gone += self._look.kept.remainders.get(pair, {}).values()
 
     def _brought(self, pair: PairKey) -> _Amounts:
         haves = self._look.kept.chats.get(pair, {}).values()
@@ -99,9 +99,9 @@ class Pairs:
         }
 
     def _leftovers(self, wanted: TargetRecords) -> Iterator[RecordDifference]:
-        kept: Mapping[str, StoredRemainder] = self._look.kept.leftovers.get(wanted.pair, {})
-        for key in kept.keys() | wanted.leftovers.keys():
-            before, after = wanted.leftovers.get(key), kept.get(key)
+        kept: Mapping[str, StoredRemainder] = self._look.kept.remainders.get(wanted.pair, {})
+        for key in kept.keys() | wanted.remainders.keys():
+            before, after = wanted.remainders.get(key), kept.get(key)
             if before != after:
                 yield RecordDifference(
                     "fraction", wanted.pair, key, _fraction(before), _fraction(after)
@@ -152,7 +152,7 @@ class Pairs:
         return named | keys | brought | set(self._unbrought(wanted))
 
     def _asides(self, pair: PairKey) -> Mapping[tuple[str, str], QuarantinedRow]:
-        return self._look.kept.asides.get(pair, {})
+        return self._look.kept.quarantined.get(pair, {})
 
 
 def _chats_of(old: OldPair | None) -> set[str]:

@@ -46,10 +46,10 @@ def plan_pair(
     Of a pair whose old records are gone, what was brought stays: they may have been cleared away
     because it was.
     """
-    known, asides = kept.chats.get(wanted.pair, {}), dict(wanted.asides)
+    known, asides = kept.chats.get(wanted.pair, {}), dict(wanted.quarantined)
     stays = _stays(wanted, known)
     if wanted.is_gone:
-        asides.update(kept.asides.get(wanted.pair, {}))
+        asides.update(kept.quarantined.get(wanted.pair, {}))
     for chat_id, row in wanted.rows.items():
         have = known.get(chat_id) or books.named.get(chat_id)
         if have is None or have.owner != wanted.pair:
@@ -65,7 +65,7 @@ def plan_pair(
             plan.counts["gone"] += 1
         else:
             _leave(wanted, have, books, plan, asides)
-    _plan_asides(kept.asides.get(wanted.pair, {}), asides, plan)
+    _plan_asides(kept.quarantined.get(wanted.pair, {}), asides, plan)
     _plan_leftovers(wanted, kept, plan)
 
 
@@ -118,7 +118,7 @@ def _leave(
 ) -> None:
     """A chat that was brought before and is not to be brought any more."""
     runs = any(one.chat_id == have.chat_id for one in wanted.split.running)
-    if not (runs or (CHAT, have.chat_id) in wanted.asides or have.chat_id in books.elsewhere):
+    if not (runs or (CHAT, have.chat_id) in wanted.quarantined or have.chat_id in books.elsewhere):
         # The old system has forgotten it. It was there, so it stays known.
         _again(_emptied(have), have, books, plan, asides)
     elif have.is_used:
@@ -155,12 +155,12 @@ def _aside(
 
 
 def _put(pair: PairKey, row: RecordRow, books: ReferenceData, plan: MigrationPlan) -> None:
-    plan.changes.brought.append(row)
+    plan.changes.imported.append(row)
     books.named[row.chat_id] = StoredRecord._make((*row[:3], *_figures(row), row.seq, pair))
 
 
 def _take(have: StoredRecord, books: ReferenceData, plan: MigrationPlan) -> None:
-    plan.changes.taken_out.append(have.chat_id)
+    plan.changes.deleted.append(have.chat_id)
     books.named.pop(have.chat_id, None)
 
 
@@ -182,19 +182,19 @@ def _plan_asides(
 ) -> None:
     for name, aside in before.items():
         if after.get(name) != aside:
-            plan.changes.asides_gone.append(aside)
+            plan.changes.quarantined_gone.append(aside)
     for name, aside in after.items():
         if before.get(name) != aside:
-            plan.changes.asides.append(aside)
+            plan.changes.quarantined.append(aside)
 
 
 def _plan_leftovers(wanted: TargetRecords, kept: ImportedState, plan: MigrationPlan) -> None:
-    before = kept.leftovers.get(wanted.pair, {})
+    before = kept.remainders.get(wanted.pair, {})
     if wanted.is_gone:
         return
     for key, leftover in before.items():
-        if wanted.leftovers.get(key) != leftover:
-            plan.changes.leftovers_gone.append(leftover)
-    for key, leftover in wanted.leftovers.items():
+        if wanted.remainders.get(key) != leftover:
+            plan.changes.remainders_gone.append(leftover)
+    for key, leftover in wanted.remainders.items():
         if before.get(key) != leftover:
-            plan.changes.leftovers.append(leftover)
+            plan.changes.remainders.append(leftover)

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from daemon.legacy.store.imported import take_out
+from daemon.legacy.store.imported import delete_imported
 from daemon.legacy.store.layout import LegacyError
 from daemon.legacy.store.rollback import chats_of_run, count_chats, forget_run, used_chats
 from daemon.legacy.store.runs import exclusive_lock, finish_run, hold_run
@@ -50,7 +50,7 @@ def _take_out(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> tup
             if not chat_ids:
                 return removed, kept
             used = used_chats(connection, chat_ids)
-            removed += take_out(connection, [i for i in chat_ids if i not in used])
+            removed += delete_imported(connection, [i for i in chat_ids if i not in used])
             kept += sorted(used)
             after = chat_ids[-1]
         tell(removed + len(kept), total)

@@ -23,10 +23,12 @@ class TargetBalance(NamedTuple):
     balance: Decimal
     target_micro: int
     unflushed_micro: int
-    residue: Decimal
+    remainder: Decimal
 
 
-def wanted_of(one: OldBalance, unflushed_micro: int) -> TargetBalance | tuple[str, Decimal, str]:
+def target_balance_of(
+    one: OldBalance, unflushed_micro: int
+) -> TargetBalance | tuple[str, Decimal, str]:
     """What the user's account is to be opened with; or the user, the balance and why it is not.
 
     Args:
@@ -35,8 +37,8 @@ def wanted_of(one: OldBalance, unflushed_micro: int) -> TargetBalance | tuple[st
     """
     if one.balance_micro is None:
         return one.user_id, Decimal(0), UNREADABLE
-    balance = exact_credits(one.balance_micro, one.residue_micro)
-    whole, residue = _floor(one.balance_micro, one.residue_micro)
+    balance = exact_credits(one.balance_micro, one.remainder_micro)
+    whole, residue = _floor(one.balance_micro, one.remainder_micro)
     if not is_identifier(one.user_id):
         return one.user_id, balance, BAD_USER_ID
     if whole < 0:

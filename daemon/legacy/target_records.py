@@ -34,13 +34,13 @@ class TargetRecords(NamedTuple):
     split: Split
     rows: dict[str, RecordRow]
     """By chat."""
-    asides: dict[tuple[str, str], QuarantinedRow]
-    leftovers: dict[str, StoredRemainder]
+    quarantined: dict[tuple[str, str], QuarantinedRow]
+    remainders: dict[str, StoredRemainder]
     is_gone: bool
     """Whether the old system has no record of the pair, or none any more."""
 
 
-def wanted_of(
+def target_records_of(
     old: OldPair, policy: str, known: Mapping[tuple[str, str], QuarantinedRow]
 ) -> TargetRecords:
     """Split a pair, obeying what was assigned.
@@ -51,22 +51,22 @@ def wanted_of(
         known: what of it is set aside at present.
     """
     assigned = assignments(known)
-    pair = obeying(old.pair, assigned)
+    pair = with_assignments(old.pair, assigned)
     key = (pair.user_id, pair.advisor_id)
     done = split(pair, policy)
     details = _details(old.pair, assigned)
     asides = {
         (one.kind, one.key): _aside(key, one, details.get((one.kind, one.key), {}))
-        for one in done.aside
+        for one in done.quarantined
     }
     for name, about in details.items():
         if ASSIGNED_TO in about and name not in asides:
             asides[name] = QuarantinedRow(*key, *name, ASSIGNED, 0, 0, about)
     leftovers = {
         one.key: StoredRemainder(*key, one.key, one.ms, credits_of(one.micro))
-        for one in old.residues
+        for one in old.remainders
     }
-    rows = {one.chat_id: record_row(one) for one in done.brought}
+    rows = {one.chat_id: record_row(one) for one in done.imported}
     return TargetRecords(key, done, rows, asides, leftovers, not old.pair.records)
 
 
@@ -88,7 +88,7 @@ def assignments(known: Mapping[tuple[str, str], QuarantinedRow]) -> dict[str, st
     }
 
 
-def obeying(pair: Pair, assigned: Mapping[str, str]) -> Pair:
+def with_assignments(pair: Pair, assigned: Mapping[str, str]) -> Pair:
     """The pair with its records pointed to where somebody has said that they belong."""
     if not assigned:
         return pair
@@ -104,16 +104,16 @@ def obeying(pair: Pair, assigned: Mapping[str, str]) -> Pair:
 def count_split(done: Split) -> Counts:
     """Numbers and sums of what becomes of a pair."""
     counts: Counts = Counter(pairs=1)
-    for one in done.brought:
+    for one in done.imported:
         counts.update(brought=1, brought_ms=one.active_ms, brought_micro=one.cost_micro)
     for still in done.running:
         counts.update(
             running=1, running_ms=still.carried_ms, running_micro=still.carried_cost_micro
         )
-    for aside in done.aside:
+    for aside in done.quarantined:
         counts.update(aside=1, aside_ms=aside.total_ms, aside_micro=aside.cost_micro)
         counts[f"aside.{aside.reason}"] += 1
-    for odd in done.odd:
+    for odd in done.anomalies:
         counts[f"odd.{odd.anomaly}"] += 1
     return counts
 

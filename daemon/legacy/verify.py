@@ -139,11 +139,11 @@ def _check(
     behind = _pairs_behind(look, plan)
     for one_found in found:
         findings.add(one_found._replace(next=MIGRATE if one_found.pair in behind else ""))
-    for row in plan.changes.brought:
+    for row in plan.changes.imported:
         findings.add(_behind(row[1:3], row.chat_id, "its record, as the old rows say"))
-    for chat_id in set(plan.changes.taken_out) - {row.chat_id for row in plan.changes.brought}:
+    for chat_id in set(plan.changes.deleted) - {row.chat_id for row in plan.changes.imported}:
         findings.add(_behind(("", ""), chat_id, "no record"))
-    for aside in plan.changes.asides:
+    for aside in plan.changes.quarantined:
         findings.add(_behind(aside[:2], aside.key, f"set aside: {aside.reason}"))
 
 
@@ -153,12 +153,12 @@ def _behind(pair: PairKey, key: str, expected: str) -> RecordDifference:
 
 def _pairs_behind(look: DiffOptions, plan: MigrationPlan) -> set[PairKey]:
     """Of which migrate would write something: what differs there has most likely changed since."""
-    changes, out = plan.changes, set(plan.changes.taken_out)
-    asides, leftovers = changes.asides_gone + changes.asides, changes.leftovers_gone
+    changes, out = plan.changes, set(plan.changes.deleted)
+    asides, leftovers = changes.quarantined_gone + changes.quarantined, changes.remainders_gone
     return {
-        *((row.user_id, row.advisor_id) for row in changes.brought),
+        *((row.user_id, row.advisor_id) for row in changes.imported),
         *((row.user_id, row.advisor_id) for row in asides),
-        *((row.user_id, row.advisor_id) for row in leftovers + changes.leftovers),
+        *((row.user_id, row.advisor_id) for row in leftovers + changes.remainders),
         *(pair for pair, chats in look.kept.chats.items() if not out.isdisjoint(chats)),
     }
 

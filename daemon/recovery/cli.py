@@ -101,10 +101,10 @@ def _progress(quiet: bool) -> Callable[[int], None]:
 
 def _print_plan(plan: "RecoveryPlan", json: bool) -> None:
     if json:
-        print_json({**plan.known._asdict(), "missing": plan.missing})
+        print_json({**plan.postgres._asdict(), "missing": plan.missing})
         return
     out.print(f"missing         {plan.missing or 'nothing'}", markup=False, soft_wrap=True)
-    out.print(f"journal ends    {_when(plan.known.journal)}", markup=False)
+    out.print(f"journal ends    {_when(plan.postgres.journal)}", markup=False)
 
 
 def _print_report(report: "Report", json: bool) -> None:

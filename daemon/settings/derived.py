@@ -15,7 +15,7 @@ def policy_of(settings: Settings) -> Policy:
     tariff = settings.tariff
     return Policy(
         Tariff(
-            rate=parse_micro(tariff.rate),
+            rate_micro=parse_micro(tariff.rate),
             free_ms=tariff.free_ms,
             min_ms=tariff.min_ms,
             increment_ms=tariff.increment_ms,
@@ -50,14 +50,14 @@ def supervisor_settings(settings: Settings) -> SupervisorConfig:
     return SupervisorConfig(
         actors_max=settings.actors.max,
         chats_per_actor=settings.actors.chats_per_actor,
-        spares=settings.actors.warm_pool_size,
+        warm_pool_size=settings.actors.warm_pool_size,
         batch_max=settings.queue.batch_max,
         block_ms=settings.queue.block_ms,
         in_flight_batches_max=settings.queue.in_flight_batches_max,
         lease_ms=settings.supervisor.lease_ms,
         stop_timeout_ms=settings.supervisor.stop_timeout_ms,
-        handled_keep_ms=settings.queue.processed_retention_ms,
-        answer_timeout_ms=settings.actors.call_timeout_ms,
+        processed_retention_ms=settings.queue.processed_retention_ms,
+        call_timeout_ms=settings.actors.call_timeout_ms,
         start_timeout_ms=settings.actors.start_timeout_ms,
         step_ms_max=settings.clock.step_ms_max,
         outbox_entries_max=settings.recorder.outbox_entries_max,

@@ -16,7 +16,7 @@ import ray
 
 from daemon.process.engine_client import RAY_SETTINGS
 from daemon.process.ray_start import start_ray
-from loadtests.bench.code import own_code
+from loadtests.common.code import own_code
 
 READY: Final = "ready"
 STOP_S_MAX: Final = 20

@@ -13,19 +13,19 @@ from typing import Any, Final, NamedTuple
 import redis
 from sqlalchemy import Engine, make_url, text
 
-from actors.recorder import Recorder, RecorderConfig, write_parcels
-from loadtests.bench.book import Book
-from loadtests.bench.ceiling import Decider, push
-from loadtests.bench.daemon import folder
-from loadtests.bench.figures import Figures
-from loadtests.bench.peak import PER_S
-from loadtests.bench.plan import Plan
+from actors.recorder import Recorder, RecorderConfig, write_entries
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.max_throughput import Decider, push
+from loadtests.bench.plan import BenchPlan
 from loadtests.bench.servers import Servers
+from loadtests.bench.throughput import PER_S
 from loadtests.bench.wire import Wire, encode
+from loadtests.bench.workload_model import EncodedWorkload
+from loadtests.common.servers import folder
 from meterd.rules.redis_keys import Keys
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
-from persistence.postgres.recorder_state import RecorderClaim, open_office
+from persistence.postgres.recorder_state import RecorderClaim, claim_recorder
 from persistence.redis.client import connect
 from persistence.redis.commit import unpack_payload
 from persistence.redis.outbox import Outbox, OutboxEntry
@@ -55,7 +55,7 @@ Work = Callable[[Bench, Engine], float]
 """Writes all entries into the database; returns how many seconds that took."""
 
 
-def measure(plan: Plan, figures: Figures) -> None:
+def measure(plan: BenchPlan, figures: BenchFigures) -> None:
     """Round by round, the recorder and the client."""
     with _servers() as (redis_url, postgres_url):
         plan.say(f"{plan.sizes.records:,} chats that end")
@@ -86,13 +86,13 @@ def _servers() -> Iterator[tuple[str, str]]:
 
 def _entries(url: str, count: int) -> Iterator[Any]:
     """What the outbox gets as so many chats end."""
-    book = Book("e")
+    workload = EncodedWorkload("e")
     with connect(url) as client, Wire(url) as wire:
         decider = Decider(client, KEYS)
-        wire.blast(book.open(count))
+        wire.blast(workload.open(count))
         push(wire, decider.head, list(decider.decide()))
         client.delete(KEYS.outbox)
-        wire.blast(book.ends())
+        wire.blast(workload.ends())
         push(wire, decider.head, list(decider.decide()))
         yield from _pages(client)
 
@@ -127,7 +127,7 @@ def _record(bench: Bench, engine: Engine) -> float:
         _fill(bench, client)
         client.hset(KEYS.epochs, ACTOR, str(EPOCH))
         with engine.begin() as connection:
-            open_office(connection, KEYS.partition, MEMORY)
+            claim_recorder(connection, KEYS.partition, MEMORY)
         outbox = Outbox(client, KEYS, ENDED_TTL_MS, ACTOR, str(EPOCH))
         office = RecorderClaim(KEYS.partition, MEMORY, EPOCH)
         recorder = Recorder(outbox, engine, office, ("0" * 16, {}), RecorderConfig())
@@ -154,7 +154,7 @@ def _upsert(bench: Bench, engine: Engine) -> float:
     began_s = time.perf_counter()
     for batch in batches:
         with engine.begin() as connection:
-            write_parcels(connection, batch)
+            write_entries(connection, batch)
     return time.perf_counter() - began_s
 
 

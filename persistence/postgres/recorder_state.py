@@ -65,17 +65,17 @@ class RecorderClaim(NamedTuple):
             raise SupersededError(f"epoch {self.epoch} of {self.memory_id} is over")
 
 
-def open_office(connection: Connection, partition: str, memory_id: str) -> None:
+def claim_recorder(connection: Connection, partition: str, memory_id: str) -> None:
     """Name the memory that facts will come from, unless one is named already."""
     connection.exec_driver_sql(_OPEN, (partition, memory_id))
 
 
-def replace_memory(connection: Connection, partition: str, memory_id: str, epoch: int) -> None:
+def replace_instance(connection: Connection, partition: str, memory_id: str, epoch: int) -> None:
     """Name another memory: what was rebuilt from here. Recorders before ``epoch`` are over."""
     connection.exec_driver_sql(_REPLACE, (memory_id, epoch, partition))
 
 
-def fetch_knowledge(connection: Connection, partition: str) -> PostgresPosition:
+def fetch_position(connection: Connection, partition: str) -> PostgresPosition:
     """What Postgres knows: cheap, by index, however long the journal is."""
     state = connection.execute(
         select(recorder_states).where(recorder_states.c.partition == partition)

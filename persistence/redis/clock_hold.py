@@ -14,11 +14,11 @@ ACCEPT: Final = "clock.accept"
 
 def read_hold(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
     """The step of the clock that holds everything; None if nothing does."""
-    raw: Any = client.get(keys.hold)
+    raw: Any = client.get(keys.clock_hold)
     return json.loads(raw) if raw else None
 
 
-def release(
+def clear_hold(
     client: redis.Redis, keys: Keys, hold: dict[str, Any], done_by: str, at_ms: int
 ) -> bool:
     """Let everything go on; False if somebody else has done so."""

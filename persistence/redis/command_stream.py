@@ -20,7 +20,7 @@ class LeaseGrant(NamedTuple):
     """The epoch to work under; empty if another daemon leads."""
     wait_ms: int
     """For how long the other one still leads unless it renews."""
-    is_sworn: bool = False
+    is_state_verified: bool = False
     """Whether Redis has forgotten nothing since a leader found its memory complete."""
 
 
@@ -67,7 +67,7 @@ class CommandStream:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    async def lead(self, lease_ms: int) -> LeaseGrant:
+    async def acquire_lease(self, lease_ms: int) -> LeaseGrant:
         """Bid for leadership. Winning takes every older actor's right to write."""
         kind, value, *sworn = await self._call("meterd_lead", self._token, lease_ms)
         if kind != b"leading":
@@ -75,11 +75,11 @@ class CommandStream:
         self.epoch = value.decode()
         return LeaseGrant(self.epoch, 0, sworn == [b"sworn"])
 
-    async def swear(self, memory_id: str) -> bool:
+    async def confirm_integrity(self, memory_id: str) -> bool:
         """Say that Redis remembers all that Postgres knows; False if another daemon leads."""
         return bool(await self._call("meterd_swear", self._token, self.epoch, memory_id))
 
-    async def renew(self, lease_ms: int) -> LeaseStatus:
+    async def renew_lease(self, lease_ms: int) -> LeaseStatus:
         """Hold on to leadership, and learn whether it is still of any use."""
         return LeaseStatus(await self._call("meterd_renew", self._token, self.epoch, lease_ms))
 
@@ -92,7 +92,7 @@ class CommandStream:
         """Let everybody read how it is, for so long."""
         await self._call("meterd_publish", status, ttl_ms)
 
-    async def grant(self, actor: str) -> str:
+    async def issue_epoch(self, actor: str) -> str:
         """A new epoch for an actor; whoever had the name before can't write any more.
 
         Raises:
@@ -155,7 +155,7 @@ class CommandStream:
             gone = InvalidCommand(
                 entry_id, 0, "", "", "the entry was deleted before it was handled", {}
             )
-            return gone._replace(at=int(entry_id.partition("-")[0]))
+            return gone._replace(at_ms=int(entry_id.partition("-")[0]))
         return parse_entry(entry_id, flat)
 
     async def _call(self, function: str, *args: str | bytes | int) -> Any:

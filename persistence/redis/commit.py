@@ -56,8 +56,8 @@ class Commit(msgspec.Struct, array_like=True):
     chats: list[tuple[str, str, bool]]
     entries: list[CommandEffects]
     events: list[list[str]]
-    facts: str
-    aside: str = ""
+    payload: str
+    quarantined: str = ""
     """An entry that could not be decided: the account goes past it as it is; ``state`` is for
     an account that is not there yet."""
 
@@ -105,7 +105,7 @@ def pack_limits(limits: Limits) -> bytes:
     return _pack(limits)
 
 
-def verdict(answer: list[bytes]) -> CommitResult:
+def parse_result(answer: list[bytes]) -> CommitResult:
     """Read the commit function's answer."""
     kind, *details = (part.decode() for part in answer)
     return CommitResult(kind, tuple(details))
@@ -158,7 +158,7 @@ def unpack_payload(raw: bytes) -> OutboxPayload:
 
 def event_fields(event: Event) -> list[str]:
     """An event as the events stream has it: names and values in turn."""
-    fields = ["event", event.event, "at", str(event.at), "user_id", event.user_id]
+    fields = ["event", event.event, "at", str(event.at_ms), "user_id", event.user_id]
     if event.chat_id is not None:
         fields += ["chat_id", event.chat_id]
     fields += ["seq", str(event.seq)]
@@ -201,8 +201,8 @@ __all__ = [
     "pack_limits",
     "pack_payload",
     "pack_state",
+    "parse_result",
     "policy_document",
     "unpack_payload",
     "unpack_state",
-    "verdict",
 ]

@@ -7,7 +7,7 @@ import redis
 
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import is_server_trouble
-from persistence.redis.commit import ERROR, CommitResult, Limits, pack_limits, verdict
+from persistence.redis.commit import ERROR, CommitResult, Limits, pack_limits, parse_result
 
 COMMITS_MAX: Final = 64
 BYTES_MAX: Final = 512 * 1024
@@ -45,7 +45,7 @@ class Committer:
 
     def _verdicts(self, group: Sequence[bytes], answer: Any) -> list[CommitResult]:
         if not isinstance(answer, Exception):
-            return [verdict(one) for one in answer]
+            return [parse_result(one) for one in answer]
         if is_server_trouble(answer):
             raise answer
         if len(group) == 1:

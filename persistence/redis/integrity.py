@@ -18,8 +18,8 @@ from meterd.rules.redis_keys import Keys
 from persistence.postgres.recorder_state import (
     NOTHING,
     PostgresPosition,
-    fetch_knowledge,
-    open_office,
+    claim_recorder,
+    fetch_position,
 )
 
 
@@ -72,34 +72,34 @@ class IntegrityCheck:
             MemoryLostError: Redis knows less than Postgres.
             SQLAlchemyError: Postgres does not answer.
         """
-        evidence = await self._evidence()
+        evidence = await self._redis_position()
         name = evidence.memory_id or secrets.token_hex(8)
-        known = await asyncio.to_thread(self._knowledge, name)
+        known = await asyncio.to_thread(self._postgres_position, name)
         missing = what_is_missing(evidence, known)
         if missing:
             raise StateLostError(f"Redis has lost its memory: {missing}; see: meterd recover")
         return known.memory_id
 
-    def _knowledge(self, name: str) -> PostgresPosition:
+    def _postgres_position(self, name: str) -> PostgresPosition:
         with self._engine.begin() as connection:
-            known = fetch_knowledge(connection, self._keys.partition)
+            known = fetch_position(connection, self._keys.partition)
             if known.memory_id:
                 return known
-            open_office(connection, self._keys.partition, name)
-            return fetch_knowledge(connection, self._keys.partition)
+            claim_recorder(connection, self._keys.partition, name)
+            return fetch_position(connection, self._keys.partition)
 
-    async def _evidence(self) -> RedisPosition:
+    async def _redis_position(self) -> RedisPosition:
         pipeline = self._client.pipeline(transaction=False)
         return _evidence(await _ask(pipeline, self._keys).execute(raise_on_error=False))
 
 
-def read_evidence(client: redis.Redis, keys: Keys) -> RedisPosition:
+def read_position(client: redis.Redis, keys: Keys) -> RedisPosition:
     """What a Redis shows of its memory, for who is not asynchronous."""
     return _evidence(_ask(client.pipeline(transaction=False), keys).execute(raise_on_error=False))
 
 
 def _ask(pipeline: Any, keys: Keys) -> Any:
-    pipeline.get(keys.memory)
+    pipeline.get(keys.instance_id)
     pipeline.xinfo_stream(keys.commands)
     pipeline.xinfo_stream(keys.outbox)
     return pipeline

@@ -16,7 +16,7 @@ class OutboxEntry(NamedTuple):
     """One commit's facts, with their place in the outbox."""
 
     entry: str
-    facts: OutboxPayload
+    payload: OutboxPayload
 
 
 class RecorderFencedError(Exception):
@@ -42,10 +42,10 @@ class Outbox:
         What can't be read as a parcel is set aside at once: it must not hold up the others.
         """
         found: Any = self._client.xread({self._keys.outbox: "0"}, count=most, block=block_ms)
-        read = [self._parcel(e.decode(), f) for e, f in (found[0][1] if found else [])]
+        read = [self._entry(e.decode(), f) for e, f in (found[0][1] if found else [])]
         return [parcel for parcel in read if parcel is not None]
 
-    def _parcel(self, entry: str, fields: Mapping[bytes, bytes]) -> OutboxEntry | None:
+    def _entry(self, entry: str, fields: Mapping[bytes, bytes]) -> OutboxEntry | None:
         try:
             return OutboxEntry(entry, unpack_payload(fields[b"facts"]))
         except (KeyError, msgspec.MsgspecError) as error:
@@ -61,12 +61,12 @@ class Outbox:
         ended = {
             record.chat_id
             for parcel in parcels
-            for record in parcel.facts.records
+            for record in parcel.payload.records
             if record.ended_at_ms is not None
         }
         self._deliver(delivered=[parcel.entry for parcel in parcels], ended=sorted(ended))
 
-    def set_aside(self, parcel: OutboxEntry, why: str) -> None:
+    def reject(self, parcel: OutboxEntry, why: str) -> None:
         """Postgres refuses this one: keep it apart, so that the others can go on.
 
         Raises:

@@ -84,12 +84,12 @@ class SnapshotScan:
             if cursor == 0:
                 return
 
-    def outbox_end(self) -> str:
-        """The last entry of the outbox; empty if nothing waits."""
+    def outbox_end(self) -> str | None:
+        """The last entry of the outbox; None if nothing waits."""
         return self._outbox_edge(self._client.xrevrange(self._keys.outbox, count=1))
 
-    def outbox_begin(self) -> str:
-        """The entry of the outbox that is next; empty if nothing waits."""
+    def outbox_begin(self) -> str | None:
+        """The entry of the outbox that is next; None if nothing waits."""
         return self._outbox_edge(self._client.xrange(self._keys.outbox, count=1))
 
     def users_in_outbox(self) -> Iterator[set[str]]:
@@ -125,8 +125,8 @@ class SnapshotScan:
                 return
             after = f"({page[-1][0].decode()}"
 
-    def _outbox_edge(self, found: Any) -> str:
-        return found[0][0].decode() if found else ""
+    def _outbox_edge(self, found: Any) -> str | None:
+        return found[0][0].decode() if found else None
 
 
 def _shared_out(asks: Iterable[SnapshotRequest]) -> Iterator[list[SnapshotRequest]]:

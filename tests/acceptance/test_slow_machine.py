@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.live import LiveDaemon, launched_daemon, live_daemon
+from loadtests.common.live import LiveDaemon, launched_daemon, live_daemon
 from meterd import Meter
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(900)]

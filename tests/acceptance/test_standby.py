@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from daemon.process.ray_processes import descendants_of
-from loadtests.live import METERD, LiveDaemon
+from loadtests.common.live import METERD, LiveDaemon
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
 from tests.servers import redis_server

@@ -23,7 +23,7 @@ def test_batches_add_up_by_type_and_outcome() -> None:
     counts.add(
         [], BatchStats({"pause": {"ok": 1}, INVALID_TYPE: {"invalid_command": 1}}, commits=1)
     )
-    told = counts.told()
+    told = counts.as_dict()
     assert told["commands"] == {
         "pause": {"ok": 3, "not_running": 1},
         INVALID_TYPE: {"invalid_command": 1},
@@ -37,7 +37,7 @@ def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond
     counts = SupervisorStats(lambda: 1_000)
     tasks = [_task(1_000, "pause"), _task(995, "end"), _task(991, "nonsense")]
     counts.add(tasks, BatchStats(dues={900: 3, 990: 1}))
-    latency, lateness = counts.told()["latency_ms"], counts.told()["lateness_ms"]
+    latency, lateness = counts.as_dict()["latency_ms"], counts.as_dict()["lateness_ms"]
     assert (latency["count"], latency["sum_ms"]) == (3, 14)
     assert [_bucket(latency, ms) for ms in (1, 5, 10)] == [1, 1, 1]
     assert (lateness["count"], lateness["sum_ms"]) == (4, 310)
@@ -49,7 +49,7 @@ def test_nothing_takes_less_than_no_time() -> None:
     counts = SupervisorStats(lambda: 1_000)
     counts.add([_task(1_003, "pause")], BatchStats(dues={1_002: 1}))
     for name in ("latency_ms", "lateness_ms"):
-        assert (counts.told()[name]["count"], counts.told()[name]["sum_ms"]) == (1, 0)
+        assert (counts.as_dict()[name]["count"], counts.as_dict()[name]["sum_ms"]) == (1, 0)
 
 
 def test_what_cannot_be_a_command_has_a_type_of_its_own() -> None:

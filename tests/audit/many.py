@@ -102,9 +102,9 @@ def _to_redis(client: redis.Redis, some: list[User]) -> None:
     for user in some:
         account = user.replay.account
         values[KEYS.account(account.user_id)] = pack_state(user.replay.applied, account)
-        values[KEYS.wallet(account.user_id)] = pack_json(wallet_snapshot(account, account.as_of))
+        values[KEYS.wallet(account.user_id)] = pack_json(wallet_snapshot(account, account.as_of_ms))
         for chat in account.chats.values():
-            values[KEYS.chat(chat.chat_id)] = pack_json(chat_snapshot(chat, chat.as_of))
+            values[KEYS.chat(chat.chat_id)] = pack_json(chat_snapshot(chat, chat.as_of_ms))
         if account.chats:
             pipeline.sadd(KEYS.open_users, account.user_id)
     if values:

@@ -41,7 +41,7 @@ class Both(NamedTuple):
 
         async def play() -> T:
             async with running(self.redis_url, self.engine, policy, SETTINGS):
-                await until(lambda: self.client.get(KEYS.memory))
+                await until(lambda: self.client.get(KEYS.instance_id))
                 result = await asyncio.to_thread(act)
                 if self.client.xlen(KEYS.commands):
                     await idle(self.redis_url)

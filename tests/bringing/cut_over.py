@@ -19,7 +19,7 @@ from tests.bringing.test_balances import _ledger
 RATE = 600_000
 """0.6 credits a minute: 10 micro-credits a millisecond."""
 CUT = CutoverOptions("latest", T + 100_000, RATE)
-POLICY = Policy(Tariff(rate=RATE))
+POLICY = Policy(Tariff(rate_micro=RATE))
 
 
 def old_system(both: Both) -> None:

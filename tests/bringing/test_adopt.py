@@ -12,7 +12,7 @@ from sqlalchemy import text
 from actors.supervisor.supervisor import SupervisorConfig
 from daemon.legacy import adopt as adopting
 from daemon.legacy.adopt import CutoverError, foresee
-from daemon.legacy.balances import Targets, bring_balances
+from daemon.legacy.balances import Targets, migrate_balances
 from daemon.legacy.flush import queue_ms
 from daemon.legacy.store.balances import fetch_plans
 from daemon.legacy.store.layout import LegacyError
@@ -44,13 +44,13 @@ def test_all_that_runs_is_carried_over(both: Both) -> None:
     old_system(both)
 
     def act() -> None:
-        bring_balances(both.targets, lambda _done, _total: None)
+        migrate_balances(both.targets, lambda _done, _total: None)
         assert shown(adopt_all(both)) == CARRIED
         assert shown(adopt_all(both, CUT._replace(at_ms=None))) == CARRIED
         with pytest.raises(CutoverError, match="can't be changed"):
             adopt_all(both, CUT._replace(at_ms=T))
         # What pays for adopted time stays paid.
-        again = bring_balances(both.targets, lambda _done, _total: None)
+        again = migrate_balances(both.targets, lambda _done, _total: None)
         assert (again["aside"], again["corrected"], again["opened"]) == (0, 0, 0)
 
     both.while_working(act, POLICY)
@@ -80,7 +80,7 @@ def test_killed_anywhere_it_comes_to_the_same(both: Both, kill_at: int, effect: 
         return call
 
     def act() -> None:
-        bring_balances(both.targets, lambda _done, _total: None)
+        migrate_balances(both.targets, lambda _done, _total: None)
         with pytest.MonkeyPatch.context() as patch:
             for step in ("write_plans", "bring_users", "_send_all"):
                 patch.setattr(adopting, step, dying(getattr(adopting, step)))
@@ -139,7 +139,7 @@ def test_a_chat_that_has_begun_here_is_left(both: Both) -> None:
         with Meter(both.redis_url) as meter:
             assert meter.snapshot("runs").cost == Decimal(0)
         bring_records(both, "latest")
-        bring_balances(both.targets, lambda _done, _total: None)
+        migrate_balances(both.targets, lambda _done, _total: None)
 
     both.while_working(act, POLICY)
     assert_clean(both.engine, both.redis_url)
@@ -174,7 +174,7 @@ def test_what_was_taken_for_a_refused_chat_is_set_aside(
             assert refused == {"runs", "two.a"}
             assert {plans[chat].adoption.unflushed_micro for chat in refused} == {0}
             assert plans["two.b"].adoption.unflushed_micro == 100_000
-        bring_balances(both.targets, lambda _done, _total: None)
+        migrate_balances(both.targets, lambda _done, _total: None)
 
     both.while_working(act, POLICY)
     for user, opened, left in (("u", 4_900_000, "0.1"), ("two", 4_850_000, "0.05")):
@@ -191,7 +191,7 @@ def test_one_at_a_time(both: Both) -> None:
         with pytest.raises(LegacyError, match="another"):
             adopt_all(both)
         with pytest.raises(LegacyError, match="another"):
-            bring_balances(both.targets, lambda _done, _total: None)
+            migrate_balances(both.targets, lambda _done, _total: None)
     with both.engine.connect() as connection:
         assert fetch_plans(connection) == []
 
@@ -216,7 +216,7 @@ def test_a_chat_for_which_there_was_no_room_is_adopted_once_there_is(
 ) -> None:
     """The id of the refused command stands for that answer; the next one does not."""
     old_system(both)
-    strict = SupervisorConfig(actors_max=1, chats_per_actor=1, spares=0)
+    strict = SupervisorConfig(actors_max=1, chats_per_actor=1, warm_pool_size=0)
     monkeypatch.setattr(conftest, "SETTINGS", strict)
 
     def act() -> None:

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from daemon.legacy import balances
-from daemon.legacy.balances import bring_balances
+from daemon.legacy.balances import migrate_balances
 from daemon.legacy.rules.rows import AMOUNT_MAX
 from daemon.legacy.store import balances as kept
 from daemon.legacy.store.balances import sums_of_balances
 from daemon.legacy.store.decimals import exact_credits, total
 from daemon.legacy.store.opening_balances import UnverifiedStateError
 from daemon.legacy.store.reader import OldBalance, whole
-from daemon.legacy.target_balance import TargetBalance, wanted_of
+from daemon.legacy.target_balance import TargetBalance, target_balance_of
 from daemon.recovery.rebuild import Recovery
 from meterd import Meter
 from persistence.postgres import reader
@@ -32,7 +32,7 @@ DAY_MS = 86_400_000
 
 
 def bring(both: Both) -> Counter[str]:
-    return bring_balances(both.targets, lambda _done, _total: None)
+    return migrate_balances(both.targets, lambda _done, _total: None)
 
 
 def _ledger(both: Both, user: str) -> list[tuple[str, int]]:
@@ -127,7 +127,7 @@ def test_nobody_is_opened_without_a_daemon(both: Both) -> None:
     """Redis may have lost the account that it says is not there."""
     set_balance(both.engine, "a", 1)
     both.while_working(lambda: None)
-    both.client.delete(KEYS.memory)
+    both.client.delete(KEYS.instance_id)
     with pytest.raises(UnverifiedStateError):
         bring(both)
 
@@ -173,7 +173,7 @@ def _bring_until(both: Both, kill_at: int) -> None:
         mock.patch.object(targets.client, "fcall", dying(targets.client.fcall)),
         mock.patch.object(kept, "write_balances", dying(kept.write_balances)),
     ):
-        bring_balances(targets, lambda _done, _total: None)
+        migrate_balances(targets, lambda _done, _total: None)
         raise KeyboardInterrupt  # there was less to do than that
 
 
@@ -187,11 +187,11 @@ def test_a_balance_is_divided_without_a_rest(balance: Decimal, unflushed: int) -
     """Whole micro-credits down, what pays for adopted time, and what is left over: all of it."""
     micro, residue = whole(balance, 6)
     assert micro is not None
-    wanted = wanted_of(OldBalance("u", micro, residue, 1), unflushed)
+    wanted = target_balance_of(OldBalance("u", micro, residue, 1), unflushed)
     if not isinstance(wanted, TargetBalance):
         assert balance < 0 or balance * 10**6 >= AMOUNT_MAX
         return
     whole_credits = exact_credits(wanted.target_micro + wanted.unflushed_micro, Decimal(0))
-    assert total(whole_credits, wanted.residue) == wanted.balance == balance
-    assert 0 <= wanted.residue < Decimal("0.000001")
+    assert total(whole_credits, wanted.remainder) == wanted.balance == balance
+    assert 0 <= wanted.remainder < Decimal("0.000001")
     assert 0 <= wanted.unflushed_micro <= unflushed

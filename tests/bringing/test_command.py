@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.legacy.store.balances import fetch_plans
-from loadtests.live import METERD, LiveDaemon
+from loadtests.common.live import METERD, LiveDaemon
 from tests.bringing.conftest import Both
 from tests.bringing.cut_over import bring_records, run_sql
 from tests.bringing.old import add_chat, add_record, set_balance
@@ -76,7 +76,7 @@ def test_without_a_daemon_they_say_how_to_start_one(both: Both, tmp_path: Path) 
     """Nothing is opened in a Redis that may have forgotten something."""
     set_balance(both.engine, "u", 1)
     both.while_working(lambda: None)
-    both.client.delete(KEYS.memory)
+    both.client.delete(KEYS.instance_id)
     asked = _ran(both, tmp_path, "balances")
     assert asked.returncode == 1
     assert "meterd up" in asked.stderr

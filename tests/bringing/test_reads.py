@@ -21,7 +21,7 @@ from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.rules.imported_chats import ended_chat
 from daemon.legacy.rules.rows import ImportedChat
 from daemon.legacy.store.names import LegacyNames
-from loadtests.live import METERD, LiveDaemon
+from loadtests.common.live import METERD, LiveDaemon
 from meterd import ChatSnapshot, Meter
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
@@ -175,11 +175,11 @@ def test_without_the_old_database_the_reason_is_told(
 
 def test_what_readers_would_be_told_is_said_at_the_start(house: House, other_url: str) -> None:
     """To whoever starts the gateway: long before somebody asks."""
-    for url, told in ((house.postgres_url, []), (other_url, ["legacy.away"])):
+    for url, told in ((house.postgres_url, []), (other_url, ["legacy.unavailable"])):
         records = PostgresReader(make_engine(url), 1, legacy_unavailable)
         with capture_logs() as logs:
-            asyncio.run(OldTables(records, LegacyNames(), "latest").try_out())
-            asyncio.run(OldTables(None, LegacyNames(), "latest").try_out())
+            asyncio.run(OldTables(records, LegacyNames(), "latest").probe())
+            asyncio.run(OldTables(None, LegacyNames(), "latest").probe())
         records.close()
         assert [one["event"] for one in logs] == told
         assert all("legacy.records_table" in one["why"] for one in logs)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from daemon.legacy import balances_check
-from daemon.legacy.balances import bring_balances
+from daemon.legacy.balances import migrate_balances
 from daemon.legacy.store.balances import HAD
 from daemon.legacy.store.decimals import total
 from daemon.legacy.verify import VerifyResult, verify
@@ -76,7 +76,7 @@ def _do(both: Both, sql: str) -> None:
 
 
 def _bring(both: Both) -> None:
-    both.while_working(lambda: bring_balances(both.targets, lambda _done, _total: None))
+    both.while_working(lambda: migrate_balances(both.targets, lambda _done, _total: None))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def brought(both: Both, monkeypatch: pytest.MonkeyPatch) -> Both:
     def act() -> None:
         with Meter(both.redis_url) as meter:
             meter.top_up("busy", "1")
-        bring_balances(both.targets, lambda _done, _total: None)
+        migrate_balances(both.targets, lambda _done, _total: None)
 
     both.while_working(act)
     verdict = verified(both)

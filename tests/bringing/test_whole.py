@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-from daemon.legacy.balances import bring_balances
+from daemon.legacy.balances import migrate_balances
 from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.migrate import migrate
 from daemon.legacy.store.names import LegacyNames
@@ -93,7 +93,7 @@ def test_every_chat_is_known_all_the_time(both: Both) -> None:
     def act() -> None:
         with watched(both) as watch:
             sides = both.targets.sides
-            bring_balances(both.targets, lambda _done, _total: None)
+            migrate_balances(both.targets, lambda _done, _total: None)
             migrate(sides, "latest", lambda _: None, 2)
             assert not _verified(both).differences
             plans = adopt_all(both)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from loadtests.live import live_daemon
+from loadtests.common.live import live_daemon
 from tests.browser.desk import SECRET, Desk, listen
 
 FLAGS = (

@@ -13,7 +13,7 @@ import httpx
 from playwright.sync_api import ConsoleMessage, Page, expect
 
 from daemon.gateway.tokens import mint
-from loadtests.live import METERD, LiveDaemon
+from loadtests.common.live import METERD, LiveDaemon
 from meterd import Meter
 
 TIMEOUT_S = 15.0

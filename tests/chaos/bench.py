@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.common.live import KEYS, LiveDaemon
 from meterd.rules.model import AT_ZERO_SUSPEND, Policy
 from persistence.redis.client import connect
 from tests.chaos.processes import Process, descendants, look, send

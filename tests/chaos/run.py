@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from loadtests.live import is_handled
+from loadtests.common.queue import is_handled
 from tests.chaos.bench import POLICY, Bench
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence, collect, save

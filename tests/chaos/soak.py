@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import redis
 
 from daemon.process.ray_processes import descendants_of
-from loadtests.live import LiveDaemon, live_daemon
+from loadtests.common.live import LiveDaemon, live_daemon
 from meterd.rules.redis_keys import Keys
 
 KEYS = Keys()

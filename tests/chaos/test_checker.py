@@ -58,8 +58,8 @@ def _tell(evidence: Evidence, folded: Fold) -> None:
     evidence.records = {"c": record_row(chat)}
     evidence.dead = [e for e, r in results.items() if r.outcome == outcomes.INVALID_COMMAND]
     account = world.accounts["u"]
-    evidence.wallets = {"u": wallet_snapshot(account, account.as_of)}
-    full = {"c": chat_snapshot(chat, chat.as_of), "nobody": not_started("nobody")}
+    evidence.wallets = {"u": wallet_snapshot(account, account.as_of_ms)}
+    full = {"c": chat_snapshot(chat, chat.as_of_ms), "nobody": not_started("nobody")}
     names = ("status", "active_ms", "cost", "seq")
     evidence.snapshots = {k: {name: s[name] for name in names} for k, s in full.items()}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 
 pytestmark = pytest.mark.acceptance
 

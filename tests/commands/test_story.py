@@ -31,7 +31,7 @@ def played(example: Example) -> tuple[World, Journal, dict[str, list[tuple[str, 
             )
         )
         for event in result.events:
-            events.setdefault(event.chat_id or "", []).append((event.event, event.at))
+            events.setdefault(event.chat_id or "", []).append((event.event, event.at_ms))
     return world, journal, events
 
 
@@ -50,7 +50,7 @@ def told(example: Example, world: World, journal: Journal, chat_id: str) -> list
     """The story of one chat."""
     user = world.owner[chat_id]
     story = ChatHistory(chat_id, user, {POLICY: policy_of(example)})
-    return list(story.tell(journal[user]))
+    return list(story.lines(journal[user]))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e["name"])
@@ -93,7 +93,7 @@ def test_what_had_no_effect_has_none_here(outcome: str) -> None:
         JournalRow("300-0", "u", "c", {"type": "end", "chat_id": "c"}, outcome, False, POLICY),
     ]
     policy = policy_of(EXAMPLES[0])
-    story = [(line.event, line.at) for line in ChatHistory("c", "u", {POLICY: policy}).tell(rows)]
+    story = [(line.event, line.at) for line in ChatHistory("c", "u", {POLICY: policy}).lines(rows)]
     expected = [("refused", 100), ("chat.started", 200), ("chat.paused", 210), ("refused", 300)]
     assert story == expected
 
@@ -109,4 +109,4 @@ def test_a_policy_that_is_missing_is_an_error() -> None:
     """A story under a guessed policy would be wrong."""
     row = JournalRow("1-0", "u", None, {"type": "settle", "user_id": "u"}, "ok", False, "gone")
     with pytest.raises(HistoryError, match="gone"):
-        list(ChatHistory("c", "u", {}).tell([row]))
+        list(ChatHistory("c", "u", {}).lines([row]))

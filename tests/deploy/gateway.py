@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import jwt
 
-from loadtests.live import METERD
+from loadtests.common.live import METERD
 from tests.servers import free_port
 
 

@@ -42,23 +42,23 @@ class ThreadProcess:
 
     def __init__(self, url: str, name: str, epoch: str, policy: Policy) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self.timekeeper = TimerService(SettleSender(connect(url), KEYS, name, epoch).ask)
+        self.timekeeper = TimerService(SettleSender(connect(url), KEYS, name, epoch).send_settle)
         writer = CommitContext(name, epoch, policy, POLICY_ID, Limits())
         self.worker = ChatWorker(connect(url), KEYS, writer, self.timekeeper)
         self.timekeeper.start()
         self.killed = False
 
-    async def hello(self) -> ActorInfo:
+    async def info(self) -> ActorInfo:
         return ActorInfo(os.getpid(), "here", socket.gethostname())
 
-    async def host(self, chats: Mapping[str, str]) -> None:
-        await self._call(lambda: self.worker.host(dict(chats)))
+    async def assign(self, chats: Mapping[str, str]) -> None:
+        await self._call(lambda: self.worker.assign(dict(chats)))
 
-    async def watch(self, users: list[str]) -> None:
-        await self._call(lambda: self.worker.watch(users))
+    async def track_timer(self, users: list[str]) -> None:
+        await self._call(lambda: self.worker.track_timer(users))
 
-    async def drop(self, chats: list[str]) -> None:
-        await self._call(lambda: self.worker.drop(chats))
+    async def unassign(self, chats: list[str]) -> None:
+        await self._call(lambda: self.worker.unassign(chats))
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         return self._call(lambda: pack_result(self.worker.handle(*unpack_tasks(batch))))

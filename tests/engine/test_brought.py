@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from actors.chat.rows import record_row
 from actors.supervisor.supervisor import SupervisorConfig
 from daemon.audit.history import ChatHistory, read_policy
-from daemon.audit.opening_state import fetch_brought
+from daemon.audit.opening_state import fetch_opening_states
 from daemon.legacy.rules.imported_chats import ended_chat
 from daemon.legacy.rules.rows import ImportedChat
 from daemon.legacy.store.opening_balances import Opening, Openings, UnverifiedStateError
@@ -42,13 +42,13 @@ def bring(engine: Engine, *chats: ImportedChat) -> None:
 def open_accounts(client: redis.Redis, balances: dict[str, int], at: int = T) -> list[bool]:
     """Open these users' accounts, or mend what they were opened with."""
     openings = Openings(client, KEYS)
-    found = openings.look(list(balances))
+    found = openings.read(list(balances))
     return openings.open([_opening(*found[user], balances[user], at) for user in balances])
 
 
 def _opening(head: str, account: Account, balance: int, at: int) -> Opening:
     number = (opening_number(head) or 0) + 1
-    amount = balance - account.settled
+    amount = balance - account.settled_micro
     entry = opening_entry(account.user_id, number, amount, at)
     return Opening(head, opened(account, number, amount, at), entry)
 
@@ -110,8 +110,8 @@ def test_a_migrated_chat_is_an_ended_one(kind: str, engine: Engine) -> None:
 def _story(engine: Engine, chat_id: str, user: str) -> list[str]:
     with engine.connect() as connection:
         policies = {k: read_policy(v) for k, v in reader.fetch_policies(connection).items()}
-        story = ChatHistory(chat_id, user, policies, fetch_brought(connection, user))
-        return [line.event for line in story.tell(reader.journal_of_user(connection, user))]
+        story = ChatHistory(chat_id, user, policies, fetch_opening_states(connection, user))
+        return [line.event for line in story.lines(reader.journal_of_user(connection, user))]
 
 
 def test_what_was_decided_before_a_chat_was_brought_counts(engine: Engine) -> None:
@@ -143,7 +143,7 @@ def test_an_opened_account_is_used_like_any(kind: str, engine: Engine) -> None:
 
     async def play(url: str, client: redis.Redis) -> None:
         async with running(url, engine, Policy(), SETTINGS):
-            await until(lambda: client.get(KEYS.memory))
+            await until(lambda: client.get(KEYS.instance_id))
             assert open_accounts(client, {"a": 1_000_000, "b": 5, "c": 7}) == [True, True, True]
             assert open_accounts(client, {"b": 9, "c": 0}, T + 1) == [True, True]
             entries = _sent(
@@ -154,7 +154,7 @@ def test_an_opened_account_is_used_like_any(kind: str, engine: Engine) -> None:
             )
             await idle(url)
             assert _told(client, entries) == ["ok", "ok", "insufficient_credits"]
-            head, account = Openings(client, KEYS).look(["a"])["a"]
+            head, account = Openings(client, KEYS).read(["a"])["a"]
             assert opening_number(head) is None
             refused = _opening("0-1", account, 3_000_000, T)
             assert Openings(client, KEYS).open([refused]) == [False]
@@ -186,11 +186,11 @@ def test_nothing_is_opened_in_a_redis_that_nobody_vouches_for(engine: Engine) ->
 
     async def play(url: str, client: redis.Redis) -> None:
         async with running(url, engine, Policy(), SETTINGS):
-            await until(lambda: client.get(KEYS.memory))
+            await until(lambda: client.get(KEYS.instance_id))
 
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         asyncio.run(play(url, client))
-        client.delete(KEYS.memory)
+        client.delete(KEYS.instance_id)
         with pytest.raises(UnverifiedStateError):
             open_accounts(client, {"a": 1})
         assert not client.exists(KEYS.account("a"))
@@ -201,7 +201,7 @@ def test_the_first_command_goes_on_from_the_opening(engine: Engine) -> None:
 
     async def play(url: str, client: redis.Redis) -> None:
         async with running(url, engine, Policy(), SETTINGS):
-            await until(lambda: client.get(KEYS.memory))
+            await until(lambda: client.get(KEYS.instance_id))
             open_accounts(client, {"a": 5})
             wallet: Any = client.get(KEYS.wallet("a"))
             assert wallet == (

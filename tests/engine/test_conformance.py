@@ -22,8 +22,8 @@ from tests.conformance.played import (
 from tests.engine.harness import idle, running
 from tests.servers import kinds, redis_server
 
-STRICT = SupervisorConfig(actors_max=12, chats_per_actor=1, spares=2)
-SHARED = SupervisorConfig(actors_max=3, spares=1, batch_max=100)
+STRICT = SupervisorConfig(actors_max=12, chats_per_actor=1, warm_pool_size=2)
+SHARED = SupervisorConfig(actors_max=3, warm_pool_size=1, batch_max=100)
 
 
 @pytest.mark.parametrize("kind", kinds())

@@ -14,7 +14,7 @@ from persistence.redis.client import connect, connect_async
 from tests.engine.harness import KEYS, running
 from tests.servers import redis_server
 
-DEDICATED = SupervisorConfig(actors_max=6, spares=2)
+DEDICATED = SupervisorConfig(actors_max=6, warm_pool_size=2)
 SHARED = SupervisorConfig(actors_max=1)
 IDS = itertools.count()
 

@@ -19,7 +19,7 @@ from tests.engine.harness import idle, running
 from tests.load import Load, Sender
 from tests.servers import redis_server
 
-DEDICATED = SupervisorConfig(actors_max=8, spares=1, batch_max=7)
+DEDICATED = SupervisorConfig(actors_max=8, warm_pool_size=1, batch_max=7)
 
 Find = Callable[[ClosedChats, Sequence[str]], Awaitable[dict[str, Chat]]]
 

@@ -144,6 +144,6 @@ def _one_user(chance: random.Random, user: str, at: int) -> list[Entry]:
 def _zero_at(log: list[Entry], user: str) -> int:
     world = World(Policy())
     fold(world, log)
-    zero = world.accounts[user].zero_at
+    zero = world.accounts[user].zero_at_ms
     assert zero is not None, "both chats burn"
     return zero

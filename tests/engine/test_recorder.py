@@ -13,8 +13,8 @@ from actors.recorder import Recorder, RecorderConfig
 from persistence.postgres.recorder_state import (
     RecorderClaim,
     SupersededError,
-    fetch_knowledge,
-    open_office,
+    claim_recorder,
+    fetch_position,
 )
 from persistence.postgres.rows import JournalRow, LedgerRow
 from persistence.redis.client import connect
@@ -44,7 +44,7 @@ def _recorder(client: redis.Redis, engine: Engine) -> Recorder:
     outbox = Outbox(client, KEYS, 1_000, "recorder", epoch)
     office = RecorderClaim(KEYS.partition, MEMORY, int(epoch))
     with engine.begin() as connection:
-        open_office(connection, KEYS.partition, MEMORY)
+        claim_recorder(connection, KEYS.partition, MEMORY)
     return Recorder(outbox, engine, office, ("p", {}), RecorderConfig())
 
 
@@ -139,7 +139,7 @@ def test_what_postgres_refuses_stands_alone_and_the_rest_goes_on(
         _fact(client, number, amount=0 if number == 4 else 1)
     client.xadd(KEYS.outbox, {"facts": "{no facts"})
     assert recorder.move(0) == 9
-    assert (client.xlen(KEYS.outbox), client.xlen(KEYS.refused)) == (0, 2)
+    assert (client.xlen(KEYS.outbox), client.xlen(KEYS.rejected)) == (0, 2)
     assert _count(engine, "ledger_entries") == 8
     assert recorder.refused == 1
 
@@ -150,5 +150,5 @@ def test_postgres_knows_how_far_the_outbox_was(client: redis.Redis, engine: Engi
     last = [_fact(client, number) for number in (1, 2, 3)][-1]
     recorder.move(0)
     with engine.connect() as connection:
-        known = fetch_knowledge(connection, KEYS.partition)
+        known = fetch_position(connection, KEYS.partition)
     assert (known.memory_id, known.outbox, known.journal) == (MEMORY, last, "3-0")

@@ -159,7 +159,7 @@ def test_a_postgres_that_refuses_to_write_is_waited_for_and_refuses_nothing_for_
             _alter(engine, f"ALTER DATABASE {name} RESET default_transaction_read_only")
             engine.dispose()
             await until(lambda: not client.xlen(KEYS.outbox))
-            assert not client.exists(KEYS.refused)
+            assert not client.exists(KEYS.rejected)
         assert differences(client, engine) == []
 
     with redis_server() as url, contextlib.closing(connect(url)) as client:

@@ -59,9 +59,9 @@ def test_who_takes_the_lead_speaks_before_anything_starts(engine: Engine) -> Non
     heard: list[str] = []
 
     class Listening(ThreadProcess):
-        async def hello(self) -> ActorInfo:
+        async def info(self) -> ActorInfo:
             heard.append(json.loads(client.get(KEYS.status) or "{}").get("state", "nothing"))
-            return await super().hello()
+            return await super().info()
 
     async def play(url: str) -> None:
         async with running(url, engine, Policy(), SETTINGS, Listening):

@@ -16,7 +16,7 @@ class _Process(ThreadProcess):
     def __init__(self) -> None:
         self.killed = False
 
-    async def host(self, chats: object) -> None:
+    async def assign(self, chats: object) -> None:
         """Nothing to host."""
 
     def kill(self) -> None:
@@ -37,7 +37,7 @@ def test_a_slot_closes_whenever_it_is_told(monkeypatch: pytest.MonkeyPatch, work
             await idle.wait_up()
             await asyncio.sleep(random.random() * 0.004)
             if works:
-                idle.host("c", "u")
+                idle.assign("c", "u")
             async with asyncio.timeout(5):
                 await idle.close()
 

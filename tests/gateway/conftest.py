@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from daemon.gateway.tokens import mint
-from loadtests.live import METERD, LiveDaemon, live_daemon
+from loadtests.common.live import METERD, LiveDaemon, live_daemon
 
 AUDIENCE = "meterd"
 OPEN_LIMITS = {"METERD_HTTP__REQUESTS_PER_S": "100000", "METERD_HTTP__REQUESTS_BURST": "100000"}

@@ -11,7 +11,7 @@ from daemon.gateway.errors import MEDIA_TYPE, ProblemError, problem_response
 from meterd.rules import outcomes
 
 ROOT = Path(__file__).parents[2]
-RAISED = re.compile(r'(?:Problem\(\s*\d+,|_away\()\s*"([a-z_]+)"')
+RAISED = re.compile(r'(?:ProblemError\(\s*\d+,|_unavailable\()\s*"([a-z_]+)"')
 
 
 def _codes() -> set[str]:
@@ -36,8 +36,8 @@ def test_every_code_is_in_the_contract() -> None:
         errors.unauthenticated("because"),
         errors.forbidden("because"),
         errors.invalid("limit", "because"),
-        errors.redis_away("because"),
-        errors.postgres_away("because"),
+        errors.redis_unavailable("because"),
+        errors.postgres_unavailable("because"),
         errors.busy("because"),
         ProblemError(404, "unknown_chat", "because", id="x", snapshot=None),
     ],

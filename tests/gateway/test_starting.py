@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from daemon.gateway import server
 from daemon.settings.settings import HttpSettings
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]

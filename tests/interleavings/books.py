@@ -83,10 +83,10 @@ class Expected:
 
     def _snapshot(self, command: Command, user: str) -> str:
         if command.type in ("top_up", "settle"):
-            return pack_json(wallet_snapshot(self.world.accounts[user], command.at))
+            return pack_json(wallet_snapshot(self.world.accounts[user], command.at_ms))
         chat = self.world.chat(command.chat_id)
         shown = chat is not None and chat.user_id == user
-        return pack_json(chat_snapshot(chat, command.at)) if chat and shown else ""
+        return pack_json(chat_snapshot(chat, command.at_ms)) if chat and shown else ""
 
 
 class Found:
@@ -188,10 +188,10 @@ def _check_state(expected: Expected, found: Found) -> None:
         assert raw.decode() == pack_state(expected.heads[user], accounts[user][1])
     chats = {chat_id: world.chat(chat_id) for chat_id in world.owner}
     assert _read(found.named("chat")) == {
-        k: _plain(chat_snapshot(c, c.as_of)) for k, c in chats.items() if c is not None
+        k: _plain(chat_snapshot(c, c.as_of_ms)) for k, c in chats.items() if c is not None
     }, "chats"
     assert _read(found.named("wallet")) == {
-        u: _plain(wallet_snapshot(a, a.as_of)) for u, a in world.accounts.items() if a.seq
+        u: _plain(wallet_snapshot(a, a.as_of_ms)) for u, a in world.accounts.items() if a.seq
     }, "wallets"
     ids = {k: f"{seen.fingerprint} {seen.outcome}".encode() for k, seen in world.ids.items()}
     assert found.named("id") == ids, "ids"
@@ -222,7 +222,7 @@ def _check_open(stage: Stage, expected: Expected) -> None:
     assert {m.decode() for m in members} == {u for u, a in accounts.items() if a.chats}, "open"
     for user, account in accounts.items():
         due = next_due(account, stage.policy)
-        assert due is None or due.at >= stage.clock.ms, f"{user} is due, and nobody asked"
+        assert due is None or due.at_ms >= stage.clock.ms, f"{user} is due, and nobody asked"
 
 
 def _by_id(row: Any) -> str:

@@ -49,7 +49,7 @@ class Clerk:
         try:
             parcels = self._outbox.read(20, 1)
             if parcels:
-                self._ledger.write(self._epoch, {p.entry: p.facts for p in parcels})
+                self._ledger.write(self._epoch, {p.entry: p.payload for p in parcels})
                 self._outbox.remove(parcels)
         except RecorderFencedError:
             self.is_over = True

@@ -82,7 +82,7 @@ class Daemon:
             self._placement,
             self._find,
             self._new_slot,
-            DispatchLimits(IN_FLIGHT_MAX, spares=1, outbox=OutboxBound(1_000_000)),
+            DispatchLimits(IN_FLIGHT_MAX, warm_pool_size=1, outbox=OutboxBound(1_000_000)),
             SupervisorStats(lambda: client._clock.ms),
         )
         self._after = "0"
@@ -92,11 +92,13 @@ class Daemon:
     async def take_over(self) -> bool:
         """Bid for the lead, swear if need be, place what is open."""
         await self.queue.create_group()
-        bid = await self.queue.lead(LEASE_MS)
-        if not bid.epoch or not (bid.is_sworn or await self.queue.swear(MEMORY)):
+        bid = await self.queue.acquire_lease(LEASE_MS)
+        if not bid.epoch or not (
+            bid.is_state_verified or await self.queue.confirm_integrity(MEMORY)
+        ):
             return False
         await self._place_open_chats()
-        self.dispatcher.keep_spares()
+        self.dispatcher.fill_warm_pool()
         return True
 
     def may_read(self) -> bool:
@@ -127,7 +129,7 @@ class Daemon:
         """Grant an epoch for a process that a slot waits for, and start it."""
         gate = self.gates.pop(name)
         try:
-            epoch = await self.queue.grant(name)
+            epoch = await self.queue.issue_epoch(name)
         except (redis.RedisError, NotLeadingError) as error:
             gate.set_exception(error)
             return None
@@ -141,7 +143,7 @@ class Daemon:
 
     def look_after(self, name: str) -> None:
         """Have an actor say that it is there."""
-        self.dispatcher.slots[name].watch("u1")
+        self.dispatcher.slots[name].track_timer("u1")
 
     def _rests(self, name: str) -> bool:
         return name not in self.gates and not self.dispatcher.slots[name].waiting()
@@ -155,9 +157,9 @@ class Daemon:
 
     def _new_slot(self) -> ActorHandle:
         self._names += 1
-        patience = Timeouts(answer_s=1e6, start_s=1e6)
+        patience = Timeouts(call_s=1e6, start_s=1e6)
         slot = ActorHandle(f"chat-{self._names}", self._spawn, self._hosting, patience)
-        slot.on_up = self.dispatcher.spread
+        slot.on_up = self.dispatcher.rebalance
         return slot
 
     def _hosting(self, actor: str) -> Mapping[str, str]:
@@ -176,6 +178,6 @@ class Daemon:
 
     def _place(self, chat_id: str, user: str) -> None:
         if self._placement.may_grow() and not self._placement.spares():
-            self.dispatcher.grow()
+            self.dispatcher.scale_up()
         actor = self._placement.choose(user, self._placement.actors())
         self._placement.place(chat_id, user, actor or self._placement.least_loaded())

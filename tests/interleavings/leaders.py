@@ -47,7 +47,9 @@ class Leaders:
         """What may come next and had better not."""
         queue = self.now.queue
         yield Choice(0.1, "rival", self._rival)
-        yield Choice(0.05, "perjure", partial(self._try, partial(queue.swear, "another")))
+        yield Choice(
+            0.05, "perjure", partial(self._try, partial(queue.confirm_integrity, "another"))
+        )
         yield Choice(0.1 * (1 - self._stage.shape.calm), "stop", partial(self._try, self._stop))
         yield Choice(0.1, "renew", partial(self._try, self._renew))
         yield Choice(0.1, "trim", partial(self._trim, queue, 40))
@@ -89,7 +91,7 @@ class Leaders:
             self._owners.lives.append(life)
 
     async def _renew(self) -> None:
-        if await self.now.queue.renew(LEASE_MS) is not LeaseStatus.SWORN:
+        if await self.now.queue.renew_lease(LEASE_MS) is not LeaseStatus.SWORN:
             raise NotLeadingError
 
     async def _stop(self) -> None:
@@ -120,9 +122,9 @@ class Leaders:
         acts: list[Callable[[], Awaitable[Any]]] = [
             partial(queue.new, 5),
             partial(queue.pending, "0", 5),
-            partial(queue.renew, LEASE_MS),
-            partial(queue.grant, "chat-1"),
-            partial(queue.swear, memory),
+            partial(queue.renew_lease, LEASE_MS),
+            partial(queue.issue_epoch, "chat-1"),
+            partial(queue.confirm_integrity, memory),
             partial(self._trim_anyway, queue.epoch),
             partial(self._resign, token),
         ]

@@ -32,7 +32,7 @@ class Life:
         asker = SettleSender(client, KEYS, name, epoch)
         writer = CommitContext(name, epoch, policy, POLICY_ID, Limits())
         self.name, self.epoch = name, epoch
-        self.timekeeper = TimerService(asker.ask, self._now_ms)
+        self.timekeeper = TimerService(asker.send_settle, self._now_ms)
         self.worker = ChatWorker(client, KEYS, writer, self.timekeeper)
         self.hand, self.watchman = Strand(), Strand()
         self.is_dead = False
@@ -43,18 +43,18 @@ class Life:
         self._inbox: deque[Work] = deque()
         self._at_work: list[asyncio.Future[Any]] = []
 
-    async def hello(self) -> ActorInfo:
+    async def info(self) -> ActorInfo:
         return ActorInfo(0, "here", "here")
 
-    async def host(self, chats: Mapping[str, str]) -> None:
-        await self._call(lambda: self.worker.host(dict(chats)))
+    async def assign(self, chats: Mapping[str, str]) -> None:
+        await self._call(lambda: self.worker.assign(dict(chats)))
 
-    async def watch(self, users: list[str]) -> None:
-        await self._call(lambda: self.worker.watch(users))
+    async def track_timer(self, users: list[str]) -> None:
+        await self._call(lambda: self.worker.track_timer(users))
 
-    async def drop(self, chats: list[str]) -> None:
+    async def unassign(self, chats: list[str]) -> None:
         self.note("drop")
-        await self._call(lambda: self.worker.drop(chats))
+        await self._call(lambda: self.worker.unassign(chats))
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         return self._call(lambda: pack_result(self.worker.handle(*unpack_tasks(batch))))

@@ -58,14 +58,14 @@ class Operators:
 
     def _opening(self, head: str, account: Account, balance: int) -> bytes:
         number, at = (opening_number(head) or 0) + 1, self._stage.clock.ms
-        amount = balance - account.settled
+        amount = balance - account.settled_micro
         entry = opening_entry(account.user_id, number, amount, at)
         return pack_opening(Opening(head, opened(account, number, amount, at), entry))
 
     def _hold(self) -> None:
         """The clock has stepped: an operator has to decide."""
         if not self._stage.witness.is_held:
-            self._stage.server.one("SET", KEYS.hold, "{}")
+            self._stage.server.one("SET", KEYS.clock_hold, "{}")
             self._stage.witness.is_held = True
             self._stage.witness.holds += 1
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, select, text
 
 from actors.recorder import OVER, Recorder, RecorderConfig
 from persistence.postgres import recorder_state
-from persistence.postgres.recorder_state import RecorderClaim, open_office
+from persistence.postgres.recorder_state import RecorderClaim, claim_recorder
 from persistence.postgres.tables import recorder_states
 from persistence.redis.client import connect
 from persistence.redis.commit import OutboxPayload, policy_document, unpack_payload
@@ -130,7 +130,7 @@ def bureau(client: redis.Redis, engine: Engine, seed: int) -> Iterator[Bureau]:
     rng = random.Random(seed)
     facts = _fill(client, rng)
     with engine.begin() as connection:
-        open_office(connection, KEYS.partition, MEMORY)
+        claim_recorder(connection, KEYS.partition, MEMORY)
     found = Bureau(client, engine, rng)
     try:
         yield found

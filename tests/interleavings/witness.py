@@ -138,7 +138,7 @@ class Witness:
         if kind in ("ok", "done"):
             self._want(may, "a commit without the right to write")
         if kind == "ok":
-            self.facts.append(unpack_payload(commit.facts.encode()))
+            self.facts.append(unpack_payload(commit.payload.encode()))
             if commit.user:
                 self.heads[commit.user] = commit.state.partition("|")[0]
 

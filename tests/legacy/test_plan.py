@@ -10,7 +10,7 @@ from daemon.legacy.plan import MigrationPlan, ReferenceData, plan_pair
 from daemon.legacy.rules.rows import POLICIES, Pair
 from daemon.legacy.store.imported import ImportedState, QuarantinedRow, StoredRecord
 from daemon.legacy.store.reader import OldPair
-from daemon.legacy.target_records import TargetRecords, wanted_of
+from daemon.legacy.target_records import TargetRecords, target_records_of
 from tests.legacy.strategies import pairs
 
 STEPS = st.lists(
@@ -33,18 +33,18 @@ class Store:
         return plan
 
     def write(self, wanted: TargetRecords, plan: MigrationPlan) -> None:
-        for chat_id in plan.changes.taken_out:
+        for chat_id in plan.changes.deleted:
             have = self.chats.pop(chat_id)
             assert have is not None
             assert not have.is_used
-        for row in plan.changes.brought:
+        for row in plan.changes.imported:
             assert row.chat_id not in self.chats
             times = (row.started_at_ms, row.ended_at_ms, row.active_ms, row.cost_micro)
             made: Any = (*row[:3], *times, row.seq, wanted.pair)
             self.chats[row.chat_id] = StoredRecord._make(made)
-        for aside in plan.changes.asides_gone:
+        for aside in plan.changes.quarantined_gone:
             del self.asides[aside.name]
-        for aside in plan.changes.asides:
+        for aside in plan.changes.quarantined:
             assert aside.name not in self.asides
             self.asides[aside.name] = aside
 
@@ -72,9 +72,9 @@ def test_a_plan_leads_to_what_is_wanted_and_then_to_nothing(
     store = Store()
     for changed, policy, used in steps:
         pair = _of_one_pair(changed)
-        wanted = wanted_of(OldPair(pair, []), policy, store.asides)
+        wanted = target_records_of(OldPair(pair, []), policy, store.asides)
         store.write(wanted, store.plan(wanted))
-        again = wanted_of(OldPair(pair, []), policy, store.asides)
+        again = target_records_of(OldPair(pair, []), policy, store.asides)
         assert not store.plan(again).changes
         if pair.records:
             assert store.amounts() == _due(pair, wanted)

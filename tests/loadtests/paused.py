@@ -56,7 +56,7 @@ def _commit(client: redis.Redis, command: Command) -> Commit:
     before, account = AccountReader(client, KEYS).load([USER], [])[0].get(USER, ("", Account(USER)))
     writer = CommitContext("a", "7", Policy(), "0123456789abcdef", Limits())
     run = CommitBuilder(writer, AccountView(before, account, {}, {}))
-    run.take(Task(USER, command))
+    run.add(Task(USER, command))
     return run.commit()
 
 

@@ -80,5 +80,5 @@ def test_a_file_is_written_before_its_commit_is_answered(tmp_path: Path) -> None
     """Or the lengths noted above would prove nothing."""
     with server_in(tmp_path, kinds()[0], *DURABLE) as url, connect(url) as client:
         before = aof_of(tmp_path).stat().st_size
-        client.set(KEYS.hold, "x" * 1_000)
+        client.set(KEYS.clock_hold, "x" * 1_000)
         assert aof_of(tmp_path).stat().st_size > before + 1_000

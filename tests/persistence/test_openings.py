@@ -45,8 +45,8 @@ def test_each_is_opened_or_left_as_it_is(sworn: redis.Redis) -> None:
     assert [[row.entry_id for row in one.ledger] for one in facts] == [
         ["migrated:a:1", "migrated:b:1"]
     ]
-    found = Openings(sworn, KEYS).look(["a", "b", "c"])
-    assert {user: (head, one.settled) for user, (head, one) in found.items()} == {
+    found = Openings(sworn, KEYS).read(["a", "b", "c"])
+    assert {user: (head, one.settled_micro) for user, (head, one) in found.items()} == {
         "a": ("0-1", 5), "b": ("0-1", 5), "c": ("", 0),
     }  # fmt: skip
     assert sworn.get(KEYS.account("used")) == b'5-0|{"user_id":"used"}'
@@ -58,7 +58,7 @@ def test_an_opening_is_mended_as_long_as_it_was_seen(sworn: redis.Redis) -> None
     assert openings.open([_opening("a")]) == [True]
     assert openings.open([_opening("a", "0-1", 2)]) == [True]
     assert openings.open([_opening("a", "0-1", 2), _opening("a")]) == [False, False]
-    assert openings.parcels_waiting() == 2
+    assert openings.outbox_length() == 2
 
 
 def test_without_a_sworn_memory_nothing_is_opened(client: redis.Redis) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from daemon.discovery.runfile import Addresses
 from daemon.discovery.status import full_status
-from daemon.gateway.container import make_parts
+from daemon.gateway.container import make_dependencies
 from daemon.gateway.service import Service
 from daemon.settings.settings import RedisSettings, Settings
 from persistence.redis.client import connect
@@ -29,14 +29,14 @@ def _states(url: str, home: Path) -> dict[str, Any]:
 
 def _of_gateway(settings: Settings, url: str) -> str:
     async def ask() -> str:
-        parts = make_parts(settings, Addresses(url, "postgresql://nobody@127.0.0.1:1/none"))
+        parts = make_dependencies(settings, Addresses(url, "postgresql://nobody@127.0.0.1:1/none"))
         try:
             await parts.clock.sample()
             return str((await Service(parts).status())["state"])
         finally:
             await parts.meter.close()
             await parts.client.aclose()
-            parts.records.close()
+            parts.postgres_reader.close()
 
     return asyncio.run(ask())
 

@@ -32,8 +32,8 @@ def _with_queues(
 
 async def _lead(queue: CommandStream) -> None:
     """Lead, and find that Redis remembers everything."""
-    await queue.lead(LEASE_MS)
-    assert await queue.swear("m")
+    await queue.acquire_lease(LEASE_MS)
+    assert await queue.confirm_integrity("m")
 
 
 def _settle(client: redis.Redis, entry: str = "*") -> str:
@@ -45,12 +45,12 @@ def test_only_one_leads_until_it_resigns_or_its_lease_ends(
     server: str, client: redis.Redis
 ) -> None:
     async def use(first: CommandStream, second: CommandStream) -> None:
-        assert (await first.lead(LEASE_MS)).epoch
-        refused = await second.lead(LEASE_MS)
+        assert (await first.acquire_lease(LEASE_MS)).epoch
+        refused = await second.acquire_lease(LEASE_MS)
         assert refused.epoch == ""
         assert 0 < refused.wait_ms <= LEASE_MS
         await first.resign()
-        assert (await second.lead(LEASE_MS)).epoch
+        assert (await second.acquire_lease(LEASE_MS)).epoch
 
     _with_queues(server, use)
 
@@ -68,8 +68,8 @@ def test_who_was_superseded_reads_nothing_and_grants_nothing(
         with pytest.raises(NotLeadingError):
             await first.new(10)
         with pytest.raises(NotLeadingError):
-            await first.grant("chat-1")
-        assert await first.renew(LEASE_MS) is LeaseStatus.LOST
+            await first.issue_epoch("chat-1")
+        assert await first.renew_lease(LEASE_MS) is LeaseStatus.LOST
         assert [e.entry for e in (await second.new(10)).entries] == [entry]
 
     _with_queues(server, use)
@@ -161,20 +161,22 @@ def test_nobody_writes_before_a_leader_has_sworn_that_nothing_is_forgotten(
     """A Redis that was restarted, or emptied, grants and delivers nothing until it was compared."""
 
     async def use(first: CommandStream, second: CommandStream) -> None:
-        assert not (await first.lead(LEASE_MS)).is_sworn
-        assert await first.renew(LEASE_MS) is LeaseStatus.UNSWORN
+        assert not (await first.acquire_lease(LEASE_MS)).is_state_verified
+        assert await first.renew_lease(LEASE_MS) is LeaseStatus.UNSWORN
         with pytest.raises(NotLeadingError):
-            await first.grant("chat-1")
-        assert await first.swear("m")
-        assert await first.renew(LEASE_MS) is LeaseStatus.SWORN
+            await first.issue_epoch("chat-1")
+        assert await first.confirm_integrity("m")
+        assert await first.renew_lease(LEASE_MS) is LeaseStatus.SWORN
         await first.resign()
-        assert (await second.lead(LEASE_MS)).is_sworn, "nothing has happened to this server"
+        assert (await second.acquire_lease(LEASE_MS)).is_state_verified, (
+            "nothing has happened to this server"
+        )
         client.function_load(source(), replace=True)  # a restart loads the functions anew, too
-        assert await second.renew(LEASE_MS) is LeaseStatus.UNSWORN
+        assert await second.renew_lease(LEASE_MS) is LeaseStatus.UNSWORN
         with pytest.raises(NotLeadingError):
             await second.new(1)
-        assert not await second.swear("another"), "this is not the memory that it was"
-        assert await second.swear("m")
+        assert not await second.confirm_integrity("another"), "this is not the memory that it was"
+        assert await second.confirm_integrity("m")
 
     _with_queues(server, use)
 

@@ -16,7 +16,7 @@ ROW = RecordRow(
 def test_a_refund_changes_what_was_refunded_and_nothing_else(connection: Connection) -> None:
     """Not where it came from, nor the time billed there, whose increments nobody knows."""
     assert insert_records(connection, [ROW]) == 1
-    chat = chat_of_record(ROW)._replace(refunded=30, seq=2, as_of=10_000)
+    chat = chat_of_record(ROW)._replace(refunded_micro=30, seq=2, as_of_ms=10_000)
     write_batch(connection, [record_row(chat)], [], [])
     (found,) = fetch_records(connection, ["c"]).values()
     assert found == ROW._replace(refunded_micro=30, seq=2, updated_at_ms=10_000)

@@ -10,6 +10,9 @@ import pytest
 from tests.project._project import CODE_FOLDERS, ROOT, python_files
 
 FILES = (
+    ".editorconfig",
+    ".github/workflows/ci.yml",
+    ".pre-commit-config.yaml",
     ".ci/run",
     ".gitignore",
     "CHANGELOG.md",
@@ -20,6 +23,7 @@ FILES = (
     "SECURITY.md",
     "config.yaml",
     "pyproject.toml",
+    "requirements-dev.lock",
     "requirements.lock",
 )
 PACKAGES = (
@@ -33,17 +37,21 @@ PACKAGES = (
 TARGETS = (
     "bench",
     "chaos",
+    "smoke",
     "soak",
     "check",
     "clean",
+    "coverage",
     "demo",
     "format",
     "help",
     "install",
+    "install-dev",
     "interleavings",
     "load",
     "lock",
     "test",
+    "test-fast",
     "up",
 )
 OLD_ANSWER = "No active time tracking record found"
@@ -71,11 +79,14 @@ def test_the_licence_is_apache_2() -> None:
     assert text.rstrip().endswith("limitations under the License.")
 
 
-def test_ci_can_be_run() -> None:
+@pytest.mark.parametrize(
+    ("shell", "name"),
+    [("bash", ".ci/run"), *(("sh", f"tools/{path.name}") for path in (ROOT / "tools").iterdir())],
+)
+def test_a_script_can_be_run(shell: str, name: str) -> None:
     """The file is executable and its shell can read it."""
-    script = ROOT / ".ci" / "run"
-    assert script.stat().st_mode & stat.S_IXUSR
-    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert (ROOT / name).stat().st_mode & stat.S_IXUSR
+    subprocess.run([shell, "-n", str(ROOT / name)], check=True)
 
 
 def test_make_alone_lists_every_target() -> None:

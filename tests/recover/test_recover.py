@@ -151,7 +151,7 @@ def test_nothing_that_is_whole_or_another_ones_is_touched(engine: Engine) -> Non
         with pytest.raises(RecoverError, match="nothing is missing"):
             _recovery(client, engine).run("ann", _count)
         assert copy_of(client).keys() >= before - {KEYS.leader.encode()}
-        client.set(KEYS.memory, "another")
+        client.set(KEYS.instance_id, "another")
         with pytest.raises(RecoverError, match="another one"):
             _recovery(client, engine).run("ann", _count)
         assert client.exists(KEYS.account("u"))

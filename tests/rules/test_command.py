@@ -102,7 +102,7 @@ def test_what_a_type_needs_is_enough(kind: str) -> None:
     """And everything it may have is welcome too."""
     least = parse(whole(kind))
     assert isinstance(least, Command)
-    assert (least.type, least.at, least.entry) == (kind, NOW, ENTRY)
+    assert (least.type, least.at_ms, least.entry) == (kind, NOW, ENTRY)
     assert least.fields == whole(kind)
     most = whole(kind, reply_to="r", user_id="u", id="i") | MAY_HAVE.get(kind, {})
     assert isinstance(parse(most), Command)

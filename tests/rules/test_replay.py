@@ -80,7 +80,7 @@ def test_what_was_brought_is_where_it_goes_on(stream: Stream, amounts: list[int]
         mine = [chat_id for chat_id, owner in told.world.owner.items() if owner == user]
         assert replay.chats == {chat_id: told.world.chat(chat_id) for chat_id in mine}
         for chat in replay.chats.values():
-            shown, row = chat_snapshot(chat, chat.as_of), record_row(chat)
+            shown, row = chat_snapshot(chat, chat.as_of_ms), record_row(chat)
             assert chat_of_record(row).increment_ms == chat.increment_ms
             if not chat.increment_ms:
                 assert (shown["billed_ms"], shown["active_ms"], row.source) == (
@@ -88,7 +88,7 @@ def test_what_was_brought_is_where_it_goes_on(stream: Stream, amounts: list[int]
                     500,
                     "migrated",
                 )
-                assert 0 <= chat.refunded <= 70
+                assert 0 <= chat.refunded_micro <= 70
 
 
 @given(streams())
@@ -133,4 +133,4 @@ def test_time_passes_alone() -> None:
     replay.feed(JournalEntry("1000-0", start, outcomes.OK, False), Policy(warn_ms=()))
     step = replay.pass_time(2_000, Policy(warn_ms=()))
     assert [event.event for event in step.events] == ["credits.exhausted", "chat.ended"]
-    assert replay.ended["c"].ended_at == 1001
+    assert replay.ended["c"].ended_at_ms == 1001

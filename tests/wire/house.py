@@ -33,7 +33,7 @@ class House:
         assert isinstance(parsed, Command)
         task = Task(self._owner(parsed), parsed)
         run = self._run(task)
-        run.set_aside(task, "it failed")
+        run.quarantine(task, "it failed")
         return run.commit()
 
     def _owner(self, command: Command) -> str:
@@ -49,7 +49,7 @@ class House:
 
     def _decided(self, task: Task) -> Commit:
         run = self._run(task)
-        run.take(task)
+        run.add(task)
         if task.user:
             self._accounts[task.user] = run.applied, run.account
         self._chats |= run.touched

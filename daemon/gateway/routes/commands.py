@@ -20,7 +20,6 @@ from meterd import (
     CommandRefusedError,
     NoReplyError,
     NotConfirmedError,
-    Sent,
 )
 from meterd.rules import outcomes
 
@@ -143,10 +142,10 @@ async def _sent(
 ) -> Any:
     if id_ is not None and not isinstance(id_, str):
         raise TypeError("id: send a str")
-    result = await parts.meter.command(fields, id=id_, wait=wait, timeout_s=timeout_s)
-    if isinstance(result, Sent):
-        return result
-    return {**msgspec.to_builtins(result), "snapshot": _plain(result.snapshot)}
+    if not wait:
+        return await parts.meter.enqueue.command(fields, id=id_, timeout_s=timeout_s)
+    reply = await parts.meter.command(fields, id=id_, timeout_s=timeout_s)
+    return {**msgspec.to_builtins(reply), "snapshot": _plain(reply.snapshot)}
 
 
 def _plain(snapshot: Any) -> Any:

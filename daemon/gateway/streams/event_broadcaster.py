@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from daemon.gateway.authorization import WHOLE, Caller
-from daemon.gateway.errors import ProblemError, redis_away
+from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
 from daemon.gateway.streams.messages import KEEP_ALIVE, Message
@@ -113,7 +113,7 @@ class EventBroadcaster:
             async with asyncio.timeout(BEGIN_S):
                 await self._begun.wait()
         except TimeoutError:
-            raise redis_away(self._live.trouble or "no events yet") from None
+            raise redis_unavailable(self._live.trouble or "no events yet") from None
 
     async def messages(self, events: Iterable[Event]) -> list[Message]:
         """Events with what they are about as it is now, read in one round trip."""
@@ -147,7 +147,7 @@ class EventBroadcaster:
                 log.warning("gateway.events_away", why=str(error))
                 await asyncio.sleep(RETRY_S)
             except Exception:
-                log.exception("gateway.hub_failed")
+                log.exception("events.broadcast_failed")
                 self._end_all(LOST)
                 await asyncio.sleep(RETRY_S)
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from daemon.gateway.authorization import WHOLE, Caller
-from daemon.gateway.errors import redis_away
+from daemon.gateway.errors import redis_unavailable
 from daemon.gateway.queries import Queries
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
@@ -96,7 +96,7 @@ class Streams:
         """
         if self._follow_owner(subscriber, raw):
             return raw
-        seen = await self._reading.see(chat_id, subscriber.caller)
+        seen = await self._reading.view(chat_id, subscriber.caller)
         return seen.snapshot if seen and self._follow_owner(subscriber, seen.snapshot) else None
 
     def _follow_owner(self, subscriber: Subscriber, raw: bytes | None) -> bool:
@@ -146,7 +146,7 @@ class Streams:
         try:
             found: Any = await self._client.xrevrange(self._keys.events, count=1)
         except redis.RedisError as error:
-            raise redis_away(error) from None
+            raise redis_unavailable(error) from None
         return entry_key(found[0][0].decode()) if found else (0, 0)
 
     async def _snapshot(self, subscriber: Subscriber) -> bytes:
@@ -189,7 +189,7 @@ class Streams:
                 pipeline.mget(names)
                 last, values = await pipeline.execute()
         except redis.RedisError as error:
-            raise redis_away(error) from None
+            raise redis_unavailable(error) from None
         return entry_key(last[0][0].decode()) if last else (0, 0), values
 
     def _frame(self, place: tuple[int, int], wallet: bytes, chats: list[bytes]) -> bytes:

@@ -47,13 +47,16 @@ def list_rows(
     """
     from daemon.legacy.store.quarantine import (  # noqa: PLC0415 - the help need not wait for it
         count_reasons,
-        fetch_asides,
+        fetch_quarantined,
     )
 
     if reason is not None and reason not in _reasons():
         raise fail(f"--reason: {reason!r} is none of {', '.join(_reasons())}", EXIT_USAGE)
     with legacy_or_exit(config) as (sides, _), sides.own.connect() as own:
-        counts, found = count_reasons(own), list(fetch_asides(own, reason, most, running=running))
+        counts, found = (
+            count_reasons(own),
+            list(fetch_quarantined(own, reason, most, running=running)),
+        )
     if json:
         print_json([{**aside._asdict(), "run_id": run_id} for aside, run_id in found])
         return

@@ -146,7 +146,7 @@ class Anomaly(NamedTuple):
 class Split(NamedTuple):
     """What becomes of a pair."""
 
-    brought: list[ImportedChat]
+    imported: list[ImportedChat]
     running: list[Running]
-    aside: list[Quarantined]
-    odd: list[Anomaly]
+    quarantined: list[Quarantined]
+    anomalies: list[Anomaly]

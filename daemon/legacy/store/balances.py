@@ -25,7 +25,7 @@ class OpenedBalance(NamedTuple):
     """Credits, exactly as the old system has them; without what is set aside."""
     opened_micro: int
     unflushed_micro: int
-    residue: Decimal
+    remainder: Decimal
     """Credits, less than a micro-credit."""
 
 
@@ -120,8 +120,8 @@ class StoredBalance(NamedTuple):
     balance: Decimal
     opened: Decimal
     unflushed: Decimal
-    residue: Decimal
-    aside: Decimal | None
+    remainder: Decimal
+    quarantined: Decimal | None
     ledger: Decimal
     """What the account was opened with, by the ledger."""
     adopted: Decimal
@@ -181,12 +181,12 @@ def sums_of_balances(connection: Connection) -> Sums:
     return Sums._make(connection.exec_driver_sql(_SUMS).one())
 
 
-def is_any_brought(connection: Connection) -> bool:
+def is_any_migrated(connection: Connection) -> bool:
     """Whether balances have been brought over at all."""
     return bool(connection.exec_driver_sql(_IS_ANY).scalar_one())
 
 
-def fetch_had(
+def fetch_stored(
     connection: Connection, after: str | None, upto: str | None
 ) -> dict[str, StoredBalance]:
     """Give what there is of the users after one, in the order of bytes, and not after another.

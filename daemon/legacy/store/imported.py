@@ -66,12 +66,12 @@ class ImportedState(NamedTuple):
 
     chats: Mapping[PairKey, Mapping[str, StoredRecord | None]]
     """None where the record is missing, which must not be."""
-    asides: Mapping[PairKey, Mapping[tuple[str, str], QuarantinedRow]]
-    leftovers: Mapping[PairKey, Mapping[str, StoredRemainder]]
+    quarantined: Mapping[PairKey, Mapping[tuple[str, str], QuarantinedRow]]
+    remainders: Mapping[PairKey, Mapping[str, StoredRemainder]]
 
     def pairs(self) -> set[PairKey]:
         """Whose anything is here."""
-        return {*self.chats, *self.asides, *self.leftovers}
+        return {*self.chats, *self.quarantined, *self.remainders}
 
 
 class Range(NamedTuple):
@@ -135,7 +135,7 @@ WHERE j.chat_id = ANY(%s) AND j.outcome = 'ok' AND NOT j.replayed
   AND j.fields ->> 'type' IN ('start', 'adopt') AND j.fields ->> 'type' = 'adopt'"""
 
 
-def fetch_kept(connection: Connection, wanted: Range) -> ImportedState:
+def fetch_imported(connection: Connection, wanted: Range) -> ImportedState:
     """Give what meterd has of the pairs in the range."""
     chats: dict[PairKey, dict[str, StoredRecord | None]] = {}
     for row in _range(connection, _CHATS, wanted, "l"):
@@ -168,13 +168,13 @@ def fetch_adopted(connection: Connection, chat_ids: Iterable[str]) -> dict[str, 
 class ImportChanges(NamedTuple):
     """What is to be written, of any number of pairs."""
 
-    taken_out: list[str]
+    deleted: list[str]
     """Chats whose migrated records go, if nothing happened to them."""
-    brought: list[RecordRow]
-    asides_gone: list[QuarantinedRow]
-    asides: list[QuarantinedRow]
-    leftovers_gone: list[StoredRemainder]
-    leftovers: list[StoredRemainder]
+    imported: list[RecordRow]
+    quarantined_gone: list[QuarantinedRow]
+    quarantined: list[QuarantinedRow]
+    remainders_gone: list[StoredRemainder]
+    remainders: list[StoredRemainder]
 
     @staticmethod
     def none() -> "ImportChanges":
@@ -242,24 +242,24 @@ def write_changes(connection: Connection, run_id: int, changes: ImportChanges) -
     Raises:
         ChangedMeanwhile: A record is not as it was when the changes were made out.
     """
-    _exactly(take_out(connection, changes.taken_out), len(changes.taken_out))
-    rows = sorted(changes.brought)
+    _exactly(delete_imported(connection, changes.deleted), len(changes.deleted))
+    rows = sorted(changes.imported)
     _exactly(insert_records(connection, rows), len(rows))
     _CHATS_BATCH.write(connection, [(r.chat_id, run_id, r.user_id, r.advisor_id) for r in rows])
-    _delete(connection, _ASIDES_GONE, [(*a[:2], *a.name) for a in changes.asides_gone])
-    _ASIDES_BATCH.write(connection, [_aside_values(a, run_id) for a in changes.asides])
-    _delete(connection, _LEFTOVERS_GONE, [one[:3] for one in changes.leftovers_gone])
-    _LEFTOVERS_BATCH.write(connection, [(*one, run_id) for one in changes.leftovers])
+    _delete(connection, _ASIDES_GONE, [(*a[:2], *a.name) for a in changes.quarantined_gone])
+    _ASIDES_BATCH.write(connection, [_aside_values(a, run_id) for a in changes.quarantined])
+    _delete(connection, _LEFTOVERS_GONE, [one[:3] for one in changes.remainders_gone])
+    _LEFTOVERS_BATCH.write(connection, [(*one, run_id) for one in changes.remainders])
 
 
-def take_out(connection: Connection, chat_ids: Sequence[str]) -> int:
+def delete_imported(connection: Connection, chat_ids: Sequence[str]) -> int:
     """Delete migrated records to which nothing has happened; give how many there were."""
     if not chat_ids:
         return 0
     return connection.exec_driver_sql(_TAKE_OUT, {"ids": sorted(chat_ids)}).rowcount
 
 
-def reclaim(connection: Connection, run_id: int) -> None:
+def undo_partial(connection: Connection, run_id: int) -> None:
     """Count migrated records that no run has brought to this one.
 
     There is one if a command that was decided before a run took the record out came to Postgres

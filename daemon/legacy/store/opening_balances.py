@@ -40,7 +40,7 @@ class Openings:
         self._client = client
         self._keys = keys
 
-    def look(self, users: Sequence[str]) -> dict[str, tuple[str, Account]]:
+    def read(self, users: Sequence[str]) -> dict[str, tuple[str, Account]]:
         """The heads and accounts of these users; those that can't be read are left out."""
         if not users:
             return {}
@@ -68,7 +68,7 @@ class Openings:
             raise
         return [verdict == _OK for verdict in verdicts]
 
-    def parcels_waiting(self) -> int:
+    def outbox_length(self) -> int:
         """How many parcels wait for Postgres."""
         return int(self._client.xlen(self._keys.outbox))
 
@@ -76,6 +76,6 @@ class Openings:
 def pack_opening(opening: Opening) -> bytes:
     """An opening as the library takes it: its text names the places of the parts."""
     head, account = opening.opened
-    state, wallet = pack_state(head, account), pack_json(wallet_snapshot(account, account.as_of))
+    state, wallet = pack_state(head, account), pack_json(wallet_snapshot(account, account.as_of_ms))
     row = pack_json(ledger_row(opening.entry))
     return _pack([account.user_id, opening.before, state, wallet, row])

@@ -28,7 +28,7 @@ class OldPair(NamedTuple):
     """A pair with what rounding left over."""
 
     pair: Pair
-    residues: Sequence[RoundingRemainder]
+    remainders: Sequence[RoundingRemainder]
     """Of those records that have any."""
 
 

@@ -44,13 +44,13 @@ class ReasonCount(NamedTuple):
     cost_micro: int
 
 
-def pairs_aside(connection: Connection, reason: str | None = None) -> list[PairKey]:
+def quarantined_pairs(connection: Connection, reason: str | None = None) -> list[PairKey]:
     """Give the pairs of which anything is set aside, in order."""
     rows = connection.exec_driver_sql(_PAIRS, {"reason": reason})
     return [(row[0], row[1]) for row in rows]
 
 
-def fetch_asides(
+def fetch_quarantined(
     connection: Connection, reason: str | None, most: int, *, running: bool = False
 ) -> Iterator[tuple[QuarantinedRow, int]]:
     """Yield what is set aside, with the run that did it; or only records that say they run."""

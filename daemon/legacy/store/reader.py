@@ -46,7 +46,7 @@ class OldBalance(NamedTuple):
     user_id: str
     balance_micro: int | None
     """None if it is no number."""
-    residue_micro: Decimal
+    remainder_micro: Decimal
     rows: int
 
 

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.chaos.bench import Bench
 from tests.chaos.faults.fault import Blow, Fault, NothingThereError
 from tests.chaos.faults.kills import CHAT, ENGINE, GCS, RAYLET, RECORDER, SUPERVISOR, actors

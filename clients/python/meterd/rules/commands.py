@@ -53,7 +53,7 @@ class Command(NamedTuple):
     """A valid entry of the commands stream."""
 
     entry: str
-    at: int
+    at_ms: int
     type: str
     id: str
     user_id: str
@@ -68,7 +68,7 @@ class InvalidCommand(NamedTuple):
     """An entry that can't be a command, and what its sender is told."""
 
     entry: str
-    at: int
+    at_ms: int
     id: str
     reply_to: str
     reason: str
@@ -127,7 +127,7 @@ def _decode(flat: Sequence[bytes]) -> dict[str, str]:
 def _command(entry: str, fields: dict[str, str], numbers: dict[str, int]) -> Command:
     return Command(
         entry=entry,
-        at=entry_ms(entry),
+        at_ms=entry_ms(entry),
         type=fields["type"],
         id=fields.get("id", ""),
         user_id=fields.get("user_id", ""),
@@ -264,7 +264,7 @@ def _invalid(entry: str, flat: Sequence[bytes], reason: str) -> InvalidCommand:
     answerable = isinstance(reply_to, str) and _is_name(reply_to) is not None
     return InvalidCommand(
         entry=entry,
-        at=entry_ms(entry),
+        at_ms=entry_ms(entry),
         id=str(fields.get("id", "")),
         reply_to=str(reply_to) if answerable else "",
         reason=reason,

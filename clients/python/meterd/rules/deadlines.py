@@ -14,7 +14,7 @@ GRACE: Final = 3
 class Due(NamedTuple):
     """A change that time alone brings. Tuples compare in the order the contract sets."""
 
-    at: int
+    at_ms: int
     kind: int
     chat_id: str
 
@@ -26,12 +26,12 @@ def next_due(account: Account, policy: Policy) -> Due | None:
     can lie in the past, and what has happened stays in order.
     """
     due = min(_all_due(account, policy), default=None)
-    if due is None or due.at >= account.as_of:
+    if due is None or due.at_ms >= account.as_of_ms:
         return due
-    return due._replace(at=account.as_of)
+    return due._replace(at_ms=account.as_of_ms)
 
 
-def level(left_ms: int | None, policy: Policy) -> int | None:
+def warning_level(left_ms: int | None, policy: Policy) -> int | None:
     """The tightest warning threshold that ``left_ms`` is under or at, if any."""
     if left_ms is None:
         return None
@@ -39,13 +39,15 @@ def level(left_ms: int | None, policy: Policy) -> int | None:
 
 
 def _all_due(account: Account, policy: Policy) -> Iterator[Due]:
-    if account.zero_at is not None:
-        yield Due(account.zero_at, EXHAUSTION, "")
-        tighter = [w for w in policy.warn_ms if account.announced is None or w < account.announced]
+    if account.zero_at_ms is not None:
+        yield Due(account.zero_at_ms, EXHAUSTION, "")
+        tighter = [
+            w for w in policy.warn_ms if account.announced_ms is None or w < account.announced_ms
+        ]
         if tighter:
-            yield Due(account.zero_at - max(tighter), WARNING, "")
+            yield Due(account.zero_at_ms - max(tighter), WARNING, "")
     for chat in account.chats.values():
         if chat.status == RUNNING and chat.idle_ms:
-            yield Due(chat.alive_at + chat.idle_ms, IDLE, chat.chat_id)
+            yield Due(chat.alive_at_ms + chat.idle_ms, IDLE, chat.chat_id)
         elif chat.status == SUSPENDED:
-            yield Due(chat.since + policy.grace_ms, GRACE, chat.chat_id)
+            yield Due(chat.since_ms + policy.grace_ms, GRACE, chat.chat_id)

@@ -57,7 +57,7 @@ def apply(
             before it is applied all the same.
     """
     changes = Transition(account, policy)
-    _advance(changes, command.at)
+    _advance(changes, command.at_ms)
     # A chat that ended just now, by what fell due, is what the command meets.
     known = changes.touched.get(command.chat_id, known)
     outcome = inert or HANDLERS[command.type](changes, command, known, refuse)
@@ -70,7 +70,7 @@ def _advance(changes: Transition, before: int) -> None:
     chats, thresholds = len(changes.account.chats), len(changes.policy.warn_ms)
     for _ in range((3 * chats + 1) * (thresholds + 1) + 1):
         due = next_due(changes.account, changes.policy)
-        if due is None or due.at >= before:
+        if due is None or due.at_ms >= before:
             return
         _bring_about(changes, due)
     raise AssertionError("what falls due comes to an end")
@@ -78,13 +78,13 @@ def _advance(changes: Transition, before: int) -> None:
 
 def _bring_about(changes: Transition, due: Due) -> None:
     if due.kind == IDLE:
-        changes.pause(changes.account.chats[due.chat_id], due.at, BY_IDLE)
+        changes.pause(changes.account.chats[due.chat_id], due.at_ms, BY_IDLE)
     elif due.kind == EXHAUSTION:
-        _exhaust(changes, due.at)
+        _exhaust(changes, due.at_ms)
     elif due.kind == GRACE:
-        changes.end(changes.account.chats[due.chat_id], due.at, CREDITS_EXHAUSTED)
+        changes.end(changes.account.chats[due.chat_id], due.at_ms, CREDITS_EXHAUSTED)
     # A warning changes nothing but itself: it is announced with the closing below.
-    changes.close(due.at)
+    changes.close(due.at_ms)
 
 
 def _exhaust(changes: Transition, at: int) -> None:

@@ -27,12 +27,12 @@ def _start(changes: Transition, command: Command, known: Chat | None, refuse: st
     if other is not None:
         return _taken(account, other)
     chat = _new_chat(account, command, changes.policy)
-    if not _can_run(account, chat, command.at):
+    if not _can_run(account, chat, command.at_ms):
         return outcomes.INSUFFICIENT_CREDITS
     if refuse:
         return refuse
     changes.open(chat)
-    changes.close(command.at)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
@@ -49,17 +49,17 @@ def _new_chat(account: Account, command: Command, policy: Policy) -> Chat:
         user_id=account.user_id,  # the same object: there are many of these
         advisor_id=command.fields["advisor_id"],
         status=RUNNING,
-        started_at=numbers.get("started_at", command.at),
-        since=command.at,
-        as_of=command.at,
-        alive_at=command.at,
-        rate=numbers.get("rate", tariff.rate),
+        started_at_ms=numbers.get("started_at", command.at_ms),
+        since_ms=command.at_ms,
+        as_of_ms=command.at_ms,
+        alive_at_ms=command.at_ms,
+        rate_micro=numbers.get("rate", tariff.rate_micro),
         free_ms=numbers.get("free_ms", tariff.free_ms),
         min_ms=numbers.get("min_ms", tariff.min_ms),
         increment_ms=numbers.get("increment_ms", tariff.increment_ms),
         idle_ms=numbers.get("idle_ms", tariff.idle_ms),
         active_ms=numbers.get("carried_ms", 0),
-        carried_cost=numbers.get("carried_cost", 0),
+        carried_cost_micro=numbers.get("carried_cost", 0),
     )
 
 
@@ -74,47 +74,47 @@ def _can_run(account: Account, chat: Chat, at: int) -> bool:
 def _pause(changes: Transition, command: Command, chat: Chat) -> str:
     if chat.status != RUNNING:
         return outcomes.NOT_RUNNING
-    changes.pause(chat, command.at, BY_COMMAND)
-    changes.close(command.at)
+    changes.pause(chat, command.at_ms, BY_COMMAND)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
 def _resume(changes: Transition, command: Command, chat: Chat) -> str:
     if chat.status not in (PAUSED, SUSPENDED):
         return outcomes.NOT_PAUSED
-    if not _can_run(changes.account, resumed(chat, command.at), command.at):
+    if not _can_run(changes.account, resumed(chat, command.at_ms), command.at_ms):
         return outcomes.INSUFFICIENT_CREDITS
-    changes.resume(chat, command.at)
-    changes.close(command.at)
+    changes.resume(chat, command.at_ms)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
 def _heartbeat(changes: Transition, command: Command, chat: Chat) -> str:
     if chat.status == PAUSED and chat.pause_reason == BY_IDLE:
         return _resume(changes, command, chat)
-    changes.alive(chat, command.at)
+    changes.alive(chat, command.at_ms)
     return outcomes.OK
 
 
 def _set_rate(changes: Transition, command: Command, chat: Chat) -> str:
-    changes.set_rate(chat, command.at, command.numbers["rate"])
-    changes.close(command.at)
+    changes.set_rate(chat, command.at_ms, command.numbers["rate"])
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
 def _end(changes: Transition, command: Command, chat: Chat) -> str:
     reason = command.fields.get("reason", ENDED)
-    changes.end(chat, command.at, reason, command.id)
-    changes.close(command.at)
+    changes.end(chat, command.at_ms, reason, command.id)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
 def _top_up(changes: Transition, command: Command, _known: Chat | None, _refuse: str) -> str:
     amount = command.numbers["amount"]
-    changes.credit("top_up", amount, command.at, (command.entry, command.id, None))
-    changes.wallet_event(events.WALLET_TOPPED_UP, command.at)
-    _wake_suspended(changes, command.at)
-    changes.close(command.at)
+    changes.credit("top_up", amount, command.at_ms, (command.entry, command.id, None))
+    changes.wallet_event(events.WALLET_TOPPED_UP, command.at_ms)
+    _wake_suspended(changes, command.at_ms)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
@@ -125,12 +125,12 @@ def _refund(changes: Transition, command: Command, known: Chat | None, _refuse: 
     if refusal or known is None:
         return refusal
     amount = command.numbers["amount"]
-    if known.refunded + amount > cost(known, command.at):
+    if known.refunded_micro + amount > cost(known, command.at_ms):
         return outcomes.EXCEEDS_COST
-    changes.credit("refund", amount, command.at, (command.entry, command.id, known.chat_id))
-    changes.refunded(known, command.at, amount)
-    _wake_suspended(changes, command.at)
-    changes.close(command.at)
+    changes.credit("refund", amount, command.at_ms, (command.entry, command.id, known.chat_id))
+    changes.refunded(known, command.at_ms, amount)
+    _wake_suspended(changes, command.at_ms)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 

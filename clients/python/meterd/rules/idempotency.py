@@ -81,7 +81,7 @@ class World:
             self.accounts[account.user_id] = account
         for chat in touched.values():
             self.owner[chat.chat_id] = chat.user_id
-            if chat.ended_at is not None:
+            if chat.ended_at_ms is not None:
                 self.ended[chat.chat_id] = chat
 
 

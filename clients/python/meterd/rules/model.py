@@ -24,7 +24,7 @@ CREDITS_EXHAUSTED: Final = "credits_exhausted"
 class Tariff(NamedTuple):
     """What a chat costs and when it is idle (PROTOCOL 3, *Billed time* and *Idle*)."""
 
-    rate: int = 1_000_000
+    rate_micro: int = 1_000_000
     """Micro-credits a minute."""
     free_ms: int = 0
     min_ms: int = 0
@@ -49,14 +49,14 @@ class Chat(NamedTuple):
     user_id: str
     advisor_id: str
     status: str
-    started_at: int
-    since: int
+    started_at_ms: int
+    since_ms: int
     """Up to here ``active_ms`` and ``owed`` are counted; of a suspended chat, when it was."""
-    as_of: int
+    as_of_ms: int
     """When the chat last changed in a way that its snapshot shows."""
-    alive_at: int
+    alive_at_ms: int
     """The last sign of life."""
-    rate: int
+    rate_micro: int
     free_ms: int
     min_ms: int
     increment_ms: int
@@ -64,12 +64,12 @@ class Chat(NamedTuple):
     tariff nobody knows: it is what came, and can only be refunded."""
     idle_ms: int
     active_ms: int = 0
-    owed: int = 0
+    owed_rate_ms: int = 0
     """Sum over billed milliseconds of the rate in force: micro-credits times 60 000."""
-    carried_cost: int = 0
+    carried_cost_micro: int = 0
     """Micro-credits an adopted chat had cost before; never charged here."""
-    refunded: int = 0
-    ended_at: int | None = None
+    refunded_micro: int = 0
+    ended_at_ms: int | None = None
     end_reason: str | None = None
     pause_reason: str | None = None
     seq: int = 1
@@ -79,13 +79,13 @@ class Account(NamedTuple):
     """One user's credits and open chats."""
 
     user_id: str
-    settled: int = 0
+    settled_micro: int = 0
     """Top-ups + refunds − what ended chats were charged, in micro-credits."""
-    announced: int | None = None
+    announced_ms: int | None = None
     """The warning threshold (ms) that the time left is under, if any."""
-    zero_at: int | None = None
+    zero_at_ms: int | None = None
     """Derived; kept because every reader wants it and finding it is the dearest step."""
-    as_of: int = 0
+    as_of_ms: int = 0
     seq: int = 0
     chats: Mapping[str, Chat] = {}  # never mutated: every change makes a new mapping
 
@@ -94,7 +94,7 @@ class Event(NamedTuple):
     """Something that happened, as the events stream tells it."""
 
     event: str
-    at: int
+    at_ms: int
     user_id: str
     chat_id: str | None
     seq: int
@@ -109,6 +109,6 @@ class LedgerEntry(NamedTuple):
     user_id: str
     chat_id: str | None
     kind: str
-    amount: int
-    at: int
+    amount_micro: int
+    at_ms: int
     command_id: str | None

@@ -26,8 +26,10 @@ class OpenedAccount(NamedTuple):
 
 def opened(account: Account, number: int, amount: int, at: int) -> OpenedAccount:
     """The account with its opening entry of that number: the first makes it, later ones mend it."""
-    settled = account.settled + amount
-    return OpenedAccount(head_of(number), account._replace(settled=settled, as_of=at, seq=number))
+    settled = account.settled_micro + amount
+    return OpenedAccount(
+        head_of(number), account._replace(settled_micro=settled, as_of_ms=at, seq=number)
+    )
 
 
 def openings(user_id: str, entries: Iterable[tuple[int, int]]) -> list[OpenedAccount]:

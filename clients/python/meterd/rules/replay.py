@@ -122,7 +122,7 @@ class Replay:
     def _take(self, decision: Decision) -> ReplayStep:
         self._assert_gapless(decision.events)
         self.account = decision.account
-        self.ended |= {k: c for k, c in decision.touched.items() if c.ended_at is not None}
+        self.ended |= {k: c for k, c in decision.touched.items() if c.ended_at_ms is not None}
         self.ledger += decision.ledger
         return ReplayStep(decision.outcome, decision.events, decision.ledger)
 
@@ -147,7 +147,7 @@ def foreign_chat(chat_id: str, owner: str, entry: str) -> Chat:
     ``entry``: where it started; empty if it was brought from another system.
     """
     at, increment_ms = (entry_ms(entry), 1) if entry else (0, 0)
-    return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, increment_ms, 0, ended_at=at)
+    return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, increment_ms, 0, ended_at_ms=at)
 
 
 def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

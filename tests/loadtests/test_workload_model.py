@@ -1,4 +1,4 @@
-"""A backend that keeps its book sends nothing that the rules refuse, in whatever order it works."""
+"""A backend sends nothing that the rules refuse, in whatever order it works."""
 
 import random
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.load.book import ENDED, PAUSED, RUNNING, Book, Command, shared_out
-from loadtests.load.mixes import ACTS, MIXES
+from loadtests.load.command_mix import ACTS, MIXES
+from loadtests.load.workload_model import ENDED, PAUSED, RUNNING, LoadCommand, Workload, shared_out
 from meterd.rules.idempotency import Result, World
 from meterd.rules.model import Policy
 from meterd.rules.outcomes import OK
@@ -22,18 +22,18 @@ mixes = st.one_of(
 
 
 class Play:
-    """Several greenlets with one book, and the rules in place of the daemon."""
+    """Several greenlets with one workload, and the rules in place of the daemon."""
 
     def __init__(self, rooms: list[int], mix: dict[str, int], seed: int) -> None:
         self.world = World(Policy())
-        self.book = Book("t", rooms, mix, seed)
+        self.workload = Workload("t", rooms, mix, seed)
         self.draw = random.Random(seed)
         self.now_ms = BEGIN_MS
         self.sent = 0
         self.results: list[Result] = []
-        self.unanswered: list[tuple[Command, str]] = []
+        self.unanswered: list[tuple[LoadCommand, str]] = []
 
-    def send(self, command: Command) -> None:
+    def send(self, command: LoadCommand) -> None:
         """It takes effect now; the reply comes later."""
         self.sent += 1
         self.now_ms += 1
@@ -44,23 +44,23 @@ class Play:
         assert not [e for e in result.events if "credits" in str(e)]
         self.results.append(result)
 
-    def reply(self, command: Command) -> None:
-        self.book.replied(command, self.status(command))
+    def reply(self, command: LoadCommand) -> None:
+        self.workload.replied(command, self.status(command))
 
-    def status(self, command: Command) -> str:
+    def status(self, command: LoadCommand) -> str:
         chat = self.world.chat(command.chat.chat_id) if command.chat else None
         return chat.status if chat else ""
 
     def open_all(self) -> None:
-        for steps in self.book.openings(self.now_ms):
+        for steps in self.workload.openings(self.now_ms):
             for step in steps:
                 self.send(step)
                 self.reply(step)
 
     def work(self, rounds: int, workers: int = 4) -> None:
         """Each worker goes through its steps: chosen, sent, answered, at moments of its own."""
-        hands: list[list[Command]] = [[] for _ in range(workers)]
-        waiting: list[Command | None] = [None] * workers
+        hands: list[list[LoadCommand]] = [[] for _ in range(workers)]
+        waiting: list[LoadCommand | None] = [None] * workers
         for _ in range(rounds):
             self.now_ms += self.draw.choice(JUMPS_MS)
             n = self.draw.randrange(workers)
@@ -69,7 +69,9 @@ class Play:
             while hands[n] or waiting[n]:
                 self._go_on(hands, waiting, n)
 
-    def _go_on(self, hands: list[list[Command]], waiting: list[Command | None], n: int) -> None:
+    def _go_on(
+        self, hands: list[list[LoadCommand]], waiting: list[LoadCommand | None], n: int
+    ) -> None:
         command = waiting[n]
         if command is not None:
             self.reply(command)
@@ -78,7 +80,7 @@ class Play:
             waiting[n] = hands[n].pop(0)
             self.send(waiting[n])  # type: ignore[arg-type]
         else:
-            hands[n] = self.book.next(self.now_ms)
+            hands[n] = self.workload.next(self.now_ms)
 
     def open_in_the_world(self) -> set[str]:
         return {c for a in self.world.accounts.values() for c in a.chats}
@@ -94,15 +96,15 @@ def test_no_command_is_refused_and_no_account_runs_dry(
     play = Play(rooms, mix, seed)
     play.open_all()
     play.work(rounds=400)
-    for account in play.book.accounts:
+    for account in play.workload.accounts:
         assert len(account.chats) <= account.room
         for chat in account.chats:
             known = play.world.chat(chat.chat_id)
             assert known is not None
             assert (chat.status, chat.is_busy) == (known.status, False)
             assert chat.status in (RUNNING, PAUSED)
-    assert {c.chat_id for a in play.book.accounts for c in a.chats} == play.open_in_the_world()
-    assert play.book.open_chats == len(play.open_in_the_world())
+    assert {c.chat_id for a in play.workload.accounts for c in a.chats} == play.open_in_the_world()
+    assert play.workload.open_chats == len(play.open_in_the_world())
 
 
 @given(mix=mixes, seed=st.integers(0, 999))
@@ -110,35 +112,36 @@ def test_what_was_opened_is_ended(mix: dict[str, int], seed: int) -> None:
     play = Play([3, 2], mix, seed)
     play.open_all()
     play.work(rounds=50)
-    for command in play.book.endings():
+    for command in play.workload.endings():
         play.send(command)
         play.reply(command)
     assert play.open_in_the_world() == set()
-    assert play.book.open_chats == 0
+    assert play.workload.open_chats == 0
 
 
 @given(seed=st.integers(0, 999))
 def test_a_chat_that_ended_by_itself_is_forgotten_and_replaced(seed: int) -> None:
     play = Play([4], MIXES["churn"], seed)
     play.open_all()
-    gone = play.book.accounts[0].chats[0]
+    gone = play.workload.accounts[0].chats[0]
     gone.is_busy = True
-    play.send(Command("end", {"chat_id": gone.chat_id}, play.book.accounts[0], gone))
-    play.book.dropped(
-        Command("heartbeat", {"chat_id": gone.chat_id}, play.book.accounts[0], gone), is_gone=True
+    play.send(LoadCommand("end", {"chat_id": gone.chat_id}, play.workload.accounts[0], gone))
+    play.workload.dropped(
+        LoadCommand("heartbeat", {"chat_id": gone.chat_id}, play.workload.accounts[0], gone),
+        is_gone=True,
     )
-    assert play.book.open_chats == 3
+    assert play.workload.open_chats == 3
     play.work(rounds=100)
-    assert play.book.open_chats == 4
+    assert play.workload.open_chats == 4
 
 
 def test_a_command_whose_fate_is_unknown_leaves_its_chat_alone_until_the_end() -> None:
     play = Play([1], {"heartbeat": 1}, 1)
     play.open_all()
-    (command,) = play.book.next(play.now_ms)
-    play.book.lost(command)
-    assert [play.book.next(play.now_ms) for _ in range(20)] == [[]] * 20
-    assert [c.fields["chat_id"] for c in play.book.endings()] == [command.fields["chat_id"]]
+    (command,) = play.workload.next(play.now_ms)
+    play.workload.lost(command)
+    assert [play.workload.next(play.now_ms) for _ in range(20)] == [[]] * 20
+    assert [c.fields["chat_id"] for c in play.workload.endings()] == [command.fields["chat_id"]]
 
 
 def test_a_switch_is_between_chats_with_one_advisor() -> None:
@@ -146,7 +149,7 @@ def test_a_switch_is_between_chats_with_one_advisor() -> None:
     play.open_all()
     pairs = []
     for _ in range(60):
-        steps = play.book.next(play.now_ms)
+        steps = play.workload.next(play.now_ms)
         if [s.type for s in steps] == ["pause", "resume"]:
             pairs.append([s.chat.advisor_id for s in steps if s.chat])
         for step in steps:
@@ -159,11 +162,11 @@ def test_a_switch_is_between_chats_with_one_advisor() -> None:
 def test_a_start_that_was_not_sent_leaves_no_chat() -> None:
     play = Play([1], {"replace": 1}, 1)
     play.open_all()
-    end, start = play.book.next(play.now_ms)
+    end, start = play.workload.next(play.now_ms)
     play.send(end)
     play.reply(end)
-    play.book.dropped(start)
-    assert play.book.accounts[0].chats == []
+    play.workload.dropped(start)
+    assert play.workload.accounts[0].chats == []
     assert play.status(end) == ENDED
 
 

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from loadtests.bench.backlog import Pace, work_off
-from loadtests.bench.book import Book
-from loadtests.bench.ceiling import measure_ceiling
+from loadtests.bench.backlog import Throughput, work_off
 from loadtests.bench.daemon import running
-from loadtests.bench.figures import Figures
-from loadtests.bench.plan import Plan
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.max_throughput import measure_max_throughput
+from loadtests.bench.plan import BenchPlan
+from loadtests.bench.workload_model import EncodedWorkload
 
 ACTORS: Final = 4
 """As many as by default."""
@@ -16,19 +16,19 @@ PER_S: Final = "1/s"
 RAY_CALLS: Final = "ray_calls"
 
 
-def measure(plan: Plan, figures: Figures) -> None:
-    """Round by round: the daemon, the ceiling, each peer."""
+def measure(plan: BenchPlan, figures: BenchFigures) -> None:
+    """Round by round: the daemon, the maximum, each peer."""
     for number in range(1, plan.rounds + 1):
         _daemon(plan, number, figures)
         _ceiling(plan, number, figures)
         _peers(plan, number, figures)
 
 
-def _daemon(plan: Plan, number: int, figures: Figures) -> None:
+def _daemon(plan: BenchPlan, number: int, figures: BenchFigures) -> None:
     plan.say(f"round {number}: the daemon")
     with running() as daemon:
         daemon.wait_for_actors(ACTORS)
-        single, several = Book("s"), Book("m", CHATS_PER_ACCOUNT)
+        single, several = EncodedWorkload("s"), EncodedWorkload("m", CHATS_PER_ACCOUNT)
         daemon.open(single, plan.sizes.chats)
         pace = work_off(daemon, single.toggles(plan.sizes.commands, reply_to="bench"))
         daemon.open(several, plan.sizes.chats)
@@ -38,21 +38,21 @@ def _daemon(plan: Plan, number: int, figures: Figures) -> None:
     _add(figures, pace, mixed)
 
 
-def _add(figures: Figures, pace: Pace, mixed: Pace) -> None:
+def _add(figures: BenchFigures, pace: Throughput, mixed: Throughput) -> None:
     figures.add("commands_per_s", pace.handled_per_s, PER_S)
     figures.add("commands_recorded_per_s", pace.recorded_per_s, PER_S)
     figures.add("mixed_per_s", mixed.handled_per_s, PER_S)
     figures.add("mixed_recorded_per_s", mixed.recorded_per_s, PER_S)
 
 
-def _ceiling(plan: Plan, number: int, figures: Figures) -> None:
+def _ceiling(plan: BenchPlan, number: int, figures: BenchFigures) -> None:
     plan.say(f"round {number}: one client on the commit function")
-    pace = measure_ceiling(plan.sizes.chats, plan.sizes.ceiling)
-    figures.add("ceiling_per_s", pace, PER_S)
-    figures.add("ratio_to_ceiling", figures.last("commands_per_s") / pace, "x")
+    pace = measure_max_throughput(plan.sizes.chats, plan.sizes.max_throughput)
+    figures.add("max_throughput_per_s", pace, PER_S)
+    figures.add("ratio_to_max_throughput", figures.last("commands_per_s") / pace, "x")
 
 
-def _peers(plan: Plan, number: int, figures: Figures) -> None:
+def _peers(plan: BenchPlan, number: int, figures: BenchFigures) -> None:
     reached: dict[str, float] = {}
     for name, jobs in plan.sizes.peer_jobs if plan.with_peers else ():
         plan.say(f"round {number}: {name}")
@@ -65,7 +65,7 @@ def _peers(plan: Plan, number: int, figures: Figures) -> None:
         figures.add("ratio_to_best_peer", figures.last("commands_per_s") / best, "x")
 
 
-def _peer(name: str, jobs: int, figures: Figures) -> float:
+def _peer(name: str, jobs: int, figures: BenchFigures) -> float:
     """Jobs a second; 0, with a note, if the peer can't be measured."""
     try:
         from loadtests.peers.run import measure as measure_peer  # noqa: PLC0415 - only if wanted
@@ -79,6 +79,6 @@ def _peer(name: str, jobs: int, figures: Figures) -> float:
     return reached.jobs_per_s
 
 
-def _note(figures: Figures, note: str) -> None:
+def _note(figures: BenchFigures, note: str) -> None:
     if note not in figures.notes:
         figures.notes.append(note)

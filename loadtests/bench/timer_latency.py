@@ -10,13 +10,14 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from loadtests.bench.arithmetic import parts, percentile
 from loadtests.bench.daemon import BenchDaemon, running
-from loadtests.bench.figures import Figures
-from loadtests.bench.peak import ACTORS
-from loadtests.bench.plan import Plan
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.plan import BenchPlan
+from loadtests.bench.throughput import ACTORS
 from loadtests.bench.wire import blast, encode_command
-from loadtests.live import KEYS
+from loadtests.common.live import KEYS
+from loadtests.common.queue import credits_for, queue_ms
+from loadtests.common.statistics import PERCENTS, parts, percentile
 
 WARN_MS: Final = 60_000
 LEAD_MS: Final = 12_000
@@ -26,7 +27,6 @@ ENV: Final = {
     "METERD_QUEUE__EVENT_ENTRIES_MAX": "1000000",
 }
 WATCHED: Final = ("credits.low", "credits.exhausted", "chat.paused")
-PERCENTS: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
 PAGE: Final = 5_000
 
 
@@ -42,19 +42,19 @@ class Notice(NamedTuple):
     late_ms: int
 
 
-def measure(plan: Plan, figures: Figures) -> None:
+def measure(plan: BenchPlan, figures: BenchFigures) -> None:
     """Open the chats, wait for the window to pass, and read the events."""
     size, window_ms = plan.sizes.due_chats, int(plan.sizes.due_s * 1000)
     with running(ENV) as daemon:
         daemon.wait_for_actors(ACTORS)
         plan.say(f"opening {size:,} chats that run on, and {size // 2:,} that don't")
         before, opening = daemon.handled(), commands(size, window_ms)
-        began_ms = queue_ms(daemon)
+        began_ms = _now_ms(daemon)
         blast(daemon.redis_url, opening)
         daemon.watch(len(opening), before)
-        opened_ms = queue_ms(daemon)
+        opened_ms = _now_ms(daemon)
         plan.say(f"a window of {plan.sizes.due_s:.0f} s")
-        time.sleep(max(0.0, (began_ms + LEAD_MS + window_ms - queue_ms(daemon)) / 1000) + 3)
+        time.sleep(max(0.0, (began_ms + LEAD_MS + window_ms - _now_ms(daemon)) / 1000) + 3)
         found = [n for n in notices(daemon) if n.at_ms > opened_ms]
         plan.say("the audit")
         daemon.audit()
@@ -74,11 +74,10 @@ def commands(size: int, window_ms: int) -> list[bytes]:
 
 def _pair(name: str, lasts_ms: int, idle_ms: int = 0) -> list[bytes]:
     """An account whose credits last so long, and its chat, at one credit a second."""
-    amount = f"{lasts_ms // 1000}.{lasts_ms % 1000:03}"
     opening = {"chat_id": name, "user_id": name, "advisor_id": "a", "rate": "60"}
     idle = {"idle_ms": str(idle_ms)} if idle_ms else {}
     return [
-        _command("top_up", f"t{name}", user_id=name, amount=amount),
+        _command("top_up", f"t{name}", user_id=name, amount=credits_for(lasts_ms)),
         _command("start", f"s{name}", **opening, **idle),
     ]
 
@@ -87,16 +86,9 @@ def _command(type_: str, id_: str, **fields: str) -> bytes:
     return encode_command({"type": type_, "id": id_, **fields}.items())
 
 
-def queue_ms(daemon: BenchDaemon) -> int:
-    """The queue's clock."""
+def _now_ms(daemon: BenchDaemon) -> int:
     with daemon.client() as client:
-        seconds, micros = _time(client)
-        return seconds * 1000 + micros // 1000
-
-
-def _time(client: redis.Redis) -> tuple[int, int]:
-    found: Any = client.time()
-    return int(found[0]), int(found[1])
+        return queue_ms(client)
 
 
 def notices(daemon: BenchDaemon) -> list[Notice]:
@@ -124,7 +116,7 @@ def read_notices(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Notic
     ]
 
 
-def _conclude(plan: Plan, found: Sequence[Notice], figures: Figures) -> None:
+def _conclude(plan: BenchPlan, found: Sequence[Notice], figures: BenchFigures) -> None:
     size = plan.sizes.due_chats
     wanted = size + 2 * (size // 4)
     if len(found) < 0.9 * wanted:

@@ -27,7 +27,7 @@ Report = Callable[[str, str, float, Exception | None], None]
 """Takes kind (command or read), name, milliseconds, and what went wrong."""
 
 
-class Asked(NamedTuple):
+class Answer(NamedTuple):
     """What came of a command."""
 
     outcome: str
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
     """As ``Meter`` gives it, if the outcome is ``ok``."""
 
 
-class Asker:
+class TimedClient:
     """Sends commands through the public client and reports each one."""
 
     def __init__(self, meter: Meter, report: Report) -> None:
@@ -43,7 +43,7 @@ class Asker:
         self._meter = meter
         self._report = report
 
-    def ask(self, type_: str, fields: dict[str, Any]) -> Asked:
+    def ask(self, type_: str, fields: dict[str, Any]) -> Answer:
         """Send a command, wait for its reply."""
         began_s = time.perf_counter()
         asked, error = self._attempt(type_, fields)
@@ -54,13 +54,13 @@ class Asker:
             asked, error = self._attempt(type_, {**fields, "id": error.id})
         return asked
 
-    def _attempt(self, type_: str, fields: dict[str, Any]) -> tuple[Asked, Exception | None]:
+    def _attempt(self, type_: str, fields: dict[str, Any]) -> tuple[Answer, Exception | None]:
         try:
             # The client's methods and their arguments are called as the contract's commands are.
-            return Asked(OK, getattr(self._meter, type_)(**fields)), None
+            return Answer(OK, getattr(self._meter, type_)(**fields)), None
         except (AlreadyEndedError, UnknownChatError) as error:
-            return Asked(GONE), error
+            return Answer(GONE), error
         except CommandRefusedError as error:
-            return Asked(REFUSED), error
+            return Answer(REFUSED), error
         except MeterError as error:
-            return Asked(LOST if isinstance(error, UncertainError) else REFUSED), error
+            return Answer(LOST if isinstance(error, UncertainError) else REFUSED), error

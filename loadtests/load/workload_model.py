@@ -9,8 +9,8 @@ import random
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from loadtests.load import mixes
-from loadtests.load.mixes import Mix
+from loadtests.load import command_mix
+from loadtests.load.command_mix import Mix
 
 NEW: Final = "new"
 RUNNING: Final = "running"
@@ -46,16 +46,16 @@ TRIES: Final = 8
 """Accounts looked at for something to do; if all are busy, the caller waits a moment."""
 
 
-class Command(NamedTuple):
+class LoadCommand(NamedTuple):
     """A command that may be sent now; ``fields`` are those of the contract and of ``Meter``."""
 
     type: str
     fields: dict[str, Any]
-    account: "Account"
-    chat: "Chat | None" = None
+    account: "LoadAccount"
+    chat: "LoadChat | None" = None
 
 
-class Chat:
+class LoadChat:
     """One chat, as the last reply told."""
 
     __slots__ = ("advisor_id", "chat_id", "is_busy", "status")
@@ -68,7 +68,7 @@ class Chat:
         self.is_busy = True
 
 
-class Account:
+class LoadAccount:
     """One user and the chats that are open, are being opened, or may be open."""
 
     __slots__ = ("chats", "is_topping_up", "lasts_until_ms", "room", "user_id")
@@ -77,7 +77,7 @@ class Account:
         """``room``: how many chats at most at once."""
         self.user_id = user_id
         self.room = room
-        self.chats: list[Chat] = []
+        self.chats: list[LoadChat] = []
         self.is_topping_up = False
         self.lasts_until_ms = 0
         """Until then the credits suffice, whatever the chats do."""
@@ -91,12 +91,12 @@ class Account:
         """Until then nothing need be done."""
         return self.lasts_until_ms - LOW_MS + 1
 
-    def free(self, *statuses: str) -> list[Chat]:
+    def free(self, *statuses: str) -> list[LoadChat]:
         """Chats without a command in flight, in one of these states."""
         return [chat for chat in self.chats if not chat.is_busy and chat.status in statuses]
 
 
-class Book:
+class Workload:
     """All accounts and chats of one backend, and the choice of what to send next."""
 
     def __init__(self, name: str, accounts: list[int], mix: Mix, seed: int) -> None:
@@ -104,11 +104,11 @@ class Book:
         self._random = random.Random(seed)
         self._acts, self._weights = list(mix), list(mix.values())
         self._chats_made = 0
-        self.accounts = [Account(f"{name}u{n}", room) for n, room in enumerate(accounts)]
+        self.accounts = [LoadAccount(f"{name}u{n}", room) for n, room in enumerate(accounts)]
         self.open_chats = 0
         self._low: list[tuple[int, int]] = []
 
-    def openings(self, now_ms: int) -> Iterator[list[Command]]:
+    def openings(self, now_ms: int) -> Iterator[list[LoadCommand]]:
         """For each account what opens it: credits, then its chats, to be sent one by one."""
         for n, account in enumerate(self.accounts):
             account.lasts_until_ms = now_ms
@@ -117,7 +117,7 @@ class Book:
             heapq.heappush(self._low, (now_ms + LOOK_AGAIN_MS, n))
             yield steps
 
-    def next(self, now_ms: int) -> list[Command]:
+    def next(self, now_ms: int) -> list[LoadCommand]:
         """What to send now, one after the other; nothing if everything looked at is busy."""
         low = self._lowest(now_ms)
         if low is not None:
@@ -125,13 +125,13 @@ class Book:
         act = self._random.choices(self._acts, self._weights)[0]
         for _ in range(TRIES):
             account = self._random.choice(self.accounts)
-            act_now = mixes.TOP_UP if account.is_low(now_ms) else act
+            act_now = command_mix.TOP_UP if account.is_low(now_ms) else act
             steps = self._steps(act_now, account)
             if steps:
                 return steps
         return []
 
-    def replied(self, command: Command, status: str) -> None:
+    def replied(self, command: LoadCommand, status: str) -> None:
         """The command was accepted and left its chat so (``status`` is not used for top-ups)."""
         if command.chat is None:
             command.account.is_topping_up = False
@@ -142,7 +142,7 @@ class Book:
         if status == ENDED and command.chat in command.account.chats:
             command.account.chats.remove(command.chat)
 
-    def dropped(self, command: Command, *, is_gone: bool = False) -> None:
+    def dropped(self, command: LoadCommand, *, is_gone: bool = False) -> None:
         """The command was not sent, or was refused; ``is_gone``: because its chat has ended."""
         if command.chat is None:
             command.account.is_topping_up = False
@@ -151,19 +151,19 @@ class Book:
         else:
             command.chat.is_busy = False
 
-    def lost(self, command: Command) -> None:
+    def lost(self, command: LoadCommand) -> None:
         """Nobody knows what came of it: its chat gets no more commands, only an end at last."""
         if command.chat is None:
             command.account.is_topping_up = False
 
-    def endings(self) -> Iterator[Command]:
+    def endings(self) -> Iterator[LoadCommand]:
         """What ends every chat that is or may be open; nothing may be in flight any more."""
         for account in self.accounts:
             for chat in list(account.chats):
                 chat.is_busy = True
-                yield Command("end", {"chat_id": chat.chat_id}, account, chat)
+                yield LoadCommand("end", {"chat_id": chat.chat_id}, account, chat)
 
-    def any_chat(self) -> Chat | None:
+    def any_chat(self) -> LoadChat | None:
         """A chat that is open for certain, to look at; None if none was found."""
         for _ in range(TRIES):
             account = self._random.choice(self.accounts)
@@ -176,12 +176,12 @@ class Book:
         """An account."""
         return self._random.choice(self.accounts).user_id
 
-    def _count(self, chat: Chat, status: str) -> None:
+    def _count(self, chat: LoadChat, status: str) -> None:
         was, is_ = (s in (RUNNING, PAUSED) for s in (chat.status, status))
         self.open_chats += is_ - was
         chat.status = status
 
-    def _lowest(self, now_ms: int) -> Account | None:
+    def _lowest(self, now_ms: int) -> LoadAccount | None:
         """An account that is about to run low; what stands in the heap may be out of date."""
         while self._low and self._low[0][0] <= now_ms:
             n = self._low[0][1]
@@ -192,23 +192,23 @@ class Book:
                 return account
         return None
 
-    def _steps(self, act: str, account: Account) -> list[Command]:
-        if act == mixes.TOP_UP:
+    def _steps(self, act: str, account: LoadAccount) -> list[LoadCommand]:
+        if act == command_mix.TOP_UP:
             return [] if account.is_topping_up else [self._top_up(account)]
-        if act == mixes.HEARTBEAT:
+        if act == command_mix.HEARTBEAT:
             return self._of_one(account.free(RUNNING) or account.free(PAUSED), account, act)
-        if act == mixes.SET_RATE:
+        if act == command_mix.SET_RATE:
             return self._set_rate(account)
-        if act == mixes.REPLACE:
+        if act == command_mix.REPLACE:
             return self._replace(account)
-        if act == mixes.SWITCH:
+        if act == command_mix.SWITCH:
             return self._switch(account)
         return self._toggle(account, act)
 
-    def _of_one(self, chats: list[Chat], account: Account, type_: str) -> list[Command]:
+    def _of_one(self, chats: list[LoadChat], account: LoadAccount, type_: str) -> list[LoadCommand]:
         return [self._command(type_, account, self._random.choice(chats))] if chats else []
 
-    def _toggle(self, account: Account, act: str) -> list[Command]:
+    def _toggle(self, account: LoadAccount, act: str) -> list[LoadCommand]:
         """Pause or resume; the other of the two where all are so already."""
         for type_, status in self._both(act):
             chats = account.free(status)
@@ -218,16 +218,16 @@ class Book:
 
     def _both(self, act: str) -> list[tuple[str, str]]:
         both = [("pause", RUNNING), ("resume", PAUSED)]
-        return both if act == mixes.PAUSE else both[::-1]
+        return both if act == command_mix.PAUSE else both[::-1]
 
-    def _set_rate(self, account: Account) -> list[Command]:
+    def _set_rate(self, account: LoadAccount) -> list[LoadCommand]:
         chats = account.free(RUNNING, PAUSED)
         if not chats:
             return []
         chat = self._random.choice(chats)
         return [self._command("set_rate", account, chat, rate=self._random.choice(RATES))]
 
-    def _replace(self, account: Account) -> list[Command]:
+    def _replace(self, account: LoadAccount) -> list[LoadCommand]:
         if len(account.chats) < account.room:
             return [self._start(account)]
         chats = account.free(RUNNING, PAUSED)
@@ -236,11 +236,11 @@ class Book:
         chat = self._random.choice(chats)
         return [self._command("end", account, chat), self._start(account, chat.advisor_id)]
 
-    def _switch(self, account: Account) -> list[Command]:
+    def _switch(self, account: LoadAccount) -> list[LoadCommand]:
         """From one chat to another one with the same advisor, as far as there is one."""
         running = account.free(RUNNING)
         if not running:
-            return self._toggle(account, mixes.RESUME)
+            return self._toggle(account, command_mix.RESUME)
         left = self._random.choice(running)
         others = [c for c in account.free(PAUSED) if c.advisor_id == left.advisor_id]
         steps = [self._command("pause", account, left)]
@@ -250,27 +250,29 @@ class Book:
             steps.append(self._start(account, left.advisor_id))
         return steps
 
-    def _command(self, type_: str, account: Account, chat: Chat, **more: str) -> Command:
+    def _command(
+        self, type_: str, account: LoadAccount, chat: LoadChat, **more: str
+    ) -> LoadCommand:
         chat.is_busy = True
-        return Command(type_, {"chat_id": chat.chat_id, **more}, account, chat)
+        return LoadCommand(type_, {"chat_id": chat.chat_id, **more}, account, chat)
 
-    def _start(self, account: Account, advisor_id: str = "") -> Command:
+    def _start(self, account: LoadAccount, advisor_id: str = "") -> LoadCommand:
         self._chats_made += 1
         place = len(account.chats) // CHATS_PER_ADVISOR
         advisor_id = advisor_id or f"{account.user_id}.v{place}"
-        chat = Chat(f"{account.user_id}.{self._chats_made}", advisor_id)
+        chat = LoadChat(f"{account.user_id}.{self._chats_made}", advisor_id)
         account.chats.append(chat)
         account.lasts_until_ms -= START_COSTS_MS
         tariff = self._random.choice(TARIFFS)
         fields = {"chat_id": chat.chat_id, "user_id": account.user_id, "advisor_id": advisor_id}
-        return Command(
+        return LoadCommand(
             "start", {**fields, "rate": self._random.choice(RATES), **tariff}, account, chat
         )
 
-    def _top_up(self, account: Account) -> Command:
+    def _top_up(self, account: LoadAccount) -> LoadCommand:
         account.is_topping_up = True
         amount = account.room * RATE_MAX * FULL_MS // MINUTE_MS
-        return Command("top_up", {"user_id": account.user_id, "amount": str(amount)}, account)
+        return LoadCommand("top_up", {"user_id": account.user_id, "amount": str(amount)}, account)
 
 
 def shared_out(chats: int, accounts: int) -> list[int]:

@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.load.mixes import ACTS, MIXES, MixError, mix_of
+from loadtests.load.command_mix import ACTS, MIXES, MixError, mix_of
 from loadtests.load.options import (
     OPTIONS,
     THRESHOLDS,
     add_to_runner,
     duration_s,
+    load_options_of,
     typed,
-    wish_of,
     without_ours,
 )
 from loadtests.load.thresholds import (
     Threshold,
+    ThresholdResult,
     ThresholdsError,
-    Verdict,
     judge,
     parse,
     read_thresholds,
@@ -62,17 +62,17 @@ def _parsed(arguments: list[str], env: dict[str, str]) -> argparse.Namespace:
 
 def test_an_option_goes_before_its_variable_and_that_before_the_default() -> None:
     env = {"METERD_LOAD_CHATS": "7", "METERD_LOAD_DURATION": "3m"}
-    wish = wish_of(_parsed(["--chats", "9"], env))
-    assert (wish.chats, wish.duration, wish.rate) == (9, 180.0, 300)
+    options = load_options_of(_parsed(["--chats", "9"], env))
+    assert (options.chats, options.duration, options.rate) == (9, 180.0, 300)
 
 
 def test_every_option_is_passed_on_to_locust_but_addresses() -> None:
     """Those may hold passwords, and everybody can read a command line."""
-    wish = wish_of(_parsed(["--rate", "5", "--redis-url", "redis://:secret@host"], {}))
-    words = typed(wish)
+    options = load_options_of(_parsed(["--rate", "5", "--redis-url", "redis://:secret@host"], {}))
+    words = typed(options)
     assert "secret" not in " ".join(words)
-    again = wish_of(_parsed(words, {}))
-    assert again == wish._replace(redis_url="", postgres_url="")
+    again = load_options_of(_parsed(words, {}))
+    assert again == options._replace(redis_url="", postgres_url="")
     assert len(words) == len(OPTIONS) - 2
 
 
@@ -106,10 +106,10 @@ def test_a_duration_is_seconds(text: str, seconds: float) -> None:
 def test_there_are_accounts_for_every_backend_and_none_without_a_chat(
     chats: int, each: int, accounts: int, backends: int
 ) -> None:
-    wish = wish_of(_parsed([], {}))._replace(
+    options = load_options_of(_parsed([], {}))._replace(
         chats=max(chats, backends), chats_per_account=each, accounts=accounts, backends=backends
     )
-    assert backends <= wish.users <= wish.chats
+    assert backends <= options.users <= options.chats
 
 
 def test_meterds_own_commands_get_none_of_our_variables() -> None:
@@ -159,7 +159,7 @@ def test_an_empty_file_asks_for_nothing() -> None:
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.sampled_from(["_min", "_max"]))
 def test_a_bound_is_kept_on_its_side(bound: float, found: float, end: str) -> None:
-    verdict = Verdict(Threshold("overall", "", f"x{end}", bound), found)
+    verdict = ThresholdResult(Threshold("overall", "", f"x{end}", bound), found)
     assert verdict.holds == (found >= bound if end == "_min" else found <= bound)
     assert verdict.line().startswith(f"overall.x{end}: ")
 

@@ -17,6 +17,7 @@ import redis
 from sqlalchemy import Engine
 
 from daemon.discovery.runfile import RunFile
+from loadtests.common.queue import is_handled
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
@@ -29,8 +30,9 @@ KEYS = Keys()
 class LiveDaemon:
     """One METERD_HOME and the daemon that runs in it, or does not at the moment."""
 
-    def __init__(self, home: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, env: Mapping[str, str], *, command: str = METERD) -> None:
         self.home = home
+        self.command = command
         self.env = {**_plain_environment(), **env, "METERD_HOME": str(home)}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +51,7 @@ class LiveDaemon:
         """Start it."""
         with (self.home.parent / f"{self.home.name}.out").open("ab") as out:
             self.process = subprocess.Popen(
-                [METERD, "up"],
+                [self.command, "up"],
                 env=self.env,
                 cwd=self.home.parent,
                 stdin=subprocess.DEVNULL,
@@ -73,7 +75,7 @@ class LiveDaemon:
     def run(self, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run another command of meterd's in the same home."""
         return subprocess.run(
-            [METERD, *args], env=self.env, cwd=self.home.parent, capture_output=True,
+            [self.command, *args], env=self.env, cwd=self.home.parent, capture_output=True,
             text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -129,17 +131,6 @@ class LiveDaemon:
     def _addresses(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.home / "run.json").read_text())
         return found
-
-
-def is_handled(client: redis.Redis) -> bool:
-    """Whether the queue is worked off and Postgres has all of it."""
-    groups: Any = client.xinfo_groups(KEYS.commands)
-    stream: Any = client.xinfo_stream(KEYS.commands)
-    done = all(
-        not group["pending"] and group["last-delivered-id"] == stream["last-generated-id"]
-        for group in groups
-    )
-    return bool(groups) and done and not client.xlen(KEYS.outbox)
 
 
 def _plain_environment() -> dict[str, str]:

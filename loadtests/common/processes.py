@@ -28,6 +28,8 @@ REDIS: Final = "Redis"
 POSTGRES: Final = "Postgres"
 OTHER: Final = "other"
 
+MIB: Final = 1024 * 1024
+
 MEMORY_EVERY: Final = 5
 """A sample of memory for so many of CPU: adding up a process's pages takes milliseconds."""
 
@@ -47,7 +49,7 @@ _WORDS: Final = (
 )
 
 
-class Process(NamedTuple):
+class ProcessInfo(NamedTuple):
     """A living process; ``birth_s`` tells it from a later one with the same pid."""
 
     pid: int
@@ -58,7 +60,7 @@ class Process(NamedTuple):
     """0 if it was not asked for."""
 
 
-class Sample(NamedTuple):
+class UsageSample(NamedTuple):
     """What all processes had used up to a moment, those that have ended included."""
 
     at_s: float
@@ -83,7 +85,7 @@ def role_of(title: str) -> str:
 
 def look(
     root: int | None, others: Mapping[str, int] | None = None, *, with_memory: bool = False
-) -> list[Process]:
+) -> list[ProcessInfo]:
     """The daemon's processes and those of other trees.
 
     Args:
@@ -91,7 +93,7 @@ def look(
         others: role → pid of a process that counts with all below it, such as a load generator.
         with_memory: whether memory is looked at, too.
     """
-    found: dict[int, Process] = {}
+    found: dict[int, ProcessInfo] = {}
     for pid in [] if root is None else _tree(root):
         _add(found, pid, UP if pid == root else None, with_memory)
     for role, top in (others or {}).items():
@@ -125,13 +127,15 @@ def _title(process: Any) -> str:
     return " ".join(process.cmdline()).strip()
 
 
-def _add(found: dict[int, Process], pid: int, role: str | None, with_memory: bool) -> None:
+def _add(found: dict[int, ProcessInfo], pid: int, role: str | None, with_memory: bool) -> None:
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
         name = role or _named(process)
         times = process.cpu_times()
         memory = _memory_bytes(process) if with_memory else 0
-        found[pid] = Process(pid, process.create_time(), name, times.user + times.system, memory)
+        found[pid] = ProcessInfo(
+            pid, process.create_time(), name, times.user + times.system, memory
+        )
 
 
 def _named(process: Any) -> str:
@@ -146,14 +150,16 @@ def _memory_bytes(process: Any) -> int:
         return int(process.memory_info().rss)
 
 
-class Tally:
+class CpuTotals:
     """Adds up CPU by role over time; what a process used before its end or its new role stays."""
 
     def __init__(self) -> None:
         self._cpu_s: dict[str, float] = {}
         self._last: dict[tuple[int, float], float] = {}
 
-    def take(self, processes: Iterable[Process], at_s: float, *, with_memory: bool) -> Sample:
+    def take(
+        self, processes: Iterable[ProcessInfo], at_s: float, *, with_memory: bool
+    ) -> UsageSample:
         """Take in what was seen at one moment."""
         memory: dict[str, int] = {}
         count: dict[str, int] = {}
@@ -161,9 +167,9 @@ class Tally:
             self._grow(one)
             count[one.role] = count.get(one.role, 0) + 1
             memory[one.role] = memory.get(one.role, 0) + one.memory_bytes
-        return Sample(at_s, dict(self._cpu_s), memory if with_memory else {}, count)
+        return UsageSample(at_s, dict(self._cpu_s), memory if with_memory else {}, count)
 
-    def _grow(self, one: Process) -> None:
+    def _grow(self, one: ProcessInfo) -> None:
         key = one.pid, one.birth_s
         grown_s = max(0.0, one.cpu_s - self._last.get(key, 0.0))
         self._last[key] = one.cpu_s
@@ -180,7 +186,7 @@ class Usage(NamedTuple):
     processes: int
 
 
-def usage(samples: Iterable[Sample], begin_s: float, end_s: float) -> dict[str, Usage]:
+def usage(samples: Iterable[UsageSample], begin_s: float, end_s: float) -> dict[str, Usage]:
     """CPU and memory by role from the samples nearest to two moments; nothing without two."""
     taken = list(samples)
     if len(taken) < 2:
@@ -198,7 +204,7 @@ def usage(samples: Iterable[Sample], begin_s: float, end_s: float) -> dict[str, 
     }
 
 
-def _percent(first: Sample, last: Sample, role: str) -> float:
+def _percent(first: UsageSample, last: UsageSample, role: str) -> float:
     grown_s = last.cpu_s[role] - first.cpu_s.get(role, 0.0)
     return 100.0 * grown_s / (last.at_s - first.at_s)
 
@@ -227,11 +233,11 @@ class Sampler:
         self, root: int | None, others: Mapping[str, int] | None = None, every_s: float = 1.0
     ) -> None:
         """``root`` and ``others`` as of ``look``; more may be put into ``others`` later."""
-        self.samples: list[Sample] = []
+        self.samples: list[UsageSample] = []
         self.others = dict(others or {})
         self._root = root
         self._every_s = every_s
-        self._tally = Tally()
+        self._tally = CpuTotals()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="processes", daemon=True)
 
@@ -253,7 +259,7 @@ class Sampler:
             self._thread.join()
             self.take(with_memory=True)
 
-    def take(self, *, with_memory: bool = False) -> Sample:
+    def take(self, *, with_memory: bool = False) -> UsageSample:
         """Look once."""
         processes = look(self._root, dict(self.others), with_memory=with_memory)
         sample = self._tally.take(processes, time.time(), with_memory=with_memory)

@@ -1,4 +1,4 @@
-"""The ceiling: what one pipelined client can push through the same commit function.
+"""The maximum: what one pipelined client can push through the same commit function.
 
 The commits are made before, by the code that the actors decide with, and are sent as bytes, some
 calls ahead of their answers. The server is the daemon's own, with the same settings.
@@ -14,10 +14,9 @@ import redis
 from actors.chat.account_batch import batches_by_account
 from actors.chat.commit_builder import CommitContext
 from actors.messages import Task
-from daemon.embedded.servers import EmbeddedServers
-from loadtests.bench.book import Book
-from loadtests.bench.daemon import folder
 from loadtests.bench.wire import Wire, encode
+from loadtests.bench.workload_model import EncodedWorkload
+from loadtests.common.servers import queue_server
 from meterd.rules.commands import Command, parse_entry
 from meterd.rules.model import Account, Policy
 from meterd.rules.redis_keys import GROUP, Keys
@@ -34,7 +33,7 @@ LEASE_MS: Final = 10_000_000
 Memory = dict[str, tuple[str, Account]]
 
 
-class Refused(Exception):
+class CommitRefusedError(Exception):
     """A commit was not taken: what was pushed was not what the daemon pushes."""
 
 
@@ -74,7 +73,7 @@ class Decider:
         return [self._task(parse_entry(entry.decode(), fields)) for entry, fields in answer[1]]
 
     def _task(self, command: Any) -> Task:
-        assert isinstance(command, Command), "the book makes no commands that are none"
+        assert isinstance(command, Command), "the workload makes no commands that are none"
         if command.user_id and command.chat_id:
             self._owners[command.chat_id] = command.user_id
         return Task(command.user_id or self._owners[command.chat_id], command)
@@ -82,7 +81,7 @@ class Decider:
     def _commit(self, lane: Any) -> bytes:
         before = self._accounts.get(lane.user, ("", Account(lane.user)))
         packed: bytes | None = lane.decide(self._writer, before, {})
-        assert packed is not None, "the book's commands can be decided"
+        assert packed is not None, "the workload's commands can be decided"
         self._accounts[lane.user] = lane.run.applied, lane.run.account
         return packed
 
@@ -104,7 +103,7 @@ def push(wire: Wire, head: tuple[str | bytes, ...], batches: Sequence[Sequence[b
     took_s = time.perf_counter() - began_s
     bad = [verdict for verdict in verdicts if verdict != [b"ok"]]
     if bad:
-        raise Refused(f"{len(bad)} commits, for example {bad[0]}")
+        raise CommitRefusedError(f"{len(bad)} commits, for example {bad[0]}")
     return took_s
 
 
@@ -115,29 +114,16 @@ def _pipelined(wire: Wire, calls: Sequence[bytes]) -> Iterator[Any]:
         wire.say(calls[i + CALLS_AHEAD : i + CALLS_AHEAD + 1])
 
 
-@contextlib.contextmanager
-def queue_server() -> Iterator[str]:
-    """The URL of a server as the daemon starts it for itself, empty."""
-    with folder() as place:
-        servers = EmbeddedServers(place / "home", want_postgres=False)
-        try:
-            url = servers.start().redis_url
-            assert url is not None, "a server was asked for"
-            yield url
-        finally:
-            servers.stop()
-
-
-def measure_ceiling(chats: int, commands: int) -> float:
+def measure_max_throughput(chats: int, commands: int) -> float:
     """Commands a second whose commits one client can push.
 
     A batch's commands of one account share a commit, as they do in the daemon: with at least as
     many chats as a batch has commands, each has its own.
     """
-    book, keys = Book("p"), Keys()
-    with queue_server() as url, contextlib.closing(connect(url)) as client, Wire(url) as wire:
+    workload, keys = EncodedWorkload("p"), Keys()
+    with queue_server() as (url, _), contextlib.closing(connect(url)) as client, Wire(url) as wire:
         decider = Decider(client, keys)
-        wire.blast(book.open(chats))
+        wire.blast(workload.open(chats))
         push(wire, decider.head, list(decider.decide()))
-        wire.blast(book.toggles(commands, reply_to="bench"))
+        wire.blast(workload.toggles(commands, reply_to="bench"))
         return commands / push(wire, decider.head, list(decider.decide()))

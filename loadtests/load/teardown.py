@@ -1,4 +1,4 @@
-"""After the measured phase: chats are ended, everything is worked off, the books are audited."""
+"""After the measured phase: chats are ended, everything is worked off, all is audited."""
 
 import contextlib
 import json
@@ -6,22 +6,19 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import gevent
+import redis
 
-from loadtests.live import METERD
-from loadtests.load.options import Wish, without_ours
+from loadtests.common.live import METERD
+from loadtests.load.options import LoadOptions, without_ours
+from loadtests.load.run import LoadRun
 from loadtests.load.sizes import sizes
 from loadtests.load.thresholds import Threshold, judge
 from meterd.rules.commands import entry_key
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
-
-if TYPE_CHECKING:
-    import redis
-
-    from loadtests.load.run import Run
 
 KEYS: Final = Keys()
 LOOK_S: Final = 0.2
@@ -33,40 +30,27 @@ SHOWN_MAX: Final = 5
 Say = Callable[[str], None]
 
 
-def close(run: "Run", thresholds: list[Threshold], say: Say) -> dict[str, Any]:
+def close(run: LoadRun, thresholds: list[Threshold], say: Say) -> dict[str, Any]:
     """Bring a run to its end; all figures, with everything that is wrong under ``problems``."""
     run.cut_short()
     closed_ms = run.queue_ms()
     figures = run.document()
-    with contextlib.closing(connect(run.wish.redis_url)) as client:
-        figures["sizes"] = sizes(client, run.wish.postgres_url)
-        if run.wish.leave_open == "no":
+    with contextlib.closing(connect(run.options.redis_url)) as client:
+        figures["sizes"] = sizes(client, run.options.postgres_url)
+        if run.options.leave_open == "no":
             say(f"ending {run.open_chats:,} chats")
-            _end(run)
+            run.end_chats()
         say("waiting until everything is worked off")
-        figures["drained_s"] = _drained_s(client, run.wish.drain)
+        figures["drained_s"] = _drained_s(client, run.options.drain)
     _judge_notices(run, closed_ms)
     run.stop_helpers()
     figures["audit"] = _audit(run, say)
-    for backend in run.backends:
-        backend.close()
-    run.meter.close()
-    figures["problems"] = run.problems + _problems(figures, thresholds)
+    run.close()
+    figures["problems"] = run.schedule.problems + _problems(figures, thresholds)
     return figures
 
 
-def _end(run: "Run") -> None:
-    run.is_cut_short = False  # it is over; but what is open is ended even so
-    for backend in run.backends:
-        backend.end()
-    for chat_id in run.waiters.left():
-        run.silent_asker.ask("end", {"chat_id": chat_id})
-    not_ended = sum(backend.not_ended for backend in run.backends)
-    if not_ended:
-        run.problems.append(f"{not_ended} chats could not be ended")
-
-
-def _drained_s(client: "redis.Redis", seconds: float) -> float | None:
+def _drained_s(client: redis.Redis, seconds: float) -> float | None:
     """How long until the queue and the outbox have moved past their ends; None: not in time."""
     began_s = time.monotonic()
     for is_done in (_is_handled(client), _is_stored(client)):
@@ -77,7 +61,7 @@ def _drained_s(client: "redis.Redis", seconds: float) -> float | None:
     return round(time.monotonic() - began_s, 3)
 
 
-def _is_handled(client: "redis.Redis") -> Callable[[], bool]:
+def _is_handled(client: redis.Redis) -> Callable[[], bool]:
     """Whether the daemon is done with all that is in the queue now."""
     stream: Any = client.xinfo_stream(KEYS.commands)
     end = stream["last-generated-id"]
@@ -89,14 +73,14 @@ def _is_handled(client: "redis.Redis") -> Callable[[], bool]:
     return holds
 
 
-def _is_past(client: "redis.Redis", group: Any, end: bytes) -> bool:
+def _is_past(client: redis.Redis, group: Any, end: bytes) -> bool:
     pending: Any = client.xpending(KEYS.commands, group["name"])
     is_read = entry_key(group["last-delivered-id"].decode()) >= entry_key(end.decode())
     is_done = not pending["pending"] or entry_key(pending["min"].decode()) > entry_key(end.decode())
     return is_read and is_done
 
 
-def _is_stored(client: "redis.Redis") -> Callable[[], bool]:
+def _is_stored(client: redis.Redis) -> Callable[[], bool]:
     """Whether Postgres has all that waits for it when this is first asked."""
     end: list[tuple[int, int]] = []
 
@@ -111,30 +95,30 @@ def _is_stored(client: "redis.Redis") -> Callable[[], bool]:
     return holds
 
 
-def _judge_notices(run: "Run", until_ms: int) -> None:
+def _judge_notices(run: LoadRun, until_ms: int) -> None:
     """Everything expected before the chats were ended has come, at its computed millisecond."""
-    if not run.wish.notices or not run.measured_from_s:
+    if not run.options.notices or not run.schedule.measured_from_s:
         return
     gevent.sleep(EVENTS_S)
-    expectations = run.waiters.expectations
+    expectations = run.timer_probes.expectations
     missing = expectations.missing(until_ms)
     for what, found in (("missing", missing), ("of another millisecond", expectations.wrong)):
         if found:
             shown = "; ".join(found[:SHOWN_MAX])
-            run.problems.append(f"{len(found)} notices {what}, such as: {shown}")
+            run.schedule.problems.append(f"{len(found)} notices {what}, such as: {shown}")
 
 
-def _audit(run: "Run", say: Say) -> dict[str, Any]:
+def _audit(run: LoadRun, say: Say) -> dict[str, Any]:
     """``meterd audit``; without Postgres there is none, and that is said."""
-    if run.wish.audit == "none" or not run.wish.postgres_url:
-        return {"ran": False, "why": "not asked for" if run.wish.postgres_url else "no Postgres"}
+    if run.options.audit == "none" or not run.options.postgres_url:
+        return {"ran": False, "why": "not asked for" if run.options.postgres_url else "no Postgres"}
     say("auditing")
     since = (
-        [] if run.wish.audit == "all" else ["--since", f"{int(time.time() - run.began_s) + 60}s"]
+        [] if run.options.audit == "all" else ["--since", f"{int(time.time() - run.began_s) + 60}s"]
     )
     done = subprocess.run(
         [METERD, "audit", "--json", *since],
-        env=_environment(run.wish), capture_output=True, text=True, check=False,
+        env=_environment(run.options), capture_output=True, text=True, check=False,
         stdin=subprocess.DEVNULL, timeout=AUDIT_S_MAX,
     )  # fmt: skip
     try:
@@ -143,8 +127,8 @@ def _audit(run: "Run", say: Say) -> dict[str, Any]:
         return {"ran": True, "ok": False, "why": done.stderr.strip()[-500:]}
 
 
-def _environment(wish: Wish) -> dict[str, str]:
-    urls = {"METERD_REDIS__URL": wish.redis_url, "METERD_POSTGRES__URL": wish.postgres_url}
+def _environment(options: LoadOptions) -> dict[str, str]:
+    urls = {"METERD_REDIS__URL": options.redis_url, "METERD_POSTGRES__URL": options.postgres_url}
     return {**without_ours(), **urls}
 
 
@@ -157,7 +141,7 @@ def _problems(figures: dict[str, Any], thresholds: list[Threshold]) -> list[str]
         found.append("commands or records were not worked off in time (--drain)")
     audit = figures["audit"]
     if audit["ran"] and not audit["ok"]:
-        found.append(f"the books don't balance: {audit.get('why') or _differences(audit)}")
+        found.append(f"the audit found differences: {audit.get('why') or _differences(audit)}")
     return found
 
 

@@ -1,6 +1,6 @@
 """The chats of a run and the commands for them, encoded before anything is timed.
 
-The book knows which chats run, so that every command it makes is accepted.
+The workload knows which chats run, so that every command it makes is accepted.
 """
 
 import random
@@ -13,7 +13,7 @@ AMPLE: Final = "100000"
 """Credits that outlast any run, at one a minute."""
 
 
-class Book:
+class EncodedWorkload:
     """Chats that are opened once and then paused and resumed."""
 
     def __init__(self, name: str, chats_per_account: int = 1, rate: str = "1") -> None:

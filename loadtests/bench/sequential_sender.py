@@ -4,16 +4,16 @@ import time
 from typing import Any, Final
 
 from loadtests.bench.wire import Wire, encode, encode_command
-from loadtests.live import KEYS
+from loadtests.common.live import KEYS
 
 REPLY_MS_MAX: Final = 50_000
 
 
-class NoReplyError(Exception):
+class SenderError(Exception):
     """A command had no reply, or another one than success."""
 
 
-class Caller:
+class SequentialSender:
     """Sends a command and waits for its reply."""
 
     def __init__(self, url: str, name: str) -> None:
@@ -24,7 +24,7 @@ class Caller:
         self._sender = Wire(url)
         self._reader = Wire(url)
 
-    def __enter__(self) -> "Caller":
+    def __enter__(self) -> "SequentialSender":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -35,7 +35,7 @@ class Caller:
         """Send a command; milliseconds until its reply.
 
         Raises:
-            NoReplyError: none came in time, or it was refused.
+            SenderError: none came in time, or it was refused.
         """
         self._count += 1
         named = {"type": type_, "id": f"{self._name}{self._count}", "reply_to": self._name}
@@ -55,7 +55,7 @@ class Caller:
 
     def _take(self, reply: Any, type_: str) -> None:
         if not reply:
-            raise NoReplyError(f"no reply to a {type_} within {REPLY_MS_MAX} ms")
+            raise SenderError(f"no reply to a {type_} within {REPLY_MS_MAX} ms")
         ((self._after, fields),) = reply[0][1]
         if fields[3] != b"ok":
-            raise NoReplyError(f"a {type_} was refused: {fields[3].decode()}")
+            raise SenderError(f"a {type_} was refused: {fields[3].decode()}")

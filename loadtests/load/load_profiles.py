@@ -15,7 +15,7 @@ SPIKE_TO: Final = 0.6
 SOAK_LOW: Final = 0.5
 SOAK_PERIOD_S: Final = 600.0
 
-Level = Callable[[float, float], float]
+Profile = Callable[[float, float], float]
 
 
 def steady(_at_s: float, _lasts_s: float) -> float:
@@ -39,10 +39,10 @@ def soak(at_s: float, _lasts_s: float) -> float:
     return SOAK_LOW + (1.0 - SOAK_LOW) * (1.0 + wave) / 2.0
 
 
-SHAPES: Final[dict[str, Level]] = {"steady": steady, "ramp": ramp, "spike": spike, "soak": soak}
+PROFILES: Final[dict[str, Profile]] = {"steady": steady, "ramp": ramp, "spike": spike, "soak": soak}
 
 
-def mean_level(level: Level, lasts_s: float, steps: int = 1_000) -> float:
+def mean_level(level: Profile, lasts_s: float, steps: int = 1_000) -> float:
     """What a shape asks for on average."""
     return sum(level((n + 0.5) / steps * lasts_s, lasts_s) for n in range(steps)) / steps
 

@@ -10,7 +10,7 @@ BEHIND_S_MAX: Final = 0.5
 """Who is further behind does not catch up: a burst would not be what was asked for."""
 
 
-class Pace:
+class RateLimiter:
     """Hands out moments, evenly spaced, to any number of greenlets."""
 
     def __init__(

@@ -10,9 +10,10 @@ import random
 from collections.abc import Iterator
 from typing import Any, Final
 
-from loadtests.load.asking import OK, Asker
-from loadtests.load.book import PLAIN
-from loadtests.load.figures import Histogram, percentiles
+from loadtests.common.queue import credits_for
+from loadtests.common.statistics import LatencyHistogram, percentiles
+from loadtests.load.client import OK, TimedClient
+from loadtests.load.workload_model import PLAIN
 
 LASTS_MS: Final = (1_000, 8_000)
 """Credits of a chat last so long, from and to."""
@@ -32,8 +33,11 @@ class Expectations:
         """Nothing yet."""
         self._at_ms: dict[tuple[str, str], list[int]] = {}
         self._span_ms: tuple[int, float] = (0, math.inf)
-        self.lateness_ms: dict[str, Histogram] = {IDLE: Histogram(), EXHAUSTED: Histogram()}
-        self.all_ms = Histogram()
+        self.lateness_ms: dict[str, LatencyHistogram] = {
+            IDLE: LatencyHistogram(),
+            EXHAUSTED: LatencyHistogram(),
+        }
+        self.all_ms = LatencyHistogram()
         self.wrong: list[str] = []
 
     def begin(self, begin_ms: int, end_ms: float) -> None:
@@ -76,13 +80,13 @@ class Expectations:
         return {**total, "of": told}
 
 
-class Waiters:
+class TimerProbes:
     """Chats that will go idle or run out of credits, and nothing else."""
 
-    def __init__(self, asker: Asker, name: str, per_second: int, seed: int) -> None:
+    def __init__(self, client: TimedClient, name: str, per_second: int, seed: int) -> None:
         """Half of the notices are of each kind."""
         self.expectations = Expectations()
-        self._asker = asker
+        self._client = client
         self._name = name
         self._random = random.Random(seed)
         self._count = 0
@@ -104,7 +108,7 @@ class Waiters:
         """Open an idle chat; it costs nothing. Whether it was accepted."""
         fields = {"chat_id": chat_id, "user_id": f"{self._name}i", "advisor_id": f"{self._name}v"}
         tariff = {**PLAIN, "rate": "0", "idle_ms": self._idle_ms[chat_id]}
-        asked = self._asker.ask("start", {**fields, **tariff})
+        asked = self._client.ask("start", {**fields, **tariff})
         if asked.outcome == OK:
             self._open.add(chat_id)
             self._will_idle(chat_id, asked.reply.at)
@@ -118,7 +122,7 @@ class Waiters:
             return
         chats = list(self._idle_ms)
         chat_id = chats[self._count // 2 % len(chats)]
-        asked = self._asker.ask("heartbeat", {"chat_id": chat_id})
+        asked = self._client.ask("heartbeat", {"chat_id": chat_id})
         if asked.outcome == OK:
             self._will_idle(chat_id, asked.reply.at)
 
@@ -131,18 +135,19 @@ class Waiters:
             self._spent.pop(event.user_id, None)
             self.expectations.came(EXHAUSTED, event.user_id, event.at, written_ms)
 
-    def left(self) -> list[str]:
-        """Chats that may be open."""
-        return [*self._open, *self._spent.values()]
+    def end(self, client: TimedClient) -> None:
+        """End the chats that may be open."""
+        for chat_id in (*self._open, *self._spent.values()):
+            client.ask("end", {"chat_id": chat_id})
 
     def _spend(self, user_id: str) -> None:
         lasts_ms = self._random.randrange(*LASTS_MS)
-        amount = f"{lasts_ms // 1000}.{lasts_ms % 1000:03}"
-        if self._asker.ask("top_up", {"user_id": user_id, "amount": amount}).outcome != OK:
+        amount = credits_for(lasts_ms)
+        if self._client.ask("top_up", {"user_id": user_id, "amount": amount}).outcome != OK:
             return
         chat_id = f"{user_id}.c"
         fields = {"chat_id": chat_id, "user_id": user_id, "advisor_id": f"{self._name}v"}
-        asked = self._asker.ask("start", {**fields, **PLAIN, "rate": CREDITS_A_MINUTE})
+        asked = self._client.ask("start", {**fields, **PLAIN, "rate": CREDITS_A_MINUTE})
         if asked.outcome == OK:
             self._spent[user_id] = chat_id
             self.expectations.expect(EXHAUSTED, user_id, asked.reply.at + lasts_ms)

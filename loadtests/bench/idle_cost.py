@@ -3,21 +3,22 @@
 from typing import Final, NamedTuple
 
 from loadtests.bench.backlog import work_off
-from loadtests.bench.book import Book
-from loadtests.bench.daemon import BenchDaemon, folder, running
+from loadtests.bench.daemon import BenchDaemon, running
 from loadtests.bench.empty_actors import empty_actors
-from loadtests.bench.figures import Figures
-from loadtests.bench.peak import ACTORS, PER_S
-from loadtests.bench.plan import Plan
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.plan import BenchPlan
+from loadtests.bench.throughput import ACTORS, PER_S
 from loadtests.bench.usage import (
     CHAT_ACTORS,
     EMPTY,
-    MIB,
     own_keys_bytes,
     pid_of,
     redis_bytes,
     watch,
 )
+from loadtests.bench.workload_model import EncodedWorkload
+from loadtests.common.processes import MIB
+from loadtests.common.servers import folder
 
 DESIGN_CHATS: Final = 100_000
 """The size that the design speaks of; a run that has fewer shows its largest."""
@@ -37,7 +38,7 @@ class Growth(NamedTuple):
     redis_bytes: int
 
 
-def measure(plan: Plan, figures: Figures) -> None:
+def measure(plan: BenchPlan, figures: BenchFigures) -> None:
     """Empty actors, the daemon with more and more chats, and empty actors again."""
     _empty(plan, figures)
     with running(ENV) as daemon:
@@ -49,40 +50,42 @@ def measure(plan: Plan, figures: Figures) -> None:
     _conclude(grown, figures)
 
 
-def _empty(plan: Plan, figures: Figures) -> None:
+def _empty(plan: BenchPlan, figures: BenchFigures) -> None:
     plan.say(f"{RAY_ACTORS} empty actors")
     with folder() as place, empty_actors(RAY_ACTORS, place) as pid:
         watch(None, SETTLE_S, {EMPTY: pid})
         for _ in range(plan.rounds):
-            window = watch(None, plan.sizes.quiet_s / plan.rounds, {EMPTY: pid})
+            window = watch(None, plan.sizes.idle_s / plan.rounds, {EMPTY: pid})
             figures.add("empty_cpu_percent", window.cpu_percent, "%")
-            for size in plan.sizes.quiet_chats:
+            for size in plan.sizes.idle_chats:
                 figures.add(f"empty_cpu_percent@{size}", window.cpu_percent, "%")
 
 
-def _sizes(plan: Plan, daemon: BenchDaemon, figures: Figures) -> list[Growth]:
-    book = Book("q")
+def _sizes(plan: BenchPlan, daemon: BenchDaemon, figures: BenchFigures) -> list[Growth]:
+    workload = EncodedWorkload("q")
     grown = []
-    for size in plan.sizes.quiet_chats:
+    for size in plan.sizes.idle_chats:
         plan.say(f"opening {size:,} chats")
-        grown.append(_open(daemon, book, size, figures))
+        grown.append(_open(daemon, workload, size, figures))
         plan.say(f"{size:,} quiet chats")
-        _quiet(plan, daemon, size, figures)
+        _idle_cost(plan, daemon, size, figures)
         for _ in range(plan.rounds):
-            pace = work_off(daemon, book.toggles(plan.sizes.quiet_commands, reply_to="bench"))
+            pace = work_off(daemon, workload.toggles(plan.sizes.idle_commands, reply_to="bench"))
             figures.add(f"commands_per_s@{size}", pace.handled_per_s, PER_S)
-        daemon.resume_all(book)
+        daemon.resume_all(workload)
     return grown
 
 
-def _open(daemon: BenchDaemon, book: Book, size: int, figures: Figures) -> Growth:
+def _open(
+    daemon: BenchDaemon, workload: EncodedWorkload, size: int, figures: BenchFigures
+) -> Growth:
     """Open as many as there are to be more; what was done between does not count."""
-    before, opened = _held_bytes(daemon), size - len(book)
-    daemon.open(book, opened)
+    before, opened = _held_bytes(daemon), size - len(workload)
+    daemon.open(workload, opened)
     after = _held_bytes(daemon)
     figures.add(f"actors_mib@{size}", after[0] / MIB, "MiB")
     figures.add(f"redis_mib@{size}", after[1] / MIB, "MiB")
-    figures.add(f"own_keys_bytes@{size}", own_keys_bytes(daemon, *book.names(0)), "B")
+    figures.add(f"own_keys_bytes@{size}", own_keys_bytes(daemon, *workload.names(0)), "B")
     return Growth(size, opened, after[0] - before[0], after[1] - before[1])
 
 
@@ -93,15 +96,15 @@ def _held_bytes(daemon: BenchDaemon) -> tuple[int, int]:
     return window.roles[CHAT_ACTORS].memory_bytes, redis_bytes(daemon)
 
 
-def _quiet(plan: Plan, daemon: BenchDaemon, size: int, figures: Figures) -> None:
+def _idle_cost(plan: BenchPlan, daemon: BenchDaemon, size: int, figures: BenchFigures) -> None:
     for _ in range(plan.rounds):
-        window = watch(pid_of(daemon), plan.sizes.quiet_s / plan.rounds)
+        window = watch(pid_of(daemon), plan.sizes.idle_s / plan.rounds)
         figures.add(f"cpu_percent@{size}", window.cpu_percent, "%")
         for role, used in window.roles.items():
             figures.add(f"cpu_percent {role}@{size}", used.cpu_percent, "%")
 
 
-def _conclude(grown: list[Growth], figures: Figures) -> None:
+def _conclude(grown: list[Growth], figures: BenchFigures) -> None:
     """The figures that the design speaks of, at its size or the largest below."""
     few = grown[0]
     many = max((g for g in grown if g.chats <= DESIGN_CHATS), key=lambda g: g.chats)
