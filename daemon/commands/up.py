@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from daemon.console.common import ConfigOption, fail, out, settings_or_exit
+from daemon.console.common import ConfigOption, fail, out, print_line, settings_or_exit
 from daemon.logging.masking import mask_credentials
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def up(config: ConfigOption = None) -> None:
     configure_logging(settings.log.level, settings.log.format)
     daemon = Daemon(settings, config)
     try:
-        out.print(f"meterd is starting in {settings.home} …", markup=False, soft_wrap=True)
+        print_line(f"meterd is starting in {settings.home} …")
         daemon.run(lambda addresses, status: _report(settings, addresses, status))
     except STARTING_ERRORS as error:
         raise fail(str(error)) from None
@@ -77,4 +77,4 @@ def _report_ready(settings: "Settings", addresses: "Addresses", status: dict[str
     ]
     out.print("meterd is ready.", style="bold green")
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        print_line(line)
