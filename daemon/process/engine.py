@@ -37,7 +37,7 @@ from daemon.process.engine_client import (
 )
 from daemon.process.ray_processes import RayProcesses, kill_descendants
 from daemon.process.ray_start import RayStartError, RayStartTimeoutError, start_ray
-from daemon.settings.derived import limits_of, policy_id, policy_of, supervisor_settings
+from daemon.settings.derived import limits_of, policy_id, policy_of, ray_log_of, supervisor_settings
 from daemon.settings.settings import Settings, load_settings
 from meterd.rules.redis_keys import Keys
 
@@ -102,7 +102,8 @@ class Engine:
     ) -> bool:
         """One supervisor's life; returns whether it was ready once."""
         settings = supervisor_settings(self._settings)
-        report({"state": "starting", "why": self._limit.describe("the supervisor")})
+        waiting = self._limit.describe("the supervisor")
+        report({"state": "starting", "why": f"{waiting}; log: {ray_log_of(self._settings)}"})
         supervisor = start_actor(SupervisorActor, actor_config, settings, self._config.token)
         running = supervisor.run.remote()
         try:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 from actors.supervisor.supervisor import SupervisorConfig
 from daemon.settings.settings import Settings
@@ -45,6 +46,11 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+def ray_log_of(settings: Settings) -> Path:
+    """The file that gets what Ray prints."""
+    return settings.home / "logs" / "ray.log"
+
+
 def supervisor_settings(settings: Settings) -> SupervisorConfig:
     """What the supervisor works with."""
     return SupervisorConfig(
@@ -61,5 +67,5 @@ def supervisor_settings(settings: Settings) -> SupervisorConfig:
         start_timeout_ms=settings.actors.start_timeout_ms,
         step_ms_max=settings.clock.step_ms_max,
         outbox_entries_max=settings.recorder.outbox_entries_max,
-        log_file=str(settings.home / "logs" / "ray.log"),
+        log_file=str(ray_log_of(settings)),
     )

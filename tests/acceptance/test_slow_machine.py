@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,18 +110,19 @@ def billed(daemon: LiveDaemon, name: str) -> None:
     assert ended.status == "ended"
 
 
-def events(daemon: LiveDaemon) -> list[str]:
-    """The names of the daemon's log lines; every line but those for a person has to be JSON."""
-    lines = (daemon.home.parent / f"{daemon.home.name}.out").read_text().splitlines()
-    return [json.loads(line)["event"] for line in lines if line.startswith("{")]
+def log_lines(daemon: LiveDaemon, event: str) -> list[dict[str, Any]]:
+    """The daemon's log lines of one event."""
+    text = (daemon.home.parent / f"{daemon.home.name}.out").read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
 
 
 def test_a_busy_machine_is_ready_without_an_engine_lost() -> None:
     """40 busy processes: `meterd up` gets ready with its first engine."""
     with busy_processes(BUSY_PROCESSES), started() as daemon:
         billed(daemon, "busy")
-        assert "engine.lost" not in events(daemon)
-        assert events(daemon).count("ray.starting") == 1
+        assert not log_lines(daemon, "engine.lost")
+        assert len(log_lines(daemon, "ray.starting")) == 1
 
 
 def test_half_a_core_is_enough_to_get_ready_handle_commands_and_stay_up() -> None:
@@ -133,7 +135,27 @@ def test_half_a_core_is_enough_to_get_ready_handle_commands_and_stay_up() -> Non
             process.wait(STAYS_UP_S)
         assert process.poll() is None, "it has ended by itself"
         billed(daemon, "second")
-        assert "engine.lost" not in events(daemon)
+        assert not log_lines(daemon, "engine.lost")
+
+
+def test_limits_that_are_too_short_are_doubled_until_they_are_enough() -> None:
+    """No engine counts as failed, whatever it takes; meanwhile the status says what is awaited."""
+    short = {"METERD_RAY__START_TIMEOUT_MS": "1000", "METERD_ACTORS__START_TIMEOUT_MS": "250"}
+    with launched_daemon(**short) as daemon:
+        daemon.until(lambda: _is_awaited(daemon.status().get("why", "")), READY_S_MAX)
+        daemon.until(daemon.is_ready, READY_S_MAX)
+        billed(daemon, "patient")
+        limits = [line["limit_ms"] for line in log_lines(daemon, "ray.starting")]
+        assert limits == [1_000 * 2**number for number in range(len(limits))]
+        assert [line["failures"] for line in log_lines(daemon, "engine.lost")] == [0] * (
+            len(limits) - 1
+        )
+        late = [line["limit_ms"] for line in log_lines(daemon, "supervisor.start_timeout")]
+        assert late[0] == 250, "no process starts as fast as that"
+
+
+def _is_awaited(why: str) -> bool:
+    return all(part in why for part in ("waiting for ", "attempt ", "limit ", "log: "))
 
 
 def test_what_ray_prints_is_in_its_file_and_not_between_the_lines_of_json() -> None:
