@@ -16,7 +16,8 @@ import structlog
 
 from actors.chat.commit_builder import CommitContext
 from actors.chat.timer_service import SettleSender, TimerService
-from actors.chat.worker import ActorFencedError, ChatWorker
+from actors.chat.worker import ChatWorker
+from actors.errors import ActorFencedError
 from actors.gc_tuning import tune_gc
 from actors.messages import ActorInfo, pack_result, unpack_tasks
 from actors.ray_processes import RayProcess, RayRecorder, WarmProcesses, start_actor

@@ -10,10 +10,10 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from persistence.postgres.convert import UnstorableError
-from persistence.postgres.recorder_state import RecorderClaim, SupersededError
+from persistence.errors import RecorderFencedError, SupersededError, UnstorableError
+from persistence.postgres.recorder_state import RecorderClaim
 from persistence.postgres.writer import put_policy, write_batch
-from persistence.redis.outbox import Outbox, OutboxEntry, RecorderFencedError
+from persistence.redis.outbox import Outbox, OutboxEntry
 
 log = structlog.get_logger()
 

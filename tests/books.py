@@ -7,13 +7,13 @@ import redis
 from sqlalchemy import Engine
 
 from actors.chat.rows import record_row
-from meterd.rules.idempotency import World
 from meterd.rules.model import Policy
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import wallet_snapshot
 from persistence.postgres import reader
 from persistence.postgres.rows import JournalRow
 from tests.load import KEYS, Entry, fold
+from tests.world import World
 
 
 def assert_balanced(

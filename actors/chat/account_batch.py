@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
+from actors.errors import UnreadableStateError
 from actors.messages import Task
 from meterd.rules.commands import entry_key
 from meterd.rules.idempotency import IdempotencyRecord
@@ -21,10 +22,6 @@ FAILURES_MAX: Final = 3
 
 REASON_MAX: Final = 300
 """Characters of a trace that a dead letter keeps."""
-
-
-class UnreadableStateError(Exception):
-    """What is kept of an account makes no sense: nothing can be decided for it."""
 
 
 class AccountBatch:

@@ -10,6 +10,7 @@ import structlog
 from actors.chat.account_batch import FAILURES_MAX, AccountBatch, batches_by_account
 from actors.chat.commit_builder import CommitBuilder, CommitContext
 from actors.chat.timer_service import TimerService
+from actors.errors import ActorFencedError, CommitError, OutOfTurnError, UndecidedError
 from actors.messages import BatchResult, BatchStats, Task
 from meterd.rules.commands import OPENING
 from meterd.rules.deadlines import next_due
@@ -27,22 +28,6 @@ ATTEMPTS_MAX: Final = 50
 
 FAILED: Final = "failed"
 """Verdict of a lane in whose first task the code failed."""
-
-
-class ActorFencedError(Exception):
-    """Another owner has this actor's name: nothing it does counts any more."""
-
-
-class OutOfTurnError(Exception):
-    """A batch before this one was lost or failed; taking this one would swallow that one."""
-
-
-class CommitError(Exception):
-    """Redis could not do what a commit asks for, and would not the next time."""
-
-
-class UndecidedError(Exception):
-    """An account kept moving under the actor; the batch is to be tried again."""
 
 
 class ChatWorker:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from actors.errors import HungError
 from actors.messages import ActorInfo, pack_tasks, unpack_result
 from actors.supervisor.batch import DispatchBatch
 from actors.supervisor.starts import Starts
@@ -37,10 +38,6 @@ CHECK_S: Final = 0.5
 AWAY_S_MIN: Final = 0.1
 AWAY_S_MAX: Final = 2.0
 """Pauses before an actor tries again what its server could not take."""
-
-
-class HungError(Exception):
-    """A process that is there and does not answer."""
 
 
 class ActorProcess(Protocol):

@@ -7,8 +7,9 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from persistence.redis.command_stream import CommandStream, LeaseStatus, NotLeadingError
-from persistence.redis.integrity import IntegrityCheck, StateLostError
+from persistence.errors import NotLeadingError, StateLostError
+from persistence.redis.command_stream import CommandStream, LeaseStatus
+from persistence.redis.integrity import IntegrityCheck
 
 log = structlog.get_logger()
 

@@ -15,7 +15,8 @@ from actors.supervisor.clock_monitor import ClockMonitor
 from actors.supervisor.gauges import Gauges, OutboxBound, read_gauges
 from actors.supervisor.leadership import Leadership
 from meterd.rules.redis_keys import Keys
-from persistence.redis.command_stream import CommandStream, NotLeadingError
+from persistence.errors import NotLeadingError
+from persistence.redis.command_stream import CommandStream
 from persistence.redis.functions import loaded_version, source, version_of
 
 log = structlog.get_logger()

@@ -27,7 +27,8 @@ from actors.supervisor.starts import Starts
 from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
 from meterd.rules.redis_keys import Keys
-from persistence.redis.command_stream import CommandStream, NotLeadingError, ReadBatch
+from persistence.errors import NotLeadingError
+from persistence.redis.command_stream import CommandStream, ReadBatch
 from persistence.redis.integrity import IntegrityCheck
 
 log = structlog.get_logger()

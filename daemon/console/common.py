@@ -83,7 +83,7 @@ def postgres_or_exit(postgres_url: str) -> Iterator[None]:
     """What fails in Postgres in here ends the command, with the next step."""
     from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004, PLC0415 - see above
 
-    from persistence.postgres.engine import PostgresURLError  # noqa: PLC0415 - see above
+    from persistence.errors import PostgresURLError  # noqa: PLC0415 - see above
 
     try:
         yield

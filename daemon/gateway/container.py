@@ -8,11 +8,11 @@ from typing import NamedTuple
 import redis.asyncio
 
 from daemon.discovery.runfile import Addresses
-from daemon.gateway.errors import legacy_unavailable
+from daemon.gateway.fallback import ChatFallback
 from daemon.gateway.key_source import keys_of
-from daemon.gateway.legacy_fallback import OldTables, old_tables
+from daemon.gateway.legacy_fallback import legacy_fallback
 from daemon.gateway.metrics import Metrics
-from daemon.gateway.postgres_reader import PostgresReader
+from daemon.gateway.postgres_reader import STATEMENT_MS_MAX, PostgresReader
 from daemon.gateway.queries import Queries
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.rate_limit import Buckets
@@ -30,7 +30,6 @@ from persistence.redis.client import connect_async
 
 SOCKET_TIMEOUT_S = 2.0
 """Less than the daemon's: a reader gets another answer from Postgres meanwhile."""
-STATEMENT_MS_MAX = 5_000
 
 
 class Dependencies(NamedTuple):
@@ -42,8 +41,6 @@ class Dependencies(NamedTuple):
     client: redis.asyncio.Redis
     redis_reader: RedisReader
     postgres_reader: PostgresReader
-    old_postgres_reader: PostgresReader | None
-    """Of the old system, where it has a database of its own."""
     clock: QueueClock
     queries: Queries
     meter: AsyncMeter
@@ -52,7 +49,7 @@ class Dependencies(NamedTuple):
     tokens: Tokens
     buckets: Buckets
     metrics: Metrics
-    old: OldTables
+    fallback: ChatFallback | None
 
 
 def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
@@ -70,9 +67,8 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
     live, clock = RedisReader(client), QueueClock(client)
     meter = AsyncMeter(addresses.redis_url)
     hub = EventBroadcaster(meter, live, keys, clock, http)
-    there = _old_records(settings)
-    old = old_tables(settings.legacy, records, there)
-    reading = Queries(live, records, keys, clock, old)
+    fallback = legacy_fallback(settings, addresses.postgres_url)
+    reading = Queries(live, records, keys, clock, fallback)
     parts = hub, live, meter, clock, reading
     streams = Streams(client, parts, keys, http.stream_messages_max)
     return Dependencies(
@@ -82,7 +78,6 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
         client=client,
         redis_reader=live,
         postgres_reader=records,
-        old_postgres_reader=there,
         clock=clock,
         queries=reading,
         meter=meter,
@@ -91,7 +86,7 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
         tokens=tokens,
         buckets=Buckets(http.requests_per_s, http.requests_burst),
         metrics=Metrics(hub),
-        old=old,
+        fallback=fallback,
     )
 
 
@@ -104,8 +99,9 @@ async def running(parts: Dependencies) -> AsyncIterator[None]:
         asyncio.create_task(parts.clock.keep(), name="clock"),
         asyncio.create_task(parts.broadcaster.keep(), name="hub"),
         asyncio.create_task(parts.broadcaster.tick(), name="hub-tick"),
-        asyncio.create_task(parts.old.probe(), name="old-tables"),
     ]
+    if parts.fallback is not None:
+        tasks.append(asyncio.create_task(parts.fallback.probe(), name="fallback"))
     try:
         yield
     finally:
@@ -115,17 +111,5 @@ async def running(parts: Dependencies) -> AsyncIterator[None]:
         await parts.meter.close()
         await parts.client.aclose()
         parts.postgres_reader.close()
-        if parts.old_postgres_reader is not None:
-            parts.old_postgres_reader.close()
-
-
-def _old_records(settings: Settings) -> PostgresReader | None:
-    if not settings.legacy.enabled or settings.legacy.url is None:
-        return None
-    engine = make_engine(
-        settings.legacy.url,
-        pool_size=settings.postgres.pool_size,
-        statement_timeout_ms=STATEMENT_MS_MAX,
-        application_name="meterd gateway",
-    )
-    return PostgresReader(engine, 2 * settings.postgres.pool_size, legacy_unavailable)
+        if parts.fallback is not None:
+            parts.fallback.close()

@@ -16,6 +16,7 @@ from persistence.postgres.rows import RecordRow
 T = TypeVar("T")
 
 CHATS_MAX: Final = 200
+STATEMENT_MS_MAX: Final = 5_000
 WAITING_MAX: Final = 100
 """Questions that wait for a connection; one more is refused."""
 

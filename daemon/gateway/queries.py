@@ -1,6 +1,6 @@
 """Chats and wallets for a caller: from Redis, else, or while it is away, from Postgres.
 
-Chats that have not come over yet are answered from the old tables.
+A chat that meterd has no record of is looked for in the fallback, if there is one.
 """
 
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from actors.chat.rows import chat_of_record
 from daemon.gateway.authorization import WHOLE, Caller
 from daemon.gateway.errors import ProblemError
-from daemon.gateway.legacy_fallback import OldTables
+from daemon.gateway.fallback import ChatFallback
 from daemon.gateway.postgres_reader import PostgresReader
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
@@ -56,10 +56,10 @@ class Queries:
         records: PostgresReader,
         keys: Keys,
         clock: QueueClock,
-        old: OldTables,
+        fallback: ChatFallback | None,
     ) -> None:
         """Read through these."""
-        self._old = old
+        self._fallback = fallback
         self._live = live
         self._records = records
         self._keys = keys
@@ -116,7 +116,7 @@ class Queries:
     ) -> tuple[ChatView | None, bytes | None]:
         """The chat; and with it, at the same moment, the wallet of a caller who is its user."""
         if not is_identifier(chat_id):
-            return await self._from_old(chat_id, caller), None  # nothing of ours is called so
+            return await self._from_fallback(chat_id, caller), None  # nothing of ours is called so
         keys, me = self._keys, caller.sub
         asked = [keys.chat(chat_id)]
         own = is_identifier(me) and caller.is_user(me)
@@ -141,18 +141,18 @@ class Queries:
         seen = _recorded(record, caller) if record is not None else None
         if seen is not None:
             return seen
-        old = await self._from_old(chat_id, caller, may_run=away is None)
+        old = await self._from_fallback(chat_id, caller, may_run=away is None)
         if old is not None and record is None:
             return old
         if away is not None:
             raise away  # it may have started a moment ago: only Redis knows
         return None
 
-    async def _from_old(
+    async def _from_fallback(
         self, chat_id: str, caller: Caller, may_run: bool = True
     ) -> ChatView | None:
-        """The chat as the old tables have it; one that runs there may run here by now."""
-        chat = await self._old.chat(chat_id)
+        """The chat as another system has it; one that runs there may run here by now."""
+        chat = await self._fallback.chat(chat_id) if self._fallback is not None else None
         if chat is None or not (may_run or chat.ended_at_ms is not None):
             return None
         view = caller.view(chat.user_id, chat.advisor_id)

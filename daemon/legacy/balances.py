@@ -16,7 +16,6 @@ from daemon.legacy.diff import Databases
 from daemon.legacy.flush import make_room, queue_ms, wait_for_postgres
 from daemon.legacy.store import balances as kept
 from daemon.legacy.store.balances import OpenedBalance, QuarantinedBalance
-from daemon.legacy.store.opening_balances import Opening, Openings
 from daemon.legacy.store.reader import (
     OldBalance,
     balances_of,
@@ -30,6 +29,7 @@ from meterd.rules.commands import is_identifier
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
 from meterd.rules.redis_keys import Keys
+from persistence.redis.opening_balances import Opening, Openings
 
 BATCH_USERS: Final = 500
 _ATTEMPTS_MAX: Final = 5

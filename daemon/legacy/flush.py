@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import redis
 
-from daemon.legacy.store.opening_balances import Openings
 from meterd.rules.commands import entry_key
 from meterd.rules.redis_keys import Keys
+from persistence.redis.opening_balances import Openings
 
 PARCELS_MAX: Final = 100
 """Batches that may wait for Postgres before the next one is opened."""

@@ -35,10 +35,11 @@ from daemon.process.gateway_process import GatewaySupervisor
 from daemon.process.ray_folder import new_ray_folder, remove_ray_folder
 from daemon.settings.settings import Settings
 from meterd.rules.redis_keys import Keys
+from persistence.errors import FunctionsError, PreflightError, SchemaError
 from persistence.postgres import migrate
 from persistence.redis.client import connect
-from persistence.redis.functions import FunctionsError, load_functions
-from persistence.redis.preflight import UnfitError, ensure_fit
+from persistence.redis.functions import load_functions
+from persistence.redis.preflight import check_preflight
 
 log = structlog.get_logger()
 
@@ -63,8 +64,8 @@ class DaemonError(Exception):
 STARTING_ERRORS = (
     EmbeddedServerError,
     FunctionsError,
-    UnfitError,
-    migrate.SchemaError,
+    PreflightError,
+    SchemaError,
     DaemonError,
     KeysError,
     BindError,
@@ -228,7 +229,7 @@ def prepare(addresses: Addresses) -> None:
     try:
         with contextlib.closing(connect(addresses.redis_url)) as client:
             _await_loaded(client)
-            ensure_fit(client)
+            check_preflight(client)
             load_functions(client)
     except redis.RedisError as error:
         raise _no_answer("Redis", addresses.redis_url, "redis.url", error) from None

@@ -9,14 +9,11 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from persistence.errors import SupersededError
 from persistence.postgres.tables import command_journal, recorder_states
 
 NOTHING: Final = "0-0"
 """The entry before the first one."""
-
-
-class SupersededError(Exception):
-    """Another recorder is in office, or the facts came from another Redis."""
 
 
 class PostgresPosition(NamedTuple):

@@ -9,6 +9,7 @@ import redis.asyncio
 
 from meterd.rules.commands import Command, InvalidCommand, entry_key, parse_entry
 from meterd.rules.redis_keys import GROUP, Keys
+from persistence.errors import NotLeadingError
 
 NEW: Final = ">"
 
@@ -41,10 +42,6 @@ class LeaseStatus(enum.IntEnum):
     """This one does, and may write."""
     UNSWORN = 2
     """This one does, but Redis was restarted: its memory has to be compared first."""
-
-
-class NotLeadingError(Exception):
-    """Another daemon has taken over; this one may not go on."""
 
 
 class CommandStream:

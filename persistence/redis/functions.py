@@ -7,12 +7,10 @@ from typing import Any, Final
 import redis
 import redis.asyncio
 
+from persistence.errors import FunctionsError
+
 NAME: Final = "meterd"
 _VERSION = re.compile(r"^-- meterd version ([0-9]+)$", re.MULTILINE)
-
-
-class FunctionsError(Exception):
-    """Redis can't hold the function library, or holds a newer one than this meterd knows."""
 
 
 def source() -> str:

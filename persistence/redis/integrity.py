@@ -15,16 +15,13 @@ from sqlalchemy import Engine
 
 from meterd.rules.commands import entry_key
 from meterd.rules.redis_keys import Keys
+from persistence.errors import StateLostError
 from persistence.postgres.recorder_state import (
     NOTHING,
     PostgresPosition,
     claim_recorder,
     fetch_position,
 )
-
-
-class StateLostError(Exception):
-    """Redis knows less than Postgres; the message says what and what to do."""
 
 
 class RedisPosition(NamedTuple):

@@ -7,6 +7,7 @@ import msgspec
 import redis
 
 from meterd.rules.redis_keys import Keys
+from persistence.errors import RecorderFencedError
 from persistence.redis.commit import OutboxPayload, unpack_payload
 
 _pack = msgspec.msgpack.encode
@@ -17,10 +18,6 @@ class OutboxEntry(NamedTuple):
 
     entry: str
     payload: OutboxPayload
-
-
-class RecorderFencedError(Exception):
-    """Another recorder has begun: this one may take nothing out any more."""
 
 
 class Outbox:

@@ -16,7 +16,7 @@ from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from persistence.redis.snapshot_scan import SnapshotScan
 from tests.audit.conftest import System, send_special
-from tests.audited import audited
+from tests.audit_check import audited
 from tests.commands.elsewhere import run as meterd
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Load, Sender

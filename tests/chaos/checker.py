@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from actors.chat.rows import record_row
 from meterd.rules import outcomes
 from meterd.rules.billing import available
-from meterd.rules.idempotency import Result, World
 from meterd.rules.model import LedgerEntry, Policy
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot, not_started, wallet_snapshot
 from persistence.redis.commit import event_fields, ledger_row
 from tests.chaos.evidence import Evidence
 from tests.load import Entry
+from tests.world import Result, World
 
 SHOWN_MAX = 5
 

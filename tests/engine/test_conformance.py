@@ -8,7 +8,7 @@ import redis
 from sqlalchemy import Engine
 
 from actors.supervisor.supervisor import SupervisorConfig
-from tests.audited import assert_clean
+from tests.audit_check import assert_clean
 from tests.conformance import Example, by_policy, policy_of
 from tests.conformance.played import (
     Laid,

@@ -10,7 +10,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.chat.worker import ActorFencedError
+from actors.errors import ActorFencedError
 from actors.messages import Task, unpack_tasks
 from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.commands import Command, entry_ms, parse_entry

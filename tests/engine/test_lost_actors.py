@@ -13,7 +13,7 @@ from actors.supervisor import actor_handle, batch
 from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
-from tests.audited import assert_clean
+from tests.audit_check import assert_clean
 from tests.books import assert_balanced
 from tests.engine.harness import ThreadProcess, idle, running
 from tests.load import Load, Sender

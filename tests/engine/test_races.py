@@ -15,7 +15,6 @@ import redis
 from sqlalchemy import Engine
 
 from actors.supervisor.supervisor import SupervisorConfig
-from meterd.rules.idempotency import World
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from tests.books import assert_balanced
@@ -24,6 +23,7 @@ from tests.engine.play import differences, outcomes
 from tests.load import Entry, fold
 from tests.seeds import new_seeds
 from tests.servers import kinds, redis_server
+from tests.world import World
 
 SETTINGS = SupervisorConfig(actors_max=4, batch_max=10)
 SEEDS = int(os.environ.get("METERD_TEST_SEEDS", "3"))

@@ -10,17 +10,13 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from actors.recorder import Recorder, RecorderConfig
-from persistence.postgres.recorder_state import (
-    RecorderClaim,
-    SupersededError,
-    claim_recorder,
-    fetch_position,
-)
+from persistence.errors import RecorderFencedError, SupersededError
+from persistence.postgres.recorder_state import RecorderClaim, claim_recorder, fetch_position
 from persistence.postgres.rows import JournalRow, LedgerRow
 from persistence.redis.client import connect
 from persistence.redis.commit import OutboxPayload, pack_payload
 from persistence.redis.functions import load_functions
-from persistence.redis.outbox import Outbox, RecorderFencedError
+from persistence.redis.outbox import Outbox
 from tests.engine.harness import KEYS
 from tests.servers import redis_server
 

@@ -23,7 +23,6 @@ from daemon.gateway.views import (
     what_if,
 )
 from meterd.rules.billing import available
-from meterd.rules.idempotency import World
 from meterd.rules.model import Account, Chat, Policy, Tariff
 from meterd.rules.snapshots import chat_snapshot, no_wallet, wallet_snapshot
 from persistence.redis.commit import pack_state
@@ -42,6 +41,7 @@ from tests.rules.strategies import (
     settled,
     streams,
 )
+from tests.world import World
 
 MICRO = 10**6
 MINUTE_MS = 60_000

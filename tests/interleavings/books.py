@@ -7,7 +7,6 @@ import msgspec
 from actors.chat.rows import command_row, invalid_row, record_row
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.deadlines import next_due
-from meterd.rules.idempotency import Result, World
 from meterd.rules.opening_balance import openings
 from meterd.rules.outcomes import MESSAGES
 from meterd.rules.redis_keys import GROUP
@@ -25,6 +24,7 @@ from persistence.redis.commit import (
 from tests.interleavings.clerks import Ledger
 from tests.interleavings.lives import KEYS, POLICY_ID
 from tests.interleavings.stage import Stage
+from tests.world import Result, World
 
 
 class Expected:

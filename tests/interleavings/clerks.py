@@ -6,8 +6,9 @@ from typing import cast
 
 import redis
 
+from persistence.errors import RecorderFencedError
 from persistence.redis.commit import OutboxPayload
-from persistence.redis.outbox import Outbox, RecorderFencedError
+from persistence.redis.outbox import Outbox
 from tests.interleavings.lives import KEYS
 from tests.interleavings.stage import Choice, Stage
 from tests.interleavings.strands import SteppedClient, Strand

@@ -13,8 +13,9 @@ from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.placement import Placement
 from actors.supervisor.stats import SupervisorStats
 from meterd.rules.model import Chat, Policy
+from persistence.errors import NotLeadingError
 from persistence.redis.account_reader import read_chats
-from persistence.redis.command_stream import CommandStream, NotLeadingError
+from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import unpack_state
 from tests.interleavings.lives import KEYS, Life
 from tests.interleavings.shape import Shape

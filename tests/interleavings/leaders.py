@@ -7,7 +7,8 @@ from typing import Any
 
 import redis
 
-from persistence.redis.command_stream import CommandStream, LeaseStatus, NotLeadingError
+from persistence.errors import NotLeadingError
+from persistence.redis.command_stream import CommandStream, LeaseStatus
 from tests.interleavings.daemons import LEASE_MS, MEMORY, Daemon, DirectClient
 from tests.interleavings.lives import KEYS
 from tests.interleavings.owners import Owners

@@ -10,8 +10,8 @@ import redis
 from actors.chat.commit_builder import CommitContext
 from actors.chat.timer_service import SettleSender, TimerService
 from actors.chat.worker import ChatWorker
+from actors.errors import HungError
 from actors.messages import ActorInfo, pack_result, unpack_tasks
-from actors.supervisor.actor_handle import HungError
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
 from persistence.redis.commit import Limits

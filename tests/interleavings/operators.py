@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import redis
 
-from daemon.legacy.store.opening_balances import Opening, pack_opening
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
 from persistence.postgres.rows import OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload, unpack_state
+from persistence.redis.opening_balances import Opening, pack_opening
 from tests.interleavings.lives import KEYS
 from tests.interleavings.stage import Choice, Stage
 from tests.interleavings.traffic import USERS

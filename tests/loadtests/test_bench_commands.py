@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from loadtests.bench import timer_latency
 from loadtests.bench.wire import encode
 from loadtests.bench.workload_model import EncodedWorkload
-from meterd.rules.idempotency import World
 from meterd.rules.model import Policy
+from tests.world import World
 
 BEGAN_MS = 1_767_225_600_000
 

@@ -14,13 +14,13 @@ from actors.chat.timer_service import TimerService
 from actors.chat.worker import ChatWorker
 from actors.messages import Task
 from meterd.rules.commands import InvalidCommand, parse_entry
-from meterd.rules.idempotency import World
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect
 from persistence.redis.commit import Limits, unpack_payload
 from persistence.redis.functions import load_functions
 from tests.interleavings.traffic import Traffic
+from tests.world import World
 
 KEYS = Keys()
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "yes")

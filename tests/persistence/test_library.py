@@ -3,7 +3,8 @@
 import pytest
 import redis
 
-from persistence.redis.functions import FunctionsError, load_functions, source, version_of
+from persistence.errors import FunctionsError
+from persistence.redis.functions import load_functions, source, version_of
 
 
 def _load(client: redis.Redis, version: int) -> None:

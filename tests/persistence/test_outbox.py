@@ -6,9 +6,10 @@ import pytest
 import redis
 
 from meterd.rules.redis_keys import GROUP, Keys
+from persistence.errors import RecorderFencedError
 from persistence.postgres.rows import RecordRow
 from persistence.redis.commit import OutboxPayload, pack_payload
-from persistence.redis.outbox import Outbox, RecorderFencedError
+from persistence.redis.outbox import Outbox
 
 KEYS = Keys()
 ENDED_TTL_MS = 86_400_000

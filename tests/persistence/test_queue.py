@@ -9,8 +9,9 @@ import redis
 
 from meterd.rules.commands import Command, InvalidCommand
 from meterd.rules.redis_keys import Keys
+from persistence.errors import NotLeadingError
 from persistence.redis.client import connect_async
-from persistence.redis.command_stream import CommandStream, LeaseStatus, NotLeadingError
+from persistence.redis.command_stream import CommandStream, LeaseStatus
 from persistence.redis.functions import source
 
 KEYS = Keys()

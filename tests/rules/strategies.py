@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from meterd.rules.billing import cost
 from meterd.rules.deadlines import next_due
-from meterd.rules.idempotency import Result, World
 from meterd.rules.model import AT_ZERO_END, AT_ZERO_SUSPEND, Account, Chat, Policy, Tariff
+from tests.world import Result, World
 
 T0 = 1_700_000_000_000
 HALF = settings(max_examples=settings().max_examples // 2)

@@ -10,10 +10,10 @@ from meterd.rules.billing import available, charge, cost
 from meterd.rules.commands import Command, parse_entry
 from meterd.rules.deadlines import next_due
 from meterd.rules.fold import apply
-from meterd.rules.idempotency import World
 from meterd.rules.model import Account, Chat, Policy
 from meterd.rules.snapshots import chat_snapshot
 from tests.rules.strategies import HALF, Run, Stream, fold, settle, settled, streams
+from tests.world import World
 
 
 @given(streams())

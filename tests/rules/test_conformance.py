@@ -2,10 +2,10 @@
 
 import pytest
 
-from meterd.rules.idempotency import World
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
+from tests.world import World
 
 RECORD = (
     "chat_id",

@@ -7,16 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.chat.rows import chat_of_record, record_row
-from daemon.legacy.rules.imported_chats import ended_chat
-from daemon.legacy.rules.rows import ImportedChat
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, is_identifier, parse_entry
-from meterd.rules.idempotency import World
-from meterd.rules.model import Account, Chat, LedgerEntry, Policy
-from meterd.rules.opening_balance import opened, openings
+from meterd.rules.model import ENDED, Account, Chat, LedgerEntry, Policy
+from meterd.rules.opening_balance import MIGRATED, opened, openings
 from meterd.rules.replay import JournalEntry, Replay, foreign_chat
 from meterd.rules.snapshots import chat_snapshot
 from tests.rules.strategies import Stream, streams
+from tests.world import World
 
 START = {"type": "start", "id": "s", "chat_id": "c", "user_id": "u", "advisor_id": "v"}
 
@@ -66,7 +64,12 @@ def _foreign(owners: dict[str, str], chat_id: str, user: str) -> Chat | None:
 
 
 def _old(chat_id: str, user: str) -> Chat:
-    return ended_chat(ImportedChat(chat_id, user, "v", 10, 1_000, 500, 70))
+    """A chat that ended in another system: its tariff is unknown, nothing is charged."""
+    return Chat(
+        chat_id, user, "v", ENDED, started_at_ms=10, since_ms=1_000, as_of_ms=1_000,
+        alive_at_ms=1_000, rate_micro=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
+        active_ms=500, carried_cost_micro=70, ended_at_ms=1_000, end_reason=MIGRATED,
+    )  # fmt: skip
 
 
 @given(streams(), st.lists(st.integers(1, 10**9), max_size=3), st.integers(0, 3))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.fold import apply
-from meterd.rules.idempotency import World
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 from tests.rules.strategies import (
     ANY,
@@ -25,6 +24,7 @@ from tests.rules.strategies import (
     settled,
     streams,
 )
+from tests.world import World
 
 
 @given(streams(), st.data())

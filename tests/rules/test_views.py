@@ -9,7 +9,6 @@ from meterd.rules.billing import available, cost
 from meterd.rules.commands import Command, parse_entry
 from meterd.rules.deadlines import next_due
 from meterd.rules.fold import apply
-from meterd.rules.idempotency import World
 from meterd.rules.model import Account, Chat
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import (
@@ -20,6 +19,7 @@ from meterd.rules.snapshots import (
     wallet_snapshot,
 )
 from tests.rules.strategies import HALF, Entry, Stream, flat, fold, settled, streams
+from tests.world import World
 
 CHAT = (
     "chat_id", "user_id", "advisor_id", "status", "as_of", "started_at", "ended_at", "end_reason",

@@ -40,6 +40,7 @@ def old_or_exit(config: Path | None) -> Iterator[tuple["Engine", "LegacyNames"]]
 def legacy_or_exit(config: Path | None) -> Iterator[tuple["Databases", str]]:
     """Both databases and the policy of the settings; what fails ends the command."""
     from daemon.legacy.diff import Databases  # noqa: PLC0415 - the help need not wait for it
+    from persistence.errors import SchemaError  # noqa: PLC0415 - as above
     from persistence.postgres import migrate  # noqa: PLC0415 - as above
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
 
@@ -48,7 +49,7 @@ def legacy_or_exit(config: Path | None) -> Iterator[tuple["Databases", str]]:
     with postgres_or_exit(own_url):
         try:
             migrate.check(own_url)
-        except migrate.SchemaError as error:
+        except SchemaError as error:
             raise fail(str(error)) from None
         own = make_engine(own_url)
         try:
@@ -136,7 +137,7 @@ def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings
 
     from daemon.legacy.balances import Targets  # noqa: PLC0415 - as above
     from daemon.legacy.flush import FlushTimeoutError  # noqa: PLC0415 - as above
-    from daemon.legacy.store.opening_balances import UnverifiedStateError  # noqa: PLC0415 - as above
+    from persistence.errors import UnverifiedStateError  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)

@@ -10,15 +10,15 @@ from daemon.legacy.adopt import CutoverError
 from daemon.legacy.resolve import assign_record
 from daemon.legacy.store.balances import BalancePlan
 from daemon.legacy.store.layout import LegacyError
-from tests.bringing.conftest import Both
-from tests.bringing.cut_over import (
+from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.cut_over import (
     POLICY,
     adopt_all,
     bring_records,
     kinds_that_differ,
     run_sql,
 )
-from tests.bringing.old import add_chat, add_record, set_balance
+from tests.legacy.cutover.old import add_chat, add_record, set_balance
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from daemon.legacy.diff import Databases
 from daemon.legacy.store.names import LegacyNames
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
-from tests.bringing.old import make_tables
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import until
+from tests.legacy.cutover.old import make_tables
 from tests.servers import redis_server
 
 T = TypeVar("T")
@@ -59,6 +59,6 @@ def both(engine: Engine) -> Iterator[Both]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "tests/bringing/" in item.path.as_posix():
+        if "tests/legacy/cutover/" in item.path.as_posix():
             item.add_marker(pytest.mark.postgres)
             item.add_marker(pytest.mark.redis)

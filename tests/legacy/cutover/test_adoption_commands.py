@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from daemon.legacy.rules.adoption import adoption_of, affordable, again, commands_of, ending_of
 from daemon.legacy.rules.rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
 from meterd.rules.commands import Command, parse_entry
-from tests.bringing.old import T
+from tests.legacy.cutover.old import T
 
 _RUNNING = st.builds(
     Running,

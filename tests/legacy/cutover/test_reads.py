@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from actors.chat.rows import record_row
 from daemon.gateway.errors import legacy_unavailable
-from daemon.gateway.legacy_fallback import OldTables
+from daemon.gateway.legacy_fallback import LegacyFallback
 from daemon.gateway.postgres_reader import PostgresReader
 from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.rules.imported_chats import ended_chat
@@ -27,9 +27,9 @@ from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.postgres.writer import write_batch
 from persistence.redis.client import connect
-from tests.bringing.old import T, add_chat, add_record, make_tables
 from tests.databases import run
 from tests.gateway.conftest import Gateway, gateway_alone
+from tests.legacy.cutover.old import T, add_chat, add_record, make_tables
 from tests.servers import redis_server
 
 pytestmark = [pytest.mark.redis, pytest.mark.postgres]
@@ -178,8 +178,7 @@ def test_what_readers_would_be_told_is_said_at_the_start(house: House, other_url
     for url, told in ((house.postgres_url, []), (other_url, ["legacy.unavailable"])):
         records = PostgresReader(make_engine(url), 1, legacy_unavailable)
         with capture_logs() as logs:
-            asyncio.run(OldTables(records, LegacyNames(), "latest").probe())
-            asyncio.run(OldTables(None, LegacyNames(), "latest").probe())
+            asyncio.run(LegacyFallback(records, LegacyNames(), "latest").probe())
         records.close()
         assert [one["event"] for one in logs] == told
         assert all("legacy.records_table" in one["why"] for one in logs)

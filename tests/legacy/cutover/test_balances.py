@@ -17,16 +17,16 @@ from daemon.legacy.rules.rows import AMOUNT_MAX
 from daemon.legacy.store import balances as kept
 from daemon.legacy.store.balances import sums_of_balances
 from daemon.legacy.store.decimals import exact_credits, total
-from daemon.legacy.store.opening_balances import UnverifiedStateError
 from daemon.legacy.store.reader import OldBalance, whole
 from daemon.legacy.target_balance import TargetBalance, target_balance_of
 from daemon.recovery.rebuild import Recovery
 from meterd import Meter
+from persistence.errors import UnverifiedStateError
 from persistence.postgres import reader
-from tests.audited import assert_clean
-from tests.bringing.conftest import Both
-from tests.bringing.old import set_balance
+from tests.audit_check import assert_clean
 from tests.engine.harness import KEYS
+from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.old import set_balance
 
 DAY_MS = 86_400_000
 

@@ -12,10 +12,10 @@ from daemon.legacy.migrate import migrate
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.verify import verify
 from meterd import ChatSnapshot, Meter
-from tests.audited import assert_clean
-from tests.bringing.conftest import Both
-from tests.bringing.cut_over import POLICY, adopt_all, old_system
-from tests.bringing.old import add_chat, add_record
+from tests.audit_check import assert_clean
+from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.cut_over import POLICY, adopt_all, old_system
+from tests.legacy.cutover.old import add_chat, add_record
 
 CHATS = ("runs", "rests", "poor", "broke", "two.a", "two.b", "over", "ended.1", "ended.2")
 

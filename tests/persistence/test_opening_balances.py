@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 import redis
 
-from daemon.legacy.store.opening_balances import Opening, Openings, UnverifiedStateError
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry
 from meterd.rules.redis_keys import Keys
+from persistence.errors import UnverifiedStateError
 from persistence.redis.commit import unpack_payload
+from persistence.redis.opening_balances import Opening, Openings
 
 KEYS = Keys()
 TOKEN = "t"

@@ -11,10 +11,10 @@ from daemon.legacy.verify import verify
 from meterd import Meter
 from meterd.rules.model import Policy, Tariff
 from persistence.postgres import reader
-from tests.audited import assert_clean
-from tests.bringing.conftest import Both
-from tests.bringing.old import T, add_chat, add_record, set_balance
-from tests.bringing.test_balances import _ledger
+from tests.audit_check import assert_clean
+from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.old import T, add_chat, add_record, set_balance
+from tests.legacy.cutover.test_balances import _ledger
 
 RATE = 600_000
 """0.6 credits a minute: 10 micro-credits a millisecond."""

@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from daemon.legacy.adopt import CAME_OVER, foresee
 from meterd import Meter
-from tests.audited import assert_clean
-from tests.bringing.conftest import Both
-from tests.bringing.cut_over import (
+from tests.audit_check import assert_clean
+from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.cut_over import (
     CARRIED,
     CUT,
     POLICY,

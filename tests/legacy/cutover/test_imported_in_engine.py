@@ -15,14 +15,15 @@ from daemon.audit.history import ChatHistory, read_policy
 from daemon.audit.opening_state import fetch_opening_states
 from daemon.legacy.rules.imported_chats import ended_chat
 from daemon.legacy.rules.rows import ImportedChat
-from daemon.legacy.store.opening_balances import Opening, Openings, UnverifiedStateError
 from daemon.recovery.rebuild import Recovery
 from meterd.rules.model import Account, Policy
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
+from persistence.errors import UnverifiedStateError
 from persistence.postgres import reader
 from persistence.postgres.writer import write_batch
 from persistence.redis.client import connect
-from tests.audited import assert_clean
+from persistence.redis.opening_balances import Opening, Openings
+from tests.audit_check import assert_clean
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import outcomes, send, until
 from tests.servers import kinds, redis_server

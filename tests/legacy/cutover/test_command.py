@@ -9,10 +9,10 @@ import pytest
 
 from daemon.legacy.store.balances import fetch_plans
 from loadtests.common.live import METERD, LiveDaemon
-from tests.bringing.conftest import Both
-from tests.bringing.cut_over import bring_records, run_sql
-from tests.bringing.old import add_chat, add_record, set_balance
 from tests.engine.harness import KEYS
+from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.cut_over import bring_records, run_sql
+from tests.legacy.cutover.old import add_chat, add_record, set_balance
 
 pytestmark = pytest.mark.acceptance
 

@@ -13,7 +13,7 @@ from daemon.asyncapi.snapshots import chat
 from meterd.rules.events import EVENTS
 from meterd.rules.money import format_micro
 from meterd.rules.redis_keys import Keys
-from tests.wire.checking import DOCUMENT, FILE, check, faults
+from tests.asyncapi.checking import DOCUMENT, FILE, check, faults
 
 MESSAGES = DOCUMENT["components"]["messages"]
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from meterd.rules.commands import ENTRY_BYTES_MAX, SHAPES, Command, InvalidCommand, parse_entry
 from meterd.rules.field_formats import FIELD_FORMATS
+from tests.asyncapi.checking import DOCUMENT, faults
 from tests.conformance import EXAMPLES, flat_fields
-from tests.wire.checking import DOCUMENT, faults
 
 FAR: Final = f"{10**16}-0"
 """Later than any started_at + carried_ms: what a schema can't compare does not count here."""

@@ -11,9 +11,9 @@ from daemon.legacy.store.balances import HAD
 from daemon.legacy.store.decimals import total
 from daemon.legacy.verify import VerifyResult, verify
 from meterd import Meter
-from tests.bringing.conftest import Both
-from tests.bringing.cut_over import POLICY, adopt_all, old_system
-from tests.bringing.old import set_balance
+from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.cut_over import POLICY, adopt_all, old_system
+from tests.legacy.cutover.old import set_balance
 
 BALANCES: dict[str, str] = {
     "a": "12.3456789", "b": "0.0000019", "c": "0", "": "7", "odd user": "5", "minus": "-0.5",

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 
 from meterd.rules import outcomes
 from persistence.redis.commit import Commit
+from tests.asyncapi.checking import DOCUMENT, check, check_reply, check_snapshot, fields_of
+from tests.asyncapi.house import House
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
 from tests.rules.strategies import Stream, streams
-from tests.wire.checking import DOCUMENT, check, check_reply, check_snapshot, fields_of
-from tests.wire.house import House
 
 Sent = set[str]
 """Outcomes and events that came up."""

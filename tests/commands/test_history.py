@@ -7,11 +7,11 @@ import pytest
 from daemon.audit.history import ChatHistory, HistoryError, HistoryLine, read_policy
 from daemon.settings.derived import policy_of as policy_of_settings
 from daemon.settings.settings import Settings
-from meterd.rules.idempotency import World
 from meterd.rules.money import read_micro
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import policy_document
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
+from tests.world import World
 
 POLICY = "p"
 Journal = dict[str, list[JournalRow]]

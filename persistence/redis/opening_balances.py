@@ -10,6 +10,7 @@ from meterd.rules.model import Account, LedgerEntry
 from meterd.rules.opening_balance import OpenedAccount
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import wallet_snapshot
+from persistence.errors import UnverifiedStateError
 from persistence.redis.commit import is_readable, ledger_row, pack_json, pack_state, unpack_state
 
 OPENINGS_MAX: Final = 500
@@ -17,10 +18,6 @@ OPENINGS_MAX: Final = 500
 
 _pack: Final = msgspec.msgpack.encode
 _OK: Final = b"ok"
-
-
-class UnverifiedStateError(Exception):
-    """No daemon vouches for what this Redis remembers: nothing may be written."""
 
 
 class Opening(NamedTuple):

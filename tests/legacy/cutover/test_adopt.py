@@ -19,10 +19,10 @@ from daemon.legacy.store.layout import LegacyError
 from daemon.legacy.store.runs import exclusive_lock
 from daemon.legacy.verify import verify
 from meterd import AlreadyEndedError, AlreadyStartedError, Meter
-from tests.audited import assert_clean
-from tests.bringing import conftest
-from tests.bringing.conftest import Both
-from tests.bringing.cut_over import (
+from tests.audit_check import assert_clean
+from tests.legacy.cutover import conftest
+from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.cut_over import (
     CARRIED,
     CUT,
     POLICY,
@@ -34,8 +34,8 @@ from tests.bringing.cut_over import (
     run_sql,
     shown,
 )
-from tests.bringing.old import T, set_balance
-from tests.bringing.test_balances import _aside, _ledger
+from tests.legacy.cutover.old import T, set_balance
+from tests.legacy.cutover.test_balances import _aside, _ledger
 
 
 def test_all_that_runs_is_carried_over(both: Both) -> None:
