@@ -46,7 +46,7 @@ STUCK_MS: Final = 3_000
 """A transaction that takes longer is trouble worth telling."""
 
 
-class Boot(NamedTuple):
+class ActorConfig(NamedTuple):
     """What every actor needs to begin."""
 
     redis_url: str
@@ -76,18 +76,18 @@ def _actor_info() -> ActorInfo:
 class ChatActor:
     """One chat's timer and accrual (and more chats' beyond ``actors.max``)."""
 
-    def __init__(self, boot: Boot) -> None:
-        self._boot = boot
+    def __init__(self, config: ActorConfig) -> None:
+        self._config = config
 
     def begin(self, name: str, epoch: str) -> None:
         """Take a name and the right to write under it; until then it is nobody."""
-        boot = self._boot
-        boot.set_up(name)
+        config = self._config
+        config.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
-        asker = SettleSender(boot.redis(), boot.keys, name, epoch)
+        asker = SettleSender(config.redis(), config.keys, name, epoch)
         self._timekeeper = TimerService(asker.send_settle, on_fenced=_leave)
-        writer = CommitContext(name, epoch, boot.policy, boot.policy_id, boot.limits)
-        self._worker = ChatWorker(boot.redis(), boot.keys, writer, self._timekeeper)
+        writer = CommitContext(name, epoch, config.policy, config.policy_id, config.limits)
+        self._worker = ChatWorker(config.redis(), config.keys, writer, self._timekeeper)
         self._timekeeper.start()
         tune_gc()
 
@@ -120,9 +120,9 @@ class ChatActor:
 class SupervisorActor:
     """Reads the queue and routes commands by chat."""
 
-    def __init__(self, boot: Boot, settings: SupervisorConfig, token: str) -> None:
-        boot.set_up("supervisor")
-        self._boot = boot
+    def __init__(self, config: ActorConfig, settings: SupervisorConfig, token: str) -> None:
+        config.set_up("supervisor")
+        self._config = config
         self._settings = settings
         self._token = token
         self._supervisor: Supervisor | None = None
@@ -130,16 +130,16 @@ class SupervisorActor:
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
-        boot = self._boot
-        client = connect_async(boot.redis_url, boot.socket_timeout_s, boot.connect_timeout_s)
-        queue = CommandStream(client, boot.keys, self._token)
-        engine = make_engine(boot.postgres_url, pool_size=boot.pool_size)
+        config = self._config
+        client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
+        queue = CommandStream(client, config.keys, self._token)
+        engine = make_engine(config.postgres_url, pool_size=config.pool_size)
         parts = SupervisorDependencies(
             client,
-            boot.keys,
+            config.keys,
             queue,
-            ClosedChats(client, boot.keys, engine),
-            IntegrityCheck(client, boot.keys, engine),
+            ClosedChats(client, config.keys, engine),
+            IntegrityCheck(client, config.keys, engine),
             self._spawn,
             self._spawn_recorder,
             self._load_library,
@@ -160,17 +160,21 @@ class SupervisorActor:
 
     async def _spawn(self, name: str, epoch: str) -> RayProcess:
         process = await self._warm.acquire() or self._start()
-        await process.begin(name, epoch)
+        try:
+            await process.begin(name, epoch)
+        except BaseException:
+            process.kill()  # nobody else knows of it, and a late one would run on without a name
+            raise
         return process
 
     def _start(self) -> RayProcess:
-        return RayProcess(start_actor(ChatActor, self._boot))
+        return RayProcess(start_actor(ChatActor, self._config))
 
     async def _spawn_recorder(self, memory_id: str, epoch: str) -> RayRecorder:
-        return RayRecorder(start_actor(RecorderActor, self._boot, memory_id, epoch))
+        return RayRecorder(start_actor(RecorderActor, self._config, memory_id, epoch))
 
     def _load_library(self) -> None:
-        with contextlib.closing(self._boot.redis()) as client:
+        with contextlib.closing(self._config.redis()) as client:
             load_functions(client)
 
 
@@ -178,17 +182,17 @@ class SupervisorActor:
 class RecorderActor:
     """Moves what must last to Postgres."""
 
-    def __init__(self, boot: Boot, memory_id: str, epoch: str) -> None:
-        boot.set_up(RECORDER)
+    def __init__(self, config: ActorConfig, memory_id: str, epoch: str) -> None:
+        config.set_up(RECORDER)
         os.nice(BEHIND_NICE)
         structlog.contextvars.bind_contextvars(actor=RECORDER, epoch=epoch)
-        outbox = Outbox(boot.redis(), boot.keys, boot.ended_ttl_ms, RECORDER, epoch)
+        outbox = Outbox(config.redis(), config.keys, config.ended_ttl_ms, RECORDER, epoch)
         engine = make_engine(
-            boot.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
+            config.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
         )
-        office = RecorderClaim(boot.keys.partition, memory_id, int(epoch))
-        policy = (boot.policy_id, policy_document(boot.policy))
-        self._recorder = Recorder(outbox, engine, office, policy, boot.recorder)
+        office = RecorderClaim(config.keys.partition, memory_id, int(epoch))
+        policy = (config.policy_id, policy_document(config.policy))
+        self._recorder = Recorder(outbox, engine, office, policy, config.recorder)
 
     def info(self) -> ActorInfo:
         """Who it is."""

@@ -38,7 +38,7 @@ def _is_ray(pid: int) -> bool:
 
 
 class RayRecorder:
-    """The recorder's process as its keeper uses it."""
+    """The recorder's process as its supervisor uses it."""
 
     def __init__(self, actor: Any) -> None:
         """Speak to ``actor``, a handle."""
@@ -121,10 +121,11 @@ class WarmProcesses:
         """``start`` begins to start one."""
         self._start = start
         self._ready: list[RayProcess] = []
+        self._turn = asyncio.Lock()
         self._starting: set[asyncio.Task[None]] = set()
 
     def fill(self, wanted: int) -> None:
-        """Begin to start as many as are missing."""
+        """Begin to start as many as are missing, one at a time."""
         for _ in range(wanted - len(self._ready) - len(self._starting)):
             task = asyncio.create_task(self._add())
             self._starting.add(task)
@@ -140,10 +141,11 @@ class WarmProcesses:
         return None
 
     async def _add(self) -> None:
-        process = self._start()
-        try:
-            await process.info()
-        except ray.exceptions.RayError as error:
-            log.warning("actor.warmup_failed", error=str(error)[-300:])
-        else:
-            self._ready.append(process)
+        async with self._turn:
+            process = self._start()
+            try:
+                await process.info()
+            except ray.exceptions.RayError as error:
+                log.warning("actor.warmup_failed", error=str(error)[-300:])
+            else:
+                self._ready.append(process)

@@ -16,6 +16,7 @@ import structlog
 from actors.errors import HungError
 from actors.messages import ActorInfo, pack_tasks, unpack_result
 from actors.supervisor.batch import DispatchBatch
+from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
 from persistence.redis.client import is_server_trouble
 
@@ -87,11 +88,13 @@ class ActorHandle:
         hosting: Hosting,
         patience: Timeouts | None = None,
         may_blame: Callable[[], bool] = lambda: True,
+        starts: Starts | None = None,
     ) -> None:
         """A slot whose process is made by ``spawn`` and hosts the chats in ``hosting``.
 
         ``may_blame``: whether a lost process may have been lost by what it was handling. Not while
         Redis is slow: then an actor that waits for it looks hung, and no command is to blame.
+        ``starts``: the queue in which its processes start.
         """
         self.name = name
         self.hello: ActorInfo | None = None
@@ -100,6 +103,7 @@ class ActorHandle:
         self._spawn = spawn
         self._hosting = hosting
         self._patience = patience or Timeouts()
+        self._starts = starts or Starts(self._patience.start_s)
         self._may_blame = may_blame
         self._process: ActorProcess | None = None
         self._number = 0
@@ -163,14 +167,13 @@ class ActorHandle:
                 await asyncio.sleep(REPLACE_PAUSE_S)
 
     async def _serve(self) -> None:
-        async with asyncio.timeout(self._patience.start_s):
-            process = self._process = await self._spawn(self.name)
-            self.hello = await process.info()
+        process, hello = await self._starts.run(self.name, self._start)
+        self.hello = hello
         self._number = self._answered = 0
         await self._in_time(process.assign(self._hosting(self.name)))
         self._up.set()
         self.on_up()
-        log.info("actor.ready", actor=self.name, pid=self.hello.pid, restarts=self.restarts)
+        log.info("actor.ready", actor=self.name, pid=hello.pid, restarts=self.restarts)
         while True:
             try:
                 await self._turn(process)
@@ -178,6 +181,10 @@ class ActorHandle:
                 if not is_server_trouble(error):
                     raise
                 await self._away(process, error)
+
+    async def _start(self) -> tuple[ActorProcess, ActorInfo]:
+        process = self._process = await self._spawn(self.name)
+        return process, await process.info()
 
     async def _turn(self, process: ActorProcess) -> None:
         """One step: tell it what it has, give it work, take an answer or wait."""

@@ -21,8 +21,9 @@ from actors.supervisor.health import Health, actor_status
 from actors.supervisor.leadership import Leadership
 from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.placement import Placement
-from actors.supervisor.recorder_supervisor import RecorderKeeper, RecorderProcess
+from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
 from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
+from actors.supervisor.starts import Starts
 from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
 from meterd.rules.redis_keys import Keys
@@ -63,6 +64,8 @@ class SupervisorConfig(msgspec.Struct, frozen=True):
     start_timeout_ms: int = 60_000
     step_ms_max: int = 5_000
     outbox_entries_max: int = 1_000_000
+    log_file: str = ""
+    """Where Ray's own output goes; named where a start takes long."""
 
 
 class SupervisorDependencies(NamedTuple):
@@ -112,7 +115,8 @@ class Supervisor:
         self._chores = MaintenanceLoop(parts.client, parts.keys, parts.queue, duties)
         answer_s = settings.call_timeout_ms / 1000
         self._patience = Timeouts(answer_s, settings.start_timeout_ms / 1000)
-        self._recording = RecorderKeeper(self._spawn_recorder, self._patience)
+        self._starts = Starts(self._patience.start_s, settings.log_file)
+        self._recording = RecorderSupervisor(self._spawn_recorder, self._patience, self._starts)
         self._counts = SupervisorStats(self._clock.now_ms)
         self._dispatcher = Dispatcher(
             self._placement,
@@ -266,6 +270,7 @@ class Supervisor:
             self._placement.chats_on,
             self._patience,
             self._chores.is_redis_well,
+            self._starts,
         )
         slot.on_up = self._dispatcher.rebalance
         return slot
@@ -305,7 +310,7 @@ class Supervisor:
         if self._clock.why and self._state in ("recovering", "ready"):
             return "held", self._clock.why
         if self._state != "ready":
-            return self._state, self._why or self._chores.trouble
+            return self._state, self._why or self._chores.trouble or self._starts.why
         troubles = [
             self._error,
             self._chores.trouble,

@@ -20,6 +20,7 @@ from daemon.console.common import (
     redis_or_exit,
     settings_or_exit,
 )
+from daemon.console.format import printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -104,13 +105,13 @@ def _run(
 def _progress(
     engine: "Engine", findings: "Findings", scope: "Scope"
 ) -> "Iterator[Callable[[str], None]]":
-    from daemon.audit.screen import shown  # noqa: PLC0415 - as above
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from persistence.postgres.reader import journal_size  # noqa: PLC0415
 
     with engine.connect() as connection:
         entries = None if scope.user or scope.since_ms else journal_size(connection)
-    with shown(err, findings, entries) as progress:
-        yield progress
+    with progress(err, "audit", "entries", lambda: _counts(findings)) as report:
+        yield lambda phase: report(findings.entries, entries, phase)
 
 
 @contextlib.contextmanager
@@ -177,23 +178,28 @@ def _since_ms(since: str) -> int:
 def _print_difference(difference: "Difference") -> None:
     about = (("user", difference.user), ("chat", difference.chat), ("entry", difference.entry))
     named = "  ".join(f"{name} {value}" for name, value in about if value)
-    typer.secho(_printable(f"{difference.kind:20}  {named}"), fg=typer.colors.RED)
-    typer.echo(f"    expected  {_printable(difference.expected)}")
-    typer.echo(f"    found     {_printable(difference.found)}")
-
-
-def _printable(text: str) -> str:
-    """What senders wrote may be anything; it must not drive the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    typer.secho(printable(f"{difference.kind:20}  {named}"), fg=typer.colors.RED)
+    typer.echo(f"    expected  {printable(difference.expected)}")
+    typer.echo(f"    found     {printable(difference.found)}")
 
 
 def _print_end(findings: "Findings") -> None:
-    from daemon.audit.screen import told_so_far  # noqa: PLC0415 - as above
-
     if findings.is_truncated:
         typer.echo("further differences were only counted")
     colour = typer.colors.RED if findings.differences else typer.colors.GREEN
-    typer.secho(told_so_far(findings), fg=colour)
+    users, entries = f"{findings.users:,} users", f"{findings.entries:,} entries"
+    typer.secho(
+        f"{users}, {findings.chats:,} chats, {entries}, {_differences(findings)}", fg=colour
+    )
+
+
+def _counts(findings: "Findings") -> str:
+    """What was compared so far, beside the entries."""
+    return f"{findings.users:,} users, {findings.chats:,} chats, {_differences(findings)}"
+
+
+def _differences(findings: "Findings") -> str:
+    return f"{findings.differences:,} differences"
 
 
 def _document(findings: "Findings", shown: "list[Difference]") -> dict[str, Any]:

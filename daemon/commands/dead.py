@@ -14,6 +14,7 @@ from daemon.console.common import (
     fail,
     out,
     print_json,
+    print_line,
     print_table,
     redis_or_exit,
     settings_or_exit,
@@ -90,9 +91,9 @@ def show(
         return
     for fact, value in letter._asdict().items():
         if fact != "fields":
-            out.print(f"{fact:8} {value}", markup=False, soft_wrap=True)
+            print_line(f"{fact:8} {value}")
     for field, value in letter.fields.items():
-        out.print(f"  {field} = {value}", markup=False, soft_wrap=True)
+        print_line(f"  {field} = {value}")
 
 
 @app.command()

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 BACKLOG: Final = 2_048
 STOP_S: Final = 3
 KEEP_ALIVE_S: Final = 75
+DEFAULT_PORT: Final = 8080
 CONNECTIONS_BEYOND_STREAMS: Final = 2_000
 
 
@@ -28,19 +29,27 @@ class BindError(Exception):
 
 
 def bind(http: HttpSettings) -> socket.socket:
-    """A listening socket; on loopback at any free port if the one that is set is taken.
+    """A listening socket on the port that is set; without one on 8080, or on loopback any other.
 
     Raises BindError: nobody can listen there.
     """
+    port = DEFAULT_PORT if http.port is None else http.port
     try:
-        return _listen(http.host, http.port)
+        return _listen(http.host, port)
     except OSError as error:
-        if is_loopback(http.host) and http.port:
-            log.warning("gateway.port_taken", port=http.port, why=error.strerror)
-            return _listen(http.host, 0)
+        if http.port is None and is_loopback(http.host):
+            listening = _listen(http.host, 0)
+            log.warning(
+                "gateway.port_taken",
+                port=port,
+                used_port=listening.getsockname()[1],
+                why=error.strerror,
+            )
+            return listening
         raise BindError(
-            f"http: can't listen on {http.host}:{http.port} ({error.strerror});"
-            " set http.host and http.port to what is free"
+            f"http.port: can't listen on {http.host}:{port} ({error.strerror}).\n"
+            f"Stop what uses port {port}, or set another http.port (METERD_HTTP__PORT,"
+            " meterd gateway --port) or http.host"
         ) from None
 
 

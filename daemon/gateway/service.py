@@ -12,7 +12,9 @@ from daemon.gateway.container import Dependencies
 from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.metrics import Scraped
 from persistence.postgres.pages import open_counts
+from persistence.redis.published_status import read_status_async
 
+DOWN: Final = {"state": "down", "why": "no daemon has published a status for some seconds"}
 COUNTS_S: Final = 5.0
 """For so long a count of open chats is good enough: counting reads them all."""
 
@@ -29,7 +31,7 @@ class Service:
     async def status(self) -> dict[str, Any]:
         """What the daemon says of itself, with the queue as it is. Raises Problem."""
         try:
-            status = await self._published()
+            status = await read_status_async(self._parts.client, self._parts.keys) or DOWN
             gauges = await read_gauges(self._parts.client, self._parts.keys)
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
@@ -53,13 +55,6 @@ class Service:
     async def is_postgres_up(self) -> bool:
         """Whether Postgres answered a moment ago."""
         return await self._open_counts() is not None
-
-    async def _published(self) -> dict[str, Any]:
-        raw: Any = await self._parts.client.get(self._parts.keys.status)
-        if raw is None:
-            return {"state": "down", "why": "no daemon has said anything for some seconds"}
-        status: dict[str, Any] = msgspec.json.decode(raw)
-        return status
 
     async def _open_counts(self) -> dict[str, int] | None:
         if time.monotonic() - self._counted_at_s < COUNTS_S:

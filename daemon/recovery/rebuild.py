@@ -89,7 +89,7 @@ class Recovery:
         return RecoveryPlan(evidence, known, what_is_missing(evidence, known))
 
     def run(self, done_by: str, progress: Callable[[int], None]) -> Report:
-        """Rebuild Redis. ``progress`` is told of every account.
+        """Rebuild Redis. ``progress`` is called with the number of accounts so far.
 
         Raises:
             RecoverError: a daemon works on it, or nothing is missing, or it is another one's.

@@ -41,9 +41,9 @@ class LiveDaemon:
     def start(self) -> None:
         """Start it and wait until commands are being handled."""
         self.launch()
-        self.until(self._is_ready, READY_TIMEOUT_S)
+        self.until(self.is_ready, READY_TIMEOUT_S)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether this process is: one that was killed leaves its addresses and last word."""
         assert self.process is not None
         is_its = RunFile(self.home).pid() == self.process.pid
@@ -150,11 +150,19 @@ def _plain_environment() -> dict[str, str]:
 @contextlib.contextmanager
 def live_daemon(**env: str) -> Iterator[LiveDaemon]:
     """A running daemon on embedded servers; stopped and removed afterwards."""
+    with launched_daemon(**env) as daemon:
+        daemon.until(daemon.is_ready, READY_TIMEOUT_S)
+        yield daemon
+
+
+@contextlib.contextmanager
+def launched_daemon(**env: str) -> Iterator[LiveDaemon]:
+    """The same, as soon as it is launched."""
     folder = Path(tempfile.mkdtemp(prefix="meterd-live-", dir="/tmp"))
     remove_with_us(folder)
     daemon = LiveDaemon(folder / "home", env)
     try:
-        daemon.start()
+        daemon.launch()
         yield daemon
         assert daemon.stop() == 0, daemon.output()
     finally:

@@ -79,11 +79,14 @@ def adopt(
 
       meterd legacy adopt --json | jq '.adopted[] | [.chat_id, .carried_ms]'
     """
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy import adopt as adopting  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
     from meterd import Meter, MeterError  # noqa: PLC0415 - as above
 
-    with accounts_or_exit(config) as (targets, settings, addresses), shown(err, "adopt") as tell:
+    with (
+        accounts_or_exit(config) as (targets, settings, addresses),
+        progress(err, "adopt", "rows") as tell,
+    ):
         rate = parse_micro(settings.legacy.rate or settings.tariff.rate)
         cut = adopting.CutoverOptions(settings.legacy.policy, at, rate)
         try:

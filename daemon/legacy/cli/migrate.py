@@ -54,10 +54,10 @@ def inspect(json: JsonOption = False, config: ConfigOption = None) -> None:
 
       meterd legacy inspect --json | jq .reasons
     """
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.inspect import inspect as look  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
 
-    with old_or_exit(config) as (old, names), shown(err, "inspect") as tell:
+    with old_or_exit(config) as (old, names), progress(err, "inspect", "rows") as tell:
         found = look(old, names, tell)
     if json:
         print_json(_inspection(found))
@@ -89,11 +89,11 @@ def migrate(
 
       meterd legacy migrate --json | jq .counts
     """
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.migrate import migrate as bring  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
     from daemon.legacy.store.runs import last_run  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, usual), shown(err, "migrate") as tell:
+    with legacy_or_exit(config) as (sides, usual), progress(err, "migrate", "rows") as tell:
         chosen = _policy(policy or usual)
         with sides.own.connect() as own:
             before = last_run(own)
@@ -124,10 +124,10 @@ def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
 
       meterd legacy verify --json | jq '.differences[]'
     """
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - the help need not wait
+    from daemon.console.progress import progress  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.verify import verify as compare  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, usual), shown(err, "verify") as tell:
+    with legacy_or_exit(config) as (sides, usual), progress(err, "verify", "rows") as tell:
         verdict = compare(sides, usual, tell)
     if json:
         print_json(_verdict(verdict))
@@ -155,10 +155,10 @@ def rollback(
 
       meterd legacy rollback 1
     """
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.rollback import rollback as take_out  # noqa: PLC0415 - the help
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, _), shown(err, "rollback") as tell:
+    with legacy_or_exit(config) as (sides, _), progress(err, "rollback", "rows") as tell:
         done = take_out(sides.own, run_id, tell)
     if json:
         print_json(done._asdict())
