@@ -15,6 +15,7 @@ import redis
 
 from daemon.process.ray_processes import descendants_of
 from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import scaled
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
 from tests.servers import redis_server
@@ -44,7 +45,7 @@ class StandingBy(LiveDaemon):
         for pid in [self.process.pid, *descendants_of(self.process.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(scaled(30))
         (self.home / "state.json").unlink()
 
 
