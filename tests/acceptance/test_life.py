@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.common.live import READY_TIMEOUT_S, LiveDaemon, live_daemon
-from loadtests.common.timeouts import scaled
+from loadtests.common.live import LiveDaemon, live_daemon
+from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from meterd import Meter
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
