@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import redis
 
-from actors.chat.account_batch import lanes_of
-from actors.chat.commit_builder import Writer
+from actors.chat.account_batch import batches_by_account
+from actors.chat.commit_builder import CommitContext
 from actors.messages import Task
 from loadtests.bench.wire import Wire, encode
 from loadtests.bench.workload_model import EncodedWorkload
@@ -23,7 +23,7 @@ from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect
 from persistence.redis.commit import Limits, pack_limits
 from persistence.redis.committer import groups_of
-from persistence.redis.functions import ensure_library
+from persistence.redis.functions import load_functions
 
 BATCH: Final = 1_000
 """Entries read at once, as the daemon does by default."""
@@ -44,10 +44,10 @@ class Decider:
         """Take office on an empty server."""
         self._client = client
         self._keys = keys
-        ensure_library(client)
+        load_functions(client)
         client.xgroup_create(keys.commands, GROUP, id="0", mkstream=True)
         self._leader, epoch = _take_office(client, keys)
-        self._writer = Writer("chat-1", epoch, Policy(), "0" * 16, Limits())
+        self._writer = CommitContext("chat-1", epoch, Policy(), "0" * 16, Limits())
         self._accounts: Memory = {}
         self._owners: dict[str, str] = {}
 
@@ -64,7 +64,7 @@ class Decider:
     def decide(self) -> Iterator[list[bytes]]:
         """The commits for all that waits in the stream, batch by batch."""
         while tasks := self._read():
-            yield [self._commit(lane) for lane in lanes_of(tasks)]
+            yield [self._commit(lane) for lane in batches_by_account(tasks)]
 
     def _read(self) -> list[Task]:
         answer: Any = self._client.fcall(

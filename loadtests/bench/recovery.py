@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import redis
 
-from daemon.discovery.status import read_status
 from loadtests.bench.daemon import BenchDaemon, kill
 from loadtests.bench.figures import BenchFigures
 from loadtests.bench.plan import BenchPlan
@@ -20,6 +19,7 @@ from loadtests.common.live import KEYS
 from loadtests.common.processes import look
 from loadtests.common.servers import folder
 from persistence.redis.client import connect
+from persistence.redis.published_status import read_status
 
 BACK_S_MAX: Final = 180.0
 EVERY_S: Final = 0.02

@@ -31,17 +31,18 @@ KEYS = Keys()
 class LiveDaemon:
     """One METERD_HOME and the daemon that runs in it, or does not at the moment."""
 
-    def __init__(self, home: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, env: Mapping[str, str], *, command: str = METERD) -> None:
         self.home = home
+        self.command = command
         self.env = {**_plain_environment(), **env, "METERD_HOME": str(home)}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until commands are being handled."""
         self.launch()
-        self.until(self._is_ready, READY_TIMEOUT_S)
+        self.until(self.is_ready, READY_TIMEOUT_S)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether this process is: one that was killed leaves its addresses and last word."""
         assert self.process is not None
         is_its = RunFile(self.home).pid() == self.process.pid
@@ -51,7 +52,7 @@ class LiveDaemon:
         """Start it."""
         with (self.home.parent / f"{self.home.name}.out").open("ab") as out:
             self.process = subprocess.Popen(
-                [METERD, "up"],
+                [self.command, "up"],
                 env=self.env,
                 cwd=self.home.parent,
                 stdin=subprocess.DEVNULL,
@@ -76,7 +77,7 @@ class LiveDaemon:
     def run(self, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run another command of meterd's in the same home."""
         return subprocess.run(
-            [METERD, *args], env=self.env, cwd=self.home.parent, capture_output=True,
+            [self.command, *args], env=self.env, cwd=self.home.parent, capture_output=True,
             text=True, timeout=scaled(timeout_s), check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -148,11 +149,19 @@ def _plain_environment() -> dict[str, str]:
 @contextlib.contextmanager
 def live_daemon(**env: str) -> Iterator[LiveDaemon]:
     """A running daemon on embedded servers; stopped and removed afterwards."""
+    with launched_daemon(**env) as daemon:
+        daemon.until(daemon.is_ready, READY_TIMEOUT_S)
+        yield daemon
+
+
+@contextlib.contextmanager
+def launched_daemon(**env: str) -> Iterator[LiveDaemon]:
+    """The same, as soon as it is launched."""
     folder = Path(tempfile.mkdtemp(prefix="meterd-live-", dir="/tmp"))
     remove_with_us(folder)
     daemon = LiveDaemon(folder / "home", env)
     try:
-        daemon.start()
+        daemon.launch()
         yield daemon
         assert daemon.stop() == 0, daemon.output()
     finally:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import redis
 
-from daemon.discovery.status import find_addresses, read_status
+from daemon.discovery.status import find_addresses
 from daemon.logging.masking import mask_credentials
 from daemon.settings.settings import SettingsError, load_settings
 from loadtests.load.options import LoadOptions, without_ours
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
+from persistence.redis.published_status import read_status
 
 
 class AddressesError(Exception):

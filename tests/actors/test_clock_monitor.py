@@ -6,7 +6,7 @@ import pytest
 import redis.asyncio
 
 from actors.supervisor import clock_monitor
-from actors.supervisor.clock_monitor import ClockWatch
+from actors.supervisor.clock_monitor import ClockMonitor
 from meterd.rules.redis_keys import Keys
 
 STEP_MS_MAX = 100
@@ -29,9 +29,9 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> Steady:
     return clock
 
 
-def _watch() -> ClockWatch:
+def _watch() -> ClockMonitor:
     # Nothing is asked of Redis here: readings are handed in.
-    return ClockWatch(cast("redis.asyncio.Redis", None), Keys(), STEP_MS_MAX)
+    return ClockMonitor(cast("redis.asyncio.Redis", None), Keys(), STEP_MS_MAX)
 
 
 def test_an_answer_that_was_overtaken_is_no_reading(steady: Steady) -> None:
@@ -42,14 +42,14 @@ def test_an_answer_that_was_overtaken_is_no_reading(steady: Steady) -> None:
     steady.ms += 1_000
     asked_second_ms = steady.ms
     steady.ms += 10
-    watch.see(501_005, asked_second_ms)
+    watch.observe(501_005, asked_second_ms)
     steady.ms += 500
-    watch.see(500_002, asked_first_ms)
+    watch.observe(500_002, asked_first_ms)
     assert watch.why == ""
     assert watch.now_ms() == 501_510, "the better reading stays"
     asked_ms = steady.ms
     steady.ms += 10
-    watch.see(501_005 + 510, asked_ms)
+    watch.observe(501_005 + 510, asked_ms)
     assert watch.why == ""
 
 
@@ -66,9 +66,9 @@ def test_a_step_after_an_overtaken_answer_is_seen(
     steady.ms += 1_000
     asked_second_ms = steady.ms
     steady.ms += 10
-    watch.see(501_005, asked_second_ms)
+    watch.observe(501_005, asked_second_ms)
     steady.ms += 500
-    watch.see(overtaken_ms, asked_first_ms)
+    watch.observe(overtaken_ms, asked_first_ms)
     assert watch.why == ""
-    watch.see(501_510 + step_ms, steady.ms)
+    watch.observe(501_510 + step_ms, steady.ms)
     assert "stepped by" in watch.why

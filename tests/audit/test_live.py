@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from daemon.audit import redis_state, run
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
-from persistence.redis.snapshot_scan import Glimpses
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.audit.conftest import System, send_special
-from tests.audited import audited
+from tests.audit_check import audited
 from tests.commands.elsewhere import run as meterd
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Load, Sender
@@ -34,7 +34,7 @@ def test_a_busy_system_is_audited_as_it_is(
 
 
 async def _audit_often(url: str, engine: Engine) -> int:
-    settings = SupervisorSettings(actors_max=2, batch_max=20)
+    settings = SupervisorConfig(actors_max=2, batch_max=20)
     audits = 0
     with contextlib.closing(connect(url)) as client:
         async with running(url, engine, Policy(), settings):
@@ -137,15 +137,15 @@ def test_an_outbox_that_was_empty_is_not_waited_for(
 ) -> None:
     """What the account shows was delivered by then; entries that come later are of no concern."""
     recorder = Recorder(system, THE_ROW)
-    read_end = Glimpses.outbox_end
+    read_end = SnapshotScan.outbox_end
 
-    def delivered_before_and_more_after(glimpses: Glimpses) -> str | None:
+    def delivered_before_and_more_after(glimpses: SnapshotScan) -> str | None:
         recorder.deliver()
         end = read_end(glimpses)
         system.client.xadd(KEYS.outbox, {"facts": '{"records":[],"ledger":[],"journal":[]}'})
         return end
 
-    monkeypatch.setattr(Glimpses, "outbox_end", delivered_before_and_more_after)
+    monkeypatch.setattr(SnapshotScan, "outbox_end", delivered_before_and_more_after)
     _, found = audited(system.engine, system.redis_url, recorder.sleep)
     assert (found, recorder.waits) == ([], 0)
 

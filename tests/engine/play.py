@@ -10,7 +10,7 @@ from actors.supervisor.supervisor import Supervisor
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from loadtests.common.timeouts import scaled
-from persistence.redis.snapshot_scan import Glimpses
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.engine.harness import KEYS
 
 _IDS = iter(range(10**9))
@@ -47,5 +47,5 @@ async def until_state(supervisor: Supervisor, state: str, timeout_s: float = 60)
 def differences(client: redis.Redis, engine: Engine) -> list[Difference]:
     """What an audit finds."""
     found: list[Difference] = []
-    Audit(engine, Glimpses(client, KEYS), Findings(found.append)).run(Scope())
+    Audit(engine, SnapshotScan(client, KEYS), Findings(found.append)).run(Scope())
     return found

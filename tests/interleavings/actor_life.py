@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import redis
 
-from actors.chat.commit_builder import Writer
-from actors.chat.timekeeper import Asker, Timekeeper
+from actors.chat.commit_builder import CommitContext
+from actors.chat.timer_service import SettleSender, TimerService
 from actors.chat.worker import ChatWorker
-from actors.messages import Hello, pack_handled, unpack_tasks
-from actors.supervisor.actor_handle import HungError
+from actors.errors import HungError
+from actors.messages import ActorInfo, pack_result, unpack_tasks
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
 from persistence.redis.commit import Limits
@@ -29,10 +29,10 @@ class ActorLife:
 
     def __init__(self, name: str, epoch: str, policy: Policy, clock: Clock, skew_ms: int) -> None:
         client = cast("redis.Redis", SteppedClient())
-        asker = Asker(client, KEYS, name, epoch)
-        writer = Writer(name, epoch, policy, POLICY_ID, Limits())
+        asker = SettleSender(client, KEYS, name, epoch)
+        writer = CommitContext(name, epoch, policy, POLICY_ID, Limits())
         self.name, self.epoch = name, epoch
-        self.timekeeper = Timekeeper(asker.ask, self._now_ms)
+        self.timekeeper = TimerService(asker.send_settle, self._now_ms)
         self.worker = ChatWorker(client, KEYS, writer, self.timekeeper)
         self.hand, self.watchman = SteppedThread(), SteppedThread()
         self.is_dead = False
@@ -43,21 +43,21 @@ class ActorLife:
         self._inbox: deque[Work] = deque()
         self._at_work: list[asyncio.Future[Any]] = []
 
-    async def hello(self) -> Hello:
-        return Hello(0, "here", "here")
+    async def info(self) -> ActorInfo:
+        return ActorInfo(0, "here", "here")
 
-    async def host(self, chats: Mapping[str, str]) -> None:
-        await self._call(lambda: self.worker.host(dict(chats)))
+    async def assign(self, chats: Mapping[str, str]) -> None:
+        await self._call(lambda: self.worker.assign(dict(chats)))
 
-    async def watch(self, users: list[str]) -> None:
-        await self._call(lambda: self.worker.watch(users))
+    async def track_timer(self, users: list[str]) -> None:
+        await self._call(lambda: self.worker.track_timer(users))
 
-    async def drop(self, chats: list[str]) -> None:
+    async def unassign(self, chats: list[str]) -> None:
         self.note("drop")
-        await self._call(lambda: self.worker.drop(chats))
+        await self._call(lambda: self.worker.unassign(chats))
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
-        return self._call(lambda: pack_handled(self.worker.handle(*unpack_tasks(batch))))
+        return self._call(lambda: pack_result(self.worker.handle(*unpack_tasks(batch))))
 
     async def check(self) -> None:
         if self.is_dead:

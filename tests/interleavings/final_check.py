@@ -5,26 +5,26 @@ from typing import Any
 import msgspec
 
 from actors.chat.rows import command_row, invalid_row, record_row
-from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.deadlines import next_due
-from meterd.rules.idempotency import Result, World
 from meterd.rules.opening_balance import openings
 from meterd.rules.outcomes import MESSAGES
 from meterd.rules.redis_keys import GROUP
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from persistence.postgres.rows import LedgerRow
 from persistence.redis.commit import (
-    Facts,
+    OutboxPayload,
     event_fields,
     ledger_row,
     pack_json,
     pack_state,
-    unpack_facts,
+    unpack_payload,
     unpack_state,
 )
 from tests.interleavings.actor_life import KEYS, POLICY_ID
 from tests.interleavings.play_context import PlayContext
 from tests.interleavings.recorders import RecordedFacts
+from tests.world import Result, World
 
 
 class Expected:
@@ -54,12 +54,12 @@ class Expected:
         for event in result.events:
             self.events.setdefault(event.user_id, []).append(event_fields(event))
         self.ledger += [ledger_row(row) for row in result.ledger]
-        if isinstance(command, Invalid):
+        if isinstance(command, InvalidCommand):
             self._invalid(command, result)
         else:
             self._command(command, result)
 
-    def _invalid(self, invalid: Invalid, result: Result) -> None:
+    def _invalid(self, invalid: InvalidCommand, result: Result) -> None:
         self.dead.append(invalid.entry)
         self.journal.append(invalid_row(invalid, result.outcome, POLICY_ID))
         if invalid.reply_to:
@@ -83,10 +83,10 @@ class Expected:
 
     def _snapshot(self, command: Command, user: str) -> str:
         if command.type in ("top_up", "settle"):
-            return pack_json(wallet_snapshot(self.world.accounts[user], command.at))
+            return pack_json(wallet_snapshot(self.world.accounts[user], command.at_ms))
         chat = self.world.chat(command.chat_id)
         shown = chat is not None and chat.user_id == user
-        return pack_json(chat_snapshot(chat, command.at)) if chat and shown else ""
+        return pack_json(chat_snapshot(chat, command.at_ms)) if chat and shown else ""
 
 
 class Found:
@@ -97,8 +97,8 @@ class Found:
         names = sorted(key.decode() for key in self._client.keys(f"{KEYS.prefix}*"))  # type: ignore[union-attr]
         self.names = [name.removeprefix(KEYS.prefix) for name in names]
         self.strings = self._read_strings()
-        kept = {entry: unpack_facts(f[b"facts"]) for entry, f in self.stream("outbox")}
-        self.facts: list[Facts] = list((ledger.parcels | kept).values())
+        kept = {entry: unpack_payload(f[b"facts"]) for entry, f in self.stream("outbox")}
+        self.facts: list[OutboxPayload] = list((ledger.parcels | kept).values())
 
     def stream(self, name: str) -> list[tuple[str, dict[bytes, bytes]]]:
         """A stream's entries."""
@@ -188,10 +188,10 @@ def _check_state(expected: Expected, found: Found) -> None:
         assert raw.decode() == pack_state(expected.heads[user], accounts[user][1])
     chats = {chat_id: world.chat(chat_id) for chat_id in world.owner}
     assert _read(found.named("chat")) == {
-        k: _plain(chat_snapshot(c, c.as_of)) for k, c in chats.items() if c is not None
+        k: _plain(chat_snapshot(c, c.as_of_ms)) for k, c in chats.items() if c is not None
     }, "chats"
     assert _read(found.named("wallet")) == {
-        u: _plain(wallet_snapshot(a, a.as_of)) for u, a in world.accounts.items() if a.seq
+        u: _plain(wallet_snapshot(a, a.as_of_ms)) for u, a in world.accounts.items() if a.seq
     }, "wallets"
     ids = {k: f"{seen.fingerprint} {seen.outcome}".encode() for k, seen in world.ids.items()}
     assert found.named("id") == ids, "ids"
@@ -222,7 +222,7 @@ def _check_open(context: PlayContext, expected: Expected) -> None:
     assert {m.decode() for m in members} == {u for u, a in accounts.items() if a.chats}, "open"
     for user, account in accounts.items():
         due = next_due(account, context.policy)
-        assert due is None or due.at >= context.clock.ms, f"{user} is due, and nobody asked"
+        assert due is None or due.at_ms >= context.clock.ms, f"{user} is due, and nobody asked"
 
 
 def _by_id(row: Any) -> str:

@@ -11,7 +11,7 @@ import msgspec
 
 from meterd.rules.opening_balance import head_of
 from persistence.postgres.rows import LedgerRow
-from persistence.redis.commit import Commit, Facts, unpack_facts
+from persistence.redis.commit import Commit, OutboxPayload, unpack_payload
 
 SUPERVISOR = "supervisor"
 
@@ -49,7 +49,7 @@ class InvariantMonitor:
         self.holds = 0
         self.releases = 0
         self.heads: dict[str, str] = {}
-        self.facts: list[Facts] = []
+        self.facts: list[OutboxPayload] = []
         self.disposed: list[str] = []
         self.opened: dict[str, list[LedgerRow]] = {}
         self.unread = 0
@@ -138,7 +138,7 @@ class InvariantMonitor:
         if kind in ("ok", "done"):
             self._want(may, "a commit without the right to write")
         if kind == "ok":
-            self.facts.append(unpack_facts(commit.facts.encode()))
+            self.facts.append(unpack_payload(commit.payload.encode()))
             if commit.user:
                 self.heads[commit.user] = commit.state.partition("|")[0]
 
@@ -179,14 +179,14 @@ class InvariantMonitor:
             self._want(order["letter"] not in self.disposed, "a dead letter was disposed of twice")
             self.disposed.append(order["letter"])
             self.unread += bool(order["again"])
-            self.facts.append(unpack_facts(order["facts"].encode()))
+            self.facts.append(unpack_payload(order["facts"].encode()))
 
     def _release(self, args: list[Any], answer: Any) -> None:
         if answer == 1:
             self.releases += 1
             self.is_held = False
             self._want(self.releases <= self.holds, "a hold was released twice")
-            self.facts.append(unpack_facts(args[0].encode()))
+            self.facts.append(unpack_payload(args[0].encode()))
 
 
 def _text(arg: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 import redis
 
-from persistence.redis.command_stream import NotLeadingError, Queue, Tenure
+from persistence.errors import NotLeadingError
+from persistence.redis.command_stream import CommandStream, LeaseStatus
 from tests.interleavings.actor_life import KEYS
 from tests.interleavings.daemons import LEASE_MS, MEMORY, Daemon, DirectClient
 from tests.interleavings.invariant_monitor import ViolationError
@@ -47,7 +48,9 @@ class Leaders:
         """What may come next and had better not."""
         queue = self.now.queue
         yield Choice(0.1, "rival", self._rival)
-        yield Choice(0.05, "perjure", partial(self._try, partial(queue.swear, "another")))
+        yield Choice(
+            0.05, "perjure", partial(self._try, partial(queue.confirm_integrity, "another"))
+        )
         yield Choice(0.1 * (1 - self._context.options.calm), "stop", partial(self._try, self._stop))
         yield Choice(0.1, "renew", partial(self._try, self._renew))
         yield Choice(0.1, "trim", partial(self._trim, queue, 40))
@@ -91,7 +94,7 @@ class Leaders:
             self._owners.lives.append(life)
 
     async def _renew(self) -> None:
-        if await self.now.queue.renew(LEASE_MS) is not Tenure.SWORN:
+        if await self.now.queue.renew_lease(LEASE_MS) is not LeaseStatus.SWORN:
             raise NotLeadingError
 
     async def _stop(self) -> None:
@@ -107,7 +110,7 @@ class Leaders:
         except NotLeadingError:
             self.now.is_over = True
 
-    async def _trim(self, queue: Queue, keep_ms: int) -> None:
+    async def _trim(self, queue: CommandStream, keep_ms: int) -> None:
         self._context.note_log()
         await self._try(partial(queue.trim, keep_ms))
 
@@ -116,15 +119,15 @@ class Leaders:
         if self._context.monitor.holder:
             self._context.server.one("FCALL", "meterd_lead", 1, KEYS.commands, "rival", LEASE_MS)
 
-    async def _haunt(self, queue: Queue, token: str) -> None:
+    async def _haunt(self, queue: CommandStream, token: str) -> None:
         """A daemon that led once tries to do what only the leader may."""
         memory = self._context.rng.choice([MEMORY, "another"])
         acts: list[Callable[[], Awaitable[Any]]] = [
             partial(queue.new, 5),
             partial(queue.pending, "0", 5),
-            partial(queue.renew, LEASE_MS),
-            partial(queue.grant, "chat-1"),
-            partial(queue.swear, memory),
+            partial(queue.renew_lease, LEASE_MS),
+            partial(queue.issue_epoch, "chat-1"),
+            partial(queue.confirm_integrity, memory),
             partial(self._trim_anyway, queue.epoch),
             partial(self._resign, token),
         ]

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import redis
 
-from daemon.legacy.store.opening_balances import Opening, pack_opening
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
 from persistence.postgres.rows import OperationRow
-from persistence.redis.commit import Facts, pack_facts, unpack_state
+from persistence.redis.commit import OutboxPayload, pack_payload, unpack_state
+from persistence.redis.opening_balances import Opening, pack_opening
 from tests.interleavings.actor_life import KEYS
 from tests.interleavings.play_context import Choice, PlayContext
 from tests.interleavings.traffic import USERS
@@ -58,14 +58,14 @@ class Operators:
 
     def _opening(self, head: str, account: Account, balance: int) -> bytes:
         number, at = (opening_number(head) or 0) + 1, self._context.clock.ms
-        amount = balance - account.settled
+        amount = balance - account.settled_micro
         entry = opening_entry(account.user_id, number, amount, at)
         return pack_opening(Opening(head, opened(account, number, amount, at), entry))
 
     def _hold(self) -> None:
         """The clock has stepped: an operator has to decide."""
         if not self._context.monitor.is_held:
-            self._context.server.one("SET", KEYS.hold, "{}")
+            self._context.server.one("SET", KEYS.clock_hold, "{}")
             self._context.monitor.is_held = True
             self._context.monitor.holds += 1
 
@@ -96,7 +96,7 @@ class Operators:
     def _facts(self) -> str:
         self._count += 1
         row = OperationRow(f"o{self._count}", self._context.clock.ms, "me", "decide", "it", {})
-        return pack_facts(Facts([], [], [], [row]))
+        return pack_payload(OutboxPayload([], [], [], [row]))
 
     def _restart(self) -> None:
         """As if the server had been started again: its functions remember nothing."""

@@ -3,7 +3,7 @@
 import random
 from typing import NamedTuple
 
-from meterd.rules.model import AT_ZERO_END, AT_ZERO_SUSPEND
+from meterd.rules.model import AT_ZERO_END, AT_ZERO_SUSPEND, AtZero
 
 
 class PlayOptions(NamedTuple):
@@ -11,7 +11,7 @@ class PlayOptions(NamedTuple):
 
     commands: int
     actors_max: int
-    at_zero: str
+    at_zero: AtZero
     calm: float
     """How much of the time nothing can go wrong."""
 

@@ -6,8 +6,9 @@ from typing import cast
 
 import redis
 
-from persistence.redis.commit import Facts
-from persistence.redis.outbox import FencedError, Outbox
+from persistence.errors import RecorderFencedError
+from persistence.redis.commit import OutboxPayload
+from persistence.redis.outbox import Outbox
 from tests.interleavings.actor_life import KEYS
 from tests.interleavings.play_context import Choice, PlayContext
 from tests.interleavings.stepped_threads import SteppedClient, SteppedThread
@@ -19,13 +20,13 @@ class RecordedFacts:
     """What has been recorded, and by which epoch."""
 
     def __init__(self) -> None:
-        self.parcels: dict[str, Facts] = {}
+        self.parcels: dict[str, OutboxPayload] = {}
         self._epoch = 0
 
-    def write(self, epoch: int, parcels: dict[str, Facts]) -> None:
+    def write(self, epoch: int, parcels: dict[str, OutboxPayload]) -> None:
         """Write as a recorder. Raises FencedError: a later one has written already."""
         if epoch < self._epoch:
-            raise FencedError(NAME)
+            raise RecorderFencedError(NAME)
         self._epoch = epoch
         self.parcels |= parcels
 
@@ -49,9 +50,9 @@ class PlayedRecorder:
         try:
             parcels = self._outbox.read(20, 1)
             if parcels:
-                self._ledger.write(self._epoch, {p.entry: p.facts for p in parcels})
+                self._ledger.write(self._epoch, {p.entry: p.payload for p in parcels})
                 self._outbox.remove(parcels)
-        except FencedError:
+        except RecorderFencedError:
             self.is_over = True
         except redis.ConnectionError:
             pass

@@ -13,13 +13,13 @@ import pytest
 import redis
 from sqlalchemy import Engine, select, text
 
-from actors.recorder import OVER, Recorder, RecorderSettings
+from actors.recorder import OVER, Recorder, RecorderConfig
 from persistence.postgres import recorder_state
-from persistence.postgres.recorder_state import Office, open_office
+from persistence.postgres.recorder_state import RecorderClaim, claim_recorder
 from persistence.postgres.tables import recorder_states
 from persistence.redis.client import connect
-from persistence.redis.commit import Facts, policy_document, unpack_facts
-from persistence.redis.functions import ensure_library
+from persistence.redis.commit import OutboxPayload, policy_document, unpack_payload
+from persistence.redis.functions import load_functions
 from persistence.redis.outbox import Outbox
 from tests.interleavings.invariant_monitor import Call, Clock, InvariantMonitor
 from tests.interleavings.play_runner import without_pauses
@@ -38,9 +38,9 @@ class PlayedRecorder:
 
     def __init__(self, engine: Engine, epoch: str) -> None:
         outbox = Outbox(cast("redis.Redis", SteppedClient()), KEYS, 86_400_000, "recorder", epoch)
-        claim = Office(KEYS.partition, MEMORY, int(epoch))
+        claim = RecorderClaim(KEYS.partition, MEMORY, int(epoch))
         policy = ("kept", policy_document(POLICY))
-        self.recorder = Recorder(outbox, engine, claim, policy, RecorderSettings(batch_max=4))
+        self.recorder = Recorder(outbox, engine, claim, policy, RecorderConfig(batch_max=4))
         self.is_over = False
         self._thread = SteppedThread()
         self._answers: list[Any] | None = None
@@ -130,7 +130,7 @@ def bureau(client: redis.Redis, engine: Engine, seed: int) -> Iterator[Bureau]:
     rng = random.Random(seed)
     facts = _fill(client, rng)
     with engine.begin() as connection:
-        open_office(connection, KEYS.partition, MEMORY)
+        claim_recorder(connection, KEYS.partition, MEMORY)
     found = Bureau(client, engine, rng)
     try:
         yield found
@@ -144,12 +144,12 @@ def bureau(client: redis.Redis, engine: Engine, seed: int) -> Iterator[Bureau]:
     }
 
 
-def _fill(client: redis.Redis, rng: random.Random) -> list[Facts]:
+def _fill(client: redis.Redis, rng: random.Random) -> list[OutboxPayload]:
     client.flushall()
-    ensure_library(client)
+    load_functions(client)
     work(Watched(client, lambda: None), lead(client, "t"), send(client, rng, 30), rng)
     parcels: Any = client.xrange(KEYS.outbox)
-    return [unpack_facts(fields[b"facts"]) for _, fields in parcels]
+    return [unpack_payload(fields[b"facts"]) for _, fields in parcels]
 
 
 def _counts(engine: Engine) -> dict[str, int]:

@@ -11,7 +11,7 @@ from loadtests.bench import document, figures, plots, run, targets
 from loadtests.bench.figures import BenchFigures
 from loadtests.bench.plan import QUICK, BenchPlan, Sizes
 from loadtests.bench.targets import Check
-from tests.bones._project import ROOT
+from tests.project._project import ROOT
 
 VALUES = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=5)
 

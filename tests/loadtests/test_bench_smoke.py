@@ -9,7 +9,7 @@ import pytest
 
 from loadtests.common.code import own_code
 from loadtests.common.timeouts import scaled
-from tests.bones._project import ROOT
+from tests.project._project import ROOT
 
 
 @pytest.mark.slow

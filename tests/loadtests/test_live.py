@@ -28,7 +28,7 @@ from loadtests.common.processes import (
 )
 from loadtests.common.timeouts import scaled
 from loadtests.load.thresholds import COMMANDS, READS
-from tests.audited import assert_clean
+from tests.audit_check import assert_clean
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -17,8 +17,8 @@ from loadtests.peers.environment import is_installed
 from loadtests.peers.processes import PeerFailedError
 from loadtests.peers.run import measure
 from persistence.redis.client import connect
-from tests.bones._project import imported_modules
 from tests.loadtests.paused import writes_of_a_pause
+from tests.project._project import imported_modules
 from tests.servers import redis_server
 
 LIBRARIES = [peer for peer in PEERS.values() if not peer.is_own]

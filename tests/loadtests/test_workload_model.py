@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from loadtests.load.command_mix import ACTS, MIXES
 from loadtests.load.workload_model import ENDED, PAUSED, RUNNING, LoadCommand, Workload, shared_out
-from meterd.rules.idempotency import Result, World
 from meterd.rules.model import Policy
 from meterd.rules.outcomes import OK
+from tests.world import Result, World
 
 BEGIN_MS = 1_700_000_000_000
 JUMPS_MS = (0, 1, 40, 900, 60_000)

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from daemon.gateway import schemas
 from daemon.gateway.command_schemas import IDENTIFIER, body, known_fields
-from daemon.gateway.container import Parts
+from daemon.gateway.container import Dependencies
 from daemon.gateway.dependencies import AllParts, Backend
-from daemon.gateway.errors import Problem, busy, invalid
+from daemon.gateway.errors import ProblemError, busy, invalid
 from daemon.gateway.views import pack
 from meterd import (
     BusyError,
@@ -115,7 +115,7 @@ def _fields(raw: bytes, idempotency_key: str | None) -> dict[str, Any]:
     return fields
 
 
-async def _send(parts: Parts, fields: dict[str, Any], wait: bool) -> Any:
+async def _send(parts: Dependencies, fields: dict[str, Any], wait: bool) -> Any:
     id_ = fields.pop("id", None)
     timeout_s = parts.settings.http.reply_timeout_ms / 1000
     try:
@@ -130,13 +130,15 @@ async def _send(parts: Parts, fields: dict[str, Any], wait: bool) -> Any:
     except BusyError as error:
         raise busy(str(error)) from None
     except NoReplyError as error:
-        raise Problem(504, "no_reply", str(error), id=error.id) from None
+        raise ProblemError(504, "no_reply", str(error), id=error.id) from None
     except NotConfirmedError as error:
-        raise Problem(503, "not_confirmed", str(error), {"Retry-After": "1"}, id=error.id) from None
+        raise ProblemError(
+            503, "not_confirmed", str(error), {"Retry-After": "1"}, id=error.id
+        ) from None
 
 
 async def _sent(
-    parts: Parts, fields: dict[str, Any], id_: str | None, wait: bool, timeout_s: float
+    parts: Dependencies, fields: dict[str, Any], id_: str | None, wait: bool, timeout_s: float
 ) -> Any:
     if id_ is not None and not isinstance(id_, str):
         raise TypeError("id: send a str")
@@ -150,7 +152,7 @@ def _plain(snapshot: Any) -> Any:
     return None if snapshot is None else msgspec.to_builtins(snapshot)
 
 
-def _refused(error: CommandRefusedError) -> Problem:
+def _refused(error: CommandRefusedError) -> ProblemError:
     """An outcome that is not ok, with the reply as far as there is one."""
     more: dict[str, Any] = {"outcome": error.outcome, "id": error.id}
     reply = error.reply
@@ -158,4 +160,4 @@ def _refused(error: CommandRefusedError) -> Problem:
         more |= {"entry": reply.entry, "replayed": reply.replayed}
         more["snapshot"] = _plain(reply.snapshot)
     headers = {"Retry-After": "1"} if error.outcome == outcomes.AT_CAPACITY else None
-    return Problem(STATUS_OF[error.outcome], error.outcome, str(error), headers, **more)
+    return ProblemError(STATUS_OF[error.outcome], error.outcome, str(error), headers, **more)
