@@ -27,7 +27,8 @@ PYTHON_DAEMON = "python-daemon==3.1.2"
 SERVICE_FOLDERS = ("actors", "daemon", "persistence")
 RESOURCES = ("config.yaml", *(f"deploy/{path.name}" for path in (ROOT / "deploy").iterdir()))
 TO_BUILD = (
-    "LICENSE", "README.md", "config.yaml", "pyproject.toml", "clients", "deploy", *SERVICE_FOLDERS,
+    "LICENSE", "README.md", "config.yaml", "pyproject.toml", "clients", "deploy", "loadtests",
+    *SERVICE_FOLDERS,
 )  # fmt: skip
 TYPED = ("meterd/py.typed", *(f"{folder}/py.typed" for folder in SERVICE_FOLDERS))
 ADDITION = """
