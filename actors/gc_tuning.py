@@ -12,7 +12,7 @@ YOUNG_MAX: Final = 50_000
 """New objects before the young ones are looked at; a batch of a thousand commands makes fewer."""
 
 
-def look_seldom() -> None:
+def tune_gc() -> None:
     """Leave what is there by now out of all looks, and look seldom at what comes."""
     gc.collect()
     gc.freeze()

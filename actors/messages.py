@@ -4,8 +4,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from meterd.rules.commands import Command, Invalid
+from meterd.rules.commands import Command, InvalidCommand
 from meterd.rules.model import Chat
+from meterd.rules.outcomes import Outcome
 
 INVALID_TYPE: Final = "invalid"
 """Stands for the type of an entry that can't be a command: its own may be anything."""
@@ -17,10 +18,10 @@ class Task(NamedTuple):
     user: str
     """The account it belongs to; empty where it has none."""
     command: Command | None
-    invalid: Invalid | None = None
+    invalid: InvalidCommand | None = None
     known: Chat | None = None
     """The chat it names as Postgres has it, where Redis may have forgotten it."""
-    refuse: str = ""
+    refuse: Outcome | None = None
     """The outcome of a start that could go ahead otherwise."""
     moved: bool = False
     """Another actor decided for the account last: what this one remembers is out of date."""
@@ -28,12 +29,16 @@ class Task(NamedTuple):
     """Why nobody may try to decide it again: it is to be set aside."""
 
     @property
+    def content(self) -> Command | InvalidCommand:
+        """The one of both that it is; two fields, because msgspec tells no two tuples apart."""
+        content = self.command or self.invalid
+        assert content is not None, "a task is a command or an entry that can't be one"
+        return content
+
+    @property
     def entry(self) -> str:
         """The stream entry's ID."""
-        if self.command is not None:
-            return self.command.entry
-        assert self.invalid is not None, "a task is a command or an entry that can't be one"
-        return self.invalid.entry
+        return self.content.entry
 
     @property
     def kind(self) -> str:
@@ -41,12 +46,9 @@ class Task(NamedTuple):
         return self.command.type if self.command is not None else INVALID_TYPE
 
     @property
-    def at(self) -> int:
+    def at_ms(self) -> int:
         """The millisecond of the stream entry."""
-        if self.command is not None:
-            return self.command.at
-        assert self.invalid is not None, "a task is a command or an entry that can't be one"
-        return self.invalid.at
+        return self.content.at_ms
 
     @property
     def chat_id(self) -> str:
@@ -54,7 +56,7 @@ class Task(NamedTuple):
         return self.command.chat_id if self.command is not None else ""
 
 
-class Tally(msgspec.Struct):
+class BatchStats(msgspec.Struct):
     """What a batch came to, for status and metrics."""
 
     commands: dict[str, dict[str, int]] = {}
@@ -71,17 +73,17 @@ class Tally(msgspec.Struct):
     """Attempts at an entry in which the code failed."""
 
 
-class Handled(msgspec.Struct):
+class BatchResult(msgspec.Struct):
     """A chat actor's answer to a batch."""
 
     open_chats: dict[str, list[str]]
     """User → all open chats, of the users where that may have changed."""
-    unwatched: list[str]
+    untracked: list[str]
     """Users with open chats, none of them here: somebody else has to keep their timer."""
-    tally: Tally
+    stats: BatchStats
 
 
-class Hello(msgspec.Struct):
+class ActorInfo(msgspec.Struct):
     """What an actor says of itself."""
 
     pid: int
@@ -92,7 +94,7 @@ class Hello(msgspec.Struct):
 # Codecs can't be pickled, and Ray pickles what an actor class refers to: functions by their name.
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_tasks: Final = msgspec.msgpack.Decoder(tuple[int, list[Task]]).decode
-_decode_handled: Final = msgspec.msgpack.Decoder(Handled).decode
+_decode_handled: Final = msgspec.msgpack.Decoder(BatchResult).decode
 
 
 def pack_tasks(number: int, tasks: list[Task]) -> bytes:
@@ -105,11 +107,11 @@ def unpack_tasks(raw: bytes) -> tuple[int, list[Task]]:
     return _decode_tasks(raw)
 
 
-def pack_handled(handled: Handled) -> bytes:
+def pack_result(handled: BatchResult) -> bytes:
     """The answer to a batch."""
     return _encode(handled)
 
 
-def unpack_handled(raw: bytes) -> Handled:
+def unpack_result(raw: bytes) -> BatchResult:
     """The answer as the supervisor gets it."""
     return _decode_handled(raw)

@@ -14,24 +14,25 @@ import ray
 import redis
 import structlog
 
-from actors.chat.commit_builder import Writer
-from actors.chat.timekeeper import Asker, Timekeeper
-from actors.chat.worker import ChatWorker, FencedError
-from actors.gc_tuning import look_seldom
-from actors.messages import Hello, pack_handled, unpack_tasks
+from actors.chat.commit_builder import CommitContext
+from actors.chat.timer_service import SettleSender, TimerService
+from actors.chat.worker import ChatWorker
+from actors.errors import ActorFencedError
+from actors.gc_tuning import tune_gc
+from actors.messages import ActorInfo, pack_result, unpack_tasks
 from actors.ray_processes import RayProcess, RayRecorder, WarmProcesses, start_actor
-from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderSettings
-from actors.supervisor.closed_chats import Archive
-from actors.supervisor.supervisor import Parts, Supervisor, SupervisorSettings
+from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderConfig
+from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
-from persistence.postgres.recorder_state import Office
+from persistence.postgres.recorder_state import RecorderClaim
 from persistence.redis.client import connect, connect_async
-from persistence.redis.command_stream import Queue
+from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import Limits, policy_document
-from persistence.redis.functions import ensure_library
-from persistence.redis.integrity import Memory
+from persistence.redis.functions import load_functions
+from persistence.redis.integrity import IntegrityCheck
 from persistence.redis.outbox import Outbox
 
 log = structlog.get_logger()
@@ -45,7 +46,7 @@ STUCK_MS: Final = 3_000
 """A transaction that takes longer is trouble worth telling."""
 
 
-class Boot(NamedTuple):
+class ActorConfig(NamedTuple):
     """What every actor needs to begin."""
 
     redis_url: str
@@ -58,7 +59,7 @@ class Boot(NamedTuple):
     socket_timeout_s: float
     connect_timeout_s: float
     pool_size: int
-    recorder: RecorderSettings
+    recorder: RecorderConfig
     set_up: Callable[[str], None]
     """Called first in the actor's process, with its name: logging."""
 
@@ -67,50 +68,50 @@ class Boot(NamedTuple):
         return connect(self.redis_url, self.socket_timeout_s, self.connect_timeout_s)
 
 
-def _hello() -> Hello:
-    return Hello(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
+def _actor_info() -> ActorInfo:
+    return ActorInfo(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)
 class ChatActor:
     """One chat's timer and accrual (and more chats' beyond ``actors.max``)."""
 
-    def __init__(self, boot: Boot) -> None:
-        self._boot = boot
+    def __init__(self, config: ActorConfig) -> None:
+        self._config = config
 
     def begin(self, name: str, epoch: str) -> None:
         """Take a name and the right to write under it; until then it is nobody."""
-        boot = self._boot
-        boot.set_up(name)
+        config = self._config
+        config.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
-        asker = Asker(boot.redis(), boot.keys, name, epoch)
-        self._timekeeper = Timekeeper(asker.ask, on_fenced=_leave)
-        writer = Writer(name, epoch, boot.policy, boot.policy_id, boot.limits)
-        self._worker = ChatWorker(boot.redis(), boot.keys, writer, self._timekeeper)
+        asker = SettleSender(config.redis(), config.keys, name, epoch)
+        self._timekeeper = TimerService(asker.send_settle, on_fenced=_leave)
+        writer = CommitContext(name, epoch, config.policy, config.policy_id, config.limits)
+        self._worker = ChatWorker(config.redis(), config.keys, writer, self._timekeeper)
         self._timekeeper.start()
-        look_seldom()
+        tune_gc()
 
-    def hello(self) -> Hello:
+    def info(self) -> ActorInfo:
         """Who it is."""
-        return _hello()
+        return _actor_info()
 
-    def host(self, chats: Mapping[str, str]) -> None:
+    def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats (chat → user)."""
-        self._worker.host(chats)
+        self._worker.assign(chats)
 
-    def watch(self, users: list[str]) -> None:
+    def track_timer(self, users: list[str]) -> None:
         """Keep the timers of accounts that have chats here."""
-        self._worker.watch(users)
+        self._worker.track_timer(users)
 
-    def drop(self, chats: list[str]) -> None:
+    def unassign(self, chats: list[str]) -> None:
         """These chats live elsewhere from now on."""
-        self._worker.drop(chats)
+        self._worker.unassign(chats)
 
     def handle(self, batch: bytes) -> bytes:
         """Decide and commit a batch."""
         try:
-            return pack_handled(self._worker.handle(*unpack_tasks(batch)))
-        except FencedError:
+            return pack_result(self._worker.handle(*unpack_tasks(batch)))
+        except ActorFencedError:
             _leave()
             raise
 
@@ -119,9 +120,9 @@ class ChatActor:
 class SupervisorActor:
     """Reads the queue and routes commands by chat."""
 
-    def __init__(self, boot: Boot, settings: SupervisorSettings, token: str) -> None:
-        boot.set_up("supervisor")
-        self._boot = boot
+    def __init__(self, config: ActorConfig, settings: SupervisorConfig, token: str) -> None:
+        config.set_up("supervisor")
+        self._config = config
         self._settings = settings
         self._token = token
         self._supervisor: Supervisor | None = None
@@ -129,23 +130,23 @@ class SupervisorActor:
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
-        boot = self._boot
-        client = connect_async(boot.redis_url, boot.socket_timeout_s, boot.connect_timeout_s)
-        queue = Queue(client, boot.keys, self._token)
-        engine = make_engine(boot.postgres_url, pool_size=boot.pool_size)
-        parts = Parts(
+        config = self._config
+        client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
+        queue = CommandStream(client, config.keys, self._token)
+        engine = make_engine(config.postgres_url, pool_size=config.pool_size)
+        parts = SupervisorDependencies(
             client,
-            boot.keys,
+            config.keys,
             queue,
-            Archive(client, boot.keys, engine),
-            Memory(client, boot.keys, engine),
+            ClosedChats(client, config.keys, engine),
+            IntegrityCheck(client, config.keys, engine),
             self._spawn,
             self._spawn_recorder,
             self._load_library,
             self._warm.fill,
         )
         self._supervisor = Supervisor(parts, self._settings)
-        look_seldom()
+        tune_gc()
         return await self._supervisor.run()
 
     async def stop(self) -> None:
@@ -158,40 +159,44 @@ class SupervisorActor:
         return self._supervisor.status() if self._supervisor else {"state": "starting", "why": ""}
 
     async def _spawn(self, name: str, epoch: str) -> RayProcess:
-        process = await self._warm.take() or self._start()
-        await process.begin(name, epoch)
+        process = await self._warm.acquire() or self._start()
+        try:
+            await process.begin(name, epoch)
+        except BaseException:
+            process.kill()  # nobody else knows of it, and a late one would run on without a name
+            raise
         return process
 
     def _start(self) -> RayProcess:
-        return RayProcess(start_actor(ChatActor, self._boot))
+        return RayProcess(start_actor(ChatActor, self._config))
 
     async def _spawn_recorder(self, memory_id: str, epoch: str) -> RayRecorder:
-        return RayRecorder(start_actor(RecorderActor, self._boot, memory_id, epoch))
+        return RayRecorder(start_actor(RecorderActor, self._config, memory_id, epoch))
 
     def _load_library(self) -> None:
-        with contextlib.closing(self._boot.redis()) as client:
-            ensure_library(client)
+        with contextlib.closing(self._config.redis()) as client:
+            load_functions(client)
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0, max_concurrency=3)
 class RecorderActor:
     """Moves what must last to Postgres."""
 
-    def __init__(self, boot: Boot, memory_id: str, epoch: str) -> None:
-        boot.set_up(RECORDER)
+    def __init__(self, config: ActorConfig, memory_id: str, epoch: str) -> None:
+        config.set_up(RECORDER)
         os.nice(BEHIND_NICE)
         structlog.contextvars.bind_contextvars(actor=RECORDER, epoch=epoch)
-        outbox = Outbox(boot.redis(), boot.keys, boot.ended_ttl_ms, RECORDER, epoch)
+        outbox = Outbox(config.redis(), config.keys, config.ended_ttl_ms, RECORDER, epoch)
         engine = make_engine(
-            boot.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
+            config.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
         )
-        office = Office(boot.keys.partition, memory_id, int(epoch))
-        policy = (boot.policy_id, policy_document(boot.policy))
-        self._recorder = Recorder(outbox, engine, office, policy, boot.recorder)
+        office = RecorderClaim(config.keys.partition, memory_id, int(epoch))
+        policy = (config.policy_id, policy_document(config.policy))
+        self._recorder = Recorder(outbox, engine, office, policy, config.recorder)
 
-    def hello(self) -> Hello:
+    def info(self) -> ActorInfo:
         """Who it is."""
-        return _hello()
+        return _actor_info()
 
     def run(self) -> str:
         """Work until ``stop``; returns why it ended."""

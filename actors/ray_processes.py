@@ -12,7 +12,7 @@ from typing import Any
 import ray
 import structlog
 
-from actors.messages import Hello
+from actors.messages import ActorInfo
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ def start_actor(actor_class: Any, *args: object) -> Any:
     return actor_class.remote(*args)
 
 
-def _end(actor: Any, known: Hello | None) -> None:
+def _end(actor: Any, known: ActorInfo | None) -> None:
     """End an actor's process at once. One that was stopped hears the kernel only, not Ray."""
     ray.kill(actor)
     if known is not None and known.host == socket.gethostname() and _is_ray(known.pid):
@@ -38,12 +38,12 @@ def _is_ray(pid: int) -> bool:
 
 
 class RayRecorder:
-    """The recorder's process as its keeper uses it."""
+    """The recorder's process as its supervisor uses it."""
 
     def __init__(self, actor: Any) -> None:
         """Speak to ``actor``, a handle."""
         self._actor = actor
-        self._hello: Hello | None = None
+        self._hello: ActorInfo | None = None
 
     async def run(self) -> str:
         """Work until stopped; returns why it ended."""
@@ -53,7 +53,7 @@ class RayRecorder:
     async def status(self) -> dict[str, Any]:
         """How far it is."""
         if self._hello is None:
-            self._hello = await self._actor.hello.remote()
+            self._hello = await self._actor.info.remote()
         status: dict[str, Any] = await self._actor.status.remote()
         return status
 
@@ -72,15 +72,15 @@ class RayProcess:
     def __init__(self, actor: Any) -> None:
         """Speak to ``actor``, a handle."""
         self._actor = actor
-        self._hello: Hello | None = None
+        self._hello: ActorInfo | None = None
 
     async def begin(self, name: str, epoch: str) -> None:
         """Give it a name, and the right to write under it."""
         await self._actor.begin.remote(name, epoch)
 
-    async def hello(self) -> Hello:
+    async def info(self) -> ActorInfo:
         """Who it is; the first answer means that it is up."""
-        hello: Hello = await self._actor.hello.remote()
+        hello: ActorInfo = await self._actor.info.remote()
         self._hello = hello
         return hello
 
@@ -88,21 +88,21 @@ class RayProcess:
         """Raise if it is gone: by its process where that is on this machine, else by a call."""
         known = self._hello
         if known is None or known.host != socket.gethostname():
-            await self.hello()
+            await self.info()
         elif not os.path.exists(f"/proc/{known.pid}"):  # noqa: PTH110 - twice a second, each actor
             raise ProcessLookupError(f"process {known.pid} has ended")
 
-    async def host(self, chats: Mapping[str, str]) -> None:
+    async def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats."""
-        await self._actor.host.remote(dict(chats))
+        await self._actor.assign.remote(dict(chats))
 
-    async def watch(self, users: list[str]) -> None:
+    async def track_timer(self, users: list[str]) -> None:
         """Keep the timers of accounts."""
-        await self._actor.watch.remote(users)
+        await self._actor.track_timer.remote(users)
 
-    async def drop(self, chats: list[str]) -> None:
+    async def unassign(self, chats: list[str]) -> None:
         """Take chats from it."""
-        await self._actor.drop.remote(chats)
+        await self._actor.unassign.remote(chats)
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         """Submit a batch; Ray keeps the order of one caller's calls."""
@@ -121,16 +121,17 @@ class WarmProcesses:
         """``start`` begins to start one."""
         self._start = start
         self._ready: list[RayProcess] = []
+        self._turn = asyncio.Lock()
         self._starting: set[asyncio.Task[None]] = set()
 
     def fill(self, wanted: int) -> None:
-        """Begin to start as many as are missing."""
+        """Begin to start as many as are missing, one at a time."""
         for _ in range(wanted - len(self._ready) - len(self._starting)):
             task = asyncio.create_task(self._add())
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
 
-    async def take(self) -> RayProcess | None:
+    async def acquire(self) -> RayProcess | None:
         """One that is up; None if there is none."""
         while self._ready:
             process = self._ready.pop()
@@ -140,10 +141,11 @@ class WarmProcesses:
         return None
 
     async def _add(self) -> None:
-        process = self._start()
-        try:
-            await process.hello()
-        except ray.exceptions.RayError as error:
-            log.warning("warm.failed", error=str(error)[-300:])
-        else:
-            self._ready.append(process)
+        async with self._turn:
+            process = self._start()
+            try:
+                await process.info()
+            except ray.exceptions.RayError as error:
+                log.warning("actor.warmup_failed", error=str(error)[-300:])
+            else:
+                self._ready.append(process)

@@ -10,10 +10,10 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from persistence.postgres.convert import UnstorableError
-from persistence.postgres.recorder_state import Office, SupersededError
+from persistence.errors import RecorderFencedError, SupersededError, UnstorableError
+from persistence.postgres.recorder_state import RecorderClaim
 from persistence.postgres.writer import put_policy, write_batch
-from persistence.redis.outbox import FencedError, Outbox, Parcel
+from persistence.redis.outbox import Outbox, OutboxEntry
 
 log = structlog.get_logger()
 
@@ -29,11 +29,11 @@ REFUSED_CLASSES: Final = ("22", "23", "P0")
 """SQLSTATE classes of what Postgres will say again however often it is asked: wrong data, broken
 constraints, refusals of our triggers. A full disk or a read-only server is not among them."""
 
-OVER: Final = (SupersededError, FencedError)
+OVER: Final = (SupersededError, RecorderFencedError)
 """Another recorder is in office: this one leaves."""
 
 
-class RecorderSettings(NamedTuple):
+class RecorderConfig(NamedTuple):
     """How the recorder works."""
 
     batch_max: int = 1_000
@@ -51,9 +51,9 @@ class Recorder:
         self,
         outbox: Outbox,
         engine: Engine,
-        office: Office,
+        office: RecorderClaim,
         policy: tuple[str, Mapping[str, Any]],
-        settings: RecorderSettings,
+        settings: RecorderConfig,
     ) -> None:
         """``policy``: id and document of what the journal's rows were decided under."""
         self._outbox = outbox
@@ -109,10 +109,10 @@ class Recorder:
             parcels = self._outbox.read(self._settings.batch_max, block_ms or 1)
             if parcels:
                 self._write(parcels)
-            self._well()
+            self._note_recovery()
             return len(parcels)
         except (SQLAlchemyError, redis.RedisError) as error:
-            self._ill(error)
+            self._note_failure(error)
             return None
 
     def stuck_ms(self) -> int:
@@ -128,7 +128,7 @@ class Recorder:
             self._busy_since = None
             self._is_policy_known = True
 
-    def _write(self, parcels: list[Parcel]) -> None:
+    def _write(self, parcels: list[OutboxEntry]) -> None:
         try:
             self._write_together(parcels)
         except (DBAPIError, UnstorableError) as error:
@@ -136,7 +136,7 @@ class Recorder:
                 raise
             self._write_apart(parcels, error)
 
-    def _write_apart(self, parcels: list[Parcel], error: Exception) -> None:
+    def _write_apart(self, parcels: list[OutboxEntry], error: Exception) -> None:
         """Halve what Postgres refuses until the parcels it refuses stand alone."""
         if len(parcels) > 1:
             middle = len(parcels) // 2
@@ -144,26 +144,28 @@ class Recorder:
             self._write(parcels[middle:])
             return
         self.refused += 1
-        log.error("parcel.refused", parcel=parcels[0].entry, error=str(error)[:500])
-        self._outbox.set_aside(parcels[0], str(error)[:500])
+        log.error("outbox.rejected", parcel=parcels[0].entry, error=str(error)[:500])
+        self._outbox.reject(parcels[0], str(error)[:500])
 
-    def _write_together(self, parcels: list[Parcel]) -> None:
+    def _write_together(self, parcels: list[OutboxEntry]) -> None:
         self._busy_since = time.monotonic()
         try:
             with self._engine.begin() as connection:
                 self._office.advance(connection, parcels[-1].entry)
-                write_parcels(connection, parcels)
+                write_entries(connection, parcels)
         finally:
             self._busy_since = None
         self._outbox.remove(parcels)
         self.written += len(parcels)
 
-    def _ill(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         if not self.trouble:
-            log.warning("recorder.away", error=type(error).__name__, detail=str(error)[:200])
+            log.warning(
+                "recorder.backend_unavailable", error=type(error).__name__, detail=str(error)[:200]
+            )
         self.trouble = type(error).__name__
 
-    def _well(self) -> None:
+    def _note_recovery(self) -> None:
         if self.trouble:
             log.info("recorder.back")
         self.trouble = ""
@@ -177,12 +179,12 @@ def is_refusal(error: Exception) -> bool:
     return str(state).startswith(REFUSED_CLASSES)
 
 
-def write_parcels(connection: Connection, parcels: list[Parcel]) -> None:
+def write_entries(connection: Connection, parcels: list[OutboxEntry]) -> None:
     """Write the facts of all parcels in the caller's transaction."""
     write_batch(
         connection,
-        [row for parcel in parcels for row in parcel.facts.records],
-        [row for parcel in parcels for row in parcel.facts.ledger],
-        [row for parcel in parcels for row in parcel.facts.journal],
-        [row for parcel in parcels for row in parcel.facts.operations],
+        [row for parcel in parcels for row in parcel.payload.records],
+        [row for parcel in parcels for row in parcel.payload.ledger],
+        [row for parcel in parcels for row in parcel.payload.journal],
+        [row for parcel in parcels for row in parcel.payload.operations],
     )

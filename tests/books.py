@@ -7,13 +7,13 @@ import redis
 from sqlalchemy import Engine
 
 from actors.chat.rows import record_row
-from meterd.rules.idempotency import World
 from meterd.rules.model import Policy
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import wallet_snapshot
 from persistence.postgres import reader
 from persistence.postgres.rows import JournalRow
 from tests.load import KEYS, Entry, fold
+from tests.world import World
 
 
 def assert_balanced(
@@ -50,7 +50,7 @@ def _assert_money(client: redis.Redis, engine: Engine, world: World) -> None:
         for user, account in world.accounts.items():
             ledger = reader.ledger_of_user(connection, user, 1_000_000)
             balance = format_micro(sum(entry.amount_micro for entry in ledger))
-            assert balance == wallet_snapshot(account, account.as_of)["balance"]
+            assert balance == wallet_snapshot(account, account.as_of_ms)["balance"]
             raw = client.get(KEYS.wallet(user))
             if isinstance(raw, bytes):
                 assert msgspec.json.decode(raw)["balance"] == balance

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import redis
 
-from meterd.rules.idempotency import World
 from meterd.rules.redis_keys import Keys
+from tests.world import World
 
 KEYS = Keys()
 PIPELINE = 200

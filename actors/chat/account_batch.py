@@ -3,15 +3,17 @@
 import traceback
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
-from actors.chat.commit_builder import Memory, Run, Writer
+from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
+from actors.errors import UnreadableStateError
 from actors.messages import Task
 from meterd.rules.commands import entry_key
-from meterd.rules.idempotency import Remembered
+from meterd.rules.idempotency import IdempotencyRecord
 from meterd.rules.model import Account, Chat
+from meterd.rules.outcomes import Outcome
 from persistence.redis.commit import is_readable, pack_commit
 
 log = structlog.get_logger()
@@ -23,26 +25,22 @@ REASON_MAX: Final = 300
 """Characters of a trace that a dead letter keeps."""
 
 
-class UnreadableError(Exception):
-    """What is kept of an account makes no sense: nothing can be decided for it."""
-
-
-class Lane:
+class AccountBatch:
     """Tasks in stream order; those that are done are gone."""
 
     def __init__(self, user: str) -> None:
         """No tasks yet, of ``user`` or of nobody."""
         self.user = user
         self.tasks: list[Task] = []
-        self.passed: list[Task] = []
+        self.already_applied: list[Task] = []
         """Those that had their effect before, in a delivery whose answer was lost."""
-        self.ids: dict[str, Remembered] = {}
-        self.run: Run | None = None
+        self.ids: dict[str, IdempotencyRecord] = {}
+        self.run: CommitBuilder | None = None
         self.failures: dict[str, int] = {}
         self._why = ""
 
     def decide(
-        self, writer: Writer, memory: tuple[str, Account], chats: Mapping[str, Chat]
+        self, writer: CommitContext, memory: tuple[str, Account], chats: Mapping[str, Chat]
     ) -> bytes | None:
         """The rules applied to what is not applied yet, as a packed commit.
 
@@ -53,13 +51,13 @@ class Lane:
         applied, account = memory
         if applied:
             fresh = bisect_right(self.tasks, entry_key(applied), key=_key)
-            self.passed += self.tasks[:fresh]
+            self.already_applied += self.tasks[:fresh]
             self.tasks = self.tasks[fresh:]
         self.run = None
         tasks: Sequence[Task] = self._together()
         while tasks:
-            run = Run(writer, Memory(applied, account, chats, self.ids))
-            done = self._take(run, tasks)
+            run = CommitBuilder(writer, AccountView(applied, account, chats, self.ids))
+            done = self._decide_each(run, tasks)
             packed = self._pack(run) if done == len(tasks) else None
             if packed is not None:
                 self.run = run
@@ -67,22 +65,23 @@ class Lane:
             tasks = tasks[: min(done, len(tasks) - 1)]
         return None
 
-    def settle(self) -> bool:
+    def close(self) -> bool:
         """The run was committed; whether nothing of the lane is left."""
         self.tasks = self.tasks[len(self.run.tasks) :] if self.run else []
         return not self.tasks
 
-    def learn(self, known: Iterable[tuple[str, str]]) -> None:
+    def mark_known(self, known: Iterable[tuple[str, str]]) -> None:
         """Ids that had been used before: what has one of these is decided anew, without effect."""
         for id_, remembered in known:
-            self.ids[id_] = Remembered(*remembered.split(" ", 1))
+            content, outcome = remembered.split(" ", 1)
+            self.ids[id_] = IdempotencyRecord(content, cast("Outcome", outcome))
         if self.run is not None:
-            self.failures.pop(self.run.aside, None)
+            self.failures.pop(self.run.quarantined, None)
 
-    def failed(self, task: Task, error: Exception) -> None:
+    def record_failure(self, task: Task, error: Exception) -> None:
         """The code has failed in this task: note it for the dead letter."""
         self.failures[task.entry] = self.failures.get(task.entry, 0) + 1
-        self._why = last_line(error)
+        self._why = error_summary(error)
         log.error("entry.failed", entry=task.entry, user=self.user, exc_info=error)
 
     def _together(self) -> Sequence[Task]:
@@ -98,46 +97,46 @@ class Lane:
             return self._why
         return task.poison
 
-    def _take(self, run: Run, tasks: Sequence[Task]) -> int:
+    def _decide_each(self, run: CommitBuilder, tasks: Sequence[Task]) -> int:
         """Decide tasks until one fails; returns how many did not."""
         for done, task in enumerate(tasks):
             try:
-                self._take_one(run, task)
+                self._decide_one(run, task)
             except Exception as error:
-                self.failed(task, error)
+                self.record_failure(task, error)
                 return done
         return len(tasks)
 
-    def _take_one(self, run: Run, task: Task) -> None:
+    def _decide_one(self, run: CommitBuilder, task: Task) -> None:
         poison = self._poison(task)
         if poison:
-            run.set_aside(task, poison)
+            run.quarantine(task, poison)
             return
         if not is_readable(run.account):
-            raise UnreadableError(f"the account of {run.account.user_id} can't be read")
-        run.take(task)
+            raise UnreadableStateError(f"the account of {run.account.user_id} can't be read")
+        run.add(task)
 
-    def _pack(self, run: Run) -> bytes | None:
+    def _pack(self, run: CommitBuilder) -> bytes | None:
         try:
             return pack_commit(run.commit())
         except Exception as error:
-            self.failed(run.tasks[-1], error)
+            self.record_failure(run.tasks[-1], error)
             return None
 
 
-def last_line(error: BaseException) -> str:
+def error_summary(error: BaseException) -> str:
     """What a trace ends with, cut: it goes into a dead letter."""
     return traceback.format_exception_only(error)[-1].strip()[:REASON_MAX]
 
 
-def lanes_of(tasks: Sequence[Task]) -> list[Lane]:
+def batches_by_account(tasks: Sequence[Task]) -> list[AccountBatch]:
     """Tasks by account; what has no account is a lane of its own."""
-    lanes: list[Lane] = []
-    by_user: dict[str, Lane] = {}
+    lanes: list[AccountBatch] = []
+    by_user: dict[str, AccountBatch] = {}
     for task in tasks:
         lane = by_user.get(task.user)
         if lane is None:
-            lane = Lane(task.user)
+            lane = AccountBatch(task.user)
             lanes.append(lane)
             if task.user:
                 by_user[task.user] = lane

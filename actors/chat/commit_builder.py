@@ -3,31 +3,32 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
-from actors.chat.rows import aside_row, command_row, invalid_row, record_row
+from actors.chat.rows import command_row, invalid_row, quarantined_row, record_row
 from actors.messages import INVALID_TYPE, Task
 from meterd.rules import events, outcomes
-from meterd.rules.commands import Command, Invalid, fingerprint
+from meterd.rules.commands import Command, InvalidCommand, fingerprint
 from meterd.rules.fold import Decision, apply
-from meterd.rules.idempotency import Remembered, repeated
+from meterd.rules.idempotency import IdempotencyRecord, repeated_outcome
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
+from meterd.rules.outcomes import Outcome
 from meterd.rules.snapshots import JsonObject, chat_snapshot, wallet_snapshot
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import (
+    CommandEffects,
     Commit,
-    EntryWrites,
-    Facts,
     Limits,
+    OutboxPayload,
     event_fields,
     ledger_row,
-    pack_facts,
     pack_json,
+    pack_payload,
     pack_state,
 )
 
 T = TypeVar("T")
 
 
-class Writer(NamedTuple):
+class CommitContext(NamedTuple):
     """Who commits, and under what terms."""
 
     actor: str
@@ -37,20 +38,20 @@ class Writer(NamedTuple):
     limits: Limits
 
 
-class Memory(NamedTuple):
+class AccountView(NamedTuple):
     """What the actor knows of the world around the tasks of one account."""
 
     applied: str
     account: Account
     chats: Mapping[str, Chat]
     """Chats that are not open in the account: ended ones, other users'."""
-    ids: Mapping[str, Remembered]
+    ids: Mapping[str, IdempotencyRecord]
 
 
-class Run:
+class CommitBuilder:
     """A run of tasks of one account on its way to one commit."""
 
-    def __init__(self, writer: Writer, memory: Memory) -> None:
+    def __init__(self, writer: CommitContext, memory: AccountView) -> None:
         """Begin with what is known."""
         self.writer = writer
         self.before = memory.applied
@@ -65,16 +66,16 @@ class Run:
         self.events: list[Event] = []
         self.ledger: list[LedgerEntry] = []
         self.journal: list[JournalRow] = []
-        self.entries: list[EntryWrites] = []
+        self.entries: list[CommandEffects] = []
         self.outcomes: list[tuple[str, str, bool]] = []
         """Type, outcome, whether the id was used before: of each task."""
         self.dues: dict[int, int] = {}
         """When time brought something about: millisecond → how many events."""
         self.tasks: list[Task] = []
-        self.aside = ""
+        self.quarantined = ""
         self._shown: dict[str, tuple[object, int, str]] = {}
 
-    def take(self, task: Task) -> None:
+    def add(self, task: Task) -> None:
         """Decide the next task."""
         self.tasks.append(task)
         if task.invalid is not None:
@@ -82,22 +83,22 @@ class Run:
         elif task.command is not None:
             self._command(task.command, task)
 
-    def set_aside(self, task: Task, why: str) -> None:
+    def quarantine(self, task: Task, why: str) -> None:
         """Nobody can decide this one, and nothing else is in this run: it gets its answer.
 
         It has no effect, and no time passes either: the account stays as it is.
         """
         assert not self.tasks, "what is set aside is set aside alone"
         self.tasks.append(task)
-        self.aside = self.applied = task.entry
-        outcome, about = outcomes.INTERNAL_ERROR, task.command or task.invalid
-        assert about is not None, "a task is a command or an entry that can't be one"
+        self.quarantined = self.applied = task.entry
+        outcome: Outcome = outcomes.INTERNAL_ERROR
+        about = task.content
         remember = self._remember(task.command, outcome) if task.command else ""
         self.outcomes.append((task.kind, outcome, False))
-        self.journal.append(aside_row(task, self.writer.policy_id))
+        self.journal.append(quarantined_row(task, self.writer.policy_id))
         reply = _reply_fields(about.id, outcome, outcomes.MESSAGES[outcome], about.entry, False)
         self.entries.append(
-            EntryWrites(
+            CommandEffects(
                 about.entry, about.id, remember, about.reply_to, reply,
                 _dead(about.entry, outcome, why, about.fields),
             )
@@ -111,38 +112,38 @@ class Run:
             before=self.before,
             state=pack_state(self.applied, self.account) if user else "",
             open=len(self.account.chats),
-            wallet=self._wallet(self.account.as_of) if changed else "",
+            wallet=self._wallet(self.account.as_of_ms) if changed else "",
             chats=[
-                (chat_id, self._snapshot(chat, chat.as_of), chat_id in self.created)
+                (chat_id, self._snapshot(chat, chat.as_of_ms), chat_id in self.created)
                 for chat_id, chat in self.touched.items()
             ],
             entries=self.entries,
             events=[event_fields(event) for event in self.events],
-            facts=pack_facts(self._facts()),
-            aside=self.aside,
+            payload=pack_payload(self._payload()),
+            quarantined=self.quarantined,
         )
 
     def _command(self, command: Command, task: Task) -> None:
         seen = self.ids.get(command.id) if command.id else None
-        inert = repeated(command, seen)
+        inert = repeated_outcome(command, seen)
         known = self._known(command.chat_id) or task.known
         decision = apply(self.account, command, self.writer.policy, known, task.refuse, inert)
         if decision.events or decision.touched or decision.ledger:
-            self._absorb(decision, command.at)
+            self._absorb(decision, command.at_ms)
         self.account, self.applied = decision.account, command.entry
-        replayed = bool(inert) and inert != outcomes.ID_CONFLICT
-        self._close(command, decision.outcome, replayed)
+        replayed = inert is not None and inert != outcomes.ID_CONFLICT
+        self._append(command, decision.outcome, replayed)
 
     def _absorb(self, decision: Decision, at: int) -> None:
         self.events += decision.events
         self.ledger += decision.ledger
         self.touched |= decision.touched
         for chat_id, chat in decision.touched.items():
-            if chat.ended_at is not None:
+            if chat.ended_at_ms is not None:
                 self.ended[chat_id] = chat
         for event in decision.events:
-            if event.at < at:  # not by the command: time had brought it about before
-                self.dues[event.at] = self.dues.get(event.at, 0) + 1
+            if event.at_ms < at:  # not by the command: time had brought it about before
+                self.dues[event.at_ms] = self.dues.get(event.at_ms, 0) + 1
             elif event.event == events.CHAT_STARTED and event.chat_id:
                 self.created.add(event.chat_id)
 
@@ -150,22 +151,22 @@ class Run:
         """A chat that is not open in the account, as far as anybody knows of it."""
         return self.ended.get(chat_id) or self.around.get(chat_id)
 
-    def _close(self, command: Command, outcome: str, replayed: bool) -> None:
+    def _append(self, command: Command, outcome: Outcome, replayed: bool) -> None:
         user = self.account.user_id
         remember = self._remember(command, outcome)
         self.outcomes.append((command.type, outcome, replayed))
         self.journal.append(command_row(command, user, outcome, replayed, self.writer.policy_id))
         reply = self._reply(command, outcome, replayed) if command.reply_to else []
         self.entries.append(
-            EntryWrites(command.entry, command.id, remember, command.reply_to, reply)
+            CommandEffects(command.entry, command.id, remember, command.reply_to, reply)
         )
 
-    def _remember(self, command: Command, outcome: str) -> str:
+    def _remember(self, command: Command, outcome: Outcome) -> str:
         """What is kept of an id that had not been used; empty for one that had, or none."""
         if not command.id or command.id in self.ids:
             return ""
         content = fingerprint(command)
-        self.ids[command.id] = Remembered(content, outcome)
+        self.ids[command.id] = IdempotencyRecord(content, outcome)
         return f"{content} {outcome}"
 
     def _reply(self, command: Command, outcome: str, replayed: bool) -> list[str]:
@@ -177,35 +178,35 @@ class Run:
 
     def _reply_snapshot(self, command: Command, outcome: str) -> str:
         if command.type in ("top_up", "settle"):
-            return self._wallet(command.at)
+            return self._wallet(command.at_ms)
         chat = self.account.chats.get(command.chat_id) or self._known(command.chat_id)
         if chat is None or chat.user_id != self.account.user_id:
             return ""  # nothing there, or nothing of this user's to show
-        return self._snapshot(chat, command.at)
+        return self._snapshot(chat, command.at_ms)
 
-    def _invalid(self, invalid: Invalid) -> None:
+    def _invalid(self, invalid: InvalidCommand) -> None:
         outcome = outcomes.INVALID_COMMAND
         self.outcomes.append((INVALID_TYPE, outcome, False))
         self.journal.append(invalid_row(invalid, outcome, self.writer.policy_id))
         reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
         dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)
-        self.entries.append(EntryWrites(invalid.entry, "", "", invalid.reply_to, reply, dead))
+        self.entries.append(CommandEffects(invalid.entry, "", "", invalid.reply_to, reply, dead))
 
     def _wallet(self, at: int) -> str:
-        return self._once(self.account.user_id, self.account, at, wallet_snapshot)
+        return self._cached(self.account.user_id, self.account, at, wallet_snapshot)
 
     def _snapshot(self, chat: Chat, at: int) -> str:
-        return self._once(chat.chat_id, chat, at, chat_snapshot)
+        return self._cached(chat.chat_id, chat, at, chat_snapshot)
 
-    def _once(self, name: str, what: T, at: int, show: Callable[[T, int], JsonObject]) -> str:
+    def _cached(self, name: str, what: T, at: int, show: Callable[[T, int], JsonObject]) -> str:
         """The snapshot as text; a reply's is mostly the one that is kept as well."""
         shown = self._shown.get(name)
         if shown is None or shown[0] is not what or shown[1] != at:
             shown = self._shown[name] = (what, at, pack_json(show(what, at)))
         return shown[2]
 
-    def _facts(self) -> Facts:
-        return Facts(
+    def _payload(self) -> OutboxPayload:
+        return OutboxPayload(
             records=[record_row(chat) for chat in self.touched.values()],
             ledger=[ledger_row(entry) for entry in self.ledger],
             journal=self.journal,

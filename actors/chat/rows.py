@@ -3,30 +3,30 @@
 from actors.messages import Task
 from meterd.rules import outcomes
 from meterd.rules.billing import billed_ms, cost, paused_ms
-from meterd.rules.commands import Command, Invalid
+from meterd.rules.commands import Command, InvalidCommand
 from meterd.rules.model import Chat
 from persistence.postgres.rows import LIVE, MIGRATED, JournalRow, RecordRow
 
 
 def record_row(chat: Chat) -> RecordRow:
     """The chat's record as of its last change."""
-    at = chat.as_of
+    at = chat.as_of_ms
     return RecordRow(
         chat_id=chat.chat_id,
         user_id=chat.user_id,
         advisor_id=chat.advisor_id,
         status=chat.status,
-        started_at_ms=chat.started_at,
-        ended_at_ms=chat.ended_at,
+        started_at_ms=chat.started_at_ms,
+        ended_at_ms=chat.ended_at_ms,
         end_reason=chat.end_reason,
         pause_reason=chat.pause_reason,
         active_ms=chat.active_ms,
         paused_ms=paused_ms(chat, at),
         billed_ms=billed_ms(chat, chat.active_ms),
-        rate_micro=chat.rate,
+        rate_micro=chat.rate_micro,
         cost_micro=cost(chat, at),
-        refunded_micro=chat.refunded,
-        carried_cost_micro=chat.carried_cost,
+        refunded_micro=chat.refunded_micro,
+        carried_cost_micro=chat.carried_cost_micro,
         free_ms=chat.free_ms,
         min_ms=chat.min_ms,
         increment_ms=chat.increment_ms,
@@ -49,20 +49,20 @@ def chat_of_record(row: RecordRow) -> Chat:
         user_id=row.user_id,
         advisor_id=row.advisor_id,
         status=row.status,
-        started_at=row.started_at_ms,
-        since=row.updated_at_ms,
-        as_of=row.updated_at_ms,
-        alive_at=row.updated_at_ms,
-        rate=row.rate_micro,
+        started_at_ms=row.started_at_ms,
+        since_ms=row.updated_at_ms,
+        as_of_ms=row.updated_at_ms,
+        alive_at_ms=row.updated_at_ms,
+        rate_micro=row.rate_micro,
         free_ms=row.free_ms,
         min_ms=row.min_ms,
         increment_ms=row.increment_ms,
         idle_ms=row.idle_ms,
         active_ms=row.active_ms,
-        owed=(row.cost_micro - row.carried_cost_micro) * 60_000,
-        carried_cost=row.carried_cost_micro,
-        refunded=row.refunded_micro,
-        ended_at=row.ended_at_ms,
+        owed_rate_ms=(row.cost_micro - row.carried_cost_micro) * 60_000,
+        carried_cost_micro=row.carried_cost_micro,
+        refunded_micro=row.refunded_micro,
+        ended_at_ms=row.ended_at_ms,
         end_reason=row.end_reason,
         pause_reason=row.pause_reason,
         seq=row.seq,
@@ -84,15 +84,15 @@ def command_row(
     )
 
 
-def aside_row(task: Task, policy: str) -> JournalRow:
+def quarantined_row(task: Task, policy: str) -> JournalRow:
     """An entry that could not be decided: it has no effect, and the journal says so."""
     outcome = outcomes.INTERNAL_ERROR
-    if task.command is None:
-        assert task.invalid is not None, "a task is a command or an entry that can't be one"
-        return invalid_row(task.invalid, outcome, policy)
-    return command_row(task.command, task.user, outcome, False, policy)
+    content = task.content
+    if isinstance(content, InvalidCommand):
+        return invalid_row(content, outcome, policy)
+    return command_row(content, task.user, outcome, False, policy)
 
 
-def invalid_row(invalid: Invalid, outcome: str, policy: str) -> JournalRow:
+def invalid_row(invalid: InvalidCommand, outcome: str, policy: str) -> JournalRow:
     """An entry that can't be a command; it belongs to nobody."""
     return JournalRow(invalid.entry, None, None, dict(invalid.fields), outcome, False, policy)

@@ -7,17 +7,18 @@ from typing import Final
 import redis
 import structlog
 
-from actors.chat.account_batch import FAILURES_MAX, Lane, lanes_of
-from actors.chat.commit_builder import Run, Writer
-from actors.chat.timekeeper import Timekeeper
-from actors.messages import Handled, Tally, Task
+from actors.chat.account_batch import FAILURES_MAX, AccountBatch, batches_by_account
+from actors.chat.commit_builder import CommitBuilder, CommitContext
+from actors.chat.timer_service import TimerService
+from actors.errors import ActorFencedError, CommitError, OutOfTurnError, UndecidedError
+from actors.messages import BatchResult, BatchStats, Task
 from meterd.rules.commands import OPENING
 from meterd.rules.deadlines import next_due
 from meterd.rules.model import Account, Chat
 from meterd.rules.redis_keys import Keys
 from persistence.redis import commit
-from persistence.redis.account_reader import Store
-from persistence.redis.commit import Verdict
+from persistence.redis.account_reader import AccountReader
+from persistence.redis.commit import CommitResult
 from persistence.redis.committer import Committer
 
 log = structlog.get_logger()
@@ -29,49 +30,33 @@ FAILED: Final = "failed"
 """Verdict of a lane in whose first task the code failed."""
 
 
-class FencedError(Exception):
-    """Another owner has this actor's name: nothing it does counts any more."""
-
-
-class OutOfTurnError(Exception):
-    """A batch before this one was lost or failed; taking this one would swallow that one."""
-
-
-class CommitError(Exception):
-    """Redis could not do what a commit asks for, and would not the next time."""
-
-
-class UndecidedError(Exception):
-    """An account kept moving under the actor; the batch is to be tried again."""
-
-
 class ChatWorker:
     """Owns chats: their timers and their accrual. One thread calls ``handle`` at a time."""
 
     def __init__(
-        self, client: redis.Redis, keys: Keys, writer: Writer, timekeeper: Timekeeper
+        self, client: redis.Redis, keys: Keys, writer: CommitContext, timekeeper: TimerService
     ) -> None:
         """Commit through ``client`` as ``writer``; due changes go to ``timekeeper``."""
         self._writer = writer
         self._committer = Committer(client, keys, writer.actor, writer.epoch, writer.limits)
-        self._store = Store(client, keys)
+        self._store = AccountReader(client, keys)
         self._timekeeper = timekeeper
         self._accounts: OrderedDict[str, tuple[str, Account]] = OrderedDict()
         self._hosted: dict[str, str] = {}
         self._finished = 0
 
-    def host(self, chats: Mapping[str, str]) -> None:
+    def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats (chat → user) and keep their accounts' timers."""
         self._hosted.update(chats)
-        self.watch(set(chats.values()))
+        self.track_timer(set(chats.values()))
 
-    def drop(self, chats: Iterable[str]) -> None:
+    def unassign(self, chats: Iterable[str]) -> None:
         """Give up chats that live elsewhere from now on, and timers that are kept there."""
         users = {self._hosted.pop(chat) for chat in chats if chat in self._hosted}
         for user in users - set(self._hosted.values()):
             self._timekeeper.arm(user, None, "")
 
-    def watch(self, users: Iterable[str]) -> None:
+    def track_timer(self, users: Iterable[str]) -> None:
         """Keep the timers of these accounts, as they are now."""
         wanted = sorted(users)
         accounts, _ = self._store.load(wanted, ())
@@ -79,7 +64,7 @@ class ChatWorker:
             self._remember(user, applied, account)
             self._arm(user, applied, account)
 
-    def handle(self, number: int, tasks: list[Task]) -> Handled:
+    def handle(self, number: int, tasks: list[Task]) -> BatchResult:
         """Decide and commit a batch; when this returns, all of it has had its effect.
 
         Batches are numbered 1, 2, 3 …. One that failed is not finished, so none after it is
@@ -96,9 +81,9 @@ class ChatWorker:
         self._finished = number
         return answer
 
-    def _handle(self, tasks: list[Task]) -> Handled:
-        answer = Handled({}, [], Tally())
-        lanes = lanes_of(tasks)
+    def _handle(self, tasks: list[Task]) -> BatchResult:
+        answer = BatchResult({}, [], BatchStats())
+        lanes = batches_by_account(tasks)
         try:
             self._work_off(lanes, answer)
         except redis.RedisError:
@@ -106,26 +91,26 @@ class ChatWorker:
             for lane in lanes:
                 self._accounts.pop(lane.user, None)
             raise
-        answer.tally.failed = sum(sum(lane.failures.values()) for lane in lanes)
+        answer.stats.failed = sum(sum(lane.failures.values()) for lane in lanes)
         return answer
 
-    def _work_off(self, pending: list[Lane], answer: Handled) -> None:
+    def _work_off(self, pending: list[AccountBatch], answer: BatchResult) -> None:
         chats = self._prepare(pending)
         rounds_max = ATTEMPTS_MAX + (FAILURES_MAX + 1) * max(
             (len(lane.tasks) for lane in pending), default=0
         )
         for attempt in range(rounds_max):
-            verdicts = self._commit(pending, chats, answer.tally)
+            verdicts = self._commit(pending, chats, answer.stats)
             judged = list(zip(pending, verdicts, strict=True))
             pending = [lane for lane, verdict in judged if not self._settled(lane, verdict, answer)]
             if not pending:
                 return
             self._reload([x for x, v in judged if x.tasks and v.kind != commit.KNOWN], chats)
-            answer.tally.redecided += len(pending)
+            answer.stats.redecided += len(pending)
             log.debug("batch.redecided", lanes=len(pending), attempt=attempt)
         raise UndecidedError(f"{len(pending)} accounts kept moving")
 
-    def _prepare(self, lanes: list[Lane]) -> dict[str, Chat]:
+    def _prepare(self, lanes: list[AccountBatch]) -> dict[str, Chat]:
         """Load what the tasks need and the actor does not know: usually nothing."""
         users = [lane.user for lane in lanes if lane.user and self._is_unknown(lane)]
         for user in users:
@@ -141,40 +126,42 @@ class ChatWorker:
             self._remember(user, applied, account)
         return found
 
-    def _is_unknown(self, lane: Lane) -> bool:
+    def _is_unknown(self, lane: AccountBatch) -> bool:
         return lane.user not in self._accounts or lane.tasks[0].moved
 
     def _is_open(self, user: str, chat_id: str) -> bool:
         cached = self._accounts.get(user)
         return cached is not None and chat_id in cached[1].chats
 
-    def _commit(self, lanes: list[Lane], chats: Mapping[str, Chat], tally: Tally) -> list[Verdict]:
+    def _commit(
+        self, lanes: list[AccountBatch], chats: Mapping[str, Chat], tally: BatchStats
+    ) -> list[CommitResult]:
         commits: list[bytes] = []
-        verdicts: list[Verdict | None] = []
+        verdicts: list[CommitResult | None] = []
         for lane in lanes:
             remembered = self._accounts.get(lane.user, ("", Account(lane.user)))
             packed = lane.decide(self._writer, remembered, chats)
             if packed is not None:
                 commits.append(packed)
-            verdicts.append(None if packed else Verdict(FAILED if lane.tasks else commit.DONE))
+            verdicts.append(None if packed else CommitResult(FAILED if lane.tasks else commit.DONE))
         tally.commits += len(commits)
         answers = iter(self._committer.commit(commits))
         return [verdict or next(answers) for verdict in verdicts]
 
-    def _settled(self, lane: Lane, verdict: Verdict, answer: Handled) -> bool:
+    def _settled(self, lane: AccountBatch, verdict: CommitResult, answer: BatchResult) -> bool:
         """Take in the commit's verdict; False if something of the lane is still to be decided."""
         if verdict.kind == commit.FENCED:
-            raise FencedError(self._writer.actor)
+            raise ActorFencedError(self._writer.actor)
         if verdict.kind in (commit.OK, commit.DONE):
             self._keep(lane, answer)
-            return lane.settle()
+            return lane.close()
         if verdict.kind == commit.KNOWN:
-            lane.learn(verdict.known_ids())
+            lane.mark_known(verdict.known_ids())
         if verdict.kind == commit.ERROR:  # counts against the first task
-            lane.failed(lane.tasks[0], CommitError(verdict.details[0]))
+            lane.record_failure(lane.tasks[0], CommitError(verdict.details[0]))
         return False
 
-    def _reload(self, lanes: list[Lane], chats: dict[str, Chat]) -> None:
+    def _reload(self, lanes: list[AccountBatch], chats: dict[str, Chat]) -> None:
         users = [lane.user for lane in lanes if lane.user]
         named = {task.chat_id for lane in lanes for task in lane.tasks if task.chat_id}
         accounts, found = self._store.load(users, sorted(named))
@@ -182,44 +169,44 @@ class ChatWorker:
             self._remember(user, applied, account)
         chats.update(found)
 
-    def _keep(self, lane: Lane, answer: Handled) -> None:
+    def _keep(self, lane: AccountBatch, answer: BatchResult) -> None:
         run = lane.run
         if run is not None:
-            _count(run, answer.tally)
+            _count(run, answer.stats)
         if not lane.user:
             return
         if run is not None:
             self._remember(lane.user, run.applied, run.account)
         applied, account = self._accounts[lane.user]
-        if run is not None and run.aside:
+        if run is not None and run.quarantined:
             # Nothing has changed, and what falls due would fail again, and again.
             self._timekeeper.arm(lane.user, None, applied)
             return
         self._report(lane, account, answer)
         self._arm(lane.user, applied, account)
-        if account.chats and not self._hosts_any(account):
-            answer.unwatched.append(lane.user)
+        if account.chats and not self._has_any(account):
+            answer.untracked.append(lane.user)
 
-    def _report(self, lane: Lane, account: Account, answer: Handled) -> None:
+    def _report(self, lane: AccountBatch, account: Account, answer: BatchResult) -> None:
         """Tell the supervisor which chats are open, where that may be news."""
         run = lane.run
-        named = [task.chat_id for task in (*lane.passed, *lane.tasks)]
+        named = [task.chat_id for task in (*lane.already_applied, *lane.tasks)]
         for chat_id in (*named, *(run.touched if run else ())):
             # Others may name a chat; it stays.
             if chat_id not in account.chats and self._hosted.get(chat_id) == lane.user:
                 del self._hosted[chat_id]
-        if run is None or lane.passed or _opens_or_ends(lane, run):
+        if run is None or lane.already_applied or _opens_or_ends(lane, run):
             answer.open_chats[lane.user] = list(account.chats)
         for chat_id in run.created if run else ():
             if chat_id in account.chats:
                 self._hosted[chat_id] = account.user_id
 
-    def _hosts_any(self, account: Account) -> bool:
+    def _has_any(self, account: Account) -> bool:
         return not self._hosted.keys().isdisjoint(account.chats)
 
     def _arm(self, user: str, applied: str, account: Account) -> None:
-        due = next_due(account, self._writer.policy) if self._hosts_any(account) else None
-        self._timekeeper.arm(account.user_id, due.at if due else None, applied)
+        due = next_due(account, self._writer.policy) if self._has_any(account) else None
+        self._timekeeper.arm(account.user_id, due.at_ms if due else None, applied)
 
     def _remember(self, user: str, applied: str, account: Account) -> None:
         self._accounts[account.user_id] = (applied, account)  # not another copy of the name
@@ -228,7 +215,7 @@ class ChatWorker:
             self._accounts.popitem(last=False)
 
 
-def _count(run: Run, tally: Tally) -> None:
+def _count(run: CommitBuilder, tally: BatchStats) -> None:
     for kind, outcome, replayed in run.outcomes:
         counts = tally.commands.setdefault(kind, {})
         counts[outcome] = counts.get(outcome, 0) + 1
@@ -237,9 +224,9 @@ def _count(run: Run, tally: Tally) -> None:
         tally.dues[due_ms] = tally.dues.get(due_ms, 0) + changes
 
 
-def _opens_or_ends(lane: Lane, run: Run) -> bool:
+def _opens_or_ends(lane: AccountBatch, run: CommitBuilder) -> bool:
     """Whether the run opened or ended chats, or tried to open one."""
     for chat in run.touched.values():
-        if chat.ended_at is not None:
+        if chat.ended_at_ms is not None:
             return True
     return any(task.command is not None and task.command.type in OPENING for task in lane.tasks)

@@ -13,8 +13,10 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from actors.messages import Hello, pack_tasks, unpack_handled
-from actors.supervisor.batch import Batch
+from actors.errors import HungError
+from actors.messages import ActorInfo, pack_tasks, unpack_result
+from actors.supervisor.batch import DispatchBatch
+from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
 from persistence.redis.client import is_server_trouble
 
@@ -38,23 +40,19 @@ AWAY_S_MAX: Final = 2.0
 """Pauses before an actor tries again what its server could not take."""
 
 
-class HungError(Exception):
-    """A process that is there and does not answer."""
-
-
-class Process(Protocol):
+class ActorProcess(Protocol):
     """The process behind a slot."""
 
-    async def hello(self) -> Hello:
+    async def info(self) -> ActorInfo:
         """Who it is; the first answer means that it is up."""
 
-    async def host(self, chats: Mapping[str, str]) -> None:
+    async def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats (chat → user)."""
 
-    async def watch(self, users: list[str]) -> None:
+    async def track_timer(self, users: list[str]) -> None:
         """Keep the timers of accounts that have chats here."""
 
-    async def drop(self, chats: list[str]) -> None:
+    async def unassign(self, chats: list[str]) -> None:
         """These chats live elsewhere from now on."""
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
@@ -67,20 +65,20 @@ class Process(Protocol):
         """End it at once."""
 
 
-class Patience(NamedTuple):
+class Timeouts(NamedTuple):
     """How long a process may take."""
 
-    answer_s: float = 10.0
+    call_s: float = 10.0
     """For an answer; then it counts as hung and is replaced."""
     start_s: float = 60.0
     """To come up."""
 
 
-Spawn = Callable[[str], Awaitable[Process]]
+Spawn = Callable[[str], Awaitable[ActorProcess]]
 Hosting = Callable[[str], Mapping[str, str]]
 
 
-class Slot:
+class ActorHandle:
     """A named place for an actor process, with a queue in front of it."""
 
     def __init__(
@@ -88,29 +86,32 @@ class Slot:
         name: str,
         spawn: Spawn,
         hosting: Hosting,
-        patience: Patience | None = None,
+        patience: Timeouts | None = None,
         may_blame: Callable[[], bool] = lambda: True,
+        starts: Starts | None = None,
     ) -> None:
         """A slot whose process is made by ``spawn`` and hosts the chats in ``hosting``.
 
         ``may_blame``: whether a lost process may have been lost by what it was handling. Not while
         Redis is slow: then an actor that waits for it looks hung, and no command is to blame.
+        ``starts``: the queue in which its processes start.
         """
         self.name = name
-        self.hello: Hello | None = None
+        self.hello: ActorInfo | None = None
         self.restarts = 0
         self.trouble = ""
         self._spawn = spawn
         self._hosting = hosting
-        self._patience = patience or Patience()
+        self._patience = patience or Timeouts()
+        self._starts = starts or Starts(self._patience.start_s)
         self._may_blame = may_blame
-        self._process: Process | None = None
+        self._process: ActorProcess | None = None
         self._number = 0
         self._answered = 0
         self._looked_after = 0.0
         self._away_s = AWAY_S_MIN
-        self._waiting: deque[Batch] = deque()
-        self._sent: deque[tuple[Batch, Awaitable[bytes]]] = deque()
+        self._waiting: deque[DispatchBatch] = deque()
+        self._sent: deque[tuple[DispatchBatch, Awaitable[bytes]]] = deque()
         self.on_up: Callable[[], None] = lambda: None
         self._watch: set[str] = set()
         self._host: dict[str, str] = {}
@@ -119,22 +120,22 @@ class Slot:
         self._up = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"slot {name}")
 
-    def send(self, batch: Batch) -> None:
+    def send(self, batch: DispatchBatch) -> None:
         """Give the actor a batch, behind those it has."""
         self._waiting.append(batch)
         self._wake.set()
 
-    def watch(self, user: str) -> None:
+    def track_timer(self, user: str) -> None:
         """Let the actor keep an account's timer."""
         self._watch.add(user)
         self._wake.set()
 
-    def host(self, chat: str, user: str) -> None:
+    def assign(self, chat: str, user: str) -> None:
         """Let the actor have an open chat from elsewhere."""
         self._host[chat] = user
         self._wake.set()
 
-    def drop(self, chat: str) -> None:
+    def unassign(self, chat: str) -> None:
         """Take a chat from the actor; another one has it."""
         self._drop.add(chat)
         self._wake.set()
@@ -166,14 +167,13 @@ class Slot:
                 await asyncio.sleep(REPLACE_PAUSE_S)
 
     async def _serve(self) -> None:
-        async with asyncio.timeout(self._patience.start_s):
-            process = self._process = await self._spawn(self.name)
-            self.hello = await process.hello()
+        process, hello = await self._starts.run(self.name, self._start)
+        self.hello = hello
         self._number = self._answered = 0
-        await self._in_time(process.host(self._hosting(self.name)))
+        await self._in_time(process.assign(self._hosting(self.name)))
         self._up.set()
         self.on_up()
-        log.info("actor.ready", actor=self.name, pid=self.hello.pid, restarts=self.restarts)
+        log.info("actor.ready", actor=self.name, pid=hello.pid, restarts=self.restarts)
         while True:
             try:
                 await self._turn(process)
@@ -182,9 +182,13 @@ class Slot:
                     raise
                 await self._away(process, error)
 
-    async def _turn(self, process: Process) -> None:
+    async def _start(self) -> tuple[ActorProcess, ActorInfo]:
+        process = self._process = await self._spawn(self.name)
+        return process, await process.info()
+
+    async def _turn(self, process: ActorProcess) -> None:
         """One step: tell it what it has, give it work, take an answer or wait."""
-        await self._tell(process)
+        await self._call(process)
         self._submit(process)
         if self._sent:
             await self._take_answer()
@@ -193,7 +197,7 @@ class Slot:
         if not (self._waiting or self._watch or self._host or self._drop):
             await self._idle(process)
 
-    async def _idle(self, process: Process) -> None:
+    async def _idle(self, process: ActorProcess) -> None:
         """Wait for work; an actor that died or hangs meanwhile is replaced: it has timers."""
         try:
             # Not wait_for: until Python 3.12 that can swallow the cancellation of close().
@@ -203,39 +207,39 @@ class Slot:
             await process.check()
             await self._look_after(process)
 
-    async def _look_after(self, process: Process) -> None:
+    async def _look_after(self, process: ActorProcess) -> None:
         """Now and then have an idle actor say that it is there; one that hangs can't."""
-        if time.monotonic() - self._looked_after >= self._patience.answer_s:
-            await self._in_time(process.hello())
+        if time.monotonic() - self._looked_after >= self._patience.call_s:
+            await self._in_time(process.info())
             self._looked_after = time.monotonic()
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         try:
-            async with asyncio.timeout(self._patience.answer_s):
+            async with asyncio.timeout(self._patience.call_s):
                 return await answer
         except TimeoutError:
-            raise HungError(f"{self.name}: no answer for {self._patience.answer_s} s") from None
+            raise HungError(f"{self.name}: no answer for {self._patience.call_s} s") from None
 
-    async def _tell(self, process: Process) -> None:
+    async def _call(self, process: ActorProcess) -> None:
         """What chats and accounts it has, before it gets more work on them."""
         if self._drop:
             drop, self._drop = self._drop, set()
-            await self._in_time(process.drop(sorted(drop)))
+            await self._in_time(process.unassign(sorted(drop)))
         if self._host:
             host, self._host = self._host, {}
-            await self._in_time(process.host(host))
+            await self._in_time(process.assign(host))
         if self._watch:
             watch, self._watch = self._watch, set()
-            await self._in_time(process.watch(sorted(watch)))
+            await self._in_time(process.track_timer(sorted(watch)))
 
-    def _submit(self, process: Process) -> None:
+    def _submit(self, process: ActorProcess) -> None:
         most = 1 if self._waiting and self._waiting[0].losses else PIPELINED_MAX
         while self._waiting and len(self._sent) < most:
             batch = self._next_batch()
             self._number += 1
             self._sent.append((batch, process.handle(pack_tasks(self._number, batch.tasks))))
 
-    def _next_batch(self) -> Batch:
+    def _next_batch(self) -> DispatchBatch:
         batch = self._waiting.popleft()
         while self._waiting:
             both = batch.with_next(self._waiting[0], TOGETHER_MAX)
@@ -247,14 +251,14 @@ class Slot:
 
     async def _take_answer(self) -> None:
         batch, answer = self._sent[0]
-        handled = unpack_handled(await self._in_time(answer))
+        handled = unpack_result(await self._in_time(answer))
         self._sent.popleft()
         self._answered += 1
         self.trouble, self._away_s = "", AWAY_S_MIN
         self._looked_after = time.monotonic()
         batch.done(self, batch, handled)
 
-    async def _away(self, process: Process, error: Exception) -> None:
+    async def _away(self, process: ActorProcess, error: Exception) -> None:
         """The process is well, its server is not: wait, then let it try the same again.
 
         It is told its chats anew: it may have forgotten what it could not commit.
@@ -265,8 +269,8 @@ class Slot:
         self._number = self._answered
         self._host |= self._hosting(self.name)
         if not self.trouble:
-            log.warning("actor.waits", actor=self.name, why=last_words(error))
-        self.trouble = last_words(error)
+            log.warning("actor.backend_unavailable", actor=self.name, why=error_summary(error))
+        self.trouble = error_summary(error)
         await asyncio.sleep(self._away_s)
         self._away_s = min(2 * self._away_s, AWAY_S_MAX)
         await process.check()
@@ -283,20 +287,20 @@ class Slot:
         self.restarts += 1
         if self._sent and self._may_blame():
             (head, answer), *rest = self._sent
-            again = head.lost_again(f"the process handling it was lost: {last_words(error)}")
+            again = head.lost_again(f"the process handling it was lost: {error_summary(error)}")
             self._sent = deque([*((batch, answer) for batch in again), *rest])
         self._take_back()
         self._watch.update(
             task.user for batch in self._waiting for task in batch.tasks if task.user
         )
         log.warning(
-            "actor.lost", actor=self.name, error=last_words(error), again=len(self._waiting)
+            "actor.lost", actor=self.name, error=error_summary(error), again=len(self._waiting)
         )
         if self._process is not None:
             self._process.kill()
 
 
-def last_words(error: BaseException) -> str:
+def error_summary(error: BaseException) -> str:
     """What is known of an end, in one line of bounded length."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[-1].strip()}"[:300]

@@ -3,26 +3,26 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from actors.messages import Handled, Task
+from actors.messages import BatchResult, Task
 
 if TYPE_CHECKING:
-    from actors.supervisor.actor_handle import Slot
+    from actors.supervisor.actor_handle import ActorHandle
 
 LOSSES_MAX: Final = 3
 """How many processes a batch may lose before it is halved, and a single command set aside."""
 
 
-class Batch(NamedTuple):
+class DispatchBatch(NamedTuple):
     """Work for one actor, and what to do with its answer."""
 
     tasks: list[Task]
-    done: Callable[["Slot", "Batch", Handled], None]
+    done: Callable[["ActorHandle", "DispatchBatch", BatchResult], None]
     losses: int = 0
     """How many processes were lost while it was the next to be answered."""
     is_suspect: bool = False
     """Whether it is a part of a batch that processes were lost by."""
 
-    def with_next(self, other: "Batch", tasks_max: int) -> "Batch | None":
+    def with_next(self, other: "DispatchBatch", tasks_max: int) -> "DispatchBatch | None":
         """Both as one, in order, if they can go together; None if not.
 
         What has piled up while an actor was at work goes to it in one call: batches are small
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
             return None
         return self._replace(tasks=self.tasks + other.tasks)
 
-    def lost_again(self, why: str) -> list["Batch"]:
+    def lost_again(self, why: str) -> list["DispatchBatch"]:
         """What is to be sent after one more process was lost: the same, halves, or poison.
 
         One command in it may kill whoever handles it. It is found by halving, and set aside
@@ -48,4 +48,4 @@ class Batch(NamedTuple):
             return [self._replace(tasks=[self.tasks[0]._replace(poison=why)], losses=losses)]
         middle = len(self.tasks) // 2
         halves = self.tasks[:middle], self.tasks[middle:]
-        return [Batch(tasks, self.done, 0, is_suspect=True) for tasks in halves]
+        return [DispatchBatch(tasks, self.done, 0, is_suspect=True) for tasks in halves]

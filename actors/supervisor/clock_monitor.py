@@ -12,7 +12,7 @@ from typing import Any, Final
 import redis.asyncio
 import structlog
 
-from meterd.rules.clock_step import Sample, better, queue_ms_at, step_ms
+from meterd.rules.clock_step import ClockSample, better, queue_ms_at, step_ms
 from meterd.rules.redis_keys import Keys
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ def steady_ms() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // _MS
 
 
-class ClockWatch:
+class ClockMonitor:
     """Compares samples, and keeps the reason to hold in Redis, so that it outlives everybody."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, step_ms_max: int) -> None:
@@ -33,21 +33,21 @@ class ClockWatch:
         self._client = client
         self._keys = keys
         self._step_ms_max = step_ms_max
-        self._last: Sample | None = None
-        self._best: Sample | None = None
+        self._last: ClockSample | None = None
+        self._best: ClockSample | None = None
         self._unwritten: str = ""
         self.why = ""
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Read the queue's clock once, and whether an operator has let go meanwhile."""
         before = steady_ms()
         seconds, micros = await self._client.time()
-        self.see(seconds * 1_000 + micros // 1_000, before)
+        self.observe(seconds * 1_000 + micros // 1_000, before)
         await self._sync()
 
-    def see(self, queue_ms: int, before_ms: int) -> None:
+    def observe(self, queue_ms: int, before_ms: int) -> None:
         """Take in a reading of the queue's clock that was asked for at ``before_ms``."""
-        sample, last = Sample(queue_ms, before_ms, steady_ms()), self._last
+        sample, last = ClockSample(queue_ms, before_ms, steady_ms()), self._last
         if last is not None and sample.before_ms < last.after_ms:
             return  # asked for while another reading was under way: they can't be told apart
         self._last, self._best = sample, better(self._best, sample)
@@ -67,9 +67,9 @@ class ClockWatch:
     async def _sync(self) -> None:
         if self._unwritten:
             # The first step counts: what came after it may be its correction.
-            await self._client.set(self._keys.hold, self._unwritten, nx=True)
+            await self._client.set(self._keys.clock_hold, self._unwritten, nx=True)
             self._unwritten = ""
-        raw: Any = await self._client.get(self._keys.hold)
+        raw: Any = await self._client.get(self._keys.clock_hold)
         self.why = describe(raw) if raw else ""
 
 

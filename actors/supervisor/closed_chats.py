@@ -18,7 +18,7 @@ from persistence.redis.account_reader import read_chats
 log = structlog.get_logger()
 
 
-class Archive:
+class ClosedChats:
     """Looks chats up that the supervisor does not know to be open."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, engine: Engine) -> None:
@@ -43,6 +43,6 @@ class Archive:
             with self._engine.connect() as connection:
                 rows = fetch_records(connection, chat_ids)
         except SQLAlchemyError as error:
-            log.warning("archive.away", error=type(error).__name__, chats=len(chat_ids))
+            log.warning("closed_chats.unavailable", error=type(error).__name__, chats=len(chat_ids))
             return {}
         return {chat_id: chat_of_record(row) for chat_id, row in rows.items()}

@@ -11,31 +11,32 @@ from typing import Final, NamedTuple
 import redis
 import structlog
 
-from actors.messages import Handled, Task
-from actors.supervisor.actor_handle import Slot
-from actors.supervisor.batch import Batch
+from actors.messages import BatchResult, Task
+from actors.supervisor.actor_handle import ActorHandle
+from actors.supervisor.batch import DispatchBatch
 from actors.supervisor.gauges import OutboxBound
-from actors.supervisor.in_flight_keys import Order, keys_of
+from actors.supervisor.in_flight_keys import InFlightKeys, keys_of
 from actors.supervisor.placement import Move, Placement
-from actors.supervisor.stats import Counts
+from actors.supervisor.stats import SupervisorStats
 from meterd.rules import outcomes
-from meterd.rules.commands import OPENING, Command, Invalid
+from meterd.rules.commands import OPENING, Command, InvalidCommand
 from meterd.rules.model import Chat
+from meterd.rules.outcomes import Outcome
 
 log = structlog.get_logger()
 
 RETRY_S: Final = 0.2
 
 Find = Callable[[Sequence[str]], Awaitable[dict[str, Chat]]]
-NewSlot = Callable[[], Slot]
+NewSlot = Callable[[], ActorHandle]
 
 
-class Bounds(NamedTuple):
+class DispatchLimits(NamedTuple):
     """How far the dispatcher goes."""
 
     in_flight_max: int
     """Entries on their way at once; a batch more than that, as a batch is taken whole."""
-    spares: int
+    warm_pool_size: int
     """Warm actors without a chat."""
     outbox: OutboxBound
     """What waits for Postgres: if it is too much, no chat may open, whatever room there is."""
@@ -45,25 +46,30 @@ class Target(NamedTuple):
     """Where a command goes, and the outcome it gets if it is a start without room."""
 
     actor: str
-    refuse: str = ""
+    refuse: Outcome | None = None
 
 
 class Dispatcher:
     """Routes commands to slots and keeps the books on what is on its way."""
 
     def __init__(
-        self, placement: Placement, find: Find, new_slot: NewSlot, limits: Bounds, counts: Counts
+        self,
+        placement: Placement,
+        find: Find,
+        new_slot: NewSlot,
+        limits: DispatchLimits,
+        counts: SupervisorStats,
     ) -> None:
         """Place chats by ``placement``, ask ``find`` for those that are not open."""
         self.placement = placement
-        self.slots: dict[str, Slot] = {}
+        self.slots: dict[str, ActorHandle] = {}
         self._find = find
         self._new_slot = new_slot
         self._limits = limits
         self._counts = counts
         self._in_flight = 0
         self._sent = 0
-        self._order = Order()
+        self._order = InFlightKeys()
         self._moved = asyncio.Event()
         self._turn = asyncio.Lock()
         self._line: list[Command] = []
@@ -79,7 +85,7 @@ class Dispatcher:
         """How many entries are on their way or in line."""
         return self._in_flight
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until there is room for more work: back-pressure to the queue."""
         await self._until(lambda: self._in_flight < self._limits.in_flight_max)
 
@@ -87,35 +93,35 @@ class Dispatcher:
         """Wait until nothing is on its way."""
         await self._until(lambda: self._in_flight == 0)
 
-    async def dispatch(self, entries: list[Command | Invalid]) -> None:
+    async def dispatch(self, entries: list[Command | InvalidCommand]) -> None:
         """Send entries on their way, in stream order, or put them in line."""
         async with self._turn:
             self._in_flight += len(entries)
             await self._look_up(entries)
             for entry in entries:
-                if isinstance(entry, Invalid):
+                if isinstance(entry, InvalidCommand):
                     self._gather(self._anyone(""), Task("", None, invalid=entry))
                 else:
                     await self._send_or_line_up(entry)
             self._flush()
 
-    def keep_spares(self) -> None:
+    def fill_warm_pool(self) -> None:
         """Keep warm actors ready, and one on its way for each chat that has none of its own.
 
         As far as there may be more; and at least one actor at all.
         """
-        wanted = self._limits.spares + self.placement.sharing()
+        wanted = self._limits.warm_pool_size + self.placement.sharing()
         while self.placement.may_grow() and (not self.slots or self.placement.spares() < wanted):
-            self.grow()
+            self.scale_up()
 
-    def grow(self) -> Slot:
+    def scale_up(self) -> ActorHandle:
         """Begin to start one actor more."""
         slot = self._new_slot()
         self.slots[slot.name] = slot
         self.placement.add_actor(slot.name)
         return slot
 
-    def spread(self) -> None:
+    def rebalance(self) -> None:
         """Let chats live apart: on an actor of their own if one is free, else evenly."""
         ready = {name for name, slot in self.slots.items() if slot.is_up()}
         self._move(self.placement.even_out(ready, self._is_quiet))
@@ -126,17 +132,17 @@ class Dispatcher:
             if moved is None:
                 return
             self._move([moved])
-            self.keep_spares()
+            self.fill_warm_pool()
 
     def _move(self, moves: Iterable[Move]) -> None:
         for move in moves:
-            self.slots[move.before].drop(move.chat)
-            self.slots[move.after].host(move.chat, move.user)
+            self.slots[move.before].unassign(move.chat)
+            self.slots[move.after].assign(move.chat, move.user)
 
     def _is_quiet(self, user: str) -> bool:
         return self._order.lane_of(f"u{user}") is None
 
-    async def _look_up(self, entries: Iterable[Command | Invalid]) -> None:
+    async def _look_up(self, entries: Iterable[Command | InvalidCommand]) -> None:
         """Ask once for all chats of the batch that are not open."""
         chats = {e.chat_id for e in entries if isinstance(e, Command) and e.chat_id}
         wanted = sorted(c for c in chats if self.placement.actor_of(c) is None)
@@ -197,7 +203,7 @@ class Dispatcher:
         if self.placement.actor_of(chat_id) is None:
             self.placement.place(chat_id, user, actor, reserved=True)
             self._archive.pop(chat_id, None)  # what was found is over from here on
-            self.keep_spares()
+            self.fill_warm_pool()
 
     def _user_of(self, command: Command, known: Chat | None) -> str:
         if command.user_id:
@@ -221,7 +227,7 @@ class Dispatcher:
         ready = {name for name, slot in self.slots.items() if slot.is_up()}
         actor = self.placement.choose(user, ready) or self.placement.choose(user, set(self.slots))
         if actor is None and self.placement.may_grow():
-            actor = self.grow().name
+            actor = self.scale_up().name
         if actor is not None:
             return Target(actor)
         # What is on its way or in line may end chats; only a full house after all that is full.
@@ -247,9 +253,9 @@ class Dispatcher:
     def _flush(self) -> None:
         gathered, self._gathered = self._gathered, {}
         for actor, tasks in gathered.items():
-            self.slots[actor].send(Batch(tasks, self._done))
+            self.slots[actor].send(DispatchBatch(tasks, self._done))
 
-    def _done(self, slot: Slot, batch: Batch, handled: Handled) -> None:
+    def _done(self, slot: ActorHandle, batch: DispatchBatch, handled: BatchResult) -> None:
         """A batch has had its effect: take in what it opened and ended, let others follow."""
         for task in batch.tasks:
             if task.command is not None:
@@ -261,11 +267,11 @@ class Dispatcher:
         self._drop_unopened(batch)
         for task in batch.tasks:
             self.placement.handled_by(task.user, slot.name)
-        self._hand_over(handled.unwatched)
-        self._limits.outbox.add(handled.tally.commits)
-        self._counts.add(batch.tasks, handled.tally)
+        self._hand_over(handled.untracked)
+        self._limits.outbox.add(handled.stats.commits)
+        self._counts.add(batch.tasks, handled.stats)
         self._moved.set()
-        self.spread()
+        self.rebalance()
         self._let_follow()
 
     def _let_follow(self) -> None:
@@ -286,7 +292,7 @@ class Dispatcher:
                     await self._send_or_line_up(command)
                 self._flush()
 
-    def _drop_unopened(self, batch: Batch) -> None:
+    def _drop_unopened(self, batch: DispatchBatch) -> None:
         """Give up places kept for starts that were refused, once nobody names the chat any more.
 
         With any command that names it, not with the start alone: others may be behind that.
@@ -300,7 +306,7 @@ class Dispatcher:
         for user in users:
             home = self.placement.home(user)
             if home is not None:
-                self.slots[home].watch(user)
+                self.slots[home].track_timer(user)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():

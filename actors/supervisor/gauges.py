@@ -44,7 +44,7 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
     pipeline = client.pipeline(transaction=False)
     pipeline.xinfo_groups(keys.commands)
     pipeline.xpending(keys.commands, GROUP)
-    for key in (keys.commands, keys.outbox, keys.refused, keys.dead, keys.events):
+    for key in (keys.commands, keys.outbox, keys.rejected, keys.dead, keys.events):
         pipeline.xlen(key)
     pipeline.time()
     # Before the first daemon there is no group, and perhaps no stream: Redis says so in errors.

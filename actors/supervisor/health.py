@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from actors.supervisor.actor_handle import Slot
+from actors.supervisor.actor_handle import ActorHandle
 from actors.supervisor.gauges import Gauges, OutboxBound
 from actors.supervisor.placement import Placement
 
@@ -40,7 +40,7 @@ class Health(NamedTuple):
         return found
 
 
-def actor_status(slot: Slot, placement: Placement) -> dict[str, Any]:
+def actor_status(slot: ActorHandle, placement: Placement) -> dict[str, Any]:
     """One actor: its process, some of its chats, its trouble.
 
     Asked for several times a second: what it takes must not grow with the number of chats.

@@ -23,7 +23,7 @@ class Histogram:
         self._counts[bisect_left(self._buckets_ms, value_ms)] += times
         self._sum_ms += value_ms * times
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """What the status has of it; the last of ``counts`` is of what no bucket holds."""
         return {
             "buckets_ms": list(self._buckets_ms),

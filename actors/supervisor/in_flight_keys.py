@@ -23,7 +23,7 @@ def keys_of(user: str, command: Command) -> Iterator[str]:
         yield f"i{command.id}"
 
 
-class Order:
+class InFlightKeys:
     """The keys on their way, with the lane that each of them is in."""
 
     def __init__(self) -> None:

@@ -7,8 +7,9 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from persistence.redis.command_stream import NotLeadingError, Queue, Tenure
-from persistence.redis.integrity import Memory, MemoryLostError
+from persistence.errors import NotLeadingError, StateLostError
+from persistence.redis.command_stream import CommandStream, LeaseStatus
+from persistence.redis.integrity import IntegrityCheck
 
 log = structlog.get_logger()
 
@@ -29,7 +30,7 @@ Pause = Callable[[float], Awaitable[None]]
 class Leadership:
     """How a supervisor comes to lead, and whether it still does."""
 
-    def __init__(self, queue: Queue, memory: Memory, lease_ms: int) -> None:
+    def __init__(self, queue: CommandStream, memory: IntegrityCheck, lease_ms: int) -> None:
         """Lead ``queue``, once ``memory`` is found complete."""
         self._queue = queue
         self._memory = memory
@@ -37,7 +38,7 @@ class Leadership:
         self.is_sworn = False
         """Whether this daemon leads and may write."""
 
-    async def take(self, report: Report, pause: Pause, is_stopping: Callable[[], bool]) -> bool:
+    async def acquire(self, report: Report, pause: Pause, is_stopping: Callable[[], bool]) -> bool:
         """Wait until this daemon leads and may write; False if it was told to stop before.
 
         Servers that are away are waited for: commands wait with them.
@@ -56,21 +57,21 @@ class Leadership:
 
     async def _try(self, report: Report, pause: Pause) -> bool:
         await self._queue.create_group()
-        bid = await self._queue.lead(self._lease_ms)
+        bid = await self._queue.acquire_lease(self._lease_ms)
         if not bid.epoch:
             await report("standby", "another daemon leads")
             await pause(min(bid.wait_ms, self._lease_ms) / 1000 + 0.02)
             return False
-        self.is_sworn = bid.is_sworn or await self._swear(report, pause)
+        self.is_sworn = bid.is_state_verified or await self._verify_state(report, pause)
         if self.is_sworn:
             log.info("supervisor.leading", epoch=self._queue.epoch)
         return self.is_sworn
 
-    async def _swear(self, report: Report, pause: Pause) -> bool:
+    async def _verify_state(self, report: Report, pause: Pause) -> bool:
         """Compare both servers' knowledge; without leading, while Redis knows less."""
         try:
-            return await self._queue.swear(await self._memory.compare())
-        except MemoryLostError as error:
+            return await self._queue.confirm_integrity(await self._memory.compare())
+        except StateLostError as error:
             await self._queue.resign()
             await report("lost", str(error))
             await pause(LOST_PAUSE_S)
@@ -84,10 +85,10 @@ class Leadership:
         """
         if not self._queue.epoch:
             return
-        tenure = await self._queue.renew(self._lease_ms)
-        if tenure is Tenure.LOST:
+        tenure = await self._queue.renew_lease(self._lease_ms)
+        if tenure is LeaseStatus.LOST:
             raise NotLeadingError("another daemon has taken over")
-        if tenure is Tenure.UNSWORN and self.is_sworn:
+        if tenure is LeaseStatus.UNSWORN and self.is_sworn:
             raise NotLeadingError("Redis was restarted; its memory has to be compared again")
 
 

@@ -10,12 +10,13 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.actor_handle import last_words
-from actors.supervisor.clock_monitor import ClockWatch
+from actors.supervisor.actor_handle import error_summary
+from actors.supervisor.clock_monitor import ClockMonitor
 from actors.supervisor.gauges import Gauges, OutboxBound, read_gauges
 from actors.supervisor.leadership import Leadership
 from meterd.rules.redis_keys import Keys
-from persistence.redis.command_stream import NotLeadingError, Queue
+from persistence.errors import NotLeadingError
+from persistence.redis.command_stream import CommandStream
 from persistence.redis.functions import loaded_version, source, version_of
 
 log = structlog.get_logger()
@@ -26,23 +27,23 @@ WELL_S: Final = 1.0
 """A round of chores that takes longer is a sign of a slow Redis; usually it takes milliseconds."""
 
 
-class Duties(NamedTuple):
+class MaintenanceDeps(NamedTuple):
     """What is looked after."""
 
     leadership: Leadership
-    clock: ClockWatch
+    clock: ClockMonitor
     outbox: OutboxBound
     load_library: Callable[[], object]
     """Loads the functions into Redis, unless newer ones are there."""
     lease_ms: int
-    handled_keep_ms: int
+    processed_retention_ms: int
 
 
-class Chores:
+class MaintenanceLoop:
     """One round of chores after the other, until this daemon leads no more."""
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, queue: Queue, duties: Duties
+        self, client: redis.asyncio.Redis, keys: Keys, queue: CommandStream, duties: MaintenanceDeps
     ) -> None:
         """Nothing happens before ``keep``."""
         self._client = client
@@ -58,7 +59,7 @@ class Chores:
         """Whether Redis did its part of the last round, and in good time."""
         return not self.trouble and self._round_s < WELL_S
 
-    async def keep(self, status: Callable[[], Any]) -> NotLeadingError:
+    async def run_forever(self, status: Callable[[], Any]) -> NotLeadingError:
         """Do the chores for ever; returns why there is no use in them any more."""
         while True:
             try:
@@ -66,8 +67,8 @@ class Chores:
                 await self._round(status)
                 self.trouble, self._round_s = "", time.monotonic() - began
             except redis.RedisError as error:
-                self.trouble = last_words(error)
-                log.warning("chores.failed", error=self.trouble)
+                self.trouble = error_summary(error)
+                log.warning("maintenance.failed", error=self.trouble)
             except NotLeadingError as error:
                 return error
             await asyncio.sleep(min(EVERY_S_MAX, self._duties.lease_ms / 3_000))
@@ -82,11 +83,11 @@ class Chores:
         await duties.leadership.renew()
         if not duties.leadership.is_sworn:
             return
-        await duties.clock.look()
+        await duties.clock.poll()
         self.gauges = await read_gauges(self._client, self._keys)
         duties.outbox.entries = self.gauges.outbox
         await self.publish(status())
-        await self._queue.trim(duties.handled_keep_ms)
+        await self._queue.trim(duties.processed_retention_ms)
 
     async def _look_at_library(self) -> None:
         """The functions are there, and no newer daemon has brought its own."""
@@ -94,5 +95,5 @@ class Chores:
         if loaded > own:
             raise NotLeadingError(f"a newer meterd has loaded functions {loaded}, this has {own}")
         if loaded < own:
-            log.warning("library.loaded", found=loaded, own=own)
+            log.warning("functions.loaded", found=loaded, own=own)
             await asyncio.to_thread(self._duties.load_library)

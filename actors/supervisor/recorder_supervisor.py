@@ -1,4 +1,4 @@
-"""Keeps one recorder at work: under an epoch of its own, replaced when it dies or hangs."""
+"""Supervises one recorder: under an epoch of its own, replaced when it dies or hangs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,13 +6,14 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from actors.supervisor.actor_handle import Patience
+from actors.supervisor.actor_handle import Timeouts
+from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
 
 log = structlog.get_logger()
 
-LOOK_S: Final = 0.5
-"""How often the recorder is asked how it is."""
+POLL_S: Final = 0.5
+"""How often the recorder is asked for its status."""
 
 REPLACE_PAUSE_S: Final = 0.5
 STOP_S: Final = 2.0
@@ -20,7 +21,7 @@ STOP_S: Final = 2.0
 
 
 class RecorderProcess(Protocol):
-    """The process that moves facts to Postgres."""
+    """The process that moves outbox entries to Postgres."""
 
     async def run(self) -> str:
         """Work until stopped; returns why it ended."""
@@ -35,13 +36,16 @@ class RecorderProcess(Protocol):
         """End it at once."""
 
 
-class RecorderKeeper:
+class RecorderSupervisor:
     """One recorder after the other, never two that may write."""
 
-    def __init__(self, spawn: Callable[[], Awaitable[RecorderProcess]], patience: Patience) -> None:
-        """``spawn`` makes a process under a new epoch, which is waited for with ``patience``."""
+    def __init__(
+        self, spawn: Callable[[], Awaitable[RecorderProcess]], timeouts: Timeouts, starts: Starts
+    ) -> None:
+        """``spawn`` makes a process under a new epoch; it starts when ``starts`` gives the turn."""
         self._spawn = spawn
-        self._patience = patience
+        self._timeouts = timeouts
+        self._starts = starts
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.status: dict[str, Any] = {}
@@ -49,7 +53,7 @@ class RecorderKeeper:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._keep(), name="recorder")
+        self._task = asyncio.create_task(self._run(), name="recorder")
 
     async def stop(self) -> None:
         """Let it move what is there; what is left comes in the next life."""
@@ -58,14 +62,14 @@ class RecorderKeeper:
             return
         _, late = await asyncio.wait([self._task], timeout=STOP_S)
         if late:
-            log.warning("recorder.unfinished", note="the rest stays in Redis for next time")
+            log.warning("recorder.stop_timeout", note="the rest stays in Redis for next time")
             await end_tasks(self._task)
 
-    async def _keep(self) -> None:
+    async def _run(self) -> None:
         while not self._stopping.is_set():
             process: RecorderProcess | None = None
             try:
-                process = await self._spawn()
+                process = await self._starts.run("recorder", self._start)
                 await self._watch(process)
             except Exception as error:
                 log.warning("recorder.lost", error=str(error)[-300:])
@@ -76,15 +80,24 @@ class RecorderKeeper:
                 if process is not None:
                     process.kill()
 
+    async def _start(self) -> RecorderProcess:
+        """A process that has answered once; one that does not is ended."""
+        process = await self._spawn()
+        try:
+            await process.status()
+        except BaseException:
+            process.kill()
+            raise
+        return process
+
     async def _watch(self, process: RecorderProcess) -> None:
-        """Until it ends; raises if it dies, hangs or was told that it is over."""
-        running, patience_s = asyncio.ensure_future(process.run()), self._patience.start_s
+        """Until it ends; raises if it dies, hangs or was superseded."""
+        running = asyncio.ensure_future(process.run())
         try:
             while not self._stopping.is_set() and not running.done():
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(self._timeouts.call_s):
                     self.status = {"up": True, **await process.status()}
-                patience_s = self._patience.answer_s
-                await self._pause(LOOK_S, running)
+                await self._pause(POLL_S, running)
             if not running.done():
                 await process.stop()
             why = await running

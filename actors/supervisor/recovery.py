@@ -8,7 +8,7 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.actor_handle import Slot, last_words
+from actors.supervisor.actor_handle import ActorHandle, error_summary
 from actors.supervisor.dispatch import Dispatcher
 from meterd.rules.redis_keys import Keys
 from persistence.redis.commit import unpack_state
@@ -21,30 +21,30 @@ RETRY_PAUSE_S: Final = 0.5
 PAGE: Final = 1_000
 
 
-async def surely(ask: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_ok(ask: Callable[[], Awaitable[T]]) -> T:
     """Ask Redis until it answers."""
     while True:
         try:
             return await ask()
         except redis.RedisError as error:
-            log.warning("supervisor.waits", why=last_words(error))
+            log.warning("supervisor.waits", why=error_summary(error))
             await asyncio.sleep(RETRY_PAUSE_S)
 
 
 async def place_open_chats(client: redis.asyncio.Redis, keys: Keys, dispatcher: Dispatcher) -> None:
     """Give every open chat an actor, the same number of actors as if they were new."""
-    members: Any = await surely(lambda: client.smembers(keys.open_users))
+    members: Any = await retry_until_ok(lambda: client.smembers(keys.open_users))
     users = sorted(member.decode() for member in members)
     for i in range(0, len(users), PAGE):
         page = users[i : i + PAGE]
         names = [keys.account(user) for user in page]
-        raws: Any = await surely(lambda names=names: client.mget(names))  # type: ignore[misc]
+        raws: Any = await retry_until_ok(lambda names=names: client.mget(names))  # type: ignore[misc]
         for user, raw in zip(page, raws, strict=True):
             for chat_id in sorted(unpack_state(raw, user)[1].chats):
                 _place(dispatcher, chat_id, user)
 
 
-def needed_slots(dispatcher: Dispatcher) -> list[Slot]:
+def needed_actors(dispatcher: Dispatcher) -> list[ActorHandle]:
     """The actors that have to be up before commands are handled: those with chats, or any."""
     slots = list(dispatcher.slots.values())
     return [slot for slot in slots if dispatcher.placement.load(slot.name)] or slots[:1]
@@ -53,7 +53,7 @@ def needed_slots(dispatcher: Dispatcher) -> list[Slot]:
 def _place(dispatcher: Dispatcher, chat_id: str, user: str) -> None:
     placement = dispatcher.placement
     if placement.may_grow() and not placement.spares():
-        dispatcher.grow()
+        dispatcher.scale_up()
     # An open chat has its timer, whatever the operator's limit has become meanwhile.
     actor = placement.choose(user, placement.actors())
     placement.place(chat_id, user, actor or placement.least_loaded())

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from actors.messages import Tally, Task
+from actors.messages import BatchStats, Task
 from actors.supervisor.histogram import Histogram
 
 
-class Counts:
+class SupervisorStats:
     """Adds up what actors tell of their batches."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
@@ -24,11 +24,11 @@ class Counts:
         self._latency = Histogram()
         self._lateness = Histogram()
 
-    def add(self, tasks: Iterable[Task], tally: Tally) -> None:
+    def add(self, tasks: Iterable[Task], tally: BatchStats) -> None:
         """A batch has had its effect just now."""
         now_ms = self._now_ms()
         # Under load a batch has tens of entries of each millisecond: they are counted together.
-        for at_ms, entries in Counter([task.at for task in tasks]).items():
+        for at_ms, entries in Counter([task.at_ms for task in tasks]).items():
             # An estimate of another machine's clock may be behind it.
             self._latency.add(max(0, now_ms - at_ms), entries)
         for due_ms, changes in tally.dues.items():
@@ -42,12 +42,12 @@ class Counts:
             failed=tally.failed,
         )
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """What the status has of it."""
         return {
             "outcomes": dict(sum(self._commands.values(), Counter())),
             "commands": {kind: dict(outcomes) for kind, outcomes in self._commands.items()},
             "work": dict(self._work),
-            "latency_ms": self._latency.told(),
-            "lateness_ms": self._lateness.told(),
+            "latency_ms": self._latency.as_dict(),
+            "lateness_ms": self._lateness.as_dict(),
         }

@@ -12,22 +12,24 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.actor_handle import Patience, Process, Slot, last_words
-from actors.supervisor.clock_monitor import ClockWatch, steady_ms
-from actors.supervisor.closed_chats import Archive
-from actors.supervisor.dispatch import Bounds, Dispatcher
+from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts, error_summary
+from actors.supervisor.clock_monitor import ClockMonitor, steady_ms
+from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.dispatch import Dispatcher, DispatchLimits
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.health import Health, actor_status
 from actors.supervisor.leadership import Leadership
-from actors.supervisor.maintenance import Chores, Duties
+from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.placement import Placement
-from actors.supervisor.recorder_supervisor import RecorderKeeper, RecorderProcess
-from actors.supervisor.recovery import needed_slots, place_open_chats, surely
-from actors.supervisor.stats import Counts
+from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
+from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
+from actors.supervisor.starts import Starts
+from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
 from meterd.rules.redis_keys import Keys
-from persistence.redis.command_stream import Delivery, NotLeadingError, Queue
-from persistence.redis.integrity import Memory
+from persistence.errors import NotLeadingError
+from persistence.redis.command_stream import CommandStream, ReadBatch
+from persistence.redis.integrity import IntegrityCheck
 
 log = structlog.get_logger()
 
@@ -46,37 +48,39 @@ there is little to do, nobody waits (docs/performance.md).
 """
 
 
-class SupervisorSettings(msgspec.Struct, frozen=True):
+class SupervisorConfig(msgspec.Struct, frozen=True):
     """What the operator set for the supervisor."""
 
     actors_max: int = 4
     chats_per_actor: int = 25_000
-    spares: int = 1
+    warm_pool_size: int = 1
     batch_max: int = 1_000
     block_ms: int = 1_000
     in_flight_batches_max: int = 4
     lease_ms: int = 2_000
     stop_timeout_ms: int = 8_000
-    handled_keep_ms: int = 600_000
-    answer_timeout_ms: int = 10_000
+    processed_retention_ms: int = 600_000
+    call_timeout_ms: int = 10_000
     start_timeout_ms: int = 60_000
     step_ms_max: int = 5_000
     outbox_entries_max: int = 1_000_000
+    log_file: str = ""
+    """Where Ray's own output goes; named where a start takes long."""
 
 
-class Parts(NamedTuple):
+class SupervisorDependencies(NamedTuple):
     """What the supervisor works with."""
 
     client: redis.asyncio.Redis
     keys: Keys
-    queue: Queue
-    archive: Archive
-    memory: Memory
-    spawn: Callable[[str, str], Awaitable[Process]]
+    queue: CommandStream
+    closed_chats: ClosedChats
+    integrity: IntegrityCheck
+    spawn: Callable[[str, str], Awaitable[ActorProcess]]
     """Starts an actor process: name, epoch."""
     spawn_recorder: Callable[[str, str], Awaitable[RecorderProcess]]
     """Starts a recorder process: memory, epoch."""
-    load_library: Callable[[], object]
+    load_functions: Callable[[], object]
     """Loads the functions into Redis; raises if a newer library is there."""
     warm_up: Callable[[int], None] = lambda _wanted: None
     """Starts so many processes ahead, which ``spawn`` then takes."""
@@ -85,41 +89,42 @@ class Parts(NamedTuple):
 class Supervisor:
     """Routes commands by chat to the actors that own them. Lives in one event loop."""
 
-    def __init__(self, parts: Parts, settings: SupervisorSettings) -> None:
+    def __init__(self, parts: SupervisorDependencies, settings: SupervisorConfig) -> None:
         """Nothing happens before ``run``."""
         self._parts = parts
         self._settings = settings
         self._state = "starting"
         self._why = ""
         self._is_over = False
-        self._trouble = ""
+        self._error = ""
         self._stopping = asyncio.Event()
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
         self._names = 0
         self._started_at = time.time()
         self._outbox = OutboxBound(settings.outbox_entries_max)
-        self._clock = ClockWatch(parts.client, parts.keys, settings.step_ms_max)
-        self._leadership = Leadership(parts.queue, parts.memory, settings.lease_ms)
-        duties = Duties(
+        self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
+        self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms)
+        duties = MaintenanceDeps(
             self._leadership,
             self._clock,
             self._outbox,
-            parts.load_library,
+            parts.load_functions,
             settings.lease_ms,
-            settings.handled_keep_ms,
+            settings.processed_retention_ms,
         )
-        self._chores = Chores(parts.client, parts.keys, parts.queue, duties)
-        answer_s = settings.answer_timeout_ms / 1000
-        self._patience = Patience(answer_s, settings.start_timeout_ms / 1000)
-        self._recording = RecorderKeeper(self._spawn_recorder, self._patience)
-        self._counts = Counts(self._clock.now_ms)
+        self._chores = MaintenanceLoop(parts.client, parts.keys, parts.queue, duties)
+        answer_s = settings.call_timeout_ms / 1000
+        self._patience = Timeouts(answer_s, settings.start_timeout_ms / 1000)
+        self._starts = Starts(self._patience.start_s, settings.log_file)
+        self._recording = RecorderSupervisor(self._spawn_recorder, self._patience, self._starts)
+        self._counts = SupervisorStats(self._clock.now_ms)
         self._dispatcher = Dispatcher(
             self._placement,
-            parts.archive.find,
-            self._new_slot,
-            Bounds(
+            parts.closed_chats.find,
+            self._new_actor,
+            DispatchLimits(
                 settings.batch_max * settings.in_flight_batches_max,
-                settings.spares,
+                settings.warm_pool_size,
                 self._outbox,
             ),
             self._counts,
@@ -127,7 +132,7 @@ class Supervisor:
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended: ``stopped`` or ``superseded``."""
-        chores = asyncio.create_task(self._chores.keep(self.status))
+        chores = asyncio.create_task(self._chores.run_forever(self.status))
         work = asyncio.create_task(self._work())
         try:
             await asyncio.wait([chores, work], return_when=asyncio.FIRST_COMPLETED)
@@ -162,7 +167,7 @@ class Supervisor:
             await end_tasks(stopping, reading)
 
     async def _lead_and_read(self) -> None:
-        if await self._leadership.take(self._report, self._pause, self._stopping.is_set):
+        if await self._leadership.acquire(self._report, self._pause, self._stopping.is_set):
             await self._recover()
             await self._read_on()
         self._state = "stopping"
@@ -184,62 +189,62 @@ class Supervisor:
         """Place what was open, then finish what was delivered to an earlier life."""
         self._state, self._why = "recovering", ""
         # At once: until then the word of a daemon that was killed stands, and may be "ready".
-        await self._tell()
+        await self._publish_status()
         self._recording.start()
         await place_open_chats(self._parts.client, self._parts.keys, self._dispatcher)
-        self._dispatcher.keep_spares()
-        await asyncio.gather(*(slot.wait_up() for slot in needed_slots(self._dispatcher)))
-        await surely(self._clock.look)
+        self._dispatcher.fill_warm_pool()
+        await asyncio.gather(*(slot.wait_up() for slot in needed_actors(self._dispatcher)))
+        await retry_until_ok(self._clock.poll)
         await self._finish_pending()
         self._state = "ready"
         # At once: who was told that it is ready may ask.
-        await self._tell()
+        await self._publish_status()
         log.info(
             "supervisor.ready",
             open_chats=self._placement.open_chats(),
             actors=len(self._dispatcher.slots),
         )
 
-    async def _tell(self) -> None:
-        await surely(lambda: self._chores.publish(self.status()))
+    async def _publish_status(self) -> None:
+        await retry_until_ok(lambda: self._chores.publish(self.status()))
 
     async def _finish_pending(self) -> None:
         after = "0"
-        while entries := (await surely(lambda after=after: self._pending(after))).entries:  # type: ignore[misc]
+        while entries := (await retry_until_ok(lambda after=after: self._pending(after))).entries:  # type: ignore[misc]
             after = entries[-1].entry
-            await self._clear()
+            await self._wait_until_clear()
             await self._dispatcher.dispatch(entries)
-            await self._dispatcher.room()
+            await self._dispatcher.wait_for_capacity()
         await self._dispatcher.drain()
 
-    async def _pending(self, after: str) -> Delivery:
+    async def _pending(self, after: str) -> ReadBatch:
         return await self._parts.queue.pending(after, self._settings.batch_max)
 
     async def _read_on(self) -> None:
         while not self._stopping.is_set():
             try:
-                await self._clear()
-                await self._dispatcher.room()
+                await self._wait_until_clear()
+                await self._dispatcher.wait_for_capacity()
                 await self._read_once()
-                self._trouble = ""
+                self._error = ""
             except redis.RedisError as error:
-                self._trouble = last_words(error)
-                log.warning("supervisor.waits", why=last_words(error))
+                self._error = error_summary(error)
+                log.warning("supervisor.waits", why=error_summary(error))
                 await self._pause(RETRY_PAUSE_S)
 
     async def _read_once(self) -> None:
         before = steady_ms()
         delivery = await self._parts.queue.new(self._settings.batch_max)
-        self._clock.see(delivery.now_ms, before)
+        self._clock.observe(delivery.now_ms, before)
         if not delivery.entries:
             await self._parts.queue.wait(self._settings.block_ms)
             return
-        await self._clear()
+        await self._wait_until_clear()
         await self._dispatcher.dispatch(delivery.entries)
         if GATHER_ENTRIES_MIN <= len(delivery.entries) < self._settings.batch_max:
             await asyncio.sleep(GATHER_S)
 
-    async def _clear(self) -> None:
+    async def _wait_until_clear(self) -> None:
         """Wait while nothing may be decided: the clock has stepped, or too much waits already.
 
         Whoever is told to stop meanwhile is cancelled in here: what was read comes again in the
@@ -257,24 +262,25 @@ class Supervisor:
                 await self._parts.queue.resign()
                 await self._parts.client.delete(self._parts.keys.status)
 
-    def _new_slot(self) -> Slot:
+    def _new_actor(self) -> ActorHandle:
         self._names += 1
-        slot = Slot(
+        slot = ActorHandle(
             f"chat-{self._names}",
             self._spawn,
             self._placement.chats_on,
             self._patience,
             self._chores.is_redis_well,
+            self._starts,
         )
-        slot.on_up = self._dispatcher.spread
+        slot.on_up = self._dispatcher.rebalance
         return slot
 
-    async def _spawn(self, name: str) -> Process:
-        return await self._parts.spawn(name, await self._parts.queue.grant(name))
+    async def _spawn(self, name: str) -> ActorProcess:
+        return await self._parts.spawn(name, await self._parts.queue.issue_epoch(name))
 
     async def _spawn_recorder(self) -> RecorderProcess:
-        epoch = await self._parts.queue.grant("recorder")
-        memory: Any = await self._parts.client.get(self._parts.keys.memory)
+        epoch = await self._parts.queue.issue_epoch("recorder")
+        memory: Any = await self._parts.client.get(self._parts.keys.instance_id)
         return await self._parts.spawn_recorder(memory.decode(), epoch)
 
     async def _pause(self, seconds: float) -> None:
@@ -294,7 +300,7 @@ class Supervisor:
             "uptime_ms": int((time.time() - self._started_at) * 1000),
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
-            **self._counts.told(),
+            **self._counts.as_dict(),
             "queue": msgspec.to_builtins(self._chores.gauges),
             "recorder": {**self._recording.status, "restarts": self._recording.restarts},
             "actors": [actor_status(slot, self._placement) for slot in slots],
@@ -304,9 +310,9 @@ class Supervisor:
         if self._clock.why and self._state in ("recovering", "ready"):
             return "held", self._clock.why
         if self._state != "ready":
-            return self._state, self._why or self._chores.trouble
+            return self._state, self._why or self._chores.trouble or self._starts.why
         troubles = [
-            self._trouble,
+            self._error,
             self._chores.trouble,
             *(s.trouble for s in self._dispatcher.slots.values()),
         ]

@@ -6,7 +6,7 @@ from typing import Any, Final
 from daemon.asyncapi import words
 from meterd.rules import events, outcomes
 from meterd.rules.commands import ALWAYS, SHAPES
-from meterd.rules.field_formats import FORMS, NAME, Form
+from meterd.rules.field_formats import FIELD_FORMATS, NAME, FieldFormat
 from meterd.rules.model import BY_COMMAND, BY_IDLE, CREDITS_EXHAUSTED, ENDED
 
 Schema = dict[str, Any]
@@ -16,7 +16,7 @@ _DIGITS: Final = {"type": "string", "pattern": "^[0-9]+$"}
 _OWN_END_REASONS: Final = (ENDED, CREDITS_EXHAUSTED)
 
 
-def text(form: Form) -> Schema:
+def text(form: FieldFormat) -> Schema:
     """A text of a form: as ECMA-262 reads patterns, where ``$`` is the very end."""
     whole = f"^{form.pattern.pattern}$"
     if form.is_above_0:
@@ -28,7 +28,9 @@ def command(type_: str) -> Schema:
     """What ``parse_entry`` takes for a command of this type, as far as a schema can say it."""
     shape = SHAPES[type_]
     names = dict.fromkeys((*ALWAYS, *shape.needs, *shape.may_have))
-    properties = {name: _described(name, text(FORMS[name])) for name in names if name != "type"}
+    properties = {
+        name: _described(name, text(FIELD_FORMATS[name])) for name in names if name != "type"
+    }
     return {
         **_entry({"type": _described("type", {"const": type_}), **properties}),
         "required": ["type", *shape.needs],
@@ -42,7 +44,7 @@ def event(name: str) -> Schema:
     properties = {
         "event": {"const": name},
         "at": _DIGITS,
-        "user_id": text(FORMS["user_id"]),
+        "user_id": text(FIELD_FORMATS["user_id"]),
         "seq": _DIGITS,
         **{field: _of_event(name, field) for field in own},
     }
@@ -80,7 +82,7 @@ def dead_letter() -> Schema:
 
 def _of_event(name: str, field: str) -> Schema:
     if field == "chat_id":
-        return text(FORMS["chat_id"])
+        return text(FIELD_FORMATS["chat_id"])
     if field != "reason":
         return _DIGITS
     if name == events.CHAT_PAUSED:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from daemon.asyncapi import words
 from daemon.asyncapi.schemas import Schema, text
-from meterd.rules.field_formats import FORMS, NAME
+from meterd.rules.field_formats import FIELD_FORMATS, NAME
 from meterd.rules.model import BY_COMMAND, BY_IDLE, ENDED, PAUSED, RUNNING, SUSPENDED
 from meterd.rules.snapshots import no_wallet, not_started
 
@@ -19,9 +19,9 @@ def _or_null(schema: Schema) -> Schema:
 
 
 _CHAT: Final[dict[str, Schema]] = {
-    "chat_id": text(FORMS["chat_id"]),
-    "user_id": text(FORMS["user_id"]),
-    "advisor_id": text(FORMS["advisor_id"]),
+    "chat_id": text(FIELD_FORMATS["chat_id"]),
+    "user_id": text(FIELD_FORMATS["user_id"]),
+    "advisor_id": text(FIELD_FORMATS["advisor_id"]),
     "status": {"type": "string", "enum": [RUNNING, PAUSED, SUSPENDED, ENDED]},
     "as_of": _WHOLE,
     "started_at": _WHOLE,
@@ -42,7 +42,7 @@ _CHAT: Final[dict[str, Schema]] = {
     "carried_cost": _CREDITS,
 }
 _WALLET: Final[dict[str, Schema]] = {
-    "user_id": text(FORMS["user_id"]),
+    "user_id": text(FIELD_FORMATS["user_id"]),
     "as_of": _WHOLE,
     "balance": _CREDITS,
     "burn_rate": _CREDITS,

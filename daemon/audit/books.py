@@ -72,7 +72,7 @@ def _openings(folded: Folded) -> Iterator[Difference]:
 
 def _balance(folded: Folded) -> Iterator[Difference]:
     total_micro = sum(row.amount_micro for row in folded.ledger.values())
-    settled_micro = folded.replay.account.settled
+    settled_micro = folded.replay.account.settled_micro
     if total_micro != settled_micro:
         yield Difference(
             "balance", folded.user, None, None,

@@ -20,6 +20,7 @@ from daemon.console.common import (
     redis_or_exit,
     settings_or_exit,
 )
+from daemon.console.format import printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from daemon.audit.run import Scope
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
-    from persistence.redis.snapshot_scan import Glimpses
+    from persistence.redis.snapshot_scan import SnapshotScan
 
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
@@ -84,7 +85,7 @@ def audit(
 
 def _run(
     engine: "Engine",
-    glimpses: "Glimpses | None",
+    glimpses: "SnapshotScan | None",
     scope: "Scope",
     show: "Callable[[Difference], None]",
 ) -> "Findings":
@@ -104,25 +105,27 @@ def _run(
 def _progress(
     engine: "Engine", findings: "Findings", scope: "Scope"
 ) -> "Iterator[Callable[[str], None]]":
-    from daemon.audit.screen import shown  # noqa: PLC0415 - as above
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from persistence.postgres.reader import journal_size  # noqa: PLC0415
 
     with engine.connect() as connection:
         entries = None if scope.user or scope.since_ms else journal_size(connection)
-    with shown(err, findings, entries) as progress:
-        yield progress
+    with progress(err, "audit", "entries", lambda: _counts(findings)) as report:
+        yield lambda phase: report(findings.entries, entries, phase)
 
 
 @contextlib.contextmanager
-def _servers(addresses: "Addresses", no_redis: bool) -> "Iterator[tuple[Engine, Glimpses | None]]":
+def _servers(
+    addresses: "Addresses", no_redis: bool
+) -> "Iterator[tuple[Engine, SnapshotScan | None]]":
     import redis  # noqa: PLC0415 - as above
 
     from meterd.rules.redis_keys import Keys  # noqa: PLC0415
     from persistence.postgres.engine import make_engine  # noqa: PLC0415
-    from persistence.redis.snapshot_scan import Glimpses  # noqa: PLC0415
+    from persistence.redis.snapshot_scan import SnapshotScan  # noqa: PLC0415
 
     client = None if no_redis else redis_or_exit(addresses.redis_url)
-    glimpses = Glimpses(client, Keys()) if client else None
+    glimpses = SnapshotScan(client, Keys()) if client else None
     with client or contextlib.nullcontext(), postgres_or_exit(addresses.postgres_url):
         engine = make_engine(addresses.postgres_url, pool_size=1)
         try:
@@ -175,23 +178,28 @@ def _since_ms(since: str) -> int:
 def _print_difference(difference: "Difference") -> None:
     about = (("user", difference.user), ("chat", difference.chat), ("entry", difference.entry))
     named = "  ".join(f"{name} {value}" for name, value in about if value)
-    typer.secho(_printable(f"{difference.kind:20}  {named}"), fg=typer.colors.RED)
-    typer.echo(f"    expected  {_printable(difference.expected)}")
-    typer.echo(f"    found     {_printable(difference.found)}")
-
-
-def _printable(text: str) -> str:
-    """What senders wrote may be anything; it must not drive the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    typer.secho(printable(f"{difference.kind:20}  {named}"), fg=typer.colors.RED)
+    typer.echo(f"    expected  {printable(difference.expected)}")
+    typer.echo(f"    found     {printable(difference.found)}")
 
 
 def _print_end(findings: "Findings") -> None:
-    from daemon.audit.screen import told_so_far  # noqa: PLC0415 - as above
-
     if findings.is_truncated:
         typer.echo("further differences were only counted")
     colour = typer.colors.RED if findings.differences else typer.colors.GREEN
-    typer.secho(told_so_far(findings), fg=colour)
+    users, entries = f"{findings.users:,} users", f"{findings.entries:,} entries"
+    typer.secho(
+        f"{users}, {findings.chats:,} chats, {entries}, {_differences(findings)}", fg=colour
+    )
+
+
+def _counts(findings: "Findings") -> str:
+    """What was compared so far, beside the entries."""
+    return f"{findings.users:,} users, {findings.chats:,} chats, {_differences(findings)}"
+
+
+def _differences(findings: "Findings") -> str:
+    return f"{findings.differences:,} differences"
 
 
 def _document(findings: "Findings", shown: "list[Difference]") -> dict[str, Any]:

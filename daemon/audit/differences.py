@@ -42,7 +42,7 @@ class Findings:
         """Whether there are more differences than were shown."""
         return self.differences > SHOWN_MAX
 
-    def tell(self, difference: Difference) -> None:
+    def report(self, difference: Difference) -> None:
         """Take in one more."""
         self.differences += 1
         if self.differences <= SHOWN_MAX:

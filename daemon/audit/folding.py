@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from daemon.audit.differences import Difference, Tell
 from daemon.audit.history import read_policy
-from daemon.audit.opening_state import Brought, brought_of
+from daemon.audit.opening_state import OpeningState, opening_state_of
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Account, Chat, Policy
-from meterd.rules.replay import Journaled, Replay, Step, foreign_chat
+from meterd.rules.replay import JournalEntry, Replay, ReplayStep, foreign_chat
 from persistence.postgres import reader
 from persistence.postgres.reader import ChatOwner
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
@@ -30,7 +30,7 @@ class _OfUser(Protocol):
 Row = TypeVar("Row", bound=_OfUser)
 
 
-class Point(NamedTuple):
+class Position(NamedTuple):
     """An account as it is after one entry."""
 
     applied: str
@@ -46,13 +46,13 @@ class Folded(NamedTuple):
     records: dict[str, RecordRow]
     ledger: dict[str, LedgerRow]
     entries: int
-    points: dict[str, Point]
+    points: dict[str, Position]
     """The account after those entries that were to be looked at and are in the journal."""
     is_whole: bool
     """Whether the rules could go on to the last row."""
 
     @property
-    def end(self) -> Point:
+    def end(self) -> Position:
         """The account after the last row."""
         return _point(self.replay)
 
@@ -101,7 +101,7 @@ class Folding:
     def _fold(self, user: str, until: Set[str], count: Callable[[], None]) -> Folded:
         records = {row.chat_id: row for row in self._records.of(user)}
         ledger = {row.entry_id: row for row in self._ledger.of(user)}
-        brought = brought_of(user, records.values(), ledger.values())
+        brought = opening_state_of(user, records.values(), ledger.values())
         replay = Replay(user, brought.account, brought.ended)
         fold = _Fold(replay, self._policies, Foreign(self._owners.get(user, ())), self._tell)
         points, entries = _openings(brought, until), 0
@@ -142,8 +142,8 @@ class _Fold:
         if step.outcome != row.outcome:
             self._tell(_differs(row, "outcome", step.outcome, row.outcome))
 
-    def _feed(self, row: JournalRow, policy: Policy) -> Step:
-        journaled = Journaled(row.stream_id, row.fields, row.outcome, row.replayed)
+    def _feed(self, row: JournalRow, policy: Policy) -> ReplayStep:
+        journaled = JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed)
         foreign = self._foreign.chat(row.chat_id, row.stream_id) if row.chat_id else None
         return self._replay.feed(journaled, policy, foreign)
 
@@ -169,8 +169,8 @@ class Foreign:
         return None
 
 
-def _point(replay: Replay) -> Point:
-    return Point(replay.applied, replay.account, replay.chats)
+def _point(replay: Replay) -> Position:
+    return Position(replay.applied, replay.account, replay.chats)
 
 
 def _by_user(owners: Iterable[ChatOwner]) -> dict[str, list[ChatOwner]]:
@@ -180,11 +180,11 @@ def _by_user(owners: Iterable[ChatOwner]) -> dict[str, list[ChatOwner]]:
     return mine
 
 
-def _openings(brought: Brought, until: Set[str]) -> dict[str, Point]:
+def _openings(brought: OpeningState, until: Set[str]) -> dict[str, Position]:
     """The account before its first row, after each of its opening entries."""
     chats = {chat.chat_id: chat for chat in brought.ended}
     return {
-        step.head: Point(step.head, step.account, chats)
+        step.head: Position(step.head, step.account, chats)
         for step in brought.steps
         if step.head in until
     }

@@ -7,14 +7,14 @@ what was due came about; time alone passes in its place.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from daemon.audit.opening_state import NOTHING_BROUGHT, Brought
+from daemon.audit.opening_state import NOTHING_BROUGHT, OpeningState
 from meterd.rules import outcomes
 from meterd.rules.billing import active_ms, cost
-from meterd.rules.commands import Invalid, entry_ms
+from meterd.rules.commands import InvalidCommand, entry_ms
 from meterd.rules.deadlines import next_due
 from meterd.rules.model import Event, Policy, Tariff
 from meterd.rules.money import format_micro
-from meterd.rules.replay import Journaled, Replay, Step, command_of
+from meterd.rules.replay import JournalEntry, Replay, ReplayStep, command_of
 from persistence.postgres.rows import JournalRow
 
 REFUSED: Final = "refused"
@@ -32,11 +32,11 @@ _TOLD: Final = ("rate", "amount", "reason")
 """Fields that say why, next to a command's type and id."""
 
 
-class StoryError(Exception):
+class HistoryError(Exception):
     """The journal can't be folded; the message says why."""
 
 
-class Line(NamedTuple):
+class HistoryLine(NamedTuple):
     """Something that happened to the chat, or to its account while it was open."""
 
     at: int
@@ -58,7 +58,7 @@ def read_policy(document: Mapping[str, Any]) -> Policy:
     return Policy(**{**document, "tariff": tariff, "warn_ms": warn_ms})
 
 
-class Story:
+class ChatHistory:
     """The fold of one user's journal, seen from one of the chats."""
 
     def __init__(
@@ -66,41 +66,41 @@ class Story:
         chat_id: str,
         user_id: str,
         policies: Mapping[str, Policy],
-        brought: Brought = NOTHING_BROUGHT,
+        brought: OpeningState = NOTHING_BROUGHT,
     ) -> None:
         """Nothing has happened yet but what was brought from another system."""
         self._chat_id = chat_id
         self._policies = policies
         self._replay = Replay(user_id, brought.account, brought.ended)
 
-    def tell(self, journal: Iterable[JournalRow]) -> Iterator[Line]:
+    def lines(self, journal: Iterable[JournalRow]) -> Iterator[HistoryLine]:
         """The story, line by line as the journal is read."""
         for row in journal:
             if row.outcome == outcomes.INVALID_COMMAND:
                 continue
             policy = self._policies.get(row.policy_id)
             if policy is None:
-                raise StoryError(f"the journal names a policy that is not there: {row.policy_id}")
+                raise HistoryError(f"the journal names a policy that is not there: {row.policy_id}")
             yield from self._by_time(entry_ms(row.stream_id), policy)
             yield from self._by_command(row, policy)
 
-    def _by_time(self, before: int, policy: Policy) -> Iterator[Line]:
+    def _by_time(self, before: int, policy: Policy) -> Iterator[HistoryLine]:
         """What fell due before a row's millisecond, one after the other."""
         while True:
             due = next_due(self._replay.account, policy)
-            if due is None or due.at >= before:
+            if due is None or due.at_ms >= before:
                 return
             was_open = self._is_open()
-            for event in self._mine(self._replay.pass_time(due.at + 1, policy), was_open):
-                yield self._line(event.at, event.event, _left(event) or _BY_TIME[event.event])
+            for event in self._mine(self._replay.pass_time(due.at_ms + 1, policy), was_open):
+                yield self._line(event.at_ms, event.event, _left(event) or _BY_TIME[event.event])
 
-    def _by_command(self, row: JournalRow, policy: Policy) -> Iterator[Line]:
+    def _by_command(self, row: JournalRow, policy: Policy) -> Iterator[HistoryLine]:
         by = row.outcome, row.stream_id, row.fields.get("id")
         if row.outcome == outcomes.OK and not row.replayed:
             was_open = self._is_open()
             for event in self._mine(self._replay.feed(_journaled(row), policy), was_open):
                 why = f"{_named(row)} {_left(event)}".rstrip()
-                yield self._line(event.at, event.event, why, *by)
+                yield self._line(event.at_ms, event.event, why, *by)
         elif row.chat_id == self._chat_id:
             name = REPEATED if row.replayed else REFUSED
             why = f"{_named(row)}: {row.outcome}"
@@ -109,7 +109,7 @@ class Story:
     def _is_open(self) -> bool:
         return self._chat_id in self._replay.account.chats
 
-    def _mine(self, step: Step, was_open: bool) -> list[Event]:
+    def _mine(self, step: ReplayStep, was_open: bool) -> list[Event]:
         """The events that belong to this story."""
         is_open = was_open or self._is_open()
         return [
@@ -126,17 +126,17 @@ class Story:
         outcome: str | None = None,
         entry: str | None = None,
         id_: str | None = None,
-    ) -> Line:
+    ) -> HistoryLine:
         chat = self._replay.chat(self._chat_id)
         active, spent = (active_ms(chat, at), cost(chat, at)) if chat else (0, 0)
-        return Line(at, event, why, active, format_micro(spent), outcome, entry, id_)
+        return HistoryLine(at, event, why, active, format_micro(spent), outcome, entry, id_)
 
 
-def _journaled(row: JournalRow) -> Journaled:
-    journaled = Journaled(row.stream_id, row.fields, row.outcome, row.replayed)
+def _journaled(row: JournalRow) -> JournalEntry:
+    journaled = JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed)
     command = command_of(journaled)
-    if isinstance(command, Invalid):
-        raise StoryError(f"the journal says that {row.stream_id} was valid, but {command.reason}")
+    if isinstance(command, InvalidCommand):
+        raise HistoryError(f"the journal says that {row.stream_id} was valid, but {command.reason}")
     return journaled
 
 

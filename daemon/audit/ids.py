@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from daemon.audit.differences import NOTHING, Difference
 from meterd.rules import outcomes
-from meterd.rules.commands import Invalid, entry_ms, fingerprint
-from meterd.rules.replay import Journaled, command_of
+from meterd.rules.commands import InvalidCommand, entry_ms, fingerprint
+from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres.rows import JournalRow
 
 KEPT_MS: Final = 86_400_000
@@ -64,8 +64,8 @@ def _is_repeat(row: JournalRow) -> bool:
 
 
 def _content(row: JournalRow) -> str:
-    command = command_of(Journaled(row.stream_id, row.fields, row.outcome, row.replayed))
-    return "" if isinstance(command, Invalid) else fingerprint(command)
+    command = command_of(JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed))
+    return "" if isinstance(command, InvalidCommand) else fingerprint(command)
 
 
 def _differs(kind: str, row: JournalRow, expected: str) -> Difference:

@@ -8,41 +8,45 @@ from sqlalchemy import Connection
 
 from actors.chat.rows import chat_of_record
 from meterd.rules.model import Chat
-from meterd.rules.opening_balance import Opened, number_of, openings
+from meterd.rules.opening_balance import OpenedAccount, number_of, openings
 from persistence.postgres.reader import ledger_of_users, records_of_users
 from persistence.postgres.rows import MIGRATED, LedgerRow, RecordRow
 
 _REFUND = "refund"
 
 
-class Brought(NamedTuple):
+class OpeningState(NamedTuple):
     """An account and ended chats as they came."""
 
-    steps: list[Opened]
+    steps: list[OpenedAccount]
     """The account after each of its opening entries."""
     ended: list[Chat]
 
     @property
-    def account(self) -> Opened | None:
+    def account(self) -> OpenedAccount | None:
         """The account as its first command met it; None if none was brought."""
         return self.steps[-1] if self.steps else None
 
 
-NOTHING_BROUGHT: Final = Brought([], [])
+NOTHING_BROUGHT: Final = OpeningState([], [])
 
 
-def brought_of(user: str, records: Iterable[RecordRow], ledger: Iterable[LedgerRow]) -> Brought:
+def opening_state_of(
+    user: str, records: Iterable[RecordRow], ledger: Iterable[LedgerRow]
+) -> OpeningState:
     """What was brought, out of all rows of one user."""
     rows = list(ledger)
     refunds = Counter(row.chat_id for row in rows if row.kind == _REFUND)
     ended = [_as_it_came(row, refunds[row.chat_id]) for row in records if row.source == MIGRATED]
-    return Brought(openings(user, [(r.amount_micro, r.at_ms) for r in opening_rows(rows)]), ended)
+    return OpeningState(
+        openings(user, [(r.amount_micro, r.at_ms) for r in opening_rows(rows)]), ended
+    )
 
 
-def fetch_brought(connection: Connection, user: str) -> Brought:
+def fetch_opening_states(connection: Connection, user: str) -> OpeningState:
     """What was brought of one user."""
     records = list(records_of_users(connection, [user]))
-    return brought_of(user, records, ledger_of_users(connection, [user]))
+    return opening_state_of(user, records, ledger_of_users(connection, [user]))
 
 
 def opening_rows(ledger: Iterable[LedgerRow]) -> list[LedgerRow]:
@@ -54,7 +58,9 @@ def opening_rows(ledger: Iterable[LedgerRow]) -> list[LedgerRow]:
 def _as_it_came(row: RecordRow, refunds: int) -> Chat:
     """The chat before its refunds, each of which was one change of it."""
     chat = chat_of_record(row)
-    if not refunds or chat.ended_at is None:
+    if not refunds or chat.ended_at_ms is None:
         return chat
-    at = chat.ended_at
-    return chat._replace(refunded=0, seq=chat.seq - refunds, as_of=at, since=at, alive_at=at)
+    at = chat.ended_at_ms
+    return chat._replace(
+        refunded_micro=0, seq=chat.seq - refunds, as_of_ms=at, since_ms=at, alive_at_ms=at
+    )

@@ -7,16 +7,16 @@ from sqlalchemy import Engine
 
 from daemon.audit.differences import NOTHING, Difference, cut
 from persistence.postgres.reader import known_users
-from persistence.redis.snapshot_scan import Glimpses
+from persistence.redis.snapshot_scan import SnapshotScan
 
 WAITING_MAX: Final = 50_000
 """Unknown users that are held until the outbox is looked through for them."""
 
 
-class Strangers:
+class Orphans:
     """Looks for users in Redis that Postgres does not know."""
 
-    def __init__(self, engine: Engine, glimpses: Glimpses) -> None:
+    def __init__(self, engine: Engine, glimpses: SnapshotScan) -> None:
         """Ask both."""
         self._engine = engine
         self._glimpses = glimpses
@@ -50,7 +50,7 @@ class Strangers:
             return set(users) - known_users(connection, users)
 
 
-def compare_refused(glimpses: Glimpses, user: str | None) -> Iterator[Difference]:
+def compare_refused(glimpses: SnapshotScan, user: str | None) -> Iterator[Difference]:
     """A difference for each parcel that Postgres refused, of one user or of all."""
     for parcel in glimpses.refused():
         if user is None or user in parcel.users:

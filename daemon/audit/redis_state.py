@@ -6,12 +6,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from daemon.audit.differences import NOTHING, Difference, cut, differing
-from daemon.audit.folding import Folded, Point
+from daemon.audit.folding import Folded, Position
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Account
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from persistence.redis.commit import unpack_state
-from persistence.redis.snapshot_scan import Ask, Glimpse
+from persistence.redis.snapshot_scan import AccountSnapshot, SnapshotRequest
 
 CHATS_MAX: Final = 500
 """Chats of a user in one ask: a call of Redis should be over soon."""
@@ -19,43 +19,45 @@ CHATS_MAX: Final = 500
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, ValueError)
 
 
-class Side(NamedTuple):
+class RedisComparator(NamedTuple):
     """Where Redis is, seen from the journal."""
 
     is_ahead: bool
     difference: Difference | None = None
 
 
-def asks_of(user: str, point: Point) -> Iterator[Ask]:
+def requests_of(user: str, point: Position) -> Iterator[SnapshotRequest]:
     """What to ask Redis about a user: everything, in as many calls as it takes."""
     chats = list(point.chats)
     for part, i in enumerate(range(0, max(1, len(chats)), CHATS_MAX)):
-        yield Ask(user, chats[i : i + CHATS_MAX], part)
+        yield SnapshotRequest(user, chats[i : i + CHATS_MAX], part)
 
 
-def place(glimpse: Glimpse, applied: str) -> Side:
+def account_requests(glimpse: AccountSnapshot, applied: str) -> RedisComparator:
     """Where Redis is, seen from a journal that was read before, up to ``applied``."""
     if glimpse.applied == applied:
-        return Side(is_ahead=False)
+        return RedisComparator(is_ahead=False)
     told = f"applied={applied}", f"applied={glimpse.applied}"
     if glimpse.account is None:
-        return Side(False, _of_user("missing_account", glimpse, applied, told[0], NOTHING))
+        return RedisComparator(
+            False, _of_user("missing_account", glimpse, applied, told[0], NOTHING)
+        )
     if not _is_entry(glimpse.applied):
         unreadable = cut(repr(glimpse.account))
-        return Side(False, _of_user("account", glimpse, applied, told[0], unreadable))
+        return RedisComparator(False, _of_user("account", glimpse, applied, told[0], unreadable))
     if applied and entry_key(glimpse.applied) < entry_key(applied):
-        return Side(False, _of_user("redis_behind", glimpse, applied, *told))
-    return Side(is_ahead=True)
+        return RedisComparator(False, _of_user("redis_behind", glimpse, applied, *told))
+    return RedisComparator(is_ahead=True)
 
 
-def compare(glimpse: Glimpse, point: Point) -> Iterator[Difference]:
+def compare(glimpse: AccountSnapshot, point: Position) -> Iterator[Difference]:
     """What Redis has against the fold at the same entry."""
     if glimpse.part == 0:
         yield from compare_account(glimpse, point)
     yield from compare_chats(glimpse, point)
 
 
-def compare_late(glimpse: Glimpse, folded: Folded) -> Iterator[Difference]:
+def compare_late(glimpse: AccountSnapshot, folded: Folded) -> Iterator[Difference]:
     """A glimpse that was ahead against a journal that was read long enough after it."""
     point, applied = folded.points.get(glimpse.applied), folded.replay.applied
     if point is not None:
@@ -68,29 +70,29 @@ def compare_late(glimpse: Glimpse, folded: Folded) -> Iterator[Difference]:
         yield _of_user("unsettled", glimpse, glimpse.applied, *told)
 
 
-def compare_account(glimpse: Glimpse, point: Point) -> Iterator[Difference]:
+def compare_account(glimpse: AccountSnapshot, point: Position) -> Iterator[Difference]:
     """The account, its wallet, and whether it counts as open. Redis is at the point."""
     yield from _account(glimpse, point)
     account = point.account
     # A wallet is written when it changes for the first time.
-    expected = wallet_snapshot(account, account.as_of) if account.seq else None
+    expected = wallet_snapshot(account, account.as_of_ms) if account.seq else None
     yield from _document("wallet", glimpse, None, expected, glimpse.wallet)
     if glimpse.is_open != bool(account.chats):
         told = [f"in the set={is_open}" for is_open in (bool(account.chats), glimpse.is_open)]
         yield _of_user("open", glimpse, point.applied, *told)
 
 
-def compare_chats(glimpse: Glimpse, point: Point) -> Iterator[Difference]:
+def compare_chats(glimpse: AccountSnapshot, point: Position) -> Iterator[Difference]:
     """The snapshots that were looked at; one of an ended chat may be gone."""
     for chat_id, raw in glimpse.chats.items():
         chat = point.chats.get(chat_id)
-        is_gone = raw is None and (chat is None or chat.ended_at is not None)
+        is_gone = raw is None and (chat is None or chat.ended_at_ms is not None)
         if not is_gone:
-            expected = chat_snapshot(chat, chat.as_of) if chat else None
+            expected = chat_snapshot(chat, chat.as_of_ms) if chat else None
             yield from _document("chat_snapshot", glimpse, chat_id, expected, raw)
 
 
-def _account(glimpse: Glimpse, point: Point) -> Iterator[Difference]:
+def _account(glimpse: AccountSnapshot, point: Position) -> Iterator[Difference]:
     if glimpse.account is None:
         return
     try:
@@ -105,7 +107,7 @@ def _account(glimpse: Glimpse, point: Point) -> Iterator[Difference]:
 
 def _document(
     kind: str,
-    glimpse: Glimpse,
+    glimpse: AccountSnapshot,
     chat: str | None,
     expected: Mapping[str, Any] | None,
     raw: bytes | None,
@@ -143,5 +145,7 @@ def _is_entry(text: str) -> bool:
     return True
 
 
-def _of_user(kind: str, glimpse: Glimpse, entry: str, expected: str, found: str) -> Difference:
+def _of_user(
+    kind: str, glimpse: AccountSnapshot, entry: str, expected: str, found: str
+) -> Difference:
     return Difference(kind, glimpse.user, None, entry or None, expected, found)

@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Engine
 
 from daemon.audit.books import compare_books
 from daemon.audit.differences import Difference, Findings
-from daemon.audit.folding import Folding, Point
+from daemon.audit.folding import Folding, Position
 from daemon.audit.ids import compare_ids
-from daemon.audit.orphans import Strangers, compare_refused
-from daemon.audit.redis_state import asks_of, compare, compare_late, place
-from daemon.audit.unowned_rows import compare_nobodys
+from daemon.audit.orphans import Orphans, compare_refused
+from daemon.audit.redis_state import account_requests, compare, compare_late, requests_of
+from daemon.audit.unowned_rows import compare_unowned
 from meterd.rules.commands import entry_key
 from persistence.postgres import reader
-from persistence.redis.snapshot_scan import Glimpse, Glimpses
+from persistence.redis.snapshot_scan import AccountSnapshot, SnapshotScan
 
 USERS_PAGE: Final = 200
 HELD_CHATS_MAX: Final = 5_000
@@ -38,7 +38,7 @@ class End(NamedTuple):
     """A user after the last row of the journal."""
 
     user: str
-    point: Point
+    point: Position
 
 
 class Audit:
@@ -47,7 +47,7 @@ class Audit:
     def __init__(
         self,
         engine: Engine,
-        glimpses: Glimpses | None,
+        glimpses: SnapshotScan | None,
         findings: Findings,
         progress: Callable[[str], None] = lambda _phase: None,
         sleep: Callable[[float], None] = time.sleep,
@@ -66,7 +66,7 @@ class Audit:
         self._findings = findings
         self._progress = progress
         self._sleep = sleep
-        self._stalled_at = ""
+        self._stalled_at: str | None = None
 
     def run(self, scope: Scope) -> None:
         """Compare all that is in the scope; what differs goes to the findings."""
@@ -80,10 +80,10 @@ class Audit:
 
     def _rest(self, scope: Scope) -> None:
         with self._reading() as connection:
-            self._tell(compare_nobodys(connection, scope.since_ms, self._findings))
+            self._tell(compare_unowned(connection, scope.since_ms, self._findings))
         if self._glimpses is not None and not scope.since_ms:
             self._progress("accounts in Redis")
-            self._tell(Strangers(self._engine, self._glimpses).find())
+            self._tell(Orphans(self._engine, self._glimpses).find())
 
     def _ids(self, scope: Scope) -> None:
         self._progress("ids")
@@ -112,7 +112,7 @@ class Audit:
 
     def _page(self, users: Sequence[str]) -> None:
         """Postgres first, then Redis; users that Redis is ahead with are looked at again."""
-        ahead: list[Glimpse] = []
+        ahead: list[AccountSnapshot] = []
         with self._reading() as connection:
             for ends in _shared_out(self._folded(connection, users)):
                 ahead += self._against_redis(ends)
@@ -122,7 +122,7 @@ class Audit:
 
     def _folded(self, connection: Connection, users: Sequence[str]) -> Iterator[End]:
         """Users after their last row, Postgres compared; of what was compared nothing is kept."""
-        for folded in Folding(connection, users, self._findings.tell).users({}, self._count):
+        for folded in Folding(connection, users, self._findings.report).users({}, self._count):
             self._findings.users += bool(folded.entries or folded.records or folded.ledger)
             self._findings.chats += len(folded.replay.chats)
             if folded.is_whole:
@@ -133,30 +133,30 @@ class Audit:
         self._findings.entries += 1
         self._progress("users")
 
-    def _against_redis(self, ends: Sequence[End]) -> list[Glimpse]:
+    def _against_redis(self, ends: Sequence[End]) -> list[AccountSnapshot]:
         """Compare; returns the glimpses that are ahead of the journal."""
         if self._glimpses is None:
             return []
         ahead, points = [], dict(ends)
-        asks = (ask for user, point in ends for ask in asks_of(user, point))
+        asks = (ask for user, point in ends for ask in requests_of(user, point))
         for glimpse in self._glimpses.take(asks):
-            side = place(glimpse, points[glimpse.user].applied)
+            side = account_requests(glimpse, points[glimpse.user].applied)
             if side.is_ahead:
                 ahead.append(glimpse)
             elif side.difference is None:
                 self._tell(compare(glimpse, points[glimpse.user]))
             elif glimpse.part == 0:
-                self._findings.tell(side.difference)
+                self._findings.report(side.difference)
         return ahead
 
-    def _again(self, users: Sequence[str], ahead: Sequence[Glimpse]) -> None:
+    def _again(self, users: Sequence[str], ahead: Sequence[AccountSnapshot]) -> None:
         """Compare glimpses with the fold up to where each of them was.
 
         What Redis had then is in the outbox or in Postgres, so once the outbox has moved past
         its end of now, the journal has everything that the glimpses show.
         """
         self._wait_for_outbox()
-        by_user: dict[str, list[Glimpse]] = {}
+        by_user: dict[str, list[AccountSnapshot]] = {}
         for glimpse in ahead:
             by_user.setdefault(glimpse.user, []).append(glimpse)
         until = {user: {glimpse.applied for glimpse in mine} for user, mine in by_user.items()}
@@ -168,10 +168,13 @@ class Audit:
 
     def _wait_for_outbox(self) -> None:
         assert self._glimpses is not None, "glimpses were taken"
-        end, begin, stalled = self._glimpses.outbox_end(), "", 0
+        end = self._glimpses.outbox_end()
+        if end is None:
+            return  # all that was in it is delivered
+        begin, stalled = None, 0
         for _ in range(WAITS_MAX):
             begin, before = self._glimpses.outbox_begin(), begin
-            if not begin or entry_key(begin) > entry_key(end):
+            if begin is None or entry_key(begin) > entry_key(end):
                 return
             stalled = stalled + 1 if begin == before else 0
             if stalled >= STALLED_WAITS_MAX or begin == self._stalled_at:
@@ -181,7 +184,7 @@ class Audit:
 
     def _tell(self, differences: Iterable[Difference]) -> None:
         for difference in differences:
-            self._findings.tell(difference)
+            self._findings.report(difference)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:

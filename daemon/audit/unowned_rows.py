@@ -9,16 +9,16 @@ from sqlalchemy import Connection
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.folding import Foreign
 from meterd.rules import outcomes
-from meterd.rules.commands import Invalid
+from meterd.rules.commands import InvalidCommand
 from meterd.rules.model import Chat
-from meterd.rules.replay import Journaled, command_of
+from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres.reader import journal_of_nobody, owners_of_chats
 from persistence.postgres.rows import JournalRow
 
 _PAGE_ROWS: Final = 1_000
 
 
-def compare_nobodys(
+def compare_unowned(
     connection: Connection, since_ms: int, findings: Findings
 ) -> Iterator[Difference]:
     """Rows without a user that should have one, or another outcome."""
@@ -32,8 +32,8 @@ def compare_nobodys(
 
 
 def _row(row: JournalRow, owners: Foreign) -> Iterator[Difference]:
-    command = command_of(Journaled(row.stream_id, row.fields, row.outcome, row.replayed))
-    if isinstance(command, Invalid):
+    command = command_of(JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed))
+    if isinstance(command, InvalidCommand):
         if not _has(row, outcomes.INVALID_COMMAND, outcomes.INTERNAL_ERROR):
             yield _differs("outcome", row, outcomes.INVALID_COMMAND, row.outcome)
     elif row.outcome == outcomes.INVALID_COMMAND:

@@ -23,7 +23,7 @@ from meterd.rules.money import format_micro
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from daemon.audit.history import Line
+    from daemon.audit.history import HistoryLine
     from daemon.discovery.runfile import Addresses
     from daemon.legacy.settings import LegacySettings
     from meterd import ChatSnapshot
@@ -119,7 +119,7 @@ def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
         _print_record(record)
 
 
-def _print_story(story: "Iterable[Line]") -> None:
+def _print_story(story: "Iterable[HistoryLine]") -> None:
     """Line by line: a long story is never in memory, nor waited for."""
     typer.secho("\nStory", bold=True)
     typer.echo(_COLUMNS.format(*_HEADINGS))
@@ -152,18 +152,18 @@ def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
     typer.echo("]}")
 
 
-def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Line]":
-    from daemon.audit.history import Story, StoryError, read_policy  # noqa: PLC0415 - as above
-    from daemon.audit.opening_state import fetch_brought  # noqa: PLC0415 - as above
+def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":
+    from daemon.audit.history import ChatHistory, HistoryError, read_policy  # noqa: PLC0415 - as above
+    from daemon.audit.opening_state import fetch_opening_states  # noqa: PLC0415 - as above
     from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
 
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
-    brought = fetch_brought(connection, snapshot.user_id)
-    story = Story(snapshot.chat_id, snapshot.user_id, policies, brought)
+    brought = fetch_opening_states(connection, snapshot.user_id)
+    story = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, brought)
     try:
-        yield from story.tell(journal_of_user(connection, snapshot.user_id))
-    except StoryError as error:
+        yield from story.lines(journal_of_user(connection, snapshot.user_id))
+    except HistoryError as error:
         raise fail(f"The story can't be told to its end: {error}") from None
 
 

@@ -72,11 +72,11 @@ def accept(
       meterd clock accept --by ann
     """
     from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
-    from persistence.redis.clock_hold import read_hold, release  # noqa: PLC0415 - as above
+    from persistence.redis.clock_hold import clear_hold, read_hold  # noqa: PLC0415 - as above
 
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
         hold = read_hold(client, Keys())
         now_ms = time.time_ns() // 1_000_000
-        if hold is None or not release(client, Keys(), hold, by or getpass.getuser(), now_ms):
+        if hold is None or not clear_hold(client, Keys(), hold, by or getpass.getuser(), now_ms):
             raise fail("Nothing is held because of the clock.")
     out.print(f"Going on; the clock had stepped by {hold['step_ms']:+d} ms.")

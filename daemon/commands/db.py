@@ -44,13 +44,14 @@ def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
       METERD_POSTGRES__URL=postgresql://m@db/meterd meterd db upgrade
     """
     # They take long to import; the help need not wait for them.
+    from persistence.errors import SchemaError  # noqa: PLC0415
     from persistence.postgres import migrate  # noqa: PLC0415
 
     url = _url_or_exit(settings_or_exit(config))
     try:
         with postgres_or_exit(url):
             before, after = migrate.current_revision(url), migrate.upgrade(url)
-    except migrate.SchemaError as error:
+    except SchemaError as error:
         raise fail(str(error)) from None
     if json:
         print_json({"from": before, "to": after, "changed": before != after})

@@ -14,6 +14,7 @@ from daemon.console.common import (
     fail,
     out,
     print_json,
+    print_line,
     print_table,
     redis_or_exit,
     settings_or_exit,
@@ -24,7 +25,7 @@ from daemon.console.format import moment
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from persistence.redis.dead_letters import DeadLetters, Letter
+    from persistence.redis.dead_letters import DeadLetter, DeadLetters
 
 app = typer.Typer(
     help="Look at entries that were set aside, send them again, or drop them.",
@@ -90,9 +91,9 @@ def show(
         return
     for fact, value in letter._asdict().items():
         if fact != "fields":
-            out.print(f"{fact:8} {value}", markup=False, soft_wrap=True)
+            print_line(f"{fact:8} {value}")
     for field, value in letter.fields.items():
-        out.print(f"  {field} = {value}", markup=False, soft_wrap=True)
+        print_line(f"  {field} = {value}")
 
 
 @app.command()
@@ -124,7 +125,7 @@ def _each(
     names: list[str],
     by: str | None,
     config: "Path | None",
-    act: "Callable[[DeadLetters, Letter, str], str | bool]",
+    act: "Callable[[DeadLetters, DeadLetter, str], str | bool]",
     done: str,
 ) -> None:
     who = by or getpass.getuser()
@@ -137,7 +138,7 @@ def _each(
             out.print(f"{letter.letter} {done}{as_}", markup=False)
 
 
-def _found(letters: "DeadLetters", name: str) -> "Letter":
+def _found(letters: "DeadLetters", name: str) -> "DeadLetter":
     letter = letters.find(name)
     if letter is None:
         raise fail(f"There is no dead letter {name}.\nSee which there are with: meterd dead list")

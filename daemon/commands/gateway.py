@@ -4,7 +4,13 @@ from typing import Annotated
 
 import typer
 
-from daemon.console.common import ConfigOption, addresses_or_exit, fail, out, settings_or_exit
+from daemon.console.common import (
+    ConfigOption,
+    addresses_or_exit,
+    fail,
+    print_line,
+    settings_or_exit,
+)
 
 
 def gateway(
@@ -18,7 +24,8 @@ def gateway(
 
     Any number of them may run, here or elsewhere: each needs the Redis and the
     PostgreSQL of the daemon, and no daemon. `meterd up` starts one by itself.
-    Beyond this machine, http.jwt_secret or http.jwks_file has to be set.
+    A port that is set is the port: if it is taken, nothing starts. Beyond this
+    machine, http.jwt_secret or http.jwks_file has to be set.
 
     For example:
 
@@ -42,7 +49,7 @@ def gateway(
     try:
         keys_of(settings)
         listening = bind(settings.http)
-        out.print(f"The gateway answers at {url_of(listening)}", markup=False, soft_wrap=True)
+        print_line(f"The gateway answers at {url_of(listening)}")
         serve(settings, addresses, listening)
     except (KeysError, BindError) as error:
         raise fail(str(error)) from None

@@ -3,6 +3,7 @@
 from typing import Any
 
 import typer
+from rich.text import Text
 
 from actors.supervisor.histogram import percentile
 from daemon.console.common import (
@@ -11,6 +12,7 @@ from daemon.console.common import (
     JsonOption,
     out,
     print_json,
+    print_line,
     print_table,
     settings_or_exit,
     table,
@@ -43,7 +45,11 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 def _print(found: dict[str, Any]) -> None:
     colour = "green" if found["state"] == "ready" else "red"
-    out.print(f"state      [bold {colour}]{found['state']}[/]  {found.get('why', '')}")
+    state = Text.assemble(
+        "state      ", (found["state"], f"bold {colour}"), f"  {found.get('why', '')}"
+    )
+    out.print(state, soft_wrap=True)
+    print_line(f"home       {found['home']}")
     here = found.get("here")
     if here and here["state"] == "standby":
         out.print(
@@ -51,7 +57,7 @@ def _print(found: dict[str, Any]) -> None:
         )
     for name in ("redis_url", "postgres_url", "http_url"):
         if found.get(name):
-            out.print(f"{name:10} {mask_credentials(found[name])}", markup=False, soft_wrap=True)
+            print_line(f"{name:10} {mask_credentials(found[name])}")
     if "actors" not in found:
         return
     out.print(f"chats      {found['open_chats']} open, {found['in_flight']} commands in hand")

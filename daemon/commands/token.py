@@ -25,7 +25,9 @@ def token(
 ) -> None:
     """Mint a token for development, signed with the gateway's secret.
 
-    In production whoever signs your users in mints them: see docs/http.md.
+    The secret is http.jwt_secret, else that of the daemon that runs in METERD_HOME,
+    else the one that a gateway has made there; without one there is no token. In
+    production whoever signs your users in mints them: see docs/http.md.
 
     For example:
 
@@ -58,7 +60,8 @@ def _path(link: str) -> str:
 def _http_url(config: ConfigOption) -> str:
     from daemon.discovery.status import find_addresses  # noqa: PLC0415 - as above
 
-    addresses = find_addresses(settings_or_exit(config))
+    settings = settings_or_exit(config)
+    addresses, home = find_addresses(settings), settings.home
     if addresses is None or not addresses.http_url:
-        raise fail("No gateway of a daemon runs here; start one with: meterd up")
+        raise fail(f"No gateway of a daemon runs in {home}; start one with: meterd up")
     return addresses.http_url

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from daemon.console.common import ConfigOption, fail, out, settings_or_exit
+from daemon.console.common import ConfigOption, fail, out, print_line, settings_or_exit
 from daemon.logging.masking import mask_credentials
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ def up(config: ConfigOption = None) -> None:
     """Run meterd in the foreground until Ctrl-C or SIGTERM.
 
     Without redis.url and postgres.url it starts servers of its own, on this machine only, with
-    their data in METERD_HOME (./.meterd).
+    their data in METERD_HOME. Unset, that is ./.meterd where it exists or in a checkout of
+    meterd, else meterd in the XDG state folder (~/.local/state).
 
     For example:
 
@@ -31,8 +32,8 @@ def up(config: ConfigOption = None) -> None:
     configure_logging(settings.log.level, settings.log.format)
     daemon = Daemon(settings, config)
     try:
-        out.print("meterd is starting …")
-        daemon.run(lambda addresses, status: _tell(settings, addresses, status))
+        print_line(f"meterd is starting in {settings.home} …")
+        daemon.run(lambda addresses, status: _report(settings, addresses, status))
     except STARTING_ERRORS as error:
         raise fail(str(error)) from None
     out.print("meterd has stopped.")
@@ -49,7 +50,7 @@ def _prepare_ray(settings: "Settings") -> None:
         raise fail(str(error)) from None
 
 
-def _tell(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:
+def _report(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:
     import structlog  # noqa: PLC0415 - as above
 
     structlog.get_logger().info("daemon.state", state=status["state"], why=status["why"])
@@ -58,10 +59,10 @@ def _tell(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) 
     if status["state"] in ("lost", "held"):
         out.print(f"meterd bills nothing: {status['why']}", style="bold red", markup=False)
     if status["state"] == "ready":
-        _tell_ready(settings, addresses, status)
+        _report_ready(settings, addresses, status)
 
 
-def _tell_ready(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:
+def _report_ready(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:
     place = "embedded, data in " + str(settings.home)
     redis = mask_credentials(addresses.redis_url)
     postgres = mask_credentials(addresses.postgres_url)
@@ -76,4 +77,4 @@ def _tell_ready(settings: "Settings", addresses: "Addresses", status: dict[str, 
     ]
     out.print("meterd is ready.", style="bold green")
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        print_line(line)

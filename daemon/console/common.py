@@ -1,4 +1,4 @@
-"""What the commands share: options, printing, errors with the next step.
+"""Shared by the commands: options, printing, errors with the next step.
 
 Settings, Redis and Postgres are imported where they are used: ``meterd --help`` waits for none.
 """
@@ -83,7 +83,7 @@ def postgres_or_exit(postgres_url: str) -> Iterator[None]:
     """What fails in Postgres in here ends the command, with the next step."""
     from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004, PLC0415 - see above
 
-    from persistence.postgres.engine import PostgresURLError  # noqa: PLC0415 - see above
+    from persistence.errors import PostgresURLError  # noqa: PLC0415 - see above
 
     try:
         yield
@@ -97,9 +97,14 @@ def postgres_or_exit(postgres_url: str) -> Iterator[None]:
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> typer.Exit:
-    """Tell a person what is wrong; raise what this returns."""
+    """Print what is wrong and the next step; raise what this returns."""
     err.print(message, style="red", markup=False, soft_wrap=True)
     return typer.Exit(code)
+
+
+def print_line(text: str, style: str | None = None) -> None:
+    """One line as it is: not wrapped, and nothing in it is markup."""
+    out.print(text, style=style, markup=False, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:
@@ -108,7 +113,7 @@ def print_json(document: Any) -> None:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table that is plain text in a pipe and coloured in a terminal."""
+    """A table; ``print_table`` prints it as plain text in a pipe."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")

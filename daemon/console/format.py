@@ -1,13 +1,19 @@
-"""How moments, durations and snapshots are shown to people."""
+"""Moments, durations, statuses and snapshots as people read them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 _TIMES = ("as_of", "started_at", "ended_at", "updated_at", "zero_at")
-_STATUS_COLOURS = {"running": "green", "paused": "yellow", "suspended": "red", "ended": "blue"}
+STATUS_COLOURS: Final[Mapping[str, str]] = {
+    "running": "green",
+    "paused": "yellow",
+    "suspended": "red",
+    "ended": "blue",
+}
+"""The colour of a chat's status, wherever it is shown."""
 _NAME_WIDTH = 13
 
 
@@ -25,6 +31,11 @@ def duration(ms: int) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}.{rest_ms:03d}"
 
 
+def printable(text: str) -> str:
+    """Text of senders, which may be anything, without what would drive the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def print_fact(name: str, value: str, colour: str | None = None) -> None:
     """One line: a name and its value."""
     typer.echo(f"{name:{_NAME_WIDTH}} {typer.style(value, fg=colour, bold=bool(colour))}")
@@ -35,7 +46,7 @@ def print_snapshot(snapshot: Mapping[str, Any]) -> None:
     for name, value in snapshot.items():
         if value is None:
             continue
-        colour = _STATUS_COLOURS.get(value) if name == "status" else None
+        colour = STATUS_COLOURS.get(value) if name == "status" else None
         print_fact(name, _readable(name, value), colour)
 
 

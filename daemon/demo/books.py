@@ -19,7 +19,7 @@ _ENTRIES: Final = 3
 """A top-up, and a charge for each chat."""
 
 
-class Books(NamedTuple):
+class DemoLedger(NamedTuple):
     """The rows of one demonstration."""
 
     records: dict[str, RecordRow]
@@ -42,7 +42,7 @@ class Books(NamedTuple):
         return sum(entry.amount_micro for entry in self.ledger)
 
 
-def read_books(engine: Engine, cast: Cast) -> Books:
+def read_books(engine: Engine, cast: Cast) -> DemoLedger:
     """The rows, as soon as they are final; as they are if that takes too long."""
     deadline = time.monotonic() + WAIT_S
     while True:
@@ -50,20 +50,20 @@ def read_books(engine: Engine, cast: Cast) -> Books:
             found = fetch_records(connection, cast.chats)
             ledger = ledger_of_user(connection, cast.user, _ENTRIES_MAX)
         records = {chat_id: found[chat_id] for chat_id in cast.chats if chat_id in found}
-        books = Books(records, ledger[::-1])
+        books = DemoLedger(records, ledger[::-1])
         if books.is_final or time.monotonic() > deadline:
             return books
         time.sleep(_PAUSE_S)
 
 
-def problems(books: Books, cast: Cast) -> list[str]:
+def problems(books: DemoLedger, cast: Cast) -> list[str]:
     """What does not add up; nothing if all is well."""
     if not books.is_final:
         return [f"Postgres does not have everything after {WAIT_S:g} s: {books}"]
     return [*_record_problems(books, cast), *_ledger_problems(books)]
 
 
-def verdict(books: Books, cast: Cast) -> list[str]:
+def verdict(books: DemoLedger, cast: Cast) -> list[str]:
     """What the demonstration has shown."""
     a, b = (books.records[chat_id] for chat_id in cast.chats)
     cost_a, cost_b = format_micro(a.cost_micro), format_micro(b.cost_micro)
@@ -77,7 +77,7 @@ def verdict(books: Books, cast: Cast) -> list[str]:
     ]
 
 
-def _record_problems(books: Books, cast: Cast) -> Iterator[str]:
+def _record_problems(books: DemoLedger, cast: Cast) -> Iterator[str]:
     for chat_id, rate in zip(cast.chats, (RATE_A, RATE_B), strict=True):
         record = books.records[chat_id]
         assert record.ended_at_ms is not None, "the books are final"
@@ -89,7 +89,7 @@ def _record_problems(books: Books, cast: Cast) -> Iterator[str]:
             yield f"{chat_id}: costs {format_micro(record.cost_micro)}, not {format_micro(due)}"
 
 
-def _ledger_problems(books: Books) -> Iterator[str]:
+def _ledger_problems(books: DemoLedger) -> Iterator[str]:
     charged = {entry.chat_id: -entry.amount_micro for entry in books.ledger if entry.chat_id}
     for chat_id, record in books.records.items():
         if charged.get(chat_id) != record.cost_micro:

@@ -22,7 +22,7 @@ from meterd.rules.money import format_micro
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from daemon.demo.books import Books
+    from daemon.demo.books import DemoLedger
     from daemon.demo.script import Cast
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
@@ -94,7 +94,7 @@ def _queue_clock(redis_url: str) -> Callable[[], int]:
     return lambda: int((time.monotonic() + ahead_s) * 1000)
 
 
-def _books(postgres_url: str, cast: "Cast") -> "Books":
+def _books(postgres_url: str, cast: "Cast") -> "DemoLedger":
     from daemon.demo.books import read_books  # noqa: PLC0415 - as above
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
 
@@ -106,7 +106,7 @@ def _books(postgres_url: str, cast: "Cast") -> "Books":
             engine.dispose()
 
 
-def _print_books(books: "Books") -> None:
+def _print_books(books: "DemoLedger") -> None:
     typer.echo()
     print_table(_records(books))
     typer.echo()
@@ -119,7 +119,7 @@ def _print_books(books: "Books") -> None:
     typer.echo()
 
 
-def _records(books: "Books") -> "Table":
+def _records(books: "DemoLedger") -> "Table":
     """A column for each chat: this fits into a narrow terminal."""
     columns = [
         (

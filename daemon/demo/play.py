@@ -18,7 +18,7 @@ class DemoError(Exception):
     """The demonstration did not go as it must; the message says what happened."""
 
 
-class ChatView(NamedTuple):
+class DemoChat(NamedTuple):
     """A chat at one moment."""
 
     name: str
@@ -33,14 +33,14 @@ class View(NamedTuple):
     """Everything at one moment."""
 
     elapsed_s: float
-    chats: tuple[ChatView, ...]
+    chats: tuple[DemoChat, ...]
     balance: Decimal
     burn_rate: Decimal
     left_ms: int | None
     """Until the credits end, if nothing else happens."""
 
 
-class Happening(NamedTuple):
+class DemoEvent(NamedTuple):
     """Something to be told: a step of the user's, or an event of the daemon's."""
 
     elapsed_s: float
@@ -48,7 +48,7 @@ class Happening(NamedTuple):
     is_step: bool
 
 
-Frame = tuple[View, list[Happening]]
+Frame = tuple[View, list[DemoEvent]]
 
 
 class Play:
@@ -75,13 +75,13 @@ class Play:
     def end_all(self) -> None:
         """Leave no chat running behind a demonstration that was cut short."""
         for chat_id in self._cast.chats:
-            self._meter.end(chat_id, "interrupted", wait=False)
+            self._meter.enqueue.end(chat_id, "interrupted")
 
     def _steps(self) -> Iterator[Frame]:
         for step in STEPS:
             yield from self._for(step.at_s - self._elapsed_s())
             done = step.do(self._meter, self._cast)
-            yield self._view(), [Happening(self._since_began_s(done.at), step.says, True)]
+            yield self._view(), [DemoEvent(self._since_began_s(done.at), step.says, True)]
             yield from self._for(FRAME_S)
 
     def _until_credits_end(self) -> Iterator[Frame]:
@@ -122,22 +122,22 @@ class Play:
         )
         return View(self._elapsed_s(), chats, wallet.balance_at(now_ms), wallet.burn_rate, left_ms)
 
-    def _chat_view(self, name: str, chat_id: str, now_ms: int) -> ChatView:
+    def _chat_view(self, name: str, chat_id: str, now_ms: int) -> DemoChat:
         chat = self._snapshot(chat_id)
         reason = chat.end_reason or chat.pause_reason or ""
-        return ChatView(
+        return DemoChat(
             name, chat_id, chat.status, reason, chat.active_ms_at(now_ms), chat.cost_at(now_ms)
         )
 
     def _snapshot(self, chat_id: str) -> ChatSnapshot:
         return self._meter.snapshot(chat_id)
 
-    def _news(self) -> list[Happening]:
+    def _news(self) -> list[DemoEvent]:
         return [self._told(self._heard.popleft()) for _ in range(len(self._heard))]
 
-    def _told(self, event: Event) -> Happening:
+    def _told(self, event: Event) -> DemoEvent:
         which = f" {event.chat_id[-1]}" if event.chat_id else ""
         detail = f" ({event.reason})" if event.reason else ""
         if event.threshold_ms is not None:
             detail = f" ({event.threshold_ms // 1000} s left or less)"
-        return Happening(self._since_began_s(event.at), event.event + which + detail, False)
+        return DemoEvent(self._since_began_s(event.at), event.event + which + detail, False)

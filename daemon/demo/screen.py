@@ -9,19 +9,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from daemon.console.format import duration
-from daemon.demo.play import Frame, Happening, View
+from daemon.console.common import table
+from daemon.console.format import STATUS_COLOURS, duration
+from daemon.demo.play import DemoEvent, Frame, View
 
 EVENTS_SHOWN: Final = 10
 LINE_EVERY_S: Final = 1.0
-
-_STYLES: Final = {
-    "running": "bold green",
-    "paused": "yellow",
-    "suspended": "red",
-    "ended": "blue",
-    "not_started": "dim",
-}
 
 
 def show(frames: Iterable[Frame], console: Console) -> None:
@@ -33,7 +26,7 @@ def show(frames: Iterable[Frame], console: Console) -> None:
 
 
 def _show_live(frames: Iterable[Frame], console: Console) -> None:
-    told: deque[Happening] = deque(maxlen=EVENTS_SHOWN)
+    told: deque[DemoEvent] = deque(maxlen=EVENTS_SHOWN)
     with Live(console=console, auto_refresh=False) as live:
         for view, news in frames:
             told.extend(news)
@@ -41,13 +34,13 @@ def _show_live(frames: Iterable[Frame], console: Console) -> None:
 
 
 def _table(view: View) -> Table:
-    table = Table(title=f"{view.elapsed_s:6.1f} s", title_justify="left", header_style="bold")
+    rows = table(f"{view.elapsed_s:6.1f} s")
     for column in ("chat", "status", "active", "cost", "why"):
-        table.add_column(column, min_width=11)
+        rows.add_column(column, min_width=11)
     for chat in view.chats:
-        status = Text(chat.status, style=_STYLES.get(chat.status, ""))
-        table.add_row(chat.name, status, duration(chat.active_ms), str(chat.cost), chat.reason)
-    return table
+        status = Text(chat.status, style=STATUS_COLOURS.get(chat.status, ""))
+        rows.add_row(chat.name, status, duration(chat.active_ms), str(chat.cost), chat.reason)
+    return rows
 
 
 def _wallet(view: View) -> Text:
@@ -61,12 +54,12 @@ def _wallet(view: View) -> Text:
     )
 
 
-def _last(told: Iterable[Happening]) -> Text:
+def _last(told: Iterable[DemoEvent]) -> Text:
     lines = [(f"{_line(item)}\n", "bold" if item.is_step else "dim") for item in told]
     return Text.assemble(*lines)
 
 
-def _line(item: Happening) -> str:
+def _line(item: DemoEvent) -> str:
     text = f"the user {item.text}" if item.is_step else f"  · {item.text}"
     return f"{item.elapsed_s:6.1f} s  {text}"
 

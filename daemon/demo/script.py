@@ -29,7 +29,7 @@ class Cast(NamedTuple):
         return self.chat_a, self.chat_b
 
 
-class Step(NamedTuple):
+class ScriptStep(NamedTuple):
     """Something that somebody does."""
 
     at_s: float
@@ -51,21 +51,23 @@ def _start(meter: Meter, cast: Cast, chat_id: str, rate: str) -> AnyReply:
 
 
 STEPS: Final = (
-    Step(0.0, f"tops up {TOP_UP} credits", lambda meter, cast: meter.top_up(cast.user, TOP_UP)),
-    Step(
+    ScriptStep(
+        0.0, f"tops up {TOP_UP} credits", lambda meter, cast: meter.top_up(cast.user, TOP_UP)
+    ),
+    ScriptStep(
         0.0,
         f"starts chat A, {RATE_A} credits a minute",
         lambda meter, cast: _start(meter, cast, cast.chat_a, RATE_A),
     ),
-    Step(3.0, "leaves chat A for a while", lambda meter, cast: meter.pause(cast.chat_a)),
-    Step(
+    ScriptStep(3.0, "leaves chat A for a while", lambda meter, cast: meter.pause(cast.chat_a)),
+    ScriptStep(
         3.0,
         f"starts chat B with the same advisor, {RATE_B} credits a minute",
         lambda meter, cast: _start(meter, cast, cast.chat_b, RATE_B),
     ),
-    Step(6.0, "leaves chat B", lambda meter, cast: meter.pause(cast.chat_b)),
-    Step(6.0, "goes back to chat A", lambda meter, cast: meter.resume(cast.chat_a)),
-    Step(
+    ScriptStep(6.0, "leaves chat B", lambda meter, cast: meter.pause(cast.chat_b)),
+    ScriptStep(6.0, "goes back to chat A", lambda meter, cast: meter.resume(cast.chat_a)),
+    ScriptStep(
         9.0,
         "opens chat B again: both run at once, on one wallet",
         lambda meter, cast: meter.resume(cast.chat_b),

@@ -26,13 +26,17 @@ class RunFile:
         self._state_path = home / "state.json"
 
     @contextlib.contextmanager
-    def held(self, addresses: Addresses) -> Iterator[None]:
-        """The file is there while the daemon runs; after a kill it stays, and says where."""
+    def held(self, addresses: Addresses, jwt_secret: str = "") -> Iterator[None]:
+        """The file is there while the daemon runs; after a kill it stays.
+
+        ``jwt_secret``: what its gateway checks tokens with; empty if it does not use a secret.
+        """
         # Whoever only reads the file need not wait for the servers' packages.
         from daemon.embedded.home import write_private  # noqa: PLC0415
 
         self._state_path.unlink(missing_ok=True)  # of a daemon that was killed
-        write_private(self._path, json.dumps({"pid": os.getpid(), **addresses._asdict()}))
+        document = {"pid": os.getpid(), **addresses._asdict(), "jwt_secret": jwt_secret}
+        write_private(self._path, json.dumps(document))
         try:
             yield
         finally:
@@ -40,13 +44,13 @@ class RunFile:
             self._state_path.unlink(missing_ok=True)
 
     def note(self, state: str, why: str) -> None:
-        """Leave how the daemon is, for when Redis can't say it."""
+        """Leave the daemon's state, for when Redis does not have it."""
         from daemon.embedded.home import write_private  # noqa: PLC0415 - as above
 
         write_private(self._state_path, json.dumps({"state": state, "why": why}))
 
     def state(self) -> tuple[str, str]:
-        """How the daemon that runs here was last, and why; empty if it never said."""
+        """The last state of the daemon that runs here, and why; empty without one."""
         try:
             found = json.loads(self._state_path.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
@@ -60,6 +64,12 @@ class RunFile:
         except (FileNotFoundError, json.JSONDecodeError):
             return None
         return Addresses(*(found.get(name, "") for name in Addresses._fields))
+
+    def jwt_secret(self) -> str | None:
+        """The secret of the daemon that wrote the file; None if there is no file."""
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return str(json.loads(self._path.read_text()).get("jwt_secret", ""))
+        return None
 
     def pid(self) -> int | None:
         """The process of the daemon that wrote the file."""

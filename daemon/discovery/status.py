@@ -1,39 +1,18 @@
-"""What a daemon says of itself: published in Redis every second, gone when it is."""
+"""The status of the daemon that runs here: published in Redis, else left in METERD_HOME."""
 
 import contextlib
 from typing import Any
 
-import msgspec
 import redis
 
 from daemon.discovery.runfile import Addresses, RunFile
+from daemon.logging.masking import mask_credentials
 from daemon.settings.settings import Settings
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
+from persistence.redis.published_status import read_status
 
 DOWN: dict[str, Any] = {"state": "down"}
-
-
-def read_status(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
-    """The daemon's status; None if none is alive."""
-    raw, oath = _told(client, keys)
-    if not raw:
-        return None
-    status = msgspec.json.decode(raw, type=dict[str, Any])
-    if oath == b"unsworn" and status["state"] == "ready":
-        # It was said before Redis was restarted.
-        return {**status, "state": "recovering", "why": "Redis was restarted: it is compared first"}
-    return status
-
-
-def _told(client: redis.Redis, keys: Keys) -> tuple[bytes, bytes]:
-    """What was published last, and whether Redis has been restarted since."""
-    try:
-        answer: Any = client.fcall_ro("meterd_status", 1, keys.commands)
-    except redis.ResponseError:
-        raw: Any = client.get(keys.status)  # no functions at the moment
-        return raw or b"", b""
-    return answer[0], answer[1]
 
 
 def find_addresses(settings: Settings) -> Addresses | None:
@@ -49,10 +28,12 @@ def full_status(settings: Settings) -> dict[str, Any]:
     """State and addresses; ``state`` is ``ready`` once commands are being handled."""
     addresses = find_addresses(settings)
     if addresses is None:
-        return {**DOWN, "why": "no daemon runs here; start one with: meterd up"}
+        why = f"no daemon runs in {settings.home}; start one with: meterd up"
+        return {**DOWN, "why": why, "home": str(settings.home)}
     status = _status(settings, addresses)
     return {
         "state": status["state"],
+        "home": str(settings.home),
         "redis_url": addresses.redis_url,
         "postgres_url": addresses.postgres_url or None,
         "http_url": addresses.http_url or None,
@@ -74,13 +55,15 @@ def _status(settings: Settings, addresses: Addresses) -> dict[str, Any]:
     runfile = RunFile(settings.home)
     if settings.redis.url is None and runfile.is_stale():
         # What it published last outlives it by some seconds.
-        return {**DOWN, "why": "the daemon has ended; start it again with: meterd up"}
+        why = f"the daemon in {settings.home} has ended; start it again with: meterd up"
+        return {**DOWN, "why": why}
+    url = addresses.redis_url
     try:
-        with contextlib.closing(connect(addresses.redis_url, socket_timeout_s=2)) as client:
+        with contextlib.closing(connect(url, socket_timeout_s=2)) as client:
             found = read_status(client, Keys())
-        return found or _unheard(runfile, "no daemon answers on this Redis")
+        return found or _unheard(runfile, f"no daemon answers on {mask_credentials(url)}")
     except redis.RedisError as error:
-        return _unheard(runfile, f"Redis does not answer: {error}")
+        return _unheard(runfile, f"Redis does not answer at {mask_credentials(url)}: {error}")
 
 
 def _unheard(runfile: RunFile, why: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import psycopg2
 from daemon.embedded.access import HOST, Access, AccessFile
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.embedded.log_file import LogFile
-from daemon.embedded.postgres_account import Account, choose_account, reachable_binaries
+from daemon.embedded.postgres_account import ServerAccount, choose_account, reachable_binaries
 from daemon.embedded.postgres_cluster import OWNER, make_cluster, write_access_rules
 from daemon.embedded.processes import ServerProcess, find_marked, mark_of, wait_until
 
@@ -145,7 +145,7 @@ class PostgresServer:
         # Its pid may be another process's by now, and PostgreSQL would not start.
         (self._folder / "postmaster.pid").unlink(missing_ok=True)
 
-    def _spawn(self, binaries: Path, account: Account, access: Access) -> ServerProcess:
+    def _spawn(self, binaries: Path, account: ServerAccount, access: Access) -> ServerProcess:
         options = {
             **_OPTIONS,
             "port": str(access.port),

@@ -23,7 +23,7 @@ from typing import Any
 
 from daemon.embedded.errors import EmbeddedServerError
 
-__all__ = ["Account", "choose_account", "reachable_binaries"]
+__all__ = ["ServerAccount", "choose_account", "reachable_binaries"]
 
 COPIES = Path("/var/lib/meterd")
 # Of the two, the first there is: an operator may make "meterd" so that nothing else on the
@@ -34,7 +34,7 @@ _PROBE_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True)
-class Account:
+class ServerAccount:
     """The user PostgreSQL runs as; None: the one the daemon runs as."""
 
     user: pwd.struct_passwd | None
@@ -63,15 +63,15 @@ class Account:
         return options
 
 
-def choose_account(data: Path) -> Account:
+def choose_account(data: Path) -> ServerAccount:
     """Choose as whom to run: as root the owner of existing data, else meterd or nobody."""
     if os.geteuid() != 0:
-        return Account(None)
+        return ServerAccount(None)
     owner = data.stat().st_uid if data.exists() else 0
     candidates = [_by_id(owner)] if owner else [_by_name(name) for name in _USERS]
     for user in candidates:
         if user is not None:
-            return Account(user)
+            return ServerAccount(user)
     raise EmbeddedServerError(
         "PostgreSQL refuses to run as root, and there is no user to run it as:"
         " make one (useradd --system meterd), run meterd as an ordinary user, or set postgres.url"
@@ -103,7 +103,7 @@ def installed_binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def reachable_binaries(account: Account, installed: Path | None = None) -> Path:
+def reachable_binaries(account: ServerAccount, installed: Path | None = None) -> Path:
     """Give a folder of programs which the account can run: the installed one or a copy.
 
     Raises EmbeddedServerError if there is none and none can be made.
@@ -120,12 +120,12 @@ def reachable_binaries(account: Account, installed: Path | None = None) -> Path:
     return copy
 
 
-def _can_run(account: Account, binaries: Path) -> bool:
+def _can_run(account: ServerAccount, binaries: Path) -> bool:
     """Try it: what counts are all folders above, the libraries and the loader together."""
     return all(_runs(account, binaries / program) for program in _PROGRAMS)
 
 
-def _runs(account: Account, program: Path) -> bool:
+def _runs(account: ServerAccount, program: Path) -> bool:
     try:
         done = subprocess.run(
             [program, "--version"],

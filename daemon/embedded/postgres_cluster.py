@@ -8,7 +8,7 @@ from pathlib import Path
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.embedded.home import private_folder, sync_folder
 from daemon.embedded.log_file import LogFile
-from daemon.embedded.postgres_account import Account
+from daemon.embedded.postgres_account import ServerAccount
 
 __all__ = ["OWNER", "make_cluster", "write_access_rules"]
 
@@ -19,7 +19,7 @@ _ACCESS_RULES = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 
 def make_cluster(
-    folder: Path, account: Account, binaries: Path, password: str, log: LogFile
+    folder: Path, account: ServerAccount, binaries: Path, password: str, log: LogFile
 ) -> None:
     """Make a database cluster in `folder`, durable when this returns.
 
@@ -35,7 +35,7 @@ def make_cluster(
     sync_folder(folder.parent)
 
 
-def _hand_over(folder: Path, account: Account) -> None:
+def _hand_over(folder: Path, account: ServerAccount) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         account.own(descriptor)
@@ -43,7 +43,9 @@ def _hand_over(folder: Path, account: Account) -> None:
         os.close(descriptor)
 
 
-def _run_initdb(draft: Path, account: Account, binaries: Path, password: str, log: LogFile) -> bool:
+def _run_initdb(
+    draft: Path, account: ServerAccount, binaries: Path, password: str, log: LogFile
+) -> bool:
     secret = _password_descriptor(password, account)
     command: list[Path | str] = [
         binaries / "initdb",
@@ -63,7 +65,7 @@ def _run_initdb(draft: Path, account: Account, binaries: Path, password: str, lo
 
 
 def _run(
-    command: list[Path | str], draft: Path, account: Account, log: LogFile, secret: int
+    command: list[Path | str], draft: Path, account: ServerAccount, log: LogFile, secret: int
 ) -> bool:
     with os.fdopen(log.open_new(), "wb") as output:
         try:
@@ -83,7 +85,7 @@ def _run(
     return done.returncode == 0
 
 
-def _password_descriptor(password: str, account: Account) -> int:
+def _password_descriptor(password: str, account: ServerAccount) -> int:
     """Hand the password over in memory: it stands in no file and no command line."""
     secret = os.memfd_create("password")
     os.write(secret, f"{password}\n".encode())
@@ -92,7 +94,7 @@ def _password_descriptor(password: str, account: Account) -> int:
     return secret
 
 
-def write_access_rules(folder: Path, account: Account) -> None:
+def write_access_rules(folder: Path, account: ServerAccount) -> None:
     """Write pg_hba.conf anew: who may connect is meterd's to say, at every start."""
     draft = folder / "pg_hba.conf.new"
     draft.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from daemon.gateway import errors
-from daemon.gateway.container import Parts, running
+from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
 from daemon.gateway.routes import chats, commands, health, operators, pages, users
@@ -66,7 +66,7 @@ def _with_problem(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[st
     return described
 
 
-def make_app(parts: Parts) -> FastAPI:
+def make_app(parts: Dependencies) -> FastAPI:
     """The gateway; it works while its lifespan does."""
     app = describe()
     app.router.lifespan_context = _lifespan

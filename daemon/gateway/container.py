@@ -8,16 +8,16 @@ from typing import NamedTuple
 import redis.asyncio
 
 from daemon.discovery.runfile import Addresses
-from daemon.gateway.errors import legacy_away
+from daemon.gateway.fallback import ChatFallback
 from daemon.gateway.key_source import keys_of
-from daemon.gateway.legacy_fallback import OldTables, old_tables
+from daemon.gateway.legacy_fallback import legacy_fallback
 from daemon.gateway.metrics import Metrics
-from daemon.gateway.postgres_reader import Records
-from daemon.gateway.queries import Reading
+from daemon.gateway.postgres_reader import STATEMENT_MS_MAX, PostgresReader
+from daemon.gateway.queries import Queries
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.rate_limit import Buckets
-from daemon.gateway.redis_reader import Live
-from daemon.gateway.streams.hub import Hub
+from daemon.gateway.redis_reader import RedisReader
+from daemon.gateway.streams.event_broadcaster import EventBroadcaster
 from daemon.gateway.streams.stream import Streams
 from daemon.gateway.tokens import Tokens
 from daemon.settings.derived import policy_of
@@ -30,32 +30,29 @@ from persistence.redis.client import connect_async
 
 SOCKET_TIMEOUT_S = 2.0
 """Less than the daemon's: a reader gets another answer from Postgres meanwhile."""
-STATEMENT_MS_MAX = 5_000
 
 
-class Parts(NamedTuple):
+class Dependencies(NamedTuple):
     """Everything a route may need."""
 
     settings: Settings
     policy: Policy
     keys: Keys
     client: redis.asyncio.Redis
-    live: Live
-    records: Records
-    old_records: Records | None
-    """Of the old system, where it has a database of its own."""
+    redis_reader: RedisReader
+    postgres_reader: PostgresReader
     clock: QueueClock
-    reading: Reading
+    queries: Queries
     meter: AsyncMeter
-    hub: Hub
+    broadcaster: EventBroadcaster
     streams: Streams
     tokens: Tokens
     buckets: Buckets
     metrics: Metrics
-    old: OldTables
+    fallback: ChatFallback | None
 
 
-def make_parts(settings: Settings, addresses: Addresses) -> Parts:
+def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
     """Nothing is connected yet. Raises KeysError: nothing says whose tokens count."""
     tokens = Tokens(keys_of(settings), settings.http.audience)
     keys, http = Keys(), settings.http
@@ -66,46 +63,45 @@ def make_parts(settings: Settings, addresses: Addresses) -> Parts:
         statement_timeout_ms=STATEMENT_MS_MAX,
         application_name="meterd gateway",
     )
-    records = Records(engine, 2 * settings.postgres.pool_size)
-    live, clock = Live(client), QueueClock(client)
+    records = PostgresReader(engine, 2 * settings.postgres.pool_size)
+    live, clock = RedisReader(client), QueueClock(client)
     meter = AsyncMeter(addresses.redis_url)
-    hub = Hub(meter, live, keys, clock, http)
-    there = _old_records(settings)
-    old = old_tables(settings.legacy, records, there)
-    reading = Reading(live, records, keys, clock, old)
+    hub = EventBroadcaster(meter, live, keys, clock, http)
+    fallback = legacy_fallback(settings, addresses.postgres_url)
+    reading = Queries(live, records, keys, clock, fallback)
     parts = hub, live, meter, clock, reading
     streams = Streams(client, parts, keys, http.stream_messages_max)
-    return Parts(
+    return Dependencies(
         settings=settings,
         policy=policy_of(settings),
         keys=keys,
         client=client,
-        live=live,
-        records=records,
-        old_records=there,
+        redis_reader=live,
+        postgres_reader=records,
         clock=clock,
-        reading=reading,
+        queries=reading,
         meter=meter,
-        hub=hub,
+        broadcaster=hub,
         streams=streams,
         tokens=tokens,
         buckets=Buckets(http.requests_per_s, http.requests_burst),
         metrics=Metrics(hub),
-        old=old,
+        fallback=fallback,
     )
 
 
 @contextlib.asynccontextmanager
-async def running(parts: Parts) -> AsyncIterator[None]:
+async def running(parts: Dependencies) -> AsyncIterator[None]:
     """Follow the clock and the events; let go of everything afterwards."""
     with contextlib.suppress(redis.RedisError):
         await parts.clock.sample()
     tasks = [
         asyncio.create_task(parts.clock.keep(), name="clock"),
-        asyncio.create_task(parts.hub.keep(), name="hub"),
-        asyncio.create_task(parts.hub.tick(), name="hub-tick"),
-        asyncio.create_task(parts.old.try_out(), name="old-tables"),
+        asyncio.create_task(parts.broadcaster.keep(), name="hub"),
+        asyncio.create_task(parts.broadcaster.tick(), name="hub-tick"),
     ]
+    if parts.fallback is not None:
+        tasks.append(asyncio.create_task(parts.fallback.probe(), name="fallback"))
     try:
         yield
     finally:
@@ -114,18 +110,6 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await parts.meter.close()
         await parts.client.aclose()
-        parts.records.close()
-        if parts.old_records is not None:
-            parts.old_records.close()
-
-
-def _old_records(settings: Settings) -> Records | None:
-    if not settings.legacy.enabled or settings.legacy.url is None:
-        return None
-    engine = make_engine(
-        settings.legacy.url,
-        pool_size=settings.postgres.pool_size,
-        statement_timeout_ms=STATEMENT_MS_MAX,
-        application_name="meterd gateway",
-    )
-    return Records(engine, 2 * settings.postgres.pool_size, legacy_away)
+        parts.postgres_reader.close()
+        if parts.fallback is not None:
+            parts.fallback.close()

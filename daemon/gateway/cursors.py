@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any, Final, TypeVar
 
-from daemon.gateway.errors import Problem, invalid
+from daemon.gateway.errors import ProblemError, invalid
 from meterd.rules.commands import entry_key
 from persistence.postgres.convert import check_moments, check_texts
-from persistence.postgres.pages import Place
+from persistence.postgres.pages import PagePosition
 
 T = TypeVar("T")
 
@@ -37,9 +37,9 @@ def unpack_cursor(cursor: str, *types: type) -> list[Any]:
     return parts
 
 
-def unpack_place(cursor: str) -> Place:
+def unpack_place(cursor: str) -> PagePosition:
     """A place in a list out of PostgreSQL. Raises Problem."""
-    place = Place(*unpack_cursor(cursor, int, str))
+    place = PagePosition(*unpack_cursor(cursor, int, str))
     try:
         check_moments((place.at_ms,))
         check_texts((place.name,))
@@ -70,5 +70,5 @@ def page_and_next(rows: list[T], limit: int) -> tuple[list[T], T | None]:
     return page, page[-1] if len(rows) > limit else None
 
 
-def _foreign() -> Problem:
+def _foreign() -> ProblemError:
     return invalid("after", "not a cursor of this list; send `next` of the page before")

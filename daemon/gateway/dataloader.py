@@ -18,7 +18,7 @@ class _Ask(NamedTuple, Generic[V]):
     answer: "asyncio.Future[list[V]]"
 
 
-class Loader(Generic[V]):
+class DataLoader(Generic[V]):
     """Reads values by key, one call at a time; keys asked for together are read together."""
 
     def __init__(

@@ -9,8 +9,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from daemon.gateway.authorization import Caller
 from daemon.gateway.command_schemas import IDENTIFIER
-from daemon.gateway.container import Parts
-from daemon.gateway.errors import Problem, forbidden, invalid, unauthenticated
+from daemon.gateway.container import Dependencies
+from daemon.gateway.errors import ProblemError, forbidden, invalid, unauthenticated
 from daemon.gateway.tokens import TokenError
 from meterd.rules.commands import is_identifier
 
@@ -18,13 +18,13 @@ bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`meterd t
 _IDENTIFIER = "want 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
 
 
-async def parts_of(request: Request) -> Parts:
+async def dependencies_of(request: Request) -> Dependencies:
     """The gateway's parts."""
-    parts: Parts = request.app.state.parts
+    parts: Dependencies = request.app.state.parts
     return parts
 
 
-AllParts = Annotated[Parts, Depends(parts_of)]
+AllParts = Annotated[Dependencies, Depends(dependencies_of)]
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
@@ -33,7 +33,7 @@ def caller_of(request: Request, credentials: HTTPAuthorizationCredentials | None
 
     A plain function: FastAPI takes as long for a dependency as everything else does together.
     """
-    parts: Parts = request.app.state.parts
+    parts: Dependencies = request.app.state.parts
     try:
         if credentials is None:
             raise TokenError("send Authorization: Bearer <token>; for development: meterd token")
@@ -46,11 +46,11 @@ def caller_of(request: Request, credentials: HTTPAuthorizationCredentials | None
     return caller
 
 
-def _count(parts: Parts, who: str) -> None:
+def _count(parts: Dependencies, who: str) -> None:
     wait_s = parts.buckets.take(who, time.monotonic())
     if wait_s:
         after = {"Retry-After": str(math.ceil(wait_s))}
-        raise Problem(429, "too_many_requests", f"wait {wait_s:.3f} s, then ask again", after)
+        raise ProblemError(429, "too_many_requests", f"wait {wait_s:.3f} s, then ask again", after)
 
 
 async def reader_of(request: Request, credentials: Credentials) -> Caller:

@@ -16,7 +16,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 log = structlog.get_logger()
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """A request that gets no answer, with the reason and the next step."""
 
     def __init__(
@@ -36,47 +36,49 @@ class Problem(Exception):
         self.more = more
 
 
-def unauthenticated(detail: str) -> Problem:
+def unauthenticated(detail: str) -> ProblemError:
     """No token, or one that does not count."""
-    return Problem(401, "unauthenticated", detail, {"WWW-Authenticate": 'Bearer realm="meterd"'})
+    return ProblemError(
+        401, "unauthenticated", detail, {"WWW-Authenticate": 'Bearer realm="meterd"'}
+    )
 
 
-def forbidden(detail: str) -> Problem:
+def forbidden(detail: str) -> ProblemError:
     """A token that may not do this."""
-    return Problem(403, "forbidden", detail)
+    return ProblemError(403, "forbidden", detail)
 
 
-def invalid(field: str, why: str) -> Problem:
+def invalid(field: str, why: str) -> ProblemError:
     """A parameter that is wrong."""
     errors = [{"field": field, "message": why}]
-    return Problem(422, "invalid_request", f"{field}: {why}", errors=errors)
+    return ProblemError(422, "invalid_request", f"{field}: {why}", errors=errors)
 
 
-def redis_away(cause: object) -> Problem:
+def redis_unavailable(cause: object) -> ProblemError:
     """Redis is needed for this answer and does not give it."""
-    return _away("redis_away", f"Redis does not answer ({cause})")
+    return _unavailable("redis_away", f"Redis does not answer ({cause})")
 
 
-def postgres_away(cause: object) -> Problem:
+def postgres_unavailable(cause: object) -> ProblemError:
     """Postgres is needed for this answer and does not give it."""
-    return _away("postgres_away", f"PostgreSQL does not answer ({cause})")
+    return _unavailable("postgres_away", f"PostgreSQL does not answer ({cause})")
 
 
-def legacy_away(cause: object) -> Problem:
+def legacy_unavailable(cause: object) -> ProblemError:
     """The old tables are needed for this answer, and can't be read."""
-    return _away("legacy_away", f"the old tables can't be read ({cause})")
+    return _unavailable("legacy_away", f"the old tables can't be read ({cause})")
 
 
-def busy(what: str) -> Problem:
+def busy(what: str) -> ProblemError:
     """More is asked at once than can be answered."""
-    return Problem(503, "busy", f"{what}; try again", {"Retry-After": "1"})
+    return ProblemError(503, "busy", f"{what}; try again", {"Retry-After": "1"})
 
 
-def _away(code: str, what: str) -> Problem:
-    return Problem(503, code, f"{what}; what needs it can't be told now", {"Retry-After": "1"})
+def _unavailable(code: str, what: str) -> ProblemError:
+    return ProblemError(503, code, f"{what}; what needs it can't be told now", {"Retry-After": "1"})
 
 
-def problem_response(problem: Problem, request_id: str) -> Response:
+def problem_response(problem: ProblemError, request_id: str) -> Response:
     """The problem as an answer."""
     document = {
         "type": "about:blank",
@@ -93,13 +95,13 @@ def problem_response(problem: Problem, request_id: str) -> Response:
 
 def install(app: FastAPI) -> None:
     """Let every error of the app be told as a problem."""
-    app.add_exception_handler(Problem, _tell)
+    app.add_exception_handler(ProblemError, _tell)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(HTTPException, _tell_http)
 
 
 async def _tell(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem), "it was registered for that"
+    assert isinstance(error, ProblemError), "it was registered for that"
     return problem_response(error, request_id_of(request))
 
 
@@ -110,7 +112,7 @@ async def _tell_invalid(request: Request, error: Exception) -> Response:
         for one in error.errors()
     ]
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
-    problem = Problem(422, "invalid_request", detail, errors=errors)
+    problem = ProblemError(422, "invalid_request", detail, errors=errors)
     return problem_response(problem, request_id_of(request))
 
 
@@ -121,7 +123,7 @@ async def _tell_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "it was registered for that"
     code = _ROUTING.get(error.status_code, "http_error")
     detail = f"{request.method} {request.url.path}: {error.detail}; see /docs"
-    problem = Problem(error.status_code, code, detail, error.headers)
+    problem = ProblemError(error.status_code, code, detail, error.headers)
     return problem_response(problem, request_id_of(request))
 
 

@@ -4,14 +4,17 @@ import ipaddress
 import secrets
 from pathlib import Path
 
+from daemon.discovery.runfile import RunFile
 from daemon.embedded.home import make_home, write_private
-from daemon.gateway.tokens import Keys, KeysError, PublicKeys, SecretKey
+from daemon.gateway.tokens import KeysError, PublicKeys, SecretKey, TokenKeys
 from daemon.settings.settings import HttpSettings, Settings
 
 _SECRET_BYTES = 32
+HOME_FILE = "http-secret"
+"""In METERD_HOME; made by a gateway, never by who asks for a token."""
 
 
-def keys_of(settings: Settings) -> Keys:
+def keys_of(settings: Settings) -> TokenKeys:
     """The keys to check with. Raises KeysError: there are none, and none may be made."""
     http = settings.http
     if http.jwks_file:
@@ -33,10 +36,31 @@ def secret_of(settings: Settings) -> str:
 
 
 def signing_secret_of(settings: Settings) -> str:
-    """The secret to sign with. Raises KeysError where only somebody else can sign."""
+    """The secret to sign with: configured, else the running daemon's, else the home's.
+
+    Raises KeysError where only somebody else can sign, or no gateway has a secret.
+    """
     if settings.http.jwks_file:
         raise KeysError("http.jwks_file: whoever has the private keys signs tokens, not meterd")
-    return secret_of(settings)
+    if settings.http.jwt_secret:
+        return settings.http.jwt_secret
+    runfile = RunFile(settings.home)
+    running = None if runfile.is_stale() else runfile.jwt_secret()
+    if running:
+        return running
+    path = settings.home / HOME_FILE
+    if running is None and path.exists():
+        return path.read_text().strip()
+    what = (
+        f"The daemon in {settings.home} has no gateway, or one with public keys"
+        if running == ""
+        else f"No gateway has made a secret in {settings.home}"
+    )
+    raise KeysError(
+        f"{what}, so no token would be valid.\n"
+        "Start a gateway there with: meterd up · or name the METERD_HOME of the one that runs ·"
+        " or set its METERD_HTTP__JWT_SECRET"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -55,7 +79,7 @@ def metrics_are_open(http: HttpSettings) -> bool:
 
 
 def _kept(home: Path) -> str:
-    path = home / "http-secret"
+    path = home / HOME_FILE
     if not path.exists():
         make_home(home)
         write_private(path, secrets.token_hex(_SECRET_BYTES) + "\n")

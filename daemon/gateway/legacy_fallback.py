@@ -1,53 +1,68 @@
-"""Chats that have not come over yet, as the old tables have them."""
+"""Chats that are not imported yet, from the old tables."""
 
 import structlog
 from sqlalchemy import Connection
 
-from daemon.gateway.errors import Problem, legacy_away
-from daemon.gateway.postgres_reader import Records
+from daemon.gateway.errors import ProblemError, legacy_unavailable
+from daemon.gateway.postgres_reader import STATEMENT_MS_MAX, PostgresReader
 from daemon.legacy.chat_reader import can_be_asked, read_chat
-from daemon.legacy.settings import LegacySettings
 from daemon.legacy.store.layout import LegacyError
 from daemon.legacy.store.names import LegacyNames
+from daemon.settings.settings import Settings
 from meterd.rules.model import Chat
+from persistence.postgres.engine import make_engine
 
 log = structlog.get_logger()
 
 
-class OldTables:
-    """Asks the old database about chats; without one, it knows none."""
+class LegacyFallback:
+    """Asks the old database about chats."""
 
-    def __init__(self, records: Records | None, names: LegacyNames, policy: str) -> None:
-        """``records``: puts the questions to the old database; None if there is none."""
-        self._records = records
+    def __init__(self, reader: PostgresReader, names: LegacyNames, policy: str) -> None:
+        """``reader`` asks the old database; ``policy`` divides the time of a pair."""
+        self._reader = reader
         self._names = names
         self._policy = policy
 
     async def chat(self, chat_id: str) -> Chat | None:
-        """The chat as it will be once it has come over, or as it runs there.
+        """Return the chat as it will be once it is imported, or as it runs in the old system.
 
-        Raises Problem: the old database is away, or is not as the settings say.
+        Raises:
+            ProblemError: the old database is unavailable, or is not as the settings say.
         """
-        if self._records is None or not can_be_asked(chat_id):
+        if not can_be_asked(chat_id):
             return None
 
         def question(connection: Connection) -> Chat | None:
             return read_chat(connection, self._names, self._policy, chat_id)
 
         try:
-            return await self._records.ask(question)
+            return await self._reader.ask(question)
         except LegacyError as error:
-            raise legacy_away(str(error).partition("\n")[0]) from error
+            raise legacy_unavailable(str(error).partition("\n")[0]) from error
 
-    async def try_out(self) -> None:
-        """Ask for any chat, and log what everybody would be told who asks for one."""
+    async def probe(self) -> None:
+        """Ask for any chat, and log what readers would be refused with."""
         try:
             await self.chat("-")
-        except Problem as problem:
-            log.warning("legacy.away", why=problem.detail)
+        except ProblemError as problem:
+            log.warning("legacy.unavailable", why=problem.detail)
+
+    def close(self) -> None:
+        """Close the connections to the old database."""
+        self._reader.close()
 
 
-def old_tables(settings: LegacySettings, here: Records, there: Records | None) -> OldTables:
-    """By the settings: in meterd's own database, or in another one."""
-    asked = (there or here) if settings.enabled else None
-    return OldTables(asked, settings.names, settings.policy)
+def legacy_fallback(settings: Settings, postgres_url: str) -> LegacyFallback | None:
+    """Return what reads the old tables, in a pool of its own; None if ``legacy`` is not enabled."""
+    legacy = settings.legacy
+    if not legacy.enabled:
+        return None
+    engine = make_engine(
+        legacy.url or postgres_url,
+        pool_size=settings.postgres.pool_size,
+        statement_timeout_ms=STATEMENT_MS_MAX,
+        application_name="meterd gateway",
+    )
+    reader = PostgresReader(engine, 2 * settings.postgres.pool_size, legacy_unavailable)
+    return LegacyFallback(reader, legacy.names, legacy.policy)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from daemon.gateway.errors import Problem, problem_response
+from daemon.gateway.errors import ProblemError, problem_response
 from daemon.gateway.metrics import Metrics
 
 BODY_BYTES_MAX: Final = 16 * 1024
@@ -99,13 +99,13 @@ class _Request:
 
     async def refuse(self) -> None:
         detail = f"the body has more than {BODY_BYTES_MAX} bytes; send only what the route needs"
-        await self._tell(Problem(413, "too_large", detail, {"Connection": "close"}))
+        await self._tell(ProblemError(413, "too_large", detail, {"Connection": "close"}))
 
     async def fail(self) -> None:
         detail = f"the gateway failed; its log has the cause under request {self.id}"
-        await self._tell(Problem(500, "internal_error", detail))
+        await self._tell(ProblemError(500, "internal_error", detail))
 
-    async def _tell(self, problem: Problem) -> None:
+    async def _tell(self, problem: ProblemError) -> None:
         if self.status == 499:  # noqa: PLR2004 - nothing has been sent
             answer = problem_response(problem, self.id)
             await answer(self._scope, self._receive, self.send)

@@ -8,26 +8,27 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from daemon.gateway.dataloader import BusyLoaderError, Loader
-from daemon.gateway.errors import Problem, busy, postgres_away
+from daemon.gateway.dataloader import BusyLoaderError, DataLoader
+from daemon.gateway.errors import ProblemError, busy, postgres_unavailable
 from persistence.postgres.reader import fetch_records
 from persistence.postgres.rows import RecordRow
 
 T = TypeVar("T")
 
 CHATS_MAX: Final = 200
+STATEMENT_MS_MAX: Final = 5_000
 WAITING_MAX: Final = 100
 """Questions that wait for a connection; one more is refused."""
 
 
-class Records:
+class PostgresReader:
     """Asks Postgres questions."""
 
     def __init__(
         self,
         engine: Engine,
         threads: int,
-        away: Callable[[object], Problem] = postgres_away,
+        away: Callable[[object], ProblemError] = postgres_unavailable,
     ) -> None:
         """Nothing is asked yet; at most ``threads`` questions at once.
 
@@ -37,7 +38,7 @@ class Records:
         self._away = away
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="records")
         self._waiting = 0
-        self._loader: Loader[RecordRow | None] = Loader(self._fetch, CHATS_MAX)
+        self._loader: DataLoader[RecordRow | None] = DataLoader(self._fetch, CHATS_MAX)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -1,6 +1,6 @@
 """Chats and wallets for a caller: from Redis, else, or while it is away, from Postgres.
 
-Chats that have not come over yet are answered from the old tables.
+A chat that meterd has no record of is looked for in the fallback, if there is one.
 """
 
 from typing import Final, NamedTuple
@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 
 from actors.chat.rows import chat_of_record
 from daemon.gateway.authorization import WHOLE, Caller
-from daemon.gateway.errors import Problem
-from daemon.gateway.legacy_fallback import OldTables
-from daemon.gateway.postgres_reader import Records
+from daemon.gateway.errors import ProblemError
+from daemon.gateway.fallback import ChatFallback
+from daemon.gateway.postgres_reader import PostgresReader
 from daemon.gateway.queue_clock import QueueClock
-from daemon.gateway.redis_reader import Live
+from daemon.gateway.redis_reader import RedisReader
 from daemon.gateway.views import (
     LIVE,
     RECORD,
@@ -38,7 +38,7 @@ OPEN_MAX: Final = 10_000
 """Open chats of one user that a wallet out of Postgres is made of."""
 
 
-class Seen(NamedTuple):
+class ChatView(NamedTuple):
     """A chat as the caller may see it."""
 
     source: str
@@ -47,14 +47,19 @@ class Seen(NamedTuple):
     view: str
 
 
-class Reading:
+class Queries:
     """Answers about chats and wallets."""
 
     def __init__(
-        self, live: Live, records: Records, keys: Keys, clock: QueueClock, old: OldTables
+        self,
+        live: RedisReader,
+        records: PostgresReader,
+        keys: Keys,
+        clock: QueueClock,
+        fallback: ChatFallback | None,
     ) -> None:
         """Read through these."""
-        self._old = old
+        self._fallback = fallback
         self._live = live
         self._records = records
         self._keys = keys
@@ -69,7 +74,7 @@ class Reading:
             wallet = (await self.wallet(seen.user_id))[1]
         return join(self._clock.now_ms(), seen.source, seen.snapshot, wallet)
 
-    async def see(self, chat_id: str, caller: Caller) -> Seen | None:
+    async def view(self, chat_id: str, caller: Caller) -> ChatView | None:
         """The chat, if the caller may see it and it has started."""
         return (await self._chat_and_own_wallet(chat_id, caller))[0]
 
@@ -78,16 +83,16 @@ class Reading:
         keys = self._keys.wallet(user_id), self._keys.account(user_id)
         try:
             wallet, account = await self._live.read(*keys)
-        except Problem:
+        except ProblemError:
             made = await self.account_of_records(user_id)
-            return RECORD, pack(wallet_object(made, made.as_of))
+            return RECORD, pack(wallet_object(made, made.as_of_ms))
         return LIVE, wallet_json(wallet, account, user_id)
 
     async def account(self, user_id: str) -> tuple[str, Account]:
         """Where an account is from, and the account, with all that the rules need."""
         try:
             (raw,) = await self._live.read(self._keys.account(user_id))
-        except Problem:
+        except ProblemError:
             return RECORD, await self.account_of_records(user_id)
         _, account = unpack_state(raw, user_id)
         if not is_readable(account):
@@ -100,7 +105,7 @@ class Reading:
         def question(connection: Connection) -> Account:
             chats = [chat_of_record(r) for r in open_of_user(connection, user_id, OPEN_MAX)]
             latest = ledger_page(connection, user_id, 1, None)
-            moments = [entry.at_ms for entry in latest] + [chat.as_of for chat in chats]
+            moments = [entry.at_ms for entry in latest] + [chat.as_of_ms for chat in chats]
             settled = balance_of_user(connection, user_id) or 0
             return account_of_records(user_id, settled, chats, max(moments, default=0))
 
@@ -108,10 +113,10 @@ class Reading:
 
     async def _chat_and_own_wallet(
         self, chat_id: str, caller: Caller
-    ) -> tuple[Seen | None, bytes | None]:
+    ) -> tuple[ChatView | None, bytes | None]:
         """The chat; and with it, at the same moment, the wallet of a caller who is its user."""
         if not is_identifier(chat_id):
-            return await self._from_old(chat_id, caller), None  # nothing of ours is called so
+            return await self._from_fallback(chat_id, caller), None  # nothing of ours is called so
         keys, me = self._keys, caller.sub
         asked = [keys.chat(chat_id)]
         own = is_identifier(me) and caller.is_user(me)
@@ -119,7 +124,7 @@ class Reading:
             asked += [keys.wallet(me), keys.account(me)]
         try:
             raw, *wallet = await self._live.read(*asked)
-        except Problem as away:
+        except ProblemError as away:
             return await self._from_record(chat_id, caller, away), None
         seen = _seen(raw, caller) if raw is not None else None
         if seen is None:
@@ -129,39 +134,43 @@ class Reading:
         is_mine = own and seen.user_id == me and seen.view == WHOLE
         return seen, wallet_json(wallet[0], wallet[1], me) if is_mine else None
 
-    async def _from_record(self, chat_id: str, caller: Caller, away: Problem | None) -> Seen | None:
+    async def _from_record(
+        self, chat_id: str, caller: Caller, away: ProblemError | None
+    ) -> ChatView | None:
         record = await self._records.chat(chat_id)
         seen = _recorded(record, caller) if record is not None else None
         if seen is not None:
             return seen
-        old = await self._from_old(chat_id, caller, may_run=away is None)
+        old = await self._from_fallback(chat_id, caller, may_run=away is None)
         if old is not None and record is None:
             return old
         if away is not None:
             raise away  # it may have started a moment ago: only Redis knows
         return None
 
-    async def _from_old(self, chat_id: str, caller: Caller, may_run: bool = True) -> Seen | None:
-        """The chat as the old tables have it; one that runs there may run here by now."""
-        chat = await self._old.chat(chat_id)
-        if chat is None or not (may_run or chat.ended_at is not None):
+    async def _from_fallback(
+        self, chat_id: str, caller: Caller, may_run: bool = True
+    ) -> ChatView | None:
+        """The chat as another system has it; one that runs there may run here by now."""
+        chat = await self._fallback.chat(chat_id) if self._fallback is not None else None
+        if chat is None or not (may_run or chat.ended_at_ms is not None):
             return None
         view = caller.view(chat.user_id, chat.advisor_id)
         snapshot = pack(record_snapshot(chat))
-        return Seen(LEGACY, snapshot, chat.user_id, view) if view is not None else None
+        return ChatView(LEGACY, snapshot, chat.user_id, view) if view is not None else None
 
 
-def _recorded(record: RecordRow, caller: Caller) -> Seen | None:
+def _recorded(record: RecordRow, caller: Caller) -> ChatView | None:
     view = caller.view(record.user_id, record.advisor_id)
     if view is None:
         return None
-    return Seen(RECORD, pack(record_snapshot(chat_of_record(record))), record.user_id, view)
+    return ChatView(RECORD, pack(record_snapshot(chat_of_record(record))), record.user_id, view)
 
 
-def _seen(raw: bytes, caller: Caller) -> Seen | None:
+def _seen(raw: bytes, caller: Caller) -> ChatView | None:
     owner = owner_of(raw)
     view = caller.view(owner.user_id, owner.advisor_id)
-    return None if view is None else Seen(LIVE, raw, owner.user_id, view)
+    return None if view is None else ChatView(LIVE, raw, owner.user_id, view)
 
 
 def wallet_answer(now_ms: int, source: str, wallet: bytes, more: JsonObject) -> bytes:

@@ -7,21 +7,21 @@ from typing import Any, Final
 import redis
 import redis.asyncio
 
-from daemon.gateway.dataloader import BusyLoaderError, Loader
-from daemon.gateway.errors import busy, redis_away
+from daemon.gateway.dataloader import BusyLoaderError, DataLoader
+from daemon.gateway.errors import busy, redis_unavailable
 
 KEYS_MAX: Final = 500
 AWAY_S: Final = 0.5
 """For so long after a failure nobody waits for Redis again."""
 
 
-class Live:
+class RedisReader:
     """Reads values of Redis keys."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         """Nothing is read yet."""
         self._client = client
-        self._loader: Loader[bytes | None] = Loader(self._fetch, KEYS_MAX)
+        self._loader: DataLoader[bytes | None] = DataLoader(self._fetch, KEYS_MAX)
         self._away_until_s = 0.0
         self.trouble = ""
         """Why Redis did not answer, the last time; empty if it did."""
@@ -31,7 +31,7 @@ class Live:
         try:
             return await self._loader.load(*keys)
         except redis.RedisError:
-            raise redis_away(self.trouble) from None
+            raise redis_unavailable(self.trouble) from None
         except BusyLoaderError as error:
             raise busy(str(error)) from None
 

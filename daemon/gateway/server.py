@@ -8,10 +8,10 @@ from typing import Final
 import structlog
 import uvicorn
 
-from actors.gc_tuning import look_seldom
+from actors.gc_tuning import tune_gc
 from daemon.discovery.runfile import Addresses
 from daemon.gateway.app import make_app
-from daemon.gateway.container import Parts, make_parts
+from daemon.gateway.container import Dependencies, make_dependencies
 from daemon.gateway.key_source import is_loopback
 from daemon.settings.settings import HttpSettings, Settings
 
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 BACKLOG: Final = 2_048
 STOP_S: Final = 3
 KEEP_ALIVE_S: Final = 75
+DEFAULT_PORT: Final = 8080
 CONNECTIONS_BEYOND_STREAMS: Final = 2_000
 
 
@@ -28,19 +29,27 @@ class BindError(Exception):
 
 
 def bind(http: HttpSettings) -> socket.socket:
-    """A listening socket; on loopback at any free port if the one that is set is taken.
+    """A listening socket on the port that is set; without one on 8080, or on loopback any other.
 
     Raises BindError: nobody can listen there.
     """
+    port = DEFAULT_PORT if http.port is None else http.port
     try:
-        return _listen(http.host, http.port)
+        return _listen(http.host, port)
     except OSError as error:
-        if is_loopback(http.host) and http.port:
-            log.warning("gateway.port_taken", port=http.port, why=error.strerror)
-            return _listen(http.host, 0)
+        if http.port is None and is_loopback(http.host):
+            listening = _listen(http.host, 0)
+            log.warning(
+                "gateway.port_taken",
+                port=port,
+                used_port=listening.getsockname()[1],
+                why=error.strerror,
+            )
+            return listening
         raise BindError(
-            f"http: can't listen on {http.host}:{http.port} ({error.strerror});"
-            " set http.host and http.port to what is free"
+            f"http.port: can't listen on {http.host}:{port} ({error.strerror}).\n"
+            f"Stop what uses port {port}, or set another http.port (METERD_HTTP__PORT,"
+            " meterd gateway --port) or http.host"
         ) from None
 
 
@@ -53,7 +62,7 @@ def url_of(listening: socket.socket) -> str:
 def serve(settings: Settings, addresses: Addresses, listening: socket.socket) -> None:
     """Answer until SIGTERM or SIGINT. Raises KeysError: nothing says whose tokens count."""
     _allow_sockets(settings.http.streams_max + CONNECTIONS_BEYOND_STREAMS)
-    parts = make_parts(settings, addresses)
+    parts = make_dependencies(settings, addresses)
     config = uvicorn.Config(
         make_app(parts),
         loop="uvloop",
@@ -86,16 +95,16 @@ def _allow_sockets(wanted: int) -> None:
 class _Server(uvicorn.Server):
     """Tells streams that it is over before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, parts: Parts) -> None:
+    def __init__(self, config: uvicorn.Config, parts: Dependencies) -> None:
         super().__init__(config)
         self._parts = parts
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        look_seldom()  # what is there by now stays; thousands of streams need not be walked
+        tune_gc()  # what is there by now stays; thousands of streams need not be walked
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._parts.hub.close()
+        self._parts.broadcaster.close()
         await super().shutdown(sockets)
 
 

@@ -8,11 +8,13 @@ import redis
 import redis.asyncio
 
 from actors.supervisor.gauges import read_gauges
-from daemon.gateway.container import Parts
-from daemon.gateway.errors import Problem, redis_away
+from daemon.gateway.container import Dependencies
+from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.metrics import Scraped
 from persistence.postgres.pages import open_counts
+from persistence.redis.published_status import read_status_async
 
+DOWN: Final = {"state": "down", "why": "no daemon has published a status for some seconds"}
 COUNTS_S: Final = 5.0
 """For so long a count of open chats is good enough: counting reads them all."""
 
@@ -20,7 +22,7 @@ COUNTS_S: Final = 5.0
 class Service:
     """Looks at the service; keeps the dearest answer for a moment."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Dependencies) -> None:
         """Nothing is asked yet."""
         self._parts = parts
         self._counts: dict[str, int] | None = None
@@ -29,17 +31,17 @@ class Service:
     async def status(self) -> dict[str, Any]:
         """What the daemon says of itself, with the queue as it is. Raises Problem."""
         try:
-            status = await self._published()
+            status = await read_status_async(self._parts.client, self._parts.keys) or DOWN
             gauges = await read_gauges(self._parts.client, self._parts.keys)
         except redis.RedisError as error:
-            raise redis_away(error) from None
+            raise redis_unavailable(error) from None
         return {**status, "queue": msgspec.to_builtins(gauges), "now": self._parts.clock.now_ms()}
 
     async def scrape(self) -> Scraped:
         """All that metrics are made of; what is away is left out."""
         try:
             status = await self.status()
-        except Problem:
+        except ProblemError:
             return Scraped({}, None, await self._open_counts())
         return Scraped(status, status["queue"], await self._open_counts())
 
@@ -54,19 +56,12 @@ class Service:
         """Whether Postgres answered a moment ago."""
         return await self._open_counts() is not None
 
-    async def _published(self) -> dict[str, Any]:
-        raw: Any = await self._parts.client.get(self._parts.keys.status)
-        if raw is None:
-            return {"state": "down", "why": "no daemon has said anything for some seconds"}
-        status: dict[str, Any] = msgspec.json.decode(raw)
-        return status
-
     async def _open_counts(self) -> dict[str, int] | None:
         if time.monotonic() - self._counted_at_s < COUNTS_S:
             return self._counts
         try:
-            self._counts = await self._parts.records.ask(open_counts)
-        except Problem:
+            self._counts = await self._parts.postgres_reader.ask(open_counts)
+        except ProblemError:
             self._counts = None
         self._counted_at_s = time.monotonic()
         return self._counts

@@ -32,7 +32,7 @@ class Key(NamedTuple):
     algorithms: tuple[str, ...]
 
 
-class Keys(Protocol):
+class TokenKeys(Protocol):
     """Where the key for a token comes from."""
 
     def of(self, token: str) -> Key:
@@ -74,7 +74,7 @@ class PublicKeys:
 class Tokens:
     """Checks tokens; those that counted are remembered until they end."""
 
-    def __init__(self, keys: Keys, audience: str) -> None:
+    def __init__(self, keys: TokenKeys, audience: str) -> None:
         """``audience``: what ``aud`` of a token has to be."""
         self._keys = keys
         self._audience = audience

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from meterd.rules import outcomes
-from meterd.rules.commands import Invalid, parse_entry
+from meterd.rules.commands import InvalidCommand, parse_entry
 from meterd.rules.exhaustion import zero_at
 from meterd.rules.fold import apply
 from meterd.rules.model import RUNNING, Account, Chat, Policy
@@ -76,15 +76,15 @@ def wallet_object(account: Account, at: int) -> JsonObject:
 def running_of(account: Account) -> list[JsonObject]:
     """What the balance falls by: the running chats, each as far as its cost depends on time."""
     chats = sorted(account.chats.values())
-    return [_burner(c) for c in chats if c.status == RUNNING and c.rate][:RUNNING_MAX]
+    return [_burner(c) for c in chats if c.status == RUNNING and c.rate_micro][:RUNNING_MAX]
 
 
 def _burner(chat: Chat) -> JsonObject:
     return {
         "chat_id": chat.chat_id,
-        "as_of": chat.since,
+        "as_of": chat.since_ms,
         "active_ms": chat.active_ms,
-        "rate": format_micro(chat.rate),
+        "rate": format_micro(chat.rate_micro),
         "free_ms": chat.free_ms,
         "min_ms": chat.min_ms,
         "increment_ms": chat.increment_ms,
@@ -96,13 +96,13 @@ def account_of_records(user_id: str, settled: int, chats: Iterable[Chat], at: in
 
     Fractions of a micro-credit are not in the records: ``zero_at`` may be a millisecond late.
     """
-    account = Account(user_id, settled, as_of=at, chats={c.chat_id: c for c in chats})
-    return account._replace(zero_at=zero_at(account, at))
+    account = Account(user_id, settled, as_of_ms=at, chats={c.chat_id: c for c in chats})
+    return account._replace(zero_at_ms=zero_at(account, at))
 
 
 def record_snapshot(chat: Chat) -> JsonObject:
     """The snapshot of a chat out of its record."""
-    return chat_snapshot(chat, chat.as_of)
+    return chat_snapshot(chat, chat.as_of_ms)
 
 
 def what_if(account: Account, rate: str, policy: Policy, now_ms: int) -> JsonObject:
@@ -111,16 +111,16 @@ def what_if(account: Account, rate: str, policy: Policy, now_ms: int) -> JsonObj
     Raises:
         ValueError: the rate can't be one; the message says why.
     """
-    at = max(now_ms, account.as_of)
+    at = max(now_ms, account.as_of_ms)
     flat = ["type", "start", "id", "what-if", "chat_id", _unused(account), "rate", rate]
     flat += ["user_id", account.user_id, "advisor_id", "what-if"]
     start = parse_entry(f"{at}-0", [part.encode(errors="replace") for part in flat])
-    if isinstance(start, Invalid):
+    if isinstance(start, InvalidCommand):
         raise ValueError(start.reason)
     decision = apply(account, start, policy)
     if decision.outcome != outcomes.OK:
         return {"rate": format_micro(start.numbers["rate"]), "zero_at": at, "left_ms": 0}
-    end = decision.account.zero_at
+    end = decision.account.zero_at_ms
     left_ms = None if end is None else end - at
     return {"rate": format_micro(start.numbers["rate"]), "zero_at": end, "left_ms": left_ms}
 

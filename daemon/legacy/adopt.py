@@ -25,12 +25,12 @@ from daemon.legacy.rules.adoption import (
 )
 from daemon.legacy.rules.rows import COMPLETED, Pair, Running
 from daemon.legacy.rules.split import split
-from daemon.legacy.store.balances import Plan, fetch_plans, write_plans
+from daemon.legacy.store.balances import BalancePlan, fetch_plans, write_plans
 from daemon.legacy.store.quarantine import decided
 from daemon.legacy.store.reader import PairKey, balances_of, read_only, read_pairs
-from daemon.legacy.store.runs import alone, last_run
-from daemon.legacy.target_balance import Wanted, wanted_of
-from daemon.legacy.target_records import ASSIGNED_TO, obeying
+from daemon.legacy.store.runs import exclusive_lock, last_run
+from daemon.legacy.target_balance import TargetBalance, target_balance_of
+from daemon.legacy.target_records import ASSIGNED_TO, with_assignments
 from meterd import CommandRefusedError, Meter
 from meterd.rules import outcomes
 from meterd.rules.model import CREDITS_EXHAUSTED
@@ -57,11 +57,11 @@ _TRY_LATER: Final = (outcomes.AT_CAPACITY, outcomes.INTERNAL_ERROR)
 _user_of = attrgetter("user_id")
 
 
-class CutOverError(Exception):
+class CutoverError(Exception):
     """The cut-over can't be then; the message says why."""
 
 
-class CutOver(NamedTuple):
+class CutoverOptions(NamedTuple):
     """What is the same for all."""
 
     policy: str
@@ -72,8 +72,8 @@ class CutOver(NamedTuple):
 
 
 def adopt(
-    targets: Targets, meter: Meter, cut: CutOver, tell: Callable[[int, int], None]
-) -> list[Plan]:
+    targets: Targets, meter: Meter, cut: CutoverOptions, tell: Callable[[int, int], None]
+) -> list[BalancePlan]:
     """Take over all that runs; gives everything that was ever taken over, and how.
 
     Raises:
@@ -81,13 +81,13 @@ def adopt(
             not finished.
         LegacyError, UnswornError, StuckError, MeterError: as said; run it again.
     """
-    with alone(targets.sides.own):
+    with exclusive_lock(targets.sides.own):
         return _adopt(targets, meter, cut, tell)
 
 
 def _adopt(
-    targets: Targets, meter: Meter, cut: CutOver, tell: Callable[[int, int], None]
-) -> list[Plan]:
+    targets: Targets, meter: Meter, cut: CutoverOptions, tell: Callable[[int, int], None]
+) -> list[BalancePlan]:
     came_over = plan(targets, cut)
     settle_balances(targets)
     ready = [one for one in _plans(targets) if one.outcome == READY]
@@ -101,7 +101,7 @@ def _adopt(
     return sorted([*plans, *came_over])
 
 
-def plan(targets: Targets, cut: CutOver) -> list[Plan]:
+def plan(targets: Targets, cut: CutoverOptions) -> list[BalancePlan]:
     """Write down all that runs and is not written down yet; all of it, or nothing.
 
     Returns:
@@ -112,7 +112,7 @@ def plan(targets: Targets, cut: CutOver) -> list[Plan]:
     return [one for one in fresh if one.outcome == CAME_OVER]
 
 
-def foresee(targets: Targets, cut: CutOver) -> list[Plan]:
+def foresee(targets: Targets, cut: CutoverOptions) -> list[BalancePlan]:
     """What is written down, and what would be; nothing is written or sent.
 
     Raises:
@@ -122,7 +122,9 @@ def foresee(targets: Targets, cut: CutOver) -> list[Plan]:
     return sorted([*known, *_fresh(targets, cut, known)])
 
 
-def _fresh(targets: Targets, cut: CutOver, plans: Sequence[Plan]) -> list[Plan]:
+def _fresh(
+    targets: Targets, cut: CutoverOptions, plans: Sequence[BalancePlan]
+) -> list[BalancePlan]:
     known = {one.adoption.chat_id: one for one in plans}
     at_ms = _at(targets, cut, known.values())
     policy = _policy(targets, cut)
@@ -134,24 +136,24 @@ def _fresh(targets: Targets, cut: CutOver, plans: Sequence[Plan]) -> list[Plan]:
     fresh = [one for one in wanted if one.chat_id not in here]
     ended = [one for one in wanted if _is_migrated(here.get(one.chat_id))]
     paid = _paid(targets, fresh, _spent(known.values()))
-    return [*(Plan(one, PLANNED) for one in paid), *(_came_over(one) for one in ended)]
+    return [*(BalancePlan(one, PLANNED) for one in paid), *(_came_over(one) for one in ended)]
 
 
 def _is_migrated(row: RecordRow | None) -> bool:
     return row is not None and row.source == MIGRATED
 
 
-def _came_over(adoption: Adoption) -> Plan:
-    return Plan(paying(adoption, 0), CAME_OVER)
+def _came_over(adoption: Adoption) -> BalancePlan:
+    return BalancePlan(paying(adoption, 0), CAME_OVER)
 
 
-def _policy(targets: Targets, cut: CutOver) -> str:
+def _policy(targets: Targets, cut: CutoverOptions) -> str:
     with targets.sides.own.connect() as own:
         run = last_run(own)
     if run is None:
         return cut.policy
     if not run.is_finished:
-        raise CutOverError(f"run {run.run_id} was not finished: meterd legacy migrate, then again")
+        raise CutoverError(f"run {run.run_id} was not finished: meterd legacy migrate, then again")
     return run.policy
 
 
@@ -165,11 +167,11 @@ def settle_balances(targets: Targets) -> None:
     _write(targets, [_settled(one.adoption, left) for one in planned])
 
 
-def _settled(adoption: Adoption, left: set[str]) -> Plan:
-    return Plan(paying(adoption, 0) if adoption.user_id in left else adoption, READY)
+def _settled(adoption: Adoption, left: set[str]) -> BalancePlan:
+    return BalancePlan(paying(adoption, 0) if adoption.user_id in left else adoption, READY)
 
 
-def send(meter: Meter, one: Plan) -> Plan:
+def send(meter: Meter, one: BalancePlan) -> BalancePlan:
     """Send what the plan says; gives it with what came of it."""
     done, outcome = _send_all(meter, commands_of(one.adoption))
     if outcome == outcomes.OK:
@@ -186,9 +188,9 @@ def is_refusal(outcome: str) -> bool:
     return outcome.startswith(_REFUSED)
 
 
-def _refused(adoption: Adoption, outcome: str, *, is_there: bool) -> Plan:
+def _refused(adoption: Adoption, outcome: str, *, is_there: bool) -> BalancePlan:
     """A chat that is not there carries nothing: its user has paid nothing for it."""
-    return Plan(adoption if is_there else paying(adoption, 0), f"{_REFUSED}{outcome}")
+    return BalancePlan(adoption if is_there else paying(adoption, 0), f"{_REFUSED}{outcome}")
 
 
 def _send_all(meter: Meter, commands: Iterable[Fields]) -> tuple[int, str]:
@@ -218,13 +220,13 @@ def _send_one(meter: Meter, fields: Fields) -> str:
     return outcomes.AT_CAPACITY
 
 
-def _at(targets: Targets, cut: CutOver, known: Iterable[Plan]) -> int:
+def _at(targets: Targets, cut: CutoverOptions, known: Iterable[BalancePlan]) -> int:
     before, now_ms = {one.adoption.at_ms for one in known}, queue_ms(targets.client)
     at_ms = cut.at_ms if cut.at_ms is not None else min(before, default=now_ms)
     if before and at_ms not in before:
-        raise CutOverError(f"the cut-over was at {min(before)}: that can't be changed any more")
+        raise CutoverError(f"the cut-over was at {min(before)}: that can't be changed any more")
     if at_ms > now_ms:
-        raise CutOverError(f"the cut-over at {at_ms} is later than the queue's clock, {now_ms}")
+        raise CutoverError(f"the cut-over at {at_ms} is later than the queue's clock, {now_ms}")
     return at_ms
 
 
@@ -242,7 +244,7 @@ def _running(targets: Targets, policy: str) -> list[Running]:
 
 
 def _obeying(pair: Pair, assigned: Mapping[PairKey, Mapping[str, str]]) -> Pair:
-    return obeying(pair, assigned.get((pair.user_id, pair.advisor_id), {}))
+    return with_assignments(pair, assigned.get((pair.user_id, pair.advisor_id), {}))
 
 
 def _paid(
@@ -257,11 +259,11 @@ def _paid(
 def _balances(targets: Targets, users: Sequence[str]) -> dict[str, int]:
     with read_only(targets.sides.old) as old:
         found = balances_of(old, targets.sides.names, users)
-    wanted = [wanted_of(one, 0) for one in found]
-    return {one.user_id: one.target_micro for one in wanted if isinstance(one, Wanted)}
+    wanted = [target_balance_of(one, 0) for one in found]
+    return {one.user_id: one.target_micro for one in wanted if isinstance(one, TargetBalance)}
 
 
-def _spent(known: Iterable[Plan]) -> dict[str, int]:
+def _spent(known: Iterable[BalancePlan]) -> dict[str, int]:
     spent: dict[str, int] = {}
     for one in known:
         user = one.adoption.user_id
@@ -269,12 +271,12 @@ def _spent(known: Iterable[Plan]) -> dict[str, int]:
     return spent
 
 
-def _plans(targets: Targets) -> list[Plan]:
+def _plans(targets: Targets) -> list[BalancePlan]:
     with targets.sides.own.connect() as own:
         return fetch_plans(own)
 
 
-def _write(targets: Targets, plans: Sequence[Plan]) -> None:
+def _write(targets: Targets, plans: Sequence[BalancePlan]) -> None:
     if plans:
         with targets.sides.own.begin() as own:
             write_plans(own, plans)

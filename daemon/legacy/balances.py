@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 
 import redis
 
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from daemon.legacy.flush import make_room, queue_ms, wait_for_postgres
 from daemon.legacy.store import balances as kept
-from daemon.legacy.store.balances import Aside, Opened
-from daemon.legacy.store.opening_balances import Opening, Openings
+from daemon.legacy.store.balances import OpenedBalance, QuarantinedBalance
 from daemon.legacy.store.reader import (
     OldBalance,
     balances_of,
@@ -24,12 +23,13 @@ from daemon.legacy.store.reader import (
     old_balances,
     read_only,
 )
-from daemon.legacy.store.runs import alone
-from daemon.legacy.target_balance import IN_USE, Wanted, wanted_of
+from daemon.legacy.store.runs import exclusive_lock
+from daemon.legacy.target_balance import IN_USE, TargetBalance, target_balance_of
 from meterd.rules.commands import is_identifier
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import opened, opening_entry, opening_number
 from meterd.rules.redis_keys import Keys
+from persistence.redis.opening_balances import Opening, Openings
 
 BATCH_USERS: Final = 500
 _ATTEMPTS_MAX: Final = 5
@@ -38,17 +38,17 @@ _ATTEMPTS_MAX: Final = 5
 class Targets(NamedTuple):
     """Where balances go."""
 
-    sides: Sides
+    sides: Databases
     client: redis.Redis
     openings: Openings
 
     @staticmethod
-    def of(sides: Sides, client: redis.Redis) -> "Targets":
+    def of(sides: Databases, client: redis.Redis) -> "Targets":
         """Accounts in this Redis."""
         return Targets(sides, client, Openings(client, Keys()))
 
 
-def bring_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counter[str]:
+def migrate_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counter[str]:
     """Open the accounts of all users, or mend what they were opened with.
 
     May be stopped anywhere and run again: whoever is done is left as it is.
@@ -58,7 +58,7 @@ def bring_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counte
         UnswornError: no daemon works on this Redis.
         StuckError: what was opened does not reach Postgres.
     """
-    with alone(targets.sides.own):
+    with exclusive_lock(targets.sides.own):
         return _bring_all(targets, tell)
 
 
@@ -103,8 +103,8 @@ class _Batch:
         self.counts: Counter[str] = Counter(users=len(found))
         self._targets = targets
         self._found = found
-        self._done: list[Opened] = []
-        self._asides: list[Aside] = []
+        self._done: list[OpenedBalance] = []
+        self._asides: list[QuarantinedBalance] = []
         self._withdrawn: set[str] = set()
 
     @property
@@ -128,10 +128,10 @@ class _Batch:
         self._write()
         return self
 
-    def _judged(self, unflushed: Mapping[str, int]) -> Iterator[Wanted]:
+    def _judged(self, unflushed: Mapping[str, int]) -> Iterator[TargetBalance]:
         for one in self._found:
-            wanted = wanted_of(one, unflushed.get(one.user_id, 0))
-            if isinstance(wanted, Wanted):
+            wanted = target_balance_of(one, unflushed.get(one.user_id, 0))
+            if isinstance(wanted, TargetBalance):
                 yield wanted
             else:
                 self._leave(*wanted)
@@ -141,9 +141,9 @@ class _Batch:
 
         It is taken back, unless it has been used.
         """
-        accounts = self._targets.openings.look([user for user in users if is_identifier(user)])
-        nothing = (Wanted(user, Decimal(0), 0, 0, Decimal(0)) for user in accounts)
-        rich = [one for one in nothing if accounts[one.user_id][1].settled]
+        accounts = self._targets.openings.read([user for user in users if is_identifier(user)])
+        nothing = (TargetBalance(user, Decimal(0), 0, 0, Decimal(0)) for user in accounts)
+        rich = [one for one in nothing if accounts[one.user_id][1].settled_micro]
         fresh = [one for one in rich if not _is_used(accounts, one)]
         at_ms = self._now_ms() if fresh else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in fresh]
@@ -152,12 +152,14 @@ class _Batch:
             one.user_id for one, is_done in zip(fresh, verdicts, strict=True) if is_done
         }
 
-    def _open(self, pending: Sequence[Wanted]) -> list[Wanted]:
+    def _open(self, pending: Sequence[TargetBalance]) -> list[TargetBalance]:
         """One attempt; returns those whose account has moved under it."""
-        accounts = self._targets.openings.look([wanted.user_id for wanted in pending])
+        accounts = self._targets.openings.read([wanted.user_id for wanted in pending])
         self._in_use(wanted for wanted in pending if _is_used(accounts, wanted))
         fresh = [wanted for wanted in pending if not _is_used(accounts, wanted)]
-        changed = [one for one in fresh if accounts[one.user_id][1].settled != one.target_micro]
+        changed = [
+            one for one in fresh if accounts[one.user_id][1].settled_micro != one.target_micro
+        ]
         at_ms = self._now_ms() if changed else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in changed]
         verdicts = dict(zip(changed, self._targets.openings.open(made), strict=True))
@@ -166,7 +168,7 @@ class _Batch:
                 self._note(wanted, _step(accounts[wanted.user_id][0], wanted in verdicts))
         return [wanted for wanted, is_open in verdicts.items() if not is_open]
 
-    def _in_use(self, used: Iterable[Wanted]) -> None:
+    def _in_use(self, used: Iterable[TargetBalance]) -> None:
         """Accounts that commands have had their turn in: fine if they were opened as they should.
 
         Whatever they were opened with came before those commands, and is in Postgres by now.
@@ -190,34 +192,34 @@ class _Batch:
             asides = [one.without(before.get(one.user_id)) for one in self._asides]
             kept.write_balances(own, [*self._done, *before.values()], asides)
 
-    def _note(self, wanted: Wanted, what: str) -> None:
+    def _note(self, wanted: TargetBalance, what: str) -> None:
         self.counts[what] += 1
         self.counts["micro"] += wanted.target_micro
         self._done.append(
-            Opened(
+            OpenedBalance(
                 wanted.user_id, wanted.balance, wanted.target_micro, wanted.unflushed_micro,
-                wanted.residue,
+                wanted.remainder,
             )
         )  # fmt: skip
 
     def _leave(self, user_id: str, balance: Decimal, reason: str) -> None:
         self.counts["aside"] += 1
         self.counts[f"aside.{reason}"] += 1
-        self._asides.append(Aside(user_id, balance, reason))
+        self._asides.append(QuarantinedBalance(user_id, balance, reason))
 
     def _now_ms(self) -> int:
         return queue_ms(self._targets.client)
 
 
-def _is_used(accounts: Mapping[str, tuple[str, Account]], wanted: Wanted) -> bool:
+def _is_used(accounts: Mapping[str, tuple[str, Account]], wanted: TargetBalance) -> bool:
     """Whether a command has had its turn in the account, or nobody can read it."""
     found = accounts.get(wanted.user_id)
     return found is None or opening_number(found[0]) is None
 
 
-def _opening(head: str, account: Account, wanted: Wanted, at_ms: int) -> Opening:
+def _opening(head: str, account: Account, wanted: TargetBalance, at_ms: int) -> Opening:
     number = (opening_number(head) or 0) + 1
-    amount = wanted.target_micro - account.settled
+    amount = wanted.target_micro - account.settled_micro
     entry = opening_entry(wanted.user_id, number, amount, at_ms)
     return Opening(head, opened(account, number, amount, at_ms), entry)
 

@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from daemon.legacy.difference import Difference
+from daemon.legacy.difference import RecordDifference
 from daemon.legacy.store.balances import (
-    Had,
-    fetch_had,
-    is_any_brought,
+    StoredBalance,
+    fetch_stored,
+    is_any_migrated,
     ledger_total,
     sums_of_balances,
 )
@@ -51,9 +51,9 @@ class BalancesCheck:
         self.found: BalancesFound | None = None
         """Known once all differences were asked for; None if no balance was brought over yet."""
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[RecordDifference]:
         """Everything that differs: user by user, then in total."""
-        if not is_any_brought(self._own):
+        if not is_any_migrated(self._own):
             return
         for olds, had in self._batches():
             for user_id in sorted(olds.keys() | had.keys()):
@@ -61,24 +61,24 @@ class BalancesCheck:
                 yield from self._user(olds.get(user_id), had.get(user_id) or _none_of(user_id))
         yield from self._totals()
 
-    def _batches(self) -> Iterator[tuple[dict[str, OldBalance], dict[str, Had]]]:
+    def _batches(self) -> Iterator[tuple[dict[str, OldBalance], dict[str, StoredBalance]]]:
         stream = old_balances(self._old, self._names)
         place: str | None = None
         while some := list(islice(stream, _BATCH_USERS)):
             upto = some[-1].user_id
-            yield {one.user_id: one for one in some}, fetch_had(self._own, place, upto)
+            yield {one.user_id: one for one in some}, fetch_stored(self._own, place, upto)
             place = upto
-        yield {}, fetch_had(self._own, place, None)
+        yield {}, fetch_stored(self._own, place, None)
 
-    def _user(self, old: OldBalance | None, had: Had) -> Iterator[Difference]:
-        here = total(had.balance, had.aside or _NOTHING)
+    def _user(self, old: OldBalance | None, had: StoredBalance) -> Iterator[RecordDifference]:
+        here = total(had.balance, had.quarantined or _NOTHING)
         if old is None:
             self._gone = total(self._gone, here)
         elif here != (balance := _balance(old)):
             self._behind = True
             one = _differs("balance", had, f"{balance:f} credits", f"{here:f}")
             yield one._replace(next=BALANCES)
-        parts = total(had.opened, had.unflushed, had.residue)
+        parts = total(had.opened, had.unflushed, had.remainder)
         if parts != had.balance:
             yield _differs("balance_parts", had, f"{had.balance:f} credits", f"{parts:f}")
         if had.ledger != had.opened:
@@ -87,7 +87,7 @@ class BalancesCheck:
         if had.adopted != had.unflushed:
             yield _differs("adopted", had, f"{had.adopted:f} credits paid", f"{had.unflushed:f}")
 
-    def _totals(self) -> Iterator[Difference]:
+    def _totals(self) -> Iterator[RecordDifference]:
         """By sums of the servers themselves."""
         sums, ledger = sums_of_balances(self._own), ledger_total(self._own)
         here = total(sums.brought, sums.aside, -self._gone)
@@ -101,20 +101,20 @@ class BalancesCheck:
             yield _of_all("total_opened", sums.opened, ledger)
 
 
-def _none_of(user_id: str) -> Had:
-    return Had(user_id, *(_NOTHING,) * 4, None, _NOTHING, _NOTHING)
+def _none_of(user_id: str) -> StoredBalance:
+    return StoredBalance(user_id, *(_NOTHING,) * 4, None, _NOTHING, _NOTHING)
 
 
 def _balance(old: OldBalance) -> Decimal:
     """One that is no number counts as nothing, as in the sum."""
     if old.balance_micro is None:
         return _NOTHING
-    return exact_credits(old.balance_micro, old.residue_micro)
+    return exact_credits(old.balance_micro, old.remainder_micro)
 
 
-def _differs(kind: str, had: Had, expected: str, found: str) -> Difference:
-    return Difference(kind, (had.user_id, ""), "", expected, found)
+def _differs(kind: str, had: StoredBalance, expected: str, found: str) -> RecordDifference:
+    return RecordDifference(kind, (had.user_id, ""), "", expected, found)
 
 
-def _of_all(kind: str, expected: Decimal, found: Decimal) -> Difference:
-    return Difference(kind, ("", ""), "", f"{expected:f}", f"{found:f}")
+def _of_all(kind: str, expected: Decimal, found: Decimal) -> RecordDifference:
+    return RecordDifference(kind, ("", ""), "", f"{expected:f}", f"{found:f}")

@@ -41,7 +41,7 @@ def read_snapshot(
     chat = read_chat(connection, names, policy, chat_id)
     if chat is None:
         return None
-    return msgspec.convert({**chat_snapshot(chat, chat.as_of), "source": LEGACY}, ChatSnapshot)
+    return msgspec.convert({**chat_snapshot(chat, chat.as_of_ms), "source": LEGACY}, ChatSnapshot)
 
 
 def can_be_asked(chat_id: str) -> bool:

@@ -6,15 +6,21 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine
 
-from daemon.legacy.plan import Books, Plan, plan_pair
+from daemon.legacy.plan import MigrationPlan, ReferenceData, plan_pair
 from daemon.legacy.rules.rows import Pair
-from daemon.legacy.store.imported import Kept, Range, fetch_adopted, fetch_kept, fetch_named
+from daemon.legacy.store.imported import (
+    ImportedState,
+    Range,
+    fetch_adopted,
+    fetch_imported,
+    fetch_named,
+)
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import OldPair, PairKey, chats_known
-from daemon.legacy.target_records import Wanted, count_split, wanted_of
+from daemon.legacy.target_records import TargetRecords, count_split, target_records_of
 
 
-class Sides(NamedTuple):
+class Databases(NamedTuple):
     """The old system's database and meterd's own, which may be one."""
 
     old: Engine
@@ -22,12 +28,12 @@ class Sides(NamedTuple):
     names: LegacyNames
 
 
-class Look(NamedTuple):
+class DiffOptions(NamedTuple):
     """Both sides of some pairs."""
 
-    wanted: list[Wanted]
-    kept: Kept
-    books: Books
+    wanted: list[TargetRecords]
+    kept: ImportedState
+    books: ReferenceData
 
 
 def look_at(
@@ -36,7 +42,7 @@ def look_at(
     names: LegacyNames,
     policy: str,
     found: tuple[Range, Iterable[OldPair]],
-) -> Look:
+) -> DiffOptions:
     """Give what is wanted and what is there of all pairs in a range.
 
     Args:
@@ -46,18 +52,18 @@ def look_at(
         policy: ``latest`` or ``proportional``.
         found: a range of pairs, and the old rows of each pair in it that has any.
     """
-    kept = fetch_kept(own, found[0])
+    kept = fetch_imported(own, found[0])
     olds = {(one.pair.user_id, one.pair.advisor_id): one for one in found[1]}
     wanted = [
-        wanted_of(olds.get(pair, _nothing(pair)), policy, kept.asides.get(pair, {}))
+        target_records_of(olds.get(pair, _nothing(pair)), policy, kept.quarantined.get(pair, {}))
         for pair in sorted(olds.keys() | kept.pairs())
     ]
-    return Look(wanted, kept, _books(old, own, names, wanted, kept))
+    return DiffOptions(wanted, kept, _books(old, own, names, wanted, kept))
 
 
-def plan_of(look: Look) -> Plan:
+def plan_of(look: DiffOptions) -> MigrationPlan:
     """Make out what has to be written."""
-    plan = Plan.empty()
+    plan = MigrationPlan.empty()
     for wanted in look.wanted:
         if any(wanted.split[:3]):
             plan.counts.update(count_split(wanted.split))
@@ -66,22 +72,26 @@ def plan_of(look: Look) -> Plan:
 
 
 def _books(
-    old: Connection, own: Connection, names: LegacyNames, wanted: list[Wanted], kept: Kept
-) -> Books:
+    old: Connection,
+    own: Connection,
+    names: LegacyNames,
+    wanted: list[TargetRecords],
+    kept: ImportedState,
+) -> ReferenceData:
     new = [i for one in wanted for i in _chats(one) if i not in kept.chats.get(one.pair, {})]
     named = fetch_named(own, new) if new else {}
     live = [chat_id for chat_id, have in named.items() if have.owner is None]
     adopted = fetch_adopted(own, live) if live else {}
     left = [*chain.from_iterable(_left(one, kept) for one in wanted)]
-    return Books(named, adopted, chats_known(old, names, left) if left else set())
+    return ReferenceData(named, adopted, chats_known(old, names, left) if left else set())
 
 
-def _chats(one: Wanted) -> Iterable[str]:
+def _chats(one: TargetRecords) -> Iterable[str]:
     """Those that are to have a record, and those that run there."""
     return chain(one.rows, (still.chat_id for still in one.split.running))
 
 
-def _left(one: Wanted, kept: Kept) -> Iterable[str]:
+def _left(one: TargetRecords, kept: ImportedState) -> Iterable[str]:
     return (i for i in kept.chats.get(one.pair, {}) if i not in one.rows)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from daemon.legacy.store.reader import PairKey
 
 
-class Difference(NamedTuple):
+class RecordDifference(NamedTuple):
     """Something is not as it has to be."""
 
     kind: str

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import redis
 
-from daemon.legacy.store.opening_balances import Openings
 from meterd.rules.commands import entry_key
 from meterd.rules.redis_keys import Keys
+from persistence.redis.opening_balances import Openings
 
 PARCELS_MAX: Final = 100
 """Batches that may wait for Postgres before the next one is opened."""
@@ -16,7 +16,7 @@ WAIT_S: Final = 0.05
 WAIT_S_MAX: Final = 30.0
 
 
-class StuckError(RuntimeError):
+class FlushTimeoutError(RuntimeError):
     """What was opened does not reach Postgres."""
 
 
@@ -33,7 +33,7 @@ def wait_for_postgres(client: redis.Redis) -> None:
 def make_room(openings: Openings) -> None:
     """Wait until few parcels wait for Postgres. Raises StuckError: they do not get fewer."""
     for _ in _waits():
-        if openings.parcels_waiting() < PARCELS_MAX:
+        if openings.outbox_length() < PARCELS_MAX:
             return
 
 
@@ -48,7 +48,7 @@ def _waits() -> Iterator[None]:
     while time.monotonic() - began_s < WAIT_S_MAX:
         yield
         time.sleep(WAIT_S)
-    raise StuckError("what was opened does not reach PostgreSQL: see meterd status")
+    raise FlushTimeoutError("what was opened does not reach PostgreSQL: see meterd status")
 
 
 def _key(found: Any) -> tuple[int, int]:

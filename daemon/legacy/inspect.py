@@ -71,7 +71,7 @@ def inspect(old: Engine, names: LegacyNames, tell: Callable[[int, int], None]) -
         total = rows_after(connection, names, None)
         for number, one in enumerate(read_old_pairs(connection, names)):
             _count_pair(one.pair, counts)
-            counts["fractions"] += len(one.residues)
+            counts["fractions"] += len(one.remainders)
             for policy in POLICIES:
                 done = split(one.pair, policy)
                 policies[policy].update(count_split(done))
@@ -101,7 +101,7 @@ def _count_balances(balances: Iterable[Any], counts: Counts) -> None:
 
 
 def _show(done: Split, reasons: _Examples, odd: _Examples) -> None:
-    for aside in done.aside:
+    for aside in done.quarantined:
         reasons.add(aside.reason, f"{aside.kind} {aside.key}")
-    for one in done.odd:
+    for one in done.anomalies:
         odd.add(one.anomaly, one.key)

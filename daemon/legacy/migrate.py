@@ -7,13 +7,13 @@ from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from daemon.legacy.diff import Sides, look_at, plan_of
-from daemon.legacy.plan import Plan
+from daemon.legacy.diff import Databases, look_at, plan_of
+from daemon.legacy.plan import MigrationPlan
 from daemon.legacy.rules.rows import TAKEN
 from daemon.legacy.store.adopted import is_any_adopted
-from daemon.legacy.store.imported import ChangedMeanwhile, Range, reclaim, write_changes
+from daemon.legacy.store.imported import ChangedMeanwhileError, Range, undo_partial, write_changes
 from daemon.legacy.store.layout import LegacyError
-from daemon.legacy.store.quarantine import pairs_aside
+from daemon.legacy.store.quarantine import quarantined_pairs
 from daemon.legacy.store.reader import (
     OldPair,
     PairKey,
@@ -23,8 +23,8 @@ from daemon.legacy.store.reader import (
     rows_after,
 )
 from daemon.legacy.store.runs import (
-    Run,
-    alone,
+    MigrationRun,
+    exclusive_lock,
     finish_run,
     hold_last_run,
     hold_run,
@@ -43,15 +43,15 @@ WRITES: Final = ("written", "replaced", "removed")
 _Item = TypeVar("_Item")
 
 
-class Progress(NamedTuple):
+class MigrationProgress(NamedTuple):
     """How far a run is."""
 
     rows_done: int
     rows_total: int
-    run: Run
+    run: MigrationRun
 
 
-Tell = Callable[[Progress], None]
+Tell = Callable[[MigrationProgress], None]
 
 
 class _Mode(NamedTuple):
@@ -66,7 +66,9 @@ class _Mode(NamedTuple):
 _SWEEP: Final = _Mode()
 
 
-def migrate(sides: Sides, policy: str, tell: Tell, batch_pairs: int = BATCH_PAIRS) -> Run:
+def migrate(
+    sides: Databases, policy: str, tell: Tell, batch_pairs: int = BATCH_PAIRS
+) -> MigrationRun:
     """Bring over everything that is not there yet, or has changed since.
 
     A run of the same policy that was not finished is resumed.
@@ -75,18 +77,18 @@ def migrate(sides: Sides, policy: str, tell: Tell, batch_pairs: int = BATCH_PAIR
         LegacyError: The old tables are not as the settings say, or somebody else does the same, or
             chats were adopted by another policy.
     """
-    with alone(sides.own):
+    with exclusive_lock(sides.own):
         run = _begin(sides, policy)
         with read_only(sides.old) as old:
             run = _all_pairs(sides, old, run, tell, batch_pairs)
         return _finish(sides, _again(sides, run))
 
 
-def retry(sides: Sides, policy: str, batch_pairs: int = BATCH_PAIRS) -> Run:
+def retry(sides: Databases, policy: str, batch_pairs: int = BATCH_PAIRS) -> MigrationRun:
     """Look again at the pairs of which something is set aside, as a run of its own."""
-    with alone(sides.own):
+    with exclusive_lock(sides.own):
         with sides.own.begin() as own:
-            run, pairs = new_run(own, policy), pairs_aside(own)
+            run, pairs = new_run(own, policy), quarantined_pairs(own)
         if len(pairs) <= LOOKUPS_MAX:
             return _finish(sides, _lookups(sides, run, pairs, is_again=False))
         with read_only(sides.old) as old:  # so many are found faster among all
@@ -94,7 +96,7 @@ def retry(sides: Sides, policy: str, batch_pairs: int = BATCH_PAIRS) -> Run:
         return _finish(sides, run)
 
 
-def _begin(sides: Sides, policy: str) -> Run:
+def _begin(sides: Databases, policy: str) -> MigrationRun:
     with sides.own.begin() as own:
         run = hold_last_run(own)
         if run is not None and run.policy != policy and is_any_adopted(own):
@@ -103,36 +105,40 @@ def _begin(sides: Sides, policy: str) -> Run:
             )
         if run is None or run.is_finished or run.policy != policy:
             run = new_run(own, policy)
-        reclaim(own, run.run_id)
+        undo_partial(own, run.run_id)
     return run
 
 
-def _finish(sides: Sides, run: Run) -> Run:
+def _finish(sides: Databases, run: MigrationRun) -> MigrationRun:
     with sides.own.begin() as own:
         finish_run(own, run.run_id, run.counts)
     return run._replace(is_finished=True)
 
 
-def _all_pairs(sides: Sides, old: Connection, run: Run, tell: Tell, batch_pairs: int) -> Run:
+def _all_pairs(
+    sides: Databases, old: Connection, run: MigrationRun, tell: Tell, batch_pairs: int
+) -> MigrationRun:
     total, done = rows_after(old, sides.names, run.place), 0
     for olds in _batches(read_old_pairs(old, sides.names, run.place), batch_pairs):
         last = olds[-1].pair
         upto = (last.user_id, last.advisor_id)
         run = _batch(sides, old, run, (Range(run.place, upto), olds), _SWEEP)
         done += sum(len(one.pair.records) + len(one.pair.chats) for one in olds)
-        tell(Progress(done, max(done, total), run))
+        tell(MigrationProgress(done, max(done, total), run))
     # Pairs that the old tables have no more, but meterd knows, may come after their last one.
     return _batch(sides, old, run, (Range(run.place, None), []), _SWEEP)
 
 
-def _again(sides: Sides, run: Run) -> Run:
+def _again(sides: Databases, run: MigrationRun) -> MigrationRun:
     """Look again where a chat was taken: another pair may have given it up since."""
     with sides.own.connect() as own:
-        pairs = pairs_aside(own, TAKEN)
+        pairs = quarantined_pairs(own, TAKEN)
     return _lookups(sides, run, pairs[:LOOKUPS_MAX], is_again=True)
 
 
-def _lookups(sides: Sides, run: Run, pairs: Iterable[PairKey], *, is_again: bool) -> Run:
+def _lookups(
+    sides: Databases, run: MigrationRun, pairs: Iterable[PairKey], *, is_again: bool
+) -> MigrationRun:
     """Pair by pair; the run's place stays, so that a killed one leaves none out."""
     with read_only(sides.old) as old:
         for pair in pairs:
@@ -142,19 +148,27 @@ def _lookups(sides: Sides, run: Run, pairs: Iterable[PairKey], *, is_again: bool
 
 
 def _batch(
-    sides: Sides, old: Connection, run: Run, found: tuple[Range, list[OldPair]], mode: _Mode
-) -> Run:
+    sides: Databases,
+    old: Connection,
+    run: MigrationRun,
+    found: tuple[Range, list[OldPair]],
+    mode: _Mode,
+) -> MigrationRun:
     for _ in range(_ATTEMPTS_MAX - 1):
         try:
             return _try_batch(sides, old, run, found, mode)
-        except ChangedMeanwhile:  # a chat of meterd came in between: look again
+        except ChangedMeanwhileError:  # a chat of meterd came in between: look again
             continue
     return _try_batch(sides, old, run, found, mode)
 
 
 def _try_batch(
-    sides: Sides, old: Connection, run: Run, found: tuple[Range, list[OldPair]], mode: _Mode
-) -> Run:
+    sides: Databases,
+    old: Connection,
+    run: MigrationRun,
+    found: tuple[Range, list[OldPair]],
+    mode: _Mode,
+) -> MigrationRun:
     with sides.own.begin() as own:
         if hold_run(own, run.run_id) != run:
             raise LegacyError(f"somebody else goes on with run {run.run_id}")
@@ -170,11 +184,11 @@ def _try_batch(
     return after
 
 
-def _place(run: Run, done: Range) -> PairKey | None:
+def _place(run: MigrationRun, done: Range) -> PairKey | None:
     return done.upto or run.place
 
 
-def _added(counts: dict[str, int], plan: Plan, is_again: bool) -> dict[str, int]:
+def _added(counts: dict[str, int], plan: MigrationPlan, is_again: bool) -> dict[str, int]:
     """A pair that is looked at twice counts once; what was written counts always."""
     new: Counts = plan.counts
     if is_again:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from daemon.legacy.diff import Look
-from daemon.legacy.difference import Difference
+from daemon.legacy.diff import DiffOptions
+from daemon.legacy.difference import RecordDifference
 from daemon.legacy.store.adopted import Adopted
-from daemon.legacy.store.imported import Aside, Leftover
+from daemon.legacy.store.imported import QuarantinedRow, StoredRemainder
 from daemon.legacy.store.reader import OldPair, PairKey
-from daemon.legacy.target_records import Counts, Wanted
+from daemon.legacy.target_records import Counts, TargetRecords
 
 _Amounts = tuple[int, int]
 
@@ -17,7 +17,7 @@ class Pairs:
 
     def __init__(
         self,
-        look: Look,
+        look: DiffOptions,
         olds: Mapping[PairKey, OldPair],
         adopted: Mapping[str, Adopted],
         counts: Counts,
@@ -27,15 +27,15 @@ class Pairs:
         self._olds = olds
         self._adopted = adopted
         self._counts = counts
-        self.leftovers_gone: list[Leftover] = []
+        self.leftovers_gone: list[StoredRemainder] = []
         """Of records that the old system has no more; known once all differences were asked for."""
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[RecordDifference]:
         """Everything that differs."""
         for wanted in self._look.wanted:
             yield from self._pair(wanted, self._olds.get(wanted.pair))
 
-    def _pair(self, wanted: Wanted, old: OldPair | None) -> Iterator[Difference]:
+    def _pair(self, wanted: TargetRecords, old: OldPair | None) -> Iterator[RecordDifference]:
         before = _old_amounts(old)
         elsewhere = self._elsewhere(wanted)
         after = _sum([self._brought(wanted.pair), self._aside(wanted.pair), elsewhere])
@@ -43,14 +43,14 @@ class Pairs:
         if wanted.is_gone:
             self._count_gone(wanted.pair, after)
         elif before != after:
-            yield Difference("sum", wanted.pair, "", _told(before), _told(after))
+            yield RecordDifference("sum", wanted.pair, "", _told(before), _told(after))
         if not wanted.is_gone:
             yield from self._leftovers(wanted)
         yield from self._too_little(wanted)
         yield from self._not_adopted(wanted)
         yield from self._missing(wanted, old)
 
-    def _count(self, wanted: Wanted, old: OldPair | None, elsewhere: _Amounts) -> None:
+    def _count(self, wanted: TargetRecords, old: OldPair | None, elsewhere: _Amounts) -> None:
         if old is not None:
             records, chats = len(old.pair.records), len(old.pair.chats)
             self._counts.update(pairs=1, records=records, chats=chats)
@@ -67,7 +67,7 @@ class Pairs:
     def _count_gone(self, pair: PairKey, after: _Amounts) -> None:
         """What was brought over of old records that are not there any more."""
         self._counts.update(gone_ms=after[0], gone_micro=after[1])
-        self.leftovers_gone += self._look.kept.leftovers.get(pair, {}).values()
+        self.leftovers_gone += self._look.kept.remainders.get(pair, {}).values()
 
     def _brought(self, pair: PairKey) -> _Amounts:
         haves = self._look.kept.chats.get(pair, {}).values()
@@ -76,20 +76,20 @@ class Pairs:
     def _aside(self, pair: PairKey) -> _Amounts:
         return _sum((aside.total_ms, aside.cost_micro) for aside in self._asides(pair).values())
 
-    def _elsewhere(self, wanted: Wanted) -> _Amounts:
+    def _elsewhere(self, wanted: TargetRecords) -> _Amounts:
         """Shares of chats that run in the old system still, or were adopted."""
         return _sum(self._unbrought(wanted).values())
 
-    def _unbrought(self, wanted: Wanted) -> dict[str, _Amounts]:
+    def _unbrought(self, wanted: TargetRecords) -> dict[str, _Amounts]:
         return {**self._there(wanted), **self._ended_here(wanted)}
 
     @staticmethod
-    def _there(wanted: Wanted) -> dict[str, _Amounts]:
+    def _there(wanted: TargetRecords) -> dict[str, _Amounts]:
         return {
             one.chat_id: (one.carried_ms, one.carried_cost_micro) for one in wanted.split.running
         }
 
-    def _ended_here(self, wanted: Wanted) -> dict[str, _Amounts]:
+    def _ended_here(self, wanted: TargetRecords) -> dict[str, _Amounts]:
         """Chats that were adopted and have ended in the old system too, by now."""
         return {
             chat_id: (row.active_ms, row.cost_micro)
@@ -98,14 +98,16 @@ class Pairs:
             and chat_id not in self._look.kept.chats.get(wanted.pair, ())
         }
 
-    def _leftovers(self, wanted: Wanted) -> Iterator[Difference]:
-        kept: Mapping[str, Leftover] = self._look.kept.leftovers.get(wanted.pair, {})
-        for key in kept.keys() | wanted.leftovers.keys():
-            before, after = wanted.leftovers.get(key), kept.get(key)
+    def _leftovers(self, wanted: TargetRecords) -> Iterator[RecordDifference]:
+        kept: Mapping[str, StoredRemainder] = self._look.kept.remainders.get(wanted.pair, {})
+        for key in kept.keys() | wanted.remainders.keys():
+            before, after = wanted.remainders.get(key), kept.get(key)
             if before != after:
-                yield Difference("fraction", wanted.pair, key, _fraction(before), _fraction(after))
+                yield RecordDifference(
+                    "fraction", wanted.pair, key, _fraction(before), _fraction(after)
+                )
 
-    def _too_little(self, wanted: Wanted) -> Iterator[Difference]:
+    def _too_little(self, wanted: TargetRecords) -> Iterator[RecordDifference]:
         """Who was adopted carried its share at least: time went on until then.
 
         Nor is its share less than it was then: other chats would have the rest once more.
@@ -119,26 +121,28 @@ class Pairs:
             least = [max(share[0], then[0]), max(share[1], then[1])]
             is_less = not wanted.is_gone and (share[0] < then[0] or share[1] < then[1])
             if is_less or carried[0] < least[0] or carried[1] < least[1]:
-                yield Difference("adopted", wanted.pair, chat_id, _told(share), _told(carried))
+                yield RecordDifference(
+                    "adopted", wanted.pair, chat_id, _told(share), _told(carried)
+                )
 
-    def _not_adopted(self, wanted: Wanted) -> Iterator[Difference]:
+    def _not_adopted(self, wanted: TargetRecords) -> Iterator[RecordDifference]:
         """Another has begun here under the name of one that runs there: its share is nowhere."""
         known = self._look.kept.chats.get(wanted.pair, {})
         for chat_id, share in self._there(wanted).items():
             is_here = chat_id in self._look.books.named
             if is_here and chat_id not in known and chat_id not in self._adopted:
                 found = "a record that does not carry it"
-                yield Difference("not_adopted", wanted.pair, chat_id, _told(share), found)
+                yield RecordDifference("not_adopted", wanted.pair, chat_id, _told(share), found)
 
-    def _missing(self, wanted: Wanted, old: OldPair | None) -> Iterator[Difference]:
+    def _missing(self, wanted: TargetRecords, old: OldPair | None) -> Iterator[RecordDifference]:
         kept = self._look.kept.chats.get(wanted.pair, {})
         for chat_id in _chats_of(old) - self._answered(wanted):
-            yield Difference("chat", wanted.pair, chat_id, "a record or a reason", "neither")
+            yield RecordDifference("chat", wanted.pair, chat_id, "a record or a reason", "neither")
         for chat_id, have in kept.items():
             if have is None:
-                yield Difference("record", wanted.pair, chat_id, "its record", "none")
+                yield RecordDifference("record", wanted.pair, chat_id, "its record", "none")
 
-    def _answered(self, wanted: Wanted) -> set[str]:
+    def _answered(self, wanted: TargetRecords) -> set[str]:
         """Chats of which something is known here, or that run in the old system."""
         asides = self._asides(wanted.pair).values()
         named = {str(one.details.get("chat_id")) for one in asides}
@@ -147,8 +151,8 @@ class Pairs:
         brought = {chat_id for chat_id, have in kept.items() if have is not None}
         return named | keys | brought | set(self._unbrought(wanted))
 
-    def _asides(self, pair: PairKey) -> Mapping[tuple[str, str], Aside]:
-        return self._look.kept.asides.get(pair, {})
+    def _asides(self, pair: PairKey) -> Mapping[tuple[str, str], QuarantinedRow]:
+        return self._look.kept.quarantined.get(pair, {})
 
 
 def _chats_of(old: OldPair | None) -> set[str]:
@@ -174,5 +178,5 @@ def _told(amounts: _Amounts) -> str:
     return f"{amounts[0]} ms, {amounts[1]} micro-credits"
 
 
-def _fraction(one: Leftover | None) -> str:
+def _fraction(one: StoredRemainder | None) -> str:
     return "nothing" if one is None else f"{one.ms} ms, {one.credits} credits"

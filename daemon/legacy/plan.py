@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from daemon.legacy.rules.rows import CHAT, TAKEN, USED
-from daemon.legacy.store.imported import Aside, Changes, Have, Kept
+from daemon.legacy.store.imported import ImportChanges, ImportedState, QuarantinedRow, StoredRecord
 from daemon.legacy.store.reader import PairKey
-from daemon.legacy.target_records import Counts, Wanted
+from daemon.legacy.target_records import Counts, TargetRecords
 from persistence.postgres.rows import RecordRow
 
-_Asides = dict[tuple[str, str], Aside]
+_Asides = dict[tuple[str, str], QuarantinedRow]
 
 ADOPTED: Final = "adopted"
 
 
-class Books(NamedTuple):
+class ReferenceData(NamedTuple):
     """What is there besides the pair's own rows; kept up to date while pairs are gone through."""
 
-    named: dict[str, Have]
+    named: dict[str, StoredRecord]
     """Records of chats that are wanted, or run there, and are not the pair's own so far."""
     adopted: Mapping[str, Any]
     """Chats that were adopted, and so have a live record."""
@@ -26,28 +26,30 @@ class Books(NamedTuple):
     """Chats that are among the old chats, in whichever pair."""
 
 
-class Plan(NamedTuple):
+class MigrationPlan(NamedTuple):
     """What has to be written, and what was found."""
 
-    changes: Changes
+    changes: ImportChanges
     counts: Counts
 
     @staticmethod
-    def empty() -> "Plan":
+    def empty() -> "MigrationPlan":
         """Nothing yet."""
-        return Plan(Changes.none(), Counter())
+        return MigrationPlan(ImportChanges.none(), Counter())
 
 
-def plan_pair(wanted: Wanted, kept: Kept, books: Books, plan: Plan) -> None:
+def plan_pair(
+    wanted: TargetRecords, kept: ImportedState, books: ReferenceData, plan: MigrationPlan
+) -> None:
     """Add to the plan what has to be written so that the pair is as it is wanted.
 
     Of a pair whose old records are gone, what was brought stays: they may have been cleared away
     because it was.
     """
-    known, asides = kept.chats.get(wanted.pair, {}), dict(wanted.asides)
+    known, asides = kept.chats.get(wanted.pair, {}), dict(wanted.quarantined)
     stays = _stays(wanted, known)
     if wanted.is_gone:
-        asides.update(kept.asides.get(wanted.pair, {}))
+        asides.update(kept.quarantined.get(wanted.pair, {}))
     for chat_id, row in wanted.rows.items():
         have = known.get(chat_id) or books.named.get(chat_id)
         if have is None or have.owner != wanted.pair:
@@ -63,12 +65,17 @@ def plan_pair(wanted: Wanted, kept: Kept, books: Books, plan: Plan) -> None:
             plan.counts["gone"] += 1
         else:
             _leave(wanted, have, books, plan, asides)
-    _plan_asides(kept.asides.get(wanted.pair, {}), asides, plan)
+    _plan_asides(kept.quarantined.get(wanted.pair, {}), asides, plan)
     _plan_leftovers(wanted, kept, plan)
 
 
 def _bring(
-    pair: PairKey, row: RecordRow, have: Have | None, books: Books, plan: Plan, asides: _Asides
+    pair: PairKey,
+    row: RecordRow,
+    have: StoredRecord | None,
+    books: ReferenceData,
+    plan: MigrationPlan,
+    asides: _Asides,
 ) -> None:
     if have is None:
         _put(pair, row, books, plan)
@@ -81,13 +88,15 @@ def _bring(
         _aside(have, pair, TAKEN, (row.active_ms, row.cost_micro), details, asides)
 
 
-def _stays(wanted: Wanted, known: Mapping[str, Have | None]) -> bool:
+def _stays(wanted: TargetRecords, known: Mapping[str, StoredRecord | None]) -> bool:
     """Whether a pair has no old record, and something was counted for it."""
     haves = (have for have in known.values() if have is not None)
     return wanted.is_gone and any(have.active_ms or have.cost_micro for have in haves)
 
 
-def _again(row: RecordRow, have: Have, books: Books, plan: Plan, asides: _Asides) -> None:
+def _again(
+    row: RecordRow, have: StoredRecord, books: ReferenceData, plan: MigrationPlan, asides: _Asides
+) -> None:
     """A chat that was brought before."""
     assert have.owner is not None, "it was brought for a pair"
     if _figures(row) == have[3:7]:
@@ -100,10 +109,16 @@ def _again(row: RecordRow, have: Have, books: Books, plan: Plan, asides: _Asides
         _keep(have, (row.active_ms, row.cost_micro), plan, asides)
 
 
-def _leave(wanted: Wanted, have: Have, books: Books, plan: Plan, asides: _Asides) -> None:
+def _leave(
+    wanted: TargetRecords,
+    have: StoredRecord,
+    books: ReferenceData,
+    plan: MigrationPlan,
+    asides: _Asides,
+) -> None:
     """A chat that was brought before and is not to be brought any more."""
     runs = any(one.chat_id == have.chat_id for one in wanted.split.running)
-    if not (runs or (CHAT, have.chat_id) in wanted.asides or have.chat_id in books.elsewhere):
+    if not (runs or (CHAT, have.chat_id) in wanted.quarantined or have.chat_id in books.elsewhere):
         # The old system has forgotten it. It was there, so it stays known.
         _again(_emptied(have), have, books, plan, asides)
     elif have.is_used:
@@ -113,7 +128,7 @@ def _leave(wanted: Wanted, have: Have, books: Books, plan: Plan, asides: _Asides
         plan.counts["removed"] += 1
 
 
-def _keep(have: Have, due: tuple[int, int], plan: Plan, asides: _Asides) -> None:
+def _keep(have: StoredRecord, due: tuple[int, int], plan: MigrationPlan, asides: _Asides) -> None:
     """A record that has been used stays; what it lacks, or has too much, is set aside."""
     assert have.owner is not None, "it was brought for a pair"
     plan.counts["kept"] += 1
@@ -124,7 +139,7 @@ def _keep(have: Have, due: tuple[int, int], plan: Plan, asides: _Asides) -> None
 
 
 def _aside(
-    have: Have,
+    have: StoredRecord,
     pair: PairKey,
     reason: str,
     amounts: tuple[int, int],
@@ -136,16 +151,16 @@ def _aside(
     if before is not None:
         amounts = (before.total_ms + amounts[0], before.cost_micro + amounts[1])
         details = {**before.details, **details}
-    asides[name] = Aside(*pair, *name, reason, *amounts, details)
+    asides[name] = QuarantinedRow(*pair, *name, reason, *amounts, details)
 
 
-def _put(pair: PairKey, row: RecordRow, books: Books, plan: Plan) -> None:
-    plan.changes.brought.append(row)
-    books.named[row.chat_id] = Have._make((*row[:3], *_figures(row), row.seq, pair))
+def _put(pair: PairKey, row: RecordRow, books: ReferenceData, plan: MigrationPlan) -> None:
+    plan.changes.imported.append(row)
+    books.named[row.chat_id] = StoredRecord._make((*row[:3], *_figures(row), row.seq, pair))
 
 
-def _take(have: Have, books: Books, plan: Plan) -> None:
-    plan.changes.taken_out.append(have.chat_id)
+def _take(have: StoredRecord, books: ReferenceData, plan: MigrationPlan) -> None:
+    plan.changes.deleted.append(have.chat_id)
     books.named.pop(have.chat_id, None)
 
 
@@ -153,7 +168,7 @@ def _figures(row: RecordRow) -> tuple[int, int | None, int, int]:
     return row.started_at_ms, row.ended_at_ms, row.active_ms, row.cost_micro
 
 
-def _emptied(have: Have) -> RecordRow:
+def _emptied(have: StoredRecord) -> RecordRow:
     assert have.ended_at_ms is not None, "what was brought over has ended"
     lasted_ms = have.ended_at_ms - have.started_at_ms
     return RecordRow(
@@ -162,22 +177,24 @@ def _emptied(have: Have) -> RecordRow:
     )  # fmt: skip
 
 
-def _plan_asides(before: Mapping[tuple[str, str], Aside], after: _Asides, plan: Plan) -> None:
+def _plan_asides(
+    before: Mapping[tuple[str, str], QuarantinedRow], after: _Asides, plan: MigrationPlan
+) -> None:
     for name, aside in before.items():
         if after.get(name) != aside:
-            plan.changes.asides_gone.append(aside)
+            plan.changes.quarantined_gone.append(aside)
     for name, aside in after.items():
         if before.get(name) != aside:
-            plan.changes.asides.append(aside)
+            plan.changes.quarantined.append(aside)
 
 
-def _plan_leftovers(wanted: Wanted, kept: Kept, plan: Plan) -> None:
-    before = kept.leftovers.get(wanted.pair, {})
+def _plan_leftovers(wanted: TargetRecords, kept: ImportedState, plan: MigrationPlan) -> None:
+    before = kept.remainders.get(wanted.pair, {})
     if wanted.is_gone:
         return
     for key, leftover in before.items():
-        if wanted.leftovers.get(key) != leftover:
-            plan.changes.leftovers_gone.append(leftover)
-    for key, leftover in wanted.leftovers.items():
+        if wanted.remainders.get(key) != leftover:
+            plan.changes.remainders_gone.append(leftover)
+    for key, leftover in wanted.remainders.items():
         if before.get(key) != leftover:
-            plan.changes.leftovers.append(leftover)
+            plan.changes.remainders.append(leftover)

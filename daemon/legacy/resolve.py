@@ -1,20 +1,20 @@
 """What people decide about what was set aside."""
 
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from daemon.legacy.migrate import retry
 from daemon.legacy.rules.rows import ASSIGNED
 from daemon.legacy.store.quarantine import count_reasons, pairs_of_record, remember
 from daemon.legacy.store.reader import PairKey, pair_of_chat, read_old_pair, read_only
-from daemon.legacy.store.runs import Run, alone, last_run
+from daemon.legacy.store.runs import MigrationRun, exclusive_lock, last_run
 from daemon.legacy.target_records import ASSIGNED_TO
 from meterd.rules.commands import is_identifier
 
 
-class CantBe(ValueError):
+class CannotResolveError(ValueError):
     """A record can't belong to that chat; the message says why."""
 
 
-def retry_aside(sides: Sides, policy: str) -> tuple[Run, int, int]:
+def retry_aside(sides: Databases, policy: str) -> tuple[MigrationRun, int, int]:
     """Look again at what is set aside; give the run, and how many rows it was before and after."""
     with sides.own.connect() as own:
         last = last_run(own)
@@ -23,7 +23,7 @@ def retry_aside(sides: Sides, policy: str) -> tuple[Run, int, int]:
     return run, before, _aside(sides)
 
 
-def assign_record(sides: Sides, key: str, chat_id: str) -> bool:
+def assign_record(sides: Databases, key: str, chat_id: str) -> bool:
     """Write down to which chat a record belongs; gives whether the old chats have that chat.
 
     Raises:
@@ -31,11 +31,13 @@ def assign_record(sides: Sides, key: str, chat_id: str) -> bool:
         LegacyError: A run is at work, which would not see it.
     """
     if not is_identifier(chat_id):
-        raise CantBe(f"{chat_id!r} is no id of a chat: 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -")
-    with alone(sides.own), sides.own.begin() as own:  # a run writes anew what is set aside
+        raise CannotResolveError(
+            f"{chat_id!r} is no id of a chat: 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
+        )
+    with exclusive_lock(sides.own), sides.own.begin() as own:  # a run writes anew what is set aside
         pairs = pairs_of_record(own, key)
         if len(pairs) != 1:
-            raise CantBe(
+            raise CannotResolveError(
                 f"{len(pairs)} records {key} are set aside, want one: meterd legacy quarantine list"
             )
         is_known = _is_chat_of(sides, pairs[0], chat_id)
@@ -43,17 +45,17 @@ def assign_record(sides: Sides, key: str, chat_id: str) -> bool:
     return is_known
 
 
-def _is_chat_of(sides: Sides, pair: PairKey, chat_id: str) -> bool:
+def _is_chat_of(sides: Databases, pair: PairKey, chat_id: str) -> bool:
     with read_only(sides.old) as old:
         mine = read_old_pair(old, sides.names, pair).pair
         if any(chat.chat_id == chat_id for chat in mine.chats):
             return True
         found = pair_of_chat(old, sides.names, chat_id)
     if found is not None and (found.user_id, found.advisor_id) != pair:
-        raise CantBe(f"{chat_id} is a chat of {found.user_id} with {found.advisor_id}")
+        raise CannotResolveError(f"{chat_id} is a chat of {found.user_id} with {found.advisor_id}")
     return False
 
 
-def _aside(sides: Sides) -> int:
+def _aside(sides: Databases) -> int:
     with sides.own.connect() as own:
         return sum(one.rows for one in count_reasons(own) if one.reason != ASSIGNED)

@@ -5,15 +5,15 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from daemon.legacy.store.imported import take_out
+from daemon.legacy.store.imported import delete_imported
 from daemon.legacy.store.layout import LegacyError
 from daemon.legacy.store.rollback import chats_of_run, count_chats, forget_run, used_chats
-from daemon.legacy.store.runs import alone, finish_run, hold_run
+from daemon.legacy.store.runs import exclusive_lock, finish_run, hold_run
 
 _BATCH_CHATS: Final = 5_000
 
 
-class RolledBack(NamedTuple):
+class RollbackResult(NamedTuple):
     """What a rollback did."""
 
     run_id: int
@@ -22,13 +22,13 @@ class RolledBack(NamedTuple):
     """Chats that something happened to since: their records stay."""
 
 
-def rollback(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> RolledBack:
+def rollback(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> RollbackResult:
     """Take out a run's records, and what it set aside; done twice, it does nothing more.
 
     Raises:
         LegacyError: There is no such run, or somebody else is at it.
     """
-    with alone(own):
+    with exclusive_lock(own):
         with own.begin() as connection:
             run = hold_run(connection, run_id)
         if run is None:
@@ -37,7 +37,7 @@ def rollback(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> Roll
         with own.begin() as connection:
             forget_run(connection, run_id)
             finish_run(connection, run_id, {**run.counts, "rolled_back": 1})
-    return RolledBack(run_id, removed, kept)
+    return RollbackResult(run_id, removed, kept)
 
 
 def _take_out(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> tuple[int, list[str]]:
@@ -50,7 +50,7 @@ def _take_out(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> tup
             if not chat_ids:
                 return removed, kept
             used = used_chats(connection, chat_ids)
-            removed += take_out(connection, [i for i in chat_ids if i not in used])
+            removed += delete_imported(connection, [i for i in chat_ids if i not in used])
             kept += sorted(used)
             after = chat_ids[-1]
         tell(removed + len(kept), total)

@@ -16,17 +16,19 @@ REASONS: Final = (UNREADABLE, NEGATIVE, OUT_OF_RANGE, BAD_USER_ID, IN_USE)
 """Why a balance is set aside."""
 
 
-class Wanted(NamedTuple):
+class TargetBalance(NamedTuple):
     """What a user's account is to be opened with."""
 
     user_id: str
     balance: Decimal
     target_micro: int
     unflushed_micro: int
-    residue: Decimal
+    remainder: Decimal
 
 
-def wanted_of(one: OldBalance, unflushed_micro: int) -> Wanted | tuple[str, Decimal, str]:
+def target_balance_of(
+    one: OldBalance, unflushed_micro: int
+) -> TargetBalance | tuple[str, Decimal, str]:
     """What the user's account is to be opened with; or the user, the balance and why it is not.
 
     Args:
@@ -35,8 +37,8 @@ def wanted_of(one: OldBalance, unflushed_micro: int) -> Wanted | tuple[str, Deci
     """
     if one.balance_micro is None:
         return one.user_id, Decimal(0), UNREADABLE
-    balance = exact_credits(one.balance_micro, one.residue_micro)
-    whole, residue = _floor(one.balance_micro, one.residue_micro)
+    balance = exact_credits(one.balance_micro, one.remainder_micro)
+    whole, residue = _floor(one.balance_micro, one.remainder_micro)
     if not is_identifier(one.user_id):
         return one.user_id, balance, BAD_USER_ID
     if whole < 0:
@@ -44,7 +46,7 @@ def wanted_of(one: OldBalance, unflushed_micro: int) -> Wanted | tuple[str, Deci
     if whole > AMOUNT_MAX:
         return one.user_id, balance, OUT_OF_RANGE
     paid = min(unflushed_micro, whole)
-    return Wanted(one.user_id, balance, whole - paid, paid, exact_credits(0, residue))
+    return TargetBalance(one.user_id, balance, whole - paid, paid, exact_credits(0, residue))
 
 
 def _floor(micro: int, residue: Decimal) -> tuple[int, Decimal]:

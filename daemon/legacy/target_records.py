@@ -8,16 +8,16 @@ from daemon.legacy.rules.rows import (
     ASSIGNED,
     CHAT,
     RECORD,
-    Brought,
+    ImportedChat,
     OldChat,
     OldRecord,
     Pair,
-    SetAside,
+    Quarantined,
     Split,
 )
 from daemon.legacy.rules.split import split
 from daemon.legacy.store.decimals import credits_of
-from daemon.legacy.store.imported import Aside, Leftover
+from daemon.legacy.store.imported import QuarantinedRow, StoredRemainder
 from daemon.legacy.store.reader import OldPair, PairKey
 from persistence.postgres.rows import RecordRow
 
@@ -27,20 +27,22 @@ ASSIGNED_TO: Final = "assigned"
 Counts = Counter[str]
 
 
-class Wanted(NamedTuple):
+class TargetRecords(NamedTuple):
     """All rows of a pair as they should be."""
 
     pair: PairKey
     split: Split
     rows: dict[str, RecordRow]
     """By chat."""
-    asides: dict[tuple[str, str], Aside]
-    leftovers: dict[str, Leftover]
+    quarantined: dict[tuple[str, str], QuarantinedRow]
+    remainders: dict[str, StoredRemainder]
     is_gone: bool
     """Whether the old system has no record of the pair, or none any more."""
 
 
-def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside]) -> Wanted:
+def target_records_of(
+    old: OldPair, policy: str, known: Mapping[tuple[str, str], QuarantinedRow]
+) -> TargetRecords:
     """Split a pair, obeying what was assigned.
 
     Args:
@@ -49,25 +51,26 @@ def wanted_of(old: OldPair, policy: str, known: Mapping[tuple[str, str], Aside])
         known: what of it is set aside at present.
     """
     assigned = assignments(known)
-    pair = obeying(old.pair, assigned)
+    pair = with_assignments(old.pair, assigned)
     key = (pair.user_id, pair.advisor_id)
     done = split(pair, policy)
     details = _details(old.pair, assigned)
     asides = {
         (one.kind, one.key): _aside(key, one, details.get((one.kind, one.key), {}))
-        for one in done.aside
+        for one in done.quarantined
     }
     for name, about in details.items():
         if ASSIGNED_TO in about and name not in asides:
-            asides[name] = Aside(*key, *name, ASSIGNED, 0, 0, about)
+            asides[name] = QuarantinedRow(*key, *name, ASSIGNED, 0, 0, about)
     leftovers = {
-        one.key: Leftover(*key, one.key, one.ms, credits_of(one.micro)) for one in old.residues
+        one.key: StoredRemainder(*key, one.key, one.ms, credits_of(one.micro))
+        for one in old.remainders
     }
-    rows = {one.chat_id: record_row(one) for one in done.brought}
-    return Wanted(key, done, rows, asides, leftovers, not old.pair.records)
+    rows = {one.chat_id: record_row(one) for one in done.imported}
+    return TargetRecords(key, done, rows, asides, leftovers, not old.pair.records)
 
 
-def record_row(one: Brought) -> RecordRow:
+def record_row(one: ImportedChat) -> RecordRow:
     """The record of a chat that ended, and was paid, in the old system."""
     return RecordRow(
         one.chat_id, one.user_id, one.advisor_id, "ended", one.started_at, one.ended_at,
@@ -76,7 +79,7 @@ def record_row(one: Brought) -> RecordRow:
     )  # fmt: skip
 
 
-def assignments(known: Mapping[tuple[str, str], Aside]) -> dict[str, str]:
+def assignments(known: Mapping[tuple[str, str], QuarantinedRow]) -> dict[str, str]:
     """Which record somebody has assigned to which chat."""
     return {
         aside.key: aside.details[ASSIGNED_TO]
@@ -85,7 +88,7 @@ def assignments(known: Mapping[tuple[str, str], Aside]) -> dict[str, str]:
     }
 
 
-def obeying(pair: Pair, assigned: Mapping[str, str]) -> Pair:
+def with_assignments(pair: Pair, assigned: Mapping[str, str]) -> Pair:
     """The pair with its records pointed to where somebody has said that they belong."""
     if not assigned:
         return pair
@@ -101,22 +104,24 @@ def obeying(pair: Pair, assigned: Mapping[str, str]) -> Pair:
 def count_split(done: Split) -> Counts:
     """Numbers and sums of what becomes of a pair."""
     counts: Counts = Counter(pairs=1)
-    for one in done.brought:
+    for one in done.imported:
         counts.update(brought=1, brought_ms=one.active_ms, brought_micro=one.cost_micro)
     for still in done.running:
         counts.update(
             running=1, running_ms=still.carried_ms, running_micro=still.carried_cost_micro
         )
-    for aside in done.aside:
+    for aside in done.quarantined:
         counts.update(aside=1, aside_ms=aside.total_ms, aside_micro=aside.cost_micro)
         counts[f"aside.{aside.reason}"] += 1
-    for odd in done.odd:
+    for odd in done.anomalies:
         counts[f"odd.{odd.anomaly}"] += 1
     return counts
 
 
-def _aside(key: PairKey, one: SetAside, details: Mapping[str, Any]) -> Aside:
-    return Aside(*key, one.kind, one.key, one.reason, one.total_ms, one.cost_micro, details)
+def _aside(key: PairKey, one: Quarantined, details: Mapping[str, Any]) -> QuarantinedRow:
+    return QuarantinedRow(
+        *key, one.kind, one.key, one.reason, one.total_ms, one.cost_micro, details
+    )
 
 
 def _details(pair: Pair, assigned: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Any]]:

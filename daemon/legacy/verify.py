@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from daemon.legacy.balances_check import BalancesCheck, BalancesFound
-from daemon.legacy.diff import Look, Sides, look_at, plan_of
-from daemon.legacy.difference import Difference
+from daemon.legacy.diff import Databases, DiffOptions, look_at, plan_of
+from daemon.legacy.difference import RecordDifference
 from daemon.legacy.pairs_check import Pairs
-from daemon.legacy.plan import Plan
+from daemon.legacy.plan import MigrationPlan
 from daemon.legacy.store.adopted import fetch_shares
 from daemon.legacy.store.imported import Range
 from daemon.legacy.store.reader import (
@@ -32,7 +32,7 @@ _SHOWN: Final = 100
 MIGRATE: Final = "meterd legacy migrate"
 
 
-class Verdict(NamedTuple):
+class VerifyResult(NamedTuple):
     """What was compared, and what differs."""
 
     counts: dict[str, int]
@@ -40,7 +40,7 @@ class Verdict(NamedTuple):
     here: Totals
     """What was brought, set aside, left over by rounding, still runs there, or was adopted; without
     what was brought of records that are gone there (``gone_ms`` and ``gone_micro`` in counts)."""
-    differences: list[Difference]
+    differences: list[RecordDifference]
     """A hundred of them, those first that no other run mends."""
     differ: int
     """All of them."""
@@ -57,14 +57,14 @@ class Verdict(NamedTuple):
 
 class _Findings:
     def __init__(self) -> None:
-        self._lasting: list[Difference] = []
-        self._passing: list[Difference] = []
+        self._lasting: list[RecordDifference] = []
+        self._passing: list[RecordDifference] = []
         self.count = 0
         self.next = Counter[str]()
         self.gone = Totals(Decimal(0), Decimal(0))
         """What rounding has left over of records that are gone."""
 
-    def add(self, found: Difference) -> None:
+    def add(self, found: RecordDifference) -> None:
         self.count += 1
         if found.next:
             self.next[found.next] += 1
@@ -73,12 +73,12 @@ class _Findings:
             some.append(found)
 
     @property
-    def first(self) -> list[Difference]:
+    def first(self) -> list[RecordDifference]:
         """A hundred of them, those first that no other run mends."""
         return [*self._lasting, *self._passing][:_SHOWN]
 
 
-def verify(sides: Sides, policy: str, tell: Callable[[int, int], None]) -> Verdict:
+def verify(sides: Databases, policy: str, tell: Callable[[int, int], None]) -> VerifyResult:
     """Compare both sides; nothing is written on either.
 
     Both are looked at as they are at one moment, in transactions in which the server refuses to
@@ -97,25 +97,27 @@ def verify(sides: Sides, policy: str, tell: Callable[[int, int], None]) -> Verdi
             _check(own, look, olds, counts, findings)
             tell(counts["records"] + counts["chats"], total)
         for chat_id in stray_records(own, _SHOWN):
-            findings.add(Difference("stray", ("", ""), chat_id, "a run that brought it", "none"))
+            findings.add(
+                RecordDifference("stray", ("", ""), chat_id, "a run that brought it", "none")
+            )
         totals = _totals(sides, old, own, counts, findings)
         balances = _balances(sides, old, own, findings)
     is_quiet = before == _fingerprint(sides)
     stopped = run.run_id if run is not None and not run.is_finished else None
-    return Verdict(
+    return VerifyResult(
         dict(counts), *totals, findings.first, findings.count, balances, is_quiet,
         dict(findings.next), stopped,
     )  # fmt: skip
 
 
-def _fingerprint(sides: Sides) -> dict[str, tuple[int, int]]:
+def _fingerprint(sides: Databases) -> dict[str, tuple[int, int]]:
     with read_only(sides.old) as old:
         return fingerprint(old, sides.names)
 
 
 def _looks(
-    sides: Sides, old: Connection, own: Connection, policy: str
-) -> Iterator[tuple[Look, list[OldPair]]]:
+    sides: Databases, old: Connection, own: Connection, policy: str
+) -> Iterator[tuple[DiffOptions, list[OldPair]]]:
     stream = read_old_pairs(old, sides.names)
     place: PairKey | None = None
     while olds := list(islice(stream, _BATCH_PAIRS)):
@@ -126,7 +128,7 @@ def _looks(
 
 
 def _check(
-    own: Connection, look: Look, olds: list[OldPair], counts: Counts, findings: _Findings
+    own: Connection, look: DiffOptions, olds: list[OldPair], counts: Counts, findings: _Findings
 ) -> None:
     by_pair = {(one.pair.user_id, one.pair.advisor_id): one for one in olds}
     pairs = Pairs(look, by_pair, fetch_shares(own, _maybe_adopted(look)), counts)
@@ -137,31 +139,31 @@ def _check(
     behind = _pairs_behind(look, plan)
     for one_found in found:
         findings.add(one_found._replace(next=MIGRATE if one_found.pair in behind else ""))
-    for row in plan.changes.brought:
+    for row in plan.changes.imported:
         findings.add(_behind(row[1:3], row.chat_id, "its record, as the old rows say"))
-    for chat_id in set(plan.changes.taken_out) - {row.chat_id for row in plan.changes.brought}:
+    for chat_id in set(plan.changes.deleted) - {row.chat_id for row in plan.changes.imported}:
         findings.add(_behind(("", ""), chat_id, "no record"))
-    for aside in plan.changes.asides:
+    for aside in plan.changes.quarantined:
         findings.add(_behind(aside[:2], aside.key, f"set aside: {aside.reason}"))
 
 
-def _behind(pair: PairKey, key: str, expected: str) -> Difference:
-    return Difference("behind", pair, key, expected, "something else", MIGRATE)
+def _behind(pair: PairKey, key: str, expected: str) -> RecordDifference:
+    return RecordDifference("behind", pair, key, expected, "something else", MIGRATE)
 
 
-def _pairs_behind(look: Look, plan: Plan) -> set[PairKey]:
+def _pairs_behind(look: DiffOptions, plan: MigrationPlan) -> set[PairKey]:
     """Of which migrate would write something: what differs there has most likely changed since."""
-    changes, out = plan.changes, set(plan.changes.taken_out)
-    asides, leftovers = changes.asides_gone + changes.asides, changes.leftovers_gone
+    changes, out = plan.changes, set(plan.changes.deleted)
+    asides, leftovers = changes.quarantined_gone + changes.quarantined, changes.remainders_gone
     return {
-        *((row.user_id, row.advisor_id) for row in changes.brought),
+        *((row.user_id, row.advisor_id) for row in changes.imported),
         *((row.user_id, row.advisor_id) for row in asides),
-        *((row.user_id, row.advisor_id) for row in leftovers + changes.leftovers),
+        *((row.user_id, row.advisor_id) for row in leftovers + changes.remainders),
         *(pair for pair, chats in look.kept.chats.items() if not out.isdisjoint(chats)),
     }
 
 
-def _maybe_adopted(look: Look) -> list[str]:
+def _maybe_adopted(look: DiffOptions) -> list[str]:
     """Chats that are to have a record, or still run, and were not brought over."""
     return [
         chat_id
@@ -172,7 +174,7 @@ def _maybe_adopted(look: Look) -> list[str]:
 
 
 def _balances(
-    sides: Sides, old: Connection, own: Connection, findings: _Findings
+    sides: Databases, old: Connection, own: Connection, findings: _Findings
 ) -> BalancesFound | None:
     check = BalancesCheck(old, own, sides.names)
     for found in check.differences():
@@ -181,7 +183,7 @@ def _balances(
 
 
 def _totals(
-    sides: Sides, old: Connection, own: Connection, counts: Counts, findings: _Findings
+    sides: Databases, old: Connection, own: Connection, counts: Counts, findings: _Findings
 ) -> tuple[Totals, Totals]:
     """In total, summed up by the servers themselves."""
     wanted = old_totals(old, sides.names)
@@ -192,5 +194,7 @@ def _totals(
     for name, before, after in zip(Totals._fields, wanted, here, strict=True):
         if before != after:
             again = MIGRATE if findings.next[MIGRATE] else ""
-            findings.add(Difference(f"total_{name}", ("", ""), "", str(before), str(after), again))
+            findings.add(
+                RecordDifference(f"total_{name}", ("", ""), "", str(before), str(after), again)
+            )
     return wanted, here

@@ -1,7 +1,7 @@
 """``meterd up``: everything in the foreground until SIGTERM or SIGINT.
 
-The daemon's own process keeps the servers and the engine, the process that drives Ray. Whatever
-happens to Ray happens to the engine, and another one begins.
+The daemon's own process supervises the servers and the engine, the process that drives Ray.
+Whatever happens to Ray happens to the engine, and another one starts.
 """
 
 import contextlib
@@ -16,26 +16,38 @@ import redis
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from actors.supervisor.starts import StartLimit
 from daemon.discovery.runfile import Addresses, RunFile
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
+from daemon.embedded.log_file import LogFile
+from daemon.gateway.key_source import secret_of
 from daemon.gateway.server import BindError
 from daemon.gateway.tokens import KeysError
 from daemon.logging.masking import mask_credentials
-from daemon.process.engine_client import EngineProcess, Order, heed_signals
-from daemon.process.gateway_process import GatewayKeeper
+from daemon.process.engine_client import (
+    EngineConfig,
+    EngineProcess,
+    install_signal_handlers,
+    save_ray_logs,
+)
+from daemon.process.gateway_process import GatewaySupervisor
 from daemon.process.ray_folder import new_ray_folder, remove_ray_folder
 from daemon.settings.settings import Settings
 from meterd.rules.redis_keys import Keys
+from persistence.errors import FunctionsError, PreflightError, SchemaError
 from persistence.postgres import migrate
 from persistence.redis.client import connect
-from persistence.redis.functions import LibraryError, ensure_library
-from persistence.redis.preflight import UnfitError, ensure_fit
+from persistence.redis.functions import load_functions
+from persistence.redis.preflight import check_preflight
 
 log = structlog.get_logger()
 
 FAILURES_MAX = 10
-"""Engines that may fail in a row, none of them ready once, before the daemon gives up."""
+"""Engines that may fail in a row, none of them ready once, before the daemon ends.
+
+One that was only slow is not counted.
+"""
 SERVERS_STOP_MS = 4_000
 RAY_STOP_S = 10.0
 """What Ray's own end may take, beyond the supervisor's time."""
@@ -51,14 +63,14 @@ class DaemonError(Exception):
 
 STARTING_ERRORS = (
     EmbeddedServerError,
-    LibraryError,
-    UnfitError,
-    migrate.SchemaError,
+    FunctionsError,
+    PreflightError,
+    SchemaError,
     DaemonError,
     KeysError,
     BindError,
 )
-"""What a person can do something about; the message says what."""
+"""What a person can fix; the message says how."""
 
 
 class Daemon:
@@ -70,28 +82,35 @@ class Daemon:
         self._config = str(config) if config else None
         self._stop = threading.Event()
         self._token = secrets.token_hex(16)
+        self._ray_log = LogFile(settings.home, "ray")
+        self._limit = StartLimit(settings.ray.start_timeout_ms / 1000)
         self._runfile = RunFile(settings.home)
         self._embedded: EmbeddedServers
-        self._gateway: GatewayKeeper | None = None
+        self._gateway: GatewaySupervisor | None = None
 
     def stop(self) -> None:
         """End ``run``, in order."""
         self._stop.set()
 
     def run(self, on_status: OnStatus) -> None:
-        """Start everything, say so, work until ``stop``, then end everything in order."""
-        heed_signals(self.stop)
+        """Start everything, report it, work until ``stop``, then end everything in order."""
+        install_signal_handlers(self.stop)
         with self._servers() as servers, self._answering(servers) as addresses:
             prepare(addresses)
             if not self._settings.redis.url:
                 forget_status(addresses.redis_url)
-            with self._runfile.held(addresses):
+            with self._runfile.held(addresses, self._jwt_secret()):
                 try:
                     if self._gateway is not None:
                         self._gateway.start(addresses)
-                    self._keep_engine(addresses, on_status)
+                    self._run_engines(addresses, on_status)
                 finally:
                     remove_ray_folder(self._settings.home)
+
+    def _jwt_secret(self) -> str:
+        """What `meterd token` has to sign with; empty if the gateway takes no secret."""
+        http = self._settings.http
+        return "" if http.jwks_file or not http.enabled else secret_of(self._settings)
 
     @contextlib.contextmanager
     def _servers(self) -> Iterator[Addresses]:
@@ -112,35 +131,62 @@ class Daemon:
         if not self._settings.http.enabled:
             yield servers
             return
-        self._gateway = GatewayKeeper(self._settings, self._config)
+        self._gateway = GatewaySupervisor(self._settings, self._config)
         try:
             yield servers._replace(http_url=self._gateway.url)
         finally:
             self._gateway.stop()
 
-    def _keep_engine(self, addresses: Addresses, on_status: OnStatus) -> None:
-        failures = 0
+    def _run_engines(self, addresses: Addresses, on_status: OnStatus) -> None:
+        failures, before = 0, ""
         while not self._stop.is_set():
+            self._report_start(before)
             folder = new_ray_folder(self._settings.home)
-            engine = EngineProcess(Order(addresses, self._config, self._token, folder))
+            config = EngineConfig(addresses, self._config, self._token, folder, self._limit.seconds)
+            engine = EngineProcess(config, self._ray_log)
             try:
-                problem = self._watch(engine, addresses, on_status)
+                before = self._watch(engine, addresses, on_status)
+                is_late = bool(before) and engine.is_start_timeout()
             finally:
                 self._end(engine)
-            if problem:
-                failures = 0 if engine.was_ready else failures + 1
-                self._again(problem, failures)
+            if before:
+                save_ray_logs(folder, self._ray_log.path)
+                failures = self._count(engine, is_late, failures)
+                self._engine_lost(before, failures)
 
-    def _again(self, problem: str, failures: int) -> None:
-        log.error("engine.lost", why=problem, failures=failures)
-        self._runfile.note("restarting", problem)
+    def _report_start(self, before: str) -> None:
+        """Leave what is being waited for: Redis has no word of it yet."""
+        why = f"{self._limit.describe('Ray')}; log: {self._ray_log.path}"
+        log.info(
+            "ray.starting",
+            attempt=self._limit.attempt,
+            limit_ms=int(self._limit.seconds * 1000),
+            log_file=str(self._ray_log.path),
+        )
+        if before:
+            self._runfile.note("restarting", f"{before}; {why}")
+        else:
+            self._runfile.note("starting", why)
+
+    def _count(self, engine: EngineProcess, is_late: bool, failures: int) -> int:
+        """How many engines have failed in a row; one that was late gets more time instead."""
+        if is_late:
+            self._limit.exceeded()
+            return failures
+        self._limit.met()
+        return 0 if engine.was_ready else failures + 1
+
+    def _engine_lost(self, why: str, failures: int) -> None:
+        log.error("engine.lost", why=why, failures=failures)
         if failures > FAILURES_MAX:
-            raise DaemonError(f"{problem}, again and again; see the logs in METERD_HOME")
+            raise DaemonError(
+                f"{why}, {failures} times in a row; the cause is in {self._ray_log.path}"
+            )
         self._stop.wait(min(0.1 * 2**failures, 5) if failures else 0)
 
     def _watch(self, engine: EngineProcess, addresses: Addresses, on_status: OnStatus) -> str:
         """Until told to stop (empty), or the engine is of no more use (why)."""
-        told = ("", "")
+        reported = ("", "")
         while not self._stop.wait(WATCH_S):
             problem = engine.problem()
             if problem:
@@ -150,10 +196,10 @@ class Daemon:
                 self._gateway.look_after(addresses)
             status = engine.status
             now = status.get("state", ""), status.get("why", "")
-            if status and now != told:
+            if status and now != reported:
                 self._runfile.note(*now)
                 on_status(addresses, status)
-                told = now
+                reported = now
         return ""
 
     def _look_after_servers(self) -> None:
@@ -183,8 +229,8 @@ def prepare(addresses: Addresses) -> None:
     try:
         with contextlib.closing(connect(addresses.redis_url)) as client:
             _await_loaded(client)
-            ensure_fit(client)
-            ensure_library(client)
+            check_preflight(client)
+            load_functions(client)
     except redis.RedisError as error:
         raise _no_answer("Redis", addresses.redis_url, "redis.url", error) from None
     try:

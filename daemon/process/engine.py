@@ -2,9 +2,10 @@
 
 ``meterd up`` starts it, watches it, and starts another one when it ends, hangs, or its Ray dies.
 
-It is told what to do in one line of JSON on its standard input, and says how it is in lines of JSON
-on its standard output. When its input ends, its daemon has died, and it dies at once: nothing
-depends on an end in order.
+It gets its configuration in one line of JSON on its standard input, and reports its status in lines
+of JSON on its standard output. Its error output is a file, for what Ray prints; its own log goes to
+the file descriptor that the configuration names. When its input ends, its daemon has died, and it
+ends at once: nothing depends on an end in order.
 """
 
 import contextlib
@@ -22,121 +23,145 @@ from typing import Any, Final, NoReturn
 import ray
 import structlog
 
-from actors.ray_actors import Boot, SupervisorActor
+from actors.ray_actors import ActorConfig, SupervisorActor
 from actors.ray_processes import start_actor
-from actors.recorder import RecorderSettings
+from actors.recorder import RecorderConfig
+from actors.supervisor.starts import StartLimit
 from daemon.discovery.runfile import Addresses
 from daemon.logging.logs import configure_logging, configure_worker_logging
-from daemon.process.engine_client import heed_signals
+from daemon.process.engine_client import (
+    EXIT_FAILED,
+    EXIT_START_TIMEOUT,
+    EngineConfig,
+    install_signal_handlers,
+)
 from daemon.process.ray_processes import RayProcesses, kill_descendants
-from daemon.settings.derived import limits_of, policy_id, policy_of, supervisor_settings
+from daemon.process.ray_start import RayStartError, RayStartTimeoutError, start_ray
+from daemon.settings.derived import limits_of, policy_id, policy_of, ray_log_of, supervisor_settings
 from daemon.settings.settings import Settings, load_settings
 from meterd.rules.redis_keys import Keys
 
 log = structlog.get_logger()
 
 WATCH_S: Final = 0.5
-ASK_S: Final = 1.0
-"""How long one question to the supervisor may take before it counts as unanswered."""
-OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
+POLL_S: Final = 1.0
+"""How long one look waits for the supervisor's answer; the question stays open meanwhile."""
 FAILURES_MAX: Final = 5
 """Supervisors that may fail one after the other before Ray itself is started anew."""
 
-EXIT_AGAIN: Final = 3
-"""The exit code that asks for another engine."""
-
-Tell = Callable[[dict[str, Any]], None]
-"""Takes what the daemon is to know: state, why, what runs where."""
+Report = Callable[[dict[str, Any]], None]
+"""Called with the daemon's status: state, why, what runs where."""
 
 
 class Engine:
     """One Ray session and the supervisors that follow each other in it."""
 
-    def __init__(self, settings: Settings, addresses: Addresses, token: str, folder: str) -> None:
-        """Nothing starts before ``run``.
-
-        ``token`` names the daemon to others; ``folder`` is for Ray's own files.
-        """
+    def __init__(self, settings: Settings, config: EngineConfig) -> None:
+        """Nothing starts before ``run``."""
         self._settings = settings
-        self._addresses = addresses
-        self._token = token
-        self._folder = folder
+        self._config = config
         self._stop = threading.Event()
-        self._start_s = settings.actors.start_timeout_ms / 1000
-        self._answer_s = settings.actors.answer_timeout_ms / 1000
+        self._limit = StartLimit(settings.actors.start_timeout_ms / 1000)
+        self._call_s = settings.actors.call_timeout_ms / 1000
 
     def stop(self) -> None:
         """End ``run``, in order."""
         self._stop.set()
 
-    def run(self, tell: Tell) -> None:
+    def run(self, report: Report) -> None:
         """Start Ray and work until ``stop``; ends the process if that becomes impossible."""
         with self._ray() as processes:
-            boot = self._boot()
+            actor_config = self._actor_config()
             failures = 0
             while not self._stop.is_set() and failures < FAILURES_MAX:
-                was_ready = self._supervise(boot, processes, tell)
-                failures = 0 if was_ready else failures + 1
+                attempt = self._limit.attempt
+                was_ready = self._supervise(actor_config, processes, report)
+                is_late = self._limit.attempt > attempt
+                failures = 0 if was_ready else failures if is_late else failures + 1
                 self._stop.wait(min(0.1 * 2**failures, 2))
             if not self._stop.is_set():
-                give_up("the supervisor failed again and again")
+                exit_fatal("the supervisor failed again and again")
 
     @contextlib.contextmanager
     def _ray(self) -> Iterator[RayProcesses]:
+        config = self._config
         try:
-            start_ray(self._settings.ray.address, self._folder)
-            heed_signals(self.stop)  # Ray puts handlers of its own in their place
-            yield RayProcesses(os.getpid(), self._answer_s)
+            try:
+                start_ray(self._settings.ray.address, config.folder, config.start_limit_s)
+            except RayStartTimeoutError as error:
+                exit_fatal(str(error), EXIT_START_TIMEOUT)
+            except RayStartError as error:
+                exit_fatal(str(error))
+            install_signal_handlers(self.stop)  # Ray puts handlers of its own in their place
+            yield RayProcesses(os.getpid(), self._call_s)
         finally:
             ray.shutdown()
 
-    def _supervise(self, boot: Boot, processes: RayProcesses, tell: Tell) -> bool:
+    def _supervise(
+        self, actor_config: ActorConfig, processes: RayProcesses, report: Report
+    ) -> bool:
         """One supervisor's life; returns whether it was ready once."""
         settings = supervisor_settings(self._settings)
-        supervisor = start_actor(SupervisorActor, boot, settings, self._token)
+        waiting = self._limit.describe("the supervisor")
+        report({"state": "starting", "why": f"{waiting}; log: {ray_log_of(self._settings)}"})
+        supervisor = start_actor(SupervisorActor, actor_config, settings, self._config.token)
         running = supervisor.run.remote()
         try:
-            was_ready = self._watch(running, supervisor, processes, tell)
+            was_ready = self._watch(running, supervisor, processes, report)
             if self._stop.is_set():
                 self._stop_supervisor(supervisor, running)
             return was_ready
         finally:
             ray.kill(supervisor)
 
-    def _watch(self, running: Any, supervisor: Any, processes: RayProcesses, tell: Tell) -> bool:
-        """Until told to stop, or the supervisor ends or hangs; tells how it is in between."""
-        # The first answer comes when the actor has started, which is another patience.
-        was_ready, pid, patience_s = False, None, self._start_s
-        answered_at = time.monotonic()
+    def _watch(
+        self, running: Any, supervisor: Any, processes: RayProcesses, report: Report
+    ) -> bool:
+        """Until told to stop, or the supervisor ends or hangs; reports its status in between."""
+        # The first answer comes when the actor has started, which has a limit of its own.
+        was_ready, pid = False, None
+        poll, answered_s = StatusPoll(supervisor), time.monotonic()
         while not self._stop.wait(WATCH_S):
             problem = processes.problem()
             if problem:
-                give_up(problem)
+                exit_fatal(problem)
             if _has_ended(running):
                 return was_ready
-            status = _status_or_none(supervisor)
+            status = poll.answer(POLL_S)
+            silent_s = time.monotonic() - answered_s
             if status is None:
-                tell({})
-                if time.monotonic() - answered_at > patience_s:
-                    log.error("supervisor.hangs", pid=pid)
-                    _kill(pid)
+                report({})
+                if silent_s > (self._limit.seconds if pid is None else self._call_s):
+                    self._end_silent(pid)
                     return was_ready
                 continue
-            was_ready, pid = was_ready or status["state"] == "ready", status.get("pid")
-            answered_at, patience_s = time.monotonic(), self._answer_s
-            tell(status)
+            if pid is None:
+                self._limit.met()
+            was_ready, pid = was_ready or status["state"] == "ready", status.get("pid", 0)
+            answered_s = time.monotonic()
+            report(status)
         return was_ready
+
+    def _end_silent(self, pid: int | None) -> None:
+        if pid is None:
+            limit_ms = int(self._limit.seconds * 1000)
+            log.warning("supervisor.start_timeout", attempt=self._limit.attempt, limit_ms=limit_ms)
+            self._limit.exceeded()
+            return
+        log.error("supervisor.hangs", pid=pid)
+        if pid:
+            _kill(pid)
 
     def _stop_supervisor(self, supervisor: Any, running: Any) -> None:
         with contextlib.suppress(ray.exceptions.RayError):
             ray.get(supervisor.stop.remote(), timeout=2)
             ray.wait([running], timeout=self._settings.supervisor.stop_timeout_ms / 1000)
 
-    def _boot(self) -> Boot:
+    def _actor_config(self) -> ActorConfig:
         settings, policy = self._settings, policy_of(self._settings)
-        return Boot(
-            redis_url=self._addresses.redis_url,
-            postgres_url=self._addresses.postgres_url,
+        return ActorConfig(
+            redis_url=self._config.addresses.redis_url,
+            postgres_url=self._config.addresses.postgres_url,
             keys=Keys(),
             policy=policy,
             policy_id=policy_id(policy),
@@ -145,35 +170,41 @@ class Engine:
             socket_timeout_s=settings.redis.socket_timeout_ms / 1000,
             connect_timeout_s=settings.redis.connect_timeout_ms / 1000,
             pool_size=settings.postgres.pool_size,
-            recorder=RecorderSettings(settings.recorder.batch_max, settings.recorder.retry_ms_max),
+            recorder=RecorderConfig(settings.recorder.batch_max, settings.recorder.retry_ms_max),
             set_up=partial(
                 configure_worker_logging, str(settings.home / "logs"), settings.log.level
             ),
         )
 
 
-def give_up(why: str) -> NoReturn:
+class StatusPoll:
+    """Asks the supervisor for its status, one question at a time: a late answer is an answer."""
+
+    def __init__(self, supervisor: Any) -> None:
+        """Nothing is asked yet."""
+        self._supervisor = supervisor
+        self._asked: Any = None
+
+    def answer(self, wait_s: float) -> dict[str, Any] | None:
+        """The answer to the open question; None if there is none yet, or none will come."""
+        if self._asked is None:
+            self._asked = self._supervisor.status.remote()
+        answered, _ = ray.wait([self._asked], timeout=wait_s)
+        if not answered:
+            return None
+        asked, self._asked = self._asked, None
+        try:
+            status: dict[str, Any] = ray.get(asked)
+        except ray.exceptions.RayError:
+            return None
+        return status
+
+
+def exit_fatal(why: str, code: int = EXIT_FAILED) -> NoReturn:
     """End this process at once: Ray would wait for what has died. Its daemon starts another one."""
     log.error("engine.failed", why=why)
     kill_descendants()
-    os._exit(EXIT_AGAIN)
-
-
-def start_ray(address: str | None, folder: str) -> None:
-    """Join the cluster at ``address``, or start one of our own on this machine."""
-    if address:
-        ray.init(address=address, namespace="meterd", log_to_driver=False)
-        return
-    ray.init(
-        address="local",
-        namespace="meterd",
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-        _temp_dir=folder,
-    )
+    os._exit(code)
 
 
 def _has_ended(running: Any) -> bool:
@@ -186,20 +217,10 @@ def _has_ended(running: Any) -> bool:
     return bool(ended)
 
 
-def _status_or_none(supervisor: Any) -> dict[str, Any] | None:
-    """The supervisor's own word, which may be that another daemon leads."""
-    try:
-        status: dict[str, Any] = ray.get(supervisor.status.remote(), timeout=ASK_S)
-    except (ray.exceptions.RayError, TimeoutError):
-        return None
-    return status
-
-
-def _kill(pid: int | None) -> None:
+def _kill(pid: int) -> None:
     """End a process that Ray can't reach, because it was stopped."""
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _die_with(parent_pipe: Any) -> None:
@@ -210,17 +231,19 @@ def _die_with(parent_pipe: Any) -> None:
 
 
 def main() -> None:
-    """Do what the first line of standard input says."""
-    order = json.loads(sys.stdin.readline())
+    """Run with the configuration in the first line of standard input."""
+    given = json.loads(sys.stdin.readline())
+    own_log = os.fdopen(given.pop("log_fd"), "w", buffering=1)
+    config = EngineConfig(**{**given, "addresses": Addresses(**given["addresses"])})
     # What Ray or others print must not get between the lines of JSON.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    settings = load_settings(Path(order["config"]) if order["config"] else None)
-    configure_logging(settings.log.level, settings.log.format)
-    engine = Engine(settings, Addresses(**order["addresses"]), order["token"], order["folder"])
-    heed_signals(engine.stop)
+    settings = load_settings(Path(config.config) if config.config else None)
+    configure_logging(settings.log.level, settings.log.format, own_log)
+    engine = Engine(settings, config)
+    install_signal_handlers(engine.stop)
     threading.Thread(target=_die_with, args=(sys.stdin,), daemon=True).start()
-    engine.run(lambda status: print(json.dumps(status), file=answers))
+    engine.run(lambda status: print(json.dumps(status), file=reports))
 
 
 if __name__ == "__main__":

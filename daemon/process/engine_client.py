@@ -1,4 +1,4 @@
-"""The engine as the daemon sees it: a process that can be told, heard, and ended for sure."""
+"""The engine as the daemon sees it: a process that is started, watched, and ended for certain."""
 
 import contextlib
 import json
@@ -10,21 +10,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
 
 from daemon.discovery.runfile import Addresses
+from daemon.embedded.log_file import LogFile
 from daemon.process.ray_processes import descendants_of, marked_processes
 
 log = structlog.get_logger()
 
 SILENT_S_MAX: Final = 20.0
-"""An engine that says nothing for so long hangs; it speaks twice a second."""
+"""An engine that reports nothing for so long hangs; it reports twice a second."""
 KILL_ROUNDS: Final = 20
-START_S_MAX: Final = 120.0
-"""Until its first word: importing and starting Ray takes seconds, on a busy machine many."""
+RAY_LOG_BYTES: Final = 8_192
+"""How much of each of Ray's logs is kept when it fails."""
+IMPORT_S_MAX: Final = 60.0
+"""What Python and its imports may take on top of Ray's own start."""
 
+EXIT_FAILED: Final = 3
+"""The engine's exit code when another one is needed."""
+EXIT_START_TIMEOUT: Final = 4
+"""The engine's exit code when Ray has not started in time."""
 
 MARK: Final = "_METERD_ENGINE"
 """The environment variable by which all processes of an engine are found, whoever their parent is
@@ -42,52 +50,83 @@ RAY_SETTINGS: Final = {
 """What the environment says goes before these."""
 
 
-def heed_signals(stop: Callable[[], None]) -> None:
-    """End in order on SIGTERM and SIGINT."""
+def ray_limits(limit_s: float) -> dict[str, str]:
+    """Ray's own start limits as environment variables; it reads them while it is imported."""
+    seconds = str(int(limit_s))
+    return {
+        "RAY_gcs_server_port_wait_time_s": seconds,
+        "RAY_gcs_server_request_timeout_seconds": seconds,
+        "RAY_gcs_rpc_server_connect_timeout_s": seconds,
+        "RAY_py_gcs_connect_timeout_s": seconds,
+        "RAY_raylet_start_wait_time_s": seconds,
+        "RAY_raylet_client_num_connect_attempts": seconds,  # one a second
+        "RAY_worker_register_timeout_seconds": seconds,
+        "RAY_agent_register_timeout_ms": f"{seconds}000",
+    }
+
+
+def install_signal_handlers(stop: Callable[[], None]) -> None:
+    """Call ``stop`` on SIGTERM and SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
 
 
-class Order(NamedTuple):
-    """What an engine is told."""
+class EngineConfig(NamedTuple):
+    """What an engine is started with."""
 
     addresses: Addresses
     config: str | None
     """The settings' file, if one was named."""
     token: str
-    """What the daemon is called by others."""
+    """The daemon's name for other daemons."""
     folder: str
     """For Ray's own files."""
+    start_limit_s: float
+    """How long Ray may take to start."""
 
 
 class EngineProcess:
     """One engine from start to end."""
 
-    def __init__(self, order: Order) -> None:
-        """Start it."""
+    def __init__(self, config: EngineConfig, log_file: LogFile) -> None:
+        """Start it; ``log_file`` gets what Ray prints."""
         self.status: dict[str, Any] = {}
         self.was_ready = False
+        self._start_limit_s = config.start_limit_s
         self._heard_at: float | None = None
         self._began = time.monotonic()
         self._mark = secrets.token_hex(8)
-        # A session of its own: the terminal's Ctrl-C is for the daemon, which tells the engine.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "daemon.process.engine"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env={**RAY_SETTINGS, **os.environ, MARK: self._mark},
-        )
-        self._say(order)
+        # Ray and its C++ parts print to the error output: it goes to a file. The engine's own log
+        # lines go where the daemon's go.
+        own_log, ray_log = os.dup(2), log_file.open_new()
+        try:
+            # A session of its own: the terminal's Ctrl-C is for the daemon, which ends the engine.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "daemon.process.engine"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=ray_log,
+                pass_fds=(own_log,),
+                text=True,
+                start_new_session=True,
+                env={
+                    **RAY_SETTINGS,
+                    **ray_limits(config.start_limit_s),
+                    **os.environ,
+                    MARK: self._mark,
+                },
+            )
+            self._send(config, own_log)
+        finally:
+            os.close(own_log)
+            os.close(ray_log)
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def _say(self, order: Order) -> None:
+    def _send(self, config: EngineConfig, log_fd: int) -> None:
         assert self._process.stdin is not None, "it was started with a pipe"
+        document = {**config._asdict(), "addresses": config.addresses._asdict(), "log_fd": log_fd}
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(
-                json.dumps({**order._asdict(), "addresses": order.addresses._asdict()}) + "\n"
-            )
+            self._process.stdin.write(json.dumps(document) + "\n")
             self._process.stdin.flush()
 
     def _listen(self) -> None:
@@ -107,11 +146,22 @@ class EngineProcess:
     def problem(self) -> str:
         """Why it is of no more use; empty while it is."""
         if self._process.poll() is not None:
-            return f"the engine has ended with {self._process.returncode}"
+            if self.is_start_timeout():
+                return f"Ray has not started within {self._start_limit_s:g} s"
+            return f"the engine has ended with exit code {self._process.returncode}"
         silent_s = time.monotonic() - (self._heard_at or self._began)
-        if silent_s > (START_S_MAX if self._heard_at is None else SILENT_S_MAX):
-            return f"the engine has said nothing for {silent_s:.0f} s"
+        if silent_s > (self._first_report_s() if self._heard_at is None else SILENT_S_MAX):
+            return f"the engine has reported nothing for {silent_s:.0f} s"
         return ""
+
+    def is_start_timeout(self) -> bool:
+        """Whether Ray needs more time than it had; only asked when there is a problem."""
+        code = self._process.poll()
+        return code == EXIT_START_TIMEOUT or (code is None and self._heard_at is None)
+
+    def _first_report_s(self) -> float:
+        """Ray's start has several steps, each with the limit; the engine ends by itself before."""
+        return 3 * self._start_limit_s + IMPORT_S_MAX
 
     def stop(self, timeout_s: float) -> None:
         """End it in order, or after so long without."""
@@ -133,6 +183,19 @@ class EngineProcess:
             if not found:
                 return
             time.sleep(0.05)
+
+
+def save_ray_logs(folder: str, log_file: Path) -> None:
+    """Append the ends of Ray's server logs, which go with its folder, to ``log_file``."""
+    with log_file.open("a") as file:
+        for path in sorted(Path(folder).glob("session_*/logs/*")):
+            if path.parent.parent.is_symlink() or not path.name.startswith(
+                ("raylet", "gcs_server")
+            ):
+                continue
+            text = path.read_bytes()[-RAY_LOG_BYTES:].decode(errors="replace")
+            if text.strip():
+                file.write(f"--- the end of {path.name}:\n{text}\n")
 
 
 def _kill(pids: Iterable[int]) -> None:

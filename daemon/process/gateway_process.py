@@ -26,14 +26,14 @@ RESTART_S: Final = 1.0
 STOP_S: Final = 5.0
 
 
-class GatewayKeeper:
+class GatewaySupervisor:
     """Keeps one gateway running."""
 
     def __init__(self, settings: Settings, config: str | None) -> None:
         """Listen, where nobody answers yet.
 
         Raises:
-            KeysError: nothing says whose tokens count.
+            KeysError: there are no keys to check tokens with.
             BindError: nobody can listen there.
         """
         keys_of(settings)

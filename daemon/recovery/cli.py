@@ -2,7 +2,7 @@
 
 import contextlib
 import getpass
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,15 +17,17 @@ from daemon.console.common import (
     out,
     postgres_or_exit,
     print_json,
+    print_line,
     redis_or_exit,
     settings_or_exit,
 )
 from daemon.console.format import moment
+from daemon.console.progress import progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from daemon.recovery.rebuild import Plan, Recovery, Report
+    from daemon.recovery.rebuild import Recovery, RecoveryPlan, Report
 
 
 def recover(
@@ -63,7 +65,8 @@ def recover(
             if dry_run or not plan.missing:
                 _print_plan(plan, json)
                 return
-            report = recovery.run(by or getpass.getuser(), _progress(json))
+            with progress(err, "recover", "accounts") as done:
+                report = recovery.run(by or getpass.getuser(), done)
         except RecoverError as error:
             raise fail(str(error)) from None
     _print_report(report, json)
@@ -76,12 +79,12 @@ def _recovery(config: "Path | None") -> "Iterator[Recovery]":
     from daemon.recovery.rebuild import Recovery  # noqa: PLC0415 - as above
     from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
-    from persistence.redis.functions import ensure_library  # noqa: PLC0415 - as above
+    from persistence.redis.functions import load_functions  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
     with postgres_or_exit(addresses.postgres_url), redis_or_exit(addresses.redis_url) as client:
-        ensure_library(client)
+        load_functions(client)
         yield Recovery(
             make_engine(addresses.postgres_url),
             client,
@@ -91,20 +94,12 @@ def _recovery(config: "Path | None") -> "Iterator[Recovery]":
         )
 
 
-def _progress(quiet: bool) -> Callable[[int], None]:
-    def tell(accounts: int) -> None:
-        if not quiet and accounts % 1_000 == 0:
-            err.print(f"{accounts} accounts rebuilt …")
-
-    return tell
-
-
-def _print_plan(plan: "Plan", json: bool) -> None:
+def _print_plan(plan: "RecoveryPlan", json: bool) -> None:
     if json:
-        print_json({**plan.known._asdict(), "missing": plan.missing})
+        print_json({**plan.postgres._asdict(), "missing": plan.missing})
         return
-    out.print(f"missing         {plan.missing or 'nothing'}", markup=False, soft_wrap=True)
-    out.print(f"journal ends    {_when(plan.known.journal)}", markup=False)
+    print_line(f"missing         {plan.missing or 'nothing'}")
+    out.print(f"journal ends    {_when(plan.postgres.journal)}", markup=False)
 
 
 def _print_report(report: "Report", json: bool) -> None:
@@ -125,7 +120,7 @@ def _print_report(report: "Report", json: bool) -> None:
         "Now check it with: meterd audit",
     ]
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        print_line(line)
 
 
 def _when(entry: str) -> str:

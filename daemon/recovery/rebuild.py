@@ -18,12 +18,12 @@ from daemon.audit.folding import Folded, Folding
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, entry_ms, fingerprint
 from meterd.rules.redis_keys import Keys
-from meterd.rules.replay import Journaled, command_of
+from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres import reader
-from persistence.postgres.recorder_state import Knowledge, fetch_knowledge, replace_memory
+from persistence.postgres.recorder_state import PostgresPosition, fetch_position, replace_instance
 from persistence.postgres.rows import JournalRow, OperationRow
 from persistence.postgres.writer import write_batch
-from persistence.redis.integrity import Evidence, read_evidence, what_is_missing
+from persistence.redis.integrity import RedisPosition, read_position, what_is_missing
 from persistence.redis.rebuild import Rebuild
 
 LEASE_MS: Final = 30_000
@@ -40,11 +40,11 @@ class RecoverError(Exception):
     """Nothing can be, or may be, rebuilt; the message says why and what to do."""
 
 
-class Plan(NamedTuple):
+class RecoveryPlan(NamedTuple):
     """What was found before anything is touched."""
 
-    evidence: Evidence
-    known: Knowledge
+    redis: RedisPosition
+    postgres: PostgresPosition
     missing: str
     """What Postgres knows and Redis does not; empty if nothing."""
 
@@ -81,32 +81,34 @@ class Recovery:
         self._token = f"recover-{secrets.token_hex(8)}"
         self._epoch = b""
 
-    def plan(self) -> Plan:
+    def plan(self) -> RecoveryPlan:
         """Compare both servers; nothing is touched."""
-        evidence = read_evidence(self._client, self._keys)
+        evidence = read_position(self._client, self._keys)
         with self._engine.connect() as connection:
-            known = fetch_knowledge(connection, self._keys.partition)
-        return Plan(evidence, known, what_is_missing(evidence, known))
+            known = fetch_position(connection, self._keys.partition)
+        return RecoveryPlan(evidence, known, what_is_missing(evidence, known))
 
     def run(self, done_by: str, progress: Callable[[int], None]) -> Report:
-        """Rebuild Redis. ``progress`` is told of every account.
+        """Rebuild Redis. ``progress`` is called with the number of accounts so far.
 
         Raises:
             RecoverError: a daemon works on it, or nothing is missing, or it is another one's.
         """
         with self._leading():
             plan = self.plan()
-            refuse(plan)
+            check_stopped(plan)
             rebuild = Rebuild(self._client, self._keys, self._ended_ttl_ms)
             report = self._rebuild(rebuild, plan, progress)
-            epoch = plan.known.epoch + EPOCHS_SKIPPED
+            epoch = plan.postgres.epoch + EPOCHS_SKIPPED
             with self._engine.begin() as connection:
-                replace_memory(connection, self._keys.partition, report.memory_id, epoch)
+                replace_instance(connection, self._keys.partition, report.memory_id, epoch)
                 write_batch(connection, [], [], [], [_operation(report, done_by)])
             rebuild.end(report.memory_id, epoch)
             return report
 
-    def _rebuild(self, rebuild: Rebuild, plan: Plan, progress: Callable[[int], None]) -> Report:
+    def _rebuild(
+        self, rebuild: Rebuild, plan: RecoveryPlan, progress: Callable[[int], None]
+    ) -> Report:
         removed, accounts, chats, unfolded = rebuild.begin(), 0, 0, list[str]()
         for folded in self._folded():
             self._hold_lease()
@@ -119,10 +121,10 @@ class Recovery:
             chats += len(end.account.chats)
             rebuild.put_account(end.applied, end.account, end.chats.values())
         ids = rebuild.put_ids(self._ids())
-        rebuild.mend_outbox(plan.known.outbox)
-        left = rebuild.mend_commands(plan.known.journal, self._journaled)
+        rebuild.mend_outbox(plan.postgres.outbox)
+        left = rebuild.mend_commands(plan.postgres.journal, self._journaled)
         return Report(
-            plan.missing, plan.known.journal, removed, accounts, chats, ids, left, unfolded,
+            plan.missing, plan.postgres.journal, removed, accounts, chats, ids, left, unfolded,
             secrets.token_hex(8),
         )  # fmt: skip
 
@@ -180,7 +182,7 @@ class Recovery:
             yield connection.execution_options(isolation_level="REPEATABLE READ")
 
 
-def refuse(plan: Plan) -> None:
+def check_stopped(plan: RecoveryPlan) -> None:
     """Touch nothing that is whole, or that belongs to somebody else.
 
     Raises:
@@ -188,9 +190,9 @@ def refuse(plan: Plan) -> None:
     """
     if not plan.missing:
         raise RecoverError("Redis remembers all that Postgres knows: nothing is missing")
-    if not plan.known.memory_id:
+    if not plan.postgres.memory_id:
         raise RecoverError("Postgres has never had anything from a Redis: check postgres.url")
-    if plan.evidence.memory_id not in ("", plan.known.memory_id):
+    if plan.redis.memory_id not in ("", plan.postgres.memory_id):
         raise RecoverError(
             f"{plan.missing}.\nIt would be emptied. If that is meant, empty it yourself "
             "(FLUSHDB) and run this again; else correct redis.url or postgres.url"
@@ -203,7 +205,7 @@ def _remembered(row: JournalRow) -> str:
         return ""
     if row.outcome in (outcomes.ID_CONFLICT, outcomes.INVALID_COMMAND):
         return ""
-    command = command_of(Journaled(row.stream_id, row.fields, row.outcome, row.replayed))
+    command = command_of(JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed))
     if not isinstance(command, Command):
         return ""
     return f"{fingerprint(command)} {row.outcome}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-__all__ = ["ConfigFileError", "read_config_file"]
+__all__ = ["ConfigFileError", "read_config_file", "setting_lines"]
 
 _PLAIN_WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _WHOLE_NUMBER_TAG = "tag:yaml.org,2002:int"
@@ -34,6 +34,18 @@ def read_config_file(path: Path) -> dict[tuple[str, ...], object]:
     except ValueError as error:
         raise ConfigFileError(f"{path}: {error}") from None
     return _by_path(path, {} if content is None else content)
+
+
+def setting_lines(path: Path) -> dict[tuple[str, ...], int]:
+    """The line of each (section, key) in a file that ``read_config_file`` has accepted."""
+    root = yaml.compose(_text(path), Loader=yaml.SafeLoader)
+    sections = root.value if isinstance(root, yaml.MappingNode) else []
+    return {
+        (section.value, key.value): key.start_mark.line + 1
+        for section, keys in sections
+        if isinstance(keys, yaml.MappingNode)
+        for key, _ in keys.value
+    }
 
 
 def _text(path: Path) -> str:

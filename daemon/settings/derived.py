@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from pathlib import Path
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from daemon.settings.settings import Settings
 from meterd.rules.model import Policy, Tariff
 from meterd.rules.money import parse_micro
@@ -15,7 +16,7 @@ def policy_of(settings: Settings) -> Policy:
     tariff = settings.tariff
     return Policy(
         Tariff(
-            rate=parse_micro(tariff.rate),
+            rate_micro=parse_micro(tariff.rate),
             free_ms=tariff.free_ms,
             min_ms=tariff.min_ms,
             increment_ms=tariff.increment_ms,
@@ -45,20 +46,26 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def supervisor_settings(settings: Settings) -> SupervisorSettings:
-    """What the supervisor is told."""
-    return SupervisorSettings(
+def ray_log_of(settings: Settings) -> Path:
+    """The file that gets what Ray prints."""
+    return settings.home / "logs" / "ray.log"
+
+
+def supervisor_settings(settings: Settings) -> SupervisorConfig:
+    """What the supervisor works with."""
+    return SupervisorConfig(
         actors_max=settings.actors.max,
         chats_per_actor=settings.actors.chats_per_actor,
-        spares=settings.actors.spares,
+        warm_pool_size=settings.actors.warm_pool_size,
         batch_max=settings.queue.batch_max,
         block_ms=settings.queue.block_ms,
         in_flight_batches_max=settings.queue.in_flight_batches_max,
         lease_ms=settings.supervisor.lease_ms,
         stop_timeout_ms=settings.supervisor.stop_timeout_ms,
-        handled_keep_ms=settings.queue.handled_keep_ms,
-        answer_timeout_ms=settings.actors.answer_timeout_ms,
+        processed_retention_ms=settings.queue.processed_retention_ms,
+        call_timeout_ms=settings.actors.call_timeout_ms,
         start_timeout_ms=settings.actors.start_timeout_ms,
         step_ms_max=settings.clock.step_ms_max,
         outbox_entries_max=settings.recorder.outbox_entries_max,
+        log_file=str(ray_log_of(settings)),
     )

@@ -14,13 +14,15 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from daemon.legacy.settings import LegacySettings
-from daemon.settings.config_file import ConfigFileError, read_config_file
+from daemon.settings.config_file import ConfigFileError, read_config_file, setting_lines
+from daemon.settings.home import choose_home
 from daemon.settings.types import (
     MS_MAX,
     Count,
     Decimal6,
     Lowercase,
     Milliseconds,
+    OptionalPort,
     OptionalText,
     Origins,
     PositiveMilliseconds,
@@ -33,13 +35,20 @@ from daemon.settings.types import (
     between,
 )
 
-__all__ = ["Settings", "SettingsError", "load_settings"]
+__all__ = ["RENAMED", "LoadedSettings", "Settings", "SettingsError", "load_all", "load_settings"]
 
 _PREFIX = "METERD_"
 _NOT_SETTINGS = ("METERD_HOME", "METERD_CONFIG")
 _OTHERS = ("METERD_TEST_", "METERD_LOAD_")  # of the tests and the load tests
 _DAY_MS = 86_400_000
 _SECRETS = ("url", "jwt_secret")
+
+RENAMED = {
+    ("queue", "handled_keep_ms"): "queue.processed_retention_ms",
+    ("actors", "spares"): "actors.warm_pool_size",
+    ("actors", "answer_timeout_ms"): "actors.call_timeout_ms",
+}
+"""Settings of earlier versions and their present names."""
 
 
 class SettingsError(Exception):
@@ -62,11 +71,11 @@ class PostgresSettings(Section):
 
 
 class HttpSettings(Section):
-    """The gateway: where it listens, whose tokens count, and how much it bears."""
+    """The gateway: where it listens, which tokens are valid, and its limits."""
 
     enabled: bool = True
     host: str = "127.0.0.1"
-    port: Count = between(8080, 0, 65535)
+    port: OptionalPort = None
     jwt_secret: Secret = None
     jwks_file: OptionalText = None
     audience: str = "meterd"
@@ -85,6 +94,7 @@ class RaySettings(Section):
     """The Ray cluster to join; without an address, one of its own on this machine."""
 
     address: OptionalText = None
+    start_timeout_ms: Count = between(60_000, 1_000, MS_MAX)
 
 
 class ActorsSettings(Section):
@@ -92,8 +102,8 @@ class ActorsSettings(Section):
 
     max: Count = between(4, 1, 1000)
     chats_per_actor: Count = at_least(25_000, 1)
-    spares: Count = between(1, 0, 100)
-    answer_timeout_ms: PositiveMilliseconds = 10_000
+    warm_pool_size: Count = between(1, 0, 100)
+    call_timeout_ms: PositiveMilliseconds = 10_000
     start_timeout_ms: PositiveMilliseconds = 60_000
 
 
@@ -128,7 +138,7 @@ class QueueSettings(Section):
     # The contract promises the first outcome again for at least 24 hours.
     id_ttl_ms: Count = between(90_000_000, _DAY_MS, MS_MAX)
     ended_ttl_ms: PositiveMilliseconds = _DAY_MS
-    handled_keep_ms: Milliseconds = 600_000
+    processed_retention_ms: Milliseconds = 600_000
 
 
 class RecorderSettings(Section):
@@ -199,10 +209,10 @@ class Settings(BaseSettings):
                 f"queue.block_ms ({block_ms}) must be below redis.socket_timeout_ms ({timeout_ms}):"
                 " else every quiet moment looks like a lost connection"
             )
-        if timeout_ms >= self.actors.answer_timeout_ms:
+        if timeout_ms >= self.actors.call_timeout_ms:
             raise ValueError(
-                f"redis.socket_timeout_ms ({timeout_ms}) must be below actors.answer_timeout_ms"
-                f" ({self.actors.answer_timeout_ms}): else an actor that waits for Redis looks hung"
+                f"redis.socket_timeout_ms ({timeout_ms}) must be below actors.call_timeout_ms"
+                f" ({self.actors.call_timeout_ms}): else an actor that waits for Redis looks hung"
             )
         return self
 
@@ -210,9 +220,21 @@ class Settings(BaseSettings):
 class _Value(NamedTuple):
     value: object
     place: str
+    """Where it stands, as errors name it."""
+    source: str
+    """Where it stands, in short."""
 
 
 _Layer = dict[tuple[str, ...], _Value]
+
+
+class LoadedSettings(NamedTuple):
+    """The settings, and where each that is set comes from."""
+
+    settings: Settings
+    sources: Mapping[tuple[str, ...], str]
+    """`file:line` or the variable's name by (section, key); a default has no entry."""
+    home_source: str
 
 
 def load_settings(
@@ -224,17 +246,26 @@ def load_settings(
     is one. `env` replaces the process's environment. Raises SettingsError, which names
     every wrong or unknown setting with its place and never shows a credential.
     """
+    return load_all(config_path, env).settings
+
+
+def load_all(
+    config_path: Path | None = None, env: Mapping[str, str] | None = None
+) -> LoadedSettings:
+    """The same, with the source of every setting."""
     variables = dict(os.environ if env is None else env)
     values = {**_file_layer(_config_path(config_path, variables)), **_environment_layer(variables)}
     unknown = [_unknown(path, value) for path, value in values.items() if path not in _KNOWN]
+    home = choose_home(variables)
     try:
-        settings = Settings(**_nested(values), home=_home(variables))
+        settings = Settings(**_nested(values), home=home.path)
     except ValidationError as error:
         wrong = [_problem(detail, values) for detail in error.errors(include_url=False)]
         raise SettingsError("\n".join(unknown + wrong)) from None
     if unknown:
         raise SettingsError("\n".join(unknown))
-    return settings
+    sources = {path: value.source for path, value in values.items()}
+    return LoadedSettings(settings, sources, home.source)
 
 
 def _known() -> Iterator[tuple[str, ...]]:
@@ -254,23 +285,24 @@ def _config_path(config_path: Path | None, variables: Mapping[str, str]) -> Path
     return usual if usual.is_file() else None
 
 
-def _home(variables: Mapping[str, str]) -> Path:
-    return Path(variables.get("METERD_HOME") or ".meterd").expanduser().absolute()
-
-
 def _file_layer(path: Path | None) -> _Layer:
     if path is None:
         return {}
     try:
-        found = read_config_file(path)
+        found, lines = read_config_file(path), setting_lines(path)
     except ConfigFileError as error:
         raise SettingsError(str(error)) from None
-    return {key: _Value(value, f"{path}: {'.'.join(key)}") for key, value in found.items()}
+    return {
+        key: _Value(value, f"{path}: {'.'.join(key)}", f"{path}:{lines.get(key, 1)}")
+        for key, value in found.items()
+    }
 
 
 def _environment_layer(variables: Mapping[str, str]) -> _Layer:
     return {
-        tuple(name.removeprefix(_PREFIX).lower().split("__")): _Value(text, f"environment {name}")
+        tuple(name.removeprefix(_PREFIX).lower().split("__")): _Value(
+            text, f"environment {name}", name
+        )
         for name, text in sorted(variables.items())
         if name.startswith(_PREFIX) and name not in _NOT_SETTINGS and not name.startswith(_OTHERS)
     }
@@ -285,6 +317,8 @@ def _nested(values: _Layer) -> dict[str, Any]:
 
 
 def _unknown(path: tuple[str, ...], value: _Value) -> str:
+    if path in RENAMED:
+        return f"{value.place}: renamed to {RENAMED[path]}"
     known = [".".join(names) for names in _KNOWN]
     close = difflib.get_close_matches(".".join(path), known, n=1)
     return f"{value.place}: unknown setting" + (f" (did you mean {close[0]}?)" if close else "")

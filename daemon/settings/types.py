@@ -16,6 +16,7 @@ __all__ = [
     "Decimal6",
     "Lowercase",
     "Milliseconds",
+    "OptionalPort",
     "OptionalText",
     "Origins",
     "PositiveMilliseconds",
@@ -155,6 +156,11 @@ _T = TypeVar("_T")
 Lowercase = Annotated[_T, BeforeValidator(_lower)]
 OptionalText = Annotated[
     str | None, BeforeValidator(_none_if_empty), AfterValidator(_no_credentials)
+]
+OptionalPort = Annotated[
+    Annotated[int, Field(ge=0, le=65535)] | None,
+    BeforeValidator(_none_if_empty),
+    BeforeValidator(_no_bool),
 ]
 Secret = Annotated[str | None, BeforeValidator(_none_if_empty), AfterValidator(_long_enough)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_split_texts), AfterValidator(_origins)]

@@ -7,14 +7,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from daemon.console.format import duration
+from daemon.console.common import table
+from daemon.console.format import STATUS_COLOURS, duration
 from daemon.top.look import Frame
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 PLOT_WIDTH: Final = 40
 
 _STATES: Final = {"ready": "bold green", "degraded": "bold yellow", "recovering": "yellow"}
-_STATUSES: Final = {"running": "green", "paused": "yellow", "suspended": "red"}
 
 
 def spark(values: Iterable[float], width: int = PLOT_WIDTH) -> str:
@@ -32,7 +32,7 @@ def line(frame: Frame) -> str:
 
 
 def facts(frame: Frame) -> dict[str, Any]:
-    """What is told at a glance."""
+    """What one line shows."""
     status, queue = frame.status, frame.status.get("queue", {})
     per_s = frame.past.commands_per_s
     return {
@@ -59,40 +59,36 @@ def screen(frame: Frame) -> RenderableType:
 
 
 def _totals(frame: Frame) -> Table:
-    told, past = facts(frame), frame.past
-    table = Table(box=None, show_header=False, pad_edge=False)
+    now, past = facts(frame), frame.past
+    rows = Table(box=None, show_header=False, pad_edge=False)
     for name in ("name", "value", "plot"):
-        table.add_column(name, justify="right" if name == "value" else "left")
-    table.add_row("open chats", str(told["open_chats"]), spark(past.open_chats))
-    table.add_row("commands a second", str(told["commands_per_s"]), spark(past.commands_per_s))
-    table.add_row("commands that wait", str(told["lag"]), spark(past.lag))
-    table.add_row("oldest of them", duration(told["oldest_ms"]), "")
-    table.add_row("waiting for PostgreSQL", str(told["outbox"]), "")
-    table.add_row("dead letters", str(told["dead"]), "")
-    return table
+        rows.add_column(name, justify="right" if name == "value" else "left")
+    rows.add_row("open chats", str(now["open_chats"]), spark(past.open_chats))
+    rows.add_row("commands a second", str(now["commands_per_s"]), spark(past.commands_per_s))
+    rows.add_row("commands that wait", str(now["lag"]), spark(past.lag))
+    rows.add_row("oldest of them", duration(now["oldest_ms"]), "")
+    rows.add_row("waiting for PostgreSQL", str(now["outbox"]), "")
+    rows.add_row("dead letters", str(now["dead"]), "")
+    return rows
 
 
 def _actors(actors: Iterable[dict[str, Any]]) -> Table:
-    table = Table(title="Actors", title_justify="left", title_style="bold", header_style="bold")
-    for name in ("name", "process", "chats", "waiting", "restarts", "state"):
-        table.add_column(name)
+    rows = table("Actors", "name", "process", "chats", "waiting", "restarts", "state")
     for actor in actors:
         state = actor["trouble"] or ("up" if actor["up"] else "starting")
         numbers = (actor["pid"] or "", actor["chats"], actor["waiting"], actor["restarts"])
-        table.add_row(actor["name"], *map(str, numbers), state)
-    return table
+        rows.add_row(actor["name"], *map(str, numbers), state)
+    return rows
 
 
 def _chats(frame: Frame) -> Table:
-    table = Table(
-        title="Newest open chats", title_justify="left", title_style="bold", header_style="bold"
-    )
+    rows = table("Newest open chats")
     for name in ("chat", "user", "advisor", "status", "active", "cost", "rate"):
-        table.add_column(name, overflow="ellipsis", max_width=24)
+        rows.add_column(name, overflow="ellipsis", max_width=24)
     for chat in frame.chats:
         is_running = chat["status"] == "running"
         active_ms = chat["active_ms"] + (frame.now_ms - chat["as_of"] if is_running else 0)
-        status = Text(chat["status"], _STATUSES.get(chat["status"], ""))
+        status = Text(chat["status"], STATUS_COLOURS.get(chat["status"], ""))
         names = (chat["chat_id"], chat["user_id"], chat["advisor_id"])
-        table.add_row(*names, status, duration(active_ms), chat["cost"], chat["rate"])
-    return table
+        rows.add_row(*names, status, duration(active_ms), chat["cost"], chat["rate"])
+    return rows

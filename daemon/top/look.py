@@ -11,10 +11,11 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from daemon.discovery.status import DOWN, read_status
+from daemon.discovery.status import DOWN
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.pages import ChatFilter, chats_page
+from persistence.redis.published_status import read_status
 
 REMEMBERED: Final = 120
 """Looks that the small plots are drawn from: two minutes at one a second."""

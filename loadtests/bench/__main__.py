@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.bench import document, figures, plots, run, screen
-from loadtests.bench.plan import FULL_CHATS, QUICK, Plan, Sizes
+from loadtests.bench.plan import FULL_CHATS, QUICK, BenchPlan, Sizes
 from loadtests.bench.targets import rows
 
 DESCRIPTION: Final = """\
@@ -20,8 +20,8 @@ The results go into performance.md (between its markers), performance/figures.js
 EXAMPLES: Final = """\
 examples:
   python -m loadtests.bench
-  python -m loadtests.bench --only peak latency --rounds 5
-  python -m loadtests.bench --only quiet --full
+  python -m loadtests.bench --only throughput latency --rounds 5
+  python -m loadtests.bench --only idle_cost --full
   python -m loadtests.bench --quick                  (does it work? its figures mean nothing)
   make bench ARGS="--only records"
 
@@ -35,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, show, write; 1 if something could not be measured."""
     wish = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
-    plan = Plan(_sizes(wish), _rounds(wish), not wish.no_peers, screen.teller())
+    plan = BenchPlan(_sizes(wish), _rounds(wish), not wish.no_peers, screen.teller())
     measured = run.run(plan, wish.only or run.NAMES)
     shown = write(wish.out or (QUICK_OUT if wish.quick else DOCS), measured)
     screen.show([row for row in rows(shown) if not wish.only or _is_of(row.command, wish.only)])
     return 1 if any(one.why for one in measured.values()) else 0
 
 
-def write(out: Path, measured: dict[str, figures.Figures]) -> dict[str, figures.Figures]:
+def write(out: Path, measured: dict[str, figures.BenchFigures]) -> dict[str, figures.BenchFigures]:
     """Put the results with those of earlier runs; returns all of them."""
     file, machine = out / document.FOLDER / "figures.json", run.machine()
     kept = {**figures.read(file), **measured}
@@ -61,7 +61,7 @@ def _is_of(command: str, names: Sequence[str]) -> bool:
 def _sizes(wish: argparse.Namespace) -> Sizes:
     sizes = QUICK if wish.quick else Sizes()
     if wish.full:
-        sizes = sizes._replace(quiet_chats=(*sizes.quiet_chats, FULL_CHATS))
+        sizes = sizes._replace(idle_chats=(*sizes.idle_chats, FULL_CHATS))
     return sizes
 
 
@@ -81,8 +81,16 @@ def _parser() -> argparse.ArgumentParser:
         help=f"only these: {', '.join(run.NAMES)}")  # fmt: skip
     add("--rounds", type=_count, metavar="N", help="how often each is measured (default: 3)")
     add("--quick", action="store_true", help=f"tiny sizes, one round, results in {QUICK_OUT}")
-    add("--full", action="store_true", help=f"quiet: also {FULL_CHATS} chats; takes minutes more")
-    add("--no-peers", action="store_true", help="peak: without arq, Celery, dramatiq, taskiq, Ray")
+    add(
+        "--full",
+        action="store_true",
+        help=f"idle_cost: also {FULL_CHATS} chats; takes minutes more",
+    )
+    add(
+        "--no-peers",
+        action="store_true",
+        help="throughput: without arq, Celery, dramatiq, taskiq, Ray",
+    )
     add("--out", type=Path, metavar="FOLDER", help=f"where the results go (default: {DOCS})")
     return parser
 

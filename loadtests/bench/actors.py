@@ -6,15 +6,16 @@ from typing import Any, Final
 
 import psutil
 
-from loadtests.bench.arithmetic import parts, percentile
 from loadtests.bench.backlog import work_off
-from loadtests.bench.book import AMPLE, Book
-from loadtests.bench.caller import Caller
 from loadtests.bench.daemon import ACTORS_S_MAX, BenchDaemon, running
-from loadtests.bench.figures import Figures
-from loadtests.bench.peak import PER_S
-from loadtests.bench.plan import Plan
-from loadtests.bench.usage import MIB, pid_of, watch
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.plan import BenchPlan
+from loadtests.bench.sequential_sender import SequentialSender
+from loadtests.bench.throughput import PER_S
+from loadtests.bench.usage import pid_of, watch
+from loadtests.bench.workload_model import AMPLE, EncodedWorkload
+from loadtests.common.processes import MIB
+from loadtests.common.statistics import parts, percentile
 
 MIB_AN_ACTOR: Final = 90
 MIB_OTHERS: Final = 1_500
@@ -27,7 +28,7 @@ COLD_NOTE: Final = (
 )
 
 
-def measure(plan: Plan, figures: Figures) -> None:
+def measure(plan: BenchPlan, figures: BenchFigures) -> None:
     """One daemon after the other, each with another limit on its actors; then cold starts."""
     warm: list[float] = []
     for count in plan.sizes.actors:
@@ -46,7 +47,7 @@ def _lacking_mib(count: int) -> float:
     return needed - float(psutil.virtual_memory().available) / MIB
 
 
-def _with(plan: Plan, count: int, figures: Figures) -> list[float]:
+def _with(plan: BenchPlan, count: int, figures: BenchFigures) -> list[float]:
     """One daemon; returns how long its warm starts took."""
     with running({"METERD_ACTORS__MAX": str(count)}) as daemon:
         with Starts(daemon) as starts:
@@ -55,17 +56,17 @@ def _with(plan: Plan, count: int, figures: Figures) -> list[float]:
             _idle(plan, daemon, count, figures)
             end_warm(daemon, 2 * count)
             warm = starts.on_one_spare(count, plan.sizes.actors_starts)
-        book = Book("b")
-        daemon.open(book, plan.sizes.chats)
+        workload = EncodedWorkload("b")
+        daemon.open(workload, plan.sizes.chats)
         for _ in range(plan.rounds):
-            pace = work_off(daemon, book.toggles(plan.sizes.actors_commands, reply_to="bench"))
+            pace = work_off(daemon, workload.toggles(plan.sizes.actors_commands, reply_to="bench"))
             figures.add(f"commands_per_s@{count}", pace.handled_per_s, PER_S)
         daemon.check()
     _start_figures("warm", f"@{count}", growing + warm, plan.rounds, figures)
     return growing + warm
 
 
-def _idle(plan: Plan, daemon: BenchDaemon, count: int, figures: Figures) -> None:
+def _idle(plan: BenchPlan, daemon: BenchDaemon, count: int, figures: BenchFigures) -> None:
     watch(pid_of(daemon), SETTLE_S)
     for _ in range(plan.rounds):
         window = watch(pid_of(daemon), plan.sizes.actors_s)
@@ -73,7 +74,9 @@ def _idle(plan: Plan, daemon: BenchDaemon, count: int, figures: Figures) -> None
         figures.add(f"memory_mib@{count}", window.memory_bytes / MIB, "MiB")
 
 
-def _start_figures(name: str, at: str, took_ms: list[float], rounds: int, figures: Figures) -> None:
+def _start_figures(
+    name: str, at: str, took_ms: list[float], rounds: int, figures: BenchFigures
+) -> None:
     for part in parts(took_ms, rounds):
         for point, percent in (("p50", 50), ("p99", 99)):
             figures.add(f"{name}_{point}_ms{at}", percentile(part, percent), "ms")
@@ -81,7 +84,7 @@ def _start_figures(name: str, at: str, took_ms: list[float], rounds: int, figure
 
 def end_warm(daemon: BenchDaemon, count: int) -> None:
     """End the chats that ``wait_for_actors`` has opened."""
-    with Caller(daemon.redis_url, "ends") as caller:
+    with SequentialSender(daemon.redis_url, "ends") as caller:
         for chat in range(count):
             caller.call("end", chat_id=f"warmc{chat}")
 
@@ -92,7 +95,7 @@ class Starts:
     def __init__(self, daemon: BenchDaemon) -> None:
         """With ample credits."""
         self._daemon = daemon
-        self._caller = Caller(daemon.redis_url, "starts")
+        self._caller = SequentialSender(daemon.redis_url, "starts")
         self._caller.call("top_up", user_id=USER, amount=AMPLE)
         self._open: list[str] = []
         self._count = 0
@@ -144,7 +147,7 @@ class Starts:
         return is_current and any(a["up"] and not a["chats"] for a in actors)
 
 
-def _cold(plan: Plan, figures: Figures) -> None:
+def _cold(plan: BenchPlan, figures: BenchFigures) -> None:
     """Starts that have to wait for a process."""
     count = plan.sizes.cold_starts
     env = {

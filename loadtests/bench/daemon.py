@@ -2,10 +2,8 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +12,13 @@ from typing import Any, Final
 import psutil
 
 from daemon.embedded.processes import find_marked, mark_of
-from loadtests.bench.arithmetic import Progress
-from loadtests.bench.book import Book
-from loadtests.bench.code import own_code
 from loadtests.bench.wire import blast
-from loadtests.live import KEYS, LiveDaemon
-from loadtests.processes import Process, look
+from loadtests.bench.workload_model import EncodedWorkload
+from loadtests.common.code import own_code
+from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.processes import ProcessInfo, look
+from loadtests.common.servers import folder
+from loadtests.common.statistics import ProgressSample
 
 EVERY_S: Final = 0.01
 HANDLED_S_MAX: Final = 300.0
@@ -45,7 +44,7 @@ class BenchDaemon(LiveDaemon):
 
     def wait_for_actors(self, count: int, name: str = "warm") -> None:
         """Open some chats, so that all actors start, and wait until each has one."""
-        blast(self.redis_url, Book(name).open(2 * count))
+        blast(self.redis_url, EncodedWorkload(name).open(2 * count))
         self.until(lambda: self.actors_up() >= count, ACTORS_S_MAX)
         self.until_handled()
         self.until(lambda: self.open_chats() >= 2 * count, STATUS_S_MAX)
@@ -55,30 +54,30 @@ class BenchDaemon(LiveDaemon):
         actors: Sequence[Mapping[str, Any]] = self.published().get("actors", ())
         return sum(1 for actor in actors if actor["up"])
 
-    def open(self, book: Book, count: int) -> None:
+    def open(self, workload: EncodedWorkload, count: int) -> None:
         """Open chats, and wait until all of them are in Postgres as well, and counted as open."""
-        blast(self.redis_url, book.open(count))
+        blast(self.redis_url, workload.open(count))
         self.until_handled(HANDLED_S_MAX)
-        self.until(lambda: self.open_chats() >= len(book), STATUS_S_MAX)
+        self.until(lambda: self.open_chats() >= len(workload), STATUS_S_MAX)
 
     def open_chats(self) -> int:
         """How many chats are open, as the daemon said last."""
         return int(self.published().get("open_chats", 0))
 
-    def resume_all(self, book: Book) -> None:
+    def resume_all(self, workload: EncodedWorkload) -> None:
         """Let all chats run again."""
-        blast(self.redis_url, book.resumes())
+        blast(self.redis_url, workload.resumes())
         self.until_handled(HANDLED_S_MAX)
 
-    def watch(self, total: int, done_before: int = 0) -> list[Progress]:
+    def watch(self, total: int, done_before: int = 0) -> list[ProgressSample]:
         """How many of so many new commands are handled, again and again until all are."""
-        samples: list[Progress] = []
+        samples: list[ProgressSample] = []
         with self.client() as client:
             end_s = time.monotonic() + HANDLED_S_MAX
             while not samples or samples[-1].done < total:
                 assert time.monotonic() < end_s, f"not handled in time: {self.output()}"
                 done = _handled(client.xinfo_groups(KEYS.commands)) - done_before
-                samples.append(Progress(time.perf_counter(), done))
+                samples.append(ProgressSample(time.perf_counter(), done))
                 time.sleep(EVERY_S)
         return samples
 
@@ -132,7 +131,7 @@ def _handled(groups: Any) -> int:
     return sum((group["entries-read"] or 0) - group["pending"] for group in groups)
 
 
-def kill(processes: Iterable[Process]) -> None:
+def kill(processes: Iterable[ProcessInfo]) -> None:
     """SIGKILL for each that still runs; a pid that is somebody else's by now is passed over."""
     for one in processes:
         with contextlib.suppress(psutil.Error):
@@ -148,16 +147,6 @@ def kill_servers(home: Path) -> None:
         for pid in find_marked(mark_of(data), command) if data.exists() else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for the sockets that Ray puts below it; it goes again."""
-    made = Path(tempfile.mkdtemp(prefix="mb-", dir="/tmp"))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
 
 
 @contextlib.contextmanager

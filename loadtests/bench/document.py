@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from loadtests.bench.code import ROOT
-from loadtests.bench.figures import Figures
+from loadtests.bench.figures import BenchFigures
 from loadtests.bench.targets import Row, rows, spread
+from loadtests.common.code import ROOT
 
 FOLDER: Final = "performance"
 
@@ -17,7 +17,9 @@ MODEL: Final = ROOT / "docs" / "performance.md"
 TITLES: Final = ("what", "target", "measured", "measured / target", "", "how")
 
 
-def write(path: Path, machine: str, measured: Mapping[str, Figures], plots: Sequence[str]) -> None:
+def write(
+    path: Path, machine: str, measured: Mapping[str, BenchFigures], plots: Sequence[str]
+) -> None:
     """Put the results into the document; one that is not there is made like the project's own."""
     text = (path if path.exists() else MODEL).read_text()
     text = between(text, "table", f"{machine}\n\n{table(rows(measured))}")
@@ -49,7 +51,7 @@ def table(lines: Sequence[Row]) -> str:
     return markdown(TITLES, cells)
 
 
-def figures_table(measured: Mapping[str, Figures]) -> str:
+def figures_table(measured: Mapping[str, BenchFigures]) -> str:
     """Every figure, and what stood in the way of others."""
     cells = [
         (name, figure_name, spread(figure), figure.unit, str(len(figure.values)))
@@ -61,7 +63,7 @@ def figures_table(measured: Mapping[str, Figures]) -> str:
     return "\n".join([markdown(titles, cells), *([""] if said else []), *said])
 
 
-def _said(figures: Figures) -> list[str]:
+def _said(figures: BenchFigures) -> list[str]:
     return [*figures.notes, *([f"stopped by {figures.why}"] if figures.why else [])]
 
 

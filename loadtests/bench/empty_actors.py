@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import ray
 
-from daemon.process.engine import start_ray
 from daemon.process.engine_client import RAY_SETTINGS
-from loadtests.bench.code import own_code
+from daemon.process.ray_start import start_ray
+from loadtests.common.code import own_code
 
 READY: Final = "ready"
 STOP_S_MAX: Final = 20

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from loadtests.bench.arithmetic import median
+from loadtests.common.statistics import median
 
 Point = tuple[int, "Figure"]
 
@@ -32,7 +32,7 @@ class Figure(NamedTuple):
         return max(self.values)
 
 
-class Figures:
+class BenchFigures:
     """The figures of one measurement by their names; what depends on a size is ``name@size``."""
 
     def __init__(self, figures: Mapping[str, Figure] | None = None) -> None:
@@ -81,15 +81,15 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def from_json(document: Mapping[str, Any]) -> Figures:
+def from_json(document: Mapping[str, Any]) -> BenchFigures:
     """A measurement as the file has it."""
     named: Mapping[str, Any] = document["figures"]
-    made = Figures({k: Figure(f["unit"], tuple(f["values"])) for k, f in named.items()})
+    made = BenchFigures({k: Figure(f["unit"], tuple(f["values"])) for k, f in named.items()})
     made.why, made.notes, made.on = document["why"], list(document["notes"]), document["on"]
     return made
 
 
-def read(path: Path) -> dict[str, Figures]:
+def read(path: Path) -> dict[str, BenchFigures]:
     """All measurements that the file has; none if there is no file."""
     if not path.exists():
         return {}
@@ -97,7 +97,7 @@ def read(path: Path) -> dict[str, Figures]:
     return {name: from_json(one) for name, one in document["measurements"].items()}
 
 
-def write(path: Path, machine: str, measured: Mapping[str, Figures]) -> None:
+def write(path: Path, machine: str, measured: Mapping[str, BenchFigures]) -> None:
     """Write the file anew."""
     document = {
         "machine": machine,

@@ -5,20 +5,19 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from loadtests.bench.arithmetic import percentile
 from loadtests.bench.backlog import work_off
-from loadtests.bench.book import Book
 from loadtests.bench.daemon import BenchDaemon, running
-from loadtests.bench.figures import Figures
-from loadtests.bench.peak import ACTORS, PER_S
-from loadtests.bench.plan import Plan
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.plan import BenchPlan
 from loadtests.bench.replies import ReplyReader
+from loadtests.bench.throughput import ACTORS, PER_S
 from loadtests.bench.wire import Wire
-from loadtests.live import KEYS
+from loadtests.bench.workload_model import EncodedWorkload
+from loadtests.common.live import KEYS
+from loadtests.common.statistics import PERCENTS, percentile
 
 TICK_S: Final = 0.001
 SHARES: Final = {"tenth": 0.1, "half": 0.5}
-PERCENTS: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
 RESULT_S_MAX: Final = 60.0
 LATE_SHARE_MAX: Final = 0.05
 
@@ -31,42 +30,46 @@ class PaceError(Exception):
     """The sender could not keep its pace: the figures would be of another load."""
 
 
-class Sent(NamedTuple):
+class SendTimes(NamedTuple):
     """When commands were sent, and how late by their sender's own pace."""
 
     at_ns: list[int]
     late_ms: list[float]
 
 
-def measure(plan: Plan, figures: Figures, peak_per_s: float | None) -> None:
+def measure(plan: BenchPlan, figures: BenchFigures, peak_per_s: float | None) -> None:
     """A tenth and a half of the peak, in turn; the peak is measured first if it is not known."""
     with running() as daemon:
         daemon.wait_for_actors(ACTORS)
-        book = Book("l")
-        daemon.open(book, plan.sizes.chats)
-        peak = peak_per_s or _peak(plan, daemon, book)
+        workload = EncodedWorkload("l")
+        daemon.open(workload, plan.sizes.chats)
+        peak = peak_per_s or _peak(plan, daemon, workload)
         figures.add("of_a_peak_per_s", peak, PER_S)
         for number in range(1, plan.rounds + 1):
             for name, share in SHARES.items():
                 plan.say(f"round {number}: {share * peak:,.0f} commands a second")
-                _round(daemon, book, name, (share * peak, plan.sizes.latency_s), figures)
+                _round(daemon, workload, name, (share * peak, plan.sizes.latency_s), figures)
         plan.say("the audit")
         daemon.check()
 
 
-def _peak(plan: Plan, daemon: BenchDaemon, book: Book) -> float:
+def _peak(plan: BenchPlan, daemon: BenchDaemon, workload: EncodedWorkload) -> float:
     plan.say("the peak")
-    return work_off(daemon, book.toggles(plan.sizes.latency_peak)).handled_per_s
+    return work_off(daemon, workload.toggles(plan.sizes.latency_peak)).handled_per_s
 
 
 def _round(
-    daemon: BenchDaemon, book: Book, name: str, load: tuple[float, float], figures: Figures
+    daemon: BenchDaemon,
+    workload: EncodedWorkload,
+    name: str,
+    load: tuple[float, float],
+    figures: BenchFigures,
 ) -> None:
     per_s, seconds = load
     count = max(10, int(per_s * seconds))
     stream = f"latency-{len(figures.by_name)}-{time.monotonic_ns()}"
-    commands = book.toggles(count, reply_to=stream)
-    ids = book.last_ids(count)
+    commands = workload.toggles(count, reply_to=stream)
+    ids = workload.last_ids(count)
     with contextlib.closing(ReplyReader(daemon.redis_url, KEYS.reply(stream), count)) as reader:
         sent = send_steadily(daemon.redis_url, commands, per_s)
         replies = reader.result(RESULT_S_MAX)
@@ -77,7 +80,7 @@ def _round(
     daemon.until_handled()
 
 
-def send_steadily(url: str, commands: Sequence[bytes], per_s: float) -> Sent:
+def send_steadily(url: str, commands: Sequence[bytes], per_s: float) -> SendTimes:
     """Send commands at a steady pace, a few each millisecond, without waiting for anything.
 
     Raises:
@@ -100,7 +103,7 @@ def send_steadily(url: str, commands: Sequence[bytes], per_s: float) -> Sent:
         wire.hear(len(commands) - heard)
     if took_s > (1 + LATE_SHARE_MAX) * len(commands) / per_s + 0.1:
         raise PaceError(f"{len(commands)} commands took {took_s:.1f} s at {per_s:.0f} a second")
-    return Sent(at_ns, late_ms)
+    return SendTimes(at_ns, late_ms)
 
 
 def latencies_ms(

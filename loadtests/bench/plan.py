@@ -13,7 +13,7 @@ class Sizes(NamedTuple):
     """The backlog of the peak."""
     mixed: int = 20_000
     """The backlog of the realistic variant."""
-    ceiling: int = 30_000
+    max_throughput: int = 30_000
     """Commits pushed by one client."""
     peer_jobs: tuple[tuple[str, int], ...] = (
         ("arq", 3_000),
@@ -26,9 +26,9 @@ class Sizes(NamedTuple):
     """How long each pace is kept."""
     latency_peak: int = 20_000
     """The backlog that tells what half of the peak is, if the peak was not measured before."""
-    quiet_chats: tuple[int, ...] = (1_000, 10_000, 100_000)
-    quiet_s: float = 21.0
-    quiet_commands: int = 16_000
+    idle_chats: tuple[int, ...] = (1_000, 10_000, 100_000)
+    idle_s: float = 21.0
+    idle_commands: int = 16_000
     due_chats: int = 10_000
     due_s: float = 40.0
     actors: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
@@ -50,7 +50,7 @@ QUICK: Final = Sizes(
     chats=100,
     commands=3_000,
     mixed=1_000,
-    ceiling=2_000,
+    max_throughput=2_000,
     peer_jobs=(
         ("arq", 300),
         ("celery", 300),
@@ -60,9 +60,9 @@ QUICK: Final = Sizes(
     ),
     latency_s=2.0,
     latency_peak=2_000,
-    quiet_chats=(100, 1_000),
-    quiet_s=3.0,
-    quiet_commands=1_000,
+    idle_chats=(100, 1_000),
+    idle_s=3.0,
+    idle_commands=1_000,
     due_chats=200,
     due_s=5.0,
     actors=(1, 2),
@@ -78,7 +78,7 @@ QUICK: Final = Sizes(
 )
 
 
-class Plan(NamedTuple):
+class BenchPlan(NamedTuple):
     """What a run is to do."""
 
     sizes: Sizes

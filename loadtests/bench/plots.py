@@ -1,24 +1,14 @@
-"""The figures as drawings: SVG that differs between runs only where the figures do."""
+"""The figures as drawings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
 from matplotlib.figure import Figure as Drawing
 
-from loadtests.bench.figures import Figure, Figures
+from loadtests.bench.figures import BenchFigures, Figure
+from loadtests.common.svg import svg_of
 
-SETTINGS: Final = {
-    "svg.hashsalt": "meterd",
-    "svg.fonttype": "none",
-    "font.size": 9,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 INK: Final = "#2f6f9f"
 OTHER: Final = "#b0b7bd"
 WARM: Final = "#c9722b"
@@ -28,11 +18,11 @@ COLOURS: Final = (INK, WARM)
 Panel = tuple[str, Mapping[str, str]]
 """A title; the figures that are drawn over their sizes, with what each is called."""
 
-Draw = Callable[[Drawing, Figures], bool]
+Draw = Callable[[Drawing, BenchFigures], bool]
 """Draws; whether there was anything to draw."""
 
 
-def draw(folder: Path, measured: Mapping[str, Figures]) -> list[str]:
+def draw(folder: Path, measured: Mapping[str, BenchFigures]) -> list[str]:
     """Draw what was measured; returns the names of the drawings."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
@@ -42,13 +32,11 @@ def draw(folder: Path, measured: Mapping[str, Figures]) -> list[str]:
     ]
 
 
-def _draw(path: Path, one: Draw, figures: Figures) -> bool:
-    with mpl.rc_context(SETTINGS):
-        drawing = Drawing(figsize=(8, 3.2), layout="constrained")
-        if not one(drawing, figures):
-            return False
-        drawing.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
-    return True
+def _draw(path: Path, one: Draw, figures: BenchFigures) -> bool:
+    svg = svg_of(lambda drawing: one(drawing, figures))
+    if svg:
+        path.write_text(svg, "utf-8")
+    return bool(svg)
 
 
 def _bars(axes: Any, figures: Sequence[tuple[str, Figure]], mark: str = "") -> None:
@@ -72,18 +60,18 @@ def _line(axes: Any, points: Sequence[tuple[int, Figure]], label: str, colour: s
     )
 
 
-def _of(figures: Figures, names: Mapping[str, str]) -> list[tuple[str, Figure]]:
+def _of(figures: BenchFigures, names: Mapping[str, str]) -> list[tuple[str, Figure]]:
     found = [(label, figures.get(name)) for name, label in names.items()]
     return [(label, figure) for label, figure in found if figure]
 
 
-def _peak(drawing: Drawing, figures: Figures) -> bool:
+def _peak(drawing: Drawing, figures: BenchFigures) -> bool:
     peers = [n for n in figures.by_name if n.startswith("peer_")]
     names = {
         "commands_per_s": "meterd",
         "commands_recorded_per_s": "meterd, Postgres as well",
         "mixed_per_s": "meterd, ten chats an account",
-        "ceiling_per_s": "one client, commits alone",
+        "max_throughput_per_s": "one client, commits alone",
         **{name: name.removeprefix("peer_").removesuffix("_per_s") for name in peers},
     }
     found = _of(figures, names)
@@ -94,7 +82,7 @@ def _peak(drawing: Drawing, figures: Figures) -> bool:
     return bool(found)
 
 
-def _latency(drawing: Drawing, figures: Figures) -> bool:
+def _latency(drawing: Drawing, figures: BenchFigures) -> bool:
     names = {
         f"{load}_{point}_ms": f"{point} at a {load}"
         for load in ("tenth", "half")
@@ -109,7 +97,7 @@ def _latency(drawing: Drawing, figures: Figures) -> bool:
     return bool(found)
 
 
-def _lateness(drawing: Drawing, figures: Figures) -> bool:
+def _timer_latency(drawing: Drawing, figures: BenchFigures) -> bool:
     found = _of(figures, {f"{point}_ms": point for point in ("p50", "p95", "p99", "max")})
     if found:
         axes = drawing.subplots()
@@ -118,7 +106,7 @@ def _lateness(drawing: Drawing, figures: Figures) -> bool:
     return bool(found)
 
 
-def _panels(drawing: Drawing, figures: Figures, panels: Sequence[Panel], size: str) -> bool:
+def _panels(drawing: Drawing, figures: BenchFigures, panels: Sequence[Panel], size: str) -> bool:
     """Panels side by side, each with lines over the size."""
     for axes, (title, names) in zip(drawing.subplots(1, len(panels)), panels, strict=True):
         found = [(label, figures.series(name)) for name, label in names.items()]
@@ -142,7 +130,7 @@ def _axes(axes: Any, sizes: Sequence[int]) -> None:
     axes.set_xticks(shown, [f"{size // 1000}k" if size >= 1000 else f"{size}" for size in shown])
 
 
-def _quiet(drawing: Drawing, figures: Figures) -> bool:
+def _idle_cost(drawing: Drawing, figures: BenchFigures) -> bool:
     cpu = {"cpu_percent": "the daemon", "empty_cpu_percent": "empty Ray actors"}
     panels: tuple[Panel, ...] = (
         ("CPU, % of a core", cpu),
@@ -152,7 +140,7 @@ def _quiet(drawing: Drawing, figures: Figures) -> bool:
     return bool(figures.series("cpu_percent")) and _panels(drawing, figures, panels, "open chats")
 
 
-def _actors(drawing: Drawing, figures: Figures) -> bool:
+def _actors(drawing: Drawing, figures: BenchFigures) -> bool:
     panels: tuple[Panel, ...] = (
         ("memory of all, MiB", {"memory_mib": ""}),
         ("CPU without work, % of a core", {"cpu_percent": ""}),
@@ -163,9 +151,9 @@ def _actors(drawing: Drawing, figures: Figures) -> bool:
 
 
 DRAWINGS: Final[Mapping[str, Draw]] = {
-    "peak": _peak,
+    "throughput": _peak,
     "latency": _latency,
-    "quiet": _quiet,
-    "lateness": _lateness,
+    "idle_cost": _idle_cost,
+    "timer_latency": _timer_latency,
     "actors": _actors,
 }

@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 import uvloop
 
 from daemon.gateway.tokens import mint
-from loadtests.bench.arithmetic import percentile
-from loadtests.bench.book import Book
 from loadtests.bench.daemon import BenchDaemon, running
-from loadtests.bench.figures import Figures
+from loadtests.bench.figures import BenchFigures
 from loadtests.bench.http import ask_on_and_on, ask_steadily, get
-from loadtests.bench.peak import ACTORS, PER_S
-from loadtests.bench.plan import Plan
+from loadtests.bench.plan import BenchPlan
+from loadtests.bench.throughput import ACTORS, PER_S
 from loadtests.bench.wire import Wire
-from loadtests.processes import GATEWAY, Process, look
+from loadtests.bench.workload_model import EncodedWorkload
+from loadtests.common.processes import GATEWAY, ProcessInfo, look
+from loadtests.common.statistics import percentile
 
 CONNECTIONS: Final = 16
 STEADY_PER_S: Final = 2_000
@@ -41,21 +41,21 @@ class Gateway(NamedTuple):
     token: Callable[[str], str]
 
 
-def measure(plan: Plan, figures: Figures) -> None:
+def measure(plan: BenchPlan, figures: BenchFigures) -> None:
     """Reads at full speed and at a steady pace, in turn; then streams."""
     with running(LIMITS) as daemon:
         daemon.wait_for_actors(ACTORS)
-        book = Book("h")
-        daemon.open(book, plan.sizes.chats)
+        workload = EncodedWorkload("h")
+        daemon.open(workload, plan.sizes.chats)
         gateway = _gateway(daemon)
-        names = [book.names(chat) for chat in range(len(book))]
+        names = [workload.names(chat) for chat in range(len(workload))]
         requests = [get(f"/v1/chats/{chat}", gateway.token(user)) for chat, user in names]
         for number in range(1, plan.rounds + 1):
             plan.say(f"round {number}: reads")
             uvloop.run(_reads(plan, gateway, requests, figures))
         for number in range(1, plan.rounds + 1):
             plan.say(f"round {number}: {plan.sizes.streams} streams")
-            uvloop.run(_streams(plan, gateway, book, figures))
+            uvloop.run(_streams(plan, gateway, workload, figures))
         daemon.check()
 
 
@@ -66,7 +66,9 @@ def _gateway(daemon: BenchDaemon) -> Gateway:
     return Gateway(daemon, port, lambda user: mint(secret, "meterd", user, ["user"], TOKEN_S))
 
 
-async def _reads(plan: Plan, gateway: Gateway, requests: list[bytes], figures: Figures) -> None:
+async def _reads(
+    plan: BenchPlan, gateway: Gateway, requests: list[bytes], figures: BenchFigures
+) -> None:
     seconds = plan.sizes.reads_s
     took = await ask_on_and_on(gateway.port, requests, CONNECTIONS, seconds)
     figures.add("reads_per_s", len(took) / seconds, PER_S)
@@ -76,7 +78,9 @@ async def _reads(plan: Plan, gateway: Gateway, requests: list[bytes], figures: F
         figures.add(f"steady_p{percent}_ms", percentile(steady, percent), "ms")
 
 
-async def _streams(plan: Plan, gateway: Gateway, book: Book, figures: Figures) -> None:
+async def _streams(
+    plan: BenchPlan, gateway: Gateway, workload: EncodedWorkload, figures: BenchFigures
+) -> None:
     count = plan.sizes.streams
     _allow_sockets(2 * count + 500)
     before = _process(gateway.daemon)
@@ -84,7 +88,7 @@ async def _streams(plan: Plan, gateway: Gateway, book: Book, figures: Figures) -
     async with contextlib.AsyncExitStack() as stack:
         begun = asyncio.Event()
         for number in range(count):
-            user = book.names(number % len(book))[1]
+            user = workload.names(number % len(workload))[1]
             opened = await _open(gateway, user)
             stack.callback(opened[1].close)
             task = asyncio.create_task(_hear(opened[0], late_ms, begun))
@@ -94,7 +98,7 @@ async def _streams(plan: Plan, gateway: Gateway, book: Book, figures: Figures) -
         await asyncio.sleep(IDLE_S)
         cpu_s = _process(gateway.daemon).cpu_s - quiet.cpu_s
         begun.set()
-        await asyncio.to_thread(_send, gateway.daemon, book, plan.sizes.stream_commands)
+        await asyncio.to_thread(_send, gateway.daemon, workload, plan.sizes.stream_commands)
         await asyncio.sleep(1)
     figures.add("streams", count, "")
     if figures.get("stream_bytes") is None:  # later rounds take what earlier ones have given back
@@ -118,10 +122,10 @@ async def _hear(reader: asyncio.StreamReader, late_ms: list[float], begun: async
             late_ms.append(time.time() * 1_000 - int(line[4:].split(b"-")[0]))
 
 
-def _send(daemon: BenchDaemon, book: Book, count: int) -> None:
+def _send(daemon: BenchDaemon, workload: EncodedWorkload, count: int) -> None:
     with Wire(daemon.redis_url) as wire:
         began_s = time.perf_counter()
-        for number, command in enumerate(book.toggles(count)):
+        for number, command in enumerate(workload.toggles(count)):
             ahead_s = began_s + number / STREAM_COMMANDS_PER_S - time.perf_counter()
             if ahead_s > 0:
                 time.sleep(ahead_s)
@@ -130,7 +134,7 @@ def _send(daemon: BenchDaemon, book: Book, count: int) -> None:
     daemon.until_handled()
 
 
-def _process(daemon: BenchDaemon) -> Process:
+def _process(daemon: BenchDaemon) -> ProcessInfo:
     assert daemon.process is not None, "it runs"
     return next(one for one in look(daemon.process.pid, with_memory=True) if one.role == GATEWAY)
 

@@ -13,24 +13,24 @@ from typing import Any, Final, NamedTuple
 import redis
 from sqlalchemy import Engine, make_url, text
 
-from actors.recorder import Recorder, RecorderSettings, write_parcels
-from loadtests.bench.book import Book
-from loadtests.bench.ceiling import Decider, push
-from loadtests.bench.daemon import folder
-from loadtests.bench.figures import Figures
-from loadtests.bench.peak import PER_S
-from loadtests.bench.plan import Plan
+from actors.recorder import Recorder, RecorderConfig, write_entries
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.max_throughput import Decider, push
+from loadtests.bench.plan import BenchPlan
 from loadtests.bench.servers import Servers
+from loadtests.bench.throughput import PER_S
 from loadtests.bench.wire import Wire, encode
+from loadtests.bench.workload_model import EncodedWorkload
+from loadtests.common.servers import folder
 from meterd.rules.redis_keys import Keys
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
-from persistence.postgres.recorder_state import Office, open_office
+from persistence.postgres.recorder_state import RecorderClaim, claim_recorder
 from persistence.redis.client import connect
-from persistence.redis.commit import unpack_facts
-from persistence.redis.outbox import Outbox, Parcel
+from persistence.redis.commit import unpack_payload
+from persistence.redis.outbox import Outbox, OutboxEntry
 
-BATCH: Final = RecorderSettings().batch_max
+BATCH: Final = RecorderConfig().batch_max
 MEMORY: Final = "bench"
 EPOCH: Final = 10**9
 """Later than any that the decider has been given."""
@@ -55,7 +55,7 @@ Work = Callable[[Bench, Engine], float]
 """Writes all entries into the database; returns how many seconds that took."""
 
 
-def measure(plan: Plan, figures: Figures) -> None:
+def measure(plan: BenchPlan, figures: BenchFigures) -> None:
     """Round by round, the recorder and the client."""
     with _servers() as (redis_url, postgres_url):
         plan.say(f"{plan.sizes.records:,} chats that end")
@@ -86,13 +86,13 @@ def _servers() -> Iterator[tuple[str, str]]:
 
 def _entries(url: str, count: int) -> Iterator[Any]:
     """What the outbox gets as so many chats end."""
-    book = Book("e")
+    workload = EncodedWorkload("e")
     with connect(url) as client, Wire(url) as wire:
         decider = Decider(client, KEYS)
-        wire.blast(book.open(count))
+        wire.blast(workload.open(count))
         push(wire, decider.head, list(decider.decide()))
         client.delete(KEYS.outbox)
-        wire.blast(book.ends())
+        wire.blast(workload.ends())
         push(wire, decider.head, list(decider.decide()))
         yield from _pages(client)
 
@@ -127,10 +127,10 @@ def _record(bench: Bench, engine: Engine) -> float:
         _fill(bench, client)
         client.hset(KEYS.epochs, ACTOR, str(EPOCH))
         with engine.begin() as connection:
-            open_office(connection, KEYS.partition, MEMORY)
+            claim_recorder(connection, KEYS.partition, MEMORY)
         outbox = Outbox(client, KEYS, ENDED_TTL_MS, ACTOR, str(EPOCH))
-        office = Office(KEYS.partition, MEMORY, EPOCH)
-        recorder = Recorder(outbox, engine, office, ("0" * 16, {}), RecorderSettings())
+        office = RecorderClaim(KEYS.partition, MEMORY, EPOCH)
+        recorder = Recorder(outbox, engine, office, ("0" * 16, {}), RecorderConfig())
         began_s = time.perf_counter()
         while recorder.move(0):
             pass
@@ -149,12 +149,12 @@ def _fill(bench: Bench, client: redis.Redis) -> None:
 
 def _upsert(bench: Bench, engine: Engine) -> float:
     """One client that has the rows already; seconds for all of them."""
-    outbox = [Parcel(e.decode(), unpack_facts(f[b"facts"])) for e, f in bench.entries]
+    outbox = [OutboxEntry(e.decode(), unpack_payload(f[b"facts"])) for e, f in bench.entries]
     batches = [outbox[i : i + BATCH] for i in range(0, len(outbox), BATCH)]
     began_s = time.perf_counter()
     for batch in batches:
         with engine.begin() as connection:
-            write_parcels(connection, batch)
+            write_entries(connection, batch)
     return time.perf_counter() - began_s
 
 

@@ -7,36 +7,37 @@ from typing import Any, Final
 
 import redis
 
-from daemon.discovery.status import read_status
-from loadtests.bench.book import Book
-from loadtests.bench.daemon import BenchDaemon, folder, kill
-from loadtests.bench.figures import Figures
-from loadtests.bench.peak import ACTORS
-from loadtests.bench.plan import Plan
+from loadtests.bench.daemon import BenchDaemon, kill
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.plan import BenchPlan
 from loadtests.bench.servers import Servers
+from loadtests.bench.throughput import ACTORS
 from loadtests.bench.usage import pid_of
 from loadtests.bench.wire import blast
-from loadtests.live import KEYS
-from loadtests.processes import look
+from loadtests.bench.workload_model import EncodedWorkload
+from loadtests.common.live import KEYS
+from loadtests.common.processes import look
+from loadtests.common.servers import folder
 from persistence.redis.client import connect
+from persistence.redis.published_status import read_status
 
 BACK_S_MAX: Final = 180.0
 EVERY_S: Final = 0.02
 SETTINGS: Final = {"METERD_ACTORS__CHATS_PER_ACTOR": "200000"}
 
 
-def measure(plan: Plan, figures: Figures) -> None:
+def measure(plan: BenchPlan, figures: BenchFigures) -> None:
     """Open the chats, then kill and start everything, round by round."""
     with _everything() as (servers, daemon):
         daemon.start()
         daemon.wait_for_actors(ACTORS)
-        book = Book("r")
+        workload = EncodedWorkload("r")
         plan.say(f"opening {plan.sizes.recovery_chats:,} chats")
-        daemon.open(book, plan.sizes.recovery_chats)
+        daemon.open(workload, plan.sizes.recovery_chats)
         figures.add("chats", daemon.open_chats(), "")
         for number in range(1, plan.rounds + 1):
             plan.say(f"round {number}: kill -9 of everything")
-            _round(servers, daemon, book, figures)
+            _round(servers, daemon, workload, figures)
         daemon.until_handled()
         plan.say("the audit")
         daemon.audit()
@@ -69,7 +70,9 @@ class _Ending:
         self._daemon.end()
 
 
-def _round(servers: Servers, daemon: BenchDaemon, book: Book, figures: Figures) -> None:
+def _round(
+    servers: Servers, daemon: BenchDaemon, workload: EncodedWorkload, figures: BenchFigures
+) -> None:
     family = look(pid_of(daemon))
     kill(family)
     servers.kill()
@@ -80,13 +83,13 @@ def _round(servers: Servers, daemon: BenchDaemon, book: Book, figures: Figures) 
     up_s = time.monotonic()
     assert urls.redis_url, "a server was asked for"
     stream = f"recovery-{time.monotonic_ns()}"
-    blast(urls.redis_url, book.toggles(1, reply_to=stream))
+    blast(urls.redis_url, workload.toggles(1, reply_to=stream))
     daemon.launch()
     figures.add("servers_s", up_s - killed_s, "s")
     _watch(urls.redis_url, KEYS.reply(stream), up_s, figures)
 
 
-def _watch(url: str, stream: str, up_s: float, figures: Figures) -> None:
+def _watch(url: str, stream: str, up_s: float, figures: BenchFigures) -> None:
     """Note when the daemon says that it is ready, and when the command has its reply."""
     wanted: dict[str, Callable[[redis.Redis], bool]] = {
         "ready_s": _is_ready,

@@ -10,8 +10,8 @@ import sys
 import time
 from typing import Any, Final
 
-from loadtests.bench.code import own_code
 from loadtests.bench.wire import Wire, encode
+from loadtests.common.code import own_code
 
 BLOCK_MS: Final = 1_000
 COUNT: Final = 1_000

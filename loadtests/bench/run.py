@@ -14,18 +14,18 @@ from typing import Final
 
 from loadtests.bench import (
     actors,
+    idle_cost,
     latency,
-    lateness,
-    peak,
-    quiet,
     reads,
     records,
     recovery,
+    throughput,
+    timer_latency,
 )
-from loadtests.bench.figures import Figures
-from loadtests.bench.plan import Plan
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.plan import BenchPlan
 
-Measure = Callable[[Plan, Figures], None]
+Measure = Callable[[BenchPlan, BenchFigures], None]
 
 MINUTES_MAX: Final = 15
 """No measurement takes longer, whatever hangs."""
@@ -38,18 +38,18 @@ class TooLongError(Exception):
     """A measurement was stopped because it took too long."""
 
 
-def all_of_them(measured: Mapping[str, Figures]) -> dict[str, Measure]:
+def all_of_them(measured: Mapping[str, BenchFigures]) -> dict[str, Measure]:
     """The measurements by name; ``measured``: what this run has measured so far."""
 
-    def latency_of_this_run(plan: Plan, figures: Figures) -> None:
-        before = measured["peak"].get("commands_per_s") if "peak" in measured else None
+    def latency_of_this_run(plan: BenchPlan, figures: BenchFigures) -> None:
+        before = measured["throughput"].get("commands_per_s") if "throughput" in measured else None
         latency.measure(plan, figures, before.median if before else None)
 
     return {
-        "peak": peak.measure,
+        "throughput": throughput.measure,
         "latency": latency_of_this_run,
-        "quiet": quiet.measure,
-        "lateness": lateness.measure,
+        "idle_cost": idle_cost.measure,
+        "timer_latency": timer_latency.measure,
         "actors": actors.measure,
         "recovery": recovery.measure,
         "records": records.measure,
@@ -60,17 +60,17 @@ def all_of_them(measured: Mapping[str, Figures]) -> dict[str, Measure]:
 NAMES: Final = tuple(all_of_them({}))
 
 
-def run(plan: Plan, names: Sequence[str]) -> dict[str, Figures]:
+def run(plan: BenchPlan, names: Sequence[str]) -> dict[str, BenchFigures]:
     """Measure; in the order of ``NAMES``, whatever order was asked for."""
-    measured: dict[str, Figures] = {}
+    measured: dict[str, BenchFigures] = {}
     measures = all_of_them(measured)
     for name in (name for name in NAMES if name in names):
         measured[name] = _measure(plan, name, measures[name])
     return measured
 
 
-def _measure(plan: Plan, name: str, measure: Measure) -> Figures:
-    figures = Figures()
+def _measure(plan: BenchPlan, name: str, measure: Measure) -> BenchFigures:
+    figures = BenchFigures()
     figures.on = datetime.datetime.now(datetime.UTC).date().isoformat()
     began_s = time.monotonic()
     try:

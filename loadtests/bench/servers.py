@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from daemon.embedded.servers import EmbeddedServers, Urls
-from loadtests.bench.code import own_code
 from loadtests.bench.daemon import kill, kill_servers
-from loadtests.processes import look
+from loadtests.common.code import own_code
+from loadtests.common.processes import look
 
 
 class Servers:

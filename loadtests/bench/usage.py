@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from loadtests.bench.daemon import BenchDaemon
-from loadtests.live import KEYS
-from loadtests.processes import CHAT_ACTOR, RECORDER, SUPERVISOR, Sampler, Usage, grouped
+from loadtests.common.live import KEYS
+from loadtests.common.processes import CHAT_ACTOR, RECORDER, SUPERVISOR, Sampler, Usage, grouped
 
 CHAT_ACTORS: Final = CHAT_ACTOR + "s"
 EMPTY: Final = "empty actors"
-MIB: Final = 1024 * 1024
 
 
 class Window(NamedTuple):

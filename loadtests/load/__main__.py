@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon.console.common import print_table
-from loadtests.live import live_daemon
+from loadtests.common.live import live_daemon
+from loadtests.common.processes import Sampler, grouped
+from loadtests.common.watchdog import end_with_us
 from loadtests.load.addresses import AddressesError, check
-from loadtests.load.options import PREFIX, Wish, add_to_runner, typed, wish_of
+from loadtests.load.options import PREFIX, LoadOptions, add_to_runner, load_options_of, typed
 from loadtests.load.report import write_report
 from loadtests.load.rows import rows_of, table_of
 from loadtests.load.thresholds import ThresholdsError, read_thresholds
-from loadtests.processes import Sampler, grouped
 
 LOCUSTFILE: Final = Path(__file__).parents[1] / "locustfile.py"
 LOCUST: Final = "Locust"
@@ -34,8 +35,8 @@ Keep many chats open on a real daemon, send commands, read snapshots, and see ho
 
 Without --redis-url a daemon is started for it, on servers of its own in a folder of its own, all of
 which are gone afterwards. Chats are opened first; figures are of the measured phase after that.
-Then everything is ended, worked off and audited. Exit codes: 0 all thresholds hold and the books
-balance; 1 they don't, or nothing was measured; 2 wrong options."""
+Then everything is ended, worked off and audited. Exit codes: 0 all thresholds hold and the audit
+is clean; 1 not so, or nothing was measured; 2 wrong options."""
 
 EXAMPLES: Final = """\
 examples:
@@ -65,17 +66,17 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     out = Path(parsed.out or f".meterd/load/{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     try:
-        return run(wish_of(parsed), out)
+        return run(load_options_of(parsed), out)
     except (AddressesError, ThresholdsError) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
 
 
-def run(wish: Wish, out: Path) -> int:
+def run(options: LoadOptions, out: Path) -> int:
     """One run with its report in ``out``."""
-    read_thresholds(Path(wish.thresholds))
+    read_thresholds(Path(options.thresholds))
     out.mkdir(parents=True, exist_ok=True)
-    with _daemon(wish) as (where, root):
+    with _daemon(options) as (where, root):
         check(where)
         figures_file = out / "figures.json"
         figures_file.unlink(missing_ok=True)
@@ -85,7 +86,7 @@ def run(wish: Wish, out: Path) -> int:
         print(f"Locust ended with {code} and without figures; see {out}/locust.log",
               file=sys.stderr)  # fmt: skip
         return code or EXIT_FAILED
-    figures = _with_processes(json.loads(figures_file.read_text("utf-8")), sampler, wish)
+    figures = _with_processes(json.loads(figures_file.read_text("utf-8")), sampler, options)
     figures_file.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     write_report(figures, out / "report.html")
     _print(figures, out)
@@ -93,15 +94,15 @@ def run(wish: Wish, out: Path) -> int:
 
 
 @contextlib.contextmanager
-def _daemon(wish: Wish) -> Iterator[tuple[Wish, int | None]]:
+def _daemon(options: LoadOptions) -> Iterator[tuple[LoadOptions, int | None]]:
     """Where the load goes, and the daemon's process if it is one of ours."""
-    if wish.redis_url:
-        yield wish, None
+    if options.redis_url:
+        yield options, None
         return
     print("starting a daemon", file=sys.stderr, flush=True)
     with live_daemon(**_settings(os.environ)) as daemon:
         assert daemon.process is not None, "it was started"
-        where = wish._replace(redis_url=daemon.redis_url, postgres_url=daemon.postgres_url)
+        where = options._replace(redis_url=daemon.redis_url, postgres_url=daemon.postgres_url)
         yield where, daemon.process.pid
 
 
@@ -115,21 +116,22 @@ def _settings(env: Mapping[str, str]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _locust(wish: Wish, out: Path, sampler: Sampler) -> int:
+def _locust(options: LoadOptions, out: Path, sampler: Sampler) -> int:
     """Locust in a process of its own until it ends; nothing of it is left if we are stopped."""
     # Addresses may hold passwords, so they are not on a command line.
     urls = {
-        f"{PREFIX}{name.upper()}": getattr(wish, name) for name in ("redis_url", "postgres_url")
+        f"{PREFIX}{name.upper()}": getattr(options, name) for name in ("redis_url", "postgres_url")
     }
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"),
             *("--csv", str(out / "locust"), "--csv-full-history"),
             *("--html", str(out / "locust.html"), "--json-file", str(out / "locust")),
-            *("--logfile", str(out / "locust.log"), *typed(wish)),
+            *("--logfile", str(out / "locust.log"), *typed(options)),
         ],
         env={**os.environ, **urls}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
+    end_with_us(process.pid)
     sampler.others[LOCUST] = process.pid
     try:
         return _waited(process)
@@ -155,13 +157,15 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _with_processes(figures: dict[str, Any], sampler: Sampler, wish: Wish) -> dict[str, Any]:
+def _with_processes(
+    figures: dict[str, Any], sampler: Sampler, options: LoadOptions
+) -> dict[str, Any]:
     """What was asked for, and what it took of CPU and memory."""
     span = figures["measured_from_s"], figures["measured_to_s"]
     used = sampler.between(*span)
-    asked = {k: v for k, v in wish._asdict().items() if not k.endswith("_url")}
+    asked = {k: v for k, v in options._asdict().items() if not k.endswith("_url")}
     return {
-        "asked": {**asked, "thresholds": Path(wish.thresholds).name},
+        "asked": {**asked, "thresholds": Path(options.thresholds).name},
         **figures,
         "processes": {role: one._asdict() for role, one in used.items()},
         "process_groups": {role: one._asdict() for role, one in grouped(used).items()},

@@ -5,22 +5,23 @@ from pathlib import Path
 
 import redis
 
-from daemon.discovery.status import find_addresses, read_status
+from daemon.discovery.status import find_addresses
 from daemon.logging.masking import mask_credentials
 from daemon.settings.settings import SettingsError, load_settings
-from loadtests.load.options import Wish, without_ours
+from loadtests.load.options import LoadOptions, without_ours
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
+from persistence.redis.published_status import read_status
 
 
 class AddressesError(Exception):
     """No Redis is known; the message says how to name one."""
 
 
-def with_addresses(wish: Wish) -> Wish:
-    """The wish with the addresses of the daemon in METERD_HOME, unless it names a Redis."""
-    if wish.redis_url:
-        return wish
+def with_addresses(options: LoadOptions) -> LoadOptions:
+    """The options with the addresses of the daemon in METERD_HOME, unless it names a Redis."""
+    if options.redis_url:
+        return options
     try:
         found = find_addresses(load_settings(env=without_ours()))
     except SettingsError as error:
@@ -31,14 +32,14 @@ def with_addresses(wish: Wish) -> Wish:
             "Start one with: meterd up · or name its Redis: --redis-url redis://… "
             "· or let one be started: python -m loadtests.load"
         )
-    return wish._replace(redis_url=found.redis_url, postgres_url=found.postgres_url)
+    return options._replace(redis_url=found.redis_url, postgres_url=found.postgres_url)
 
 
-def check(wish: Wish) -> None:
+def check(options: LoadOptions) -> None:
     """Raise AddressesError unless a daemon handles commands there."""
-    shown = mask_credentials(wish.redis_url)
+    shown = mask_credentials(options.redis_url)
     try:
-        with contextlib.closing(connect(wish.redis_url)) as client:
+        with contextlib.closing(connect(options.redis_url)) as client:
             client.ping()
             status = read_status(client, Keys())
     except (redis.RedisError, ValueError) as error:

@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import gevent
 from gevent.pool import Pool
 
-from loadtests.load.asking import GONE, LOST, OK, Asked, Asker
-from loadtests.load.book import Book, Command
+from loadtests.load.client import GONE, LOST, OK, Answer, Report, TimedClient
+from loadtests.load.options import LoadOptions
+from loadtests.load.schedule import Schedule
+from loadtests.load.workload_model import LoadCommand, Workload
 from meterd import Meter
-
-if TYPE_CHECKING:
-    from loadtests.load.run import Run
 
 OPENING_FAILURES_MAX: Final = 20
 """Accounts; with more, there is nothing to measure."""
@@ -21,28 +20,38 @@ REST_S: Final = 0.005
 
 
 class Backend:
-    """Opens the chats of a book, works with them until it is over, ends them."""
+    """Opens the chats of a workload, works with them until it is over, ends them."""
 
-    def __init__(self, run: "Run", book: Book) -> None:
-        """Nothing is sent yet."""
-        self._run = run
+    def __init__(
+        self, options: LoadOptions, schedule: Schedule, workload: Workload, report: Report
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            options: what is asked for.
+            schedule: when commands may be sent.
+            workload: the chats.
+            report: hears of every command.
+        """
+        self._options = options
+        self._schedule = schedule
         # A client of its own, as every backend process has: its connections are bounded.
-        self._meter = Meter(run.wish.redis_url)
-        self._asker = Asker(self._meter, run.report)
-        self._silent_asker = Asker(self._meter, lambda *_: None)
-        self.book = book
+        self._meter = Meter(options.redis_url)
+        self._client = TimedClient(self._meter, report)
+        self._silent_client = TimedClient(self._meter, lambda *_: None)
+        self.workload = workload
         self.opening_failures = 0
         self.not_ended = 0
         self._workers: list[Any] = []
-        self._pool = Pool(run.wish.in_flight)
+        self._pool = Pool(options.in_flight)
 
     def open(self) -> None:
         """Open all chats, at the rate of starts; returns when that is done."""
-        self._spread(self._open_one, self.book.openings(now_ms()))
+        self._spread(self._open_one, self.workload.openings(now_ms()))
 
     def work(self) -> None:
-        """Begin to send; goes on until the run says that it is over."""
-        limit = self._run.wish.in_flight
+        """Begin to send; goes on while the schedule lets it."""
+        limit = self._options.in_flight
         self._workers = [gevent.spawn(self._work, place / limit) for place in range(limit)]
 
     def finish(self, timeout_s: float) -> None:
@@ -52,16 +61,16 @@ class Backend:
 
     def end(self) -> None:
         """End whatever is or may be open, as fast as it goes; nothing of it is measured."""
-        self._spread(self._end_one, self.book.endings())
+        self._spread(self._end_one, self.workload.endings())
 
     def _failed_to_open(self) -> None:
         self.opening_failures += 1
         if self.opening_failures > OPENING_FAILURES_MAX:
-            self._run.give_up("too many chats could not be opened")
+            self._schedule.give_up("too many chats could not be opened")
 
     def _spread(self, do: Any, items: Iterator[Any]) -> None:
         for item in items:
-            if self._run.is_cut_short:
+            if self._schedule.is_cut_short:
                 break
             self._pool.spawn(do, item)
         self._pool.join()
@@ -70,56 +79,56 @@ class Backend:
         """Let go of the client."""
         self._meter.close()
 
-    def _open_one(self, steps: list[Command]) -> None:
+    def _open_one(self, steps: list[LoadCommand]) -> None:
         for n, step in enumerate(steps):
-            gevent.sleep(self._run.start_pace.wait_s())
-            if self._run.is_cut_short or not self._perform(step):
+            gevent.sleep(self._schedule.opening_limiter.wait_s())
+            if self._schedule.is_cut_short or not self._perform(step):
                 self._failed_to_open()
                 self._drop(steps[n + 1 :])
                 return
 
-    def _end_one(self, command: Command) -> None:
-        asked = self._silent_asker.ask(command.type, command.fields)
-        self._book(command, asked)
+    def _end_one(self, command: LoadCommand) -> None:
+        asked = self._silent_client.ask(command.type, command.fields)
+        self._note(command, asked)
         self.not_ended += asked.outcome not in (OK, GONE)
 
     def _work(self, place: float) -> None:
         """One greenlet; ``place`` is its share of the way to the limit of commands in flight."""
-        run = self._run
-        while run.is_measuring():
-            if run.wish.rate == 0 and place >= run.level():
+        schedule = self._schedule
+        while schedule.is_measuring():
+            if self._options.rate == 0 and place >= schedule.level():
                 gevent.sleep(0.1)
                 continue
-            gevent.sleep(min(run.pace.wait_s(), run.left_s()))
-            if run.is_measuring():
-                self._perform_all(self.book.next(now_ms()))
+            gevent.sleep(min(schedule.limiter.wait_s(), schedule.left_s()))
+            if schedule.is_measuring():
+                self._perform_all(self.workload.next(now_ms()))
 
-    def _perform_all(self, steps: list[Command]) -> None:
+    def _perform_all(self, steps: list[LoadCommand]) -> None:
         if not steps:
             gevent.sleep(REST_S)
         for n, step in enumerate(steps):
             if n:  # each command takes a moment of its own
-                gevent.sleep(min(self._run.pace.wait_s(), self._run.left_s()))
+                gevent.sleep(min(self._schedule.limiter.wait_s(), self._schedule.left_s()))
             if not self._perform(step):
                 self._drop(steps[n + 1 :])
                 return
 
-    def _perform(self, command: Command) -> bool:
-        asked = self._asker.ask(command.type, command.fields)
-        self._book(command, asked)
+    def _perform(self, command: LoadCommand) -> bool:
+        asked = self._client.ask(command.type, command.fields)
+        self._note(command, asked)
         return asked.outcome == OK
 
-    def _book(self, command: Command, asked: Asked) -> None:
+    def _note(self, command: LoadCommand, asked: Answer) -> None:
         if asked.outcome == OK:
-            self.book.replied(command, getattr(asked.reply.snapshot, "status", ""))
+            self.workload.replied(command, getattr(asked.reply.snapshot, "status", ""))
         elif asked.outcome == LOST:
-            self.book.lost(command)
+            self.workload.lost(command)
         else:
-            self.book.dropped(command, is_gone=asked.outcome == GONE)
+            self.workload.dropped(command, is_gone=asked.outcome == GONE)
 
-    def _drop(self, steps: list[Command]) -> None:
+    def _drop(self, steps: list[LoadCommand]) -> None:
         for step in steps:
-            self.book.dropped(step)
+            self.workload.dropped(step)
 
 
 def now_ms() -> int:

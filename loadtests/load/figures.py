@@ -1,49 +1,8 @@
-"""Counting and percentiles: how long commands took, and how late notices came.
+"""What was measured: how long commands took, second by second and in all."""
 
-Percentiles are nearest rank, from a histogram whose classes are 2 % apart: what is told is at most
-2 % (and a hundredth of a millisecond) above the exact figure, and never above the highest value.
-"""
+from typing import Any, NamedTuple
 
-import math
-from typing import Any, Final, NamedTuple
-
-_LEAST: Final = 0.01
-_GROWTH: Final = 1.02
-_LOG_GROWTH: Final = math.log(_GROWTH)
-
-
-class Histogram:
-    """Values of 0 and more, by class."""
-
-    def __init__(self) -> None:
-        """Empty."""
-        self.count = 0
-        self.max = 0.0
-        self._classes: dict[int, int] = {}
-
-    def add(self, value: float) -> None:
-        """One more; below 0 (clocks differ) counts as 0."""
-        place = _class_of(value)
-        self._classes[place] = self._classes.get(place, 0) + 1
-        self.count += 1
-        self.max = max(self.max, value)
-
-    def percentile(self, percent: float) -> float:
-        """The least value that so many percent do not exceed; 0 if there is none at all."""
-        rank, seen = max(1, math.ceil(self.count * percent / 100)), 0
-        for place in sorted(self._classes):
-            seen += self._classes[place]
-            if seen >= rank:
-                return min(self.max, _top_of(place))
-        return 0.0
-
-
-def _class_of(value: float) -> int:
-    return 0 if value <= _LEAST else math.ceil(math.log(value / _LEAST) / _LOG_GROWTH)
-
-
-def _top_of(place: int) -> float:
-    return float(_LEAST * _GROWTH**place)
+from loadtests.common.statistics import LatencyHistogram, percentiles
 
 
 class Measured:
@@ -51,7 +10,7 @@ class Measured:
 
     def __init__(self) -> None:
         """Nothing yet."""
-        self.latency_ms = Histogram()
+        self.latency_ms = LatencyHistogram()
         self.failures = 0
 
     @property
@@ -75,12 +34,6 @@ class Measured:
         }
 
 
-def percentiles(name: str, values: Histogram) -> dict[str, float]:
-    """The percentiles that are told of everything."""
-    told = {f"{name}_p{p}": round(values.percentile(p), 3) for p in (50, 95, 99)}
-    return {**told, f"{name}_max": round(values.max, 3)}
-
-
 class Second(NamedTuple):
     """What one stretch of the run was like."""
 
@@ -93,7 +46,7 @@ class Second(NamedTuple):
     open_chats: int
 
 
-class Figures:
+class RunFigures:
     """Everything that was measured since the last ``reset``."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Final, Protocol
 
-from loadtests.load.asking import Report
+from loadtests.load.client import Report
 from meterd import Meter, MeterError
 
 WALLETS: Final = 4

@@ -12,12 +12,13 @@ import gevent
 from gevent.event import Event
 from locust import LoadTestShape, User, events, task
 
-from loadtests.load import shapes
+from loadtests.load import load_profiles
 from loadtests.load.addresses import AddressesError, check, with_addresses
-from loadtests.load.closing import close, write
-from loadtests.load.options import Wish, add_to_locust, wish_of
-from loadtests.load.progress import Progress
-from loadtests.load.run import Run
+from loadtests.load.options import LoadOptions, add_to_locust, load_options_of
+from loadtests.load.progress import ProgressLine
+from loadtests.load.run import LoadRun
+from loadtests.load.schedule import Schedule
+from loadtests.load.teardown import close, write
 from loadtests.load.thresholds import Threshold, ThresholdsError, read_thresholds
 
 EXIT_FAILED = 1
@@ -49,41 +50,41 @@ class _Shape(LoadTestShape):
 
     abstract = True
     use_common_options = True  # --run-time, as a limit of everything
-    level: shapes.Level
+    level: load_profiles.Profile
     session: "Session"
 
     def tick(self) -> tuple[int, float] | None:
         """Once a second: go on, or stop."""
-        wish = self.session.wish
-        users = wish.backends + wish.frontends
+        options = self.session.options
+        users = options.backends + options.frontends
         return (users, float(users)) if self.session.goes_on() else None
 
 
 class SteadyShape(_Shape):
     """All of it, from the beginning to the end."""
 
-    level = staticmethod(shapes.steady)
+    level = staticmethod(load_profiles.steady)
 
 
 class RampShape(_Shape):
     """From a tenth to all of it."""
 
-    level = staticmethod(shapes.ramp)
+    level = staticmethod(load_profiles.ramp)
 
 
 class SpikeShape(_Shape):
     """A quarter of it; all of it in the middle."""
 
-    level = staticmethod(shapes.spike)
+    level = staticmethod(load_profiles.spike)
 
 
 class SoakShape(_Shape):
     """Up and down, for hours."""
 
-    level = staticmethod(shapes.soak)
+    level = staticmethod(load_profiles.soak)
 
 
-SHAPES: dict[str, type[_Shape]] = {
+PROFILES: dict[str, type[_Shape]] = {
     "steady": SteadyShape,
     "ramp": RampShape,
     "spike": SpikeShape,
@@ -94,20 +95,22 @@ SHAPES: dict[str, type[_Shape]] = {
 class Session:
     """Locust's process: one run after another, as they are started."""
 
-    def __init__(self, environment: Any, wish: Wish, thresholds: list[Threshold]) -> None:
+    def __init__(self, environment: Any, options: LoadOptions, thresholds: list[Threshold]) -> None:
         """Nothing runs yet."""
-        self.wish = wish
+        self.options = options
         self._environment = environment
         self._thresholds = thresholds
-        self._progress = Progress()
-        self._run: Run | None = None
+        self._progress = ProgressLine()
+        self._run: LoadRun | None = None
         self.problems = ["no run was begun"]
 
-    def begun(self) -> Run:
+    def begun(self) -> LoadRun:
         """The run; the first user that lives begins it."""
         if self._run is None:
             level = self._environment.shape_class.level
-            self._run = Run(self.wish, level, self._report, self._environment.stats.reset_all)
+            schedule = Schedule(self.options, level)
+            reset = self._environment.stats.reset_all
+            self._run = LoadRun(self.options, schedule, self._report, reset)
         return self._run
 
     def goes_on(self) -> bool:
@@ -120,7 +123,7 @@ class Session:
 
     def stop(self) -> None:
         """SIGTERM: Locust has no handler of its own while a shape runs headless."""
-        self.begun().give_up("it was stopped by SIGTERM")
+        self.begun().schedule.give_up("it was stopped by SIGTERM")
 
     def end(self) -> None:
         """Bring the run to its end, once; what is wrong with it is in ``problems``."""
@@ -128,7 +131,7 @@ class Session:
         if run is None:
             return
         figures = close(run, self._thresholds, self._progress.say)
-        write(figures, self.wish.figures)
+        write(figures, self.options.figures)
         self.problems = figures["problems"]
         for problem in self.problems:
             self._progress.say(f"FAILED: {problem}")
@@ -157,28 +160,28 @@ def on_options(parser: Any, **_: Any) -> None:
 
 def on_init(environment: Any, runner: Any, **_: Any) -> None:
     """Locust is about to start: read what is wanted, refuse what can't be."""
-    options = environment.parsed_options
-    if options.master or options.worker or options.processes:
+    parsed = environment.parsed_options
+    if parsed.master or parsed.worker or parsed.processes:
         _refuse("One Locust process carries it all; --master, --worker and --processes can't be.")
     try:
-        wish = with_addresses(wish_of(options))
-        thresholds = read_thresholds(Path(wish.thresholds))
-        check(wish)
+        options = with_addresses(load_options_of(parsed))
+        thresholds = read_thresholds(Path(options.thresholds))
+        check(options)
     except (AddressesError, ThresholdsError) as error:
         _refuse(str(error))
-    environment.meterd_session = Session(environment, wish, thresholds)
-    environment.shape_class = SHAPES[wish.shape]()
+    environment.meterd_session = Session(environment, options, thresholds)
+    environment.shape_class = PROFILES[options.shape]()
     environment.shape_class.session = environment.meterd_session
     environment.shape_class.runner = runner
-    _count_users(environment, wish)
-    if options.headless:
-        options.only_summary = True  # our own line says how it goes
+    _count_users(environment, options)
+    if parsed.headless:
+        parsed.only_summary = True  # our own line says how it goes
         gevent.signal_handler(signal.SIGTERM, environment.meterd_session.stop)
 
 
-def _count_users(environment: Any, wish: Wish) -> None:
-    BackendUser.fixed_count, FrontendUser.fixed_count = wish.backends, wish.frontends
-    if not wish.frontends:
+def _count_users(environment: Any, options: LoadOptions) -> None:
+    BackendUser.fixed_count, FrontendUser.fixed_count = options.backends, options.frontends
+    if not options.frontends:
         environment.user_classes = [c for c in environment.user_classes if c is not FrontendUser]
 
 

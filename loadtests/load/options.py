@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from loadtests.load.mixes import MIXES, Mix, MixError, mix_of
-from loadtests.load.shapes import SHAPES
+from loadtests.load.command_mix import MIXES, Mix, MixError, mix_of
+from loadtests.load.load_profiles import PROFILES
 
 THRESHOLDS: Final = Path(__file__).parents[1] / "thresholds.yaml"
 AUDITS: Final = ("run", "all", "none")
@@ -78,8 +78,8 @@ OPTIONS: Final = (
     Option("postgres_url", "", "Postgres of the daemon, for the audit; without it, as above"),
     Option("mix", "typical", f"what is sent: {', '.join(MIXES)}, or weights: heartbeat=7,switch=3",
            _mix),
-    Option("shape", "steady", f"how the load moves while it is measured: {', '.join(SHAPES)}",
-           _one_of(*SHAPES)),
+    Option("shape", "steady", f"how the load moves while it is measured: {', '.join(PROFILES)}",
+           _one_of(*PROFILES)),
     Option("duration", 120.0, "how long it is measured: 90s, 2m, 1h", duration_s),
     Option("rate", 300, "commands a second; 0: as fast as it goes", _number(0, 1_000_000)),
     Option("in_flight", 64, "commands that wait for replies at once, at most; of each backend",
@@ -99,7 +99,7 @@ OPTIONS: Final = (
            _one_of("no", "yes")),
     Option("drain", 120.0, "how long commands and records may take to be worked off afterwards",
            duration_s),
-    Option("audit", "run", "books audited afterwards: users since the run began, all, or none",
+    Option("audit", "run", "what is audited afterwards: users since the run began, all, or none",
            _one_of(*AUDITS)),
     Option("thresholds", str(THRESHOLDS), "YAML file of what has to be reached"),
     Option("figures", "", "write all figures to this JSON file; the runner has its own"),
@@ -107,7 +107,7 @@ OPTIONS: Final = (
 )  # fmt: skip
 
 
-class Wish(NamedTuple):
+class LoadOptions(NamedTuple):
     """What a run is asked for."""
 
     redis_url: str
@@ -175,14 +175,14 @@ def _shown(option: Option) -> str:
     return f"default {shown if shown != '' else 'none'}"
 
 
-def wish_of(parsed: Any) -> Wish:
+def load_options_of(parsed: Any) -> LoadOptions:
     """The options of a parsed command line."""
-    return Wish(**{option.name: getattr(parsed, option.name) for option in OPTIONS})
+    return LoadOptions(**{option.name: getattr(parsed, option.name) for option in OPTIONS})
 
 
-def typed(wish: Wish) -> list[str]:
+def typed(options: LoadOptions) -> list[str]:
     """A command line that asks for the same."""
-    values = wish._asdict().items()
+    values = options._asdict().items()
     return [f"{Option(k, None, '').flag}={v}" for k, v in values if not k.endswith("_url")]
 
 

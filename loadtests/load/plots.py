@@ -1,15 +1,14 @@
 """Plots of a run over time, as SVG to be put into a page."""
 
-import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-MIB: Final = 1024 * 1024
-SIZE_INCHES: Final = (9.0, 3.2)
+from loadtests.common.processes import MIB
+from loadtests.common.svg import svg_of
 
 Draw = Callable[[Any], None]
 
@@ -18,7 +17,7 @@ def plots_of(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Titles and drawings; nothing where nothing was measured."""
     if figures["series"]:
         yield "Commands a second", _plot("commands/s", lambda axes: _commands(axes, figures))
-        yield "Command to reply", _plot("ms", lambda axes: _latency(axes, figures["series"]))
+        yield "LoadCommand to reply", _plot("ms", lambda axes: _latency(axes, figures["series"]))
     samples = figures["process_series"]
     if len(samples) > 1:
         yield "CPU by process", _plot("% of a core", lambda axes: _cpu(axes, samples))
@@ -26,18 +25,17 @@ def plots_of(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _plot(unit: str, draw: Draw) -> str:
-    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-    axes = figure.subplots()
-    axes.set_prop_cycle(color=[colormaps["tab20"](n) for n in range(20)])  # more processes than ten
-    draw(axes)
-    axes.set_xlabel("s, measured phase")
-    axes.set_ylabel(unit)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
+    def whole(drawing: Figure) -> bool:
+        axes = drawing.subplots()
+        axes.set_prop_cycle(color=[colormaps["tab20"](n) for n in range(20)])  # many processes
+        draw(axes)
+        axes.set_xlabel("s, measured phase")
+        axes.set_ylabel(unit)
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return True
+
+    svg = svg_of(whole)
     return svg[svg.index("<svg") :]
 
 

@@ -2,12 +2,10 @@
 
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from loadtests.load.figures import Figures
-
-if TYPE_CHECKING:
-    from loadtests.load.run import Run
+from loadtests.load.figures import RunFigures
+from loadtests.load.run import LoadRun
 
 EVERY_S: Final = {True: 1.0, False: 5.0}
 """At a terminal, and in a pipe."""
@@ -18,7 +16,7 @@ def opening_line(open_chats: int, wanted: int) -> str:
     return f"opening   {open_chats:,} of {wanted:,} chats open"
 
 
-def measured_line(figures: Figures, at_s: float, lasts_s: float, open_chats: int) -> str:
+def measured_line(figures: RunFigures, at_s: float, lasts_s: float, open_chats: int) -> str:
     """While it is measured, of the time since the last such line."""
     now = figures.take_window(at_s)
     return (
@@ -28,7 +26,7 @@ def measured_line(figures: Figures, at_s: float, lasts_s: float, open_chats: int
     )
 
 
-class Progress:
+class ProgressLine:
     """Says where the run is, now and then."""
 
     def __init__(self) -> None:
@@ -38,7 +36,7 @@ class Progress:
         self._said_s = 0.0
         self._width = 0
 
-    def look(self, run: "Run") -> None:
+    def look(self, run: LoadRun) -> None:
         """Say how it goes, if it is time."""
         if time.monotonic() - self._said_s >= self._every_s:
             self._said_s = time.monotonic()
@@ -55,7 +53,9 @@ class Progress:
         self._width = len(line) if self._is_terminal and not stays else 0
 
 
-def _line(run: "Run") -> str:
-    if not run.measured_from_s:
-        return opening_line(run.open_chats, run.wish.chats)
-    return measured_line(run.figures, run.elapsed_s(), run.wish.duration, run.open_chats)
+def _line(run: LoadRun) -> str:
+    if not run.schedule.measured_from_s:
+        return opening_line(run.open_chats, run.options.chats)
+    return measured_line(
+        run.figures, run.schedule.elapsed_s(), run.options.duration, run.open_chats
+    )

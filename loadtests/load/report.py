@@ -39,7 +39,7 @@ def page(figures: Mapping[str, Any]) -> str:
         f"<p>{html.escape(asked)}</p>",
         (
             f"<p>{machine['cores']} cores; load average at the end {machine['load_1m']:.1f}. "
-            f"Figures are of the measured phase, {figures['measured_s']:g} s; chats were opened "
+            f"RunFigures are of the measured phase, {figures['measured_s']:g} s; chats were opened "
             "before. Memory is PSS; CPU is in percent of one core. The load generator ran on the "
             "machine whose processes are shown.</p>"
         ),
@@ -58,7 +58,7 @@ def page(figures: Mapping[str, Any]) -> str:
 
 def _verdict(problems: list[str]) -> str:
     if not problems:
-        return '<p class="passed">All thresholds hold and the books balance.</p>'
+        return '<p class="passed">All thresholds hold and the audit is clean.</p>'
     lines = "".join(f"<li>{html.escape(problem)}</li>" for problem in problems)
     return f'<ul class="failed">{lines}</ul>'
 

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from loadtests.common.processes import MIB
+
 COLUMNS: Final = (
     "count",
     "per s",
@@ -16,7 +18,6 @@ COLUMNS: Final = (
     "CPU %",
     "MiB",
 )
-MIB: Final = 1024 * 1024
 CPU_PERCENT_MIN: Final = 1.0
 
 Row = tuple[str, ...]

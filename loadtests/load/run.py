@@ -2,10 +2,11 @@
 
 Chats are opened first. When the last one is open everything that was counted is reset, and the
 measured phase begins; it lasts exactly as long as was asked for, and then what is in flight is
-waited for. What follows (``loadtests.load.closing``) is not measured.
+waited for. What follows (``loadtests.load.teardown``) is not measured.
 """
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,21 +16,18 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Pool
 
-from loadtests.load.asking import Asker, Report
+from loadtests.common.queue import queue_ms
 from loadtests.load.backend import Backend
-from loadtests.load.book import Book, shared_out
-from loadtests.load.figures import Figures
+from loadtests.load.client import Report, TimedClient
+from loadtests.load.figures import RunFigures
 from loadtests.load.frontend import Frontend, direct
-from loadtests.load.notices import Waiters
-from loadtests.load.options import Wish
-from loadtests.load.pace import Pace, waited_for_cpu_s
-from loadtests.load.shapes import Level, mean_level
+from loadtests.load.notification_latency import TimerProbes
+from loadtests.load.options import LoadOptions
+from loadtests.load.rate_limiter import RateLimiter, waited_for_cpu_s
+from loadtests.load.schedule import Phase, Schedule
+from loadtests.load.workload_model import Workload, shared_out
 from meterd import EventsLostError, Meter, MeterError
-
-OPENING: Final = "opening"
-MEASURED: Final = "measured"
-FINISHING: Final = "finishing"
-OVER: Final = "over"
+from persistence.redis.client import connect
 
 FINISH_S_MAX: Final = 45.0
 """A command gives up after four attempts of 10 s."""
@@ -37,145 +35,121 @@ STRETCH_S: Final = 1.0
 NOTICES_AT_ONCE: Final = 50
 
 
-class Run:
+class LoadRun:
     """What all Locust users of a process share."""
 
     def __init__(
-        self, wish: Wish, level: Level, report: Report, on_measured: Callable[[], None]
+        self,
+        options: LoadOptions,
+        schedule: Schedule,
+        report: Report,
+        on_measured: Callable[[], None],
     ) -> None:
         """Nothing is sent yet.
 
         Args:
-            wish: what is asked for.
-            level: the shape of the load.
+            options: what is asked for.
+            schedule: its phase, pace and clock.
             report: passes a request on to Locust.
             on_measured: called when the measured phase begins.
         """
-        self.wish = wish
-        self.phase = OPENING
-        self.problems: list[str] = []
-        self.figures = Figures()
-        self.is_cut_short = False
+        self.options = options
+        self.schedule = schedule
+        self.figures = RunFigures()
         self.began_s = time.time()
-        self.measured_from_s = self.measured_to_s = 0.0
-        self.chats_when_measured = 0
-        self._waited_s = 0.0
-        self.name = f"load-{uuid4().hex[:8]}-"
-        self.meter = Meter(wish.redis_url)
+        self.meter = Meter(options.redis_url)
+        name = f"load-{uuid4().hex[:8]}-"
+        self.timer_probes = TimerProbes(
+            TimedClient(self.meter, self._report), name, options.notices, options.seed
+        )
+        self.backends: list[Backend] = []
+        self._workloads = itertools.cycle(_workloads(options, name))
         self._report_on = report
         self._on_measured = on_measured
-        self._measured_from = 0.0
-        self._level = level
-        self.asker = Asker(self.meter, self.report)
-        self.silent_asker = Asker(self.meter, lambda *_: None)
-        self.start_pace = Pace(lambda: float(wish.start_rate))
-        self.pace = self._new_pace()
-        self.waiters = Waiters(self.asker, self.name, wish.notices, wish.seed)
-        self._books = _books(wish, self.name)
-        self._given = 0
-        self.backends: list[Backend] = []
-        self._is_open = 0
+        self._chats_when_measured = 0
+        self._waited_s = 0.0
+        self._opened = 0
         self._began = Event()
         self._is_following = Event()
         self._helpers: list[Any] = []
 
-    def level(self) -> float:
-        """What the shape says now."""
-        return self._level(self.elapsed_s(), self.wish.duration)
-
-    def _new_pace(self) -> Pace:
-        """One that has nothing to catch up."""
-        return Pace(lambda: self.wish.rate * self.level())
-
-    def elapsed_s(self) -> float:
-        """Since the measured phase began."""
-        return time.monotonic() - self._measured_from
-
-    def left_s(self) -> float:
-        """Until nothing may be sent any more: whoever waits for a later moment waits in vain."""
-        return max(0.0, self.wish.duration - self.elapsed_s())
-
-    def is_measuring(self) -> bool:
-        """Whether commands may still be sent."""
-        is_on = self.phase == MEASURED and not self.is_cut_short
-        return is_on and self.elapsed_s() < self.wish.duration
-
-    @property
-    def asked_per_s(self) -> float:
-        """Commands a second that the options ask for on average; 0: as fast as it goes."""
-        return self.wish.rate * mean_level(self._level, self.wish.duration)
-
     @property
     def open_chats(self) -> int:
         """As far as replies and events have told."""
-        return sum(b.book.open_chats for b in self.backends) + self.waiters.open_chats
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is sent any more."""
-        return self.phase == OVER
+        return sum(b.workload.open_chats for b in self.backends) + self.timer_probes.open_chats
 
     def live_backend(self) -> None:
         """All of a backend's life: open, wait for the others, work."""
-        backend = Backend(self, self._books[self._given % len(self._books)])
-        self._given += 1
+        backend = Backend(self.options, self.schedule, next(self._workloads), self._report)
         self.backends.append(backend)
         try:
             self._open(backend)
             self._began.wait()
             backend.work()
-            backend.finish(self.wish.duration + FINISH_S_MAX)
+            backend.finish(self.options.duration + FINISH_S_MAX)
         except MeterError as error:
-            self.give_up(str(error))
+            self.schedule.give_up(str(error))
 
     def live_frontend(self) -> None:
         """All of a frontend's life: read what is there, at its share of the pace."""
-        frontend = Frontend(direct(self.meter), self.report)
+        frontend = Frontend(direct(self.meter), self._report)
         self._began.wait()
-        pace, count = Pace(lambda: self.wish.reads / self.wish.frontends), 0
-        while self.is_measuring():
-            gevent.sleep(min(pace.wait_s(), self.left_s()))
+        limiter, count = RateLimiter(lambda: self.options.reads / self.options.frontends), 0
+        while self.schedule.is_measuring():
+            gevent.sleep(min(limiter.wait_s(), self.schedule.left_s()))
             count += 1
-            book = self.backends[count % len(self.backends)].book
-            chat = book.any_chat()
+            workload = self.backends[count % len(self.backends)].workload
+            chat = workload.any_chat()
             if chat is not None:
-                frontend.read(chat.chat_id, book.any_user())
+                frontend.read(chat.chat_id, workload.any_user())
 
     def tick(self) -> bool:
         """Go on to the next phase if it is time; False once it is over. Called every second."""
-        if self.is_cut_short or (self.phase == MEASURED and not self.is_measuring()):
+        schedule = self.schedule
+        is_done = schedule.phase == Phase.MEASURED and not schedule.is_measuring()
+        if schedule.is_cut_short or is_done:
             self.finish()
-        return not self.is_over
+        return not schedule.is_over
 
     def finish(self) -> None:
         """No more commands; wait for those in flight. May be called again."""
-        if self.phase in (FINISHING, OVER):
+        if self.schedule.phase in (Phase.FINISHING, Phase.OVER):
             return
-        was_measured = self.phase == MEASURED
-        self.phase = FINISHING
+        was_measured = self.schedule.finish()
         if was_measured:
             self._waited_s = waited_for_cpu_s() - self._waited_s
-            self.measured_to_s = self.measured_from_s + min(self.elapsed_s(), self.wish.duration)
         for backend in self.backends:
             backend.finish(FINISH_S_MAX)
         if was_measured:
-            self.figures.end_stretch(self.elapsed_s(), self.open_chats)
+            self.figures.end_stretch(self.schedule.elapsed_s(), self.open_chats)
         else:
-            self.problems.append("it ended before all chats were open; nothing was measured")
-        self.phase = OVER
+            self.schedule.problems.append(
+                "it ended before all chats were open; nothing was measured"
+            )
+        self.schedule.end()
         self._began.set()
 
     def cut_short(self) -> None:
         """Stop now: whoever runs it has lost patience."""
-        if not self.is_over:
-            self.is_cut_short = True
+        if not self.schedule.is_over:
+            self.schedule.is_cut_short = True
             self.finish()
 
-    def give_up(self, why: str) -> None:
-        """Something is so wrong that going on makes no sense; the next tick ends it."""
-        if not self.is_cut_short:
-            self.problems.append(why)
-        self.is_cut_short = True
+    def end_chats(self) -> None:
+        """End all that is or may be open; after the measured phase, cut short or not."""
+        self.schedule.is_cut_short = False
+        for backend in self.backends:
+            backend.end()
+        self.timer_probes.end(TimedClient(self.meter, lambda *_: None))
+        not_ended = sum(backend.not_ended for backend in self.backends)
+        if not_ended:
+            self.schedule.problems.append(f"{not_ended} chats could not be ended")
+
+    def close(self) -> None:
+        """Let go of all clients."""
+        for backend in self.backends:
+            backend.close()
+        self.meter.close()
 
     def stop_helpers(self) -> None:
         """No more events are needed."""
@@ -183,70 +157,67 @@ class Run:
 
     def document(self) -> dict[str, Any]:
         """All figures."""
-        lasted_s = max(0.0, self.measured_to_s - self.measured_from_s)
+        schedule = self.schedule
         return {
-            **self.figures.document(lasted_s),
-            "asked_per_s": round(self.asked_per_s, 3),
-            "measured_from_s": self.measured_from_s,
-            "measured_to_s": self.measured_to_s,
-            "open_chats": self.chats_when_measured,
+            **self.figures.document(schedule.measured_s),
+            "asked_per_s": round(schedule.asked_per_s, 3),
+            "measured_from_s": schedule.measured_from_s,
+            "measured_to_s": schedule.measured_to_s,
+            "open_chats": self._chats_when_measured,
             "generator_waited_for_cpu_s": round(self._waited_s, 3),
-            "notices": self.waiters.expectations.document(),
+            "notices": self.timer_probes.expectations.document(),
         }
 
     def _open(self, backend: Backend) -> None:
+        schedule = self.schedule
         backend.open()
         if backend.opening_failures:
-            self.problems.append(f"{backend.opening_failures} accounts could not be opened")
-        self._is_open += 1
-        if self._is_open == self.wish.backends and not self.is_over and not self.is_cut_short:
-            self._open_waiters()
+            schedule.problems.append(f"{backend.opening_failures} accounts could not be opened")
+        self._opened += 1
+        is_last = self._opened == self.options.backends
+        if is_last and not schedule.is_over and not schedule.is_cut_short:
+            self._open_timer_probes()
             self._begin()
 
-    def _open_waiters(self) -> None:
-        if not self.wish.notices:
+    def _open_timer_probes(self) -> None:
+        if not self.options.notices:
             return
         self._helpers.append(gevent.spawn(self._follow))
         self._is_following.wait()
-        opened = Pool(NOTICES_AT_ONCE).map(self.waiters.open, self.waiters.openings())
+        opened = Pool(NOTICES_AT_ONCE).map(self.timer_probes.open, self.timer_probes.openings())
         if not all(opened):
-            self.problems.append("chats that go idle could not be opened")
+            self.schedule.problems.append("chats that go idle could not be opened")
 
     def _begin(self) -> None:
         """Everything so far was preparation: forget its figures."""
         begin_ms = self.queue_ms()
-        self.waiters.expectations.begin(begin_ms, begin_ms + self.wish.duration * 1000)
+        self.timer_probes.expectations.begin(begin_ms, begin_ms + self.options.duration * 1000)
         self.figures.reset()
-        self.chats_when_measured = self.open_chats
-        self.measured_from_s, self._measured_from = time.time(), time.monotonic()
-        self.pace = self._new_pace()
+        self._chats_when_measured = self.open_chats
         self._waited_s = waited_for_cpu_s()
         self._on_measured()
-        self.phase = MEASURED
-        self._helpers += [gevent.spawn(self._keep_series), gevent.spawn(self._bring_notices)]
+        self.schedule.begin()
+        self._helpers += [gevent.spawn(self._keep_series), gevent.spawn(self._probe_timers)]
         self._began.set()
 
     def queue_ms(self) -> int:
         """The queue's clock."""
-        from persistence.redis.client import connect  # noqa: PLC0415 - after Locust has patched sockets
-
-        with contextlib.closing(connect(self.wish.redis_url)) as client:
-            seconds, micros = client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        with contextlib.closing(connect(self.options.redis_url)) as client:
+            return queue_ms(client)
 
     def _keep_series(self) -> None:
-        while self.phase == MEASURED:
+        while self.schedule.phase == Phase.MEASURED:
             gevent.sleep(STRETCH_S)
-            if self.is_measuring():
-                self.figures.end_stretch(self.elapsed_s(), self.open_chats)
+            if self.schedule.is_measuring():
+                self.figures.end_stretch(self.schedule.elapsed_s(), self.open_chats)
 
-    def _bring_notices(self) -> None:
-        pace = Pace(lambda: float(self.wish.notices))
+    def _probe_timers(self) -> None:
+        limiter = RateLimiter(lambda: float(self.options.notices))
         pool = Pool(NOTICES_AT_ONCE)
-        while self.wish.notices and self.is_measuring():
-            gevent.sleep(min(pace.wait_s(), self.left_s()))
-            if self.is_measuring():
-                pool.spawn(self.waiters.one_more)
+        while self.options.notices and self.schedule.is_measuring():
+            gevent.sleep(min(limiter.wait_s(), self.schedule.left_s()))
+            if self.schedule.is_measuring():
+                pool.spawn(self.timer_probes.one_more)
         pool.join()
 
     def _follow(self) -> None:
@@ -254,25 +225,25 @@ class Run:
             with self.meter.events() as events:
                 self._is_following.set()
                 for event in events:
-                    self.waiters.heard(event)
+                    self.timer_probes.heard(event)
         except EventsLostError:
-            self.problems.append("events left their stream before they were read")
+            self.schedule.problems.append("events left their stream before they were read")
         except MeterError as error:
-            self.problems.append(f"events could not be read: {error}")
+            self.schedule.problems.append(f"events could not be read: {error}")
         finally:
             self._is_following.set()
 
-    def report(self, kind: str, name: str, latency_ms: float, error: Exception | None) -> None:
+    def _report(self, kind: str, name: str, latency_ms: float, error: Exception | None) -> None:
         """A command or read has come back; of what comes after the end nothing is counted."""
-        if not self.is_over:
+        if not self.schedule.is_over:
             self.figures.add(kind, name, latency_ms, is_failure=error is not None)
             self._report_on(kind, name, latency_ms, error)
 
 
-def _books(wish: Wish, name: str) -> list[Book]:
+def _workloads(options: LoadOptions, name: str) -> list[Workload]:
     """The accounts and chats of each backend."""
-    rooms = shared_out(wish.chats, wish.users)
+    rooms = shared_out(options.chats, options.users)
     return [
-        Book(f"{name}{n}", rooms[n :: wish.backends], wish.weights, wish.seed + n)
-        for n in range(wish.backends)
+        Workload(f"{name}{n}", rooms[n :: options.backends], options.weights, options.seed + n)
+        for n in range(options.backends)
     ]

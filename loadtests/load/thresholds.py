@@ -56,7 +56,7 @@ class Threshold(NamedTuple):
         return ".".join(part for part in (self.section, self.name, self.field) if part)
 
 
-class Verdict(NamedTuple):
+class ThresholdResult(NamedTuple):
     """A threshold and what was measured."""
 
     threshold: Threshold
@@ -139,9 +139,9 @@ def _unknown(place: str, known: tuple[str, ...]) -> str:
     return f"{place}: there is no such name here; known are {', '.join(known)}"
 
 
-def judge(thresholds: list[Threshold], figures: Mapping[str, Any]) -> list[Verdict]:
-    """Compare; ``figures`` as ``Figures.document`` has them, with ``notices`` and ``asked``."""
-    return [Verdict(t, _found(t, figures)) for t in thresholds if _applies(t, figures)]
+def judge(thresholds: list[Threshold], figures: Mapping[str, Any]) -> list[ThresholdResult]:
+    """Compare; ``figures`` as ``RunFigures.document`` has them, with ``notices`` and ``asked``."""
+    return [ThresholdResult(t, _found(t, figures)) for t in thresholds if _applies(t, figures)]
 
 
 def _applies(threshold: Threshold, figures: Mapping[str, Any]) -> bool:

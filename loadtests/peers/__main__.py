@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loadtests.peers.catalogue import PEERS
 from loadtests.peers.environment import PeerEnvironmentError
-from loadtests.peers.processes import PeerFailed
+from loadtests.peers.processes import PeerFailedError
 from loadtests.peers.run import TIMEOUT_S, PeerFigure, measure
 
 DESCRIPTION = """\
@@ -34,7 +34,7 @@ def main() -> int:
     for name in wish.peer or PEERS:
         try:
             figures.append(measure(name, wish.jobs, wish.timeout_s))
-        except (PeerEnvironmentError, PeerFailed) as error:
+        except (PeerEnvironmentError, PeerFailedError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         print(_line(figures[-1]), flush=True)

@@ -38,7 +38,7 @@ class Peer(NamedTuple):
         return Path(sys.executable) if self.is_own else self.environment / "bin" / "python"
 
 
-_ARQ = ("arq", "loadtests.peers.arq.jobs.Settings")
+_ARQ = ("arq", "loadtests.peers.arq.jobs.ArqSettings")
 _CELERY = (
     "celery", "-A", "loadtests.peers.celery.jobs", "worker", "--loglevel", "WARNING",
     "--pool", "solo",

@@ -14,7 +14,7 @@ _QUIET_S: Final = 1.0
 """So long nothing more may come after the last job: what does is a duplicate."""
 
 
-class Sample(NamedTuple):
+class JobSample(NamedTuple):
     """How many transactions had been done when, and what it had cost until then."""
 
     at_s: float
@@ -31,28 +31,30 @@ class Slope(NamedTuple):
     server_cpu_ms_per_job: float
 
 
-class NotDone(Exception):
+class JobsNotDoneError(Exception):
     """The jobs were not done in time."""
 
 
-def watch(client: redis.Redis, jobs: int, cpu_s: Callable[[], float], end_s: float) -> list[Sample]:
+def watch(
+    client: redis.Redis, jobs: int, cpu_s: Callable[[], float], end_s: float
+) -> list[JobSample]:
     """Sample until all jobs are done; ``end_s`` is a time of the monotonic clock."""
     samples = [_sample(client, cpu_s)]
     while samples[-1].done < jobs:
         if time.monotonic() > end_s:
-            raise NotDone(f"{samples[-1].done} of {jobs} jobs were done in time")
+            raise JobsNotDoneError(f"{samples[-1].done} of {jobs} jobs were done in time")
         time.sleep(_EVERY_S)
         samples.append(_sample(client, cpu_s))
     return samples
 
 
-def slope(samples: Sequence[Sample], jobs: int) -> Slope:
+def slope(samples: Sequence[JobSample], jobs: int) -> Slope:
     """The pace between a tenth and nine tenths of the jobs: neither the start nor the end."""
     first = next(sample for sample in samples if sample.done >= jobs * _FROM)
     last = next(sample for sample in samples if sample.done >= jobs * _TO)
     done = last.done - first.done
     if not done:
-        raise NotDone(f"{jobs} jobs are too few to see a pace: ask for more")
+        raise JobsNotDoneError(f"{jobs} jobs are too few to see a pace: ask for more")
     return Slope(
         done / (last.at_s - first.at_s),
         (last.cpu_s - first.cpu_s) / done * 1000,
@@ -63,12 +65,12 @@ def slope(samples: Sequence[Sample], jobs: int) -> Slope:
 def duplicates(client: redis.Redis, jobs: int) -> int:
     """How many transactions there are beyond one for each job.
 
-    Raises NotDone if a job has none.
+    Raises JobsNotDoneError if a job has none.
     """
     time.sleep(_QUIET_S)
     distinct = sum(1 for _ in client.scan_iter(match=_literally(IDS) + "*", count=5_000))
     if distinct != jobs:
-        raise NotDone(f"transactions of {distinct} jobs instead of {jobs} were found")
+        raise JobsNotDoneError(f"transactions of {distinct} jobs instead of {jobs} were found")
     return transactions(client) - jobs
 
 
@@ -77,11 +79,11 @@ def transactions(client: redis.Redis) -> int:
     return client.xlen(OUTBOX)
 
 
-def _sample(client: redis.Redis, cpu_s: Callable[[], float]) -> Sample:
+def _sample(client: redis.Redis, cpu_s: Callable[[], float]) -> JobSample:
     used = cast("dict[str, float]", client.info("cpu"))
     server = used["used_cpu_user"] + used["used_cpu_sys"]
     done = transactions(client)
-    return Sample(time.monotonic(), done, cpu_s(), server)
+    return JobSample(time.monotonic(), done, cpu_s(), server)
 
 
 def _literally(prefix: str) -> str:

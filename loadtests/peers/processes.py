@@ -3,13 +3,11 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import psutil
-
+from loadtests.common.processes import look
 from loadtests.peers.catalogue import ROOT, Peer
 from loadtests.peers.transaction import URL_VARIABLE
 
@@ -19,7 +17,7 @@ _SHOWN: Final = 2_000
 """Characters of a peer's output that an error repeats."""
 
 
-class PeerFailed(Exception):
+class PeerFailedError(Exception):
     """A peer did not do what it should; says what it printed."""
 
 
@@ -54,7 +52,8 @@ class Workers:
 
     def cpu_s(self) -> float:
         """The processor time that they and their children have used."""
-        return sum(_cpu_s(process) for group in self._groups for process in _family(group.pid))
+        trees = {f"workers {n}": group.pid for n, group in enumerate(self._groups)}
+        return sum(process.cpu_s for process in look(None, trees))
 
     def output(self) -> str:
         """The end of what they printed."""
@@ -79,26 +78,12 @@ def enqueue(peer: Peer, url: str, jobs: int) -> None:
         timeout=_ENQUEUE_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     if done.returncode:
-        raise PeerFailed(f"{peer.name} took no jobs: {(done.stdout + done.stderr)[-_SHOWN:]}")
+        raise PeerFailedError(f"{peer.name} took no jobs: {(done.stdout + done.stderr)[-_SHOWN:]}")
 
 
 def environment_of(url: str) -> dict[str, str]:
     """The environment of a peer's processes: ours, with the project's code and the server."""
     return {**os.environ, "PYTHONPATH": str(ROOT), URL_VARIABLE: url}
-
-
-def _family(pid: int) -> Iterable[psutil.Process]:
-    with suppress(psutil.Error):
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    return []
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    with suppress(psutil.Error):
-        times = process.cpu_times()
-        return float(times.user + times.system)
-    return 0.0
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import ray
 
-from daemon.process.engine import start_ray
 from daemon.process.engine_client import RAY_SETTINGS
+from daemon.process.ray_start import start_ray
 from loadtests.peers.transaction import transact
 
 ACTORS: Final = 2

@@ -1,20 +1,16 @@
 """Measuring one peer: an empty queue server, all jobs queued, then its workers."""
 
-import contextlib
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import redis
 
-from daemon.embedded.servers import EmbeddedServers
+from loadtests.common.servers import queue_server
 from loadtests.peers.catalogue import PEERS, Peer
-from loadtests.peers.count import NotDone, Sample, duplicates, slope, watch
+from loadtests.peers.count import JobSample, JobsNotDoneError, duplicates, slope, watch
 from loadtests.peers.environment import install, version
-from loadtests.peers.processes import PeerFailed, Workers, enqueue
+from loadtests.peers.processes import PeerFailedError, Workers, enqueue
 from persistence.redis.client import connect
 
 TIMEOUT_S: Final = 180
@@ -40,12 +36,12 @@ class PeerFigure(NamedTuple):
 def measure(peer: str, jobs: int, timeout_s: float = TIMEOUT_S) -> PeerFigure:
     """Measure a peer by its name, as often as one likes; nothing stays but its environment.
 
-    Raises PeerEnvironmentError if its environment can't be made, and PeerFailed if it does not
+    Raises PeerEnvironmentError if its environment can't be made, and PeerFailedError if it does not
     do all jobs in time.
     """
     chosen = PEERS[peer]
     install(chosen)
-    with _empty_server() as (url, folder), connect(url) as client:
+    with queue_server() as (url, folder), connect(url) as client:
         if not chosen.is_own:
             enqueue(chosen, url, jobs)
         samples, more = _work(chosen, url, folder, client, jobs, time.monotonic() + timeout_s)
@@ -58,31 +54,19 @@ def measure(peer: str, jobs: int, timeout_s: float = TIMEOUT_S) -> PeerFigure:
 
 def _work(
     peer: Peer, url: str, folder: Path, client: redis.Redis, jobs: int, end_s: float
-) -> tuple[list[Sample], int]:
+) -> tuple[list[JobSample], int]:
     workers = Workers(peer, url, jobs, folder)
 
     def cpu_s() -> float:
         if workers.failed():
-            raise NotDone("a worker has ended")
+            raise JobsNotDoneError("a worker has ended")
         return workers.cpu_s()
 
     try:
         return watch(client, jobs, cpu_s, end_s), duplicates(client, jobs)
-    except NotDone as error:
-        raise PeerFailed(f"{peer.name}: {error}. Its workers said: {workers.output()}") from None
+    except JobsNotDoneError as error:
+        raise PeerFailedError(
+            f"{peer.name}: {error}. Its workers said: {workers.output()}"
+        ) from None
     finally:
         workers.stop()
-
-
-@contextlib.contextmanager
-def _empty_server() -> Iterator[tuple[str, Path]]:
-    """The daemon's own embedded server with the daemon's settings, in a folder that goes again."""
-    folder = Path(tempfile.mkdtemp(prefix="meterd-peer-"))
-    servers = EmbeddedServers(folder / "home", want_postgres=False)
-    try:
-        url = servers.start().redis_url
-        assert url is not None, "a server was asked for"
-        yield url, folder
-    finally:
-        servers.stop()
-        shutil.rmtree(folder, ignore_errors=True)

@@ -47,7 +47,7 @@ def moment(name: str) -> Part:
     return Part(name, "bigint", f"timestamptz 'epoch' + ({name} || 'ms')::interval", check_moments)
 
 
-class Batch(NamedTuple):
+class InsertBatch(NamedTuple):
     """An INSERT for rows whose items are the parts, in that order."""
 
     sql: str
@@ -65,7 +65,9 @@ class Batch(NamedTuple):
         return connection.exec_driver_sql(self.sql, columns).rowcount
 
 
-def batch(table: str, parts: tuple[Part, ...], derived: dict[str, str], conflict: str) -> Batch:
+def batch(
+    table: str, parts: tuple[Part, ...], derived: dict[str, str], conflict: str
+) -> InsertBatch:
     """Make the statement; ``derived`` columns are computed by the server from the parts."""
     targets = {part.name: part.value for part in parts} | derived
     arrays = ", ".join(f"%s::{part.array_type}[]" for part in parts)
@@ -75,4 +77,4 @@ def batch(table: str, parts: tuple[Part, ...], derived: dict[str, str], conflict
         f" SELECT {', '.join(targets.values())} FROM unnest({arrays}) AS rows ({names})"
         f" ON CONFLICT {conflict}"
     )
-    return Batch(sql, parts)
+    return InsertBatch(sql, parts)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, Final
 
+from persistence.errors import UnstorableError
+
 # The last millisecond of the year 9999: Python's dates, with which rows are read, end there.
 MOMENT_MS_MAX: Final = 253_402_300_799_999
 
@@ -14,10 +16,6 @@ _MILLISECOND = timedelta(milliseconds=1)
 # A context of our own: somebody else's decimal.getcontext() may round to fewer digits.
 _EXACT = Context(prec=60)
 _NUL = "\x00"
-
-
-class UnstorableError(ValueError):
-    """A value that PostgreSQL cannot hold; writing the batch again cannot help."""
 
 
 def micro_from_credits(amount: Decimal) -> int:

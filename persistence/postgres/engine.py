@@ -6,14 +6,12 @@ from typing import Any, Final
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
+from persistence.errors import PostgresURLError
+
 _DRIVER: Final = "postgresql+psycopg2"
 _SCHEMES: Final = ("postgres", "postgresql", _DRIVER)
 _SECRETS: Final = ("password", "sslpassword")
 _CONNECT_TIMEOUT_S: Final = 5
-
-
-class PostgresURLError(ValueError):
-    """The URL is not one of a PostgreSQL database."""
 
 
 def make_engine(

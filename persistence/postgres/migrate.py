@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import ProgrammingError
 
+from persistence.errors import SchemaError
 from persistence.postgres.engine import make_engine
 
 # Of our own: the database may hold a backend's tables and its Alembic too.
@@ -22,10 +23,6 @@ _SCRIPTS: Final = "persistence.postgres:migrations"
 _LOCK: Final = int.from_bytes(b"meterd", "big")
 
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
-
-
-class SchemaError(RuntimeError):
-    """The database's schema is not the one that this meterd works with."""
 
 
 def upgrade(url: str) -> str:

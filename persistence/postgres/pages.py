@@ -43,7 +43,7 @@ Query = Select[Any] | CompoundSelect[Any]
 Conditions = list[ColumnElement[bool]]
 
 
-class Place(NamedTuple):
+class PagePosition(NamedTuple):
     """Where a page ended: the next one has what comes after it."""
 
     at_ms: int
@@ -63,7 +63,7 @@ class ChatFilter(NamedTuple):
 
 
 def chats_page(
-    connection: Connection, wanted: ChatFilter, limit: int, after: Place | None = None
+    connection: Connection, wanted: ChatFilter, limit: int, after: PagePosition | None = None
 ) -> list[RecordRow]:
     """Give the wanted chats that come after a place, the latest start first.
 
@@ -75,7 +75,7 @@ def chats_page(
     return [RecordRow._make(integers(row)) for row in rows]
 
 
-def chats_page_query(wanted: ChatFilter, limit: int, after: Place | None = None) -> Query:
+def chats_page_query(wanted: ChatFilter, limit: int, after: PagePosition | None = None) -> Query:
     """Give the statement, so that a test can see its plan."""
     statuses = tuple(dict.fromkeys(wanted.statuses)) or (*OPEN, ENDED)
     if wanted.search and not set(statuses) <= set(OPEN):
@@ -95,7 +95,7 @@ def open_of_user(connection: Connection, user_id: str, limit: int) -> list[Recor
 
 
 def ledger_page(
-    connection: Connection, user_id: str, limit: int, after: Place | None = None
+    connection: Connection, user_id: str, limit: int, after: PagePosition | None = None
 ) -> list[LedgerRow]:
     """Give the user's entries that come after a place, the newest first.
 
@@ -106,7 +106,7 @@ def ledger_page(
     return [LedgerRow._make(integers(row)) for row in rows]
 
 
-def ledger_page_query(user_id: str, limit: int, after: Place | None = None) -> Query:
+def ledger_page_query(user_id: str, limit: int, after: PagePosition | None = None) -> Query:
     """Give the statement, so that a test can see its plan."""
     check_texts((user_id,))
     query = select(ledger_entries).where(_ledger.user_id == user_id)
@@ -157,7 +157,7 @@ def _found(part: str) -> Conditions:
     return [or_(*(func.strpos(name, part) > 0 for name in names))]
 
 
-def _comes_after(at: ColumnElement[Any], name: ColumnElement[Any], after: Place) -> Any:
+def _comes_after(at: ColumnElement[Any], name: ColumnElement[Any], after: PagePosition) -> Any:
     check_moments((after.at_ms,))
     check_texts((after.name,))
     return tuple_(at, name) < tuple_(literal(datetime_from_ms(after.at_ms)), literal(after.name))

@@ -9,17 +9,14 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from persistence.errors import SupersededError
 from persistence.postgres.tables import command_journal, recorder_states
 
 NOTHING: Final = "0-0"
 """The entry before the first one."""
 
 
-class SupersededError(Exception):
-    """Another recorder is in office, or the facts came from another Redis."""
-
-
-class Knowledge(NamedTuple):
+class PostgresPosition(NamedTuple):
     """What Postgres knows of its Redis."""
 
     memory_id: str
@@ -44,7 +41,7 @@ _REPLACE: Final = """
 """
 
 
-class Office(NamedTuple):
+class RecorderClaim(NamedTuple):
     """A recorder's claim to write: which queue, from which memory, under which epoch."""
 
     partition: str
@@ -65,26 +62,26 @@ class Office(NamedTuple):
             raise SupersededError(f"epoch {self.epoch} of {self.memory_id} is over")
 
 
-def open_office(connection: Connection, partition: str, memory_id: str) -> None:
+def claim_recorder(connection: Connection, partition: str, memory_id: str) -> None:
     """Name the memory that facts will come from, unless one is named already."""
     connection.exec_driver_sql(_OPEN, (partition, memory_id))
 
 
-def replace_memory(connection: Connection, partition: str, memory_id: str, epoch: int) -> None:
+def replace_instance(connection: Connection, partition: str, memory_id: str, epoch: int) -> None:
     """Name another memory: what was rebuilt from here. Recorders before ``epoch`` are over."""
     connection.exec_driver_sql(_REPLACE, (memory_id, epoch, partition))
 
 
-def fetch_knowledge(connection: Connection, partition: str) -> Knowledge:
+def fetch_position(connection: Connection, partition: str) -> PostgresPosition:
     """What Postgres knows: cheap, by index, however long the journal is."""
     state = connection.execute(
         select(recorder_states).where(recorder_states.c.partition == partition)
     ).one_or_none()
     journal = _last_in_journal(connection)
     if state is None:
-        return Knowledge("", 0, NOTHING, journal)
+        return PostgresPosition("", 0, NOTHING, journal)
     outbox = f"{state.outbox_ms}-{int(state.outbox_seq)}"
-    return Knowledge(state.memory_id, state.epoch, outbox, journal)
+    return PostgresPosition(state.memory_id, state.epoch, outbox, journal)
 
 
 def _last_in_journal(connection: Connection) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from persistence.postgres.bulk_insert import Batch, batch, micro, moment, plain, text
+from persistence.postgres.bulk_insert import InsertBatch, batch, micro, moment, plain, text
 from persistence.postgres.convert import check_texts, json_text
 from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
 
@@ -70,7 +70,7 @@ _JOURNAL_POSITION: Final = {
 }
 
 
-def _records_batch() -> Batch:
+def _records_batch() -> InsertBatch:
     # user_id and started_at are set too: a chat that changed them is refused by the trigger, where
     # leaving them out would hide that. Where a record came from is for ever.
     names = [part.name for part in _RECORD_PARTS if part.name not in ("chat_id", "source")]

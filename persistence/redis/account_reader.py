@@ -12,7 +12,7 @@ from meterd.rules.snapshots import chat_from_snapshot
 from persistence.redis.commit import unpack_state
 
 
-class Store:
+class AccountReader:
     """Accounts and chats in Redis, for an actor."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:

@@ -7,22 +7,22 @@ import redis
 
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.rows import OperationRow
-from persistence.redis.commit import Facts, pack_facts
+from persistence.redis.commit import OutboxPayload, pack_payload
 
 ACCEPT: Final = "clock.accept"
 
 
 def read_hold(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
     """The step of the clock that holds everything; None if nothing does."""
-    raw: Any = client.get(keys.hold)
+    raw: Any = client.get(keys.clock_hold)
     return json.loads(raw) if raw else None
 
 
-def release(
+def clear_hold(
     client: redis.Redis, keys: Keys, hold: dict[str, Any], done_by: str, at_ms: int
 ) -> bool:
     """Let everything go on; False if somebody else has done so."""
     name = f"{ACCEPT}:{hold['queue_ms']}:{hold['step_ms']}"
     act = OperationRow(name, at_ms, done_by, ACCEPT, "clock", hold)
-    facts = pack_facts(Facts([], [], [], [act]))
+    facts = pack_payload(OutboxPayload([], [], [], [act]))
     return bool(client.fcall("meterd_release", 1, keys.commands, facts))

@@ -7,32 +7,33 @@ from typing import Any, Final, NamedTuple
 import redis
 import redis.asyncio
 
-from meterd.rules.commands import Command, Invalid, entry_key, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, entry_key, parse_entry
 from meterd.rules.redis_keys import GROUP, Keys
+from persistence.errors import NotLeadingError
 
 NEW: Final = ">"
 
 
-class Lead(NamedTuple):
+class LeaseGrant(NamedTuple):
     """The answer to a bid for leadership."""
 
     epoch: str
     """The epoch to work under; empty if another daemon leads."""
     wait_ms: int
     """For how long the other one still leads unless it renews."""
-    is_sworn: bool = False
+    is_state_verified: bool = False
     """Whether Redis has forgotten nothing since a leader found its memory complete."""
 
 
-class Delivery(NamedTuple):
+class ReadBatch(NamedTuple):
     """What one read brought."""
 
     now_ms: int
     """The queue's clock at that moment."""
-    entries: list[Command | Invalid]
+    entries: list[Command | InvalidCommand]
 
 
-class Tenure(enum.IntEnum):
+class LeaseStatus(enum.IntEnum):
     """What became of a leadership."""
 
     LOST = 0
@@ -43,11 +44,7 @@ class Tenure(enum.IntEnum):
     """This one does, but Redis was restarted: its memory has to be compared first."""
 
 
-class NotLeadingError(Exception):
-    """Another daemon has taken over; this one may not go on."""
-
-
-class Queue:
+class CommandStream:
     """The commands stream, its group, and the right to read it."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, token: str) -> None:
@@ -67,21 +64,21 @@ class Queue:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    async def lead(self, lease_ms: int) -> Lead:
+    async def acquire_lease(self, lease_ms: int) -> LeaseGrant:
         """Bid for leadership. Winning takes every older actor's right to write."""
         kind, value, *sworn = await self._call("meterd_lead", self._token, lease_ms)
         if kind != b"leading":
-            return Lead("", max(1, int(value)))
+            return LeaseGrant("", max(1, int(value)))
         self.epoch = value.decode()
-        return Lead(self.epoch, 0, sworn == [b"sworn"])
+        return LeaseGrant(self.epoch, 0, sworn == [b"sworn"])
 
-    async def swear(self, memory_id: str) -> bool:
+    async def confirm_integrity(self, memory_id: str) -> bool:
         """Say that Redis remembers all that Postgres knows; False if another daemon leads."""
         return bool(await self._call("meterd_swear", self._token, self.epoch, memory_id))
 
-    async def renew(self, lease_ms: int) -> Tenure:
+    async def renew_lease(self, lease_ms: int) -> LeaseStatus:
         """Hold on to leadership, and learn whether it is still of any use."""
-        return Tenure(await self._call("meterd_renew", self._token, self.epoch, lease_ms))
+        return LeaseStatus(await self._call("meterd_renew", self._token, self.epoch, lease_ms))
 
     async def resign(self) -> None:
         """Let the next daemon begin at once."""
@@ -92,7 +89,7 @@ class Queue:
         """Let everybody read how it is, for so long."""
         await self._call("meterd_publish", status, ttl_ms)
 
-    async def grant(self, actor: str) -> str:
+    async def issue_epoch(self, actor: str) -> str:
         """A new epoch for an actor; whoever had the name before can't write any more.
 
         Raises:
@@ -103,11 +100,11 @@ class Queue:
             raise NotLeadingError("another daemon has taken over")
         return str(epoch.decode())
 
-    async def pending(self, after: str, count: int) -> Delivery:
+    async def pending(self, after: str, count: int) -> ReadBatch:
         """Entries delivered in an earlier life and not acknowledged, from ``after`` on."""
         return await self._read(after, count)
 
-    async def new(self, count: int) -> Delivery:
+    async def new(self, count: int) -> ReadBatch:
         """The next entries, if there are any.
 
         A read whose answer was lost has delivered its entries all the same: they are pending, and
@@ -138,22 +135,24 @@ class Queue:
         if limit > (0, 0):
             await self._call("meterd_trim", self.epoch, f"{limit[0]}-{limit[1]}")
 
-    async def _read(self, after: str, count: int) -> Delivery:
+    async def _read(self, after: str, count: int) -> ReadBatch:
         try:
             now_ms, entries = await self._call("meterd_read", self.epoch, after, count)
         except redis.ResponseError as error:
             if "FENCED" in str(error):
                 raise NotLeadingError("another daemon has taken over") from error
             raise
-        return Delivery(int(now_ms), [self._parse(entry) for entry in entries])
+        return ReadBatch(int(now_ms), [self._parse(entry) for entry in entries])
 
-    def _parse(self, entry: Sequence[Any]) -> Command | Invalid:
+    def _parse(self, entry: Sequence[Any]) -> Command | InvalidCommand:
         entry_id, flat = entry[0].decode(), entry[1]
         if entry_key(entry_id) > entry_key(self._delivered):
             self._delivered = entry_id
         if not flat:
-            gone = Invalid(entry_id, 0, "", "", "the entry was deleted before it was handled", {})
-            return gone._replace(at=int(entry_id.partition("-")[0]))
+            gone = InvalidCommand(
+                entry_id, 0, "", "", "the entry was deleted before it was handled", {}
+            )
+            return gone._replace(at_ms=int(entry_id.partition("-")[0]))
         return parse_entry(entry_id, flat)
 
     async def _call(self, function: str, *args: str | bytes | int) -> Any:

@@ -19,7 +19,7 @@ class Limits(msgspec.Struct, frozen=True):
     dead_entries_max: int = 100_000
 
 
-class EntryWrites(msgspec.Struct, array_like=True):
+class CommandEffects(msgspec.Struct, array_like=True):
     """What one stream entry makes: its id to remember, its reply, its dead letter.
 
     The library's text names the places of its parts.
@@ -33,7 +33,7 @@ class EntryWrites(msgspec.Struct, array_like=True):
     dead: list[str] = []
 
 
-class Facts(msgspec.Struct):
+class OutboxPayload(msgspec.Struct):
     """What has to reach Postgres."""
 
     records: list[RecordRow]
@@ -54,15 +54,15 @@ class Commit(msgspec.Struct, array_like=True):
     open: int
     wallet: str
     chats: list[tuple[str, str, bool]]
-    entries: list[EntryWrites]
+    entries: list[CommandEffects]
     events: list[list[str]]
-    facts: str
-    aside: str = ""
+    payload: str
+    quarantined: str = ""
     """An entry that could not be decided: the account goes past it as it is; ``state`` is for
     an account that is not there yet."""
 
 
-class Verdict(NamedTuple):
+class CommitResult(NamedTuple):
     """What the commit function answered."""
 
     kind: str
@@ -92,7 +92,7 @@ log = structlog.get_logger()
 _pack: Final = msgspec.msgpack.Encoder().encode
 _json: Final = msgspec.json.Encoder().encode
 _read_account: Final = msgspec.json.Decoder(Account).decode
-_read_facts: Final = msgspec.json.Decoder(Facts).decode
+_read_facts: Final = msgspec.json.Decoder(OutboxPayload).decode
 
 
 def pack_commit(commit: Commit) -> bytes:
@@ -105,10 +105,10 @@ def pack_limits(limits: Limits) -> bytes:
     return _pack(limits)
 
 
-def verdict(answer: list[bytes]) -> Verdict:
+def parse_result(answer: list[bytes]) -> CommitResult:
     """Read the commit function's answer."""
     kind, *details = (part.decode() for part in answer)
-    return Verdict(kind, tuple(details))
+    return CommitResult(kind, tuple(details))
 
 
 def pack_state(applied: str, account: Account) -> str:
@@ -146,19 +146,19 @@ def pack_json(document: Any) -> str:
     return _json(document).decode()
 
 
-def pack_facts(facts: Facts) -> str:
+def pack_payload(facts: OutboxPayload) -> str:
     """What Postgres is to get, as the outbox holds it."""
     return _json(facts).decode()
 
 
-def unpack_facts(raw: bytes) -> Facts:
+def unpack_payload(raw: bytes) -> OutboxPayload:
     """What an outbox entry holds."""
     return _read_facts(raw)
 
 
 def event_fields(event: Event) -> list[str]:
     """An event as the events stream has it: names and values in turn."""
-    fields = ["event", event.event, "at", str(event.at), "user_id", event.user_id]
+    fields = ["event", event.event, "at", str(event.at_ms), "user_id", event.user_id]
     if event.chat_id is not None:
         fields += ["chat_id", event.chat_id]
     fields += ["seq", str(event.seq)]
@@ -188,21 +188,21 @@ __all__ = [
     "OK",
     "STALE",
     "Chat",
+    "CommandEffects",
     "Commit",
-    "EntryWrites",
-    "Facts",
+    "CommitResult",
     "Limits",
-    "Verdict",
+    "OutboxPayload",
     "event_fields",
     "is_readable",
     "ledger_row",
     "pack_commit",
-    "pack_facts",
     "pack_json",
     "pack_limits",
+    "pack_payload",
     "pack_state",
+    "parse_result",
     "policy_document",
-    "unpack_facts",
+    "unpack_payload",
     "unpack_state",
-    "verdict",
 ]

@@ -7,7 +7,7 @@ import redis
 
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import is_server_trouble
-from persistence.redis.commit import ERROR, Limits, Verdict, pack_limits, verdict
+from persistence.redis.commit import ERROR, CommitResult, Limits, pack_limits, parse_result
 
 COMMITS_MAX: Final = 64
 BYTES_MAX: Final = 512 * 1024
@@ -24,7 +24,7 @@ class Committer:
         self._client = client
         self._head = ("meterd_commit_all", 1, keys.commands, actor, epoch, pack_limits(limits))
 
-    def commit(self, commits: Sequence[bytes]) -> list[Verdict]:
+    def commit(self, commits: Sequence[bytes]) -> list[CommitResult]:
         """Commit in one round trip; commits that fail together are tried again one by one.
 
         Raises:
@@ -32,7 +32,7 @@ class Committer:
         """
         groups = list(groups_of(commits))
         answers = self._call(groups)
-        verdicts: list[Verdict] = []
+        verdicts: list[CommitResult] = []
         for group, answer in zip(groups, answers, strict=True):
             verdicts += self._verdicts(group, answer)
         return verdicts
@@ -43,13 +43,13 @@ class Committer:
             pipeline.fcall(*self._head, *group)
         return pipeline.execute(raise_on_error=False)
 
-    def _verdicts(self, group: Sequence[bytes], answer: Any) -> list[Verdict]:
+    def _verdicts(self, group: Sequence[bytes], answer: Any) -> list[CommitResult]:
         if not isinstance(answer, Exception):
-            return [verdict(one) for one in answer]
+            return [parse_result(one) for one in answer]
         if is_server_trouble(answer):
             raise answer
         if len(group) == 1:
-            return [Verdict(ERROR, (str(answer),))]
+            return [CommitResult(ERROR, (str(answer),))]
         return [self._verdicts([one], self._call([[one]])[0])[0] for one in group]
 
 

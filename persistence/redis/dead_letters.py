@@ -11,7 +11,7 @@ import redis
 from meterd.rules import outcomes
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.rows import OperationRow
-from persistence.redis.commit import Facts, pack_facts
+from persistence.redis.commit import OutboxPayload, pack_payload
 
 PAGE: Final = 500
 
@@ -19,7 +19,7 @@ RETRY: Final = "dead.retry"
 DROP: Final = "dead.drop"
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """One dead letter."""
 
     letter: str
@@ -52,12 +52,12 @@ class DeadLetters:
         """How many there are."""
         return int(self._client.xlen(self._keys.dead))
 
-    def latest(self, most: int) -> Iterator[Letter]:
+    def latest(self, most: int) -> Iterator[DeadLetter]:
         """The latest ones, the latest first."""
         found: Any = self._client.xrevrange(self._keys.dead, count=most)
         return map(read_letter, found)
 
-    def all(self) -> Iterator[Letter]:
+    def all(self) -> Iterator[DeadLetter]:
         """All of them, the oldest first, page by page."""
         after = "-"
         while True:
@@ -67,7 +67,7 @@ class DeadLetters:
             yield from map(read_letter, found)
             after = f"({found[-1][0].decode()}"
 
-    def find(self, name: str) -> Letter | None:
+    def find(self, name: str) -> DeadLetter | None:
         """One by its own ID, or by that of the entry it was."""
         if not _is_id(name):
             return None
@@ -76,7 +76,7 @@ class DeadLetters:
             return read_letter(found[0])
         return next((letter for letter in self.all() if letter.entry == name), None)
 
-    def retry(self, letter: Letter, done_by: str) -> str:
+    def retry(self, letter: DeadLetter, done_by: str) -> str:
         """Send it again as a new command; returns its new entry, empty if the letter is gone.
 
         Its id is forgotten if it stands for nothing but this failure: else the retry would get
@@ -84,33 +84,33 @@ class DeadLetters:
         """
         return self._dispose(letter, RETRY, done_by, letter.again())
 
-    def drop(self, letter: Letter, done_by: str) -> bool:
+    def drop(self, letter: DeadLetter, done_by: str) -> bool:
         """Take it away; False if it is gone already."""
         return bool(self._dispose(letter, DROP, done_by, []))
 
-    def _dispose(self, letter: Letter, act: str, done_by: str, again: list[str]) -> str:
+    def _dispose(self, letter: DeadLetter, act: str, done_by: str, again: list[str]) -> str:
         failed = letter.outcome == outcomes.INTERNAL_ERROR
         order = {
             "letter": letter.letter,
             "again": again,
             "id": str(letter.fields.get("id", "")) if failed else "",
-            "facts": pack_facts(Facts([], [], [], [_operation(letter, act, done_by)])),
+            "facts": pack_payload(OutboxPayload([], [], [], [_operation(letter, act, done_by)])),
         }
         packed: Any = msgspec.msgpack.encode(order)
         answer: Any = self._client.fcall("meterd_dispose", 1, self._keys.commands, packed)
         return str(answer.decode())
 
 
-def _operation(letter: Letter, act: str, done_by: str) -> OperationRow:
+def _operation(letter: DeadLetter, act: str, done_by: str) -> OperationRow:
     details = {"reason": letter.reason, "outcome": letter.outcome, "fields": letter.fields}
     at_ms = time.time_ns() // 1_000_000
     return OperationRow(f"{act}:{letter.letter}", at_ms, done_by, act, letter.entry, details)
 
 
-def read_letter(raw: tuple[bytes, dict[bytes, bytes]]) -> Letter:
+def read_letter(raw: tuple[bytes, dict[bytes, bytes]]) -> DeadLetter:
     """A letter from its entry in the stream of dead letters."""
     name, fields = raw
-    return Letter(
+    return DeadLetter(
         name.decode(),
         fields[b"entry"].decode(),
         fields.get(b"outcome", outcomes.INVALID_COMMAND.encode()).decode(),

@@ -1,11 +1,11 @@
 #!lua name=meterd
--- meterd version 4
+-- meterd version 5
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '4'
+local VERSION = '5'
 local SUPERVISOR = 'supervisor'
 
 -- The memory that the working daemon has found complete, as this server process has seen it. It is
@@ -168,45 +168,64 @@ local function commit_guards(batch, c)
   return taken_guards(batch, c)
 end
 
-local function set(batch, name, value)
-  local sets = batch.sets
-  sets[#sets + 1] = batch.prefix .. name
-  sets[#sets + 1] = value
+-- What one commit is to write. It joins the batch once it is whole: one whose planning fails leaves
+-- nothing there.
+local function new_part()
+  return {
+    taken = {}, taken_ids = {}, taken_chats = {}, replies = {},
+    acks = {}, sets = {}, opened = {}, closed = {}, calls = {},
+  }
 end
 
-local function plan_account(batch, c)
-  local user = c[USER]
-  batch.taken[user] = true
+local NAMES, LISTS = {'taken', 'taken_ids', 'taken_chats', 'replies'},
+  {'acks', 'sets', 'opened', 'closed', 'calls'}
+
+local function join(batch, part)
+  for _, field in ipairs(NAMES) do
+    for name in pairs(part[field]) do batch[field][name] = true end
+  end
+  for _, field in ipairs(LISTS) do
+    local all = batch[field]
+    for _, value in ipairs(part[field]) do all[#all + 1] = value end
+  end
+end
+
+local function add(list, value) list[#list + 1] = value end
+
+local function set(part, key, value)
+  add(part.sets, key)
+  add(part.sets, assert(value, key .. ' has no value'))
+end
+
+local function plan_account(part, prefix, c)
+  local user, account = c[USER], prefix .. 'account:' .. c[USER]
+  part.taken[user] = true
   if c[ASIDE] ~= '' then
     -- Nobody could decide: the account stays as it is, whatever it is, but goes past the entry.
-    local kept = redis.call('GET', batch.prefix .. 'account:' .. user)
+    local kept = redis.call('GET', account)
     local state = string.match(kept or '', '^[^|]*(|.*)$')
-    set(batch, 'account:' .. user, state and c[ASIDE] .. state or c[STATE])
+    set(part, account, state and c[ASIDE] .. state or c[STATE])
     return
   end
-  set(batch, 'account:' .. user, c[STATE])
-  local members = c[OPEN] > 0 and batch.opened or batch.closed
-  members[#members + 1] = user
-  if c[WALLET] ~= '' then set(batch, 'wallet:' .. user, c[WALLET]) end
+  set(part, account, c[STATE])
+  add(c[OPEN] > 0 and part.opened or part.closed, user)
+  if c[WALLET] ~= '' then set(part, prefix .. 'wallet:' .. user, c[WALLET]) end
 end
 
-local function plan(batch, call) batch.calls[#batch.calls + 1] = call end
-
-local function plan_entry(batch, entry)
-  local prefix, limits = batch.prefix, batch.limits
-  batch.acks[#batch.acks + 1] = entry[ENTRY]
+local function plan_entry(part, prefix, limits, entry)
+  add(part.acks, entry[ENTRY])
   if entry[REMEMBER] ~= '' then
-    batch.taken_ids[entry[ID]] = true
-    plan(batch, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', limits.id_ttl_ms})
+    part.taken_ids[entry[ID]] = true
+    add(part.calls, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', limits.id_ttl_ms})
   end
   if entry[REPLY_TO] ~= '' then
     local reply = prefix .. 'reply:' .. entry[REPLY_TO]
-    batch.replies[reply] = true
-    plan(batch, {'XADD', reply, 'MAXLEN', '~', limits.reply_entries_max, '*',
+    part.replies[reply] = true
+    add(part.calls, {'XADD', reply, 'MAXLEN', '~', limits.reply_entries_max, '*',
       unpack(entry[REPLY])})
   end
   if #entry[DEAD] > 0 then
-    plan(batch, {'XADD', prefix .. 'dead', 'MAXLEN', '~', limits.dead_entries_max, '*',
+    add(part.calls, {'XADD', prefix .. 'dead', 'MAXLEN', '~', limits.dead_entries_max, '*',
       unpack(entry[DEAD])})
   end
 end
@@ -215,17 +234,19 @@ end
 local function plan_commit(batch, c)
   local refusal = commit_guards(batch, c)
   if refusal then return refusal end
-  if c[USER] ~= '' then plan_account(batch, c) end
+  local part, prefix, limits = new_part(), batch.prefix, batch.limits
+  if c[USER] ~= '' then plan_account(part, prefix, c) end
   for _, chat in ipairs(c[CHATS]) do
-    batch.taken_chats[chat[1]] = true
-    set(batch, 'chat:' .. chat[1], chat[2])
+    part.taken_chats[chat[1]] = true
+    set(part, prefix .. 'chat:' .. chat[1], chat[2])
   end
-  for _, entry in ipairs(c[ENTRIES]) do plan_entry(batch, entry) end
+  for _, entry in ipairs(c[ENTRIES]) do plan_entry(part, prefix, limits, entry) end
   for _, event in ipairs(c[EVENTS]) do
-    plan(batch, {'XADD', batch.prefix .. 'events', 'MAXLEN', '~', batch.limits.event_entries_max,
-      '*', unpack(event)})
+    add(part.calls, {'XADD', prefix .. 'events', 'MAXLEN', '~', limits.event_entries_max, '*',
+      unpack(event)})
   end
-  plan(batch, {'XADD', batch.prefix .. 'outbox', '*', 'facts', c[FACTS]})
+  add(part.calls, {'XADD', prefix .. 'outbox', '*', 'facts', c[FACTS]})
+  join(batch, part)
   return OK
 end
 
@@ -260,11 +281,8 @@ local function why(err) return tostring(type(err) == 'table' and err.err or err)
 local function commit_all(keys, args)
   local prefix, verdicts = prefix_of(keys[1]), {}
   local is_allowed = allowed(prefix, args[1], args[2])
-  local batch = {
-    prefix = prefix, commands = keys[1], limits = cmsgpack.unpack(args[3]),
-    taken = {}, taken_ids = {}, taken_chats = {},
-    acks = {}, sets = {}, opened = {}, closed = {}, calls = {}, replies = {},
-  }
+  local batch = new_part()
+  batch.prefix, batch.commands, batch.limits = prefix, keys[1], cmsgpack.unpack(args[3])
   for i = 4, #args do
     local is_planned, verdict = true, FENCED
     if is_allowed then

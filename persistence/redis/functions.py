@@ -7,12 +7,10 @@ from typing import Any, Final
 import redis
 import redis.asyncio
 
+from persistence.errors import FunctionsError
+
 NAME: Final = "meterd"
 _VERSION = re.compile(r"^-- meterd version ([0-9]+)$", re.MULTILINE)
-
-
-class LibraryError(Exception):
-    """Redis can't hold the function library, or holds a newer one than this meterd knows."""
 
 
 def source() -> str:
@@ -37,7 +35,7 @@ async def loaded_version(client: redis.asyncio.Redis) -> int:
     return int(answer)
 
 
-def ensure_library(client: redis.Redis) -> int:
+def load_functions(client: redis.Redis) -> int:
     """Load the library unless it is there; returns its version.
 
     Raises:
@@ -50,7 +48,7 @@ def ensure_library(client: redis.Redis) -> int:
             _refuse_newer(version_of(loaded), version_of(code))
             client.function_load(code, replace=True)
     except redis.ResponseError as error:
-        raise LibraryError(
+        raise FunctionsError(
             f"Redis refuses the function library: {error}; meterd needs Redis 7.0 or Valkey 7.2 "
             "and a user that may call FUNCTION and FCALL"
         ) from error
@@ -59,7 +57,7 @@ def ensure_library(client: redis.Redis) -> int:
 
 def _refuse_newer(loaded: int, own: int) -> None:
     if loaded > own:
-        raise LibraryError(
+        raise FunctionsError(
             f"Redis holds the function library in version {loaded}, this meterd has {own}; "
             "another daemon is newer: upgrade this one too"
         )

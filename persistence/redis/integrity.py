@@ -15,14 +15,16 @@ from sqlalchemy import Engine
 
 from meterd.rules.commands import entry_key
 from meterd.rules.redis_keys import Keys
-from persistence.postgres.recorder_state import NOTHING, Knowledge, fetch_knowledge, open_office
+from persistence.errors import StateLostError
+from persistence.postgres.recorder_state import (
+    NOTHING,
+    PostgresPosition,
+    claim_recorder,
+    fetch_position,
+)
 
 
-class MemoryLostError(Exception):
-    """Redis knows less than Postgres; the message says what and what to do."""
-
-
-class Evidence(NamedTuple):
+class RedisPosition(NamedTuple):
     """What Redis shows of its memory."""
 
     memory_id: str
@@ -33,7 +35,7 @@ class Evidence(NamedTuple):
     """The last entry that the outbox has ever had."""
 
 
-def what_is_missing(evidence: Evidence, known: Knowledge) -> str:
+def what_is_missing(evidence: RedisPosition, known: PostgresPosition) -> str:
     """What Postgres knows and Redis does not, for a person; empty if nothing is."""
     if known.memory_id and evidence.memory_id not in ("", known.memory_id):
         return (
@@ -51,7 +53,7 @@ def what_is_missing(evidence: Evidence, known: Knowledge) -> str:
     return ""
 
 
-class Memory:
+class IntegrityCheck:
     """The comparison of both servers, for the supervisor."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, engine: Engine) -> None:
@@ -67,44 +69,44 @@ class Memory:
             MemoryLostError: Redis knows less than Postgres.
             SQLAlchemyError: Postgres does not answer.
         """
-        evidence = await self._evidence()
+        evidence = await self._redis_position()
         name = evidence.memory_id or secrets.token_hex(8)
-        known = await asyncio.to_thread(self._knowledge, name)
+        known = await asyncio.to_thread(self._postgres_position, name)
         missing = what_is_missing(evidence, known)
         if missing:
-            raise MemoryLostError(f"Redis has lost its memory: {missing}; see: meterd recover")
+            raise StateLostError(f"Redis has lost its memory: {missing}; see: meterd recover")
         return known.memory_id
 
-    def _knowledge(self, name: str) -> Knowledge:
+    def _postgres_position(self, name: str) -> PostgresPosition:
         with self._engine.begin() as connection:
-            known = fetch_knowledge(connection, self._keys.partition)
+            known = fetch_position(connection, self._keys.partition)
             if known.memory_id:
                 return known
-            open_office(connection, self._keys.partition, name)
-            return fetch_knowledge(connection, self._keys.partition)
+            claim_recorder(connection, self._keys.partition, name)
+            return fetch_position(connection, self._keys.partition)
 
-    async def _evidence(self) -> Evidence:
+    async def _redis_position(self) -> RedisPosition:
         pipeline = self._client.pipeline(transaction=False)
         return _evidence(await _ask(pipeline, self._keys).execute(raise_on_error=False))
 
 
-def read_evidence(client: redis.Redis, keys: Keys) -> Evidence:
+def read_position(client: redis.Redis, keys: Keys) -> RedisPosition:
     """What a Redis shows of its memory, for who is not asynchronous."""
     return _evidence(_ask(client.pipeline(transaction=False), keys).execute(raise_on_error=False))
 
 
 def _ask(pipeline: Any, keys: Keys) -> Any:
-    pipeline.get(keys.memory)
+    pipeline.get(keys.instance_id)
     pipeline.xinfo_stream(keys.commands)
     pipeline.xinfo_stream(keys.outbox)
     return pipeline
 
 
-def _evidence(answers: list[Any]) -> Evidence:
+def _evidence(answers: list[Any]) -> RedisPosition:
     memory_id, commands, outbox = answers
     if isinstance(memory_id, Exception):
         raise memory_id
-    return Evidence(memory_id.decode() if memory_id else "", _last(commands), _last(outbox))
+    return RedisPosition(memory_id.decode() if memory_id else "", _last(commands), _last(outbox))
 
 
 def _last(info: Any) -> str:

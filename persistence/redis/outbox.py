@@ -7,20 +7,17 @@ import msgspec
 import redis
 
 from meterd.rules.redis_keys import Keys
-from persistence.redis.commit import Facts, unpack_facts
+from persistence.errors import RecorderFencedError
+from persistence.redis.commit import OutboxPayload, unpack_payload
 
 _pack = msgspec.msgpack.encode
 
 
-class Parcel(NamedTuple):
+class OutboxEntry(NamedTuple):
     """One commit's facts, with their place in the outbox."""
 
     entry: str
-    facts: Facts
-
-
-class FencedError(Exception):
-    """Another recorder has begun: this one may take nothing out any more."""
+    payload: OutboxPayload
 
 
 class Outbox:
@@ -36,23 +33,23 @@ class Outbox:
         self._actor = actor
         self._epoch = epoch
 
-    def read(self, most: int, block_ms: int) -> list[Parcel]:
+    def read(self, most: int, block_ms: int) -> list[OutboxEntry]:
         """The oldest parcels; waits up to ``block_ms`` for one.
 
         What can't be read as a parcel is set aside at once: it must not hold up the others.
         """
         found: Any = self._client.xread({self._keys.outbox: "0"}, count=most, block=block_ms)
-        read = [self._parcel(e.decode(), f) for e, f in (found[0][1] if found else [])]
+        read = [self._entry(e.decode(), f) for e, f in (found[0][1] if found else [])]
         return [parcel for parcel in read if parcel is not None]
 
-    def _parcel(self, entry: str, fields: Mapping[bytes, bytes]) -> Parcel | None:
+    def _entry(self, entry: str, fields: Mapping[bytes, bytes]) -> OutboxEntry | None:
         try:
-            return Parcel(entry, unpack_facts(fields[b"facts"]))
+            return OutboxEntry(entry, unpack_payload(fields[b"facts"]))
         except (KeyError, msgspec.MsgspecError) as error:
             self._deliver(refused=[(entry, f"unreadable: {error}")])
             return None
 
-    def remove(self, parcels: Sequence[Parcel]) -> None:
+    def remove(self, parcels: Sequence[OutboxEntry]) -> None:
         """Postgres has these: let ended chats expire, then forget the parcels.
 
         Raises:
@@ -61,12 +58,12 @@ class Outbox:
         ended = {
             record.chat_id
             for parcel in parcels
-            for record in parcel.facts.records
+            for record in parcel.payload.records
             if record.ended_at_ms is not None
         }
         self._deliver(delivered=[parcel.entry for parcel in parcels], ended=sorted(ended))
 
-    def set_aside(self, parcel: Parcel, why: str) -> None:
+    def reject(self, parcel: OutboxEntry, why: str) -> None:
         """Postgres refuses this one: keep it apart, so that the others can go on.
 
         Raises:
@@ -92,5 +89,5 @@ class Outbox:
             self._client.fcall("meterd_deliver", 1, self._keys.commands, _pack(order))
         except redis.ResponseError as error:
             if "FENCED" in str(error):
-                raise FencedError(self._actor) from error
+                raise RecorderFencedError(self._actor) from error
             raise

@@ -5,6 +5,7 @@ from typing import Any, Final
 import redis
 
 from meterd.rules.redis_keys import Keys
+from persistence.errors import PreflightError
 
 FORMAT: Final = 2
 """The version of what is kept in Redis. 1 had no number; it is read as it is."""
@@ -12,11 +13,7 @@ FORMAT: Final = 2
 READABLE: Final = (1, 2)
 
 
-class UnfitError(Exception):
-    """This Redis can't be used; the message says why and what to do."""
-
-
-def ensure_fit(client: redis.Redis, keys: Keys | None = None) -> None:
+def check_preflight(client: redis.Redis, keys: Keys | None = None) -> None:
     """Make sure that nothing is evicted and that what is there can be read, and mark it as ours.
 
     Raises:
@@ -27,7 +24,7 @@ def ensure_fit(client: redis.Redis, keys: Keys | None = None) -> None:
     raw: Any = client.get(name)
     found = int(raw) if raw else 1
     if found not in READABLE:
-        raise UnfitError(
+        raise PreflightError(
             f"what is in this Redis was written in format {found}; this meterd reads {READABLE}: "
             "install the meterd that wrote it"
         )
@@ -39,7 +36,7 @@ def _refuse_eviction(client: redis.Redis) -> None:
     memory: Any = client.info("memory")
     policy = memory.get("maxmemory_policy", "noeviction")
     if memory.get("maxmemory") and policy != "noeviction":
-        raise UnfitError(
+        raise PreflightError(
             f"Redis may throw keys away when it is full (maxmemory-policy {policy}), and they are "
             "credits: set maxmemory-policy noeviction"
         )

@@ -31,7 +31,7 @@ class Rebuild:
 
         In this order: if this is cut short, nobody takes what is left for complete.
         """
-        self._client.delete(self._keys.memory)
+        self._client.delete(self._keys.instance_id)
         gone = 0
         for part in STATE:
             for names in self._pages(part):
@@ -44,7 +44,7 @@ class Rebuild:
         if applied:
             pipeline.set(self._keys.account(user), pack_state(applied, account))
         if account.seq:
-            wallet = pack_json(wallet_snapshot(account, account.as_of))
+            wallet = pack_json(wallet_snapshot(account, account.as_of_ms))
             pipeline.set(self._keys.wallet(user), wallet)
         if account.chats:
             pipeline.sadd(self._keys.open_users, user)
@@ -54,11 +54,11 @@ class Rebuild:
             pipeline.execute()
 
     def _put_chat(self, pipeline: Any, chat: Chat) -> None:
-        snapshot = pack_json(chat_snapshot(chat, chat.as_of))
-        if chat.ended_at is None:
+        snapshot = pack_json(chat_snapshot(chat, chat.as_of_ms))
+        if chat.ended_at_ms is None:
             pipeline.set(self._keys.chat(chat.chat_id), snapshot)
-        elif chat.as_of + self._ended_ttl_ms > self._now_ms:
-            left_ms = chat.as_of + self._ended_ttl_ms - self._now_ms
+        elif chat.as_of_ms + self._ended_ttl_ms > self._now_ms:
+            left_ms = chat.as_of_ms + self._ended_ttl_ms - self._now_ms
             pipeline.set(self._keys.chat(chat.chat_id), snapshot, px=max(1, left_ms))
 
     def put_ids(self, ids: Iterable[tuple[str, str, int]]) -> int:
@@ -98,7 +98,7 @@ class Rebuild:
         """Everything is there: give it a name. Older epochs than ``epoch`` are over."""
         found: Any = self._client.get(self._keys.epoch)
         self._client.set(self._keys.epoch, max(epoch, int(found or 0)))
-        self._client.set(self._keys.memory, memory_id)
+        self._client.set(self._keys.instance_id, memory_id)
 
     def _raise_last(self, stream: str, last: str) -> None:
         """Make a stream go on behind an entry; it is made if it is not there."""

@@ -6,14 +6,14 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from meterd.rules.redis_keys import Keys
-from persistence.redis.commit import unpack_facts
+from persistence.redis.commit import unpack_payload
 
 _SCAN_COUNT: Final = 1_000
 _PARCELS: Final = 100
 _ASKS_KEYS_MAX: Final = 1_000
 
 
-class Ask(NamedTuple):
+class SnapshotRequest(NamedTuple):
     """An account, and some of its chats."""
 
     user: str
@@ -22,7 +22,7 @@ class Ask(NamedTuple):
     """Which of several asks about one account this is."""
 
 
-class Glimpse(NamedTuple):
+class AccountSnapshot(NamedTuple):
     """An account's keys as they were at one moment, unread."""
 
     user: str
@@ -39,7 +39,7 @@ class Glimpse(NamedTuple):
         return (self.account or b"").partition(b"|")[0].decode(errors="replace")
 
 
-class Refused(NamedTuple):
+class UnreadableSnapshot(NamedTuple):
     """A parcel that Postgres refused."""
 
     entry: str
@@ -47,7 +47,7 @@ class Refused(NamedTuple):
     why: str
 
 
-class Glimpses:
+class SnapshotScan:
     """Reads many keys at once, in calls that are over soon."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
@@ -55,7 +55,7 @@ class Glimpses:
         self._client = client
         self._keys = keys
 
-    def take(self, asks: Iterable[Ask]) -> Iterator[Glimpse]:
+    def take(self, asks: Iterable[SnapshotRequest]) -> Iterator[AccountSnapshot]:
         """One glimpse for each ask, in turn."""
         for some in _shared_out(asks):
             pipeline = self._client.pipeline(transaction=True)
@@ -66,7 +66,7 @@ class Glimpses:
             for ask, values, is_open in zip(some, answers, answers, strict=True):
                 account, wallet, *chats = values
                 found = dict(zip(ask.chats, chats, strict=True))
-                yield Glimpse(ask.user, account, wallet, bool(is_open), found, ask.part)
+                yield AccountSnapshot(ask.user, account, wallet, bool(is_open), found, ask.part)
 
     def accounts(self) -> Iterator[list[str]]:
         """Users with an account, some at a time; one may come more than once."""
@@ -84,12 +84,12 @@ class Glimpses:
             if cursor == 0:
                 return
 
-    def outbox_end(self) -> str:
-        """The last entry of the outbox; empty if nothing waits."""
+    def outbox_end(self) -> str | None:
+        """The last entry of the outbox; None if nothing waits."""
         return self._outbox_edge(self._client.xrevrange(self._keys.outbox, count=1))
 
-    def outbox_begin(self) -> str:
-        """The entry of the outbox that is next; empty if nothing waits."""
+    def outbox_begin(self) -> str | None:
+        """The entry of the outbox that is next; None if nothing waits."""
         return self._outbox_edge(self._client.xrange(self._keys.outbox, count=1))
 
     def users_in_outbox(self) -> Iterator[set[str]]:
@@ -97,13 +97,13 @@ class Glimpses:
         for _, fields in self._entries(self._keys.outbox):
             yield set(_users(fields[b"facts"]))
 
-    def refused(self) -> Iterator[Refused]:
+    def refused(self) -> Iterator[UnreadableSnapshot]:
         """What Postgres refused for good, in order."""
         for entry, fields in self._entries(f"{self._keys.outbox}:refused"):
             why = fields.get(b"why", b"").decode(errors="replace")
-            yield Refused(entry.decode(), frozenset(_users(fields[b"facts"])), why)
+            yield UnreadableSnapshot(entry.decode(), frozenset(_users(fields[b"facts"])), why)
 
-    def _names(self, ask: Ask) -> list[str]:
+    def _names(self, ask: SnapshotRequest) -> list[str]:
         keys = self._keys
         return [keys.account(ask.user), keys.wallet(ask.user), *map(keys.chat, ask.chats)]
 
@@ -125,13 +125,13 @@ class Glimpses:
                 return
             after = f"({page[-1][0].decode()}"
 
-    def _outbox_edge(self, found: Any) -> str:
-        return found[0][0].decode() if found else ""
+    def _outbox_edge(self, found: Any) -> str | None:
+        return found[0][0].decode() if found else None
 
 
-def _shared_out(asks: Iterable[Ask]) -> Iterator[list[Ask]]:
+def _shared_out(asks: Iterable[SnapshotRequest]) -> Iterator[list[SnapshotRequest]]:
     """As many asks together as one call should answer."""
-    some: list[Ask] = []
+    some: list[SnapshotRequest] = []
     room = _ASKS_KEYS_MAX
     for ask in asks:
         some.append(ask)
@@ -144,6 +144,6 @@ def _shared_out(asks: Iterable[Ask]) -> Iterator[list[Ask]]:
 
 
 def _users(facts: bytes) -> Iterator[str]:
-    parcel = unpack_facts(facts)
+    parcel = unpack_payload(facts)
     yield from (row.user_id for row in parcel.journal if row.user_id is not None)
     yield from (row.user_id for row in parcel.ledger)

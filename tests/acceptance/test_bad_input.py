@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from loadtests.live import KEYS, LiveDaemon, live_daemon
+from loadtests.common.live import KEYS, LiveDaemon, live_daemon
 from meterd import Meter
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from loadtests.live import live_daemon
+from loadtests.common.live import live_daemon
 from tests.conformance import Example, by_policy
 from tests.conformance.played import (
     all_at_once,

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests.live import LiveDaemon, live_daemon
+from loadtests.common.live import LiveDaemon, live_daemon
 from tests.books import assert_balanced
 from tests.load import Load, Sender
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.live import READY_TIMEOUT_S, LiveDaemon, live_daemon
+from loadtests.common.live import READY_TIMEOUT_S, LiveDaemon, live_daemon
 from meterd import Meter
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from daemon.discovery.runfile import RunFile
-from loadtests.live import READY_TIMEOUT_S, LiveDaemon
+from loadtests.common.live import READY_TIMEOUT_S, LiveDaemon
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from loadtests.live import live_daemon
+from loadtests.common.live import live_daemon
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.messages import Handled, Task
-from actors.supervisor.actor_handle import Slot
-from actors.supervisor.batch import LOSSES_MAX, Batch
+from actors.messages import BatchResult, Task
+from actors.supervisor.actor_handle import ActorHandle
+from actors.supervisor.batch import LOSSES_MAX, DispatchBatch
 from meterd.rules.commands import Command
 
 
-def _done(_slot: Slot, _batch: Batch, _handled: Handled) -> None:
+def _done(_slot: ActorHandle, _batch: DispatchBatch, _handled: BatchResult) -> None:
     raise AssertionError("nothing is sent here")
 
 
@@ -18,8 +18,8 @@ def _task(number: int) -> Task:
     return Task("u", Command(entry, number, "heartbeat", "", "u", "c", "", {}, {}))
 
 
-def _batch(first: int, count: int) -> Batch:
-    return Batch([_task(n) for n in range(first, first + count)], _done)
+def _batch(first: int, count: int) -> DispatchBatch:
+    return DispatchBatch([_task(n) for n in range(first, first + count)], _done)
 
 
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 60))
@@ -46,5 +46,5 @@ def test_what_processes_were_lost_by_goes_with_nothing_else(count: int, losses: 
 
 
 def test_batches_that_are_answered_elsewhere_stay_apart() -> None:
-    other = Batch([_task(9)], lambda *_: None)
+    other = DispatchBatch([_task(9)], lambda *_: None)
     assert _batch(1, 1).with_next(other, 1_000) is None

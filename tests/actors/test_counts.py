@@ -1,9 +1,9 @@
 """What actors tell of their batches adds up, and is timed by the queue's clock."""
 
-from actors.messages import INVALID_TYPE, Tally, Task
+from actors.messages import INVALID_TYPE, BatchStats, Task
 from actors.supervisor.histogram import BUCKETS_MS
-from actors.supervisor.stats import Counts
-from meterd.rules.commands import Command, Invalid, parse_entry
+from actors.supervisor.stats import SupervisorStats
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 
 
 def _task(at_ms: int, kind: str) -> Task:
@@ -18,10 +18,12 @@ def _bucket(told: dict[str, list[int]], value_ms: int) -> int:
 
 def test_batches_add_up_by_type_and_outcome() -> None:
     """And ``outcomes`` is the same without the types."""
-    counts = Counts(lambda: 0)
-    counts.add([], Tally({"pause": {"ok": 2, "not_running": 1}}, replayed=1, commits=3))
-    counts.add([], Tally({"pause": {"ok": 1}, INVALID_TYPE: {"invalid_command": 1}}, commits=1))
-    told = counts.told()
+    counts = SupervisorStats(lambda: 0)
+    counts.add([], BatchStats({"pause": {"ok": 2, "not_running": 1}}, replayed=1, commits=3))
+    counts.add(
+        [], BatchStats({"pause": {"ok": 1}, INVALID_TYPE: {"invalid_command": 1}}, commits=1)
+    )
+    told = counts.as_dict()
     assert told["commands"] == {
         "pause": {"ok": 3, "not_running": 1},
         INVALID_TYPE: {"invalid_command": 1},
@@ -32,10 +34,10 @@ def test_batches_add_up_by_type_and_outcome() -> None:
 
 def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond() -> None:
     """Entries that can't be a command as well: their senders wait for an answer, too."""
-    counts = Counts(lambda: 1_000)
+    counts = SupervisorStats(lambda: 1_000)
     tasks = [_task(1_000, "pause"), _task(995, "end"), _task(991, "nonsense")]
-    counts.add(tasks, Tally(dues={900: 3, 990: 1}))
-    latency, lateness = counts.told()["latency_ms"], counts.told()["lateness_ms"]
+    counts.add(tasks, BatchStats(dues={900: 3, 990: 1}))
+    latency, lateness = counts.as_dict()["latency_ms"], counts.as_dict()["lateness_ms"]
     assert (latency["count"], latency["sum_ms"]) == (3, 14)
     assert [_bucket(latency, ms) for ms in (1, 5, 10)] == [1, 1, 1]
     assert (lateness["count"], lateness["sum_ms"]) == (4, 310)
@@ -44,14 +46,14 @@ def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond
 
 def test_nothing_takes_less_than_no_time() -> None:
     """Though the queue's clock is known to a few milliseconds only."""
-    counts = Counts(lambda: 1_000)
-    counts.add([_task(1_003, "pause")], Tally(dues={1_002: 1}))
+    counts = SupervisorStats(lambda: 1_000)
+    counts.add([_task(1_003, "pause")], BatchStats(dues={1_002: 1}))
     for name in ("latency_ms", "lateness_ms"):
-        assert (counts.told()[name]["count"], counts.told()[name]["sum_ms"]) == (1, 0)
+        assert (counts.as_dict()[name]["count"], counts.as_dict()[name]["sum_ms"]) == (1, 0)
 
 
 def test_what_cannot_be_a_command_has_a_type_of_its_own() -> None:
     """Its own words may be anything: as labels of a metric they would have no end."""
     assert _task(1, "pause").kind == "pause"
     assert _task(1, "nonsense").kind == INVALID_TYPE
-    assert isinstance(_task(1, "nonsense").invalid, Invalid)
+    assert isinstance(_task(1, "nonsense").invalid, InvalidCommand)

@@ -18,7 +18,7 @@ def _of(values: list[int]) -> Histogram:
 @given(VALUES)
 def test_up_to_each_bucket_are_as_many_as_are_not_larger(values: list[int]) -> None:
     """As Prometheus wants it: the bucket's own value belongs to it."""
-    told = _of(values).told()
+    told = _of(values).as_dict()
     for number, bucket_ms in enumerate(BUCKETS_MS):
         assert sum(told["counts"][: number + 1]) == sum(value <= bucket_ms for value in values)
     assert sum(told["counts"]) == told["count"] == len(values)
@@ -30,24 +30,24 @@ def test_up_to_each_bucket_are_as_many_as_are_not_larger(values: list[int]) -> N
 def test_a_value_may_count_several_times(value: int, times: int) -> None:
     once = Histogram()
     once.add(value, times)
-    assert once.told() == _of([value] * times).told()
+    assert once.as_dict() == _of([value] * times).as_dict()
 
 
 @given(VALUES.filter(bool), st.integers(1, 100))
 def test_a_percentile_is_the_least_bucket_that_has_so_many(values: list[int], share: int) -> None:
     """So many of a hundred are in it; in the bucket before, there are not."""
-    said = percentile(_of(values).told(), share)
+    said = percentile(_of(values).as_dict(), share)
     enough = [b for b in BUCKETS_MS if 100 * sum(v <= b for v in values) >= share * len(values)]
     assert said == (f"≤ {enough[0]} ms" if enough else f"> {BUCKETS_MS[-1]} ms")
 
 
 def test_of_nothing_there_is_no_percentile() -> None:
-    assert percentile(Histogram().told(), 50) == ""
+    assert percentile(Histogram().as_dict(), 50) == ""
 
 
 def test_what_was_told_does_not_change_later() -> None:
     """A status that is being sent is of one moment."""
     histogram = _of([1])
-    told = histogram.told()
+    told = histogram.as_dict()
     histogram.add(1)
     assert told["count"] == sum(told["counts"]) == 1

@@ -5,7 +5,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.supervisor.in_flight_keys import Lane, Order
+from actors.supervisor.in_flight_keys import InFlightKeys, Lane
 
 Step = tuple[frozenset[str], Lane]
 
@@ -18,7 +18,7 @@ def test_only_followers_in_the_same_account_and_actor_may_be_under_way_together(
     steps: list[tuple[frozenset[str], Lane, bool]],
 ) -> None:
     """Against a plain list of what is under way."""
-    order, under_way = Order(), deque[Step]()
+    order, under_way = InFlightKeys(), deque[Step]()
     for keys, lane, finishes in steps:
         if finishes and under_way:
             order.leave(under_way.popleft()[0])

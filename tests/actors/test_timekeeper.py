@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.chat.timekeeper import Due, Timekeeper, wall_ms
+from actors.chat.timer_service import Due, TimerService, wall_ms
 
 
 @pytest.mark.parametrize("ahead_ms", [-50, 0, 3, 200])
@@ -21,7 +21,7 @@ def test_a_clock_that_is_wrong_delays_nothing_for_ever(ahead_ms: int) -> None:
             granted.set()
         return waits
 
-    timekeeper = Timekeeper(ask, lambda: wall_ms() + ahead_ms)
+    timekeeper = TimerService(ask, lambda: wall_ms() + ahead_ms)
     timekeeper.start()
     due_at = wall_ms() + 20
     timekeeper.arm("u", due_at, "1-1")

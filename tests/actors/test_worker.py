@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import redis
 
-from actors.chat.commit_builder import Writer
-from actors.chat.timekeeper import Timekeeper
+from actors.chat.commit_builder import CommitContext
+from actors.chat.timer_service import TimerService
 from actors.chat.worker import ChatWorker
 from actors.messages import Task
 from meterd.rules.commands import Command, parse_entry
@@ -14,7 +14,7 @@ from meterd.rules.model import Policy
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect
 from persistence.redis.commit import Limits
-from persistence.redis.functions import ensure_library
+from persistence.redis.functions import load_functions
 from tests.servers import redis_server
 
 KEYS = Keys()
@@ -31,8 +31,8 @@ def _task(client: redis.Redis, **fields: str) -> Task:
 
 def _worker(client: redis.Redis, epoch: str) -> ChatWorker:
     client.hset(KEYS.epochs, "a", epoch)
-    writer = Writer("a", epoch, Policy(), "p", Limits())
-    return ChatWorker(client, KEYS, writer, Timekeeper(lambda due: [0] * len(due)))
+    writer = CommitContext("a", epoch, Policy(), "p", Limits())
+    return ChatWorker(client, KEYS, writer, TimerService(lambda due: [0] * len(due)))
 
 
 @pytest.mark.redis
@@ -40,7 +40,7 @@ def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_wi
     """Else the supervisor gives up the chat's place, and nobody keeps its timer."""
     with redis_server() as url:
         client = connect(url)
-        ensure_library(client)
+        load_functions(client)
         client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
         _, epoch, _ = client.fcall("meterd_lead", 1, KEYS.commands, "t", 60_000)
         client.fcall("meterd_swear", 1, KEYS.commands, "t", epoch, "m")

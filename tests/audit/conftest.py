@@ -12,7 +12,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, make_url, text
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 async def _play(url: str, engine: Engine) -> None:
-    settings = SupervisorSettings(actors_max=3, batch_max=50)
+    settings = SupervisorConfig(actors_max=3, batch_max=50)
     with contextlib.closing(connect(url)) as client:
         async with running(url, engine, Policy(), settings):
             await asyncio.to_thread(_send, client)

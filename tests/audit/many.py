@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from actors.chat.rows import record_row
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
-from meterd.rules.replay import Journaled, Replay
+from meterd.rules.replay import JournalEntry, Replay
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from persistence.postgres.engine import make_engine
 from persistence.postgres.rows import JournalRow
@@ -48,7 +48,7 @@ def users(size: Size, policy: Policy) -> Iterator[User]:
         replay = Replay(user_id)
         for n in range(size.commands):
             entry, fields = f"{T0 + 1_000 * n}-{number}", _command(user_id, n)
-            outcome = replay.feed(Journaled(entry, fields, "", False), policy).outcome
+            outcome = replay.feed(JournalEntry(entry, fields, "", False), policy).outcome
             chat_id = fields.get("chat_id")
             journal.append(JournalRow(entry, user_id, chat_id, fields, outcome, False, "p"))
         yield User(journal, replay)
@@ -102,9 +102,9 @@ def _to_redis(client: redis.Redis, some: list[User]) -> None:
     for user in some:
         account = user.replay.account
         values[KEYS.account(account.user_id)] = pack_state(user.replay.applied, account)
-        values[KEYS.wallet(account.user_id)] = pack_json(wallet_snapshot(account, account.as_of))
+        values[KEYS.wallet(account.user_id)] = pack_json(wallet_snapshot(account, account.as_of_ms))
         for chat in account.chats.values():
-            values[KEYS.chat(chat.chat_id)] = pack_json(chat_snapshot(chat, chat.as_of))
+            values[KEYS.chat(chat.chat_id)] = pack_json(chat_snapshot(chat, chat.as_of_ms))
         if account.chats:
             pipeline.sadd(KEYS.open_users, account.user_id)
     if values:

@@ -239,7 +239,9 @@ CASES = {
     "account-gone": Case(
         lambda s: s.client.delete(KEYS.account("calm")), [("missing_account", "calm", None)], True
     ),
-    "account-changed": Case(lambda s: _account(s, settled=1), [("account", "calm", None)], True),
+    "account-changed": Case(
+        lambda s: _account(s, settled_micro=1), [("account", "calm", None)], True
+    ),
     "account-garbled": Case(
         lambda s: s.client.set(KEYS.account("calm"), "x"), [("account", "calm", None)], True
     ),

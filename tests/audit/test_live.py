@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from daemon.audit import redis_state, run
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.audit.conftest import System, send_special
-from tests.audited import audited
+from tests.audit_check import audited
 from tests.commands.elsewhere import run as meterd
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Load, Sender
@@ -33,7 +34,7 @@ def test_a_busy_system_is_audited_as_it_is(
 
 
 async def _audit_often(url: str, engine: Engine) -> int:
-    settings = SupervisorSettings(actors_max=2, batch_max=20)
+    settings = SupervisorConfig(actors_max=2, batch_max=20)
     audits = 0
     with contextlib.closing(connect(url)) as client:
         async with running(url, engine, Policy(), settings):
@@ -87,8 +88,12 @@ class Recorder:
     def sleep(self, _seconds: float) -> None:
         self.waits += 1
         if self.waits == 3:
-            self._system.sql(self._brings)
-            self._system.client.xdel(KEYS.outbox, self._parcel)
+            self.deliver()
+
+    def deliver(self) -> None:
+        """Bring the row, and take its entry out of the outbox."""
+        self._system.sql(self._brings)
+        self._system.client.xdel(KEYS.outbox, self._parcel)
 
 
 THE_ROW = "INSERT INTO command_journal SELECT * FROM kept"
@@ -125,6 +130,24 @@ def test_what_differs_is_found_in_an_account_that_was_ahead_too(system: System) 
     _, found = audited(system.engine, system.redis_url, recorder.sleep)
     told = ["account", "wallet", "open", "chat_snapshot"]
     assert [(d.kind, d.user) for d in found] == [(kind, "calm") for kind in told]
+
+
+def test_an_outbox_that_was_empty_is_not_waited_for(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the account shows was delivered by then; entries that come later are of no concern."""
+    recorder = Recorder(system, THE_ROW)
+    read_end = SnapshotScan.outbox_end
+
+    def delivered_before_and_more_after(glimpses: SnapshotScan) -> str | None:
+        recorder.deliver()
+        end = read_end(glimpses)
+        system.client.xadd(KEYS.outbox, {"facts": '{"records":[],"ledger":[],"journal":[]}'})
+        return end
+
+    monkeypatch.setattr(SnapshotScan, "outbox_end", delivered_before_and_more_after)
+    _, found = audited(system.engine, system.redis_url, recorder.sleep)
+    assert (found, recorder.waits) == ([], 0)
 
 
 def test_a_user_with_more_chats_than_one_call_reads(

@@ -1,19 +1,16 @@
 """However long the journal is, only a little of it is in memory at once."""
 
 import gc
-import io
 
 import pytest
-from rich.console import Console
 from sqlalchemy import Connection, Engine, Row, text
 
-from daemon.audit import screen
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from persistence.postgres import reader
 from persistence.postgres.rows import JournalRow
 from persistence.redis.client import connect
-from persistence.redis.snapshot_scan import Glimpses
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.audit.many import KEYS, Size, fill
 from tests.servers import redis_server
 
@@ -45,7 +42,7 @@ def test_rows_come_and_go(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> No
     with redis_server() as url:
         client = connect(url)
         fill(engine, client, SIZE)
-        Audit(engine, Glimpses(client, KEYS), findings, count).run(Scope())
+        Audit(engine, SnapshotScan(client, KEYS), findings, count).run(Scope())
         client.close()
     assert (told, findings.users, findings.entries) == ([], SIZE.users, 8_000)
     assert count.calls > 8_000
@@ -67,28 +64,3 @@ def test_the_owners_of_chats_come_from_an_index(connection: Connection) -> None:
         compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
         plan = "\n".join(connection.scalars(text(f"EXPLAIN {compiled}".replace(":", "\\:"))))
         assert "using opened" in plan or "on opened" in plan, plan
-
-
-def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not one for each row."""
-    printed = io.StringIO()
-    findings = Findings(lambda _difference: None)
-    monkeypatch.setattr(screen, "LINE_EVERY_S", 0.0)
-    with screen.shown(Console(file=printed), findings, None) as progress:
-        for findings.entries in range(1_200):
-            progress("users")
-        progress("ids")
-    lines = printed.getvalue().splitlines()
-    assert len(lines) == 4
-    assert lines[-1] == "audit, ids: 0 users, 0 chats, 1,199 entries, 0 differences"
-
-
-def test_a_terminal_gets_a_bar() -> None:
-    """Of the entries there are about."""
-    printed = io.StringIO()
-    findings = Findings(lambda _difference: None)
-    console = Console(file=printed, force_terminal=True, width=120)
-    with screen.shown(console, findings, 1_000) as progress:
-        findings.entries = 500
-        progress("users")
-    assert "500/1000" in printed.getvalue()

@@ -12,7 +12,7 @@ from daemon.gateway.views import wallet_object
 from meterd.rules import billing
 from meterd.rules.billing import available
 from meterd.rules.exhaustion import zero_at
-from meterd.rules.model import PAUSED, RUNNING, Account, Chat
+from meterd.rules.model import PAUSED, RUNNING, Account, Chat, ChatStatus
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot
 
@@ -29,14 +29,14 @@ _names = itertools.count()
 
 
 def _chat(
-    terms: tuple[int, int, int], rate: int, active_ms: int, owed: int, status: str = RUNNING
+    terms: tuple[int, int, int], rate: int, active_ms: int, owed: int, status: ChatStatus = RUNNING
 ) -> Chat:
     free_ms, min_ms, increment_ms = terms
     chat = Chat(
         f"c{next(_names)}", "ann", "bob", status, T0 - active_ms, T0, T0, T0, rate, free_ms, min_ms,
         increment_ms, 0,
     )  # fmt: skip
-    return chat._replace(active_ms=active_ms, owed=owed)
+    return chat._replace(active_ms=active_ms, owed_rate_ms=owed)
 
 
 TERMS = st.tuples(TERMS_MS, TERMS_MS, INCREMENTS_MS)
@@ -88,11 +88,11 @@ def test_a_drawn_balance_is_what_the_rules_leave(
     """Until the credits end, at most a micro-credit more for each chat; then it stands still."""
     account = _account(chats, credit)
     wallet, at = wallet_object(account, T0), T0 + later_ms
-    end = at if account.zero_at is None else min(at, account.zero_at)
+    end = at if account.zero_at_ms is None else min(at, account.zero_at_ms)
     drawn = int(_ask(draw, "module.balanceAt(...a)", wallet, at))
     assert 0 <= drawn - available(account, end) <= len(chats)
     left_ms = _ask(draw, "module.leftMsAt(...a)", wallet, at)
-    assert left_ms == (None if account.zero_at is None else max(0, account.zero_at - at))
+    assert left_ms == (None if account.zero_at_ms is None else max(0, account.zero_at_ms - at))
 
 
 @given(st.lists(SHORT, min_size=1, max_size=3), st.integers(0, 10**4), st.integers(0, 2_000))
@@ -102,7 +102,7 @@ def test_a_clock_stops_when_the_credits_end(
     """Exactly then, if the next millisecond costs; a free or paid stretch goes on to its end."""
     account = _account(chats, credit)
     wallet, chat, at = wallet_object(account, T0), chats[0], T0 + later_ms
-    moments = range(at if account.zero_at is None else min(at, account.zero_at), at)
+    moments = range(at if account.zero_at_ms is None else min(at, account.zero_at_ms), at)
     expected = next((t for t in moments if billing.burns(chat, t)), at)
     if chat.status != RUNNING:
         expected = at
@@ -112,8 +112,8 @@ def test_a_clock_stops_when_the_credits_end(
 def _account(chats: list[Chat], credit: int) -> Account:
     """An account that can pay for what its chats have cost, and has so many micro-credits more."""
     settled = sum(billing.charge(chat, T0) for chat in chats) + credit
-    account = Account("ann", settled, as_of=T0, chats={chat.chat_id: chat for chat in chats})
-    return account._replace(zero_at=zero_at(account, T0))
+    account = Account("ann", settled, as_of_ms=T0, chats={chat.chat_id: chat for chat in chats})
+    return account._replace(zero_at_ms=zero_at(account, T0))
 
 
 @given(AMOUNTS)

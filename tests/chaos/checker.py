@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from actors.chat.rows import record_row
 from meterd.rules import outcomes
 from meterd.rules.billing import available
-from meterd.rules.idempotency import Result, World
 from meterd.rules.model import LedgerEntry, Policy
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot, not_started, wallet_snapshot
 from persistence.redis.commit import event_fields, ledger_row
 from tests.chaos.evidence import Evidence
 from tests.load import Entry
+from tests.world import Result, World
 
 SHOWN_MAX = 5
 
@@ -38,8 +38,8 @@ def fold(stream: Iterable[Entry], policy: Policy) -> Fold:
         flat = [part.encode() for pair in fields.items() for part in pair]
         results[entry] = world.feed(entry, flat)
         account = world.accounts.get(fields.get("user_id", ""))
-        if account is not None and available(account, account.as_of) < 0:
-            overdrawn.append(f"{account.user_id} at {account.as_of}")
+        if account is not None and available(account, account.as_of_ms) < 0:
+            overdrawn.append(f"{account.user_id} at {account.as_of_ms}")
     return Fold(world, results, overdrawn)
 
 
@@ -86,7 +86,7 @@ def queries_are_answered(evidence: Evidence, fold: Fold) -> Iterator[str]:
     due = {}
     for chat_id in evidence.snapshots:
         chat = fold.world.chat(chat_id)
-        full = not_started(chat_id) if chat is None else chat_snapshot(chat, chat.as_of)
+        full = not_started(chat_id) if chat is None else chat_snapshot(chat, chat.as_of_ms)
         due[chat_id] = {name: full[name] for name in ("status", "active_ms", "cost", "seq")}
     yield from _differences("answer", evidence.snapshots, due)
     yield from _each("not asked about", set(fold.world.owner) - set(evidence.snapshots))
@@ -103,7 +103,7 @@ def money(evidence: Evidence, fold: Fold) -> Iterator[str]:
     for row in evidence.ledger:
         sums[row.user_id] += row.amount_micro
     accounts = fold.world.accounts
-    balances = {u: wallet_snapshot(a, a.as_of)["balance"] for u, a in accounts.items() if a.seq}
+    balances = {u: wallet_snapshot(a, a.as_of_ms)["balance"] for u, a in accounts.items() if a.seq}
     yield from _differences(
         "balance", {u: w["balance"] for u, w in evidence.wallets.items()}, balances
     )

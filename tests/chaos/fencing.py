@@ -5,7 +5,7 @@ from typing import Any
 
 import redis
 
-from persistence.redis.commit import DONE, FENCED, Commit, EntryWrites, Limits, pack_commit
+from persistence.redis.commit import DONE, FENCED, CommandEffects, Commit, Limits, pack_commit
 from persistence.redis.committer import Committer
 from tests.load import KEYS
 
@@ -44,7 +44,7 @@ def _current(client: redis.Redis) -> set[tuple[str, str]]:
 def _is_fenced(client: redis.Redis, actor: str, epoch: str) -> bool:
     commit = Commit(
         user="", before="", state="", open=0, wallet="", chats=[],
-        entries=[EntryWrites(NO_ENTRY)], events=[], facts="{}",
+        entries=[CommandEffects(NO_ENTRY)], events=[], payload="{}",
     )  # fmt: skip
     committer = Committer(client, KEYS, actor, epoch, Limits())
     kind = committer.commit([pack_commit(commit)])[0].kind

@@ -8,12 +8,12 @@ import pytest
 
 from actors.chat.rows import command_row, record_row
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.snapshots import chat_snapshot, not_started, wallet_snapshot
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import event_fields, ledger_row
-from tests.chaos.bench import POLICY
 from tests.chaos.checker import Fold, check, fold, wrong
+from tests.chaos.environment import POLICY
 from tests.chaos.evidence import Evidence
 from tests.load import Entry
 
@@ -58,8 +58,8 @@ def _tell(evidence: Evidence, folded: Fold) -> None:
     evidence.records = {"c": record_row(chat)}
     evidence.dead = [e for e, r in results.items() if r.outcome == outcomes.INVALID_COMMAND]
     account = world.accounts["u"]
-    evidence.wallets = {"u": wallet_snapshot(account, account.as_of)}
-    full = {"c": chat_snapshot(chat, chat.as_of), "nobody": not_started("nobody")}
+    evidence.wallets = {"u": wallet_snapshot(account, account.as_of_ms)}
+    full = {"c": chat_snapshot(chat, chat.as_of_ms), "nobody": not_started("nobody")}
     names = ("status", "active_ms", "cost", "seq")
     evidence.snapshots = {k: {name: s[name] for name in names} for k, s in full.items()}
 
@@ -68,7 +68,7 @@ def _row(entry: str, fields: dict[str, str], outcome: str) -> JournalRow:
     parsed = parse_entry(entry, [part.encode() for pair in fields.items() for part in pair])
     if isinstance(parsed, Command):
         return command_row(parsed, "u", outcome, replayed=False, policy="p")
-    assert isinstance(parsed, Invalid)
+    assert isinstance(parsed, InvalidCommand)
     return JournalRow(entry, None, None, fields, outcome, False, "p")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import redis
 
-from loadtests.live import LiveDaemon, live_daemon
+from loadtests.common.live import LiveDaemon, live_daemon
 from tests.client.either import Make, maker
 from tests.proxy import Proxy, proxy_to
 from tests.servers import kinds, redis_server

@@ -64,13 +64,11 @@ class Tasks:
         return asyncio.run_coroutine_threadsafe(steps, self._loop).result()
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self.meter, name)
+        return getattr(Methods(self.meter, self.run), name)
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            result = method(*args, **kwargs)
-            return self.run(result) if inspect.iscoroutine(result) else result
-
-        return call
+    @property
+    def enqueue(self) -> "Methods":
+        return Methods(self.meter.enqueue, self.run)
 
     def events(self, *args: Any, **kwargs: Any) -> "TaskEvents":
         return TaskEvents(self, self.meter.events(*args, **kwargs))
@@ -87,6 +85,23 @@ class Tasks:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class Methods:
+    """The methods of an object, each run to its end in the loop."""
+
+    def __init__(self, of: object, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._of = of
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._of, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = method(*args, **kwargs)
+            return self._run(result) if inspect.iscoroutine(result) else result
+
+        return call
 
 
 class TaskEvents:

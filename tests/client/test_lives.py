@@ -97,15 +97,15 @@ def test_a_client_nobody_holds_ends_its_thread(server: str, queue: redis.Redis) 
 def test_a_block_closes(server: str, queue: redis.Redis) -> None:
     """``with`` and ``async with``."""
     with Meter(server) as meter:
-        meter.heartbeat("c", wait=False)
+        meter.enqueue.heartbeat("c")
     with pytest.raises(MeterError, match="closed"):
-        meter.heartbeat("c", wait=False)
+        meter.enqueue.heartbeat("c")
 
     async def block() -> None:
         async with AsyncMeter(server) as meter:
-            await meter.heartbeat("c", wait=False)
+            await meter.enqueue.heartbeat("c")
         with pytest.raises(MeterError, match="closed"):
-            await meter.heartbeat("c", wait=False)
+            await meter.enqueue.heartbeat("c")
 
     asyncio.run(block())
 
@@ -115,10 +115,10 @@ def test_a_client_of_asyncio_belongs_to_one_loop(server: str, queue: redis.Redis
     meter = AsyncMeter(server)
 
     async def use() -> None:
-        await meter.heartbeat("c", wait=False)
+        await meter.enqueue.heartbeat("c")
 
     async def use_and_close() -> None:
-        await meter.heartbeat("c", wait=False)
+        await meter.enqueue.heartbeat("c")
         with pytest.raises(MeterError, match="another event loop"):
             await asyncio.to_thread(asyncio.run, use())
         await meter.close()

@@ -27,13 +27,13 @@ pytestmark = pytest.mark.redis
 
 COMMANDS: list[tuple[Callable[[Any], Any], dict[str, str]]] = [
     (
-        lambda m: m.start("c", "u", "a", wait=False, id="i"),
+        lambda m: m.enqueue.start("c", "u", "a", id="i"),
         {"type": "start", "chat_id": "c", "user_id": "u", "advisor_id": "a"},
     ),
     (
-        lambda m: m.start(
+        lambda m: m.enqueue.start(
             "c", "u", "a", rate="1.50", free_ms=1, min_ms=2, increment_ms=3, idle_ms=4,
-            wait=False, id="i",
+            id="i",
         ),
         {
             "type": "start", "chat_id": "c", "user_id": "u", "advisor_id": "a", "rate": "1.50",
@@ -41,36 +41,36 @@ COMMANDS: list[tuple[Callable[[Any], Any], dict[str, str]]] = [
         },
     ),
     (
-        lambda m: m.adopt(
+        lambda m: m.enqueue.adopt(
             "c", "u", "a", started_at=5, carried_ms=6, carried_cost=Decimal("0.70"),
-            wait=False, id="i",
+            id="i",
         ),
         {
             "type": "adopt", "chat_id": "c", "user_id": "u", "advisor_id": "a",
             "started_at": "5", "carried_ms": "6", "carried_cost": "0.7",
         },
     ),
-    (lambda m: m.pause("c", wait=False, id="i"), {"type": "pause", "chat_id": "c"}),
+    (lambda m: m.enqueue.pause("c", id="i"), {"type": "pause", "chat_id": "c"}),
     (
-        lambda m: m.resume("c", user_id="u", wait=False, id="i"),
+        lambda m: m.enqueue.resume("c", user_id="u", id="i"),
         {"type": "resume", "chat_id": "c", "user_id": "u"},
     ),
-    (lambda m: m.heartbeat("c", wait=False, id="i"), {"type": "heartbeat", "chat_id": "c"}),
+    (lambda m: m.enqueue.heartbeat("c", id="i"), {"type": "heartbeat", "chat_id": "c"}),
     (
-        lambda m: m.set_rate("c", 2, wait=False, id="i"),
+        lambda m: m.enqueue.set_rate("c", 2, id="i"),
         {"type": "set_rate", "chat_id": "c", "rate": "2"},
     ),
-    (lambda m: m.end("c", wait=False, id="i"), {"type": "end", "chat_id": "c"}),
+    (lambda m: m.enqueue.end("c", id="i"), {"type": "end", "chat_id": "c"}),
     (
-        lambda m: m.end("c", "left", wait=False, id="i"),
+        lambda m: m.enqueue.end("c", "left", id="i"),
         {"type": "end", "chat_id": "c", "reason": "left"},
     ),
     (
-        lambda m: m.top_up("u", Decimal("1E+2"), wait=False, id="i"),
+        lambda m: m.enqueue.top_up("u", Decimal("1E+2"), id="i"),
         {"type": "top_up", "user_id": "u", "amount": "100"},
     ),
     (
-        lambda m: m.refund("c", "0.000001", reason="sorry", wait=False, id="i"),
+        lambda m: m.enqueue.refund("c", "0.000001", reason="sorry", id="i"),
         {"type": "refund", "chat_id": "c", "amount": "0.000001", "reason": "sorry"},
     ),
 ]  # fmt: skip
@@ -93,14 +93,14 @@ def test_every_command_of_the_contract_has_a_method() -> None:
 
 def test_an_id_is_made_for_each_command(meter: Any, queue: redis.Redis) -> None:
     """Commands without an id get one of their own."""
-    ids = {meter.heartbeat("c", wait=False).id for _ in range(5)}
+    ids = {meter.enqueue.heartbeat("c").id for _ in range(5)}
     assert len(ids) == 5
     assert {fields["id"] for _, fields in commands(queue)} == ids
 
 
 def test_a_reply_is_asked_for_only_where_it_is_waited_for(meter: Any, queue: redis.Redis) -> None:
     """What nobody reads is not written."""
-    meter.pause("c", wait=False)
+    meter.enqueue.pause("c")
     with pytest.raises(NoReplyError):
         meter.pause("c", timeout_s=0.01)
     told, asked = (fields for _, fields in commands(queue))
@@ -168,7 +168,7 @@ def test_a_lost_answer_is_one_command_by_its_id(
     """The queue has it once per attempt, all with the same id and content: one effect."""
     meter = make(proxy.url)
     proxy.lose(losses, b"XADD")
-    sent = meter.top_up("u", 5, wait=False)
+    sent = meter.enqueue.top_up("u", 5)
     found = commands(queue)
     assert proxy.lost == losses
     assert len(found) == losses + 1
@@ -183,7 +183,7 @@ def test_nothing_is_sent_twice_silently(make: Make, proxy: Proxy, queue: redis.R
     meter = make(proxy.url)
     proxy.lose(1_000, b"XADD")
     with pytest.raises(NotConfirmedError) as caught:
-        meter.top_up("u", 5, wait=False, id="mine", timeout_s=0.5)
+        meter.enqueue.top_up("u", 5, id="mine", timeout_s=0.5)
     assert len(commands(queue)) == proxy.lost
     assert 2 <= proxy.lost <= 6  # 0, 50, 100, 200 ms after one another, then the time is up
     assert caught.value.id == "mine"
@@ -231,12 +231,12 @@ def test_a_server_that_is_away_for_a_moment_costs_time_only(make: Make) -> None:
     """The client waits for it within timeout_s."""
     with redis_server() as url:
         meter = make(url)
-        meter.pause("c", wait=False)
+        meter.enqueue.pause("c")
         port = int(url.rpartition(":")[2].partition("/")[0])
     late = threading.Timer(0.7, _serve_again, args=(port, stop := threading.Event()))
     late.start()
     try:
-        assert meter.pause("c", wait=False).entry
+        assert meter.enqueue.pause("c").entry
     finally:
         stop.set()
         late.join()
@@ -266,7 +266,7 @@ def test_a_refusal_of_the_server_is_not_repeated(
     queue.set("meterd:{0}:commands", "not a stream")
     started = time.monotonic()
     with pytest.raises(NotConfirmedError, match="WRONGTYPE"):
-        make(server).pause("c", wait=False)
+        make(server).enqueue.pause("c")
     assert time.monotonic() - started < 0.5
 
 

@@ -187,21 +187,21 @@ def _running(draw: st.DrawFn) -> Chat:
     active_ms = draw(st.integers(0, 10**7))
     return Chat(
         "c", "u", "a", RUNNING, as_of - active_ms, as_of, as_of, as_of,
-        rate=draw(st.integers(0, 10**9)),
+        rate_micro=draw(st.integers(0, 10**9)),
         free_ms=draw(st.integers(0, 10**6)),
         min_ms=draw(st.integers(0, 10**6)),
         increment_ms=draw(st.integers(1, 10**6)),
         idle_ms=0,
         active_ms=active_ms,
-        owed=draw(st.integers(0, 10**15)),
+        owed_rate_ms=draw(st.integers(0, 10**15)),
     )  # fmt: skip
 
 
 @given(_running(), st.integers(0, 10**7))
 def test_a_snapshot_is_enough_to_draw_a_running_clock(chat: Chat, later_ms: int) -> None:
     """The clock is exact at any time; the cost is at most one micro-credit short."""
-    snapshot = read_chat(pack_json(chat_snapshot(chat, chat.as_of)).encode())
-    now_ms = chat.as_of + later_ms
+    snapshot = read_chat(pack_json(chat_snapshot(chat, chat.as_of_ms)).encode())
+    now_ms = chat.as_of_ms + later_ms
     assert snapshot.active_ms_at(now_ms) == billing.active_ms(chat, now_ms)
     shown = parse_micro_of(snapshot.cost_at(now_ms))
     assert 0 <= billing.cost(chat, now_ms) - shown <= 1

@@ -9,24 +9,28 @@ from meterd import AsyncMeter, ChatSnapshot, Event, Meter, Reply, Sent, WalletSn
 def threads(meter: Meter) -> None:
     """Results themselves."""
     assert_type(meter.start("c", "u", "a", rate="1"), Reply[ChatSnapshot])
-    assert_type(meter.start("c", "u", "a", id="i", wait=True), Reply[ChatSnapshot])
-    assert_type(meter.start("c", "u", "a", wait=False), Sent)
+    assert_type(meter.start("c", "u", "a", id="i"), Reply[ChatSnapshot])
+    assert_type(meter.enqueue.start("c", "u", "a"), Sent)
     assert_type(meter.pause("c", timeout_s=1), Reply[ChatSnapshot])
-    assert_type(meter.end("c", "left", wait=False), Sent)
+    assert_type(meter.enqueue.end("c", "left"), Sent)
     assert_type(meter.top_up("u", 1), Reply[WalletSnapshot])
+    assert_type(meter.enqueue.top_up("u", 1), Sent)
+    assert_type(meter.enqueue.command({"type": "pause", "chat_id": "c"}), Sent)
+    assert_type(meter.command({}), Reply[ChatSnapshot] | Reply[WalletSnapshot])
     assert_type(meter.snapshot("c"), ChatSnapshot)
     assert_type(meter.wallet("u"), WalletSnapshot)
     for event in meter.events():
         assert_type(event, Event)
-    meter.pause("c", timeout=1)  # type: ignore[call-overload]
-    meter.set_rate("c", 0.5)  # type: ignore[call-overload]
+    meter.pause("c", timeout=1)  # type: ignore[call-arg]
+    meter.pause("c", wait=False)  # type: ignore[call-arg]
+    meter.set_rate("c", 0.5)  # type: ignore[arg-type]
 
 
 async def tasks(meter: AsyncMeter) -> None:
     """The same, awaited."""
     assert_type(meter.start("c", "u", "a"), Coroutine[Any, Any, Reply[ChatSnapshot]])  # type: ignore[unused-coroutine]
     assert_type(await meter.start("c", "u", "a"), Reply[ChatSnapshot])
-    assert_type(await meter.refund("c", 1, wait=False), Sent)
+    assert_type(await meter.enqueue.refund("c", 1), Sent)
     assert_type(await meter.top_up("u", 1), Reply[WalletSnapshot])
     assert_type(await meter.snapshot("c"), ChatSnapshot)
     assert_type(await meter.wallet("u"), WalletSnapshot)

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 import redis
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from meterd import (
     AlreadyEndedError,
     AlreadyStartedError,

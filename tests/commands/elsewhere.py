@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from loadtests.live import METERD
+from loadtests.common.live import METERD
 
 
 def run(home: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:

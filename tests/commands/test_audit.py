@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.common.live import KEYS, LiveDaemon
 from meterd import Meter, NotRunningError
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.commands.elsewhere import run
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

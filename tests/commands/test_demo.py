@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 

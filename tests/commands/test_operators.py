@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from meterd.rules.redis_keys import Keys
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]

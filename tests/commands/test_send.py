@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.common.live import KEYS, LiveDaemon
 from tests.commands.elsewhere import run
 from tests.servers import redis_server
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from daemon.top.draw import BARS, facts, line, screen, spark
 from daemon.top.look import Frame, Past
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 
 
 def frame(**status: Any) -> Frame:

@@ -21,7 +21,7 @@ def policy_of(example: Example) -> Policy:
     """The operator's settings under which the example happens."""
     policy = example["policy"]
     tariff = Tariff(
-        rate=parse_micro(policy["rate"]),
+        rate_micro=parse_micro(policy["rate"]),
         free_ms=policy["free_ms"],
         min_ms=policy["min_ms"],
         increment_ms=policy["increment_ms"],

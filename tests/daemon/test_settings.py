@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from daemon.settings.settings import Settings, SettingsError, load_settings
+from daemon.settings.settings import Settings, SettingsError, load_all, load_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,8 +44,12 @@ def test_the_file_in_the_project_mentions_every_setting() -> None:
 
 def test_the_environment_goes_before_the_file_before_the_defaults() -> None:
     """Key by key."""
-    settings = with_file("actors: {max: 7, spares: 3}\n", METERD_ACTORS__MAX="9")
-    assert (settings.actors.max, settings.actors.spares, settings.actors.chats_per_actor) == (
+    settings = with_file("actors: {max: 7, warm_pool_size: 3}\n", METERD_ACTORS__MAX="9")
+    assert (
+        settings.actors.max,
+        settings.actors.warm_pool_size,
+        settings.actors.chats_per_actor,
+    ) == (
         9,
         3,
         25_000,
@@ -77,9 +81,60 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
 
 def test_home_is_a_variable_and_absolute(folder: Path) -> None:
     """A later change of directory moves nothing."""
-    assert load_settings(env={}).home == folder / ".meterd"
     assert load_settings(env={"METERD_HOME": "data"}).home == folder / "data"
     assert "home: unknown setting" in complaint("home: data")
+
+
+def test_without_the_variable_home_does_not_depend_on_the_folder(folder: Path) -> None:
+    """The XDG state folder; a relative XDG_STATE_HOME is none, as its specification says."""
+    usual = Path("/home/u/.local/state/meterd")
+    assert load_settings(env={"HOME": "/home/u"}).home == usual
+    assert load_settings(env={"HOME": "/home/u", "XDG_STATE_HOME": "rel"}).home == usual
+    assert load_settings(env={"XDG_STATE_HOME": "/s"}).home == Path("/s/meterd")
+    (folder / ".meterd").mkdir()
+    assert load_settings(env={"XDG_STATE_HOME": "/s"}).home == folder / ".meterd"
+
+
+def test_in_a_checkout_home_is_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With or without make, and before it has been made."""
+    monkeypatch.chdir(ROOT)
+    assert load_all(env={}).home_source in ("a checkout of meterd", "./.meterd exists")
+    assert load_settings(env={"XDG_STATE_HOME": "/s"}).home == ROOT / ".meterd"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("queue", "handled_keep_ms"), "queue.processed_retention_ms"),
+        (("actors", "spares"), "actors.warm_pool_size"),
+        (("actors", "answer_timeout_ms"), "actors.call_timeout_ms"),
+    ],
+)
+def test_an_old_name_is_refused_with_the_new_one(old: tuple[str, str], new: str) -> None:
+    """In the file and in the environment; the new name is a setting."""
+    section, key = old
+    variable = f"METERD_{section}__{key}".upper()
+    assert f"config.yaml: {section}.{key}: renamed to {new}" in complaint(
+        f"{section}: {{{key}: 1}}"
+    )
+    assert f"environment {variable}: renamed to {new}" in complaint(**{variable: "1"})
+    assert tuple(new.split(".")) in {(s, k) for s, keys in _names().items() for k in keys}
+
+
+def _names() -> dict[str, list[str]]:
+    defaults = Settings().model_dump(mode="json", exclude={"home"})
+    return {section: list(keys) for section, keys in defaults.items()}
+
+
+def test_every_setting_that_is_set_has_its_source() -> None:
+    """The file with the line, or the variable; a default has none."""
+    Path("config.yaml").write_text("actors:\n  max: 7\n\nlog: {level: debug}\n")
+    loaded = load_all(env={"METERD_LOG__LEVEL": "error", "METERD_HOME": "/h"})
+    assert loaded.sources == {
+        ("actors", "max"): "config.yaml:2",
+        ("log", "level"): "METERD_LOG__LEVEL",
+    }
+    assert loaded.home_source == "METERD_HOME"
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -140,13 +195,13 @@ def test_impossible_rates(yaml_text: str) -> None:
 def test_every_wrong_setting_is_named_at_once_with_its_place() -> None:
     """One run shows all there is to mend."""
     text = complaint(
-        "actors: {maximum: 3, spares: -1}\nqueu: {batch_max: 1}\nlog: loud\n",
+        "actors: {maximum: 3, warm_pool_size: -1}\nqueu: {batch_max: 1}\nlog: loud\n",
         METERD_ACTORS__MAX="many",
         METERD_FOO__BAR="1",
         METERD_REDIS="x",
     )
     assert "config.yaml: actors.maximum: unknown setting (did you mean actors.max?)" in text
-    assert "config.yaml: actors.spares: should be greater than or equal to 0, got -1" in text
+    assert "actors.warm_pool_size: should be greater than or equal to 0, got -1" in text
     assert "config.yaml: queu.batch_max: unknown setting (did you mean queue.batch_max?)" in text
     assert "config.yaml: log: unknown setting" in text
     assert "environment METERD_ACTORS__MAX: should be a valid integer" in text

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import redis
 
 from persistence.redis.client import connect
-from persistence.redis.functions import ensure_library
+from persistence.redis.functions import load_functions
 from tests.servers import server_in
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def _folder(kind: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def load_functions(server: Guarded) -> None:
+def load_as_daemon(server: Guarded) -> None:
     """As a daemon does at its start."""
     with server.client(DAEMON) as client:
-        ensure_library(client)
+        load_functions(client)

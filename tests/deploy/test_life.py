@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from meterd import Event, InsufficientCreditsError, Meter
 from meterd.rules.redis_keys import GROUP, Keys
 from tests.databases import fresh
@@ -128,7 +128,7 @@ def test_an_operator_sees_everything_and_sets_things_right(place: Place) -> None
     place.operator("dead", "retry", first["letter"], "--by", "eve")
     place.operator("dead", "drop", second["letter"], "--by", "eve")
     with place.server.client(users.ADMIN) as admin:
-        admin.set(KEYS.hold, json.dumps({"step_ms": 9_000, "queue_ms": 1}))
+        admin.set(KEYS.clock_hold, json.dumps({"step_ms": 9_000, "queue_ms": 1}))
     place.operator("clock", "accept", "--by", "eve")
     place.daemon.until_handled()
     assert place.operator("audit", "--json")["count"] == 0
@@ -168,7 +168,7 @@ def test_a_gateways_user_reads_how_far_the_queue_is(place: Place) -> None:
         assert status[1] == b"sworn"
         assert client.xinfo_groups(KEYS.commands)
         assert client.xpending(KEYS.commands, GROUP)
-        for stream in (KEYS.commands, KEYS.outbox, KEYS.refused, KEYS.dead, KEYS.events):
+        for stream in (KEYS.commands, KEYS.outbox, KEYS.rejected, KEYS.dead, KEYS.events):
             client.xlen(stream)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
 
 from meterd._records import Records
+from persistence.errors import SchemaError
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
 from persistence.postgres.tables import metadata
@@ -103,5 +104,5 @@ def test_a_daemon_that_may_not_upgrade_says_who_may(empty_url: str, roles: Roles
     """A role without rights on an old schema is told what to do, in one line."""
     parsed = make_url(empty_url)
     stranger = make_url(roles.url("daemon")).set(database=parsed.database)
-    with pytest.raises(migrate.SchemaError, match="`meterd db upgrade` as the owner"):
+    with pytest.raises(SchemaError, match="`meterd db upgrade` as the owner"):
         migrate.upgrade(stranger.render_as_string(hide_password=False))

@@ -96,7 +96,7 @@ def test_a_function_does_for_an_operator_what_the_operator_may_do_without_it(
     with server.client(ADMIN) as admin, server.client(user) as client:
         epoch = _daemon_at_work(admin)
         if name == "swear":
-            admin.delete(KEYS.memory)
+            admin.delete(KEYS.instance_id)
         before = _everything(admin)
         why = _call(client, *_attempts(epoch)[name])
         assert _refused(why) == (user == OPERATOR)

@@ -12,21 +12,22 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Engine
 
-from actors.chat.commit_builder import Writer
-from actors.chat.timekeeper import Asker, Timekeeper
+from actors.chat.commit_builder import CommitContext
+from actors.chat.timer_service import SettleSender, TimerService
 from actors.chat.worker import ChatWorker
-from actors.messages import Hello, pack_handled, unpack_tasks
-from actors.recorder import Recorder, RecorderSettings
-from actors.supervisor.closed_chats import Archive
-from actors.supervisor.supervisor import Parts, Supervisor, SupervisorSettings
+from actors.messages import ActorInfo, pack_result, unpack_tasks
+from actors.recorder import Recorder, RecorderConfig
+from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
-from persistence.postgres.recorder_state import Office
+from persistence.postgres.recorder_state import RecorderClaim
 from persistence.redis.client import connect, connect_async
-from persistence.redis.command_stream import Queue
+from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import Limits, policy_document
-from persistence.redis.functions import ensure_library
-from persistence.redis.integrity import Memory
+from persistence.redis.functions import load_functions
+from persistence.redis.integrity import IntegrityCheck
 from persistence.redis.outbox import Outbox
 
 T = TypeVar("T")
@@ -42,26 +43,26 @@ class ThreadProcess:
 
     def __init__(self, url: str, name: str, epoch: str, policy: Policy) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self.timekeeper = Timekeeper(Asker(connect(url), KEYS, name, epoch).ask)
-        writer = Writer(name, epoch, policy, POLICY_ID, Limits())
+        self.timekeeper = TimerService(SettleSender(connect(url), KEYS, name, epoch).send_settle)
+        writer = CommitContext(name, epoch, policy, POLICY_ID, Limits())
         self.worker = ChatWorker(connect(url), KEYS, writer, self.timekeeper)
         self.timekeeper.start()
         self.killed = False
 
-    async def hello(self) -> Hello:
-        return Hello(os.getpid(), "here", socket.gethostname())
+    async def info(self) -> ActorInfo:
+        return ActorInfo(os.getpid(), "here", socket.gethostname())
 
-    async def host(self, chats: Mapping[str, str]) -> None:
-        await self._call(lambda: self.worker.host(dict(chats)))
+    async def assign(self, chats: Mapping[str, str]) -> None:
+        await self._call(lambda: self.worker.assign(dict(chats)))
 
-    async def watch(self, users: list[str]) -> None:
-        await self._call(lambda: self.worker.watch(users))
+    async def track_timer(self, users: list[str]) -> None:
+        await self._call(lambda: self.worker.track_timer(users))
 
-    async def drop(self, chats: list[str]) -> None:
-        await self._call(lambda: self.worker.drop(chats))
+    async def unassign(self, chats: list[str]) -> None:
+        await self._call(lambda: self.worker.unassign(chats))
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
-        return self._call(lambda: pack_handled(self.worker.handle(*unpack_tasks(batch))))
+        return self._call(lambda: pack_result(self.worker.handle(*unpack_tasks(batch))))
 
     async def check(self) -> None:
         if self.killed:
@@ -85,9 +86,9 @@ class ThreadRecorder:
         self.recorder = Recorder(
             Outbox(connect(url), KEYS, 86_400_000, "recorder", epoch),
             engine,
-            Office(KEYS.partition, memory_id, int(epoch)),
+            RecorderClaim(KEYS.partition, memory_id, int(epoch)),
             (POLICY_ID, policy_document(policy)),
-            RecorderSettings(),
+            RecorderConfig(),
         )
 
     async def run(self) -> str:
@@ -108,24 +109,24 @@ async def running(
     url: str,
     engine: Engine,
     policy: Policy,
-    settings: SupervisorSettings | None = None,
+    settings: SupervisorConfig | None = None,
     process: type[ThreadProcess] = ThreadProcess,
 ) -> AsyncIterator[Supervisor]:
     """A working daemon without Ray; ends in order, everything committed being in Postgres."""
     _load_library(url)
     async_client = connect_async(url)
-    queue = Queue(async_client, KEYS, os.urandom(8).hex())
-    parts = Parts(
+    queue = CommandStream(async_client, KEYS, os.urandom(8).hex())
+    parts = SupervisorDependencies(
         async_client,
         KEYS,
         queue,
-        Archive(async_client, KEYS, engine),
-        Memory(async_client, KEYS, engine),
+        ClosedChats(async_client, KEYS, engine),
+        IntegrityCheck(async_client, KEYS, engine),
         partial(_spawn, process, url, policy),
         partial(_spawn_recorder, url, engine, policy),
         partial(_load_library, url),
     )
-    wanted = msgspec.structs.replace(settings or SupervisorSettings(), block_ms=BLOCK_MS)
+    wanted = msgspec.structs.replace(settings or SupervisorConfig(), block_ms=BLOCK_MS)
     supervisor = Supervisor(parts, wanted)
     work = asyncio.create_task(supervisor.run())
     try:
@@ -151,14 +152,14 @@ async def _spawn_recorder(
 
 def _load_library(url: str) -> None:
     with contextlib.closing(connect(url)) as client:
-        ensure_library(client)
+        load_functions(client)
 
 
 async def idle(url: str, timeout_s: float = 30) -> None:
     """Wait until every entry of the queue was handled."""
     client = connect_async(url)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(scaled(timeout_s)):
             while await _backlog(client):
                 await asyncio.sleep(0.02)
     finally:

@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 from actors.supervisor.supervisor import Supervisor
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
-from persistence.redis.snapshot_scan import Glimpses
+from loadtests.common.timeouts import scaled
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.engine.harness import KEYS
 
 _IDS = iter(range(10**9))
@@ -32,7 +33,7 @@ def outcomes(client: redis.Redis) -> dict[str, str]:
 
 async def until(holds: Any, timeout_s: float = 60) -> None:
     """Wait until something holds."""
-    async with asyncio.timeout(timeout_s):
+    async with asyncio.timeout(scaled(timeout_s)):
         while not holds():
             await asyncio.sleep(0.01)
 
@@ -46,5 +47,5 @@ async def until_state(supervisor: Supervisor, state: str, timeout_s: float = 60)
 def differences(client: redis.Redis, engine: Engine) -> list[Difference]:
     """What an audit finds."""
     found: list[Difference] = []
-    Audit(engine, Glimpses(client, KEYS), Findings(found.append)).run(Scope())
+    Audit(engine, SnapshotScan(client, KEYS), Findings(found.append)).run(Scope())
     return found

@@ -5,10 +5,11 @@ from collections.abc import Awaitable
 
 import pytest
 
-from actors.messages import Handled, Tally, Task, pack_handled, unpack_tasks
+from actors.messages import BatchResult, BatchStats, Task, pack_result, unpack_tasks
 from actors.supervisor import actor_handle
-from actors.supervisor.actor_handle import Slot
-from actors.supervisor.batch import LOSSES_MAX, Batch
+from actors.supervisor.actor_handle import ActorHandle
+from actors.supervisor.batch import LOSSES_MAX, DispatchBatch
+from loadtests.common.timeouts import scaled
 from meterd.rules.commands import Command, parse_entry
 from tests.engine.test_stop import _Process
 
@@ -30,7 +31,7 @@ class _Dies(_Process):
     async def _answer(self, is_well: bool) -> bytes:
         if not is_well:
             raise ConnectionAbortedError("gone")
-        return pack_handled(Handled({}, [], Tally()))
+        return pack_result(BatchResult({}, [], BatchStats()))
 
 
 @pytest.mark.parametrize("may_blame", [True, False])
@@ -48,9 +49,9 @@ def test_a_command_is_blamed_only_while_redis_is_well(
 
     async def play() -> None:
         done = asyncio.Event()
-        one = Slot("chat-1", spawn, lambda _name: {}, None, lambda: may_blame)
-        one.send(Batch([Task("", command)], lambda *_: done.set()))
-        async with asyncio.timeout(20):
+        one = ActorHandle("chat-1", spawn, lambda _name: {}, None, lambda: may_blame)
+        one.send(DispatchBatch([Task("", command)], lambda *_: done.set()))
+        async with asyncio.timeout(scaled(20)):
             await done.wait()
         await one.close()
 

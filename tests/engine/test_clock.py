@@ -9,17 +9,17 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.supervisor.clock_monitor import ClockWatch
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.clock_monitor import ClockMonitor
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
-from persistence.redis.clock_hold import read_hold, release
+from persistence.redis.clock_hold import clear_hold, read_hold
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.servers import redis_server
 
 # Who is stopped while everything is held waits in vain for half of that, and then goes.
-SETTINGS = SupervisorSettings(actors_max=1, stop_timeout_ms=1_000)
+SETTINGS = SupervisorConfig(actors_max=1, stop_timeout_ms=1_000)
 
 
 @pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000])
@@ -27,12 +27,12 @@ def test_a_step_holds_commands_and_due_changes_until_an_operator_decides(
     step_ms: int, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And what fell due meanwhile then comes about at its millisecond."""
-    see, offset = ClockWatch.see, [0]
+    see, offset = ClockMonitor.observe, [0]
 
-    def stepped(watch: ClockWatch, queue_ms: int, before_ms: int) -> None:
+    def stepped(watch: ClockMonitor, queue_ms: int, before_ms: int) -> None:
         see(watch, queue_ms + offset[0], before_ms)
 
-    monkeypatch.setattr(ClockWatch, "see", stepped)
+    monkeypatch.setattr(ClockMonitor, "observe", stepped)
 
     async def play(url: str, client: redis.Redis) -> None:
         async with running(url, engine, Policy(warn_ms=()), SETTINGS) as supervisor:
@@ -52,8 +52,8 @@ def test_a_step_holds_commands_and_due_changes_until_an_operator_decides(
             await until_state(supervisor, "held")
             hold = read_hold(client, KEYS)
             assert hold is not None, "a new supervisor holds, too"
-            assert release(client, KEYS, hold, "ann", 1)
-            assert not release(client, KEYS, hold, "bob", 1), "decided once"
+            assert clear_hold(client, KEYS, hold, "ann", 1)
+            assert not clear_hold(client, KEYS, hold, "bob", 1), "decided once"
             await until_state(supervisor, "ready")
             await until(lambda: b'"ended"' in (client.get(KEYS.chat("a")) or b""))
             await idle(url)

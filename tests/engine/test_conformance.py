@@ -7,8 +7,8 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
-from tests.audited import assert_clean
+from actors.supervisor.supervisor import SupervisorConfig
+from tests.audit_check import assert_clean
 from tests.conformance import Example, by_policy, policy_of
 from tests.conformance.played import (
     Laid,
@@ -22,8 +22,8 @@ from tests.conformance.played import (
 from tests.engine.harness import idle, running
 from tests.servers import kinds, redis_server
 
-STRICT = SupervisorSettings(actors_max=12, chats_per_actor=1, spares=2)
-SHARED = SupervisorSettings(actors_max=3, spares=1, batch_max=100)
+STRICT = SupervisorConfig(actors_max=12, chats_per_actor=1, warm_pool_size=2)
+SHARED = SupervisorConfig(actors_max=3, warm_pool_size=1, batch_max=100)
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -32,7 +32,7 @@ SHARED = SupervisorSettings(actors_max=3, spares=1, batch_max=100)
     ("settings", "mixed"), [(SHARED, True), (STRICT, False)], ids=["shared", "dedicated"]
 )
 def test_the_running_system_gives_what_the_examples_say(
-    kind: str, examples: list[Example], settings: SupervisorSettings, mixed: bool, engine: Engine
+    kind: str, examples: list[Example], settings: SupervisorConfig, mixed: bool, engine: Engine
 ) -> None:
     """Preloaded with their IDs, then the daemon started: replies, events, records, ledger,
     wallets equal the files', with chats sharing actors and with an actor for each chat; and an
@@ -48,7 +48,7 @@ def test_the_running_system_gives_what_the_examples_say(
 
 
 async def _play(
-    url: str, engine: Engine, laid: list[Laid], settings: SupervisorSettings, cleared: bool
+    url: str, engine: Engine, laid: list[Laid], settings: SupervisorConfig, cleared: bool
 ) -> None:
     with contextlib.closing(redis.Redis.from_url(url)) as client:
         preload(client, entries(laid, cleared))

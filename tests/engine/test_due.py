@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from persistence.redis.client import connect, connect_async
 from tests.engine.harness import KEYS, running
 from tests.servers import redis_server
 
-DEDICATED = SupervisorSettings(actors_max=6, spares=2)
-SHARED = SupervisorSettings(actors_max=1)
+DEDICATED = SupervisorConfig(actors_max=6, warm_pool_size=2)
+SHARED = SupervisorConfig(actors_max=1)
 IDS = itertools.count()
 
 
@@ -26,7 +27,7 @@ async def _send(client: Any, **fields: str) -> int:
 
 async def _events(client: Any, name: str, count: int) -> list[dict[bytes, bytes]]:
     """Wait for so many events of a name; fails after some seconds without them."""
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(scaled(25)):
         while True:
             told = [f for _, f in await client.xrange(KEYS.events) if f[b"event"] == name.encode()]
             if len(told) >= count:
@@ -37,7 +38,7 @@ async def _events(client: Any, name: str, count: int) -> list[dict[bytes, bytes]
 @pytest.mark.parametrize("settings", [DEDICATED, SHARED], ids=["dedicated", "shared"])
 @pytest.mark.parametrize("ends_first", ["none", "first", "second"])
 def test_two_chats_of_one_account_end_when_their_credits_do(
-    settings: SupervisorSettings, ends_first: str, engine: Engine
+    settings: SupervisorConfig, ends_first: str, engine: Engine
 ) -> None:
     """Also after one of them was ended by command, by an actor that then has none of them."""
 

@@ -10,9 +10,9 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.chat.worker import FencedError
+from actors.errors import ActorFencedError
 from actors.messages import Task, unpack_tasks
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.commands import Command, entry_ms, parse_entry
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
@@ -20,7 +20,7 @@ from tests.engine.harness import ThreadProcess, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.servers import redis_server
 
-SETTINGS = SupervisorSettings(actors_max=1, answer_timeout_ms=300)
+SETTINGS = SupervisorConfig(actors_max=1, call_timeout_ms=300)
 
 
 class Sleeper(ThreadProcess):
@@ -39,7 +39,7 @@ class Sleeper(ThreadProcess):
     def _sleep(self, batch: bytes) -> bytes:
         self.wake.wait(20)
         handled = self.worker.handle(*unpack_tasks(batch))
-        assert handled.tally.commits == 0, "what it had in hand has had its effect by now"
+        assert handled.stats.commits == 0, "what it had in hand has had its effect by now"
         self.woke.append(self)
         return b""
 
@@ -58,7 +58,7 @@ def test_an_actor_that_hangs_is_replaced_and_fenced(engine: Engine) -> None:
             assert supervisor.status()["actors"][0]["restarts"] == 1
             Sleeper.wake.set()
             await until(lambda: bool(Sleeper.woke))
-            with pytest.raises(FencedError):
+            with pytest.raises(ActorFencedError):
                 Sleeper.woke[0].worker.handle(2, [_later(sent)])
             await idle(url)
         assert differences(client, engine) == []
@@ -80,13 +80,13 @@ class Deaf(ThreadProcess):
 
     made: ClassVar[list["Deaf"]] = []
 
-    async def host(self, chats: object) -> None:
+    async def assign(self, chats: object) -> None:
         self.made.append(self)
 
-    async def hello(self):  # type: ignore[no-untyped-def]
+    async def info(self):  # type: ignore[no-untyped-def]
         if self.made and self.made[0] is self:
             await asyncio.sleep(20)
-        return await super().hello()
+        return await super().info()
 
 
 def test_an_idle_actor_that_does_not_answer_is_replaced(engine: Engine) -> None:

@@ -10,8 +10,8 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.supervisor.closed_chats import Archive
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Chat, Policy
 from persistence.redis.client import connect
 from tests.books import assert_balanced
@@ -19,9 +19,9 @@ from tests.engine.harness import idle, running
 from tests.load import Load, Sender
 from tests.servers import redis_server
 
-DEDICATED = SupervisorSettings(actors_max=8, spares=1, batch_max=7)
+DEDICATED = SupervisorConfig(actors_max=8, warm_pool_size=1, batch_max=7)
 
-Find = Callable[[Archive, Sequence[str]], Awaitable[dict[str, Chat]]]
+Find = Callable[[ClosedChats, Sequence[str]], Awaitable[dict[str, Chat]]]
 
 
 def _play(engine: Engine, monkeypatch: pytest.MonkeyPatch, find: Find, load: Load) -> None:
@@ -37,7 +37,7 @@ def _play(engine: Engine, monkeypatch: pytest.MonkeyPatch, find: Find, load: Loa
                 await idle(url)
             assert_balanced(client, engine, sender.log)
 
-    monkeypatch.setattr(Archive, "find", find)
+    monkeypatch.setattr(ClosedChats, "find", find)
     with redis_server() as url:
         asyncio.run(play(url))
 
@@ -45,9 +45,9 @@ def _play(engine: Engine, monkeypatch: pytest.MonkeyPatch, find: Find, load: Loa
 def test_entries_survive_a_failing_look_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every third question about chats that are not open fails while commands come in."""
     asked = itertools.count()
-    find = Archive.find
+    find = ClosedChats.find
 
-    async def sometimes(self: Archive, chat_ids: Sequence[str]) -> dict[str, Chat]:
+    async def sometimes(self: ClosedChats, chat_ids: Sequence[str]) -> dict[str, Chat]:
         if next(asked) % 3 == 1:
             raise redis.ConnectionError("away")
         return await find(self, chat_ids)
@@ -61,9 +61,9 @@ def test_nothing_stays_in_line_for_ever_however_long_look_ups_take(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """What a command waits for may be done while others in line are being looked up."""
-    find, chance = Archive.find, random.Random(seed)
+    find, chance = ClosedChats.find, random.Random(seed)
 
-    async def slowly(self: Archive, chat_ids: Sequence[str]) -> dict[str, Chat]:
+    async def slowly(self: ClosedChats, chat_ids: Sequence[str]) -> dict[str, Chat]:
         await asyncio.sleep(chance.random() * 0.02)
         return await find(self, chat_ids)
 

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import Engine
 
 from actors.supervisor import actor_handle, batch
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
-from tests.audited import assert_clean
+from tests.audit_check import assert_clean
 from tests.books import assert_balanced
 from tests.engine.harness import ThreadProcess, idle, running
 from tests.load import Load, Sender
@@ -56,7 +56,7 @@ def test_the_books_balance_whatever_dies_and_when(
     # Chance kills the same command three times now and then; it is no poison for that.
     monkeypatch.setattr(batch, "LOSSES_MAX", 1_000_000)
     FailingProcess.chance = random.Random(seed)
-    settings = SupervisorSettings(
+    settings = SupervisorConfig(
         actors_max=4 if form == "shared" else 24,
         chats_per_actor=1_000 if form == "shared" else 1,
         batch_max=20,
@@ -67,7 +67,7 @@ def test_the_books_balance_whatever_dies_and_when(
         assert restarts > 0, "somebody has to die in this test"
 
 
-async def _play(url: str, engine: Engine, settings: SupervisorSettings, seed: int) -> int:
+async def _play(url: str, engine: Engine, settings: SupervisorConfig, seed: int) -> int:
     with contextlib.closing(connect(url)) as client:
         async with running(url, engine, Policy(), settings, FailingProcess) as supervisor:
             sender = Sender(client, Load(users=8, chats_per_user=3, seed=seed))

@@ -7,14 +7,14 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Policy
 from persistence.redis.client import connect_async
 from tests.engine.harness import KEYS, idle, running
 from tests.servers import redis_server
 
-STRICT = SupervisorSettings(actors_max=2, chats_per_actor=1, spares=0, batch_max=1)
+STRICT = SupervisorConfig(actors_max=2, chats_per_actor=1, warm_pool_size=0, batch_max=1)
 IDS = itertools.count()
 
 

@@ -13,7 +13,7 @@ from actors.chat import commit_builder
 from actors.chat.account_batch import FAILURES_MAX
 from actors.messages import unpack_tasks
 from actors.supervisor import actor_handle
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules import fold
 from meterd.rules.commands import Command
 from meterd.rules.model import Policy
@@ -23,7 +23,7 @@ from tests.engine.harness import KEYS, ThreadProcess, idle, running
 from tests.engine.play import differences, outcomes, send, until
 from tests.servers import kinds, redis_server
 
-SETTINGS = SupervisorSettings(actors_max=1)
+SETTINGS = SupervisorConfig(actors_max=1)
 
 
 class Rules:

@@ -14,8 +14,7 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.supervisor.supervisor import SupervisorSettings
-from meterd.rules.idempotency import World
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from tests.books import assert_balanced
@@ -24,8 +23,9 @@ from tests.engine.play import differences, outcomes
 from tests.load import Entry, fold
 from tests.seeds import new_seeds
 from tests.servers import kinds, redis_server
+from tests.world import World
 
-SETTINGS = SupervisorSettings(actors_max=4, batch_max=10)
+SETTINGS = SupervisorConfig(actors_max=4, batch_max=10)
 SEEDS = int(os.environ.get("METERD_TEST_SEEDS", "3"))
 T0 = 1_700_000_000_000
 
@@ -144,6 +144,6 @@ def _one_user(chance: random.Random, user: str, at: int) -> list[Entry]:
 def _zero_at(log: list[Entry], user: str) -> int:
     world = World(Policy())
     fold(world, log)
-    zero = world.accounts[user].zero_at
+    zero = world.accounts[user].zero_at_ms
     assert zero is not None, "both chats burn"
     return zero

@@ -9,18 +9,14 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from actors.recorder import Recorder, RecorderSettings
-from persistence.postgres.recorder_state import (
-    Office,
-    SupersededError,
-    fetch_knowledge,
-    open_office,
-)
+from actors.recorder import Recorder, RecorderConfig
+from persistence.errors import RecorderFencedError, SupersededError
+from persistence.postgres.recorder_state import RecorderClaim, claim_recorder, fetch_position
 from persistence.postgres.rows import JournalRow, LedgerRow
 from persistence.redis.client import connect
-from persistence.redis.commit import Facts, pack_facts
-from persistence.redis.functions import ensure_library
-from persistence.redis.outbox import FencedError, Outbox
+from persistence.redis.commit import OutboxPayload, pack_payload
+from persistence.redis.functions import load_functions
+from persistence.redis.outbox import Outbox
 from tests.engine.harness import KEYS
 from tests.servers import redis_server
 
@@ -30,7 +26,7 @@ MEMORY = "m"
 @pytest.fixture
 def client() -> Iterator[redis.Redis]:
     with redis_server() as url, contextlib.closing(connect(url)) as client:
-        ensure_library(client)
+        load_functions(client)
         client.xgroup_create(KEYS.commands, "meterd", id="0", mkstream=True)
         yield client
 
@@ -42,20 +38,20 @@ def _recorder(client: redis.Redis, engine: Engine) -> Recorder:
     granted: Any = client.fcall("meterd_grant", 1, KEYS.commands, answer[1], "recorder")
     epoch = granted.decode()
     outbox = Outbox(client, KEYS, 1_000, "recorder", epoch)
-    office = Office(KEYS.partition, MEMORY, int(epoch))
+    office = RecorderClaim(KEYS.partition, MEMORY, int(epoch))
     with engine.begin() as connection:
-        open_office(connection, KEYS.partition, MEMORY)
-    return Recorder(outbox, engine, office, ("p", {}), RecorderSettings())
+        claim_recorder(connection, KEYS.partition, MEMORY)
+    return Recorder(outbox, engine, office, ("p", {}), RecorderConfig())
 
 
 def _fact(client: redis.Redis, number: int, amount: int = 1) -> str:
     entry = f"{number}-0"
-    facts = Facts(
+    facts = OutboxPayload(
         [],
         [LedgerRow(f"top_up:{entry}", "u", None, "top_up", amount, number, "k")],
         [JournalRow(entry, "u", None, {"type": "top_up"}, "ok", False, "p")],
     )
-    added: Any = client.xadd(KEYS.outbox, {"facts": pack_facts(facts)})
+    added: Any = client.xadd(KEYS.outbox, {"facts": pack_payload(facts)})
     return str(added.decode())
 
 
@@ -92,7 +88,7 @@ def test_one_that_was_stopped_between_its_commit_and_the_outbox_loses_nothing(
         remove(parcels)
 
     monkeypatch.setattr(old._outbox, "remove", late)
-    with pytest.raises(FencedError):
+    with pytest.raises(RecorderFencedError):
         old.move(0)
     assert client.xlen(KEYS.outbox) == 2
     assert successor[0].move(0) == 2
@@ -139,7 +135,7 @@ def test_what_postgres_refuses_stands_alone_and_the_rest_goes_on(
         _fact(client, number, amount=0 if number == 4 else 1)
     client.xadd(KEYS.outbox, {"facts": "{no facts"})
     assert recorder.move(0) == 9
-    assert (client.xlen(KEYS.outbox), client.xlen(KEYS.refused)) == (0, 2)
+    assert (client.xlen(KEYS.outbox), client.xlen(KEYS.rejected)) == (0, 2)
     assert _count(engine, "ledger_entries") == 8
     assert recorder.refused == 1
 
@@ -150,5 +146,5 @@ def test_postgres_knows_how_far_the_outbox_was(client: redis.Redis, engine: Engi
     last = [_fact(client, number) for number in (1, 2, 3)][-1]
     recorder.move(0)
     with engine.connect() as connection:
-        known = fetch_knowledge(connection, KEYS.partition)
+        known = fetch_position(connection, KEYS.partition)
     assert (known.memory_id, known.outbox, known.journal) == (MEMORY, last, "3-0")

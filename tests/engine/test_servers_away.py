@@ -9,7 +9,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from tests.books import assert_balanced
@@ -18,7 +18,7 @@ from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.load import Load, Sender
 from tests.servers import kinds, redis_server
 
-SETTINGS = SupervisorSettings(actors_max=2, batch_max=50)
+SETTINGS = SupervisorConfig(actors_max=2, batch_max=50)
 
 
 def _full(client: redis.Redis) -> Callable[[], Any]:
@@ -106,7 +106,7 @@ def test_what_waits_for_postgres_is_bounded_with_a_clear_refusal(engine: Engine)
     commands wait. Once Postgres is back everything is moved, and the books balance.
     """
     limit, in_flight = 20, 4
-    settings = SupervisorSettings(
+    settings = SupervisorConfig(
         actors_max=1, batch_max=1, in_flight_batches_max=in_flight, outbox_entries_max=limit
     )
 
@@ -159,7 +159,7 @@ def test_a_postgres_that_refuses_to_write_is_waited_for_and_refuses_nothing_for_
             _alter(engine, f"ALTER DATABASE {name} RESET default_transaction_read_only")
             engine.dispose()
             await until(lambda: not client.xlen(KEYS.outbox))
-            assert not client.exists(KEYS.refused)
+            assert not client.exists(KEYS.rejected)
         assert differences(client, engine) == []
 
     with redis_server() as url, contextlib.closing(connect(url)) as client:

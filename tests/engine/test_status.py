@@ -9,9 +9,9 @@ import pytest
 import redis
 from sqlalchemy import Engine
 
-from actors.messages import INVALID_TYPE, Hello
+from actors.messages import INVALID_TYPE, ActorInfo
 from actors.supervisor.gauges import Gauges, read_gauges
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import GROUP
 from persistence.redis.client import connect, connect_async
@@ -19,7 +19,7 @@ from tests.engine.harness import KEYS, ThreadProcess, idle, running
 from tests.engine.play import send, until
 from tests.servers import kinds, redis_server
 
-SETTINGS = SupervisorSettings(actors_max=1)
+SETTINGS = SupervisorConfig(actors_max=1)
 PEOPLE: Any = {"user_id": "u", "advisor_id": "v"}
 
 
@@ -59,9 +59,9 @@ def test_who_takes_the_lead_speaks_before_anything_starts(engine: Engine) -> Non
     heard: list[str] = []
 
     class Listening(ThreadProcess):
-        async def hello(self) -> Hello:
+        async def info(self) -> ActorInfo:
             heard.append(json.loads(client.get(KEYS.status) or "{}").get("state", "nothing"))
-            return await super().hello()
+            return await super().info()
 
     async def play(url: str) -> None:
         async with running(url, engine, Policy(), SETTINGS, Listening):

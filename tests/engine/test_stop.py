@@ -6,7 +6,8 @@ import random
 import pytest
 
 from actors.supervisor import actor_handle
-from actors.supervisor.actor_handle import Slot
+from actors.supervisor.actor_handle import ActorHandle
+from loadtests.common.timeouts import scaled
 from tests.engine.harness import ThreadProcess
 
 
@@ -16,7 +17,7 @@ class _Process(ThreadProcess):
     def __init__(self) -> None:
         self.killed = False
 
-    async def host(self, chats: object) -> None:
+    async def assign(self, chats: object) -> None:
         """Nothing to host."""
 
     def kill(self) -> None:
@@ -33,12 +34,12 @@ def test_a_slot_closes_whenever_it_is_told(monkeypatch: pytest.MonkeyPatch, work
 
     async def play() -> None:
         for _ in range(300):
-            idle = Slot("chat-1", spawn, lambda _name: {})
+            idle = ActorHandle("chat-1", spawn, lambda _name: {})
             await idle.wait_up()
             await asyncio.sleep(random.random() * 0.004)
             if works:
-                idle.host("c", "u")
-            async with asyncio.timeout(5):
+                idle.assign("c", "u")
+            async with asyncio.timeout(scaled(5)):
                 await idle.close()
 
     asyncio.run(play())

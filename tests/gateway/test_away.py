@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.proxy import Proxy, proxy_to
 

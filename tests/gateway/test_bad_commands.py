@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.common.live import KEYS, LiveDaemon
 from tests.gateway.conftest import Gateway
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.gateway.routes import commands
 from daemon.gateway.routes.commands import STATUS_OF
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from meterd import AtCapacityError, InternalError
 from meterd.rules import outcomes
 from tests.gateway.conftest import Gateway, gateway_alone

@@ -16,7 +16,7 @@ from daemon.gateway.cursors import (
     unpack_number,
     unpack_place,
 )
-from daemon.gateway.errors import Problem
+from daemon.gateway.errors import ProblemError
 
 PARTS = st.integers() | st.text()
 
@@ -62,7 +62,7 @@ def _is_cursor_or_problem(text: str) -> None:
     parts, refused = [0, ""], None
     try:
         parts = unpack_cursor(text, int, str)
-    except Problem as problem:
+    except ProblemError as problem:
         refused = problem.code, [error["field"] for error in problem.more["errors"]]
     assert refused in (None, ("invalid_request", ["after"]))
     assert [type(part) for part in parts] == [int, str]
@@ -70,7 +70,7 @@ def _is_cursor_or_problem(text: str) -> None:
 
 @pytest.mark.parametrize("types", [(int,), (str, int), (int, str, str), ()])
 def test_a_cursor_of_another_list_is_refused(types: tuple[type, ...]) -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         unpack_cursor(pack_cursor(5, "a"), *types)
 
 
@@ -87,19 +87,19 @@ IMPOSSIBLE = [(10**30, "a"), (-1, "a"), (10**17, "a"), (0, "\0"), (0, "\ud800")]
 @pytest.mark.parametrize("place", IMPOSSIBLE, ids=repr)
 def test_a_place_that_no_list_can_have_is_refused(place: tuple[int, str]) -> None:
     """PostgreSQL is not asked for what it can't hold."""
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         unpack_place(pack_cursor(*place))
 
 
 @pytest.mark.parametrize("number", [-1, 10**9 + 1, 10**30])
 def test_a_number_that_no_list_can_have_is_refused(number: int) -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         unpack_number(pack_cursor(number))
 
 
 @pytest.mark.parametrize("entry", ["", "-", "0-0", "5", "1-²", f"{2**64}-0", f"1-{2**64}", "+"])
 def test_an_entry_that_no_stream_can_have_is_refused(entry: str) -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         unpack_entry(pack_cursor(entry))
 
 

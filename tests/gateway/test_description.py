@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from daemon.gateway import schemas
 from daemon.gateway.command_schemas import body, known_fields
 from daemon.gateway.openapi import description
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.common.live import KEYS, LiveDaemon
 from meterd.rules.commands import SHAPES
 from tests.gateway.conftest import Gateway
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from daemon.gateway.cursors import pack_cursor
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.common.live import KEYS, LiveDaemon
 from meterd.rules.commands import entry_key
 from tests.gateway.conftest import Gateway
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.gateway import dataloader
-from daemon.gateway.dataloader import BusyLoaderError, Loader
+from daemon.gateway.dataloader import BusyLoaderError, DataLoader
 
 ASKS = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=4), min_size=1, max_size=30)
 KEYS_MAX = 5
@@ -37,7 +37,7 @@ class Source:
         return [f"{key}{number}" for key in keys]
 
 
-async def _ask(loader: Loader[str], wait: int, keys: list[str]) -> list[str] | str:
+async def _ask(loader: DataLoader[str], wait: int, keys: list[str]) -> list[str] | str:
     for _ in range(wait):
         await asyncio.sleep(0)
     try:
@@ -49,7 +49,7 @@ async def _ask(loader: Loader[str], wait: int, keys: list[str]) -> list[str] | s
 async def _all(
     source: Source, asks: list[list[str]], waits: list[int], gone: set[int]
 ) -> list[list[str] | str | BaseException]:
-    loader = Loader(source.fetch, KEYS_MAX)
+    loader = DataLoader(source.fetch, KEYS_MAX)
     tasks = [
         asyncio.create_task(_ask(loader, waits[number % len(waits)], keys))
         for number, keys in enumerate(asks)
@@ -101,7 +101,7 @@ def test_what_waits_shares_calls_of_bounded_size(asks: list[list[str]]) -> None:
 def test_after_a_failure_the_next_call_is_made() -> None:
     async def play() -> None:
         source = Source((0,))
-        loader = Loader(source.fetch, KEYS_MAX)
+        loader = DataLoader(source.fetch, KEYS_MAX)
         with pytest.raises(OSError, match="call 0"):
             await loader.load("a")
         assert await loader.load("a") == ["a1"]
@@ -115,7 +115,7 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def play() -> None:
         source = Source()
-        made = Loader(source.fetch, KEYS_MAX)
+        made = DataLoader(source.fetch, KEYS_MAX)
         tasks = [asyncio.create_task(made.load("a")) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(BusyLoaderError):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.common.live import KEYS, LiveDaemon
 from tests.gateway.conftest import Gateway
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]

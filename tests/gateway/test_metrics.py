@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.gateway.metrics import Metrics, Scraped
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]

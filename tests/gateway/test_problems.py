@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from daemon.gateway import errors
-from daemon.gateway.errors import MEDIA_TYPE, Problem, problem_response
+from daemon.gateway.errors import MEDIA_TYPE, ProblemError, problem_response
 from meterd.rules import outcomes
 
 ROOT = Path(__file__).parents[2]
-RAISED = re.compile(r'(?:Problem\(\s*\d+,|_away\()\s*"([a-z_]+)"')
+RAISED = re.compile(r'(?:ProblemError\(\s*\d+,|_unavailable\()\s*"([a-z_]+)"')
 
 
 def _codes() -> set[str]:
@@ -36,14 +36,14 @@ def test_every_code_is_in_the_contract() -> None:
         errors.unauthenticated("because"),
         errors.forbidden("because"),
         errors.invalid("limit", "because"),
-        errors.redis_away("because"),
-        errors.postgres_away("because"),
+        errors.redis_unavailable("because"),
+        errors.postgres_unavailable("because"),
         errors.busy("because"),
-        Problem(404, "unknown_chat", "because", id="x", snapshot=None),
+        ProblemError(404, "unknown_chat", "because", id="x", snapshot=None),
     ],
     ids=lambda problem: problem.code,
 )
-def test_a_problem_says_what_is_wrong(problem: Problem) -> None:
+def test_a_problem_says_what_is_wrong(problem: ProblemError) -> None:
     """To programs by its code and status, to people by its detail, in logs by its request."""
     answer = problem_response(problem, "request-5")
     told = msgspec.json.decode(bytes(answer.body))

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from daemon.gateway.key_source import is_loopback, keys_of, metrics_are_open, signing_secret_of
+from daemon.discovery.runfile import Addresses, RunFile
+from daemon.embedded.home import make_home
+from daemon.gateway.key_source import (
+    is_loopback,
+    keys_of,
+    metrics_are_open,
+    secret_of,
+    signing_secret_of,
+)
 from daemon.gateway.tokens import KeysError, PublicKeys, Tokens, mint
 from daemon.settings.settings import HttpSettings, Settings
 from tests.gateway.test_public_keys import RSA, SYMMETRIC
@@ -30,7 +38,8 @@ def _jwks(folder: Path) -> str:
 def test_on_loopback_one_secret_is_made_and_kept(tmp_path: Path, host: str) -> None:
     """For its owner alone, and the same after every start."""
     home = tmp_path / "home"
-    first = signing_secret_of(_settings(home, host=host))
+    first = secret_of(_settings(home, host=host))
+    assert secret_of(_settings(home, host=host)) == first
     assert signing_secret_of(_settings(home, host=host)) == first
     assert len(first) >= 32
     assert stat.S_IMODE((home / "http-secret").stat().st_mode) == 0o600
@@ -40,14 +49,14 @@ def test_on_loopback_one_secret_is_made_and_kept(tmp_path: Path, host: str) -> N
 
 
 def test_every_home_has_a_secret_of_its_own(tmp_path: Path) -> None:
-    made = {signing_secret_of(_settings(tmp_path / str(number))) for number in range(5)}
+    made = {secret_of(_settings(tmp_path / str(number))) for number in range(5)}
     assert len(made) == 5
 
 
 @pytest.mark.parametrize("host", REACHABLE)
 def test_elsewhere_nothing_is_made(tmp_path: Path, host: str) -> None:
     """The message says what to set; a secret left from loopback does not count either."""
-    signing_secret_of(_settings(tmp_path))
+    secret_of(_settings(tmp_path))
     with pytest.raises(KeysError, match=r"METERD_HTTP__JWT_SECRET.*http\.jwks_file"):
         keys_of(_settings(tmp_path, host=host))
 
@@ -58,6 +67,32 @@ def test_a_configured_secret_counts_everywhere(tmp_path: Path, host: str) -> Non
     token = mint(CONFIGURED, "meterd", "ann", ["user"], 60)
     assert Tokens(keys_of(settings), "meterd").caller(token).sub == "ann"
     assert not (tmp_path / "http-secret").exists()
+
+
+def test_asking_for_a_token_makes_no_secret(tmp_path: Path) -> None:
+    """No gateway would accept it: refused, with where it looked, and nothing is left there."""
+    home = tmp_path / "home"
+    with pytest.raises(KeysError, match=rf"{home}.*\n.*meterd up"):
+        signing_secret_of(_settings(home))
+    assert not home.exists()
+
+
+def test_a_token_is_signed_with_the_running_daemons_secret(tmp_path: Path) -> None:
+    """With the one it was started with, which its environment alone may hold; not with one that an
+    earlier gateway has left."""
+    make_home(tmp_path)
+    left = secret_of(_settings(tmp_path))
+    with RunFile(tmp_path).held(Addresses("redis://r", "postgresql://p"), CONFIGURED):
+        assert signing_secret_of(_settings(tmp_path)) == CONFIGURED
+    assert signing_secret_of(_settings(tmp_path)) == left
+
+
+def test_where_the_running_daemon_takes_no_secret_no_token_is_signed(tmp_path: Path) -> None:
+    """It has public keys or no gateway, whatever an earlier one has left."""
+    secret_of(_settings(tmp_path))
+    running = RunFile(tmp_path).held(Addresses("redis://r", "postgresql://p"))
+    with running, pytest.raises(KeysError, match="public keys"):
+        signing_secret_of(_settings(tmp_path))
 
 
 @pytest.mark.parametrize("host", [LOOPBACK[0], REACHABLE[0]])

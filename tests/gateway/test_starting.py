@@ -9,8 +9,11 @@ from pathlib import Path
 import httpx
 import jwt
 import pytest
+from structlog.testing import capture_logs
 
-from loadtests.live import LiveDaemon
+from daemon.gateway import server
+from daemon.settings.settings import HttpSettings
+from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
@@ -22,15 +25,35 @@ def servers(live: LiveDaemon) -> dict[str, str]:
     return {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
 
 
-def test_a_taken_port_on_loopback_is_another_one_and_told(
-    servers: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("how", ["option", "environment", "up"])
+def test_a_taken_port_that_was_asked_for_is_a_failure(
+    servers: dict[str, str], tmp_path: Path, how: str
 ) -> None:
-    """What a person starts twice answers twice."""
+    """Exit 1; the message names the setting, the port and what to do. Nothing listens elsewhere."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        env = {**servers} if how == "option" else {**servers, "METERD_HTTP__PORT": port}
+        args = {"option": ("gateway", "--port", port), "environment": ("gateway",), "up": ("up",)}
+        done = _env(tmp_path / "home", **env).run(*args[how])
+    assert done.returncode == 1
+    for part in ("http.port", f":{port} ", "METERD_HTTP__PORT"):
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_port_nobody_has_set_may_move_and_one_line_names_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as lines:
         port = taken.getsockname()[1]
-        with gateway_alone(tmp_path, "127.0.0.1", port, **servers) as gateway:
-            assert not gateway.url.endswith(f":{port}")
-            assert gateway.http.get("/healthz").status_code == 200
+        monkeypatch.setattr(server, "DEFAULT_PORT", port)
+        with server.bind(HttpSettings()) as listening:
+            used = listening.getsockname()[1]
+        assert used != port
+        assert [(line["port"], line["used_port"]) for line in lines] == [(port, used)]
+        with pytest.raises(server.BindError, match=f"http.port: .*:{port} "):
+            server.bind(HttpSettings(port=port))
 
 
 def _env(home: Path, **env: str) -> LiveDaemon:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadtests.live import KEYS, LiveDaemon
+from loadtests.common.live import KEYS, LiveDaemon
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.gateway.listening import Heard, Listener, listening
 from tests.proxy import proxy_to

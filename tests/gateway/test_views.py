@@ -23,7 +23,6 @@ from daemon.gateway.views import (
     what_if,
 )
 from meterd.rules.billing import available
-from meterd.rules.idempotency import World
 from meterd.rules.model import Account, Chat, Policy, Tariff
 from meterd.rules.snapshots import chat_snapshot, no_wallet, wallet_snapshot
 from persistence.redis.commit import pack_state
@@ -42,6 +41,7 @@ from tests.rules.strategies import (
     settled,
     streams,
 )
+from tests.world import World
 
 MICRO = 10**6
 MINUTE_MS = 60_000
@@ -64,7 +64,7 @@ def _chats_of(stream: Stream) -> Iterator[Chat]:
 
 def _read(account: Account) -> Any:
     """The wallet as the gateway tells it out of what Redis keeps of an account."""
-    wallet = pack(wallet_snapshot(account, account.as_of))
+    wallet = pack(wallet_snapshot(account, account.as_of_ms))
     return json.loads(wallet_json(wallet, pack_state("1-0", account).encode(), account.user_id))
 
 
@@ -86,9 +86,9 @@ def _drawn(wallet: Any, at: int) -> Fraction:
 
 def _check_drawing(account: Account, later_ms: int) -> None:
     wallet = _read(account)
-    at = account.as_of + later_ms
-    if account.zero_at is not None:
-        at = max(account.as_of, min(at, account.zero_at))
+    at = account.as_of_ms + later_ms
+    if account.zero_at_ms is not None:
+        at = max(account.as_of_ms, min(at, account.zero_at_ms))
     off = abs(_drawn(wallet, at) * MICRO - available(account, at))
     assert off <= len(wallet["running"]), (wallet, at)
 
@@ -105,20 +105,20 @@ def test_a_balance_can_be_drawn_from_one_wallet(stream: Stream, later_ms: int) -
 def test_a_balance_can_be_drawn_from_any_affordable_account(
     account: Account, later_ms: int
 ) -> None:
-    _check_drawing(account._replace(as_of=T0), later_ms)
+    _check_drawing(account._replace(as_of_ms=T0), later_ms)
 
 
 @HALF
 @given(streams())
 def test_what_is_read_is_what_the_rules_make(stream: Stream) -> None:
     for account in _accounts_of(stream):
-        assert _read(account) == wallet_object(account, account.as_of)
+        assert _read(account) == wallet_object(account, account.as_of_ms)
 
 
 def test_of_very_many_running_chats_some_are_listed() -> None:
     chat = Chat("c", "u", "v", "running", T0, T0, T0, T0, MICRO, 0, 0, 1, 0)
     chats = {f"c{n:03}": chat._replace(chat_id=f"c{n:03}") for n in range(150)}
-    listed = _read(Account("u", MICRO, as_of=T0, chats=chats))["running"]
+    listed = _read(Account("u", MICRO, as_of_ms=T0, chats=chats))["running"]
     assert [burner["chat_id"] for burner in listed] == sorted(chats)[: views.RUNNING_MAX]
 
 
@@ -129,7 +129,7 @@ def test_an_account_that_never_was_is_an_answer() -> None:
 @pytest.mark.parametrize("kept", [b"", b"1-0|", b"1-0|{}", b"\xff", b'1-0|["somebody-else"]'])
 def test_a_wallet_is_told_without_a_readable_account(kept: bytes) -> None:
     """The snapshot is the daemon's word; what the balance falls by is not known then."""
-    wallet = wallet_snapshot(Account("u", 5, as_of=T0), T0)
+    wallet = wallet_snapshot(Account("u", 5, as_of_ms=T0), T0)
     assert json.loads(wallet_json(pack(wallet), kept, "u")) == {**wallet, "running": []}
 
 
@@ -139,12 +139,12 @@ def test_a_record_shows_what_the_snapshot_did(stream: Stream) -> None:
     """Of the same chat as of the same change, whatever its status."""
     for chat in _chats_of(stream):
         shown = record_snapshot(chat_of_record(record_row(chat)))
-        assert shown == chat_snapshot(chat, chat.as_of)
+        assert shown == chat_snapshot(chat, chat.as_of_ms)
 
 
 def test_a_record_of_another_system_may_have_no_tariff() -> None:
-    chat = Chat("c", "u", "v", "ended", T0, T0 + 5, T0 + 5, T0, 0, 0, 0, 0, 0, ended_at=T0 + 5)
-    shown = record_snapshot(chat._replace(carried_cost=MICRO, active_ms=5))
+    chat = Chat("c", "u", "v", "ended", T0, T0 + 5, T0 + 5, T0, 0, 0, 0, 0, 0, ended_at_ms=T0 + 5)
+    shown = record_snapshot(chat._replace(carried_cost_micro=MICRO, active_ms=5))
     assert (shown["increment_ms"], shown["cost"], shown["active_ms"]) == (0, "1.000000", 5)
 
 
@@ -154,10 +154,10 @@ def test_an_account_of_records_is_the_account(stream: Stream) -> None:
     """As of its last change, within a micro-credit for each of its chats."""
     for account in _accounts_of(stream):
         chats = [chat_of_record(record_row(chat)) for chat in account.chats.values()]
-        made = account_of_records(account.user_id, account.settled, chats, account.as_of)
-        off = available(made, account.as_of) - available(account, account.as_of)
+        made = account_of_records(account.user_id, account.settled_micro, chats, account.as_of_ms)
+        off = available(made, account.as_of_ms) - available(account, account.as_of_ms)
         assert abs(off) <= len(chats)
-        assert (made.zero_at is None) == (account.zero_at is None)
+        assert (made.zero_at_ms is None) == (account.zero_at_ms is None)
 
 
 @HALF
@@ -173,8 +173,8 @@ def test_what_if_is_what_a_start_would_give(stream: Stream, rate: int, later_ms:
         if started is None:
             assert (told["zero_at"], told["left_ms"]) == (at, 0)
         else:
-            left_ms = None if started.zero_at is None else started.zero_at - at
-            assert (told["zero_at"], told["left_ms"]) == (started.zero_at, left_ms)
+            left_ms = None if started.zero_at_ms is None else started.zero_at_ms - at
+            assert (told["zero_at"], told["left_ms"]) == (started.zero_at_ms, left_ms)
 
 
 def _started(world: World, user_id: str, rate: int, at: int) -> Account | None:
@@ -204,7 +204,7 @@ def test_any_text_is_a_rate_or_refused(account: Account, text: str) -> None:
 @given(streams(), st.integers(0, 2**53))
 def test_an_answer_joined_of_parts_is_the_whole(stream: Stream, now_ms: int) -> None:
     for chat in _chats_of(stream):
-        snapshot = chat_snapshot(chat, chat.as_of)
+        snapshot = chat_snapshot(chat, chat.as_of_ms)
         for wallet in (None, {"balance": "0.000000"}):
             joined = join(now_ms, "live", pack(snapshot), pack(wallet) if wallet else None)
             whole = {"now": now_ms, "source": "live", **snapshot, "wallet": wallet}

@@ -7,19 +7,20 @@ from typing import Any, cast
 import redis
 import redis.asyncio
 
-from actors.supervisor.actor_handle import Patience, Process, Slot
-from actors.supervisor.dispatch import Bounds, Dispatcher
+from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts
+from actors.supervisor.dispatch import Dispatcher, DispatchLimits
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.placement import Placement
-from actors.supervisor.stats import Counts
+from actors.supervisor.stats import SupervisorStats
 from meterd.rules.model import Chat, Policy
+from persistence.errors import NotLeadingError
 from persistence.redis.account_reader import read_chats
-from persistence.redis.command_stream import NotLeadingError, Queue
+from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import unpack_state
-from tests.interleavings.lives import KEYS, Life
-from tests.interleavings.shape import Shape
-from tests.interleavings.strands import Server
-from tests.interleavings.witness import Call, Clock
+from tests.interleavings.actor_life import KEYS, ActorLife
+from tests.interleavings.invariant_monitor import Call, Clock
+from tests.interleavings.play_options import PlayOptions
+from tests.interleavings.stepped_threads import Server
 
 LEASE_MS = 3_600_000
 IN_FLIGHT_MAX = 12
@@ -69,21 +70,23 @@ class DirectClient:
 class Daemon:
     """One that leads, or led once."""
 
-    def __init__(self, token: str, client: DirectClient, policy: Policy, shape: Shape) -> None:
+    def __init__(
+        self, token: str, client: DirectClient, policy: Policy, options: PlayOptions
+    ) -> None:
         self.token = token
-        self.gates: dict[str, asyncio.Future[Process]] = {}
+        self.gates: dict[str, asyncio.Future[ActorProcess]] = {}
         self.is_over = False
-        self.queue = Queue(cast("redis.asyncio.Redis", client), KEYS, token)
+        self.queue = CommandStream(cast("redis.asyncio.Redis", client), KEYS, token)
         self._policy = policy
         self._client = client
-        self._lives: dict[str, Life] = {}
-        self._placement = Placement(shape.actors_max, 1_000)
+        self._lives: dict[str, ActorLife] = {}
+        self._placement = Placement(options.actors_max, 1_000)
         self.dispatcher = Dispatcher(
             self._placement,
             self._find,
             self._new_slot,
-            Bounds(IN_FLIGHT_MAX, spares=1, outbox=OutboxBound(1_000_000)),
-            Counts(lambda: client._clock.ms),
+            DispatchLimits(IN_FLIGHT_MAX, warm_pool_size=1, outbox=OutboxBound(1_000_000)),
+            SupervisorStats(lambda: client._clock.ms),
         )
         self._after = "0"
         self._is_recovering = True
@@ -92,11 +95,13 @@ class Daemon:
     async def take_over(self) -> bool:
         """Bid for the lead, swear if need be, place what is open."""
         await self.queue.create_group()
-        bid = await self.queue.lead(LEASE_MS)
-        if not bid.epoch or not (bid.is_sworn or await self.queue.swear(MEMORY)):
+        bid = await self.queue.acquire_lease(LEASE_MS)
+        if not bid.epoch or not (
+            bid.is_state_verified or await self.queue.confirm_integrity(MEMORY)
+        ):
             return False
         await self._place_open_chats()
-        self.dispatcher.keep_spares()
+        self.dispatcher.fill_warm_pool()
         return True
 
     def may_read(self) -> bool:
@@ -123,15 +128,15 @@ class Daemon:
             return await self.queue.pending(self._after, count)
         return await self.queue.new(count)
 
-    async def open_gate(self, name: str, clock: Clock, skew_ms: int) -> Life | None:
+    async def open_gate(self, name: str, clock: Clock, skew_ms: int) -> ActorLife | None:
         """Grant an epoch for a process that a slot waits for, and start it."""
         gate = self.gates.pop(name)
         try:
-            epoch = await self.queue.grant(name)
+            epoch = await self.queue.issue_epoch(name)
         except (redis.RedisError, NotLeadingError) as error:
             gate.set_exception(error)
             return None
-        life = self._lives[name] = Life(name, epoch, self._policy, clock, skew_ms)
+        life = self._lives[name] = ActorLife(name, epoch, self._policy, clock, skew_ms)
         gate.set_result(life)
         return life
 
@@ -141,7 +146,7 @@ class Daemon:
 
     def look_after(self, name: str) -> None:
         """Have an actor say that it is there."""
-        self.dispatcher.slots[name].watch("u1")
+        self.dispatcher.slots[name].track_timer("u1")
 
     def _rests(self, name: str) -> bool:
         return name not in self.gates and not self.dispatcher.slots[name].waiting()
@@ -153,17 +158,17 @@ class Daemon:
     async def _find(self, chat_ids: Sequence[str]) -> dict[str, Chat]:
         return read_chats(chat_ids, await self._client.mget([KEYS.chat(c) for c in chat_ids]))
 
-    def _new_slot(self) -> Slot:
+    def _new_slot(self) -> ActorHandle:
         self._names += 1
-        patience = Patience(answer_s=1e6, start_s=1e6)
-        slot = Slot(f"chat-{self._names}", self._spawn, self._hosting, patience)
-        slot.on_up = self.dispatcher.spread
+        patience = Timeouts(call_s=1e6, start_s=1e6)
+        slot = ActorHandle(f"chat-{self._names}", self._spawn, self._hosting, patience)
+        slot.on_up = self.dispatcher.rebalance
         return slot
 
     def _hosting(self, actor: str) -> Mapping[str, str]:
         return self._placement.chats_on(actor)
 
-    async def _spawn(self, name: str) -> Process:
+    async def _spawn(self, name: str) -> ActorProcess:
         self.gates[name] = asyncio.get_running_loop().create_future()
         return await self.gates[name]
 
@@ -176,6 +181,6 @@ class Daemon:
 
     def _place(self, chat_id: str, user: str) -> None:
         if self._placement.may_grow() and not self._placement.spares():
-            self.dispatcher.grow()
+            self.dispatcher.scale_up()
         actor = self._placement.choose(user, self._placement.actors())
         self._placement.place(chat_id, user, actor or self._placement.least_loaded())

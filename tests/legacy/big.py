@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from daemon.legacy.inspect import inspect
-from daemon.legacy.migrate import Progress, migrate
+from daemon.legacy.migrate import MigrationProgress, migrate
 from daemon.legacy.rollback import rollback
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.verify import verify
@@ -41,7 +41,7 @@ def main() -> int:
 def _play(url: str, options: argparse.Namespace) -> int:
     pairs, policy = options.pairs, options.policy
     schema.upgrade(url)
-    sides = Sides(make_engine(url), make_engine(url), LegacyNames())
+    sides = Databases(make_engine(url), make_engine(url), LegacyNames())
     with _timed(f"generate {pairs:,} pairs"), sides.old.begin() as connection:
         create_ugly(connection, pairs)
     if not options.once:
@@ -61,7 +61,7 @@ def _play(url: str, options: argparse.Namespace) -> int:
     return 1 if verdict.differ else 0
 
 
-def _progress(what: str) -> Callable[[Progress], None]:
+def _progress(what: str) -> Callable[[MigrationProgress], None]:
     tell = _seldom(what)
     return lambda progress: tell(progress.rows_done, progress.rows_total)
 

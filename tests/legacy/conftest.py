@@ -4,23 +4,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from daemon.legacy.store.names import LegacyNames
 from persistence.postgres.engine import make_engine
 from tests.legacy.old_data import create_tables
 
 
 @pytest.fixture
-def sides(empty_url: str, url: str) -> Iterator[Sides]:
+def sides(empty_url: str, url: str) -> Iterator[Databases]:
     """Both, the old one with no tables yet."""
     old, own = make_engine(empty_url), make_engine(url)
-    yield Sides(old, own, LegacyNames())
+    yield Databases(old, own, LegacyNames())
     old.dispose()
     own.dispose()
 
 
 @pytest.fixture
-def empty(sides: Sides) -> Sides:
+def empty(sides: Databases) -> Databases:
     with sides.old.begin() as connection:
         create_tables(connection)
     return sides

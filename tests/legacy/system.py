@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from daemon.legacy.diff import Sides
-from daemon.legacy.migrate import Progress, migrate
-from daemon.legacy.store.runs import Run
-from daemon.legacy.verify import Verdict, verify
+from daemon.legacy.diff import Databases
+from daemon.legacy.migrate import MigrationProgress, migrate
+from daemon.legacy.store.runs import MigrationRun
+from daemon.legacy.verify import VerifyResult, verify
 
 CONTENT: Final = {
     "chat_time_records": "SELECT * FROM chat_time_records ORDER BY chat_id",
@@ -54,15 +54,15 @@ def xmins(engine: Engine) -> list[Any]:
         ]
 
 
-def quiet(_: Progress) -> None:
+def quiet(_: MigrationProgress) -> None:
     """Tells nobody."""
 
 
-def bring(sides: Sides, policy: str = "latest", batch_pairs: int = 50) -> Run:
+def bring(sides: Databases, policy: str = "latest", batch_pairs: int = 50) -> MigrationRun:
     return migrate(sides, policy, quiet, batch_pairs)
 
 
-def verdict_of(sides: Sides, policy: str = "latest") -> Verdict:
+def verdict_of(sides: Databases, policy: str = "latest") -> VerifyResult:
     return verify(sides, policy, lambda *_: None)
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from daemon.cli import app
 from daemon.legacy import migrate as migrating
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, rows, sql
 
@@ -22,8 +22,8 @@ TABLES = "conversation_time_records, chats, user_credits"
 
 @pytest.fixture
 def old(
-    sides: Sides, empty_url: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Sides:
+    sides: Databases, empty_url: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Databases:
     with sides.old.begin() as connection:
         create_ugly(connection, 120)
     monkeypatch.setenv("METERD_HOME", str(tmp_path))
@@ -51,7 +51,7 @@ def test_inspect_needs_no_meterd(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_role_without_rights_is_told_which_it_lacks(
-    old: Sides, empty_url: str, monkeypatch: pytest.MonkeyPatch
+    old: Databases, empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the first step, not at the last that reads a table; and it needs no more than that."""
     role = make_url(empty_url).update_query_dict({"options": f"-c role={ROLE}"})
@@ -96,7 +96,7 @@ def _killed(*_: Any) -> NoReturn:
 
 
 def test_stopped_in_the_middle_it_says_how_to_go_on(
-    old: Sides, monkeypatch: pytest.MonkeyPatch
+    old: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Verify and the list of runs say that a run was stopped, the next one that it goes on."""
     with monkeypatch.context() as patch:
@@ -115,7 +115,7 @@ def test_stopped_in_the_middle_it_says_how_to_go_on(
     assert "rolled back" in _typed("runs").stdout
 
 
-def test_verify_tells_what_has_changed_since_from_what_is_wrong(old: Sides) -> None:
+def test_verify_tells_what_has_changed_since_from_what_is_wrong(old: Databases) -> None:
     bring(old)
     sql(old.old, "INSERT INTO chats VALUES ('new', 'u1', 'a1', now(), now())")
     asked = _typed("verify")
@@ -130,7 +130,7 @@ def test_verify_tells_what_has_changed_since_from_what_is_wrong(old: Sides) -> N
     assert found["differences"][0]["next"] == ""
 
 
-def test_a_record_that_runs_and_is_set_aside_can_be_listed(old: Sides) -> None:
+def test_a_record_that_runs_and_is_set_aside_can_be_listed(old: Databases) -> None:
     """Its chat can't be adopted: somebody has to decide before the cut-over."""
     sql(
         old.old,
@@ -148,7 +148,7 @@ def test_a_record_that_runs_and_is_set_aside_can_be_listed(old: Sides) -> None:
     assert all(reason in asked.stderr for reason in ("negative_total", "account_in_use"))
 
 
-def test_assigning_to_a_chat_that_was_never_there_is_said(old: Sides) -> None:
+def test_assigning_to_a_chat_that_was_never_there_is_said(old: Databases) -> None:
     """It may be meant so, or be a slip."""
     bring(old)
     key, user, advisor = rows(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from daemon.legacy import migrate as migrating
-from daemon.legacy.diff import Sides
-from daemon.legacy.migrate import Progress
+from daemon.legacy.diff import Databases
+from daemon.legacy.migrate import MigrationProgress
 from daemon.legacy.store.layout import LegacyError
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, content, quiet, sql, verdict_of
@@ -45,7 +45,7 @@ class Killer:
     def __init__(self, at: int) -> None:
         self.left = at
 
-    def __call__(self, _: Progress | None = None) -> None:
+    def __call__(self, _: MigrationProgress | None = None) -> None:
         self.left -= 1
         if self.left == 0:
             raise Killed
@@ -60,7 +60,7 @@ class Killer:
         return acted
 
 
-def _killed_at(sides: Sides, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+def _killed_at(sides: Databases, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     killer = Killer(step)
     with monkeypatch.context() as patch:
         for name in ("write_changes", "set_place", "finish_run", "new_run"):
@@ -73,13 +73,13 @@ def _killed_at(sides: Sides, step: int, monkeypatch: pytest.MonkeyPatch) -> bool
 
 
 @pytest.fixture
-def ugly(sides: Sides) -> Sides:
+def ugly(sides: Databases) -> Databases:
     with sides.old.begin() as connection:
         create_ugly(connection, PAIRS, seed=11)
     return sides
 
 
-def test_killed_at_any_point_and_resumed(ugly: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_any_point_and_resumed(ugly: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same to the byte, what was counted too; however often it is killed on the way."""
     bring(ugly, batch_pairs=BATCH)
     without = content(ugly.own)
@@ -97,11 +97,11 @@ def test_killed_at_any_point_and_resumed(ugly: Sides, monkeypatch: pytest.Monkey
     assert verdict_of(ugly).differences == []
 
 
-def _is_finished(sides: Sides) -> bool:
+def _is_finished(sides: Databases) -> bool:
     return ", True)" in content(sides.own)["legacy_runs"]
 
 
-def test_a_process_that_is_killed(ugly: Sides, empty_url: str, url: str) -> None:
+def test_a_process_that_is_killed(ugly: Databases, empty_url: str, url: str) -> None:
     """For real, a few times, wherever it is."""
     with ugly.old.begin() as connection:
         connection.exec_driver_sql("DROP TABLE conversation_time_records, chats, user_credits")
@@ -128,7 +128,7 @@ def _start_and_kill(old_url: str, own_url: str, after_s: float) -> None:
     child.stdout.close()
 
 
-def _whole_run(sides: Sides) -> None:
+def _whole_run(sides: Databases) -> None:
     """Once the server has noticed that who was killed is gone."""
     for _ in range(100):
         try:

@@ -6,14 +6,14 @@ from itertools import count
 import pytest
 
 from daemon.legacy import migrate as migrating
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from daemon.legacy.inspect import inspect
-from daemon.legacy.migrate import WRITES, Progress
+from daemon.legacy.migrate import WRITES, MigrationProgress
 from daemon.legacy.rollback import rollback
 from daemon.legacy.store.layout import LegacyError
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import fingerprint
-from daemon.legacy.store.runs import alone
+from daemon.legacy.store.runs import exclusive_lock
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, content, facts, quiet, rows, sql, verdict_of, xmins
 
@@ -22,14 +22,14 @@ PAIRS = 600
 
 
 @pytest.fixture
-def ugly(sides: Sides) -> Sides:
+def ugly(sides: Databases) -> Databases:
     with sides.old.begin() as connection:
         create_ugly(connection, PAIRS)
     return sides
 
 
 @pytest.mark.parametrize("policy", ["latest", "proportional"])
-def test_everything_is_found_again(ugly: Sides, policy: str) -> None:
+def test_everything_is_found_again(ugly: Databases, policy: str) -> None:
     """To the last fraction, and inspect has foretold it; the old tables are as they were."""
     with ugly.old.connect() as connection:
         before = fingerprint(connection, ugly.names)
@@ -45,14 +45,14 @@ def test_everything_is_found_again(ugly: Sides, policy: str) -> None:
         assert fingerprint(connection, ugly.names) == before
 
 
-def test_the_ugly_data_are_ugly_enough(ugly: Sides) -> None:
+def test_the_ugly_data_are_ugly_enough(ugly: Databases) -> None:
     """Nearly every reason and anomaly is there."""
     found = inspect(ugly.old, ugly.names, lambda *_: None)
     assert len(found.reasons) >= 8
     assert len(found.odd) >= 7
 
 
-def test_a_second_run_writes_nothing(ugly: Sides) -> None:
+def test_a_second_run_writes_nothing(ugly: Databases) -> None:
     """Every row stays the very same."""
     bring(ugly)
     before = xmins(ugly.own)
@@ -61,7 +61,7 @@ def test_a_second_run_writes_nothing(ugly: Sides) -> None:
     assert xmins(ugly.own) == before
 
 
-def test_the_size_of_a_batch_does_not_matter(ugly: Sides) -> None:
+def test_the_size_of_a_batch_does_not_matter(ugly: Databases) -> None:
     bring(ugly, batch_pairs=7)
     first = facts(ugly.own)
     rollback(ugly.own, 1, lambda *_: None)
@@ -69,7 +69,7 @@ def test_the_size_of_a_batch_does_not_matter(ugly: Sides) -> None:
     assert facts(ugly.own) == first
 
 
-def test_another_policy_moves_time_and_not_chats(ugly: Sides) -> None:
+def test_another_policy_moves_time_and_not_chats(ugly: Databases) -> None:
     """And back again, everything is as it was."""
     bring(ugly)
     first = facts(ugly.own)
@@ -80,7 +80,7 @@ def test_another_policy_moves_time_and_not_chats(ugly: Sides) -> None:
     assert facts(ugly.own) == first
 
 
-def test_rolled_back_and_run_again_it_is_the_same(ugly: Sides) -> None:
+def test_rolled_back_and_run_again_it_is_the_same(ugly: Databases) -> None:
     """A rollback leaves nothing, and done twice does nothing."""
     bring(ugly)
     first = facts(ugly.own)
@@ -92,12 +92,12 @@ def test_rolled_back_and_run_again_it_is_the_same(ugly: Sides) -> None:
     assert facts(ugly.own) == first
 
 
-def test_a_run_that_is_not_there_is_not_rolled_back(empty: Sides) -> None:
+def test_a_run_that_is_not_there_is_not_rolled_back(empty: Databases) -> None:
     with pytest.raises(LegacyError, match="no run 7"):
         rollback(empty.own, 7, lambda *_: None)
 
 
-def test_what_was_used_is_kept(ugly: Sides) -> None:
+def test_what_was_used_is_kept(ugly: Databases) -> None:
     """By a rollback, and by a run that finds its old row changed: the difference is set aside."""
     bring(ugly)
     chat_id, user_id = rows(
@@ -122,11 +122,11 @@ def test_what_was_used_is_kept(ugly: Sides) -> None:
     assert kept == [(user_id,)]
 
 
-def test_a_writer_during_the_run_is_caught_up_with(ugly: Sides) -> None:
+def test_a_writer_during_the_run_is_caught_up_with(ugly: Databases) -> None:
     """Rows that change while they are read: after another run all is as it is there."""
     chance, numbers = random.Random(3), count(10**9)
 
-    def write(_: Progress) -> None:
+    def write(_: MigrationProgress) -> None:
         sql(ugly.old, *(_change(chance, next(numbers)) for _ in range(5)))
 
     migrating.migrate(ugly, "latest", write, 40)
@@ -164,7 +164,7 @@ def _change(chance: random.Random, number: int) -> str:
     )
 
 
-def test_a_chat_that_the_old_system_forgets_stays_known(empty: Sides) -> None:
+def test_a_chat_that_the_old_system_forgets_stays_known(empty: Databases) -> None:
     """A record that named a chat moves on; the chat keeps its record, with zero."""
     record = "INSERT INTO conversation_time_records VALUES (1, 'u', 'a', '{}', 'completed',"
     record += " '2025-01-01', '2025-01-02', NULL, 10, 1, NULL, '2025-01-03')"
@@ -176,7 +176,7 @@ def test_a_chat_that_the_old_system_forgets_stays_known(empty: Sides) -> None:
     assert rows(empty.own, found) == [("first", 0), ("second", 10_000)]
 
 
-def test_what_was_brought_stays_when_the_old_records_are_cleared_away(ugly: Sides) -> None:
+def test_what_was_brought_stays_when_the_old_records_are_cleared_away(ugly: Databases) -> None:
     """All of them, or all but the chats: a run after that takes nothing away, and is told of."""
     bring(ugly)
     before = facts(ugly.own)
@@ -194,7 +194,7 @@ def test_what_was_brought_stays_when_the_old_records_are_cleared_away(ugly: Side
         assert verdict.here.ms == verdict.old.ms == 0
 
 
-def test_a_chat_that_runs_again_waits_for_its_adoption(empty: Sides) -> None:
+def test_a_chat_that_runs_again_waits_for_its_adoption(empty: Databases) -> None:
     """Its record goes until then; what runs is in verify's sum."""
     sql(
         empty.old,
@@ -210,12 +210,12 @@ def test_a_chat_that_runs_again_waits_for_its_adoption(empty: Sides) -> None:
     assert verdict_of(empty).differences == []
 
 
-def test_one_at_a_time(empty: Sides) -> None:
-    with alone(empty.own), pytest.raises(LegacyError, match="another"):
+def test_one_at_a_time(empty: Databases) -> None:
+    with exclusive_lock(empty.own), pytest.raises(LegacyError, match="another"):
         bring(empty)
 
 
-def test_a_wrong_name_is_named_with_its_setting(empty: Sides) -> None:
+def test_a_wrong_name_is_named_with_its_setting(empty: Databases) -> None:
     """All at once, with what is there instead."""
     names = LegacyNames(chats_table="chat", records_total_seconds="seconds")
     with pytest.raises(LegacyError) as raised:
@@ -226,7 +226,7 @@ def test_a_wrong_name_is_named_with_its_setting(empty: Sides) -> None:
     )
 
 
-def test_other_names_do_as_well(sides: Sides) -> None:
+def test_other_names_do_as_well(sides: Databases) -> None:
     """Schemas, capitals and words of SQL."""
     names = LegacyNames(
         chats_table="old.Chats", records_table="old.select", records_user_id="User",
@@ -240,10 +240,10 @@ def test_other_names_do_as_well(sides: Sides) -> None:
     assert verdict_of(there).differences == []
 
 
-def test_runs_are_written_down(empty: Sides) -> None:
+def test_runs_are_written_down(empty: Databases) -> None:
     """An unfinished one is gone on with, unless another policy is wanted."""
 
-    def stop(_: Progress) -> None:
+    def stop(_: MigrationProgress) -> None:
         raise KeyboardInterrupt
 
     sql(empty.old, "INSERT INTO chats VALUES ('c', 'u', 'a', '2025-01-01', NULL)")

@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.legacy.plan import Books, Plan, plan_pair
+from daemon.legacy.plan import MigrationPlan, ReferenceData, plan_pair
 from daemon.legacy.rules.rows import POLICIES, Pair
-from daemon.legacy.store.imported import Aside, Have, Kept
+from daemon.legacy.store.imported import ImportedState, QuarantinedRow, StoredRecord
 from daemon.legacy.store.reader import OldPair
-from daemon.legacy.target_records import Wanted, wanted_of
+from daemon.legacy.target_records import TargetRecords, target_records_of
 from tests.legacy.strategies import pairs
 
 STEPS = st.lists(
@@ -23,28 +23,28 @@ class Store:
     """meterd's side of one pair, in memory."""
 
     def __init__(self) -> None:
-        self.chats: dict[str, Have | None] = {}
-        self.asides: dict[tuple[str, str], Aside] = {}
+        self.chats: dict[str, StoredRecord | None] = {}
+        self.asides: dict[tuple[str, str], QuarantinedRow] = {}
 
-    def plan(self, wanted: Wanted) -> Plan:
-        plan = Plan.empty()
-        kept = Kept({wanted.pair: self.chats}, {wanted.pair: self.asides}, {})
-        plan_pair(wanted, kept, Books({}, {}, set()), plan)
+    def plan(self, wanted: TargetRecords) -> MigrationPlan:
+        plan = MigrationPlan.empty()
+        kept = ImportedState({wanted.pair: self.chats}, {wanted.pair: self.asides}, {})
+        plan_pair(wanted, kept, ReferenceData({}, {}, set()), plan)
         return plan
 
-    def write(self, wanted: Wanted, plan: Plan) -> None:
-        for chat_id in plan.changes.taken_out:
+    def write(self, wanted: TargetRecords, plan: MigrationPlan) -> None:
+        for chat_id in plan.changes.deleted:
             have = self.chats.pop(chat_id)
             assert have is not None
             assert not have.is_used
-        for row in plan.changes.brought:
+        for row in plan.changes.imported:
             assert row.chat_id not in self.chats
             times = (row.started_at_ms, row.ended_at_ms, row.active_ms, row.cost_micro)
             made: Any = (*row[:3], *times, row.seq, wanted.pair)
-            self.chats[row.chat_id] = Have._make(made)
-        for aside in plan.changes.asides_gone:
+            self.chats[row.chat_id] = StoredRecord._make(made)
+        for aside in plan.changes.quarantined_gone:
             del self.asides[aside.name]
-        for aside in plan.changes.asides:
+        for aside in plan.changes.quarantined:
             assert aside.name not in self.asides
             self.asides[aside.name] = aside
 
@@ -72,9 +72,9 @@ def test_a_plan_leads_to_what_is_wanted_and_then_to_nothing(
     store = Store()
     for changed, policy, used in steps:
         pair = _of_one_pair(changed)
-        wanted = wanted_of(OldPair(pair, []), policy, store.asides)
+        wanted = target_records_of(OldPair(pair, []), policy, store.asides)
         store.write(wanted, store.plan(wanted))
-        again = wanted_of(OldPair(pair, []), policy, store.asides)
+        again = target_records_of(OldPair(pair, []), policy, store.asides)
         assert not store.plan(again).changes
         if pair.records:
             assert store.amounts() == _due(pair, wanted)
@@ -88,7 +88,7 @@ def _of_one_pair(pair: Pair) -> Pair:
     return Pair("u", "a", records, chats)
 
 
-def _due(pair: Pair, wanted: Wanted) -> tuple[int, int]:
+def _due(pair: Pair, wanted: TargetRecords) -> tuple[int, int]:
     running = wanted.split.running
     return (
         sum(r.total_ms or 0 for r in pair.records) - sum(r.carried_ms for r in running),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from daemon.legacy.rules.rows import Pair
 from daemon.legacy.store.names import LegacyNames, is_column, is_table, quoted
 from daemon.legacy.store.reader import (
@@ -64,7 +64,7 @@ def test_a_name_goes_into_a_statement_only_if_it_is_one(text: str) -> None:
 
 
 @pytest.fixture
-def old(sides: Sides) -> Sides:
+def old(sides: Databases) -> Databases:
     with sides.old.begin() as connection:
         create_tables(connection)
     return sides
@@ -74,13 +74,13 @@ def _record(key: int, *values: str) -> str:
     return f"INSERT INTO conversation_time_records VALUES ({key}, {', '.join(values)})"
 
 
-def _pairs(sides: Sides) -> list[Pair]:
+def _pairs(sides: Databases) -> list[Pair]:
     with read_only(sides.old) as connection:
         return list(read_pairs(connection, sides.names))
 
 
 @pytest.mark.postgres
-def test_times_are_whole_milliseconds_and_impossible_ones_are_none(old: Sides) -> None:
+def test_times_are_whole_milliseconds_and_impossible_ones_are_none(old: Databases) -> None:
     times = ("'2025-01-01 00:00:00.001999'", "'infinity'", "'0044-03-15 BC'")
     sql(old.old, _record(1, "'u'", "'a'", "'c'", "'x'", *times, "1", "1", "NULL", "'12000-01-01'"))
     (record,) = _pairs(old)[0].records
@@ -89,7 +89,7 @@ def test_times_are_whole_milliseconds_and_impossible_ones_are_none(old: Sides) -
 
 
 @pytest.mark.postgres
-def test_a_chat_of_another_pair_is_told_from_one_that_is_gone(old: Sides) -> None:
+def test_a_chat_of_another_pair_is_told_from_one_that_is_gone(old: Databases) -> None:
     """Of those that name a chat that is gone, the first pair has it."""
     more = ("'x'", "NULL", "NULL", "NULL", "1", "1", "NULL", "NULL")
     sql(
@@ -109,7 +109,7 @@ def test_a_chat_of_another_pair_is_told_from_one_that_is_gone(old: Sides) -> Non
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("type_", ["text", "varchar(20)", "bigint", "uuid", "numeric"])
-def test_ids_of_any_type(old: Sides, type_: str) -> None:
+def test_ids_of_any_type(old: Databases, type_: str) -> None:
     """They are read as text; one that the type can't hold is simply not there."""
     one, two = ("7", "8") if type_ != "uuid" else (f"{'0' * 8}-{'0' * 4}-4000-8000-{'0' * 12}", "")
     cast = f"TYPE {type_} USING {{}}::{type_}"
@@ -133,7 +133,7 @@ def test_ids_of_any_type(old: Sides, type_: str) -> None:
 
 
 @pytest.mark.postgres
-def test_rows_without_any_id(old: Sides) -> None:
+def test_rows_without_any_id(old: Databases) -> None:
     """Records without a user or an id count; a chat without an id is none."""
     sql(
         old.old,
@@ -149,7 +149,7 @@ def test_rows_without_any_id(old: Sides) -> None:
 
 
 @pytest.mark.postgres
-def test_two_chats_of_one_id_count_a_record_once(old: Sides) -> None:
+def test_two_chats_of_one_id_count_a_record_once(old: Databases) -> None:
     sql(
         old.old,
         "ALTER TABLE chats DROP CONSTRAINT chats_pkey",
@@ -160,7 +160,7 @@ def test_two_chats_of_one_id_count_a_record_once(old: Sides) -> None:
 
 
 @pytest.mark.postgres
-def test_a_pair_alone_is_read_as_among_all(sides: Sides) -> None:
+def test_a_pair_alone_is_read_as_among_all(sides: Databases) -> None:
     """And after any pair come those that come after it."""
     with sides.old.begin() as connection:
         create_ugly(connection, 150)
@@ -180,7 +180,7 @@ def _in_order(pair: Pair) -> Pair:
 
 
 @pytest.mark.postgres
-def test_balances_by_user(old: Sides) -> None:
+def test_balances_by_user(old: Databases) -> None:
     sql(
         old.old,
         "INSERT INTO user_credits VALUES ('b', 1.0000005), ('a', 2), ('b', 3), ('c', 'NaN')",
@@ -194,7 +194,7 @@ def test_balances_by_user(old: Sides) -> None:
 
 
 @pytest.mark.postgres
-def test_the_server_refuses_to_write(old: Sides) -> None:
+def test_the_server_refuses_to_write(old: Databases) -> None:
     """Not that anybody would try."""
     with pytest.raises(DBAPIError, match="read-only"), read_only(old.old) as connection:
         connection.exec_driver_sql("DELETE FROM chats")

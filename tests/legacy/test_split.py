@@ -2,10 +2,23 @@
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.legacy.rules.rows import CHAT, LATEST, POLICIES, RECORD, OldChat, OldRecord, Pair, Split
+from daemon.legacy.rules.rows import (
+    CHAT,
+    DUPLICATE,
+    LATEST,
+    POLICIES,
+    PROPORTIONAL,
+    RECORD,
+    OldChat,
+    OldRecord,
+    Pair,
+    Quarantined,
+    Split,
+)
 from daemon.legacy.rules.split import largest_remainder, split
 from persistence.postgres.convert import MOMENT_MS_MAX
 from tests.legacy.strategies import pairs
@@ -14,10 +27,10 @@ POLICY = st.sampled_from(POLICIES)
 
 
 def amounts(done: Split) -> tuple[int, int]:
-    ms = [b.active_ms for b in done.brought] + [r.carried_ms for r in done.running]
-    micro = [b.cost_micro for b in done.brought] + [r.carried_cost_micro for r in done.running]
-    ms += [a.total_ms for a in done.aside]
-    micro += [a.cost_micro for a in done.aside]
+    ms = [b.active_ms for b in done.imported] + [r.carried_ms for r in done.running]
+    micro = [b.cost_micro for b in done.imported] + [r.carried_cost_micro for r in done.running]
+    ms += [a.total_ms for a in done.quarantined]
+    micro += [a.cost_micro for a in done.quarantined]
     return sum(ms), sum(micro)
 
 
@@ -33,13 +46,13 @@ def test_what_comes_out_is_what_went_in(pair: Pair, policy: str) -> None:
 def test_every_chat_and_every_record_comes_out_once(pair: Pair, policy: str) -> None:
     """A chat is brought, runs or is set aside; if only a record names it, that may be set aside."""
     done = split(pair, policy)
-    brought = [one.chat_id for one in done.brought]
+    brought = [one.chat_id for one in done.imported]
     running = [one.chat_id for one in done.running]
-    aside = [one.key for one in done.aside if one.kind == CHAT]
+    aside = [one.key for one in done.quarantined if one.kind == CHAT]
     once = brought + running + aside
     assert len(once) == len(set(once))
     assert {chat.chat_id for chat in pair.chats} <= set(once)
-    records = [one.key for one in done.aside if one.kind == RECORD]
+    records = [one.key for one in done.quarantined if one.kind == RECORD]
     assert len(records) == len(set(records))
     usable = [record for record in pair.records if record.key not in records]
     assert {record.chat_id for record in usable if record.chat_id is not None} <= set(once)
@@ -48,7 +61,7 @@ def test_every_chat_and_every_record_comes_out_once(pair: Pair, policy: str) -> 
 @given(pairs(), POLICY)
 def test_a_chat_can_be_stored(pair: Pair, policy: str) -> None:
     """Its times add up and are times; nothing is negative."""
-    for one in split(pair, policy).brought:
+    for one in split(pair, policy).imported:
         assert 0 <= one.started_at <= one.ended_at <= MOMENT_MS_MAX
         assert one.active_ms >= 0
         assert one.paused_ms >= 0
@@ -75,7 +88,7 @@ def test_latest_gives_nothing_to_chats_that_no_record_points_to(pair: Pair) -> N
     done = split(pair, LATEST)
     pointed = {record.chat_id for record in pair.records}
     if None not in pointed:
-        left = [one for one in done.brought if one.chat_id not in pointed]
+        left = [one for one in done.imported if one.chat_id not in pointed]
         assert all(one.active_ms == one.cost_micro == 0 for one in left)
 
 
@@ -102,7 +115,7 @@ def test_an_example_of_each_policy() -> None:
         "u", "a", [_record("1", "c2", "completed", 100, 10)],
         [OldChat("c1", "u", "a", 0, 600), OldChat("c2", "u", "a", 700, 1_000)],
     )  # fmt: skip
-    latest, proportional = (split(pair, policy).brought for policy in POLICIES)
+    latest, proportional = (split(pair, policy).imported for policy in POLICIES)
     assert [(one.chat_id, one.active_ms, one.cost_micro) for one in latest] == [
         ("c1", 0, 0),
         ("c2", 100, 10),
@@ -119,14 +132,14 @@ def test_a_chat_that_runs_is_left_for_its_adoption() -> None:
         "u", "a", [_record("1", "c1", "active", 100, 10)], [OldChat("c1", "u", "a", 0, None)]
     )  # fmt: skip
     done = split(pair, LATEST)
-    assert not done.brought
+    assert not done.imported
     assert done.running[0][3:] == ("active", 0, 500, 100, 10)
 
 
 def test_a_pair_without_any_chat_that_can_be_stored() -> None:
     """What was counted is set aside."""
     pair = Pair("u", "a", [_record("1", None, "completed", 100, 10)], [])
-    assert [one.reason for one in split(pair, LATEST).aside] == ["record_without_chat"]
+    assert [one.reason for one in split(pair, LATEST).quarantined] == ["record_without_chat"]
 
 
 def test_more_time_than_there_was_since_1970() -> None:
@@ -134,5 +147,70 @@ def test_more_time_than_there_was_since_1970() -> None:
     pair = Pair(
         "u", "a", [_record("1", "c1", "completed", 5_000, 0)], [OldChat("c1", "u", "a", 7, 9)]
     )  # fmt: skip
-    (one,) = split(pair, LATEST).brought
+    (one,) = split(pair, LATEST).imported
     assert (one.started_at, one.ended_at, one.paused_ms) == (0, 5_000, 0)
+
+
+def test_of_two_records_of_one_chat_the_later_one_counts() -> None:
+    """The one that was written last, of the same moment the one with the higher key; the other is
+    set aside as a duplicate, with what it had counted."""
+    rows = [("3", 10, 300, 30), ("1", 20, 100, 10), ("2", 20, 200, 20)]
+    older, later, same_moment = (
+        _record(key, "c1", "completed", total_ms, cost)._replace(updated_at=updated_at)
+        for key, updated_at, total_ms, cost in rows
+    )
+    chat = OldChat("c1", "u", "a", 0, 600)
+    for policy in POLICIES:
+        done = split(Pair("u", "a", [later, older], [chat]), policy)
+        assert [(one.active_ms, one.cost_micro) for one in done.imported] == [(100, 10)]
+        assert done.quarantined == [Quarantined(RECORD, "3", DUPLICATE, 300, 30)]
+        done = split(Pair("u", "a", [same_moment, later], [chat]), policy)
+        assert [(one.active_ms, one.cost_micro) for one in done.imported] == [(200, 20)]
+        assert done.quarantined == [Quarantined(RECORD, "1", DUPLICATE, 100, 10)]
+
+
+def test_of_two_rows_of_one_chat_the_earlier_one_counts() -> None:
+    """The one that began first, of the same beginning the one that ended first."""
+    first, second, longer = (
+        OldChat("c1", "u", "a", started_at, ended_at)
+        for started_at, ended_at in [(0, 600), (100, 400), (0, 900)]
+    )
+    for rows in ([first, second, longer], [longer, second, first]):
+        (one,) = split(Pair("u", "a", [], rows), LATEST).imported
+        assert (one.started_at, one.ended_at) == (0, 600)
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "shares"),
+    [
+        (1, [1, 1], [1, 0]),
+        (2, [1, 1, 1], [1, 1, 0]),
+        (5, [1, 2, 1], [1, 3, 1]),  # the largest remainder first, whatever its place
+        (3, [1, 0, 1], [2, 0, 1]),
+    ],
+)
+def test_the_earlier_one_gets_the_tie(total: int, weights: list[int], shares: list[int]) -> None:
+    """Of equal remainders: what does not divide goes to the chats that began first."""
+    assert largest_remainder(total, weights) == shares
+
+
+def test_the_older_chat_gets_the_tie() -> None:
+    """Two chats of the same span, and one millisecond and one micro-credit to divide."""
+    chats = [OldChat("c2", "u", "a", 700, 1_000), OldChat("c1", "u", "a", 0, 300)]
+    done = split(Pair("u", "a", [_record("1", "c2", "completed", 1, 1)], chats), PROPORTIONAL)
+    assert [(one.chat_id, one.active_ms, one.cost_micro) for one in done.imported] == [
+        ("c1", 1, 1),
+        ("c2", 0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("points_to", "gets_all"), [("c1", "c1"), ("c2", "c2"), ("c3", "c3"), (None, "c3")]
+)
+def test_chats_without_a_span_share_nothing(points_to: str | None, gets_all: str) -> None:
+    """All goes to the chat that the record points to; if it points nowhere, to the newest."""
+    chats = [OldChat(f"c{n}", "u", "a", n * 100, n * 100) for n in (1, 2, 3)]
+    record = _record("1", points_to, "completed", 90, 9)
+    done = split(Pair("u", "a", [record], chats), PROPORTIONAL)
+    counted = {one.chat_id: (one.active_ms, one.cost_micro) for one in done.imported}
+    assert counted == {**dict.fromkeys(["c1", "c2", "c3"], (0, 0)), gets_all: (90, 9)}

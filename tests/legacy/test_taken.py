@@ -2,10 +2,10 @@
 
 import pytest
 
-from daemon.legacy.diff import Sides
-from daemon.legacy.resolve import CantBe, assign_record, retry_aside
+from daemon.legacy.diff import Databases
+from daemon.legacy.resolve import CannotResolveError, assign_record, retry_aside
 from daemon.legacy.store.layout import LegacyError
-from daemon.legacy.store.runs import alone
+from daemon.legacy.store.runs import exclusive_lock
 from tests.legacy.system import bring, rows, sql, verdict_of
 
 pytestmark = pytest.mark.postgres
@@ -27,7 +27,7 @@ _OLD = (
 
 
 @pytest.mark.parametrize("status", ["active", "completed"])
-def test_a_chat_that_was_adopted_counts_with_what_it_carried(empty: Sides, status: str) -> None:
+def test_a_chat_that_was_adopted_counts_with_what_it_carried(empty: Databases, status: str) -> None:
     """Whether the old system has ended it or not; and it must have carried its share at least."""
     sql(empty.old, *_OLD, f"UPDATE conversation_time_records SET status = '{status}'")
     sql(empty.own, _LIVE.format(user="u", carried=1), _ADOPT.format(ms=10_000))
@@ -38,7 +38,7 @@ def test_a_chat_that_was_adopted_counts_with_what_it_carried(empty: Sides, statu
     assert [one.kind for one in verdict_of(empty).differences] == ["adopted"]
 
 
-def test_a_chat_id_that_is_taken_is_set_aside(empty: Sides) -> None:
+def test_a_chat_id_that_is_taken_is_set_aside(empty: Databases) -> None:
     """By a chat of meterd's own, or of another user."""
     sql(empty.old, *_OLD, "UPDATE conversation_time_records SET status = 'completed'")
     sql(empty.own, _LIVE.format(user="somebody", carried=0))
@@ -51,7 +51,7 @@ def test_a_chat_id_that_is_taken_is_set_aside(empty: Sides) -> None:
     assert verdict_of(empty).differences == []
 
 
-def test_a_record_is_assigned_to_a_chat(empty: Sides) -> None:
+def test_a_record_is_assigned_to_a_chat(empty: Databases) -> None:
     """What somebody has said is obeyed by all later runs; not every chat will do."""
     record = "INSERT INTO conversation_time_records VALUES ({}, '{}', 'a', '{}', 'completed',"
     record += " '2025-01-01', NULL, NULL, 10, 1, NULL, '2025-01-03')"
@@ -64,9 +64,9 @@ def test_a_record_is_assigned_to_a_chat(empty: Sides) -> None:
     bring(empty)
     for key, chat_id, why in [("1", "c2", "is a chat of u2"), ("2", "c1", "0 records"),
                               ("1", "no id", "is no id")]:  # fmt: skip
-        with pytest.raises(CantBe, match=why):
+        with pytest.raises(CannotResolveError, match=why):
             assign_record(empty, key, chat_id)
-    with alone(empty.own), pytest.raises(LegacyError, match="another"):
+    with exclusive_lock(empty.own), pytest.raises(LegacyError, match="another"):
         assign_record(empty, "1", "c1")  # the run at work would write its row anew without it
     assign_record(empty, "1", "c1")
     assert retry_aside(empty, "latest")[1:] == (1, 0)

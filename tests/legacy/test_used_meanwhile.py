@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.exc import DatabaseError
 
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from persistence.postgres.reader import fetch_records
 from persistence.postgres.rows import RecordRow
 from persistence.postgres.writer import write_batch
@@ -36,7 +36,7 @@ THEN = {
 
 
 @pytest.fixture
-def decided(empty: Sides) -> RecordRow:
+def decided(empty: Databases) -> RecordRow:
     """What the recorder is to write of a refund that has been decided."""
     sql(
         empty.old,
@@ -50,14 +50,14 @@ def decided(empty: Sides) -> RecordRow:
     return row._replace(seq=2, refunded_micro=int(REFUNDED * 10**6))
 
 
-def _write(sides: Sides, row: RecordRow) -> None:
+def _write(sides: Databases, row: RecordRow) -> None:
     with sides.own.begin() as connection:
         write_batch(connection, [row], [], [])
 
 
 @pytest.mark.parametrize("then", THEN.values(), ids=THEN)
 def test_the_refund_is_written_and_the_books_add_up(
-    empty: Sides, decided: RecordRow, then: str
+    empty: Databases, decided: RecordRow, then: str
 ) -> None:
     """The next run sets aside what the record, used as it was, lacks or has too much."""
     sql(empty.old, *then.split(";"))
@@ -73,7 +73,7 @@ def test_the_refund_is_written_and_the_books_add_up(
 
 
 def test_a_record_that_was_used_keeps_its_user_and_its_start(
-    empty: Sides, decided: RecordRow
+    empty: Databases, decided: RecordRow
 ) -> None:
     """Only one to which nothing has happened may give way; the database sees to that."""
     _write(empty, decided)

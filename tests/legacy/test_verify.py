@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.cli import app
-from daemon.legacy.diff import Sides
+from daemon.legacy.diff import Databases
 from daemon.legacy.verify import MIGRATE
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, sql, verdict_of
@@ -77,7 +77,7 @@ OLD = {
 
 
 @pytest.fixture
-def brought(sides: Sides) -> Sides:
+def brought(sides: Databases) -> Databases:
     with sides.old.begin() as connection:
         create_ugly(connection, 150)
     bring(sides)
@@ -86,14 +86,14 @@ def brought(sides: Sides) -> Sides:
 
 
 @pytest.mark.parametrize(("what", "kind"), OWN.values(), ids=OWN)
-def test_what_differs_here_is_found(brought: Sides, what: str, kind: str) -> None:
+def test_what_differs_here_is_found(brought: Databases, what: str, kind: str) -> None:
     sql(brought.own, *what.split(";"))
     assert kind in {one.kind for one in verdict_of(brought).differences}
 
 
 @pytest.mark.parametrize(("what", "kind"), OLD.values(), ids=OLD)
 def test_what_has_changed_there_is_found_and_caught_up_with(
-    brought: Sides, what: str, kind: str
+    brought: Databases, what: str, kind: str
 ) -> None:
     sql(brought.old, what)
     found = verdict_of(brought)
@@ -104,7 +104,7 @@ def test_what_has_changed_there_is_found_and_caught_up_with(
 
 
 @pytest.fixture
-def told(sides: Sides, empty_url: str, url: str, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+def told(sides: Databases, empty_url: str, url: str, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     with sides.old.begin() as connection:
         create_ugly(connection, 60)
     monkeypatch.setenv("METERD_POSTGRES__URL", url)
@@ -112,7 +112,7 @@ def told(sides: Sides, empty_url: str, url: str, monkeypatch: pytest.MonkeyPatch
     return CliRunner()
 
 
-def test_the_commands_one_after_the_other(told: CliRunner, sides: Sides) -> None:
+def test_the_commands_one_after_the_other(told: CliRunner, sides: Databases) -> None:
     """Each ends well, with JSON for programs; verify exits 1 if anything differs."""
     answers = {}
     for words in ("inspect", "migrate --policy proportional", "verify", "quarantine list",
@@ -131,7 +131,7 @@ def test_the_commands_one_after_the_other(told: CliRunner, sides: Sides) -> None
     assert json.loads(result.stdout)["count"] > 0
 
 
-def test_runs_and_what_is_left_to_do_are_told(told: CliRunner, sides: Sides) -> None:
+def test_runs_and_what_is_left_to_do_are_told(told: CliRunner, sides: Databases) -> None:
     """Each run with what it has changed; of differences, which command mends how many."""
     for words in ("migrate", "migrate"):
         assert told.invoke(app, ["legacy", words]).exit_code == 0

@@ -16,7 +16,7 @@ from daemon.legacy.rules.rows import LATEST
 from daemon.legacy.rules.split import split
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import read_pairs
-from loadtests.live import LiveDaemon, live_daemon
+from loadtests.common.live import LiveDaemon, live_daemon
 from meterd import Meter
 from tests.legacy.old_data import create_ugly
 
@@ -209,7 +209,7 @@ def _compare(live: LiveDaemon, engine: Engine) -> None:
     """What each old chat is told to have run is what the rules make of the old rows."""
     with engine.connect() as connection, Meter(live.redis_url, live.postgres_url) as meter:
         for pair in read_pairs(connection, LegacyNames(), None):
-            for brought in split(pair, LATEST).brought[:2]:
+            for brought in split(pair, LATEST).imported[:2]:
                 told = meter.snapshot(brought.chat_id)
                 if told.user_id == brought.user_id:  # else two pairs named it, and one was first
                     assert told.active_ms == brought.active_ms, brought

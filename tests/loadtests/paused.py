@@ -4,15 +4,15 @@ from typing import Any, Final
 
 import redis
 
-from actors.chat.commit_builder import Memory, Run, Writer
+from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
 from actors.messages import Task
 from meterd.rules.commands import Command, parse_entry
 from meterd.rules.model import Account, Policy
 from meterd.rules.redis_keys import GROUP, Keys
-from persistence.redis.account_reader import Store
+from persistence.redis.account_reader import AccountReader
 from persistence.redis.commit import OK, Commit, Limits, pack_commit
 from persistence.redis.committer import Committer
-from persistence.redis.functions import ensure_library
+from persistence.redis.functions import load_functions
 
 KEYS: Final = Keys()
 USER, CHAT = "user-000123", "chat-000123"
@@ -35,7 +35,7 @@ def writes_of_a_pause(client: redis.Redis) -> list[str]:
 
 
 def _prepare(client: redis.Redis) -> None:
-    ensure_library(client)
+    load_functions(client)
     client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
     _, epoch, _ = client.fcall("meterd_lead", 1, KEYS.commands, "t", 60_000)
     client.fcall("meterd_swear", 1, KEYS.commands, "t", epoch, "m")
@@ -53,10 +53,10 @@ def _send(client: redis.Redis, at_ms: int, **fields: str) -> None:
 
 
 def _commit(client: redis.Redis, command: Command) -> Commit:
-    before, account = Store(client, KEYS).load([USER], [])[0].get(USER, ("", Account(USER)))
-    writer = Writer("a", "7", Policy(), "0123456789abcdef", Limits())
-    run = Run(writer, Memory(before, account, {}, {}))
-    run.take(Task(USER, command))
+    before, account = AccountReader(client, KEYS).load([USER], [])[0].get(USER, ("", Account(USER)))
+    writer = CommitContext("a", "7", Policy(), "0123456789abcdef", Limits())
+    run = CommitBuilder(writer, AccountView(before, account, {}, {}))
+    run.add(Task(USER, command))
     return run.commit()
 
 

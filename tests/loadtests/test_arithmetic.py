@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.load.figures import Figures, Histogram
-from loadtests.load.notices import EXHAUSTED, IDLE, Expectations, Waiters
-from loadtests.load.pace import BEHIND_S_MAX, Pace
+from loadtests.common.statistics import LatencyHistogram
+from loadtests.load.figures import RunFigures
+from loadtests.load.load_profiles import PROFILES, SPIKE_REST, mean_level
+from loadtests.load.notification_latency import EXHAUSTED, IDLE, Expectations, TimerProbes
 from loadtests.load.progress import measured_line
-from loadtests.load.shapes import SHAPES, SPIKE_REST, mean_level
+from loadtests.load.rate_limiter import BEHIND_S_MAX, RateLimiter
 
 values = st.lists(st.floats(0, 100_000), min_size=1, max_size=200)
 
@@ -20,7 +21,7 @@ values = st.lists(st.floats(0, 100_000), min_size=1, max_size=200)
 def test_a_percentile_is_nearest_rank_within_two_percent(
     found: list[float], percent: float
 ) -> None:
-    histogram = Histogram()
+    histogram = LatencyHistogram()
     for value in found:
         histogram.add(value)
     exact = sorted(found)[max(1, math.ceil(len(found) * percent / 100)) - 1]
@@ -31,14 +32,14 @@ def test_a_percentile_is_nearest_rank_within_two_percent(
 
 
 def test_of_nothing_every_percentile_is_zero() -> None:
-    assert Histogram().percentile(99) == 0.0
+    assert LatencyHistogram().percentile(99) == 0.0
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0.1, 100), st.booleans())))
 def test_all_commands_are_the_sum_of_each_and_reads_are_none(
     added: list[tuple[bool, float, bool]],
 ) -> None:
-    figures = Figures()
+    figures = RunFigures()
     for is_read, latency_ms, is_failure in added:
         kind = "read" if is_read else "command"
         name = "snapshot" if is_read else f"c{latency_ms > 50}"
@@ -52,7 +53,7 @@ def test_all_commands_are_the_sum_of_each_and_reads_are_none(
 
 
 def test_a_reset_forgets_everything() -> None:
-    figures = Figures()
+    figures = RunFigures()
     figures.add("command", "start", 5.0, is_failure=True)
     figures.end_stretch(1.0, 7)
     figures.reset()
@@ -62,7 +63,7 @@ def test_a_reset_forgets_everything() -> None:
 
 
 def test_the_series_has_the_commands_of_each_stretch() -> None:
-    figures = Figures()
+    figures = RunFigures()
     lines = []
     for at_s in (1.0, 3.0):
         for _ in range(10):
@@ -76,18 +77,18 @@ def test_the_series_has_the_commands_of_each_stretch() -> None:
     ]
 
 
-@given(st.sampled_from(list(SHAPES)), st.floats(0, 10_000), st.floats(0.1, 10_000))
+@given(st.sampled_from(list(PROFILES)), st.floats(0, 10_000), st.floats(0.1, 10_000))
 def test_a_level_is_more_than_nothing_and_at_most_all(
     shape: str, at_s: float, lasts_s: float
 ) -> None:
-    assert 0.0 < SHAPES[shape](at_s, lasts_s) <= 1.0
+    assert 0.0 < PROFILES[shape](at_s, lasts_s) <= 1.0
 
 
 def test_the_shapes_ask_for_what_they_say() -> None:
-    assert mean_level(SHAPES["steady"], 60) == pytest.approx(1.0)
-    assert mean_level(SHAPES["ramp"], 60) == pytest.approx(0.55)
-    assert mean_level(SHAPES["spike"], 60) == pytest.approx(0.8 * SPIKE_REST + 0.2)
-    assert mean_level(SHAPES["soak"], 3600) == pytest.approx(0.75, abs=0.01)
+    assert mean_level(PROFILES["steady"], 60) == pytest.approx(1.0)
+    assert mean_level(PROFILES["ramp"], 60) == pytest.approx(0.55)
+    assert mean_level(PROFILES["spike"], 60) == pytest.approx(0.8 * SPIKE_REST + 0.2)
+    assert mean_level(PROFILES["soak"], 3600) == pytest.approx(0.75, abs=0.01)
 
 
 @given(st.floats(0.5, 5_000), st.lists(st.floats(0, 3), min_size=2, max_size=60))
@@ -96,7 +97,7 @@ def test_a_pace_is_never_faster_than_asked_but_for_what_it_may_catch_up(
 ) -> None:
     """From the beginning on never; between any two moments by ``BEHIND_S_MAX`` at most."""
     now = [0.0]
-    pace = Pace(lambda: rate, clock=lambda: now[0])
+    pace = RateLimiter(lambda: rate, clock=lambda: now[0])
     moments = []
     for pause_s in pauses_s:
         moments.append(now[0] + pace.wait_s())
@@ -108,7 +109,7 @@ def test_a_pace_is_never_faster_than_asked_but_for_what_it_may_catch_up(
 
 
 def test_no_rate_is_no_waiting() -> None:
-    pace = Pace(lambda: 0.0)
+    pace = RateLimiter(lambda: 0.0)
     assert [pace.wait_s() for _ in range(3)] == [0.0] * 3
 
 
@@ -156,15 +157,15 @@ def test_waiters_expect_what_their_commands_bring_about() -> None:
             asked.append((type_, fields))
             return SimpleNamespace(outcome="ok", reply=SimpleNamespace(at=5_000))
 
-    waiters = Waiters(Daemon(), "w", 2, seed=1)  # type: ignore[arg-type]
-    for chat_id in waiters.openings():
-        waiters.open(chat_id)
+    timer_probes = TimerProbes(Daemon(), "w", 2, seed=1)  # type: ignore[arg-type]
+    for chat_id in timer_probes.openings():
+        timer_probes.open(chat_id)
     idle_ms = {fields["chat_id"]: int(fields["idle_ms"]) for _, fields in asked}
     asked.clear()
-    waiters.one_more()
+    timer_probes.one_more()
     (_, top_up), (_, start) = asked
     lasts_ms = round(float(top_up["amount"]) * 1000)
     expected = {**idle_ms, start["user_id"]: lasts_ms}
     told = dict(line.split(" of ")[1].split(": expected at ")
-                for line in waiters.expectations.missing(math.inf))  # fmt: skip
+                for line in timer_probes.expectations.missing(math.inf))  # fmt: skip
     assert {name: int(at) - 5_000 for name, at in told.items()} == expected

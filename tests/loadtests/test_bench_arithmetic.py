@@ -7,8 +7,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from loadtests.bench.arithmetic import Progress, crossing_s, median, parts, percentile, rate_per_s
 from loadtests.bench.latency import LostRepliesError, latencies_ms
+from loadtests.common.statistics import (
+    ProgressSample,
+    crossing_s,
+    median,
+    parts,
+    percentile,
+    rate_per_s,
+)
 
 NUMBERS = st.lists(st.floats(-1e9, 1e9), min_size=1)
 PERCENTS = st.floats(0, 100)
@@ -57,7 +64,7 @@ def test_a_steady_pace_is_found_whenever_one_looks(
 ) -> None:
     """The moments of the samples do not matter, and neither does what the clock shows."""
     moments = [0.0, *sorted(shares), 1.0]
-    samples = [Progress(5_000 + share * total / per_s, share * total) for share in moments]
+    samples = [ProgressSample(5_000 + share * total / per_s, share * total) for share in moments]
     assume(samples[-1].at_s - samples[0].at_s > 1e-3)
     assert rate_per_s(samples, total) == pytest.approx(per_s, rel=1e-3)
 
@@ -66,23 +73,23 @@ def test_a_steady_pace_is_found_whenever_one_looks(
 def test_neither_a_slow_start_nor_a_slow_end_counts(before_s: float, after_s: float) -> None:
     """Only what lies between a tenth and nine tenths does."""
     begin, middle = before_s, before_s + 8
-    samples = [Progress(0, 0), Progress(begin, 10), Progress(middle, 90)]
-    samples.append(Progress(middle + after_s, 100))
+    samples = [ProgressSample(0, 0), ProgressSample(begin, 10), ProgressSample(middle, 90)]
+    samples.append(ProgressSample(middle + after_s, 100))
     assert rate_per_s(samples, 100) == pytest.approx(10)
 
 
 def test_samples_that_are_too_few_give_no_rate() -> None:
     """Rather an error than a figure that one sample has made."""
     with pytest.raises(ValueError, match="too few"):
-        rate_per_s([Progress(1, 100)], 100)
+        rate_per_s([ProgressSample(1, 100)], 100)
     with pytest.raises(ValueError, match="never came to"):
-        rate_per_s([Progress(0, 0), Progress(1, 80)], 100)
+        rate_per_s([ProgressSample(0, 0), ProgressSample(1, 80)], 100)
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=20), st.floats(0, 1))
 def test_a_level_is_crossed_between_the_samples_around_it(steps: list[int], share: float) -> None:
     done = list(itertools.accumulate(steps))
-    samples = [Progress(float(i), d) for i, d in enumerate(done)]
+    samples = [ProgressSample(float(i), d) for i, d in enumerate(done)]
     level = share * done[-1]
     after = next(i for i, d in enumerate(done) if d >= level)
     assert max(0, after - 1) <= crossing_s(samples, level) <= after

@@ -8,11 +8,11 @@ import hiredis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtests.bench import lateness
-from loadtests.bench.book import Book
+from loadtests.bench import timer_latency
 from loadtests.bench.wire import encode
-from meterd.rules.idempotency import World
+from loadtests.bench.workload_model import EncodedWorkload
 from meterd.rules.model import Policy
+from tests.world import World
 
 BEGAN_MS = 1_767_225_600_000
 
@@ -47,11 +47,11 @@ def test_a_command_is_what_the_server_reads(words: list[bytes | str | int]) -> N
 def test_every_command_of_a_book_is_accepted(
     per_account: int, chats: int, toggles: int, mixed: int
 ) -> None:
-    """Whatever is asked of it in whatever numbers: the book knows which chats run."""
-    book = Book("b", per_account)
+    """Whatever is asked of it in whatever numbers: the workload knows which chats run."""
+    workload = EncodedWorkload("b", per_account)
     commands = [
-        *book.open(chats), *book.toggles(toggles, "r"), *book.mixed(mixed, "r"),
-        *book.open(1), *book.resumes(), *book.ends(),
+        *workload.open(chats), *workload.toggles(toggles, "r"), *workload.mixed(mixed, "r"),
+        *workload.open(1), *workload.resumes(), *workload.ends(),
     ]  # fmt: skip
     assert _outcomes(World(Policy()), commands) == {"ok"}
 
@@ -59,10 +59,10 @@ def test_every_command_of_a_book_is_accepted(
 @given(st.integers(1, 5), st.integers(1, 20))
 def test_the_ids_of_the_last_commands_are_known(chats: int, count: int) -> None:
     """Replies are matched to commands by them."""
-    book = Book("b")
-    book.open(chats)
-    sent = [dict(zip(c[3::2], c[4::2], strict=True)) for c in _decode(book.toggles(count))]
-    assert [fields[b"id"].decode() for fields in sent] == book.last_ids(count)
+    workload = EncodedWorkload("b")
+    workload.open(chats)
+    sent = [dict(zip(c[3::2], c[4::2], strict=True)) for c in _decode(workload.toggles(count))]
+    assert [fields[b"id"].decode() for fields in sent] == workload.last_ids(count)
 
 
 def _settle(user: str) -> list[bytes]:
@@ -71,18 +71,18 @@ def _settle(user: str) -> list[bytes]:
 
 def test_what_is_to_fall_due_does_so_in_the_window() -> None:
     """Warnings, idle pauses and used-up credits, by the rules, with the chats opened at once."""
-    world, window_ms = World(Policy(warn_ms=(lateness.WARN_MS,))), 4_000
-    commands = lateness.commands(8, window_ms)
+    world, window_ms = World(Policy(warn_ms=(timer_latency.WARN_MS,))), 4_000
+    commands = timer_latency.commands(8, window_ms)
     assert _outcomes(world, commands) == {"ok"}
     first_ms = BEGAN_MS + len(commands) + 1
-    end_ms = BEGAN_MS + lateness.LEAD_MS + window_ms + len(commands)
+    end_ms = BEGAN_MS + timer_latency.LEAD_MS + window_ms + len(commands)
     found = [
         event
         for i, user in enumerate(sorted(world.accounts))
         for event in world.feed(f"{end_ms}-{i}", _settle(user)).events
-        if event.event in lateness.WATCHED and event.at > first_ms
+        if event.event in timer_latency.WATCHED and event.at_ms > first_ms
     ]
-    assert all(first_ms + lateness.LEAD_MS / 2 < event.at < end_ms for event in found)
+    assert all(first_ms + timer_latency.LEAD_MS / 2 < event.at_ms < end_ms for event in found)
     counts = Counter(event.event for event in found)
     assert counts == {"credits.low": 8, "credits.exhausted": 2, "chat.paused": 2}
 
@@ -92,4 +92,4 @@ def test_a_notice_is_as_late_as_its_entry_is_after_its_millisecond() -> None:
         (b"1050-3", {b"event": b"credits.low", b"at": b"1000"}),
         (b"1060-0", {b"event": b"chat.started", b"at": b"1060"}),
     ]
-    assert lateness.read_notices(page) == [lateness.Notice("credits.low", 1000, 50)]
+    assert timer_latency.read_notices(page) == [timer_latency.Notice("credits.low", 1000, 50)]

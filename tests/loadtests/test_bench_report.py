@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.bench import document, figures, plots, run, targets
-from loadtests.bench.figures import Figures
-from loadtests.bench.plan import QUICK, Plan, Sizes
+from loadtests.bench.figures import BenchFigures
+from loadtests.bench.plan import QUICK, BenchPlan, Sizes
 from loadtests.bench.targets import Check
 from tests.project._project import ROOT
 
 VALUES = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=5)
 
 
-def _figures(**values: list[float]) -> Figures:
-    made = Figures()
+def _figures(**values: list[float]) -> BenchFigures:
+    made = BenchFigures()
     for name, rounds in values.items():
         for value in rounds:
             made.add(name, value, "x")
@@ -108,13 +108,15 @@ def test_a_cell_can_not_break_the_table() -> None:
     assert lines[2:] == ["| x \\| y z |"]
 
 
-def _everything() -> dict[str, Figures]:
+def _everything() -> dict[str, BenchFigures]:
     sizes = {f"{n}@{s}": [float(s)] for n in ("cpu_percent", "memory_mib") for s in (1, 10)}
     return {
-        "peak": _figures(commands_per_s=[1, 2, 3], ceiling_per_s=[4.0], peer_arq_per_s=[0.5]),
+        "throughput": _figures(
+            commands_per_s=[1, 2, 3], max_throughput_per_s=[4.0], peer_arq_per_s=[0.5]
+        ),
         "latency": _figures(half_p50_ms=[1.0, 2.0]),
-        "lateness": _figures(p50_ms=[3.0]),
-        "quiet": _figures(**sizes),
+        "timer_latency": _figures(p50_ms=[3.0]),
+        "idle_cost": _figures(**sizes),
         "actors": _figures(**sizes),
     }
 
@@ -130,7 +132,7 @@ def test_drawings_differ_only_where_figures_do(tmp_path: Path) -> None:
 
 
 def test_nothing_measured_is_nothing_drawn(tmp_path: Path) -> None:
-    assert plots.draw(tmp_path, {name: Figures() for name in plots.DRAWINGS}) == []
+    assert plots.draw(tmp_path, {name: BenchFigures() for name in plots.DRAWINGS}) == []
 
 
 @pytest.mark.parametrize(
@@ -146,18 +148,18 @@ def test_a_measurement_that_fails_says_why_and_the_others_go_on(
 ) -> None:
     """Nothing that goes wrong in one is any other's business."""
 
-    def fail(_plan: Plan, made: Figures) -> None:
+    def fail(_plan: BenchPlan, made: BenchFigures) -> None:
         made.add("so_far", 1, "x")
         raise RuntimeError("no memory")
 
-    def work(_plan: Plan, made: Figures) -> None:
+    def work(_plan: BenchPlan, made: BenchFigures) -> None:
         made.add("f", 2, "x")
 
-    monkeypatch.setattr(run, "all_of_them", lambda _: {"peak": fail, "latency": work})
-    measured = run.run(Plan(QUICK, 1, False, lambda _: None), ["latency", "peak"])
-    assert list(measured) == ["peak", "latency"]
-    assert measured["peak"].why == "RuntimeError: no memory"
-    assert measured["peak"].get("so_far")
+    monkeypatch.setattr(run, "all_of_them", lambda _: {"throughput": fail, "latency": work})
+    measured = run.run(BenchPlan(QUICK, 1, False, lambda _: None), ["latency", "throughput"])
+    assert list(measured) == ["throughput", "latency"]
+    assert measured["throughput"].why == "RuntimeError: no memory"
+    assert measured["throughput"].get("so_far")
     assert not measured["latency"].why
 
 

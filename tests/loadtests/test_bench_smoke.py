@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.bench.code import own_code
+from loadtests.common.code import own_code
 from tests.project._project import ROOT
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from loadtests.live import LiveDaemon, live_daemon
-from loadtests.load.thresholds import COMMANDS, READS
-from loadtests.processes import (
+from loadtests.common.live import LiveDaemon, live_daemon
+from loadtests.common.processes import (
     CHAT_ACTOR,
     ENGINE,
     GATEWAY,
@@ -27,7 +26,8 @@ from loadtests.processes import (
     Sampler,
     grouped,
 )
-from tests.audited import assert_clean
+from loadtests.load.thresholds import COMMANDS, READS
+from tests.audit_check import assert_clean
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -12,9 +12,9 @@ from packaging.requirements import Requirement
 
 from loadtests.peers import transaction
 from loadtests.peers.catalogue import FOLDER, PEERS, Peer
-from loadtests.peers.count import NotDone, Sample, duplicates, slope, transactions
+from loadtests.peers.count import JobSample, JobsNotDoneError, duplicates, slope, transactions
 from loadtests.peers.environment import is_installed
-from loadtests.peers.processes import PeerFailed
+from loadtests.peers.processes import PeerFailedError
 from loadtests.peers.run import measure
 from persistence.redis.client import connect
 from tests.loadtests.paused import writes_of_a_pause
@@ -89,15 +89,15 @@ def test_jobs_are_counted_and_so_are_those_done_twice(client: redis.Redis) -> No
         transaction.transact(job)
     assert transactions(client) == 4
     assert duplicates(client, jobs=3) == 1
-    with pytest.raises(NotDone, match="3 jobs instead of 4"):
+    with pytest.raises(JobsNotDoneError, match="3 jobs instead of 4"):
         duplicates(client, jobs=4)
 
 
 def test_the_pace_leaves_out_start_and_end() -> None:
     """Nothing for ten seconds, 100 jobs a second, then a slow last job."""
-    samples = [Sample(0, 0, 0, 0), Sample(10, 0, 5, 0)]
-    samples += [Sample(10 + i / 10, 10 * i, 5 + i / 100, i / 1000) for i in range(1, 100)]
-    samples.append(Sample(60, 1_000, 9, 9))
+    samples = [JobSample(0, 0, 0, 0), JobSample(10, 0, 5, 0)]
+    samples += [JobSample(10 + i / 10, 10 * i, 5 + i / 100, i / 1000) for i in range(1, 100)]
+    samples.append(JobSample(60, 1_000, 9, 9))
     found = slope(samples, 1_000)
     assert found.jobs_per_s == pytest.approx(100)
     assert found.cpu_ms_per_job == pytest.approx(1)
@@ -106,8 +106,8 @@ def test_the_pace_leaves_out_start_and_end() -> None:
 
 def test_no_pace_is_read_from_one_sample() -> None:
     """All jobs between two looks: that tells nothing."""
-    with pytest.raises(NotDone, match="too few"):
-        slope([Sample(0, 0, 0, 0), Sample(1, 100, 0, 0)], 100)
+    with pytest.raises(JobsNotDoneError, match="too few"):
+        slope([JobSample(0, 0, 0, 0), JobSample(1, 100, 0, 0)], 100)
 
 
 @pytest.mark.parametrize("name", ["transaction", "enqueue"])
@@ -139,7 +139,7 @@ def test_a_worker_that_ends_fails_the_measure_at_once(monkeypatch: pytest.Monkey
     """No waiting for the time-out, and what the worker said is told."""
     broken = Peer("broken", "redis", (("loadtests.peers.enqueue",),), "", is_own=True)
     monkeypatch.setitem(PEERS, "broken", broken)
-    with pytest.raises(PeerFailed, match=r"a worker has ended(.|\n)*IndexError"):
+    with pytest.raises(PeerFailedError, match=r"a worker has ended(.|\n)*IndexError"):
         measure("broken", JOBS)
 
 
@@ -149,7 +149,7 @@ def test_jobs_that_take_too_long_fail_the_measure(monkeypatch: pytest.MonkeyPatc
     sleeper = ("timeit", "-n", "1", "-s", "import time", "time.sleep(60)")
     idle = Peer("idle", "redis", (sleeper,), "", is_own=True)
     monkeypatch.setitem(PEERS, "idle", idle)
-    with pytest.raises(PeerFailed, match="0 of 300 jobs were done in time"):
+    with pytest.raises(PeerFailedError, match="0 of 300 jobs were done in time"):
         measure("idle", JOBS, timeout_s=0.2)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.processes import (
+from loadtests.common.processes import (
     CHAT_ACTOR,
     ENGINE,
     OTHER,
@@ -19,9 +19,9 @@ from loadtests.processes import (
     REDIS,
     SUPERVISOR,
     UP,
-    Process,
+    CpuTotals,
+    ProcessInfo,
     Sampler,
-    Tally,
     Usage,
     grouped,
     role_of,
@@ -68,28 +68,28 @@ def test_the_roles_together_have_used_what_the_processes_have(
     moments: list[dict[int, tuple[str, float]]],
 ) -> None:
     """Whatever ends, or changes its role: the sum stays that of the highest figures seen."""
-    tally, used = Tally(), dict.fromkeys(range(1, 6), 0.0)
+    tally, used = CpuTotals(), dict.fromkeys(range(1, 6), 0.0)
     total = 0.0
     for at_s, moment in enumerate(moments):
         for pid, (_, more_s) in moment.items():
             used[pid] += more_s
-        seen = [Process(pid, 0.0, role, used[pid], 0) for pid, (role, _) in moment.items()]
+        seen = [ProcessInfo(pid, 0.0, role, used[pid], 0) for pid, (role, _) in moment.items()]
         sample = tally.take(seen, float(at_s), with_memory=False)
         total = sum(sample.cpu_s.values())
     assert total == pytest.approx(sum(used.values()))
 
 
 def test_a_later_process_with_the_same_pid_is_another_one() -> None:
-    tally = Tally()
-    tally.take([Process(7, 1.0, "a", 5.0, 0)], 0.0, with_memory=False)
-    sample = tally.take([Process(7, 2.0, "a", 1.0, 0)], 1.0, with_memory=False)
+    tally = CpuTotals()
+    tally.take([ProcessInfo(7, 1.0, "a", 5.0, 0)], 0.0, with_memory=False)
+    sample = tally.take([ProcessInfo(7, 2.0, "a", 1.0, 0)], 1.0, with_memory=False)
     assert sample.cpu_s == {"a": 6.0}
 
 
 def test_usage_is_of_the_time_between_two_moments() -> None:
-    tally = Tally()
+    tally = CpuTotals()
     samples = [
-        tally.take([Process(1, 0.0, "a", 0.5 * at, 100 + at)], float(at), with_memory=True)
+        tally.take([ProcessInfo(1, 0.0, "a", 0.5 * at, 100 + at)], float(at), with_memory=True)
         for at in range(10)
     ]
     assert usage(samples, 2.2, 6.1) == {"a": Usage(50.0, 106, 1)}

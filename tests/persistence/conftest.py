@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from persistence.redis.client import connect
-from persistence.redis.functions import ensure_library
+from persistence.redis.functions import load_functions
 from tests.servers import kinds, redis_server
 
 
@@ -21,5 +21,5 @@ def client(server: str) -> Iterator[redis.Redis]:
     with connect(server) as client:
         client.flushall()
         client.function_flush()
-        ensure_library(client)
+        load_functions(client)
         yield client

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple, cast
 
 import redis
 
-from actors.chat.commit_builder import Writer
-from actors.chat.timekeeper import Timekeeper
+from actors.chat.commit_builder import CommitContext
+from actors.chat.timer_service import TimerService
 from actors.chat.worker import ChatWorker
 from actors.messages import Task
-from meterd.rules.commands import Invalid, parse_entry
-from meterd.rules.idempotency import World
+from meterd.rules.commands import InvalidCommand, parse_entry
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect
-from persistence.redis.commit import Limits, unpack_facts
-from persistence.redis.functions import ensure_library
+from persistence.redis.commit import Limits, unpack_payload
+from persistence.redis.functions import load_functions
 from tests.interleavings.traffic import Traffic
+from tests.world import World
 
 KEYS = Keys()
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--aof-load-truncated", "yes")
@@ -74,7 +74,7 @@ class Watched:
 def write(url: str, folder: Path, rng: random.Random, entries: int) -> History:
     """Send so many entries, deliver them all, then commit what follows from them."""
     with connect(url) as client:
-        ensure_library(client)
+        load_functions(client)
         epoch = lead(client, "before")
         tasks = send(client, rng, entries)
         history = History(tasks, [state(client)], [aof_of(folder).stat().st_size])
@@ -98,8 +98,8 @@ def lead(client: redis.Redis, token: str) -> str:
 
 def work(client: Watched, epoch: str, tasks: list[Task], rng: random.Random) -> None:
     """Commit the tasks in batches, each of one user's commands in a row."""
-    writer = Writer("a", epoch, POLICY, "kept", Limits())
-    idle = Timekeeper(lambda _: [])
+    writer = CommitContext("a", epoch, POLICY, "kept", Limits())
+    idle = TimerService(lambda _: [])
     worker = ChatWorker(cast("redis.Redis", client), KEYS, writer, idle)
     numbers = itertools.count(1)
     for _, row in itertools.groupby(tasks, key=lambda task: task.user):
@@ -137,7 +137,7 @@ def aof_of(folder: Path) -> Path:
 
 def _rows(parcels: list[dict[bytes, bytes]]) -> list[Any]:
     """What Postgres gets, however it is spread over parcels."""
-    facts = [unpack_facts(parcel[b"facts"]) for parcel in parcels]
+    facts = [unpack_payload(parcel[b"facts"]) for parcel in parcels]
     records = {row.chat_id: row for each in facts for row in each.records}
     return [
         sorted((row for each in facts for row in each.journal), key=lambda row: row.stream_id),
@@ -175,7 +175,7 @@ def _task(world: World, entry: str, fields: dict[str, str]) -> Task:
     flat = [part.encode() for pair in fields.items() for part in pair]
     world.feed(entry, flat)
     command = parse_entry(entry, flat)
-    if isinstance(command, Invalid):
+    if isinstance(command, InvalidCommand):
         return Task("", None, invalid=command)
     return Task(command.user_id or world.owner.get(command.chat_id, ""), command)
 

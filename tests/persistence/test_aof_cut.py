@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from persistence.redis.client import connect
-from persistence.redis.functions import ensure_library
+from persistence.redis.functions import load_functions
 from tests.persistence.kept import (
     DURABLE,
     KEYS,
@@ -68,7 +68,7 @@ def _check(kind: str, whole: Path, history: History, length: int) -> None:
         file.truncate(length)
     with server_in(folder, kind, *DURABLE) as url, connect(url) as client:
         assert state(client) == history.after(length), f"cut at {length}"
-        ensure_library(client)
+        load_functions(client)
         pending = {entry.decode() for entry in state(client)["pending"]}
         tasks = [task for task in history.tasks if task.entry in pending]
         work(Watched(client, lambda: None), lead(client, "after"), tasks, random.Random(length))
@@ -80,5 +80,5 @@ def test_a_file_is_written_before_its_commit_is_answered(tmp_path: Path) -> None
     """Or the lengths noted above would prove nothing."""
     with server_in(tmp_path, kinds()[0], *DURABLE) as url, connect(url) as client:
         before = aof_of(tmp_path).stat().st_size
-        client.set(KEYS.hold, "x" * 1_000)
+        client.set(KEYS.clock_hold, "x" * 1_000)
         assert aof_of(tmp_path).stat().st_size > before + 1_000

@@ -1,5 +1,6 @@
 """The commit function: all of a change or nothing, and only for whom it is meant."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,12 +8,12 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.chat.commit_builder import Memory, Run, Writer
+from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
 from actors.messages import Task
-from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.model import Account, Policy
 from meterd.rules.redis_keys import GROUP, Keys
-from persistence.redis.account_reader import Store
+from persistence.redis.account_reader import AccountReader
 from persistence.redis.commit import (
     DONE,
     ERROR,
@@ -22,8 +23,8 @@ from persistence.redis.commit import (
     OK,
     STALE,
     Commit,
+    CommitResult,
     Limits,
-    Verdict,
     is_readable,
     pack_commit,
     pack_state,
@@ -50,35 +51,38 @@ def _send(client: redis.Redis, **fields: str) -> Task:
     client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"})
     flat = [part.encode() for pair in fields.items() for part in pair]
     parsed = parse_entry(entry.decode(), flat)
-    if isinstance(parsed, Invalid):
+    if isinstance(parsed, InvalidCommand):
         return Task("", None, invalid=parsed)
     return Task(fields.get("user_id", ""), parsed)
 
 
 def _commit(client: redis.Redis, *tasks: Task, before: str = "") -> Commit:
-    writer = Writer("a", EPOCH, Policy(), "p", Limits())
+    writer = CommitContext("a", EPOCH, Policy(), "p", Limits())
     user = tasks[0].user
-    loaded = Store(client, KEYS).load([user], [])[0] if user else {}
+    loaded = AccountReader(client, KEYS).load([user], [])[0] if user else {}
     _, account = loaded.get(user, ("", Account(user)))
-    run = Run(writer, Memory(before, account, {}, {}))
+    run = CommitBuilder(writer, AccountView(before, account, {}, {}))
     for task in tasks:
-        run.take(task)
+        run.add(task)
     return run.commit()
 
 
 def _commit_of_new(task: Task) -> Commit:
     """As by somebody who takes the account for a new one."""
-    run = Run(Writer("a", EPOCH, Policy(), "p", Limits()), Memory("", Account(task.user), {}, {}))
-    run.take(task)
+    run = CommitBuilder(
+        CommitContext("a", EPOCH, Policy(), "p", Limits()),
+        AccountView("", Account(task.user), {}, {}),
+    )
+    run.add(task)
     return run.commit()
 
 
-def _run_all(client: redis.Redis, *commits: Commit, epoch: str = EPOCH) -> list[Verdict]:
+def _run_all(client: redis.Redis, *commits: Commit, epoch: str = EPOCH) -> list[CommitResult]:
     committer = Committer(client, KEYS, "a", epoch, Limits())
     return committer.commit([pack_commit(commit) for commit in commits])
 
 
-def _run(client: redis.Redis, commit: Commit, epoch: str = EPOCH) -> Verdict:
+def _run(client: redis.Redis, commit: Commit, epoch: str = EPOCH) -> CommitResult:
     return _run_all(client, commit, epoch=epoch)[0]
 
 
@@ -155,7 +159,7 @@ def test_a_chat_that_is_there_refuses_a_second_record(queue: redis.Redis) -> Non
     queue.set(KEYS.chat("c"), "{}")
     commit = _commit(queue, _top_up(queue), _start(queue))
     before = _everything(queue)
-    assert _run(queue, commit) == Verdict(EXISTS, ("c",))
+    assert _run(queue, commit) == CommitResult(EXISTS, ("c",))
     assert _everything(queue) == before
 
 
@@ -183,6 +187,35 @@ def test_commits_of_one_call_are_judged_each_by_itself(queue: redis.Redis) -> No
     assert queue.xpending(KEYS.commands, GROUP)["pending"] == 2
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda commit: setattr(commit, "events", "none"),
+        lambda commit: setattr(commit, "chats", [["c", "{}", True], 5]),
+        lambda commit: setattr(commit.entries[0], "reply", None),
+        lambda commit: setattr(commit.entries[1], "dead", None),
+    ],
+    ids=["events", "chats", "reply", "dead"],
+)
+def test_a_commit_that_can_not_be_planned_writes_nothing(
+    queue: redis.Redis, spoil: Callable[[Commit], None]
+) -> None:
+    """Wherever its planning fails: nothing of it is written, and it stands in nobody's way. The
+    commits before and after it in the call are written, with the same chat and the same id too."""
+    tasks = _top_up(queue, "k-spoilt"), _start(queue, "s-spoilt")
+    spoilt = _commit(queue, *tasks)
+    spoil(spoilt)
+    whole = _commit(queue, _top_up(queue, "k-u1", "u1"))
+    same = _commit(queue, _top_up(queue, "k-spoilt", "u2"), _start(queue, "s-u2", "u2"))
+    assert [v.kind for v in _run_all(queue, whole, spoilt, same)] == [OK, ERROR, OK]
+    assert queue.exists(KEYS.wallet("u1"), KEYS.wallet("u2"), KEYS.chat("c")) == 3
+    assert not queue.exists(KEYS.account("u"), KEYS.wallet("u"), f"{KEYS.prefix}id:s-spoilt")
+    assert queue.xpending(KEYS.commands, GROUP)["pending"] == len(tasks)
+    assert queue.xlen(KEYS.outbox) == 2
+    replies: Any = queue.xrange(KEYS.reply("me"))
+    assert len(replies) == 2
+
+
 def test_commits_of_one_call_do_not_overlook_each_other(queue: redis.Redis) -> None:
     """The same account, the same id, or the same chat twice: the later one is to be redecided."""
     top_up, again = _commit(queue, _top_up(queue)), _commit(queue, _top_up(queue, "k2"))
@@ -194,7 +227,7 @@ def test_commits_of_one_call_do_not_overlook_each_other(queue: redis.Redis) -> N
         for user in ("u4", "u5")
     ]
     assert [v.kind for v in _run_all(queue, *both)] == [OK, STALE]
-    assert _run(queue, both[1]) == Verdict(EXISTS, ("c",))
+    assert _run(queue, both[1]) == CommitResult(EXISTS, ("c",))
 
 
 @given(st.lists(st.integers(1, 600_000), max_size=300))
@@ -218,7 +251,7 @@ def test_a_reply_stream_that_is_none_costs_the_reply_only(queue: redis.Redis) ->
 
 def test_an_account_that_is_somebody_elses_can_not_be_read() -> None:
     """What is kept under one name and tells of another decides nothing."""
-    kept = pack_state("1-0", Account("u", settled=5)).encode()
-    assert unpack_state(kept, "u") == ("1-0", Account("u", settled=5))
+    kept = pack_state("1-0", Account("u", settled_micro=5)).encode()
+    assert unpack_state(kept, "u") == ("1-0", Account("u", settled_micro=5))
     applied, account = unpack_state(kept, "v")
     assert (applied, account.user_id, is_readable(account)) == ("1-0", "v", False)

@@ -7,20 +7,23 @@ from typing import Any
 import pytest
 import redis
 
-from meterd.rules.commands import Command, Invalid
+from meterd.rules.commands import Command, InvalidCommand
 from meterd.rules.redis_keys import Keys
+from persistence.errors import NotLeadingError
 from persistence.redis.client import connect_async
-from persistence.redis.command_stream import NotLeadingError, Queue, Tenure
+from persistence.redis.command_stream import CommandStream, LeaseStatus
 from persistence.redis.functions import source
 
 KEYS = Keys()
 LEASE_MS = 60_000
 
 
-def _with_queues(server: str, use: Callable[[Queue, Queue], Awaitable[None]]) -> None:
+def _with_queues(
+    server: str, use: Callable[[CommandStream, CommandStream], Awaitable[None]]
+) -> None:
     async def act() -> None:
         client = connect_async(server)
-        first, second = Queue(client, KEYS, "first"), Queue(client, KEYS, "second")
+        first, second = CommandStream(client, KEYS, "first"), CommandStream(client, KEYS, "second")
         await first.create_group()
         await use(first, second)
         await client.aclose()
@@ -28,10 +31,10 @@ def _with_queues(server: str, use: Callable[[Queue, Queue], Awaitable[None]]) ->
     asyncio.run(act())
 
 
-async def _lead(queue: Queue) -> None:
+async def _lead(queue: CommandStream) -> None:
     """Lead, and find that Redis remembers everything."""
-    await queue.lead(LEASE_MS)
-    assert await queue.swear("m")
+    await queue.acquire_lease(LEASE_MS)
+    assert await queue.confirm_integrity("m")
 
 
 def _settle(client: redis.Redis, entry: str = "*") -> str:
@@ -42,13 +45,13 @@ def _settle(client: redis.Redis, entry: str = "*") -> str:
 def test_only_one_leads_until_it_resigns_or_its_lease_ends(
     server: str, client: redis.Redis
 ) -> None:
-    async def use(first: Queue, second: Queue) -> None:
-        assert (await first.lead(LEASE_MS)).epoch
-        refused = await second.lead(LEASE_MS)
+    async def use(first: CommandStream, second: CommandStream) -> None:
+        assert (await first.acquire_lease(LEASE_MS)).epoch
+        refused = await second.acquire_lease(LEASE_MS)
         assert refused.epoch == ""
         assert 0 < refused.wait_ms <= LEASE_MS
         await first.resign()
-        assert (await second.lead(LEASE_MS)).epoch
+        assert (await second.acquire_lease(LEASE_MS)).epoch
 
     _with_queues(server, use)
 
@@ -58,7 +61,7 @@ def test_who_was_superseded_reads_nothing_and_grants_nothing(
 ) -> None:
     """Otherwise it could swallow entries out of their order."""
 
-    async def use(first: Queue, second: Queue) -> None:
+    async def use(first: CommandStream, second: CommandStream) -> None:
         await _lead(first)
         await client_forgets(client)
         await _lead(second)
@@ -66,8 +69,8 @@ def test_who_was_superseded_reads_nothing_and_grants_nothing(
         with pytest.raises(NotLeadingError):
             await first.new(10)
         with pytest.raises(NotLeadingError):
-            await first.grant("chat-1")
-        assert await first.renew(LEASE_MS) is Tenure.LOST
+            await first.issue_epoch("chat-1")
+        assert await first.renew_lease(LEASE_MS) is LeaseStatus.LOST
         assert [e.entry for e in (await second.new(10)).entries] == [entry]
 
     _with_queues(server, use)
@@ -81,7 +84,7 @@ async def client_forgets(client: redis.Redis) -> None:
 def test_what_was_delivered_and_not_finished_comes_again_in_order(
     server: str, client: redis.Redis
 ) -> None:
-    async def use(first: Queue, second: Queue) -> None:
+    async def use(first: CommandStream, second: CommandStream) -> None:
         await _lead(first)
         sent = [_settle(client) for _ in range(5)]
         assert [e.entry for e in (await first.new(3)).entries] == sent[:3]
@@ -97,18 +100,18 @@ def test_what_was_delivered_and_not_finished_comes_again_in_order(
 def test_a_field_sent_twice_is_seen_and_a_deleted_entry_is_told(
     server: str, client: redis.Redis
 ) -> None:
-    async def use(first: Queue, _second: Queue) -> None:
+    async def use(first: CommandStream, _second: CommandStream) -> None:
         await _lead(first)
         send: Any = client.execute_command
         send("XADD", KEYS.commands, "*", "type", "settle", "type", "settle")
         gone = _settle(client)
         twice, settle = (await first.new(10)).entries
-        assert isinstance(twice, Invalid)
+        assert isinstance(twice, InvalidCommand)
         assert "twice" in twice.reason
         assert isinstance(settle, Command)
         client.xdel(KEYS.commands, gone)
         again = (await first.pending(twice.entry, 10)).entries
-        assert isinstance(again[0], Invalid)
+        assert isinstance(again[0], InvalidCommand)
         assert again[0].entry == gone
 
     _with_queues(server, use)
@@ -117,7 +120,7 @@ def test_a_field_sent_twice_is_seen_and_a_deleted_entry_is_told(
 def test_trimming_keeps_what_was_not_handled_and_what_is_young(
     server: str, client: redis.Redis
 ) -> None:
-    async def use(first: Queue, _second: Queue) -> None:
+    async def use(first: CommandStream, _second: CommandStream) -> None:
         await _lead(first)
         for n in range(400):
             _settle(client, f"{1_700_000_000_000 + n}-0")
@@ -137,7 +140,7 @@ def test_a_read_whose_answer_was_lost_is_made_up_for_in_order(
 ) -> None:
     """Redis has delivered the entries, the answer is gone: they come before newer ones."""
 
-    async def use(first: Queue, _second: Queue) -> None:
+    async def use(first: CommandStream, _second: CommandStream) -> None:
         await _lead(first)
         seen = _settle(client)
         assert [e.entry for e in (await first.new(10)).entries] == [seen]
@@ -158,21 +161,23 @@ def test_nobody_writes_before_a_leader_has_sworn_that_nothing_is_forgotten(
 ) -> None:
     """A Redis that was restarted, or emptied, grants and delivers nothing until it was compared."""
 
-    async def use(first: Queue, second: Queue) -> None:
-        assert not (await first.lead(LEASE_MS)).is_sworn
-        assert await first.renew(LEASE_MS) is Tenure.UNSWORN
+    async def use(first: CommandStream, second: CommandStream) -> None:
+        assert not (await first.acquire_lease(LEASE_MS)).is_state_verified
+        assert await first.renew_lease(LEASE_MS) is LeaseStatus.UNSWORN
         with pytest.raises(NotLeadingError):
-            await first.grant("chat-1")
-        assert await first.swear("m")
-        assert await first.renew(LEASE_MS) is Tenure.SWORN
+            await first.issue_epoch("chat-1")
+        assert await first.confirm_integrity("m")
+        assert await first.renew_lease(LEASE_MS) is LeaseStatus.SWORN
         await first.resign()
-        assert (await second.lead(LEASE_MS)).is_sworn, "nothing has happened to this server"
+        assert (await second.acquire_lease(LEASE_MS)).is_state_verified, (
+            "nothing has happened to this server"
+        )
         client.function_load(source(), replace=True)  # a restart loads the functions anew, too
-        assert await second.renew(LEASE_MS) is Tenure.UNSWORN
+        assert await second.renew_lease(LEASE_MS) is LeaseStatus.UNSWORN
         with pytest.raises(NotLeadingError):
             await second.new(1)
-        assert not await second.swear("another"), "this is not the memory that it was"
-        assert await second.swear("m")
+        assert not await second.confirm_integrity("another"), "this is not the memory that it was"
+        assert await second.confirm_integrity("m")
 
     _with_queues(server, use)
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DataError, OperationalError
 
-from persistence.postgres.engine import PostgresURLError, make_engine, safe_url
+from persistence.errors import PostgresURLError
+from persistence.postgres.engine import make_engine, safe_url
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])

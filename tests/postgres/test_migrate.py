@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+from persistence.errors import SchemaError
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
 from persistence.postgres.tables import metadata
@@ -149,7 +150,7 @@ def test_the_check_passes_on_the_head(url: str) -> None:
 
 def test_a_missing_schema_is_named(empty_url: str) -> None:
     assert migrate.current_revision(empty_url) is None
-    with pytest.raises(migrate.SchemaError, match="no meterd schema yet: run `meterd db upgrade`"):
+    with pytest.raises(SchemaError, match="no meterd schema yet: run `meterd db upgrade`"):
         migrate.check(empty_url)
 
 
@@ -161,12 +162,12 @@ def _pretend(url: str, revision: str) -> None:
 def test_a_newer_schema_is_named_and_not_upgraded(url: str) -> None:
     _pretend(url, "9999")
     for refuses in (migrate.check, migrate.upgrade):
-        with pytest.raises(migrate.SchemaError, match=r"9999, .* newer .*`meterd db upgrade`"):
+        with pytest.raises(SchemaError, match=r"9999, .* newer .*`meterd db upgrade`"):
             refuses(url)
 
 
 def test_an_older_schema_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     head = migrate.head_revision()
     monkeypatch.setattr(migrate, "head_revision", lambda: "9999")
-    with pytest.raises(migrate.SchemaError, match=f"{head}, older than 9999: run"):
+    with pytest.raises(SchemaError, match=f"{head}, older than 9999: run"):
         migrate.check(url)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from persistence.postgres import pages
 from persistence.postgres.engine import make_engine
-from persistence.postgres.pages import ChatFilter, Place, Query
+from persistence.postgres.pages import ChatFilter, PagePosition, Query
 from tests.databases import fresh
 
 ROWS = 200_000
@@ -30,7 +30,7 @@ SELECT 'entry-' || n, CASE WHEN n % 10 = 0 THEN 'heavy' ELSE 'user-' || n % 2000
 FROM generate_series(1, {ROWS}) AS n
 """
 LIMIT = 50
-MIDDLE = Place((1_790_000_000 + ROWS // 2) * 1_000, "chat-x")
+MIDDLE = PagePosition((1_790_000_000 + ROWS // 2) * 1_000, "chat-x")
 USER = "ix_chat_time_records_user_id_started_at_chat_id"
 ADVISOR = "ix_chat_time_records_advisor_id_started_at_chat_id"
 OPEN = "ix_chat_time_records_open"

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from persistence.postgres import pages
 from persistence.postgres.convert import MOMENT_MS_MAX
-from persistence.postgres.pages import ChatFilter, Place
+from persistence.postgres.pages import ChatFilter, PagePosition
 from persistence.postgres.rows import LedgerRow, RecordRow
 from persistence.postgres.writer import write_batch
 from tests.postgres.strategies import ENTRY, RECORD, ledger_rows, records, shared
@@ -63,16 +63,18 @@ def _is_wanted(row: RecordRow, wanted: ChatFilter) -> bool:
     )
 
 
-def _chat_place(row: RecordRow) -> Place:
-    return Place(row.started_at_ms, row.chat_id)
+def _chat_place(row: RecordRow) -> PagePosition:
+    return PagePosition(row.started_at_ms, row.chat_id)
 
 
-def _entry_place(row: LedgerRow) -> Place:
-    return Place(row.at_ms, row.entry_id)
+def _entry_place(row: LedgerRow) -> PagePosition:
+    return PagePosition(row.at_ms, row.entry_id)
 
 
 def _all_pages(
-    page: Callable[[Place | None], list[Any]], place: Callable[[Any], Place], limit: int
+    page: Callable[[PagePosition | None], list[Any]],
+    place: Callable[[Any], PagePosition],
+    limit: int,
 ) -> Iterator[Any]:
     """Every row, by asking for the page after the last one until a page is not full."""
     after = None
@@ -82,7 +84,7 @@ def _all_pages(
         after = place(rows[-1])
 
 
-def _assert_newest_first(places: list[Place]) -> None:
+def _assert_newest_first(places: list[PagePosition]) -> None:
     """By time, then by name in the order of the database, which is its own affair, backwards."""
     assert all(one.at_ms >= two.at_ms for one, two in pairwise(places))
     assert len(set(places)) == len(places)
@@ -173,13 +175,13 @@ def test_ended_chats_are_not_searched(statuses: tuple[str, ...]) -> None:
         (ChatFilter("\x00"), None),
         (ChatFilter(advisor_id="\ud800"), None),
         (ChatFilter(statuses=("running",), search="\x00"), None),
-        (ChatFilter("u"), Place(0, "\x00")),
-        (ChatFilter("u"), Place(-1, "c")),
-        (ChatFilter("u"), Place(MOMENT_MS_MAX + 1, "c")),
+        (ChatFilter("u"), PagePosition(0, "\x00")),
+        (ChatFilter("u"), PagePosition(-1, "c")),
+        (ChatFilter("u"), PagePosition(MOMENT_MS_MAX + 1, "c")),
     ],
 )
 def test_what_the_database_cannot_hold_is_refused_before_it_is_asked(
-    wanted: ChatFilter, after: Place | None
+    wanted: ChatFilter, after: PagePosition | None
 ) -> None:
     """So that whoever asked is told, and a connection is not spoilt."""
     with pytest.raises(ValueError, match=r"NUL|surrogate|years"):
@@ -188,7 +190,11 @@ def test_what_the_database_cannot_hold_is_refused_before_it_is_asked(
 
 def test_the_same_of_a_ledger_is_refused(connection: Connection) -> None:
     write_batch(connection, [], [ENTRY], [])
-    for user, after in (("\x00", None), ("u", Place(-1, "e")), ("u", Place(0, "\x00"))):
+    for user, after in (
+        ("\x00", None),
+        ("u", PagePosition(-1, "e")),
+        ("u", PagePosition(0, "\x00")),
+    ):
         with pytest.raises(ValueError, match=r"NUL|years"):
             pages.ledger_page(connection, user, 10, after)
     with pytest.raises(ValueError, match="NUL"):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Select, Table, select, text
 
-from persistence.postgres.convert import MOMENT_MS_MAX, UnstorableError
+from persistence.errors import UnstorableError
+from persistence.postgres.convert import MOMENT_MS_MAX
 from persistence.postgres.reader import (
     fetch_policies,
     fetch_records,

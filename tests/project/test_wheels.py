@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from loadtests.live import LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 

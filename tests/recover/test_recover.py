@@ -9,20 +9,21 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from actors.supervisor.supervisor import Supervisor, SupervisorSettings
+from actors.supervisor.supervisor import Supervisor, SupervisorConfig
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from daemon.recovery.rebuild import RecoverError, Recovery
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from persistence.redis.functions import source
-from persistence.redis.snapshot_scan import Glimpses
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Entry, Load, Sender
 from tests.servers import kinds, redis_server
 
-SETTINGS = SupervisorSettings(actors_max=2, batch_max=50)
+SETTINGS = SupervisorConfig(actors_max=2, batch_max=50)
 DAY_MS = 86_400_000
 
 Copy = dict[bytes, tuple[bytes, int]]
@@ -53,12 +54,12 @@ def _recovery(client: redis.Redis, engine: Engine) -> Recovery:
 
 def _assert_audited(client: redis.Redis, engine: Engine) -> None:
     found: list[Difference] = []
-    Audit(engine, Glimpses(client, KEYS), Findings(found.append)).run(Scope())
+    Audit(engine, SnapshotScan(client, KEYS), Findings(found.append)).run(Scope())
     assert found == []
 
 
 async def _until_state(supervisor: Supervisor, state: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(scaled(20)):
         while supervisor.status()["state"] != state:
             await asyncio.sleep(0.02)
 
@@ -151,7 +152,7 @@ def test_nothing_that_is_whole_or_another_ones_is_touched(engine: Engine) -> Non
         with pytest.raises(RecoverError, match="nothing is missing"):
             _recovery(client, engine).run("ann", _count)
         assert copy_of(client).keys() >= before - {KEYS.leader.encode()}
-        client.set(KEYS.memory, "another")
+        client.set(KEYS.instance_id, "another")
         with pytest.raises(RecoverError, match="another one"):
             _recovery(client, engine).run("ann", _count)
         assert client.exists(KEYS.account("u"))

@@ -245,7 +245,7 @@ class Simulator:
         carried_ms = int(fields.get("carried_ms", 0))
         chat = Timer(
             started_at=started_at,
-            rate=_micro(fields["rate"]) if "rate" in fields else usual.rate,
+            rate=_micro(fields["rate"]) if "rate" in fields else usual.rate_micro,
             free_ms=int(fields.get("free_ms", usual.free_ms)),
             min_ms=int(fields.get("min_ms", usual.min_ms)),
             increment_ms=int(fields.get("increment_ms", usual.increment_ms)),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from meterd.rules.billing import cost
 from meterd.rules.deadlines import next_due
-from meterd.rules.idempotency import Result, World
 from meterd.rules.model import AT_ZERO_END, AT_ZERO_SUSPEND, Account, Chat, Policy, Tariff
+from tests.world import Result, World
 
 T0 = 1_700_000_000_000
 HALF = settings(max_examples=settings().max_examples // 2)
@@ -177,10 +177,10 @@ def accounts(draw: st.DrawFn, scale: Scale, linear: bool = False) -> Account:
             f"c{number}", "u", "v",
             "running" if linear else draw(st.sampled_from(["running", "running", "paused"])),
             T0 - active_ms, T0, T0, T0, *tariff,
-            active_ms=active_ms, owed=draw(scale.rates) * draw(st.integers(0, 3)),
+            active_ms=active_ms, owed_rate_ms=draw(scale.rates) * draw(st.integers(0, 3)),
         )  # fmt: skip
-    spent = sum(chat.owed // 60_000 for chat in chats.values())
-    return Account("u", settled=spent + draw(scale.amounts) - 1, chats=chats)
+    spent = sum(chat.owed_rate_ms // 60_000 for chat in chats.values())
+    return Account("u", settled_micro=spent + draw(scale.amounts) - 1, chats=chats)
 
 
 def fold(policy: Policy, entries: Sequence[Entry]) -> Run:
@@ -251,7 +251,7 @@ class _Writer:
         due = next_due(account, self.world.policy) if account else None
         if due is None or not self.draw(st.booleans()):
             return self.draw(self.scale.waits_ms)
-        ahead_ms = due.at - self.at + self.draw(st.integers(-1, 1))
+        ahead_ms = due.at_ms - self.at + self.draw(st.integers(-1, 1))
         return min(max(0, ahead_ms), self.scale.due_ms_max)
 
     def _new(self, user_id: str, kind: str) -> dict[str, str]:
@@ -277,7 +277,7 @@ class _Writer:
         if ended and self.draw(st.integers(0, 3)) > 0:
             chat_id = self.draw(st.sampled_from(ended))
         chat = self.world.ended.get(chat_id)
-        left = cost(chat, chat.as_of) - chat.refunded if chat else 0
+        left = cost(chat, chat.as_of_ms) - chat.refunded_micro if chat else 0
         amount = self.draw(st.sampled_from([1, left, left + 1]) | self.scale.amounts)
         return {"chat_id": chat_id, "amount": as_sent(max(1, min(amount, 10**15 - 1)))}
 
@@ -293,7 +293,8 @@ class _Writer:
             return {}
         tariff = self.draw(tariffs(self.scale))
         terms = {name: str(value) for name, value in tariff._asdict().items()}
-        return terms | {"rate": as_sent(tariff.rate)}
+        del terms["rate_micro"]
+        return terms | {"rate": as_sent(tariff.rate_micro)}
 
     def _carried(self, kind: str) -> dict[str, str]:
         if kind == "start":

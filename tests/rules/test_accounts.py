@@ -10,10 +10,10 @@ from meterd.rules.billing import available, charge, cost
 from meterd.rules.commands import Command, parse_entry
 from meterd.rules.deadlines import next_due
 from meterd.rules.fold import apply
-from meterd.rules.idempotency import World
 from meterd.rules.model import Account, Chat, Policy
 from meterd.rules.snapshots import chat_snapshot
 from tests.rules.strategies import HALF, Run, Stream, fold, settle, settled, streams
+from tests.world import World
 
 
 @given(streams())
@@ -35,11 +35,11 @@ def test_credits_last_up_to_zero_at_and_not_a_millisecond_longer(stream: Stream)
     for entry in stream.entries:
         world.feed(entry.id, entry.flat)
         for account in world.accounts.values():
-            if account.zero_at is None:
+            if account.zero_at_ms is None:
                 assert available(account, entry.at) == available(account, entry.at + 10**15)
-            elif account.zero_at >= entry.at:
-                assert available(account, account.zero_at) >= 0
-                assert available(account, account.zero_at + 1) < 0
+            elif account.zero_at_ms >= entry.at:
+                assert available(account, account.zero_at_ms) >= 0
+                assert available(account, account.zero_at_ms + 1) < 0
 
 
 @HALF
@@ -53,8 +53,8 @@ def test_active_and_paused_time_are_what_the_events_tell(stream: Stream) -> None
         carried_ms, before_ms = _carried(stream, run, chat)
         assert shown["active_ms"] == active_ms + carried_ms
         assert shown["paused_ms"] == paused_ms + before_ms - carried_ms
-        if chat.ended_at is not None:
-            assert chat.ended_at - chat.started_at == shown["active_ms"] + shown["paused_ms"]
+        if chat.ended_at_ms is not None:
+            assert chat.ended_at_ms - chat.started_at_ms == shown["active_ms"] + shown["paused_ms"]
 
 
 @HALF
@@ -65,10 +65,10 @@ def test_no_credit_appears_or_gets_lost(stream: Stream) -> None:
     sums: dict[str, int] = defaultdict(int)
     for entry in settled(stream).entries:
         for line in world.feed(entry.id, entry.flat).ledger:
-            sums[line.user_id] += line.amount
-            assert (line.amount < 0) == (line.kind == "charge")
+            sums[line.user_id] += line.amount_micro
+            assert (line.amount_micro < 0) == (line.kind == "charge")
         for user_id, account in world.accounts.items():
-            at = max(entry.at, account.as_of)
+            at = max(entry.at, account.as_of_ms)
             open_cost = sum(charge(chat, at) for chat in account.chats.values())
             assert sums[user_id] == open_cost + available(account, at)
 
@@ -82,15 +82,15 @@ def test_the_ledger_has_what_the_records_say(stream: Stream) -> None:
     refunded: dict[str, int] = defaultdict(int)
     for line in (line for result in run.results for line in result.ledger):
         if line.kind == "charge":
-            charged[line.chat_id or ""].append((line.amount, line.at))
+            charged[line.chat_id or ""].append((line.amount_micro, line.at_ms))
         if line.kind == "refund":
-            refunded[line.chat_id or ""] += line.amount
+            refunded[line.chat_id or ""] += line.amount_micro
     for chat_id in run.world.owner:
         chat = _chat(run.world, chat_id)
-        paid = cost(chat, chat.as_of) - chat.carried_cost
-        due = [(-paid, chat.ended_at)] if paid and chat.ended_at is not None else []
+        paid = cost(chat, chat.as_of_ms) - chat.carried_cost_micro
+        due = [(-paid, chat.ended_at_ms)] if paid and chat.ended_at_ms is not None else []
         assert charged[chat_id] == due
-        assert chat.refunded == refunded[chat_id] <= cost(chat, chat.as_of)
+        assert chat.refunded_micro == refunded[chat_id] <= cost(chat, chat.as_of_ms)
 
 
 def _interesting(
@@ -101,14 +101,14 @@ def _interesting(
     yield start, account
     for _ in range(50):
         due = next_due(account, policy)
-        if due is None or due.at >= end:
+        if due is None or due.at_ms >= end:
             break
         # What falls due at a millisecond happens after it was lived through: both can be seen.
-        yield due.at, account
-        for at in (due.at - 1, due.at, due.at + 1):
+        yield due.at_ms, account
+        for at in (due.at_ms - 1, due.at_ms, due.at_ms + 1):
             if start <= at <= end:
                 yield at, _later(account, policy, at)
-        start, account = due.at + 1, _later(account, policy, due.at + 1)
+        start, account = due.at_ms + 1, _later(account, policy, due.at_ms + 1)
     yield end, _later(account, policy, end)
 
 
@@ -123,7 +123,7 @@ def _times(run: Run, end: int) -> dict[str, tuple[int, int]]:
     spans: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for event in (event for result in run.results for event in result.events):
         if event.chat_id is not None and event.event not in ("chat.rate_changed", "chat.refunded"):
-            spans[event.chat_id].append((event.event, event.at))
+            spans[event.chat_id].append((event.event, event.at_ms))
     times = {}
     for chat_id, changes in spans.items():
         last = [] if changes[-1][0] == "chat.ended" else [("now", end)]
@@ -140,7 +140,7 @@ def _carried(stream: Stream, run: Run, chat: Chat) -> tuple[int, int]:
         if any((e.event, e.chat_id) == ("chat.started", chat.chat_id) for e in result.events):
             entry = next(e for e in stream.entries if e.id == result.entry)
             began = int(entry.fields.get("started_at", entry.at))
-            assert chat.started_at == began
+            assert chat.started_at_ms == began
             return int(entry.fields.get("carried_ms", 0)), entry.at - began
     raise AssertionError("every chat starts")
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterd.rules.clock_step import STALE_MS, Sample, better, queue_ms_at, step_ms
+from meterd.rules.clock_step import STALE_MS, ClockSample, better, queue_ms_at, step_ms
 
 MS = st.integers(0, 10**9)
 
@@ -14,9 +14,9 @@ def test_no_delay_looks_like_a_step(
 ) -> None:
     """However long questions and answers were on their way, if the clock goes at its pace."""
     there, back, there_again, back_again = trips
-    earlier = Sample(queue_ms, start_ms - there, start_ms + back)
+    earlier = ClockSample(queue_ms, start_ms - there, start_ms + back)
     at = start_ms + back + there_again + passed
-    later = Sample(queue_ms + at - start_ms, at - there_again, at + back_again)
+    later = ClockSample(queue_ms + at - start_ms, at - there_again, at + back_again)
     assert step_ms(earlier, later) == 0
 
 
@@ -25,8 +25,8 @@ def test_a_step_is_seen_to_within_the_round_trips(
     queue_ms: int, passed: int, trip: int, step: int
 ) -> None:
     """Its sign is right, and it is never made larger than it is."""
-    earlier = Sample(queue_ms, 0, trip)
-    later = Sample(queue_ms + trip + passed + step, trip + passed, 2 * trip + passed)
+    earlier = ClockSample(queue_ms, 0, trip)
+    later = ClockSample(queue_ms + trip + passed + step, trip + passed, 2 * trip + passed)
     found = step_ms(earlier, later)
     assert abs(found) <= abs(step) + trip
     assert abs(found - step) <= 2 * trip
@@ -42,7 +42,7 @@ def test_the_clock_is_known_to_half_of_what_the_answer_took(
     offset_ms: int, asked_ms: int, there: int, back: int, later: int
 ) -> None:
     """However it was divided between the way there and the way back."""
-    sample = Sample(asked_ms + there + offset_ms, asked_ms, asked_ms + there + back)
+    sample = ClockSample(asked_ms + there + offset_ms, asked_ms, asked_ms + there + back)
     at_ms = sample.after_ms + later
     assert 2 * abs(queue_ms_at(sample, at_ms) - (at_ms + offset_ms)) <= there + back + 1
 
@@ -52,8 +52,8 @@ def test_a_quick_answer_counts_until_it_is_old_or_proved_wrong(
     first: int, second: int, pause: int, step: int
 ) -> None:
     """A slow one, while everybody is busy, does not spoil what is known."""
-    known = Sample(0, 0, first)
-    found = Sample(first + pause + step, first + pause, first + pause + second)
+    known = ClockSample(0, 0, first)
+    found = ClockSample(first + pause + step, first + pause, first + pause + second)
     is_over = found.after_ms - known.after_ms > STALE_MS or step_ms(known, found) != 0
     assert better(None, found) == found
     assert better(known, found) == (found if second <= first or is_over else known)

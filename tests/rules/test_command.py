@@ -11,7 +11,7 @@ from meterd.rules.commands import (
     ENTRY_BYTES_MAX,
     SHAPES,
     Command,
-    Invalid,
+    InvalidCommand,
     entry_key,
     entry_ms,
     fingerprint,
@@ -62,7 +62,7 @@ NO_CREDITS = [
 ]  # fmt: skip
 
 
-def parse(fields: dict[str, str], entry: str = ENTRY) -> Command | Invalid:
+def parse(fields: dict[str, str], entry: str = ENTRY) -> Command | InvalidCommand:
     return parse_entry(entry, flat(fields))
 
 
@@ -73,7 +73,7 @@ def whole(name: str, **more: str) -> dict[str, str]:
 def check_refused(fields: dict[str, str], name: str) -> None:
     """It is invalid, the message begins with the field, and what was sent is kept."""
     answer = parse(fields)
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert answer.reason.startswith((f"{name}:", f"{name!r}:"))
     assert answer.reason.isascii()
     assert answer.reason.isprintable()
@@ -102,7 +102,7 @@ def test_what_a_type_needs_is_enough(kind: str) -> None:
     """And everything it may have is welcome too."""
     least = parse(whole(kind))
     assert isinstance(least, Command)
-    assert (least.type, least.at, least.entry) == (kind, NOW, ENTRY)
+    assert (least.type, least.at_ms, least.entry) == (kind, NOW, ENTRY)
     assert least.fields == whole(kind)
     most = whole(kind, reply_to="r", user_id="u", id="i") | MAY_HAVE.get(kind, {})
     assert isinstance(parse(most), Command)
@@ -129,7 +129,7 @@ def test_any_other_field_is_named(kind: str, name: str) -> None:
     """Even one that another type has: a command that means something else must not pass."""
     fields = whole(kind) | {name: EVERY_FIELD.get(name, "1")}
     answer = parse(fields)
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert answer.reason.startswith(f"{name!a}: {kind} has no such field")
 
 
@@ -139,7 +139,7 @@ def test_an_unknown_type_is_named(kind: str) -> None:
     fields = {"type": kind, "id": "i", "user_id": "u"}
     check_refused(fields, "type")
     answer = parse(fields)
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert answer.reason.endswith(
         "is not one of start, adopt, pause, resume, heartbeat, set_rate, end, top_up, refund"
     )
@@ -152,7 +152,7 @@ def test_a_field_twice_is_named(kind: str, name: str, same: bool) -> None:
     fields = whole(kind)
     other = fields[name] if same else "other"
     answer = parse_entry(ENTRY, [*flat(fields), name.encode(), other.encode()])
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert answer.reason.startswith(f"{name!r}: the field is there twice")
     assert answer.fields[name] == [fields[name], other]
 
@@ -162,14 +162,14 @@ def test_the_field_that_is_there_twice_is_found_among_as_many_as_an_entry_can_ho
     names = [bytes(name) for name in product(range(48, 128), range(48, 128), [65])][:5_400]
     raw = [part for name in [*names, names[-1]] for part in (name, b"")]
     answer = parse_entry(ENTRY, raw)
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert answer.reason.startswith(f"{names[-1].decode()!a}: the field is there twice")
 
 
 def test_a_field_many_times_is_kept_flat() -> None:
     """So that it can be written as JSON, however often it was sent."""
     answer = parse_entry(ENTRY, [b"a", b"1"] * 3_000)
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert json.loads(json.dumps(answer.fields)) == {"a": ["1"] * 3_000}
 
 
@@ -277,7 +277,7 @@ def test_bad_utf8_is_refused_wherever_it_stands(bad: bytes, place: int) -> None:
     parts = list(flat(whole("pause")))
     parts[place] = bad
     answer = parse_entry(ENTRY, parts)
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert "UTF-8" in answer.reason
     readable = "".join(f"\\x{byte:02x}" for byte in bad)
     assert readable in [*answer.fields, *answer.fields.values()]
@@ -291,7 +291,7 @@ def test_an_entry_may_have_16_kib_and_no_byte_more() -> None:
     for size, reason in ((room, "reply_to:"), (room + 1, "the entry is over 16384 bytes")):
         parts[-1] = b"x" * size
         answer = parse_entry(ENTRY, parts)
-        assert isinstance(answer, Invalid)
+        assert isinstance(answer, InvalidCommand)
         assert answer.reason.startswith(reason)
 
 
@@ -300,7 +300,7 @@ def test_of_an_oversized_entry_no_more_is_kept_than_a_command_may_have_and_who_a
     huge = [b"a" * 9_000, b"b" * 9_000_000, *[b"c", b"d" * 5_000] * 90]
     flat = [*huge, b"id", b"the-id", b"reply_to", b"me"]
     invalid = parse_entry(ENTRY, flat)
-    assert isinstance(invalid, Invalid)
+    assert isinstance(invalid, InvalidCommand)
     assert (invalid.id, invalid.reply_to) == ("the-id", "me")
     assert len(json.dumps(invalid.fields)) < 2 * ENTRY_BYTES_MAX + 1_000
 
@@ -308,7 +308,7 @@ def test_of_an_oversized_entry_no_more_is_kept_than_a_command_may_have_and_who_a
 def test_an_empty_entry_is_refused() -> None:
     """It has no type."""
     answer = parse_entry(ENTRY, [])
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert answer.reason.startswith("type:")
     assert (answer.id, answer.reply_to, answer.fields) == ("", "", {})
 
@@ -320,7 +320,7 @@ def test_an_empty_entry_is_refused() -> None:
 def test_an_invalid_entry_is_answered_where_that_can_be_done(reply_to: str, answer_to: str) -> None:
     """A ``reply_to`` that is none names no stream: it would be a key of the sender's making."""
     answer = parse({"type": "begin", "id": "i7", "reply_to": reply_to})
-    assert isinstance(answer, Invalid)
+    assert isinstance(answer, InvalidCommand)
     assert (answer.id, answer.reply_to) == ("i7", answer_to)
 
 

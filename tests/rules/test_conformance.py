@@ -2,10 +2,10 @@
 
 import pytest
 
-from meterd.rules.idempotency import World
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
+from tests.world import World
 
 RECORD = (
     "chat_id",
@@ -62,11 +62,11 @@ def _record(world: World, chat_id: str, as_of: int) -> dict[str, object]:
 
 
 def _event(event) -> dict[str, object]:  # type: ignore[no-untyped-def]
-    told = {k: getattr(event, k) for k in ("event", "at", "user_id", "chat_id")}
+    told = {k: getattr(event, k) for k in ("event", "user_id", "chat_id")} | {"at": event.at_ms}
     extra = {k: getattr(event, k) for k in ("reason", "threshold_ms")}
     return told | {k: v for k, v in extra.items() if v is not None}
 
 
 def _ledger(entry) -> dict[str, object]:  # type: ignore[no-untyped-def]
-    told = {k: getattr(entry, k) for k in ("user_id", "chat_id", "kind", "at")}
-    return told | {"amount": format_micro(entry.amount)}
+    told = {k: getattr(entry, k) for k in ("user_id", "chat_id", "kind")}
+    return told | {"at": entry.at_ms, "amount": format_micro(entry.amount_micro)}

@@ -20,15 +20,15 @@ def test_refunds_never_exceed_the_cost_in_all(
     """Each is taken while the sum allows it, to the last micro-credit, and no more."""
     chat, account = _ended(charged, carried), Account("u")
     for number, amount in enumerate(amounts):
-        fits = chat.refunded + amount <= charged + carried
+        fits = chat.refunded_micro + amount <= charged + carried
         decision = _refund(account, chat, amount, number)
         assert decision.outcome == (outcomes.OK if fits else outcomes.EXCEEDS_COST)
-        assert [(e.kind, e.amount, e.chat_id) for e in decision.ledger] == (
+        assert [(e.kind, e.amount_micro, e.chat_id) for e in decision.ledger] == (
             [("refund", amount, "c")] if fits else []
         )
         assert available(decision.account, T0 + 9) == available(account, T0 + 9) + amount * fits
         changed = decision.touched.get("c", chat)
-        assert changed.refunded == chat.refunded + amount * fits
+        assert changed.refunded_micro == chat.refunded_micro + amount * fits
         assert changed.seq == chat.seq + fits
         assert [(e.event, e.seq) for e in decision.events] == (
             [("chat.refunded", changed.seq)] if fits else []
@@ -43,15 +43,19 @@ def test_a_refund_resumes_suspended_chats_as_a_top_up_does(
     """In order of ``chat_id``, each if its next millisecond can then be paid."""
     chats = {
         name: _ended(0, 0)._replace(
-            chat_id=name, status="suspended", ended_at=None, end_reason=None, rate=rate * 60_000
+            chat_id=name,
+            status="suspended",
+            ended_at_ms=None,
+            end_reason=None,
+            rate_micro=rate * 60_000,
         )
         for name, rate in waiting
     }
     decision = _refund(Account("u", chats=chats), _ended(12, 0), amount, 0)
     left, resumed = amount, []
     for name, chat in sorted(chats.items()):
-        if chat.rate // 60_000 <= left:
-            left -= chat.rate // 60_000
+        if chat.rate_micro // 60_000 <= left:
+            left -= chat.rate_micro // 60_000
             resumed.append(name)
     assert [e.chat_id for e in decision.events if e.event == "chat.resumed"] == resumed
 
@@ -59,8 +63,8 @@ def test_a_refund_resumes_suspended_chats_as_a_top_up_does(
 def _ended(charged: int, carried: int) -> Chat:
     return Chat(
         "c", "u", "v", "ended", T0, T0, T0, T0, 60_000, 0, 0, 1, 0,
-        owed=charged * 60_000 + 59_999, carried_cost=carried,
-        ended_at=T0, end_reason="ended", seq=2,
+        owed_rate_ms=charged * 60_000 + 59_999, carried_cost_micro=carried,
+        ended_at_ms=T0, end_reason="ended", seq=2,
     )  # fmt: skip
 
 

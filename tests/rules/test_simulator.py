@@ -95,14 +95,14 @@ def _check_wallet(run: Run, simulator: Simulator) -> None:
     assert available(account, simulator.at) == simulator.available
     seen = simulator.zero_at(FAR_MS)
     if seen is None:
-        assert account.zero_at is None or account.zero_at >= simulator.at + FAR_MS
+        assert account.zero_at_ms is None or account.zero_at_ms >= simulator.at + FAR_MS
     else:
-        assert account.zero_at == seen
+        assert account.zero_at_ms == seen
 
 
 def _told(run: Run) -> list[Told]:
     return [
-        (event.event, event.at, event.chat_id, event.reason, event.threshold_ms)
+        (event.event, event.at_ms, event.chat_id, event.reason, event.threshold_ms)
         for result in run.results
         for event in result.events
     ]

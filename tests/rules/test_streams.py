@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, Invalid, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.fold import apply
-from meterd.rules.idempotency import World
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 from tests.rules.strategies import (
     ANY,
@@ -25,6 +24,7 @@ from tests.rules.strategies import (
     settled,
     streams,
 )
+from tests.world import World
 
 
 @given(streams(), st.data())
@@ -71,7 +71,7 @@ def test_an_id_with_other_content_is_refused_and_changes_nothing(
     stream = settled(stream)
     number = data.draw(st.integers(0, len(stream.entries) - 1), "which")
     original = stream.entries[number]
-    if "id" not in original.fields or isinstance(parse_entry(*original), Invalid):
+    if "id" not in original.fields or isinstance(parse_entry(*original), InvalidCommand):
         return
     other = {"type": "top_up", "id": original.fields["id"], "user_id": "u1", "amount": "77.7"}
     _repeat, later, run = _repeated(stream, number, data, [other])
@@ -103,9 +103,9 @@ def test_a_users_events_are_in_order_of_their_milliseconds(stream: Stream) -> No
     """And none is later than the entry that made it known."""
     run = fold(stream.policy, settled(stream).entries)
     for events in _events(run).values():
-        assert [e.at for e in events] == sorted(e.at for e in events)
+        assert [e.at_ms for e in events] == sorted(e.at_ms for e in events)
     for result in run.results:
-        assert all(e.at <= int(result.entry.partition("-")[0]) for e in result.events)
+        assert all(e.at_ms <= int(result.entry.partition("-")[0]) for e in result.events)
 
 
 @given(streams(), streams())
@@ -119,8 +119,8 @@ def test_events_stay_in_order_when_the_operator_changes_the_policy(
     for number, entry in enumerate(entries):
         world.policy = stream.policy if number < len(entries) // 2 else other.policy
         for event in world.feed(entry.id, entry.flat).events:
-            assert event.at >= last_at[event.user_id]
-            last_at[event.user_id] = event.at
+            assert event.at_ms >= last_at[event.user_id]
+            last_at[event.user_id] = event.at_ms
 
 
 @HALF
@@ -149,7 +149,7 @@ def test_a_wallets_seq_grows_with_every_change_and_only_then(stream: Stream) -> 
             old = before.get(user_id, Account(user_id))
             mine = [e for e in result.events if e.user_id == user_id]
             told = [e.seq for e in mine if e.chat_id is None]
-            now = [e.seq for e in mine if e.chat_id is None and e.at == entry.at]
+            now = [e.seq for e in mine if e.chat_id is None and e.at_ms == entry.at]
             assert now in ([], [account.seq] * len(now))
             assert told == sorted(told)
             assert all(old.seq < seq <= account.seq for seq in told)
@@ -174,18 +174,18 @@ def test_nothing_happens_twice(stream: Stream) -> None:
 @given(accounts(ANY), st.integers(0, 10**6))
 def test_a_sign_of_life_shows_nowhere(account: Account, later_ms: int) -> None:
     """No event, no new snapshot; only the idle pause comes later."""
-    at = T0 + later_ms if account.zero_at is None else T0
+    at = T0 + later_ms if account.zero_at_ms is None else T0
     for chat_id, chat in account.chats.items():
         fields = {"type": "heartbeat", "id": "h", "chat_id": chat_id, "user_id": "u"}
         command = parse_entry(f"{at}-1", flat(fields))
         assert isinstance(command, Command)
         chats = {k: c._replace(idle_ms=0) for k, c in account.chats.items()}
-        before = account._replace(chats=chats, as_of=at)
+        before = account._replace(chats=chats, as_of_ms=at)
         decision = apply(before, command, Policy())
         assert (decision.outcome, decision.events, decision.touched) == (outcomes.OK, [], {})
-        alive = chats[chat_id]._replace(alive_at=at)
+        alive = chats[chat_id]._replace(alive_at_ms=at)
         assert decision.account == before._replace(chats=chats | {chat_id: alive})
-        assert chat.alive_at <= at
+        assert chat.alive_at_ms <= at
 
 
 def test_two_top_ups_of_one_millisecond_are_two() -> None:
@@ -265,7 +265,7 @@ def _chat_ids(stream: Stream, user_id: str) -> list[str]:
 def _same_but_seq(old: Account, new: Account) -> bool:
     """Whether nothing shows that anything happened (a sign of life does not show)."""
     quiet = [
-        a._replace(chats={k: c._replace(alive_at=0) for k, c in a.chats.items()})
+        a._replace(chats={k: c._replace(alive_at_ms=0) for k, c in a.chats.items()})
         for a in (old, new)
     ]
     return quiet[0] == quiet[1]

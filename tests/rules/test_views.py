@@ -9,8 +9,7 @@ from meterd.rules.billing import available, cost
 from meterd.rules.commands import Command, parse_entry
 from meterd.rules.deadlines import next_due
 from meterd.rules.fold import apply
-from meterd.rules.idempotency import World
-from meterd.rules.model import Account, Chat
+from meterd.rules.model import PAUSED, RUNNING, Account, Chat
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import (
     chat_from_snapshot,
@@ -20,6 +19,7 @@ from meterd.rules.snapshots import (
     wallet_snapshot,
 )
 from tests.rules.strategies import HALF, Entry, Stream, flat, fold, settled, streams
+from tests.world import World
 
 CHAT = (
     "chat_id", "user_id", "advisor_id", "status", "as_of", "started_at", "ended_at", "end_reason",
@@ -35,9 +35,9 @@ def test_a_running_clock_can_be_drawn_from_one_snapshot(stream: Stream, later_ms
     """``active_ms + (now − as_of)``, up to what falls due next; any other clock stands still."""
     world = fold(stream.policy, settled(stream).entries).world
     for account in world.accounts.values():
-        now = max(settled(stream).end, account.as_of)
+        now = max(settled(stream).end, account.as_of_ms)
         due = next_due(account, stream.policy)
-        later = now + later_ms if due is None else min(now + later_ms, max(due.at, now))
+        later = now + later_ms if due is None else min(now + later_ms, max(due.at_ms, now))
         for chat in account.chats.values():
             first, second = chat_snapshot(chat, now), chat_snapshot(chat, later)
             running = first["status"] == "running"
@@ -57,7 +57,7 @@ def test_a_snapshot_shows_time_without_gaps(stream: Stream) -> None:
         assert until - shown["started_at"] == shown["active_ms"] + shown["paused_ms"]
         assert min(shown["active_ms"], shown["paused_ms"], shown["billed_ms"]) >= 0
         assert tuple(n for n in shown if n != "carried_cost") == CHAT
-        carried = chat.carried_cost and format_micro(chat.carried_cost)
+        carried = chat.carried_cost_micro and format_micro(chat.carried_cost_micro)
         assert shown.get("carried_cost", 0) == carried
 
 
@@ -67,8 +67,8 @@ def test_an_ended_chat_looks_the_same_for_ever(stream: Stream, at: int) -> None:
     """Whenever it is asked for."""
     world = fold(stream.policy, settled(stream).entries).world
     for chat in world.ended.values():
-        assert chat_snapshot(chat, at) == chat_snapshot(chat, chat.as_of)
-        assert chat_snapshot(chat, at)["as_of"] == chat.as_of >= (chat.ended_at or 0)
+        assert chat_snapshot(chat, at) == chat_snapshot(chat, chat.as_of_ms)
+        assert chat_snapshot(chat, at)["as_of"] == chat.as_of_ms >= (chat.ended_at_ms or 0)
 
 
 @HALF
@@ -79,10 +79,10 @@ def test_a_chat_read_from_its_snapshot_is_refunded_like_the_chat_itself(
     """Same outcome, same ledger, same snapshot afterwards: the snapshot is all that is kept."""
     world = fold(stream.policy, settled(stream).entries).world
     for chat in world.ended.values():
-        shown = chat_snapshot(chat, chat.as_of)
+        shown = chat_snapshot(chat, chat.as_of_ms)
         read = chat_from_snapshot(json.loads(json.dumps(shown)))
         assert chat_snapshot(read, 0) == shown
-        left = cost(chat, chat.as_of) - chat.refunded
+        left = cost(chat, chat.as_of_ms) - chat.refunded_micro
         for micro in {amount, left, left + 1} - {0}:
             _check_refund(stream, world.accounts[chat.user_id], (chat, read), micro)
 
@@ -91,13 +91,14 @@ def test_a_chat_of_any_cost_can_be_read_from_its_snapshot() -> None:
     """Also one that cost more than a single command can carry."""
     chat = Chat(
         "c", "u", "v", "ended", 0, 9, 9, 0, 10**15 - 1, 0, 0, 1, 0,
-        active_ms=9, owed=(10**15 + 7) * 60_000, carried_cost=10**15 - 1, refunded=10**15 + 1,
-        ended_at=9, end_reason="ended", seq=2,
+        active_ms=9, owed_rate_ms=(10**15 + 7) * 60_000, carried_cost_micro=10**15 - 1,
+        refunded_micro=10**15 + 1,
+        ended_at_ms=9, end_reason="ended", seq=2,
     )  # fmt: skip
     read = chat_from_snapshot(chat_snapshot(chat, 9))
-    assert read.carried_cost == chat.carried_cost
+    assert read.carried_cost_micro == chat.carried_cost_micro
     assert cost(read, 9) == cost(chat, 9) == 2 * 10**15 + 6
-    assert read.refunded == chat.refunded
+    assert read.refunded_micro == chat.refunded_micro
 
 
 @HALF
@@ -106,13 +107,13 @@ def test_a_wallet_shows_what_is_available(stream: Stream) -> None:
     """Now, how fast it falls, when it is used up, and how many chats draw on it."""
     world = fold(stream.policy, settled(stream).entries).world
     for account in world.accounts.values():
-        at = max(settled(stream).end, account.as_of)
+        at = max(settled(stream).end, account.as_of_ms)
         shown = wallet_snapshot(account, at)
         assert tuple(shown) == WALLET
         assert int(shown["balance"].replace(".", "")) == available(account, at)
         assert shown["open_chats"] == len(account.chats)
         assert (shown["zero_at"] is None) == (
-            not any(c.status == "running" and c.rate for c in account.chats.values())
+            not any(c.status == "running" and c.rate_micro for c in account.chats.values())
         )
 
 
@@ -120,18 +121,18 @@ def test_the_burn_rate_is_that_of_the_chats_that_cost_now() -> None:
     """Neither a free chat nor one that is paused, nor one in a minute already paid."""
     chats = {
         name: Chat(
-            name, "u", "v", status, 0, 0, 0, 0,
-            rate=rate, free_ms=free_ms, min_ms=0, increment_ms=increment_ms, idle_ms=0,
+            name, "u", "v", PAUSED if name == "is paused" else RUNNING, 0, 0, 0, 0,
+            rate_micro=rate, free_ms=free_ms, min_ms=0, increment_ms=increment_ms, idle_ms=0,
         )
-        for name, status, rate, free_ms, increment_ms in [
-            ("burns", "running", 1, 0, 1),
-            ("burns too", "running", 20, 0, 1),
-            ("is free", "running", 300, 99, 1),
-            ("is paused", "paused", 4_000, 0, 1),
-            ("was paid", "running", 50_000, 0, 60_000),
+        for name, rate, free_ms, increment_ms in [
+            ("burns", 1, 0, 1),
+            ("burns too", 20, 0, 1),
+            ("is free", 300, 99, 1),
+            ("is paused", 4_000, 0, 1),
+            ("was paid", 50_000, 0, 60_000),
         ]
     }  # fmt: skip
-    account = Account("u", settled=10**9, chats=chats)
+    account = Account("u", settled_micro=10**9, chats=chats)
     assert wallet_snapshot(account, 50)["burn_rate"] == "0.000021"
     assert wallet_snapshot(account, 99)["burn_rate"] == "0.000321"
     assert wallet_snapshot(account, 60_000)["burn_rate"] == "0.050321"
@@ -165,7 +166,7 @@ def _chats(world: World) -> list[Chat]:
 def _check_refund(
     stream: Stream, account: Account, chats: tuple[Chat, Chat], amount_micro: int
 ) -> None:
-    at = max(settled(stream).end, account.as_of)
+    at = max(settled(stream).end, account.as_of_ms)
     whole, micro = divmod(amount_micro, 10**6)
     if whole >= 10**9:
         return

@@ -16,25 +16,25 @@ FAR_MS = 3_000
 
 def cost_by_definition(chat: Chat, ahead_ms: int) -> int:
     """What a chat has cost so long after T0: each billed millisecond at its rate, rounded once."""
-    owed = chat.owed
+    owed = chat.owed_rate_ms
     if chat.status != "running":
         return owed // 60_000
     for active_ms in range(chat.active_ms, chat.active_ms + ahead_ms):
-        owed += chat.rate * (_billed(chat, active_ms + 1) - _billed(chat, active_ms))
+        owed += chat.rate_micro * (_billed(chat, active_ms + 1) - _billed(chat, active_ms))
     return owed // 60_000
 
 
 def zero_at_by_definition(account: Account) -> int | None:
     """The last millisecond from T0 with available ≥ 0 if nothing else happens; None: far off."""
     chats = list(account.chats.values())
-    owed = [chat.owed for chat in chats]
+    owed = [chat.owed_rate_ms for chat in chats]
     for ahead_ms in range(FAR_MS):
         for n, chat in enumerate(chats):
             if chat.status == "running":
                 active_ms = chat.active_ms + ahead_ms
                 more_ms = _billed(chat, active_ms + 1) - _billed(chat, active_ms)
-                owed[n] += chat.rate * more_ms
-        if account.settled < sum(o // 60_000 for o in owed):
+                owed[n] += chat.rate_micro * more_ms
+        if account.settled_micro < sum(o // 60_000 for o in owed):
             return T0 + ahead_ms
     return None
 
@@ -44,7 +44,7 @@ def _counted(chat: Chat, at: int) -> Chat:
     if chat.status != "running":
         return chat
     active_ms, owed = billing.active_ms(chat, at), billing.owed(chat, at)
-    return chat._replace(active_ms=active_ms, owed=owed, since=at)
+    return chat._replace(active_ms=active_ms, owed_rate_ms=owed, since_ms=at)
 
 
 def _billed(chat: Chat, active_ms: int) -> int:
@@ -68,7 +68,7 @@ def test_zero_at_is_the_last_affordable_millisecond_in_any_size(account: Account
     """Available is not negative there, and is one millisecond later."""
     found = zero_at(account, T0)
     if found is None:
-        assert not any(c.status == "running" and c.rate for c in account.chats.values())
+        assert not any(c.status == "running" and c.rate_micro for c in account.chats.values())
     else:
         assert found >= T0
         assert available(account, found) >= 0
@@ -79,7 +79,7 @@ def test_zero_at_is_the_last_affordable_millisecond_in_any_size(account: Account
 def test_available_is_what_its_definition_says(account: Account, ahead_ms: int) -> None:
     """Credits less what every chat has cost by then, each rounded down on its own."""
     costs = sum(cost_by_definition(chat, ahead_ms) for chat in account.chats.values())
-    assert available(account, T0 + ahead_ms) == account.settled - costs
+    assert available(account, T0 + ahead_ms) == account.settled_micro - costs
 
 
 @given(accounts(SMALL), st.integers(0, 200))
@@ -88,7 +88,7 @@ def test_a_chat_burns_when_its_next_millisecond_is_billed(account: Account, ahea
     for chat in account.chats.values():
         active_ms = chat.active_ms + ahead_ms
         more_ms = _billed(chat, active_ms + 1) - _billed(chat, active_ms)
-        costs = chat.status == "running" and chat.rate * more_ms > 0
+        costs = chat.status == "running" and chat.rate_micro * more_ms > 0
         assert burns(chat, T0 + ahead_ms) == costs
 
 
@@ -126,5 +126,5 @@ def test_one_linear_chat_needs_no_search(account: Account) -> None:
 def test_the_search_is_short(account: Account) -> None:
     """As many looks as increment, minimum and free time have bits, however much credit there is."""
     with patch.object(exhaustion, "available", wraps=billing.available) as look:
-        exhaustion.zero_at(account._replace(settled=10**15), T0)
+        exhaustion.zero_at(account._replace(settled_micro=10**15), T0)
     assert look.call_count <= 24

@@ -11,12 +11,13 @@ import redis
 from alembic import command
 from sqlalchemy import text
 
-from actors.supervisor.supervisor import SupervisorSettings
+from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
+from persistence.errors import PreflightError
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
-from persistence.redis.preflight import FORMAT, UnfitError, ensure_fit
+from persistence.redis.preflight import FORMAT, check_preflight
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences
@@ -71,8 +72,8 @@ def test_what_an_earlier_version_left_goes_on(kind: str, path: Path, empty_url: 
     log: list[Entry] = [(entry, fields) for entry, fields in state["sent"]]
 
     async def play(url: str, client: redis.Redis) -> None:
-        ensure_fit(client)
-        async with running(url, engine, Policy(), SupervisorSettings(actors_max=2)):
+        check_preflight(client)
+        async with running(url, engine, Policy(), SupervisorConfig(actors_max=2)):
             for chat in sorted({fields["chat_id"] for _, fields in log if "chat_id" in fields}):
                 fields = {"type": "end", "id": f"end.{chat}", "chat_id": chat}
                 added: Any = client.xadd(KEYS.commands, fields)  # type: ignore[arg-type]
@@ -91,8 +92,8 @@ def test_what_a_later_version_left_is_refused_with_the_way_to_go() -> None:
     """Nothing is touched."""
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         client.set(KEYS.format, FORMAT + 1)
-        with pytest.raises(UnfitError, match="install the meterd that wrote it"):
-            ensure_fit(client)
+        with pytest.raises(PreflightError, match="install the meterd that wrote it"):
+            check_preflight(client)
 
 
 def test_a_redis_that_may_throw_keys_away_is_refused() -> None:
@@ -100,8 +101,8 @@ def test_a_redis_that_may_throw_keys_away_is_refused() -> None:
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         client.config_set("maxmemory", "1gb")
         client.config_set("maxmemory-policy", "volatile-ttl")
-        with pytest.raises(UnfitError, match="set maxmemory-policy noeviction"):
-            ensure_fit(client)
+        with pytest.raises(PreflightError, match="set maxmemory-policy noeviction"):
+            check_preflight(client)
         client.config_set("maxmemory-policy", "noeviction")
-        ensure_fit(client)
+        check_preflight(client)
         assert client.get(KEYS.format) == str(FORMAT).encode()

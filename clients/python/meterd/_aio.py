@@ -11,7 +11,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from meterd._commands import Commands
+from meterd._commands import Client
 from meterd._core import Core
 from meterd._errors import MeterError
 from meterd._events import EventReader
@@ -26,7 +26,7 @@ Later: TypeAlias = Coroutine[Any, Any, T]
 
 
 class AsyncMeter(
-    Commands[
+    Client[
         Later[Reply[ChatSnapshot]],
         Later[Reply[WalletSnapshot]],
         Later[Sent],
@@ -58,7 +58,17 @@ class AsyncMeter(
         self._life = Core(self._io, in_flight_max)
 
     def events(self, after: str = "$", user_id: str | None = None) -> "AsyncEvents":
-        """Events in order, for ever: all after an event's id, or those from now on (``$``)."""
+        """Events in order, for ever.
+
+        Args:
+            after: the id of the last event that was read; ``$``: those from now on; ``0``: all
+                that the stream still holds.
+            user_id: those of one user only.
+
+        Raises:
+            EventsLostError: from the iterator: events may have left the stream unread.
+            UnavailableError: from the iterator: Redis did not answer for 10 seconds.
+        """
         return AsyncEvents(EventReader(self._core, after, user_id))
 
     async def close(self) -> None:

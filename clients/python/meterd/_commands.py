@@ -1,18 +1,19 @@
 """The methods that ``Meter`` and ``AsyncMeter`` share: one for each command of the contract.
 
-Each exists once. What differs is what comes back: the result itself for threads, an awaitable of
-it for asyncio. That is what the type parameters say.
+Each method exists once. Only what it returns differs: the result itself for threads, an awaitable
+of it for asyncio; a reply if the caller waits for one, else the command's place in the queue. The
+type parameters name these results.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
-from typing import Any, Generic, Literal, Required, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
 from meterd._core import Core
 from meterd._fields import Amount
 
-ChatReplyT = TypeVar("ChatReplyT")
-WalletReplyT = TypeVar("WalletReplyT")
+ChatResultT = TypeVar("ChatResultT")
+WalletResultT = TypeVar("WalletResultT")
 SentT = TypeVar("SentT")
 ChatT = TypeVar("ChatT")
 WalletT = TypeVar("WalletT")
@@ -23,64 +24,30 @@ class Sending(TypedDict, total=False):
 
     id: str | None
     """The idempotency key; made by the client if you give none. Give the same to try again."""
-    wait: bool
-    """Wait for the reply (the default), or only until the command is in the queue."""
     timeout_s: float
-    """How long to wait, 10 by default."""
+    """How long the call may take in seconds, 10 by default."""
 
 
-class Asking(TypedDict, total=False):
-    """``Sending`` and waiting for the reply."""
+class Commands(ABC, Generic[ChatResultT, WalletResultT]):
+    """A method for each command.
 
-    id: str | None
-    wait: Literal[True]
-    timeout_s: float
+    Every method takes ``id`` and ``timeout_s``, see ``Sending``. Those about a chat take
+    ``user_id``: the daemon then refuses the chat of another user. Credits are ``str``, ``Decimal``
+    or ``int``; names that end in ``_ms`` are integer milliseconds; ``started_at`` is in
+    milliseconds since 1970.
 
-
-class Telling(TypedDict, total=False):
-    """``Sending`` and not waiting for the reply."""
-
-    id: str | None
-    wait: Required[Literal[False]]
-    timeout_s: float
-
-
-class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
-    """Commands and snapshots.
-
-    Credits are ``str``, ``Decimal`` or ``int``, never ``float``; times are milliseconds. A command
-    that is refused raises ``CommandRefusedError``; one whose fate is not known, ``UncertainError``,
-    whose ``id`` makes it safe to send the command again.
+    Raises:
+        TypeError: a value of a wrong type, such as a float for credits. Nothing was sent.
+        InvalidCommandError: a value that the daemon would refuse. Nothing was sent.
+        CommandRefusedError: the command had no effect. Its subclass tells why; each method names
+            its own. Any may raise ``IdConflictError`` and ``InternalError``. Not raised by
+            ``enqueue``, which waits for no reply.
+        UncertainError: it is not known whether the command takes effect. Send it again with
+            ``id=error.id``.
+        BusyError: too many commands were waiting for replies. Nothing was sent.
+        ClosedError: the client was closed. Nothing was sent.
     """
 
-    @overload
-    def start(
-        self,
-        chat_id: str,
-        user_id: str,
-        advisor_id: str,
-        *,
-        rate: Amount | None = None,
-        free_ms: int | None = None,
-        min_ms: int | None = None,
-        increment_ms: int | None = None,
-        idle_ms: int | None = None,
-        **sending: Unpack[Asking],
-    ) -> ChatReplyT: ...
-    @overload
-    def start(
-        self,
-        chat_id: str,
-        user_id: str,
-        advisor_id: str,
-        *,
-        rate: Amount | None = None,
-        free_ms: int | None = None,
-        min_ms: int | None = None,
-        increment_ms: int | None = None,
-        idle_ms: int | None = None,
-        **sending: Unpack[Telling],
-    ) -> SentT: ...
     def start(  # noqa: PLR0913 - the contract's fields
         self,
         chat_id: str,
@@ -93,8 +60,25 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
         increment_ms: int | None = None,
         idle_ms: int | None = None,
         **sending: Unpack[Sending],
-    ) -> ChatReplyT | SentT:
-        """Open a chat, running. What is not given of its tariff is as configured."""
+    ) -> ChatResultT:
+        """Open a chat, running. What is not given of its tariff is as configured.
+
+        Args:
+            chat_id: the new chat; an id is used once.
+            user_id: who pays.
+            advisor_id: who is paid.
+            rate: credits a minute.
+            free_ms: active time that costs nothing.
+            min_ms: the least that is billed of what comes after the free time.
+            increment_ms: time is billed in whole increments of this length; 1 is exact.
+            idle_ms: the chat pauses after this time without a heartbeat; 0: never.
+            sending: see ``Sending``.
+
+        Raises:
+            AlreadyStartedError, AlreadyEndedError, UserMismatchError: the chat exists.
+            InsufficientCreditsError: the account can't pay for the first millisecond.
+            AtCapacityError: the operator's limit on open chats is reached.
+        """
         return self._chat_command(
             {
                 "type": "start",
@@ -107,43 +91,9 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
                 "increment_ms": increment_ms,
                 "idle_ms": idle_ms,
             },
-            **sending,
+            sending,
         )
 
-    @overload
-    def adopt(
-        self,
-        chat_id: str,
-        user_id: str,
-        advisor_id: str,
-        *,
-        started_at: int,
-        carried_ms: int,
-        carried_cost: Amount,
-        rate: Amount | None = None,
-        free_ms: int | None = None,
-        min_ms: int | None = None,
-        increment_ms: int | None = None,
-        idle_ms: int | None = None,
-        **sending: Unpack[Asking],
-    ) -> ChatReplyT: ...
-    @overload
-    def adopt(
-        self,
-        chat_id: str,
-        user_id: str,
-        advisor_id: str,
-        *,
-        started_at: int,
-        carried_ms: int,
-        carried_cost: Amount,
-        rate: Amount | None = None,
-        free_ms: int | None = None,
-        min_ms: int | None = None,
-        increment_ms: int | None = None,
-        idle_ms: int | None = None,
-        **sending: Unpack[Telling],
-    ) -> SentT: ...
     def adopt(  # noqa: PLR0913 - the contract's fields
         self,
         chat_id: str,
@@ -159,8 +109,28 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
         increment_ms: int | None = None,
         idle_ms: int | None = None,
         **sending: Unpack[Sending],
-    ) -> ChatReplyT | SentT:
-        """Open a chat that ran in another system until now: ``carried_ms`` active and paid."""
+    ) -> ChatResultT:
+        """Open a chat that ran in another system until now.
+
+        Args:
+            chat_id: the chat, as for ``start``.
+            user_id: who pays.
+            advisor_id: who is paid.
+            started_at: when the chat began there, in milliseconds since 1970.
+            carried_ms: the time for which it was active there.
+            carried_cost: the credits that were paid there.
+            rate: credits a minute.
+            free_ms: as for ``start``, and likewise below.
+            min_ms: the least that is billed.
+            increment_ms: the length of an increment.
+            idle_ms: pause after this time without a heartbeat.
+            sending: see ``Sending``.
+
+        Raises:
+            AlreadyStartedError, AlreadyEndedError, UserMismatchError: the chat exists here.
+            InsufficientCreditsError: the account can't pay for the first millisecond here.
+            AtCapacityError: the operator's limit on open chats is reached.
+        """
         return self._chat_command(
             {
                 "type": "adopt",
@@ -176,91 +146,62 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
                 "increment_ms": increment_ms,
                 "idle_ms": idle_ms,
             },
-            **sending,
+            sending,
         )
 
-    @overload
-    def pause(
-        self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Asking]
-    ) -> ChatReplyT: ...
-    @overload
-    def pause(
-        self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Telling]
-    ) -> SentT: ...
     def pause(
         self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Sending]
-    ) -> ChatReplyT | SentT:
-        """Stop the timer of a running chat."""
+    ) -> ChatResultT:
+        """Stop the timer of a running chat.
+
+        Raises:
+            UnknownChatError, AlreadyEndedError, UserMismatchError: there is no such open chat.
+            NotRunningError: it is paused or suspended.
+        """
         return self._chat_command(
-            {"type": "pause", "chat_id": chat_id, "user_id": user_id}, **sending
+            {"type": "pause", "chat_id": chat_id, "user_id": user_id}, sending
         )
 
-    @overload
-    def resume(
-        self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Asking]
-    ) -> ChatReplyT: ...
-    @overload
-    def resume(
-        self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Telling]
-    ) -> SentT: ...
     def resume(
         self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Sending]
-    ) -> ChatReplyT | SentT:
-        """Run the timer of a paused or suspended chat again."""
+    ) -> ChatResultT:
+        """Run the timer of a paused or suspended chat again.
+
+        Raises:
+            UnknownChatError, AlreadyEndedError, UserMismatchError: there is no such open chat.
+            NotPausedError: it runs.
+            InsufficientCreditsError: the account can't pay for the next millisecond.
+        """
         return self._chat_command(
-            {"type": "resume", "chat_id": chat_id, "user_id": user_id}, **sending
+            {"type": "resume", "chat_id": chat_id, "user_id": user_id}, sending
         )
 
-    @overload
-    def heartbeat(
-        self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Asking]
-    ) -> ChatReplyT: ...
-    @overload
-    def heartbeat(
-        self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Telling]
-    ) -> SentT: ...
     def heartbeat(
         self, chat_id: str, *, user_id: str | None = None, **sending: Unpack[Sending]
-    ) -> ChatReplyT | SentT:
-        """The user is still there; resumes a chat that was paused as idle."""
+    ) -> ChatResultT:
+        """Tell that the user is still there; resumes a chat that was paused as idle.
+
+        Raises:
+            UnknownChatError, AlreadyEndedError, UserMismatchError: there is no such open chat.
+            InsufficientCreditsError: it was idle, and the account can't pay for it.
+        """
         return self._chat_command(
-            {"type": "heartbeat", "chat_id": chat_id, "user_id": user_id}, **sending
+            {"type": "heartbeat", "chat_id": chat_id, "user_id": user_id}, sending
         )
 
-    @overload
-    def set_rate(
-        self, chat_id: str, rate: Amount, *, user_id: str | None = None, **sending: Unpack[Asking]
-    ) -> ChatReplyT: ...
-    @overload
-    def set_rate(
-        self, chat_id: str, rate: Amount, *, user_id: str | None = None, **sending: Unpack[Telling]
-    ) -> SentT: ...
     def set_rate(
         self, chat_id: str, rate: Amount, *, user_id: str | None = None, **sending: Unpack[Sending]
-    ) -> ChatReplyT | SentT:
-        """Credits a minute from now on."""
+    ) -> ChatResultT:
+        """Bill ``rate`` credits a minute from now on.
+
+        Raises:
+            UnknownChatError, AlreadyEndedError, UserMismatchError: there is no such open chat.
+            InsufficientCreditsError: the account can't pay the new rate.
+        """
         return self._chat_command(
-            {"type": "set_rate", "chat_id": chat_id, "rate": rate, "user_id": user_id}, **sending
+            {"type": "set_rate", "chat_id": chat_id, "rate": rate, "user_id": user_id}, sending
         )
 
-    @overload
-    def end(
-        self,
-        chat_id: str,
-        reason: str | None = None,
-        *,
-        user_id: str | None = None,
-        **sending: Unpack[Asking],
-    ) -> ChatReplyT: ...
-    @overload
-    def end(
-        self,
-        chat_id: str,
-        reason: str | None = None,
-        *,
-        user_id: str | None = None,
-        **sending: Unpack[Telling],
-    ) -> SentT: ...
     def end(
         self,
         chat_id: str,
@@ -268,44 +209,31 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
         *,
         user_id: str | None = None,
         **sending: Unpack[Sending],
-    ) -> ChatReplyT | SentT:
-        """Close the chat's record, for ever."""
+    ) -> ChatResultT:
+        """Close the chat's record, for ever.
+
+        Args:
+            chat_id: an open chat.
+            reason: stays in the record; ``ended`` if you give none.
+            user_id: the chat's user, to be sure.
+            sending: see ``Sending``.
+
+        Raises:
+            UnknownChatError, AlreadyEndedError, UserMismatchError: there is no such open chat.
+        """
         return self._chat_command(
-            {"type": "end", "chat_id": chat_id, "reason": reason, "user_id": user_id}, **sending
+            {"type": "end", "chat_id": chat_id, "reason": reason, "user_id": user_id}, sending
         )
 
-    @overload
-    def top_up(self, user_id: str, amount: Amount, **sending: Unpack[Asking]) -> WalletReplyT: ...
-    @overload
-    def top_up(self, user_id: str, amount: Amount, **sending: Unpack[Telling]) -> SentT: ...
-    def top_up(
-        self, user_id: str, amount: Amount, **sending: Unpack[Sending]
-    ) -> WalletReplyT | SentT:
-        """Add credits to an account; resumes its suspended chats."""
+    def top_up(self, user_id: str, amount: Amount, **sending: Unpack[Sending]) -> WalletResultT:
+        """Add ``amount`` credits to an account; resumes its suspended chats.
+
+        Use an ``id`` made of the payment's: then a repeated call adds nothing.
+        """
         return self._wallet_command(
-            {"type": "top_up", "user_id": user_id, "amount": amount}, **sending
+            {"type": "top_up", "user_id": user_id, "amount": amount}, sending
         )
 
-    @overload
-    def refund(
-        self,
-        chat_id: str,
-        amount: Amount,
-        reason: str | None = None,
-        *,
-        user_id: str | None = None,
-        **sending: Unpack[Asking],
-    ) -> ChatReplyT: ...
-    @overload
-    def refund(
-        self,
-        chat_id: str,
-        amount: Amount,
-        reason: str | None = None,
-        *,
-        user_id: str | None = None,
-        **sending: Unpack[Telling],
-    ) -> SentT: ...
     def refund(
         self,
         chat_id: str,
@@ -314,8 +242,21 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
         *,
         user_id: str | None = None,
         **sending: Unpack[Sending],
-    ) -> ChatReplyT | SentT:
-        """Give credits of an ended chat back, at most its cost in all."""
+    ) -> ChatResultT:
+        """Give credits of an ended chat back.
+
+        Args:
+            chat_id: an ended chat.
+            amount: credits; all refunds of a chat together are at most its cost.
+            reason: stays in the journal.
+            user_id: the chat's user, to be sure.
+            sending: see ``Sending``.
+
+        Raises:
+            UnknownChatError, UserMismatchError: there is no such chat.
+            NotEndedError: it is still open.
+            ExceedsCostError: more than was paid.
+        """
         return self._chat_command(
             {
                 "type": "refund",
@@ -324,44 +265,72 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
                 "reason": reason,
                 "user_id": user_id,
             },
-            **sending,
+            sending,
         )
 
     def command(
         self, fields: Mapping[str, object], **sending: Unpack[Sending]
-    ) -> ChatReplyT | WalletReplyT | SentT:
-        """Send a command whose type stands in ``fields``, next to the others: for who passes on.
+    ) -> ChatResultT | WalletResultT:
+        """Send a command of which ``fields`` has the ``type``: for programs that pass commands on.
 
-        Whoever knows what to send is better served by the method of that name.
+        Use the method of the command's name where the type is known.
         """
-        result: ChatReplyT | WalletReplyT | SentT = self._run(self._core.command(fields, **sending))
+        result: ChatResultT | WalletResultT = self._send(fields, sending)
         return result
+
+    def _chat_command(self, fields: Mapping[str, object], sending: Sending) -> ChatResultT:
+        result: ChatResultT = self._send(fields, sending)
+        return result
+
+    def _wallet_command(self, fields: Mapping[str, object], sending: Sending) -> WalletResultT:
+        result: WalletResultT = self._send(fields, sending)
+        return result
+
+    @abstractmethod
+    def _send(self, fields: Mapping[str, object], sending: Sending) -> Any:
+        """Send a command, in this object's way."""
+
+
+class Client(
+    Commands[ChatResultT, WalletResultT],
+    Generic[ChatResultT, WalletResultT, SentT, ChatT, WalletT],
+):
+    """Commands that are waited for, commands that are not, and snapshots."""
+
+    @property
+    def enqueue(self) -> Commands[SentT, SentT]:
+        """The same commands without waiting for replies.
+
+        Each method returns ``Sent``, the command's id and its place in the queue, as soon as Redis
+        has confirmed it. What the daemon makes of it is seen in the events and the journal only.
+        """
+        return _Enqueue(self)
 
     def snapshot(self, chat_id: str) -> ChatT:
         """The chat as it is, or was; ``not_started`` if it never was.
 
         A day after its end a chat leaves Redis. A client with a ``postgres_url`` then reads its
         record; **a client without answers** ``not_started`` **as if it had never been.**
+
+        Raises:
+            UnavailableError: Redis or Postgres did not answer.
+            ClosedError: the client was closed.
         """
         chat: ChatT = self._run(self._core.chat(chat_id))
         return chat
 
     def wallet(self, user_id: str) -> WalletT:
-        """The account as of its last change; zeros if it never had a credit."""
+        """The account as of its last change; zeros if it never had a credit.
+
+        Raises:
+            UnavailableError: Redis did not answer.
+            ClosedError: the client was closed.
+        """
         wallet: WalletT = self._run(self._core.wallet(user_id))
         return wallet
 
-    def _chat_command(
-        self, fields: Mapping[str, object], **sending: Unpack[Sending]
-    ) -> ChatReplyT | SentT:
-        result: ChatReplyT | SentT = self._run(self._core.command(fields, **sending))
-        return result
-
-    def _wallet_command(
-        self, fields: Mapping[str, object], **sending: Unpack[Sending]
-    ) -> WalletReplyT | SentT:
-        result: WalletReplyT | SentT = self._run(self._core.command(fields, **sending))
-        return result
+    def _send(self, fields: Mapping[str, object], sending: Sending) -> Any:
+        return self._run(self._core.command(fields, **sending))
 
     @property
     @abstractmethod
@@ -371,3 +340,14 @@ class Commands(ABC, Generic[ChatReplyT, WalletReplyT, SentT, ChatT, WalletT]):
     @abstractmethod
     def _run(self, steps: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine of the core in the driver's way."""
+
+
+class _Enqueue(Commands[SentT, SentT]):
+    """The commands of a client that waits for no reply."""
+
+    def __init__(self, client: Client[Any, Any, SentT, Any, Any]) -> None:
+        self._client = client
+
+    def _send(self, fields: Mapping[str, object], sending: Sending) -> Any:
+        client = self._client
+        return client._run(client._core.enqueue(fields, **sending))

@@ -61,17 +61,12 @@ class Core:
         self,
         fields: Mapping[str, object],
         id: str | None = None,  # noqa: A002 - the contract's name
-        wait: bool = True,
         timeout_s: float = TIMEOUT_S,
-    ) -> AnyReply | Sent:
-        """Send a command; wait for its reply if asked to."""
+    ) -> AnyReply:
+        """Send a command and wait for its reply. Raises the error of an outcome that is not ok."""
         self._check_open()
-        command_id = uuid4().hex if id is None else id
-        reply_to = self.reply_to if wait else None
-        flat = flat_fields({**fields, "id": command_id, "reply_to": reply_to})
+        command_id, flat = _entry_of(fields, id, self.reply_to)
         deadline = time.monotonic() + timeout_s
-        if not wait:
-            return Sent(command_id, await self._enqueue(command_id, flat, deadline))
         if not await self.io.enter(self._slots, timeout_s):
             raise BusyError("too many commands are waiting for replies; nothing was sent")
         try:
@@ -81,6 +76,18 @@ class Core:
         if not reply.is_ok:
             raise refusal(reply)
         return reply
+
+    async def enqueue(
+        self,
+        fields: Mapping[str, object],
+        id: str | None = None,  # noqa: A002 - the contract's name
+        timeout_s: float = TIMEOUT_S,
+    ) -> Sent:
+        """Send a command and wait for no reply: none is asked for."""
+        self._check_open()
+        command_id, flat = _entry_of(fields, id, None)
+        deadline = time.monotonic() + timeout_s
+        return Sent(command_id, await self._append(command_id, flat, deadline))
 
     async def chat(self, chat_id: str) -> ChatSnapshot:
         """The chat's snapshot: Redis, Postgres, else ``not_started``."""
@@ -136,7 +143,7 @@ class Core:
     ) -> AnyReply:
         waiting = self.pending.add(command_id, self.io.future())
         try:
-            entry = await self._enqueue(command_id, flat, deadline)
+            entry = await self._append(command_id, flat, deadline)
             self.pending.expect(waiting, entry)
             left_s = max(0.0, deadline - time.monotonic())
             try:
@@ -146,7 +153,7 @@ class Core:
         finally:
             self.pending.remove(waiting)
 
-    async def _enqueue(self, command_id: str, flat: list[bytes], deadline: float) -> str:
+    async def _append(self, command_id: str, flat: list[bytes], deadline: float) -> str:
         """XADD, again with the same id and content where the answer got lost."""
         try:
             entry = await self.persist(
@@ -188,3 +195,11 @@ class Core:
     def _check_open(self) -> None:
         if self.is_closed:
             raise ClosedError("this client was closed; make a new one")
+
+
+def _entry_of(
+    fields: Mapping[str, object], id_: str | None, reply_to: str | None
+) -> tuple[str, list[bytes]]:
+    """A command's id, and what its entry in the stream holds: names and values in turn."""
+    command_id = uuid4().hex if id_ is None else id_
+    return command_id, flat_fields({**fields, "id": command_id, "reply_to": reply_to})

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from meterd._errors import InvalidCommandError
-from meterd.rules.commands import Invalid, parse_entry
+from meterd.rules.commands import InvalidCommand, parse_entry
 
 Amount: TypeAlias = str | Decimal | int
 """Credits, exactly: ``"12.5"``, ``Decimal("12.5")`` or ``12``. Never a float."""
@@ -32,7 +32,7 @@ def flat_fields(fields: Mapping[str, object]) -> list[bytes]:
         for part in (name.encode(), _raw(_text(name, value)))
     ]
     parsed = parse_entry(_FAR, flat)
-    if isinstance(parsed, Invalid):
+    if isinstance(parsed, InvalidCommand):
         raise InvalidCommandError(parsed.reason, parsed.id)
     return flat
 
@@ -42,7 +42,7 @@ def is_identifier(name: str, value: str) -> bool:
     if not isinstance(value, str):
         raise TypeError(f"{name}: send a str, not {type(value).__name__}")
     shape = [b"type", b"heartbeat", b"id", b"-", b"chat_id", _raw(value)]
-    return not isinstance(parse_entry(_FAR, shape), Invalid)
+    return not isinstance(parse_entry(_FAR, shape), InvalidCommand)
 
 
 def _text(name: str, value: object) -> str:

@@ -139,10 +139,12 @@ class Reply(msgspec.Struct, Generic[SnapshotT_co], frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A command that is in the queue; nobody waits for its reply."""
+    """A command that is in the queue, sent by ``enqueue``: nobody waits for its reply."""
 
     id: str
+    """The idempotency key: send the command again with it to learn its outcome."""
     entry: str
+    """The command's place in the queue."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

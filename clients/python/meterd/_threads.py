@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from meterd._commands import Commands
+from meterd._commands import Client
 from meterd._core import Core
 from meterd._events import EventReader
 from meterd._io import (
@@ -32,9 +32,7 @@ IN_FLIGHT_MAX: Final = 5_000
 """Half of what a reply stream holds: replies that nobody waits for any more take room too."""
 
 
-class Meter(
-    Commands[Reply[ChatSnapshot], Reply[WalletSnapshot], Sent, ChatSnapshot, WalletSnapshot]
-):
+class Meter(Client[Reply[ChatSnapshot], Reply[WalletSnapshot], Sent, ChatSnapshot, WalletSnapshot]):
     """Commands, snapshots and events for threads; any number of them may share one client.
 
     Nothing is connected before the first call. A process forked later gets a reply stream and
@@ -61,7 +59,17 @@ class Meter(
         self._life = self._begin()
 
     def events(self, after: str = "$", user_id: str | None = None) -> "Events":
-        """Events in order, for ever: all after an event's id, or those from now on (``$``)."""
+        """Events in order, for ever.
+
+        Args:
+            after: the id of the last event that was read; ``$``: those from now on; ``0``: all
+                that the stream still holds.
+            user_id: those of one user only.
+
+        Raises:
+            EventsLostError: from the iterator: events may have left the stream unread.
+            UnavailableError: from the iterator: Redis did not answer for 10 seconds.
+        """
         return Events(EventReader(self._core, after, user_id))
 
     def close(self) -> None:

@@ -10,11 +10,11 @@ from actors.chat.rows import chat_of_record
 from daemon.gateway import schemas
 from daemon.gateway.authorization import ADVISOR, USER, Caller
 from daemon.gateway.command_schemas import IDENTIFIER
-from daemon.gateway.container import Parts
+from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_number, unpack_place
 from daemon.gateway.dependencies import AllParts, Reader, identifier
-from daemon.gateway.errors import Problem, forbidden, invalid
-from daemon.gateway.history import History
+from daemon.gateway.errors import ProblemError, forbidden, invalid
+from daemon.gateway.history import HistoryReader
 from daemon.gateway.views import pack, record_snapshot
 from meterd.rules.model import ENDED, PAUSED, RUNNING, SUSPENDED
 from persistence.postgres.convert import check_texts
@@ -36,7 +36,7 @@ Status = Literal["running", "paused", "suspended", "ended", "open"]
 @router.get("/{chat_id:id}", response_model=schemas.ChatAnswer, responses=schemas.READ)
 async def read_chat(chat_id: str, caller: Reader, parts: AllParts) -> Response:
     """Give the chat with its wallet; a chat that never started is an answer too."""
-    return Response(await parts.reading.chat(chat_id, caller), media_type=_JSON)
+    return Response(await parts.queries.chat(chat_id, caller), media_type=_JSON)
 
 
 @router.get("", response_model=schemas.ChatPage, responses=schemas.READ)
@@ -53,7 +53,7 @@ async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
     """List chats, the newest first: of a user, of an advisor, or of a status."""
     wanted = _filter(caller, user_id, advisor_id, status, search)
     place = unpack_place(after) if after else None
-    rows = await parts.records.ask(lambda c: chats_page(c, wanted, limit + 1, place))
+    rows = await parts.postgres_reader.ask(lambda c: chats_page(c, wanted, limit + 1, place))
     page, last = page_and_next(rows, limit)
     return Response(
         pack(
@@ -73,8 +73,8 @@ async def read_history(
 ) -> Response:
     """Tell the chat's story: every change, when, why, and what it had cost by then."""
     begin = unpack_number(after) if after else 0
-    seen = await parts.reading.see(chat_id, caller)
-    history = History(parts.records)
+    seen = await parts.queries.view(chat_id, caller)
+    history = HistoryReader(parts.postgres_reader)
     lines = await history.lines(chat_id, seen, begin, limit + 1) if seen else []
     more = len(lines) > limit
     document = {
@@ -142,13 +142,13 @@ def _check_search(caller: Caller, search: str, statuses: tuple[str, ...]) -> Non
         raise invalid("search", "finds open chats only: add status=open")
 
 
-async def _as_they_are(parts: Parts, page: list[RecordRow], wanted: ChatFilter) -> list[Any]:
+async def _as_they_are(parts: Dependencies, page: list[RecordRow], wanted: ChatFilter) -> list[Any]:
     """The page's chats as Redis has them now; as recorded where it does not, or is away."""
     found: list[bytes | None] = [None] * len(page)
     try:
         if page:
-            found = await parts.live.read(*(parts.keys.chat(row.chat_id) for row in page))
-    except Problem:
+            found = await parts.redis_reader.read(*(parts.keys.chat(row.chat_id) for row in page))
+    except ProblemError:
         pass  # the records say as of when they are
     chats = [
         msgspec.json.decode(raw) if raw else record_snapshot(chat_of_record(row))

@@ -11,16 +11,15 @@ from starlette.responses import Response
 
 from daemon.gateway import schemas
 from daemon.gateway.command_schemas import IDENTIFIER, body, known_fields
-from daemon.gateway.container import Parts
+from daemon.gateway.container import Dependencies
 from daemon.gateway.dependencies import AllParts, Backend
-from daemon.gateway.errors import Problem, busy, invalid
+from daemon.gateway.errors import ProblemError, busy, invalid
 from daemon.gateway.views import pack
 from meterd import (
     BusyError,
     CommandRefusedError,
     NoReplyError,
     NotConfirmedError,
-    Sent,
 )
 from meterd.rules import outcomes
 
@@ -116,7 +115,7 @@ def _fields(raw: bytes, idempotency_key: str | None) -> dict[str, Any]:
     return fields
 
 
-async def _send(parts: Parts, fields: dict[str, Any], wait: bool) -> Any:
+async def _send(parts: Dependencies, fields: dict[str, Any], wait: bool) -> Any:
     id_ = fields.pop("id", None)
     timeout_s = parts.settings.http.reply_timeout_ms / 1000
     try:
@@ -131,27 +130,29 @@ async def _send(parts: Parts, fields: dict[str, Any], wait: bool) -> Any:
     except BusyError as error:
         raise busy(str(error)) from None
     except NoReplyError as error:
-        raise Problem(504, "no_reply", str(error), id=error.id) from None
+        raise ProblemError(504, "no_reply", str(error), id=error.id) from None
     except NotConfirmedError as error:
-        raise Problem(503, "not_confirmed", str(error), {"Retry-After": "1"}, id=error.id) from None
+        raise ProblemError(
+            503, "not_confirmed", str(error), {"Retry-After": "1"}, id=error.id
+        ) from None
 
 
 async def _sent(
-    parts: Parts, fields: dict[str, Any], id_: str | None, wait: bool, timeout_s: float
+    parts: Dependencies, fields: dict[str, Any], id_: str | None, wait: bool, timeout_s: float
 ) -> Any:
     if id_ is not None and not isinstance(id_, str):
         raise TypeError("id: send a str")
-    result = await parts.meter.command(fields, id=id_, wait=wait, timeout_s=timeout_s)
-    if isinstance(result, Sent):
-        return result
-    return {**msgspec.to_builtins(result), "snapshot": _plain(result.snapshot)}
+    if not wait:
+        return await parts.meter.enqueue.command(fields, id=id_, timeout_s=timeout_s)
+    reply = await parts.meter.command(fields, id=id_, timeout_s=timeout_s)
+    return {**msgspec.to_builtins(reply), "snapshot": _plain(reply.snapshot)}
 
 
 def _plain(snapshot: Any) -> Any:
     return None if snapshot is None else msgspec.to_builtins(snapshot)
 
 
-def _refused(error: CommandRefusedError) -> Problem:
+def _refused(error: CommandRefusedError) -> ProblemError:
     """An outcome that is not ok, with the reply as far as there is one."""
     more: dict[str, Any] = {"outcome": error.outcome, "id": error.id}
     reply = error.reply
@@ -159,4 +160,4 @@ def _refused(error: CommandRefusedError) -> Problem:
         more |= {"entry": reply.entry, "replayed": reply.replayed}
         more["snapshot"] = _plain(reply.snapshot)
     headers = {"Retry-After": "1"} if error.outcome == outcomes.AT_CAPACITY else None
-    return Problem(STATUS_OF[error.outcome], error.outcome, str(error), headers, **more)
+    return ProblemError(STATUS_OF[error.outcome], error.outcome, str(error), headers, **more)

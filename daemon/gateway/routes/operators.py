@@ -10,7 +10,7 @@ from starlette.responses import Response
 from daemon.gateway import schemas
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_entry
 from daemon.gateway.dependencies import AllParts, Operator
-from daemon.gateway.errors import redis_away
+from daemon.gateway.errors import redis_unavailable
 from daemon.gateway.routes.chats import After, Limit
 from daemon.gateway.service import Service
 from daemon.gateway.views import pack
@@ -45,7 +45,7 @@ async def list_dead(
     try:
         found: Any = await parts.client.xrevrange(parts.keys.dead, last, "-", count=limit + 1)
     except redis.RedisError as error:
-        raise redis_away(error) from None
+        raise redis_unavailable(error) from None
     page, more = page_and_next([read_letter(raw) for raw in found], limit)
     document = {
         "now": parts.clock.now_ms(),

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from daemon.gateway import schemas
 from daemon.gateway.command_schemas import CREDITS
-from daemon.gateway.container import Parts
+from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.dependencies import AllParts, Reader, UserToRead
 from daemon.gateway.errors import invalid
@@ -38,7 +38,7 @@ async def read_wallet(
     ] = None,
 ) -> Response:
     """Give the wallet; and until when it would last if one more chat ran at a rate."""
-    source, wallet = await parts.reading.wallet(user_id)
+    source, wallet = await parts.queries.wallet(user_id)
     more = {} if with_rate is None else {"what_if": await _what_if(parts, user_id, with_rate)}
     answer = wallet_answer(parts.clock.now_ms(), source, wallet, more)
     return Response(answer, media_type=_JSON)
@@ -50,7 +50,7 @@ async def read_ledger(
 ) -> Response:
     """List every movement of the user's credits, the newest first."""
     place = unpack_place(after) if after else None
-    rows = await parts.records.ask(lambda c: ledger_page(c, user_id, limit + 1, place))
+    rows = await parts.postgres_reader.ask(lambda c: ledger_page(c, user_id, limit + 1, place))
     page, last = page_and_next(rows, limit)
     document = {
         "now": parts.clock.now_ms(),
@@ -71,8 +71,8 @@ async def stream_user(
     return parts.streams.of_user(user_id, caller, last_event_id)
 
 
-async def _what_if(parts: Parts, user_id: str, rate: str) -> JsonObject:
-    _, account = await parts.reading.account(user_id)
+async def _what_if(parts: Dependencies, user_id: str, rate: str) -> JsonObject:
+    _, account = await parts.queries.account(user_id)
     try:
         return what_if(account, rate, parts.policy, parts.clock.now_ms())
     except ValueError as error:

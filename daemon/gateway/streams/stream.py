@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from daemon.gateway.authorization import WHOLE, Caller
-from daemon.gateway.errors import redis_away
-from daemon.gateway.queries import Reading
+from daemon.gateway.errors import redis_unavailable
+from daemon.gateway.queries import Queries
 from daemon.gateway.queue_clock import QueueClock
-from daemon.gateway.redis_reader import Live
-from daemon.gateway.streams.hub import Hub
+from daemon.gateway.redis_reader import RedisReader
+from daemon.gateway.streams.event_broadcaster import EventBroadcaster
 from daemon.gateway.streams.messages import sse
 from daemon.gateway.streams.subscriber import Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
@@ -43,7 +43,7 @@ class Streams:
     def __init__(
         self,
         client: redis.asyncio.Redis,
-        parts: tuple[Hub, Live, AsyncMeter, QueueClock, Reading],
+        parts: tuple[EventBroadcaster, RedisReader, AsyncMeter, QueueClock, Queries],
         keys: Keys,
         messages_max: int,
     ) -> None:
@@ -96,7 +96,7 @@ class Streams:
         """
         if self._follow_owner(subscriber, raw):
             return raw
-        seen = await self._reading.see(chat_id, subscriber.caller)
+        seen = await self._reading.view(chat_id, subscriber.caller)
         return seen.snapshot if seen and self._follow_owner(subscriber, seen.snapshot) else None
 
     def _follow_owner(self, subscriber: Subscriber, raw: bytes | None) -> bool:
@@ -146,7 +146,7 @@ class Streams:
         try:
             found: Any = await self._client.xrevrange(self._keys.events, count=1)
         except redis.RedisError as error:
-            raise redis_away(error) from None
+            raise redis_unavailable(error) from None
         return entry_key(found[0][0].decode()) if found else (0, 0)
 
     async def _snapshot(self, subscriber: Subscriber) -> bytes:
@@ -189,7 +189,7 @@ class Streams:
                 pipeline.mget(names)
                 last, values = await pipeline.execute()
         except redis.RedisError as error:
-            raise redis_away(error) from None
+            raise redis_unavailable(error) from None
         return entry_key(last[0][0].decode()) if last else (0, 0), values
 
     def _frame(self, place: tuple[int, int], wallet: bytes, chats: list[bytes]) -> bytes:
@@ -207,7 +207,9 @@ def _is_about(event: Event, subscriber: Subscriber) -> bool:
 class EventStream(Response):
     """The answer; ends with the reader, or with its last message."""
 
-    def __init__(self, hub: Hub, subscriber: Subscriber, frames: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, hub: EventBroadcaster, subscriber: Subscriber, frames: AsyncIterator[bytes]
+    ) -> None:
         """Nothing is read before the answer begins."""
         super().__init__(None, 200, _HEADERS)
         del self.headers["content-length"]  # nobody knows how long it will be

@@ -59,14 +59,13 @@ class Subscriber:
 
     async def next(self) -> bytes:
         """All that waits, as soon as there is something; empty at the end."""
-        while not self._waiting:
-            if self.ended_at_s is not None:
-                return b""
+        while True:
+            taken = [frame for place, frame in self._waiting if self._is_news(place)]
+            self._waiting.clear()
+            if taken or self.ended_at_s is not None:
+                return b"".join(taken)
             self._wake.clear()
             await self._wake.wait()
-        taken = [frame for place, frame in self._waiting if self._is_news(place)]
-        self._waiting.clear()
-        return b"".join(taken) if taken else await self.next()
 
     def _is_news(self, place: Place | None) -> bool:
         """The snapshot may have been later than what waited for it."""

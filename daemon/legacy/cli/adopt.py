@@ -21,7 +21,7 @@ from meterd.rules.money import format_micro, parse_micro
 
 if TYPE_CHECKING:
     from daemon.legacy.balances import Targets
-    from daemon.legacy.store.balances import Plan
+    from daemon.legacy.store.balances import BalancePlan
 
 _DONE = ("adopted", "ended_without_credits")
 _AGAIN = "Some could not be taken over yet. Run this again: it sends the same commands"
@@ -79,13 +79,16 @@ def adopt(
 
       meterd legacy adopt --json | jq '.adopted[] | [.chat_id, .carried_ms]'
     """
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy import adopt as adopting  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
     from meterd import Meter, MeterError  # noqa: PLC0415 - as above
 
-    with accounts_or_exit(config) as (targets, settings, addresses), shown(err, "adopt") as tell:
+    with (
+        accounts_or_exit(config) as (targets, settings, addresses),
+        progress(err, "adopt", "rows") as tell,
+    ):
         rate = parse_micro(settings.legacy.rate or settings.tariff.rate)
-        cut = adopting.CutOver(settings.legacy.policy, at, rate)
+        cut = adopting.CutoverOptions(settings.legacy.policy, at, rate)
         try:
             if dry_run:
                 _print_foreseen(adopting.foresee(targets, cut), json)
@@ -93,7 +96,7 @@ def adopt(
                 return
             with Meter(addresses.redis_url) as meter:
                 plans = adopting.adopt(targets, meter, cut, tell)
-        except adopting.CutOverError as error:
+        except adopting.CutoverError as error:
             raise fail(str(error)) from None
         except MeterError as error:
             raise fail(f"{error}\nRun this again: it sends the same commands") from None
@@ -115,12 +118,12 @@ def _exit_if_left(left: set[str]) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _print_foreseen(plans: "list[Plan]", json: bool) -> None:
+def _print_foreseen(plans: "list[BalancePlan]", json: bool) -> None:
     _print("Would be adopted", sorted(plans, key=_resumed_ms, reverse=True), json)
     err.print(_FORESEEN, soft_wrap=True)
 
 
-def _print(title: str, plans: "list[Plan]", json: bool) -> None:
+def _print(title: str, plans: "list[BalancePlan]", json: bool) -> None:
     if json:
         print_json({"adopted": [_plain(plan) for plan in plans]})
         return
@@ -145,11 +148,11 @@ def _print_aside(targets: "Targets") -> None:
         err.print(text, soft_wrap=True)
 
 
-def _resumed_ms(plan: "Plan") -> int:
+def _resumed_ms(plan: "BalancePlan") -> int:
     return plan.adoption.carried_ms - plan.adoption.share_ms
 
 
-def _cells(plan: "Plan") -> list[str]:
+def _cells(plan: "BalancePlan") -> list[str]:
     one = plan.adoption
     amounts = [format_micro(one.carried_micro), format_micro(one.unflushed_micro)]
     was = "paused" if one.was_paused else "running"
@@ -157,7 +160,7 @@ def _cells(plan: "Plan") -> list[str]:
     return [one.chat_id, one.user_id, *times, *amounts, was, plan.outcome]
 
 
-def _plain(plan: "Plan") -> dict[str, Any]:
+def _plain(plan: "BalancePlan") -> dict[str, Any]:
     one = plan.adoption
     return {
         "chat_id": one.chat_id,

@@ -36,12 +36,12 @@ def balances(json: JsonOption = False, config: ConfigOption = None) -> None:
 
       meterd legacy balances --json | jq .sums
     """
-    from daemon.legacy.balances import bring_balances  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
+    from daemon.legacy.balances import migrate_balances  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.store.balances import sums_of_balances  # noqa: PLC0415 - as above
 
-    with accounts_or_exit(config) as (targets, _, _), shown(err, "balances") as tell:
-        counts = bring_balances(targets, tell)
+    with accounts_or_exit(config) as (targets, _, _), progress(err, "balances", "rows") as tell:
+        counts = migrate_balances(targets, tell)
         with targets.sides.own.connect() as own:
             sums = sums_of_balances(own)
     if json:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from daemon.discovery.runfile import Addresses
     from daemon.legacy.balances import Targets
-    from daemon.legacy.diff import Sides
+    from daemon.legacy.diff import Databases
     from daemon.legacy.store.names import LegacyNames
     from daemon.settings.settings import Settings
 
@@ -37,9 +37,10 @@ def old_or_exit(config: Path | None) -> Iterator[tuple["Engine", "LegacyNames"]]
 
 
 @contextmanager
-def legacy_or_exit(config: Path | None) -> Iterator[tuple["Sides", str]]:
+def legacy_or_exit(config: Path | None) -> Iterator[tuple["Databases", str]]:
     """Both databases and the policy of the settings; what fails ends the command."""
-    from daemon.legacy.diff import Sides  # noqa: PLC0415 - the help need not wait for it
+    from daemon.legacy.diff import Databases  # noqa: PLC0415 - the help need not wait for it
+    from persistence.errors import SchemaError  # noqa: PLC0415 - as above
     from persistence.postgres import migrate  # noqa: PLC0415 - as above
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
 
@@ -48,12 +49,12 @@ def legacy_or_exit(config: Path | None) -> Iterator[tuple["Sides", str]]:
     with postgres_or_exit(own_url):
         try:
             migrate.check(own_url)
-        except migrate.SchemaError as error:
+        except SchemaError as error:
             raise fail(str(error)) from None
         own = make_engine(own_url)
         try:
             with _old_side(settings, settings.legacy.url or own_url) as old:
-                yield Sides(old, own, settings.legacy.names), settings.legacy.policy
+                yield Databases(old, own, settings.legacy.names), settings.legacy.policy
         finally:
             own.dispose()
 
@@ -135,20 +136,20 @@ def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings
     import redis  # noqa: PLC0415 - as above
 
     from daemon.legacy.balances import Targets  # noqa: PLC0415 - as above
-    from daemon.legacy.flush import StuckError  # noqa: PLC0415 - as above
-    from daemon.legacy.store.opening_balances import UnswornError  # noqa: PLC0415 - as above
+    from daemon.legacy.flush import FlushTimeoutError  # noqa: PLC0415 - as above
+    from persistence.errors import UnverifiedStateError  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
     with legacy_or_exit(config) as (sides, _), redis_or_exit(addresses.redis_url) as client:
         try:
             yield Targets.of(sides, client), settings, addresses
-        except UnswornError:
+        except UnverifiedStateError:
             raise fail(
                 "No daemon works on this Redis, so nobody knows whether it has all accounts.\n"
                 "Start one with: meterd up · and see: meterd status"
             ) from None
-        except StuckError as error:
+        except FlushTimeoutError as error:
             raise fail(str(error)) from None
         except redis.RedisError as error:
             raise fail(f"Redis fails: {error}\nRun this again; it goes on where it was") from None

@@ -24,8 +24,8 @@ from daemon.legacy.cli.runs import runs
 
 if TYPE_CHECKING:
     from daemon.legacy.inspect import Inspection, Kind
-    from daemon.legacy.store.runs import Run
-    from daemon.legacy.verify import Verdict
+    from daemon.legacy.store.runs import MigrationRun
+    from daemon.legacy.verify import VerifyResult
 
 app = typer.Typer(
     help="Bring over what the system before meterd has counted. The plan: docs/migration.md",
@@ -54,10 +54,10 @@ def inspect(json: JsonOption = False, config: ConfigOption = None) -> None:
 
       meterd legacy inspect --json | jq .reasons
     """
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.inspect import inspect as look  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
 
-    with old_or_exit(config) as (old, names), shown(err, "inspect") as tell:
+    with old_or_exit(config) as (old, names), progress(err, "inspect", "rows") as tell:
         found = look(old, names, tell)
     if json:
         print_json(_inspection(found))
@@ -89,11 +89,11 @@ def migrate(
 
       meterd legacy migrate --json | jq .counts
     """
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.migrate import migrate as bring  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
     from daemon.legacy.store.runs import last_run  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, usual), shown(err, "migrate") as tell:
+    with legacy_or_exit(config) as (sides, usual), progress(err, "migrate", "rows") as tell:
         chosen = _policy(policy or usual)
         with sides.own.connect() as own:
             before = last_run(own)
@@ -124,10 +124,10 @@ def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
 
       meterd legacy verify --json | jq '.differences[]'
     """
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - the help need not wait
+    from daemon.console.progress import progress  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.verify import verify as compare  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, usual), shown(err, "verify") as tell:
+    with legacy_or_exit(config) as (sides, usual), progress(err, "verify", "rows") as tell:
         verdict = compare(sides, usual, tell)
     if json:
         print_json(_verdict(verdict))
@@ -155,10 +155,10 @@ def rollback(
 
       meterd legacy rollback 1
     """
+    from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.rollback import rollback as take_out  # noqa: PLC0415 - the help
-    from daemon.legacy.screen import shown  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, _), shown(err, "rollback") as tell:
+    with legacy_or_exit(config) as (sides, _), progress(err, "rollback", "rows") as tell:
         done = take_out(sides.own, run_id, tell)
     if json:
         print_json(done._asdict())
@@ -180,7 +180,7 @@ def _policy(policy: str) -> str:
     return policy
 
 
-def _print_run(run: "Run") -> None:
+def _print_run(run: "MigrationRun") -> None:
     counts = run.counts
     typer.echo(f"run {run.run_id}, {run.policy}: {counts.get('pairs', 0):,} users and advisors")
     told = {
@@ -229,7 +229,7 @@ def _print_kinds(title: str, kinds: "dict[str, Kind]") -> None:
     print_table(rows)
 
 
-def _verdict(verdict: "Verdict") -> dict[str, Any]:
+def _verdict(verdict: "VerifyResult") -> dict[str, Any]:
     return {
         "ok": not verdict.differ,
         "counts": verdict.counts,
@@ -249,7 +249,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: f"{v:f}" if isinstance(v, Decimal) else v for k, v in values.items()}
 
 
-def _print_verdict(verdict: "Verdict") -> None:
+def _print_verdict(verdict: "VerifyResult") -> None:
     for one in verdict.differences[:_SHOWN]:
         line = f"{one.kind:12} {one.pair!a} {one.key!a}"
         typer.secho(line, fg=typer.colors.RED)
@@ -266,7 +266,7 @@ def _print_verdict(verdict: "Verdict") -> None:
     _print_end(verdict)
 
 
-def _print_end(verdict: "Verdict") -> None:
+def _print_end(verdict: "VerifyResult") -> None:
     """What it comes to, and what to do."""
     if verdict.stopped_run is not None:
         typer.echo(f"run {verdict.stopped_run} was stopped: meterd legacy migrate goes on with it")

@@ -47,13 +47,16 @@ def list_rows(
     """
     from daemon.legacy.store.quarantine import (  # noqa: PLC0415 - the help need not wait for it
         count_reasons,
-        fetch_asides,
+        fetch_quarantined,
     )
 
     if reason is not None and reason not in _reasons():
         raise fail(f"--reason: {reason!r} is none of {', '.join(_reasons())}", EXIT_USAGE)
     with legacy_or_exit(config) as (sides, _), sides.own.connect() as own:
-        counts, found = count_reasons(own), list(fetch_asides(own, reason, most, running=running))
+        counts, found = (
+            count_reasons(own),
+            list(fetch_quarantined(own, reason, most, running=running)),
+        )
     if json:
         print_json([{**aside._asdict(), "run_id": run_id} for aside, run_id in found])
         return
@@ -105,12 +108,12 @@ def assign(
 
       meterd legacy quarantine assign 4711 chat-1
     """
-    from daemon.legacy.resolve import CantBe, assign_record  # noqa: PLC0415 - as above
+    from daemon.legacy.resolve import CannotResolveError, assign_record  # noqa: PLC0415 - as above
 
     with legacy_or_exit(config) as (sides, _):
         try:
             is_known = assign_record(sides, key, chat_id)
-        except CantBe as error:
+        except CannotResolveError as error:
             raise fail(str(error)) from None
     if not is_known:
         typer.echo(f"there is no chat {chat_id} in the old tables: it will be made of the record")

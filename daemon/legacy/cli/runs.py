@@ -8,7 +8,7 @@ from daemon.legacy.cli.common import legacy_or_exit
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from daemon.legacy.store.runs import Run
+    from daemon.legacy.store.runs import MigrationRun
 
 _COUNTED = {"written": "written", "replaced": "anew", "removed": "out", "running": "run there"}
 _COLUMNS = ("run", "policy", "began", "finished", *_COUNTED.values(), "set aside", "")
@@ -46,13 +46,13 @@ def _when(moment: "datetime | None") -> str:
     return "no" if moment is None else moment.isoformat(" ", "seconds")
 
 
-def _note(run: "Run") -> str:
+def _note(run: "MigrationRun") -> str:
     if run.counts.get("rolled_back"):
         return "rolled back"
     return "" if run.is_finished else "meterd legacy migrate goes on with it"
 
 
-def _plain(run: "Run", began: "datetime", finished: "datetime | None") -> dict[str, Any]:
+def _plain(run: "MigrationRun", began: "datetime", finished: "datetime | None") -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "policy": run.policy,

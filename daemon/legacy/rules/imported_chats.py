@@ -4,7 +4,7 @@ from daemon.legacy.rules.rows import (
     ACTIVE,
     AMOUNT_MAX,
     DURATION_MS_MAX,
-    Brought,
+    ImportedChat,
     OldRecord,
     Pair,
     Running,
@@ -14,15 +14,15 @@ from meterd.rules.model import ENDED, PAUSED, RUNNING, Chat
 from meterd.rules.opening_balance import MIGRATED
 
 
-def ended_chat(brought: Brought) -> Chat:
+def ended_chat(brought: ImportedChat) -> Chat:
     """A chat that ended in the old system: nothing of its cost is charged here."""
     at = brought.ended_at
     return Chat(
         brought.chat_id, brought.user_id, brought.advisor_id, ENDED,
-        started_at=brought.started_at, since=at, as_of=at, alive_at=at,
-        rate=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
-        active_ms=brought.active_ms, carried_cost=brought.cost_micro,
-        ended_at=at, end_reason=MIGRATED,
+        started_at_ms=brought.started_at, since_ms=at, as_of_ms=at, alive_at_ms=at,
+        rate_micro=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
+        active_ms=brought.active_ms, carried_cost_micro=brought.cost_micro,
+        ended_at_ms=at, end_reason=MIGRATED,
     )  # fmt: skip
 
 
@@ -32,9 +32,9 @@ def running_chat(running: Running) -> Chat:
     since = max(running.since or 0, running.started_at + running.carried_ms)
     return Chat(
         running.chat_id, running.user_id, running.advisor_id, RUNNING if is_active else PAUSED,
-        started_at=running.started_at, since=since, as_of=since, alive_at=since,
-        rate=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
-        active_ms=running.carried_ms, carried_cost=running.carried_cost_micro,
+        started_at_ms=running.started_at, since_ms=since, as_of_ms=since, alive_at_ms=since,
+        rate_micro=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
+        active_ms=running.carried_ms, carried_cost_micro=running.carried_cost_micro,
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def chat_of_pair(pair: Pair, policy: str, chat_id: str) -> Chat | None:
     know it.
     """
     parts = split(pair, policy)
-    for brought in parts.brought:
+    for brought in parts.imported:
         if brought.chat_id == chat_id:
             return ended_chat(brought)
     for running in parts.running:
@@ -66,7 +66,7 @@ def _left_behind(pair: Pair, chat_id: str) -> Chat | None:
     started = max(0, next((at for at in starts if at is not None), 0))
     ended = max(next((at for at in ends if at is not None), 0), started + active_ms)
     return ended_chat(
-        Brought(chat_id, pair.user_id, pair.advisor_id, started, ended, active_ms, cost_micro)
+        ImportedChat(chat_id, pair.user_id, pair.advisor_id, started, ended, active_ms, cost_micro)
     )
 
 

@@ -93,7 +93,7 @@ class Pair(NamedTuple):
     chats: Sequence[OldChat]
 
 
-class Brought(NamedTuple):
+class ImportedChat(NamedTuple):
     """A chat that ended in the old system, as its record will be."""
 
     chat_id: str
@@ -125,7 +125,7 @@ class Running(NamedTuple):
     carried_cost_micro: int
 
 
-class SetAside(NamedTuple):
+class Quarantined(NamedTuple):
     """What can't be decided; its amounts are counted, not lost."""
 
     kind: str
@@ -136,7 +136,7 @@ class SetAside(NamedTuple):
     cost_micro: int
 
 
-class Oddity(NamedTuple):
+class Anomaly(NamedTuple):
     """What is odd and was decided all the same."""
 
     anomaly: str
@@ -146,7 +146,7 @@ class Oddity(NamedTuple):
 class Split(NamedTuple):
     """What becomes of a pair."""
 
-    brought: list[Brought]
+    imported: list[ImportedChat]
     running: list[Running]
-    aside: list[SetAside]
-    odd: list[Oddity]
+    quarantined: list[Quarantined]
+    anomalies: list[Anomaly]

@@ -38,13 +38,13 @@ from daemon.legacy.rules.rows import (
     STATUSES,
     UNKNOWN_STATUS,
     UNREADABLE,
-    Brought,
-    Oddity,
+    Anomaly,
+    ImportedChat,
     OldChat,
     OldRecord,
     Pair,
+    Quarantined,
     Running,
-    SetAside,
     Split,
 )
 from meterd.rules.commands import is_identifier
@@ -53,7 +53,7 @@ __all__ = [
     "ACTIVE",
     "AMOUNT_MAX",
     "DURATION_MS_MAX",
-    "Brought",
+    "ImportedChat",
     "OldChat",
     "OldRecord",
     "Pair",
@@ -100,11 +100,11 @@ def _usable_records(pair: Pair, out: Split) -> list[OldRecord]:
     for record in sorted(pair.records, key=lambda r: (r.updated_at, r.key)):
         reason = _fault_of(record)
         if reason:
-            _put_aside(RECORD, record.key, reason, record, out)
+            _quarantine(RECORD, record.key, reason, record, out)
             continue
         before = usable.pop(record.chat_id, None)
         if before is not None:  # two for one chat: the later one has all of it, as far as we know
-            _put_aside(RECORD, before.key, DUPLICATE, before, out)
+            _quarantine(RECORD, before.key, DUPLICATE, before, out)
         usable[record.chat_id] = record
     return list(usable.values())
 
@@ -132,10 +132,10 @@ def _targets(pair: Pair, records: Iterable[OldRecord], out: Split) -> dict[str, 
     usable = [chat for chat in named.values() if _is_usable(chat, out)]
     gone = [r for r in records if r.chat_id is not None and r.chat_id not in named]
     for record in gone:
-        out.odd.append(Oddity(CHAT_GONE, record.key))
+        out.anomalies.append(Anomaly(CHAT_GONE, record.key))
         usable.append(_chat_of(record))
     if pair.chats and not pair.records:
-        out.odd.append(Oddity(NO_RECORD, pair.chats[0].chat_id))
+        out.anomalies.append(Anomaly(NO_RECORD, pair.chats[0].chat_id))
     usable.sort(key=_chat_order)
     pointing = {record.chat_id: record for record in records}
     following = [*(chat.created_at for chat in usable[1:]), None]
@@ -160,7 +160,7 @@ def _is_usable(chat: OldChat, out: Split) -> bool:
     elif chat.created_at is None or chat.created_at < 0:
         reason = NO_START
     if reason:
-        out.aside.append(SetAside(CHAT, chat.chat_id, reason, 0, 0))
+        out.quarantined.append(Quarantined(CHAT, chat.chat_id, reason, 0, 0))
     return not reason
 
 
@@ -178,9 +178,9 @@ def _target(chat: OldChat, record: OldRecord | None, after: int | None, out: Spl
     if ended is None:
         ended = _end_of(record, after, started)
         if record is None or record.status not in (ACTIVE, OLD_PAUSED):
-            out.odd.append(Oddity(NEVER_ENDED, chat.chat_id))
+            out.anomalies.append(Anomaly(NEVER_ENDED, chat.chat_id))
     if ended < started:
-        out.odd.append(Oddity(ENDS_BEFORE_START, chat.chat_id))
+        out.anomalies.append(Anomaly(ENDS_BEFORE_START, chat.chat_id))
         ended = started
     return _Target(chat, started, ended, _running_record(chat, record, out))
 
@@ -197,10 +197,10 @@ def _running_record(chat: OldChat, record: OldRecord | None, out: Split) -> OldR
     if record is None or record.status == COMPLETED:
         return None
     if record.status not in STATUSES:
-        out.odd.append(Oddity(UNKNOWN_STATUS, record.key))
+        out.anomalies.append(Anomaly(UNKNOWN_STATUS, record.key))
         return None
     if chat.ended_at is not None:
-        out.odd.append(Oddity(RUNS_AFTER_END, record.key))
+        out.anomalies.append(Anomaly(RUNS_AFTER_END, record.key))
         return None
     return record
 
@@ -217,7 +217,7 @@ def _shares(
         aim = _aim(record, targets, out)
         if aim is None:
             reason = NO_CHAT if record.chat_id is None else NO_START
-            _put_aside(RECORD, record.key, reason, record, out)
+            _quarantine(RECORD, record.key, reason, record, out)
         elif policy == PROPORTIONAL:
             _share_out(record, targets, aim, shares)
         else:
@@ -229,7 +229,7 @@ def _aim(record: OldRecord, targets: dict[str, _Target], out: Split) -> str | No
     """The chat that the record points to; the pair's newest if it points nowhere."""
     if record.chat_id is not None:
         return record.chat_id if record.chat_id in targets else None
-    out.odd.append(Oddity(POINTS_NOWHERE, record.key))
+    out.anomalies.append(Anomaly(POINTS_NOWHERE, record.key))
     return next(reversed(targets), None)
 
 
@@ -277,16 +277,18 @@ def _close(target: _Target, total_ms: int, cost_micro: int, out: Split) -> None:
     started, ended = target.started_at, target.ended_at
     if total_ms > target.span_ms:
         # All of a pair's time on one chat: it gets the time it needs, backwards from its end.
-        out.odd.append(Oddity(LONGER_THAN_ITS_SPAN, chat.chat_id))
+        out.anomalies.append(Anomaly(LONGER_THAN_ITS_SPAN, chat.chat_id))
         started = max(0, ended - total_ms)
         ended = max(ended, total_ms)
-    out.brought.append(
-        Brought(
+    out.imported.append(
+        ImportedChat(
             chat.chat_id, chat.user_id, chat.advisor_id,
             started, ended, total_ms, cost_micro,
         )
     )  # fmt: skip
 
 
-def _put_aside(kind: str, key: str, reason: str, record: OldRecord, out: Split) -> None:
-    out.aside.append(SetAside(kind, key, reason, record.total_ms or 0, record.cost_micro or 0))
+def _quarantine(kind: str, key: str, reason: str, record: OldRecord, out: Split) -> None:
+    out.quarantined.append(
+        Quarantined(kind, key, reason, record.total_ms or 0, record.cost_micro or 0)
+    )

@@ -17,7 +17,7 @@ NO_RUN: Final = 0
 _ZERO: Final = Decimal(0)
 
 
-class Opened(NamedTuple):
+class OpenedBalance(NamedTuple):
     """What became of a user's balance: balance = opened + unflushed + residue."""
 
     user_id: str
@@ -25,18 +25,18 @@ class Opened(NamedTuple):
     """Credits, exactly as the old system has them; without what is set aside."""
     opened_micro: int
     unflushed_micro: int
-    residue: Decimal
+    remainder: Decimal
     """Credits, less than a micro-credit."""
 
 
-class Aside(NamedTuple):
+class QuarantinedBalance(NamedTuple):
     """A balance that stays where it is, or what of it does; negative if too much was opened."""
 
     user_id: str
     balance: Decimal
     reason: str
 
-    def without(self, opened: Opened | None) -> "Aside":
+    def without(self, opened: OpenedBalance | None) -> "QuarantinedBalance":
         """What of the balance is not in the account."""
         if opened is None:
             return self
@@ -113,15 +113,15 @@ _LEDGER_TOTAL: Final = """
 SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE kind = 'migrated'"""
 
 
-class Had(NamedTuple):
+class StoredBalance(NamedTuple):
     """All that there is of a user's old balance; in credits."""
 
     user_id: str
     balance: Decimal
     opened: Decimal
     unflushed: Decimal
-    residue: Decimal
-    aside: Decimal | None
+    remainder: Decimal
+    quarantined: Decimal | None
     ledger: Decimal
     """What the account was opened with, by the ledger."""
     adopted: Decimal
@@ -148,7 +148,7 @@ def unflushed_sums(connection: Connection, users: Sequence[str]) -> dict[str, in
     return _sums(connection, _UNFLUSHED, users)
 
 
-def opened_before(connection: Connection, users: Sequence[str]) -> dict[str, Opened]:
+def opened_before(connection: Connection, users: Sequence[str]) -> dict[str, OpenedBalance]:
     """Give what accounts were opened with, by the ledger, and what was paid of their balances then.
 
     Those that were opened with nothing are left out.
@@ -156,14 +156,16 @@ def opened_before(connection: Connection, users: Sequence[str]) -> dict[str, Ope
     rows = connection.exec_driver_sql(_BEFORE, {"users": list(users)}) if users else ()
     found = [(row[0], *map(micro_from_credits, row[1:])) for row in rows]
     return {
-        user: Opened(user, exact_credits(opened + unflushed, _ZERO), opened, unflushed, _ZERO)
+        user: OpenedBalance(
+            user, exact_credits(opened + unflushed, _ZERO), opened, unflushed, _ZERO
+        )
         for user, opened, unflushed in found
         if opened or unflushed
     }
 
 
 def write_balances(
-    connection: Connection, opened: Iterable[Opened], asides: Iterable[Aside]
+    connection: Connection, opened: Iterable[OpenedBalance], asides: Iterable[QuarantinedBalance]
 ) -> None:
     """Write what became of some users' balances, in place of what became of them before."""
     done, left = sorted(opened), sorted(asides)
@@ -179,18 +181,20 @@ def sums_of_balances(connection: Connection) -> Sums:
     return Sums._make(connection.exec_driver_sql(_SUMS).one())
 
 
-def is_any_brought(connection: Connection) -> bool:
+def is_any_migrated(connection: Connection) -> bool:
     """Whether balances have been brought over at all."""
     return bool(connection.exec_driver_sql(_IS_ANY).scalar_one())
 
 
-def fetch_had(connection: Connection, after: str | None, upto: str | None) -> dict[str, Had]:
+def fetch_stored(
+    connection: Connection, after: str | None, upto: str | None
+) -> dict[str, StoredBalance]:
     """Give what there is of the users after one, in the order of bytes, and not after another.
 
     Without one: from the first, or to the last.
     """
     rows = connection.exec_driver_sql(HAD, {"after": after, "upto": upto})
-    return {row[0]: Had._make(row) for row in rows}
+    return {row[0]: StoredBalance._make(row) for row in rows}
 
 
 def ledger_total(connection: Connection) -> Decimal:
@@ -218,20 +222,20 @@ _ADOPTIONS: Final = batch(
 )  # fmt: skip
 
 
-class Plan(NamedTuple):
+class BalancePlan(NamedTuple):
     """An adoption and how far it is."""
 
     adoption: Adoption
     outcome: str
 
 
-def fetch_plans(connection: Connection) -> list[Plan]:
+def fetch_plans(connection: Connection) -> list[BalancePlan]:
     """Give all that were ever made, in order of chats."""
     rows = connection.exec_driver_sql(_PLANS)
-    return [Plan(Adoption._make(row[:-1]), row[-1]) for row in rows]
+    return [BalancePlan(Adoption._make(row[:-1]), row[-1]) for row in rows]
 
 
-def write_plans(connection: Connection, plans: Iterable[Plan]) -> None:
+def write_plans(connection: Connection, plans: Iterable[BalancePlan]) -> None:
     """Write new ones, or how far known ones are."""
     _ADOPTIONS.write(connection, [(*plan.adoption, plan.outcome) for plan in sorted(plans)])
 
@@ -241,6 +245,6 @@ def _sums(connection: Connection, sql: str, users: Sequence[str]) -> dict[str, i
     return {user: micro_from_credits(amount) for user, amount in rows}
 
 
-def _aside_values(one: Aside) -> tuple[Any, ...]:
+def _aside_values(one: QuarantinedBalance) -> tuple[Any, ...]:
     details = json_text({"balance": str(one.balance)})
     return (one.user_id, "", BALANCE, one.user_id, one.reason, 0, one.balance, details, NO_RUN)

@@ -13,7 +13,7 @@ from persistence.postgres.rows import RecordRow
 from persistence.postgres.writer import insert_records
 
 
-class Have(NamedTuple):
+class StoredRecord(NamedTuple):
     """A record of meterd, as far as it matters here."""
 
     chat_id: str
@@ -33,7 +33,7 @@ class Have(NamedTuple):
         return self.seq > 1
 
 
-class Aside(NamedTuple):
+class QuarantinedRow(NamedTuple):
     """A row of the quarantine."""
 
     user_id: str
@@ -51,7 +51,7 @@ class Aside(NamedTuple):
         return self.kind, self.key
 
 
-class Leftover(NamedTuple):
+class StoredRemainder(NamedTuple):
     """What rounding left over of a record."""
 
     user_id: str
@@ -61,17 +61,17 @@ class Leftover(NamedTuple):
     credits: Decimal
 
 
-class Kept(NamedTuple):
+class ImportedState(NamedTuple):
     """All that meterd has of some pairs."""
 
-    chats: Mapping[PairKey, Mapping[str, Have | None]]
+    chats: Mapping[PairKey, Mapping[str, StoredRecord | None]]
     """None where the record is missing, which must not be."""
-    asides: Mapping[PairKey, Mapping[tuple[str, str], Aside]]
-    leftovers: Mapping[PairKey, Mapping[str, Leftover]]
+    quarantined: Mapping[PairKey, Mapping[tuple[str, str], QuarantinedRow]]
+    remainders: Mapping[PairKey, Mapping[str, StoredRemainder]]
 
     def pairs(self) -> set[PairKey]:
         """Whose anything is here."""
-        return {*self.chats, *self.asides, *self.leftovers}
+        return {*self.chats, *self.quarantined, *self.remainders}
 
 
 class Range(NamedTuple):
@@ -135,28 +135,28 @@ WHERE j.chat_id = ANY(%s) AND j.outcome = 'ok' AND NOT j.replayed
   AND j.fields ->> 'type' IN ('start', 'adopt') AND j.fields ->> 'type' = 'adopt'"""
 
 
-def fetch_kept(connection: Connection, wanted: Range) -> Kept:
+def fetch_imported(connection: Connection, wanted: Range) -> ImportedState:
     """Give what meterd has of the pairs in the range."""
-    chats: dict[PairKey, dict[str, Have | None]] = {}
+    chats: dict[PairKey, dict[str, StoredRecord | None]] = {}
     for row in _range(connection, _CHATS, wanted, "l"):
         owner = (row[0], row[1])
-        have = None if row[3] is None else Have._make((*row[3:], owner))
+        have = None if row[3] is None else StoredRecord._make((*row[3:], owner))
         chats.setdefault(owner, {})[row[2]] = have
-    asides: dict[PairKey, dict[tuple[str, str], Aside]] = {}
+    asides: dict[PairKey, dict[tuple[str, str], QuarantinedRow]] = {}
     for row in _range(connection, _ASIDES, wanted, "q"):
-        aside = Aside._make((*row[:5], int(row[5]), int(row[6]), row[7]))
+        aside = QuarantinedRow._make((*row[:5], int(row[5]), int(row[6]), row[7]))
         asides.setdefault((row[0], row[1]), {})[aside.name] = aside
-    leftovers: dict[PairKey, dict[str, Leftover]] = {}
+    leftovers: dict[PairKey, dict[str, StoredRemainder]] = {}
     for row in _range(connection, _LEFTOVERS, wanted, "s"):
-        leftovers.setdefault((row[0], row[1]), {})[row[2]] = Leftover._make(row)
-    return Kept(chats, asides, leftovers)
+        leftovers.setdefault((row[0], row[1]), {})[row[2]] = StoredRemainder._make(row)
+    return ImportedState(chats, asides, leftovers)
 
 
-def fetch_named(connection: Connection, chat_ids: Iterable[str]) -> dict[str, Have]:
+def fetch_named(connection: Connection, chat_ids: Iterable[str]) -> dict[str, StoredRecord]:
     """Give the records of these chats, whosever they are."""
     rows = connection.exec_driver_sql(_NAMED, (list(chat_ids),))
     owned = ((row, None if row[8] is None else (row[8], row[9])) for row in rows)
-    return {row[0]: Have._make((*row[:8], owner)) for row, owner in owned}
+    return {row[0]: StoredRecord._make((*row[:8], owner)) for row, owner in owned}
 
 
 def fetch_adopted(connection: Connection, chat_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -165,28 +165,28 @@ def fetch_adopted(connection: Connection, chat_ids: Iterable[str]) -> dict[str, 
     return {row[0]: (int(row[1]), row[2]) for row in rows}
 
 
-class Changes(NamedTuple):
+class ImportChanges(NamedTuple):
     """What is to be written, of any number of pairs."""
 
-    taken_out: list[str]
+    deleted: list[str]
     """Chats whose migrated records go, if nothing happened to them."""
-    brought: list[RecordRow]
-    asides_gone: list[Aside]
-    asides: list[Aside]
-    leftovers_gone: list[Leftover]
-    leftovers: list[Leftover]
+    imported: list[RecordRow]
+    quarantined_gone: list[QuarantinedRow]
+    quarantined: list[QuarantinedRow]
+    remainders_gone: list[StoredRemainder]
+    remainders: list[StoredRemainder]
 
     @staticmethod
-    def none() -> "Changes":
+    def none() -> "ImportChanges":
         """Nothing yet."""
-        return Changes([], [], [], [], [], [])
+        return ImportChanges([], [], [], [], [], [])
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return any(self)
 
 
-class ChangedMeanwhile(RuntimeError):
+class ChangedMeanwhileError(RuntimeError):
     """Somebody else changed a record between looking and writing; looking again helps."""
 
 
@@ -236,30 +236,30 @@ DELETE FROM legacy_residues s USING unnest(%s::text[], %s::text[], %s::text[])
 WHERE (s.user_id, s.advisor_id, s.key) = (gone.user_id, gone.advisor_id, gone.key)"""
 
 
-def write_changes(connection: Connection, run_id: int, changes: Changes) -> None:
+def write_changes(connection: Connection, run_id: int, changes: ImportChanges) -> None:
     """Write them in the caller's transaction.
 
     Raises:
         ChangedMeanwhile: A record is not as it was when the changes were made out.
     """
-    _exactly(take_out(connection, changes.taken_out), len(changes.taken_out))
-    rows = sorted(changes.brought)
+    _exactly(delete_imported(connection, changes.deleted), len(changes.deleted))
+    rows = sorted(changes.imported)
     _exactly(insert_records(connection, rows), len(rows))
     _CHATS_BATCH.write(connection, [(r.chat_id, run_id, r.user_id, r.advisor_id) for r in rows])
-    _delete(connection, _ASIDES_GONE, [(*a[:2], *a.name) for a in changes.asides_gone])
-    _ASIDES_BATCH.write(connection, [_aside_values(a, run_id) for a in changes.asides])
-    _delete(connection, _LEFTOVERS_GONE, [one[:3] for one in changes.leftovers_gone])
-    _LEFTOVERS_BATCH.write(connection, [(*one, run_id) for one in changes.leftovers])
+    _delete(connection, _ASIDES_GONE, [(*a[:2], *a.name) for a in changes.quarantined_gone])
+    _ASIDES_BATCH.write(connection, [_aside_values(a, run_id) for a in changes.quarantined])
+    _delete(connection, _LEFTOVERS_GONE, [one[:3] for one in changes.remainders_gone])
+    _LEFTOVERS_BATCH.write(connection, [(*one, run_id) for one in changes.remainders])
 
 
-def take_out(connection: Connection, chat_ids: Sequence[str]) -> int:
+def delete_imported(connection: Connection, chat_ids: Sequence[str]) -> int:
     """Delete migrated records to which nothing has happened; give how many there were."""
     if not chat_ids:
         return 0
     return connection.exec_driver_sql(_TAKE_OUT, {"ids": sorted(chat_ids)}).rowcount
 
 
-def reclaim(connection: Connection, run_id: int) -> None:
+def undo_partial(connection: Connection, run_id: int) -> None:
     """Count migrated records that no run has brought to this one.
 
     There is one if a command that was decided before a run took the record out came to Postgres
@@ -270,10 +270,10 @@ def reclaim(connection: Connection, run_id: int) -> None:
 
 def _exactly(done: int, wanted: int) -> None:
     if done != wanted:
-        raise ChangedMeanwhile(f"{wanted - done} of {wanted} records were changed meanwhile")
+        raise ChangedMeanwhileError(f"{wanted - done} of {wanted} records were changed meanwhile")
 
 
-def _aside_values(aside: Aside, run_id: int) -> tuple[Any, ...]:
+def _aside_values(aside: QuarantinedRow, run_id: int) -> tuple[Any, ...]:
     details = json_text(aside.details)
     check_texts((details,))
     return (*aside[:7], details, run_id)

@@ -16,7 +16,7 @@ _MS_DIGITS: Final = 3
 _ZERO: Final = Decimal(0)
 
 
-class Residue(NamedTuple):
+class RoundingRemainder(NamedTuple):
     """What of a record's totals is less than a millisecond or micro-credit: exact − rounded."""
 
     key: str
@@ -28,7 +28,7 @@ class OldPair(NamedTuple):
     """A pair with what rounding left over."""
 
     pair: Pair
-    residues: Sequence[Residue]
+    remainders: Sequence[RoundingRemainder]
     """Of those records that have any."""
 
 
@@ -66,7 +66,7 @@ def whole(value: Decimal | None, digits: int) -> tuple[int | None, Decimal]:
 def old_pair(key: PairKey, records: Iterable[Any], chats: Iterable[Any]) -> OldPair:
     """Give a pair out of its rows."""
     read: dict[str, OldRecord] = {}
-    residues: list[Residue] = []
+    residues: list[RoundingRemainder] = []
     for row in records:
         name = _apart(row[0], read)
         read[name], residue = _record(name, row)
@@ -84,11 +84,11 @@ def _apart(key: str, known: Mapping[str, OldRecord]) -> str:
     return name
 
 
-def _record(name: str, row: Any) -> tuple[OldRecord, Residue]:
+def _record(name: str, row: Any) -> tuple[OldRecord, RoundingRemainder]:
     total_ms, ms = whole(row[8], _MS_DIGITS)
     cost_micro, micro = whole(row[9], MICRO_DIGITS)
     record = OldRecord._make((name, *row[1:8], total_ms, cost_micro, *row[10:]))
-    return record, Residue(name, ms, micro)
+    return record, RoundingRemainder(name, ms, micro)
 
 
 def parameters(key: PairKey) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from daemon.legacy.store.imported import Aside
+from daemon.legacy.store.imported import QuarantinedRow
 from daemon.legacy.store.reader import PairKey
 from persistence.postgres.convert import json_text
 
@@ -44,19 +44,19 @@ class ReasonCount(NamedTuple):
     cost_micro: int
 
 
-def pairs_aside(connection: Connection, reason: str | None = None) -> list[PairKey]:
+def quarantined_pairs(connection: Connection, reason: str | None = None) -> list[PairKey]:
     """Give the pairs of which anything is set aside, in order."""
     rows = connection.exec_driver_sql(_PAIRS, {"reason": reason})
     return [(row[0], row[1]) for row in rows]
 
 
-def fetch_asides(
+def fetch_quarantined(
     connection: Connection, reason: str | None, most: int, *, running: bool = False
-) -> Iterator[tuple[Aside, int]]:
+) -> Iterator[tuple[QuarantinedRow, int]]:
     """Yield what is set aside, with the run that did it; or only records that say they run."""
     given = {"reason": reason, "most": most, "running": running}
     for row in connection.exec_driver_sql(_ROWS, given):
-        yield Aside._make((*row[:5], int(row[5]), int(row[6]), row[7])), row[8]
+        yield QuarantinedRow._make((*row[:5], int(row[5]), int(row[6]), row[7])), row[8]
 
 
 def count_reasons(connection: Connection) -> list[ReasonCount]:

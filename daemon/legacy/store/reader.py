@@ -16,13 +16,12 @@ from daemon.legacy.store import pair_reader, queries
 from daemon.legacy.store.decimals import MICRO_DIGITS
 from daemon.legacy.store.layout import layout_of
 from daemon.legacy.store.names import TABLES, LegacyNames
-from daemon.legacy.store.pair_reader import OldPair, PairKey, Residue, whole
+from daemon.legacy.store.pair_reader import OldPair, PairKey, whole
 
 __all__ = [
     "OldBalance",
     "OldPair",
     "PairKey",
-    "Residue",
     "balances_of",
     "count_balances",
     "fingerprint",
@@ -47,7 +46,7 @@ class OldBalance(NamedTuple):
     user_id: str
     balance_micro: int | None
     """None if it is no number."""
-    residue_micro: Decimal
+    remainder_micro: Decimal
     rows: int
 
 

@@ -30,7 +30,7 @@ UPDATE legacy_runs SET finished_at = coalesce(finished_at, now()), counts = %s::
 WHERE run_id = %s"""
 
 
-class Run(NamedTuple):
+class MigrationRun(NamedTuple):
     """A run, as it is written down."""
 
     run_id: int
@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
 
 @contextmanager
-def alone(engine: Engine) -> Iterator[None]:
+def exclusive_lock(engine: Engine) -> Iterator[None]:
     """For as long as this goes on, nobody else brings over, or takes out, in this database.
 
     Raises:
@@ -60,12 +60,12 @@ def alone(engine: Engine) -> Iterator[None]:
             connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
 
 
-def last_run(connection: Connection) -> Run | None:
+def last_run(connection: Connection) -> MigrationRun | None:
     """Give the latest run."""
     return _run(connection.exec_driver_sql(_PLAIN_LAST).one_or_none())
 
 
-def fetch_runs(connection: Connection) -> list[tuple[Run, datetime, datetime | None]]:
+def fetch_runs(connection: Connection) -> list[tuple[MigrationRun, datetime, datetime | None]]:
     """Give all of them, the first first: each with when it began and when it was finished."""
     found = []
     for row in connection.exec_driver_sql(_ALL):
@@ -75,7 +75,7 @@ def fetch_runs(connection: Connection) -> list[tuple[Run, datetime, datetime | N
     return found
 
 
-def hold_last_run(connection: Connection) -> Run | None:
+def hold_last_run(connection: Connection) -> MigrationRun | None:
     """Give the latest run, and keep it until the transaction ends.
 
     The last commit of a process that was killed may still be on its way: this waits for it.
@@ -83,19 +83,19 @@ def hold_last_run(connection: Connection) -> Run | None:
     return _run(connection.exec_driver_sql(_LAST).one_or_none())
 
 
-def hold_run(connection: Connection, run_id: int) -> Run | None:
+def hold_run(connection: Connection, run_id: int) -> MigrationRun | None:
     """Give a run by its number, and keep it until the transaction ends."""
     return _run(connection.exec_driver_sql(_ONE, (run_id,)).one_or_none())
 
 
-def new_run(connection: Connection, policy: str) -> Run:
+def new_run(connection: Connection, policy: str) -> MigrationRun:
     """Begin one."""
     run = _run(connection.exec_driver_sql(_NEW, (policy,)).one())
     assert run is not None, "it was just written"
     return run
 
 
-def set_place(connection: Connection, run: Run) -> None:
+def set_place(connection: Connection, run: MigrationRun) -> None:
     """Write down how far the run is."""
     place = run.place or (None, None)
     connection.exec_driver_sql(_PLACE, (json_text(run.counts), *place, run.run_id))
@@ -106,8 +106,8 @@ def finish_run(connection: Connection, run_id: int, counts: Mapping[str, Any]) -
     connection.exec_driver_sql(_FINISH, (json_text(counts), run_id))
 
 
-def _run(row: Any) -> Run | None:
+def _run(row: Any) -> MigrationRun | None:
     if row is None:
         return None
     place = None if row[3] is None else (row[3], row[4])
-    return Run(row[0], row[1], row[2], place, row[5])
+    return MigrationRun(row[0], row[1], row[2], place, row[5])

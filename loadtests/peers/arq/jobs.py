@@ -23,7 +23,7 @@ async def work(_context: dict[str, Any], job: int) -> None:
     await transact_async(job)
 
 
-class Settings:
+class ArqSettings:
     """What ``arq`` runs."""
 
     redis_settings = RedisSettings.from_dsn(url())
@@ -35,7 +35,7 @@ class Settings:
 
 
 async def _enqueue(jobs: int) -> None:
-    pool = await create_pool(Settings.redis_settings)
+    pool = await create_pool(ArqSettings.redis_settings)
     for first in range(0, jobs, _AT_ONCE):
         page = range(first, min(first + _AT_ONCE, jobs))
         await asyncio.gather(*(pool.enqueue_job("work", job) for job in page))

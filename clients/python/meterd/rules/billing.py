@@ -17,15 +17,15 @@ def billed_ms(chat: Chat, active_ms: int) -> int:
 
 def active_ms(chat: Chat, at: int) -> int:
     """Time running up to ``at``, which is not before the chat's last change."""
-    return chat.active_ms + (at - chat.since if chat.status == RUNNING else 0)
+    return chat.active_ms + (at - chat.since_ms if chat.status == RUNNING else 0)
 
 
 def owed(chat: Chat, at: int) -> int:
     """What the chat owes at ``at``, in micro-credits times 60 000: exact, not rounded."""
-    if chat.status != RUNNING or chat.rate == 0 or at == chat.since:
-        return chat.owed
+    if chat.status != RUNNING or chat.rate_micro == 0 or at == chat.since_ms:
+        return chat.owed_rate_ms
     grown_ms = billed_ms(chat, active_ms(chat, at)) - billed_ms(chat, chat.active_ms)
-    return chat.owed + grown_ms * chat.rate
+    return chat.owed_rate_ms + grown_ms * chat.rate_micro
 
 
 def charge(chat: Chat, at: int) -> int:
@@ -35,18 +35,18 @@ def charge(chat: Chat, at: int) -> int:
 
 def cost(chat: Chat, at: int) -> int:
     """The record's cost at ``at``: what is charged here and what the chat brought along."""
-    return chat.carried_cost + charge(chat, at)
+    return chat.carried_cost_micro + charge(chat, at)
 
 
 def paused_ms(chat: Chat, at: int) -> int:
     """All time up to ``at`` (or to the end) that was not active."""
-    end = chat.ended_at if chat.ended_at is not None else at
-    return end - chat.started_at - active_ms(chat, at)
+    end = chat.ended_at_ms if chat.ended_at_ms is not None else at
+    return end - chat.started_at_ms - active_ms(chat, at)
 
 
 def burns(chat: Chat, at: int) -> bool:
     """Whether the chat's next millisecond costs."""
-    if chat.status != RUNNING or chat.rate == 0:
+    if chat.status != RUNNING or chat.rate_micro == 0:
         return False
     now_ms = active_ms(chat, at)
     return billed_ms(chat, now_ms + 1) > billed_ms(chat, now_ms)
@@ -54,7 +54,7 @@ def burns(chat: Chat, at: int) -> bool:
 
 def available(account: Account, at: int) -> int:
     """Top-ups + refunds − the cost of every chat, open ones at ``at``, in micro-credits."""
-    left = account.settled
+    left = account.settled_micro
     for chat in account.chats.values():
         left -= charge(chat, at)
     return left
@@ -62,4 +62,4 @@ def available(account: Account, at: int) -> int:
 
 def burn_rate(account: Account, at: int) -> int:
     """The sum of the rates of the chats that burn at ``at``: micro-credits a minute."""
-    return sum(chat.rate for chat in account.chats.values() if burns(chat, at))
+    return sum(chat.rate_micro for chat in account.chats.values() if burns(chat, at))

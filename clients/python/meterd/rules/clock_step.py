@@ -9,7 +9,7 @@ corrects clocks so.
 from typing import Final, NamedTuple
 
 
-class Sample(NamedTuple):
+class ClockSample(NamedTuple):
     """What the queue's clock said between two readings of the steady one; all in ms."""
 
     queue_ms: int
@@ -21,7 +21,7 @@ STALE_MS: Final = 1_000
 """After so long clocks may have drifted, or been set a little, since a sample was taken."""
 
 
-def better(known: Sample | None, found: Sample) -> Sample:
+def better(known: ClockSample | None, found: ClockSample) -> ClockSample:
     """The sample that says more about the queue's clock now: a quick answer, unless it is old."""
     if known is None or _wait_ms(found) <= _wait_ms(known):
         return found
@@ -29,7 +29,7 @@ def better(known: Sample | None, found: Sample) -> Sample:
     return found if is_over else known
 
 
-def queue_ms_at(sample: Sample, at_ms: int) -> int:
+def queue_ms_at(sample: ClockSample, at_ms: int) -> int:
     """What the queue's clock says at a moment of the steady one, by a sample taken before.
 
     At most half of what the sample's answer took to come lies between this and the truth, if the
@@ -38,11 +38,11 @@ def queue_ms_at(sample: Sample, at_ms: int) -> int:
     return sample.queue_ms + at_ms - (sample.before_ms + sample.after_ms) // 2
 
 
-def _wait_ms(sample: Sample) -> int:
+def _wait_ms(sample: ClockSample) -> int:
     return sample.after_ms - sample.before_ms
 
 
-def step_ms(earlier: Sample, later: Sample) -> int:
+def step_ms(earlier: ClockSample, later: ClockSample) -> int:
     """By how much the queue's clock has jumped from one sample to the next; 0 if it need not have.
 
     Forward is positive, back is negative.

@@ -53,7 +53,7 @@ class Command(NamedTuple):
     """A valid entry of the commands stream."""
 
     entry: str
-    at: int
+    at_ms: int
     type: str
     id: str
     user_id: str
@@ -64,11 +64,11 @@ class Command(NamedTuple):
     """The numeric fields: milliseconds, micro-credits, micro-credits a minute."""
 
 
-class Invalid(NamedTuple):
+class InvalidCommand(NamedTuple):
     """An entry that can't be a command, and what its sender is told."""
 
     entry: str
-    at: int
+    at_ms: int
     id: str
     reply_to: str
     reason: str
@@ -95,7 +95,7 @@ def entry_key(entry: str) -> tuple[int, int]:
     return int(at), int(number or 0)
 
 
-def parse_entry(entry: str, flat: Sequence[bytes]) -> Command | Invalid:
+def parse_entry(entry: str, flat: Sequence[bytes]) -> Command | InvalidCommand:
     """Read one stream entry: its ID and its fields and values in turn, as sent."""
     try:
         fields = _decode(flat)
@@ -127,7 +127,7 @@ def _decode(flat: Sequence[bytes]) -> dict[str, str]:
 def _command(entry: str, fields: dict[str, str], numbers: dict[str, int]) -> Command:
     return Command(
         entry=entry,
-        at=entry_ms(entry),
+        at_ms=entry_ms(entry),
         type=fields["type"],
         id=fields.get("id", ""),
         user_id=fields.get("user_id", ""),
@@ -232,7 +232,7 @@ def _known_type(_name: str, _value: str) -> None:
 
 _Check = Callable[[str, str], int | None]
 
-_CHECK_OF: Final[dict[field_formats.Form, _Check]] = {
+_CHECK_OF: Final[dict[field_formats.FieldFormat, _Check]] = {
     field_formats.IDENTIFIER: _identifier,
     field_formats.NAME: _short_name,
     field_formats.CREDITS: _credits,
@@ -243,7 +243,7 @@ _CHECK_OF: Final[dict[field_formats.Form, _Check]] = {
 }
 _CHECKS: Final[dict[str, _Check]] = {
     "type": _known_type,
-    **{name: _CHECK_OF[form] for name, form in field_formats.FORMS.items()},
+    **{name: _CHECK_OF[form] for name, form in field_formats.FIELD_FORMATS.items()},
 }
 
 
@@ -252,7 +252,7 @@ def _shown(text: str) -> str:
     return ascii(text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…")
 
 
-def _invalid(entry: str, flat: Sequence[bytes], reason: str) -> Invalid:
+def _invalid(entry: str, flat: Sequence[bytes], reason: str) -> InvalidCommand:
     sent: dict[str, list[str]] = {}
     for name, value in _kept(flat):
         sent.setdefault(name, []).append(value)
@@ -262,9 +262,9 @@ def _invalid(entry: str, flat: Sequence[bytes], reason: str) -> Invalid:
     }
     reply_to = fields.get("reply_to", "")
     answerable = isinstance(reply_to, str) and _is_name(reply_to) is not None
-    return Invalid(
+    return InvalidCommand(
         entry=entry,
-        at=entry_ms(entry),
+        at_ms=entry_ms(entry),
         id=str(fields.get("id", "")),
         reply_to=str(reply_to) if answerable else "",
         reason=reason,

@@ -1,21 +1,26 @@
 """What falls due, and at which exact millisecond (PROTOCOL 3, *Due changes*)."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from enum import IntEnum
+from typing import NamedTuple
 
 from meterd.rules.model import RUNNING, SUSPENDED, Account, Policy
 
-WARNING: Final = 0
-IDLE: Final = 1
-EXHAUSTION: Final = 2
-GRACE: Final = 3
+
+class DueKind(IntEnum):
+    """Kinds of due changes, in the order that the contract sets for one millisecond."""
+
+    WARNING = 0
+    IDLE = 1
+    EXHAUSTION = 2
+    GRACE = 3
 
 
 class Due(NamedTuple):
     """A change that time alone brings. Tuples compare in the order the contract sets."""
 
-    at: int
-    kind: int
+    at_ms: int
+    kind: DueKind
     chat_id: str
 
 
@@ -26,12 +31,12 @@ def next_due(account: Account, policy: Policy) -> Due | None:
     can lie in the past, and what has happened stays in order.
     """
     due = min(_all_due(account, policy), default=None)
-    if due is None or due.at >= account.as_of:
+    if due is None or due.at_ms >= account.as_of_ms:
         return due
-    return due._replace(at=account.as_of)
+    return due._replace(at_ms=account.as_of_ms)
 
 
-def level(left_ms: int | None, policy: Policy) -> int | None:
+def warning_level(left_ms: int | None, policy: Policy) -> int | None:
     """The tightest warning threshold that ``left_ms`` is under or at, if any."""
     if left_ms is None:
         return None
@@ -39,13 +44,15 @@ def level(left_ms: int | None, policy: Policy) -> int | None:
 
 
 def _all_due(account: Account, policy: Policy) -> Iterator[Due]:
-    if account.zero_at is not None:
-        yield Due(account.zero_at, EXHAUSTION, "")
-        tighter = [w for w in policy.warn_ms if account.announced is None or w < account.announced]
+    if account.zero_at_ms is not None:
+        yield Due(account.zero_at_ms, DueKind.EXHAUSTION, "")
+        tighter = [
+            w for w in policy.warn_ms if account.announced_ms is None or w < account.announced_ms
+        ]
         if tighter:
-            yield Due(account.zero_at - max(tighter), WARNING, "")
+            yield Due(account.zero_at_ms - max(tighter), DueKind.WARNING, "")
     for chat in account.chats.values():
         if chat.status == RUNNING and chat.idle_ms:
-            yield Due(chat.alive_at + chat.idle_ms, IDLE, chat.chat_id)
+            yield Due(chat.alive_at_ms + chat.idle_ms, DueKind.IDLE, chat.chat_id)
         elif chat.status == SUSPENDED:
-            yield Due(chat.since + policy.grace_ms, GRACE, chat.chat_id)
+            yield Due(chat.since_ms + policy.grace_ms, DueKind.GRACE, chat.chat_id)

@@ -29,20 +29,20 @@ def zero_at(account: Account, at: int) -> int | None:
 
 def _may_burn(chat: Chat) -> bool:
     """Whether the chat costs something, now or later, if nothing else happens."""
-    return chat.status == RUNNING and chat.rate > 0
+    return chat.status == RUNNING and chat.rate_micro > 0
 
 
 def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
     """Milliseconds from ``at`` that can surely be paid, and that surely cannot."""
     fixed = sum(charge(c, at) for c in account.chats.values() if not _may_burn(c))
-    credit = (account.settled - fixed) * MS_PER_MINUTE
+    credit = (account.settled_micro - fixed) * MS_PER_MINUTE
     rate = ahead = jump = 0
     for chat in burning:
         ahead_ms, jump_ms_max = _off_the_line(chat, at)
-        rate += chat.rate
+        rate += chat.rate_micro
         credit -= owed(chat, at)
-        ahead += chat.rate * ahead_ms
-        jump += chat.rate * jump_ms_max
+        ahead += chat.rate_micro * ahead_ms
+        jump += chat.rate_micro * jump_ms_max
     beyond = -(-(credit + len(burning) * MS_PER_MINUTE + ahead) // rate)
     return max(0, (credit - jump) // rate), max(1, beyond)
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from meterd.rules.money import AMOUNT as DECIMAL
 
 
-class Form(NamedTuple):
+class FieldFormat(NamedTuple):
     """The form of a value."""
 
     pattern: re.Pattern[str]
@@ -15,15 +15,15 @@ class Form(NamedTuple):
     """Whether the number that it writes must be more than 0."""
 
 
-IDENTIFIER: Final = Form(re.compile(r"[A-Za-z0-9_.:@/+=-]{1,128}"))
-NAME: Final = Form(re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}"))
-CREDITS: Final = Form(DECIMAL)
-AMOUNT: Final = Form(DECIMAL, is_above_0=True)
-DURATION: Final = Form(re.compile(r"[0-9]{1,12}"))
-INCREMENT: Final = Form(DURATION.pattern, is_above_0=True)
-TIMESTAMP: Final = Form(re.compile(r"[0-9]{1,15}"))
+IDENTIFIER: Final = FieldFormat(re.compile(r"[A-Za-z0-9_.:@/+=-]{1,128}"))
+NAME: Final = FieldFormat(re.compile(r"[A-Za-z0-9_.:@/+=-]{1,64}"))
+CREDITS: Final = FieldFormat(DECIMAL)
+AMOUNT: Final = FieldFormat(DECIMAL, is_above_0=True)
+DURATION: Final = FieldFormat(re.compile(r"[0-9]{1,12}"))
+INCREMENT: Final = FieldFormat(DURATION.pattern, is_above_0=True)
+TIMESTAMP: Final = FieldFormat(re.compile(r"[0-9]{1,15}"))
 
-FORMS: Final[dict[str, Form]] = {
+FIELD_FORMATS: Final[dict[str, FieldFormat]] = {
     "id": IDENTIFIER,
     "chat_id": IDENTIFIER,
     "user_id": IDENTIFIER,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from meterd.rules import events
 from meterd.rules.billing import available, burns
 from meterd.rules.commands import Command
-from meterd.rules.deadlines import EXHAUSTION, GRACE, IDLE, Due, next_due
+from meterd.rules.deadlines import Due, DueKind, next_due
 from meterd.rules.handlers import HANDLERS
 from meterd.rules.model import (
     AT_ZERO_SUSPEND,
@@ -21,14 +21,15 @@ from meterd.rules.model import (
     LedgerEntry,
     Policy,
 )
-from meterd.rules.transitions import Changes
+from meterd.rules.outcomes import Outcome
+from meterd.rules.transitions import Transition
 
 
 class Decision(NamedTuple):
     """Everything that follows from one command."""
 
     account: Account
-    outcome: str
+    outcome: Outcome
     events: list[Event]
     ledger: list[LedgerEntry]
     touched: dict[str, Chat]
@@ -40,8 +41,8 @@ def apply(
     command: Command,
     policy: Policy,
     known: Chat | None = None,
-    refuse: str = "",
-    inert: str = "",
+    refuse: Outcome | None = None,
+    inert: Outcome | None = None,
 ) -> Decision:
     """Apply ``command`` to the account of its user.
 
@@ -56,38 +57,38 @@ def apply(
         inert: the outcome of a command that may not act itself (a repeated id); what fell due
             before it is applied all the same.
     """
-    changes = Changes(account, policy)
-    _advance(changes, command.at)
+    changes = Transition(account, policy)
+    _advance(changes, command.at_ms)
     # A chat that ended just now, by what fell due, is what the command meets.
     known = changes.touched.get(command.chat_id, known)
     outcome = inert or HANDLERS[command.type](changes, command, known, refuse)
     return Decision(changes.account, outcome, changes.events, changes.ledger, changes.touched)
 
 
-def _advance(changes: Changes, before: int) -> None:
+def _advance(changes: Transition, before: int) -> None:
     # Time alone pauses, stops or ends each chat at most once each, and warns once a threshold in
     # between; a rule gone wrong must not go round for ever.
     chats, thresholds = len(changes.account.chats), len(changes.policy.warn_ms)
     for _ in range((3 * chats + 1) * (thresholds + 1) + 1):
         due = next_due(changes.account, changes.policy)
-        if due is None or due.at >= before:
+        if due is None or due.at_ms >= before:
             return
         _bring_about(changes, due)
     raise AssertionError("what falls due comes to an end")
 
 
-def _bring_about(changes: Changes, due: Due) -> None:
-    if due.kind == IDLE:
-        changes.pause(changes.account.chats[due.chat_id], due.at, BY_IDLE)
-    elif due.kind == EXHAUSTION:
-        _exhaust(changes, due.at)
-    elif due.kind == GRACE:
-        changes.end(changes.account.chats[due.chat_id], due.at, CREDITS_EXHAUSTED)
+def _bring_about(changes: Transition, due: Due) -> None:
+    if due.kind == DueKind.IDLE:
+        changes.pause(changes.account.chats[due.chat_id], due.at_ms, BY_IDLE)
+    elif due.kind == DueKind.EXHAUSTION:
+        _exhaust(changes, due.at_ms)
+    elif due.kind == DueKind.GRACE:
+        changes.end(changes.account.chats[due.chat_id], due.at_ms, CREDITS_EXHAUSTED)
     # A warning changes nothing but itself: it is announced with the closing below.
-    changes.close(due.at)
+    changes.close(due.at_ms)
 
 
-def _exhaust(changes: Changes, at: int) -> None:
+def _exhaust(changes: Transition, at: int) -> None:
     assert available(changes.account, at) >= 0, "zero_at is the last affordable millisecond"
     changes.wallet_event(events.CREDITS_EXHAUSTED, at)
     burning = sorted(c.chat_id for c in changes.account.chats.values() if burns(c, at))

@@ -18,25 +18,29 @@ from meterd.rules.model import (
     Chat,
     Policy,
 )
-from meterd.rules.transitions import Changes, resumed
+from meterd.rules.outcomes import Outcome
+from meterd.rules.transitions import Transition, resumed
+
+Refusal = Outcome | None
+"""The outcome of a start that could go ahead otherwise."""
 
 
-def _start(changes: Changes, command: Command, known: Chat | None, refuse: str) -> str:
+def _start(changes: Transition, command: Command, known: Chat | None, refuse: Refusal) -> Outcome:
     account = changes.account
     other = account.chats.get(command.chat_id) or known
     if other is not None:
-        return _taken(account, other)
+        return _refuse_start(account, other)
     chat = _new_chat(account, command, changes.policy)
-    if not _can_run(account, chat, command.at):
+    if not _can_run(account, chat, command.at_ms):
         return outcomes.INSUFFICIENT_CREDITS
     if refuse:
         return refuse
     changes.open(chat)
-    changes.close(command.at)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _taken(account: Account, other: Chat) -> str:
+def _refuse_start(account: Account, other: Chat) -> Outcome:
     if other.user_id != account.user_id:
         return outcomes.USER_MISMATCH
     return outcomes.ALREADY_ENDED if other.status == ENDED else outcomes.ALREADY_STARTED
@@ -49,17 +53,17 @@ def _new_chat(account: Account, command: Command, policy: Policy) -> Chat:
         user_id=account.user_id,  # the same object: there are many of these
         advisor_id=command.fields["advisor_id"],
         status=RUNNING,
-        started_at=numbers.get("started_at", command.at),
-        since=command.at,
-        as_of=command.at,
-        alive_at=command.at,
-        rate=numbers.get("rate", tariff.rate),
+        started_at_ms=numbers.get("started_at", command.at_ms),
+        since_ms=command.at_ms,
+        as_of_ms=command.at_ms,
+        alive_at_ms=command.at_ms,
+        rate_micro=numbers.get("rate", tariff.rate_micro),
         free_ms=numbers.get("free_ms", tariff.free_ms),
         min_ms=numbers.get("min_ms", tariff.min_ms),
         increment_ms=numbers.get("increment_ms", tariff.increment_ms),
         idle_ms=numbers.get("idle_ms", tariff.idle_ms),
         active_ms=numbers.get("carried_ms", 0),
-        carried_cost=numbers.get("carried_cost", 0),
+        carried_cost_micro=numbers.get("carried_cost", 0),
     )
 
 
@@ -71,70 +75,73 @@ def _can_run(account: Account, chat: Chat, at: int) -> bool:
     return available(joined, at + 1) >= 0
 
 
-def _pause(changes: Changes, command: Command, chat: Chat) -> str:
+def _pause(changes: Transition, command: Command, chat: Chat) -> Outcome:
     if chat.status != RUNNING:
         return outcomes.NOT_RUNNING
-    changes.pause(chat, command.at, BY_COMMAND)
-    changes.close(command.at)
+    changes.pause(chat, command.at_ms, BY_COMMAND)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _resume(changes: Changes, command: Command, chat: Chat) -> str:
+def _resume(changes: Transition, command: Command, chat: Chat) -> Outcome:
     if chat.status not in (PAUSED, SUSPENDED):
         return outcomes.NOT_PAUSED
-    if not _can_run(changes.account, resumed(chat, command.at), command.at):
+    if not _can_run(changes.account, resumed(chat, command.at_ms), command.at_ms):
         return outcomes.INSUFFICIENT_CREDITS
-    changes.resume(chat, command.at)
-    changes.close(command.at)
+    changes.resume(chat, command.at_ms)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _heartbeat(changes: Changes, command: Command, chat: Chat) -> str:
+def _heartbeat(changes: Transition, command: Command, chat: Chat) -> Outcome:
     if chat.status == PAUSED and chat.pause_reason == BY_IDLE:
         return _resume(changes, command, chat)
-    changes.alive(chat, command.at)
+    changes.alive(chat, command.at_ms)
     return outcomes.OK
 
 
-def _set_rate(changes: Changes, command: Command, chat: Chat) -> str:
-    changes.set_rate(chat, command.at, command.numbers["rate"])
-    changes.close(command.at)
+def _set_rate(changes: Transition, command: Command, chat: Chat) -> Outcome:
+    changes.set_rate(chat, command.at_ms, command.numbers["rate"])
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _end(changes: Changes, command: Command, chat: Chat) -> str:
+def _end(changes: Transition, command: Command, chat: Chat) -> Outcome:
     reason = command.fields.get("reason", ENDED)
-    changes.end(chat, command.at, reason, command.id)
-    changes.close(command.at)
+    changes.end(chat, command.at_ms, reason, command.id)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _top_up(changes: Changes, command: Command, _known: Chat | None, _refuse: str) -> str:
+def _top_up(
+    changes: Transition, command: Command, _known: Chat | None, _refuse: Refusal
+) -> Outcome:
     amount = command.numbers["amount"]
-    changes.credit("top_up", amount, command.at, (command.entry, command.id, None))
-    changes.wallet_event(events.WALLET_TOPPED_UP, command.at)
-    _wake_suspended(changes, command.at)
-    changes.close(command.at)
+    changes.credit("top_up", amount, command.at_ms, (command.entry, command.id, None))
+    changes.wallet_event(events.WALLET_TOPPED_UP, command.at_ms)
+    _resume_suspended(changes, command.at_ms)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _refund(changes: Changes, command: Command, known: Chat | None, _refuse: str) -> str:
+def _refund(changes: Transition, command: Command, known: Chat | None, _refuse: Refusal) -> Outcome:
     if command.chat_id in changes.account.chats:
         return outcomes.NOT_ENDED
-    refusal = _refusal(changes.account, known)
-    if refusal or known is None:
-        return refusal
+    if known is None:
+        return outcomes.UNKNOWN_CHAT
+    if known.user_id != changes.account.user_id:
+        return outcomes.USER_MISMATCH
     amount = command.numbers["amount"]
-    if known.refunded + amount > cost(known, command.at):
+    if known.refunded_micro + amount > cost(known, command.at_ms):
         return outcomes.EXCEEDS_COST
-    changes.credit("refund", amount, command.at, (command.entry, command.id, known.chat_id))
-    changes.refunded(known, command.at, amount)
-    _wake_suspended(changes, command.at)
-    changes.close(command.at)
+    changes.credit("refund", amount, command.at_ms, (command.entry, command.id, known.chat_id))
+    changes.refunded(known, command.at_ms, amount)
+    _resume_suspended(changes, command.at_ms)
+    changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _wake_suspended(changes: Changes, at: int) -> None:
+def _resume_suspended(changes: Transition, at: int) -> None:
     waiting = sorted(k for k, c in changes.account.chats.items() if c.status == SUSPENDED)
     for chat_id in waiting:
         chat = changes.account.chats[chat_id]
@@ -142,28 +149,29 @@ def _wake_suspended(changes: Changes, at: int) -> None:
             changes.resume(chat, at)
 
 
-def _settle(_changes: Changes, _command: Command, _known: Chat | None, _refuse: str) -> str:
+def _settle(
+    _changes: Transition, _command: Command, _known: Chat | None, _refuse: Refusal
+) -> Outcome:
     """Nothing by itself: what was due has been applied by now."""
     return outcomes.OK
 
 
-def _refusal(account: Account, known: Chat | None) -> str:
-    """Why a command for an open chat can't have one that is not open in the account."""
-    if known is None:
-        return outcomes.UNKNOWN_CHAT
-    return outcomes.USER_MISMATCH if known.user_id != account.user_id else ""
-
-
-_OnOpen = Callable[[Changes, Command, Chat], str]
-_Handler = Callable[[Changes, Command, Chat | None, str], str]
+_OnOpen = Callable[[Transition, Command, Chat], Outcome]
+_Handler = Callable[[Transition, Command, Chat | None, Refusal], Outcome]
 
 
 def _on_open(act: _OnOpen) -> _Handler:
-    def handle(changes: Changes, command: Command, known: Chat | None, _refuse: str) -> str:
+    def handle(
+        changes: Transition, command: Command, known: Chat | None, _refuse: Refusal
+    ) -> Outcome:
         chat = changes.account.chats.get(command.chat_id)
         if chat is not None:
             return act(changes, command, chat)
-        return _refusal(changes.account, known) or outcomes.ALREADY_ENDED
+        if known is None:
+            return outcomes.UNKNOWN_CHAT
+        if known.user_id != changes.account.user_id:
+            return outcomes.USER_MISMATCH
+        return outcomes.ALREADY_ENDED
 
     return handle
 

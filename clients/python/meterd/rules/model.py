@@ -1,7 +1,25 @@
 """What the fold works on: chats, accounts and the operator's policy, all immutable."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+ChatStatus = Literal["running", "paused", "suspended", "ended", "not_started"]
+AtZero = Literal["end", "suspend"]
+"""What becomes of chats that burn when the credits end."""
+PauseReason = Literal["command", "idle"]
+LedgerKind = Literal["top_up", "charge", "refund", "adjustment", "migrated"]
+EventName = Literal[
+    "chat.started",
+    "chat.paused",
+    "chat.resumed",
+    "chat.rate_changed",
+    "chat.suspended",
+    "chat.ended",
+    "chat.refunded",
+    "wallet.topped_up",
+    "credits.low",
+    "credits.exhausted",
+]
 
 RUNNING: Final = "running"
 PAUSED: Final = "paused"
@@ -24,7 +42,7 @@ CREDITS_EXHAUSTED: Final = "credits_exhausted"
 class Tariff(NamedTuple):
     """What a chat costs and when it is idle (PROTOCOL 3, *Billed time* and *Idle*)."""
 
-    rate: int = 1_000_000
+    rate_micro: int = 1_000_000
     """Micro-credits a minute."""
     free_ms: int = 0
     min_ms: int = 0
@@ -37,7 +55,7 @@ class Policy(NamedTuple):
     """The operator's settings that the fold depends on."""
 
     tariff: Tariff = Tariff()
-    at_zero: str = AT_ZERO_END
+    at_zero: AtZero = AT_ZERO_END
     grace_ms: int = 120_000
     warn_ms: tuple[int, ...] = (300_000, 60_000, 30_000)
 
@@ -48,15 +66,15 @@ class Chat(NamedTuple):
     chat_id: str
     user_id: str
     advisor_id: str
-    status: str
-    started_at: int
-    since: int
+    status: ChatStatus
+    started_at_ms: int
+    since_ms: int
     """Up to here ``active_ms`` and ``owed`` are counted; of a suspended chat, when it was."""
-    as_of: int
+    as_of_ms: int
     """When the chat last changed in a way that its snapshot shows."""
-    alive_at: int
+    alive_at_ms: int
     """The last sign of life."""
-    rate: int
+    rate_micro: int
     free_ms: int
     min_ms: int
     increment_ms: int
@@ -64,14 +82,14 @@ class Chat(NamedTuple):
     tariff nobody knows: it is what came, and can only be refunded."""
     idle_ms: int
     active_ms: int = 0
-    owed: int = 0
+    owed_rate_ms: int = 0
     """Sum over billed milliseconds of the rate in force: micro-credits times 60 000."""
-    carried_cost: int = 0
+    carried_cost_micro: int = 0
     """Micro-credits an adopted chat had cost before; never charged here."""
-    refunded: int = 0
-    ended_at: int | None = None
+    refunded_micro: int = 0
+    ended_at_ms: int | None = None
     end_reason: str | None = None
-    pause_reason: str | None = None
+    pause_reason: PauseReason | None = None
     seq: int = 1
 
 
@@ -79,13 +97,13 @@ class Account(NamedTuple):
     """One user's credits and open chats."""
 
     user_id: str
-    settled: int = 0
+    settled_micro: int = 0
     """Top-ups + refunds − what ended chats were charged, in micro-credits."""
-    announced: int | None = None
+    announced_ms: int | None = None
     """The warning threshold (ms) that the time left is under, if any."""
-    zero_at: int | None = None
+    zero_at_ms: int | None = None
     """Derived; kept because every reader wants it and finding it is the dearest step."""
-    as_of: int = 0
+    as_of_ms: int = 0
     seq: int = 0
     chats: Mapping[str, Chat] = {}  # never mutated: every change makes a new mapping
 
@@ -93,8 +111,8 @@ class Account(NamedTuple):
 class Event(NamedTuple):
     """Something that happened, as the events stream tells it."""
 
-    event: str
-    at: int
+    event: EventName
+    at_ms: int
     user_id: str
     chat_id: str | None
     seq: int
@@ -108,7 +126,7 @@ class LedgerEntry(NamedTuple):
     entry_id: str
     user_id: str
     chat_id: str | None
-    kind: str
-    amount: int
-    at: int
+    kind: LedgerKind
+    amount_micro: int
+    at_ms: int
     command_id: str | None

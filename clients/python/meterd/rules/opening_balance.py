@@ -17,22 +17,24 @@ ORIGIN: Final = ""
 """The head of an account that is not there."""
 
 
-class Opened(NamedTuple):
+class OpenedAccount(NamedTuple):
     """An account that nothing but its opening has happened to."""
 
     head: str
     account: Account
 
 
-def opened(account: Account, number: int, amount: int, at: int) -> Opened:
+def opened(account: Account, number: int, amount: int, at: int) -> OpenedAccount:
     """The account with its opening entry of that number: the first makes it, later ones mend it."""
-    settled = account.settled + amount
-    return Opened(head_of(number), account._replace(settled=settled, as_of=at, seq=number))
+    settled = account.settled_micro + amount
+    return OpenedAccount(
+        head_of(number), account._replace(settled_micro=settled, as_of_ms=at, seq=number)
+    )
 
 
-def openings(user_id: str, entries: Iterable[tuple[int, int]]) -> list[Opened]:
+def openings(user_id: str, entries: Iterable[tuple[int, int]]) -> list[OpenedAccount]:
     """The account after each of its opening entries, amounts with their moments, in order."""
-    steps, account = list[Opened](), Account(user_id)
+    steps, account = list[OpenedAccount](), Account(user_id)
     for number, (amount, at) in enumerate(entries, 1):
         steps.append(opened(account, number, amount, at))
         account = steps[-1].account

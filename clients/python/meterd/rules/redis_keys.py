@@ -41,7 +41,7 @@ class Keys(NamedTuple):
         return f"{self.prefix}outbox"
 
     @property
-    def refused(self) -> str:
+    def rejected(self) -> str:
         """Stream: what Postgres has refused for good, with the reason (internal)."""
         return f"{self.prefix}outbox:refused"
 
@@ -66,7 +66,7 @@ class Keys(NamedTuple):
         return f"{self.prefix}leader"
 
     @property
-    def memory(self) -> str:
+    def instance_id(self) -> str:
         """String: the name of what this Redis remembers, which Postgres knows too (internal)."""
         return f"{self.prefix}memory"
 
@@ -76,7 +76,7 @@ class Keys(NamedTuple):
         return f"{self.prefix}format"
 
     @property
-    def hold(self) -> str:
+    def clock_hold(self) -> str:
         """String, JSON: why nothing is decided until an operator says so (internal)."""
         return f"{self.prefix}hold"
 

@@ -7,13 +7,14 @@ from another system.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, Invalid, entry_key, entry_ms, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, entry_key, entry_ms, parse_entry
 from meterd.rules.fold import Decision, apply
 from meterd.rules.model import ENDED, Account, Chat, Event, LedgerEntry, Policy
-from meterd.rules.opening_balance import ORIGIN, Opened
+from meterd.rules.opening_balance import ORIGIN, OpenedAccount
+from meterd.rules.outcomes import Outcome
 
 _OF_UNKNOWN: Final = (
     outcomes.UNKNOWN_CHAT, outcomes.INSUFFICIENT_CREDITS, outcomes.AT_CAPACITY,
@@ -21,7 +22,7 @@ _OF_UNKNOWN: Final = (
 """What a command can get only if its chat is not there, or is open."""
 
 
-class Journaled(NamedTuple):
+class JournalEntry(NamedTuple):
     """A row of the journal, as far as the fold needs it."""
 
     entry: str
@@ -30,10 +31,10 @@ class Journaled(NamedTuple):
     replayed: bool
 
 
-class Step(NamedTuple):
+class ReplayStep(NamedTuple):
     """What the rules make of one row."""
 
-    outcome: str
+    outcome: Outcome
     events: list[Event]
     ledger: list[LedgerEntry]
 
@@ -42,7 +43,7 @@ class Replay:
     """One account as its journal makes it, from its beginning to the last row that was fed."""
 
     def __init__(
-        self, user_id: str, begin: Opened | None = None, ended: Iterable[Chat] = ()
+        self, user_id: str, begin: OpenedAccount | None = None, ended: Iterable[Chat] = ()
     ) -> None:
         """Begin before the first row.
 
@@ -51,7 +52,7 @@ class Replay:
             begin: the account as it was brought from another system, if it was.
             ended: chats of the user that ended there.
         """
-        head, account = begin or Opened(ORIGIN, Account(user_id))
+        head, account = begin or OpenedAccount(ORIGIN, Account(user_id))
         self.account = account
         self.applied = head
         """The last entry that had its turn in the account, with or without an effect."""
@@ -69,7 +70,7 @@ class Replay:
         """One of them; None if it never started."""
         return self.account.chats.get(chat_id) or self.ended.get(chat_id)
 
-    def feed(self, row: Journaled, policy: Policy, foreign: Chat | None = None) -> Step:
+    def feed(self, row: JournalEntry, policy: Policy, foreign: Chat | None = None) -> ReplayStep:
         """Apply the next row; returns what it should say and what follows from it.
 
         Args:
@@ -82,16 +83,16 @@ class Replay:
         """
         if row.outcome == outcomes.INTERNAL_ERROR and not row.replayed:
             self.applied = row.entry
-            return Step(row.outcome, [], [])
+            return ReplayStep(outcomes.INTERNAL_ERROR, [], [])
         command = command_of(row)
-        if isinstance(command, Invalid):
-            return Step(outcomes.INVALID_COMMAND, [], [])
+        if isinstance(command, InvalidCommand):
+            return ReplayStep(outcomes.INVALID_COMMAND, [], [])
         self._assert_next(command)
         step = self._apply(command, policy, foreign, row)
         self.applied = row.entry
         return step
 
-    def pass_time(self, before: int, policy: Policy) -> Step:
+    def pass_time(self, before: int, policy: Policy) -> ReplayStep:
         """Bring about what falls due before a millisecond, and nothing else."""
         settle = Command(f"{before}-0", before, "settle", "", self.account.user_id, "", "", {}, {})
         return self._take(apply(self.account, settle, policy))
@@ -102,15 +103,17 @@ class Replay:
             assert entry_key(command.entry) > entry_key(self.applied), "rows come in stream order"
 
     def _apply(
-        self, command: Command, policy: Policy, foreign: Chat | None, row: Journaled
-    ) -> Step:
+        self, command: Command, policy: Policy, foreign: Chat | None, row: JournalEntry
+    ) -> ReplayStep:
         known = self._as_met(self.ended.get(command.chat_id) or foreign, row)
-        refuse = row.outcome if row.outcome == outcomes.AT_CAPACITY else ""
+        refuse: Outcome | None = (
+            outcomes.AT_CAPACITY if row.outcome == outcomes.AT_CAPACITY else None
+        )
         is_inert = row.replayed or row.outcome == outcomes.ID_CONFLICT
-        inert = row.outcome if is_inert else ""
+        inert = cast("Outcome", row.outcome) if is_inert else None
         return self._take(apply(self.account, command, policy, known, refuse, inert))
 
-    def _as_met(self, known: Chat | None, row: Journaled) -> Chat | None:
+    def _as_met(self, known: Chat | None, row: JournalEntry) -> Chat | None:
         """A brought chat was not there yet when a row before it came was decided."""
         if known is None or known.increment_ms:
             return known
@@ -119,12 +122,12 @@ class Replay:
         self._met.add(known.chat_id)
         return known
 
-    def _take(self, decision: Decision) -> Step:
+    def _take(self, decision: Decision) -> ReplayStep:
         self._assert_gapless(decision.events)
         self.account = decision.account
-        self.ended |= {k: c for k, c in decision.touched.items() if c.ended_at is not None}
+        self.ended |= {k: c for k, c in decision.touched.items() if c.ended_at_ms is not None}
         self.ledger += decision.ledger
-        return Step(decision.outcome, decision.events, decision.ledger)
+        return ReplayStep(decision.outcome, decision.events, decision.ledger)
 
     def _assert_gapless(self, events: Iterable[Event]) -> None:
         seqs: dict[str, int] = {}
@@ -136,7 +139,7 @@ class Replay:
                 seqs[event.chat_id] = event.seq
 
 
-def command_of(row: Journaled) -> Command | Invalid:
+def command_of(row: JournalEntry) -> Command | InvalidCommand:
     """What the row's fields are by the rules, whatever the journal says of them."""
     return parse_entry(row.entry, [part.encode() for pair in _pairs(row.fields) for part in pair])
 
@@ -147,7 +150,7 @@ def foreign_chat(chat_id: str, owner: str, entry: str) -> Chat:
     ``entry``: where it started; empty if it was brought from another system.
     """
     at, increment_ms = (entry_ms(entry), 1) if entry else (0, 0)
-    return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, increment_ms, 0, ended_at=at)
+    return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, increment_ms, 0, ended_at_ms=at)
 
 
 def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

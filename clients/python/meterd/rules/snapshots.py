@@ -11,26 +11,28 @@ JsonObject = dict[str, Any]
 
 def chat_snapshot(chat: Chat, at: int) -> JsonObject:
     """The chat as it is at ``at``; of an ended chat, as it last changed."""
-    as_of = at if chat.ended_at is None else chat.as_of
+    as_of = at if chat.ended_at_ms is None else chat.as_of_ms
     active = active_ms(chat, as_of)
     # Of an adopted chat, what of its cost was paid elsewhere: later refunds need to know.
-    carried = {"carried_cost": format_micro(chat.carried_cost)} if chat.carried_cost else {}
+    carried = (
+        {"carried_cost": format_micro(chat.carried_cost_micro)} if chat.carried_cost_micro else {}
+    )
     return {
         "chat_id": chat.chat_id,
         "user_id": chat.user_id,
         "advisor_id": chat.advisor_id,
         "status": chat.status,
         "as_of": as_of,
-        "started_at": chat.started_at,
-        "ended_at": chat.ended_at,
+        "started_at": chat.started_at_ms,
+        "ended_at": chat.ended_at_ms,
         "end_reason": chat.end_reason,
         "pause_reason": chat.pause_reason,
         "active_ms": active,
         "paused_ms": paused_ms(chat, as_of),
         "billed_ms": billed_ms(chat, active),
         "cost": format_micro(cost(chat, as_of)),
-        "refunded": format_micro(chat.refunded),
-        "rate": format_micro(chat.rate),
+        "refunded": format_micro(chat.refunded_micro),
+        "rate": format_micro(chat.rate_micro),
         "free_ms": chat.free_ms,
         "min_ms": chat.min_ms,
         "increment_ms": chat.increment_ms,
@@ -47,7 +49,7 @@ def wallet_snapshot(account: Account, at: int) -> JsonObject:
         "as_of": at,
         "balance": format_micro(available(account, at)),
         "burn_rate": format_micro(burn_rate(account, at)),
-        "zero_at": account.zero_at,
+        "zero_at": account.zero_at_ms,
         "open_chats": len(account.chats),
         "seq": account.seq,
     }
@@ -72,12 +74,15 @@ def chat_from_snapshot(snapshot: JsonObject) -> Chat:
     same = {name: snapshot[name] for name in _AS_SHOWN}
     return Chat(
         **same,
-        since=snapshot["as_of"],
-        alive_at=snapshot["as_of"],
-        rate=read_micro(snapshot["rate"]),
-        refunded=read_micro(snapshot["refunded"]),
-        owed=charged * MS_PER_MINUTE,
-        carried_cost=carried,
+        as_of_ms=snapshot["as_of"],
+        started_at_ms=snapshot["started_at"],
+        ended_at_ms=snapshot["ended_at"],
+        since_ms=snapshot["as_of"],
+        alive_at_ms=snapshot["as_of"],
+        rate_micro=read_micro(snapshot["rate"]),
+        refunded_micro=read_micro(snapshot["refunded"]),
+        owed_rate_ms=charged * MS_PER_MINUTE,
+        carried_cost_micro=carried,
     )
 
 
@@ -86,9 +91,6 @@ _AS_SHOWN = (
     "user_id",
     "advisor_id",
     "status",
-    "as_of",
-    "started_at",
-    "ended_at",
     "end_reason",
     "pause_reason",
     "active_ms",

@@ -2,7 +2,7 @@
 
 from meterd.rules import events
 from meterd.rules.billing import active_ms, available, charge, owed
-from meterd.rules.deadlines import level
+from meterd.rules.deadlines import warning_level
 from meterd.rules.exhaustion import zero_at
 from meterd.rules.model import (
     ENDED,
@@ -12,12 +12,15 @@ from meterd.rules.model import (
     Account,
     Chat,
     Event,
+    EventName,
     LedgerEntry,
+    LedgerKind,
+    PauseReason,
     Policy,
 )
 
 
-class Changes:
+class Transition:
     """An account on its way through one command, and what has come of it so far.
 
     Every change of chats or credits is followed by one ``close`` at its millisecond, which
@@ -37,11 +40,11 @@ class Changes:
         account = self.account
         assert available(account, at) >= 0, "an account is never negative"
         zero = zero_at(account, at)
-        tight = level(None if zero is None else zero - at, self.policy)
-        if tight is not None and (account.announced is None or tight < account.announced):
+        tight = warning_level(None if zero is None else zero - at, self.policy)
+        if tight is not None and (account.announced_ms is None or tight < account.announced_ms):
             self.wallet_event(events.CREDITS_LOW, at, threshold_ms=tight)
         self.account = account._replace(
-            zero_at=zero, announced=tight, as_of=at, seq=account.seq + 1
+            zero_at_ms=zero, announced_ms=tight, as_of_ms=at, seq=account.seq + 1
         )
 
     def open(self, chat: Chat) -> None:
@@ -49,36 +52,36 @@ class Changes:
         self._put(chat)
         self._chat_event(events.CHAT_STARTED, chat)
 
-    def pause(self, chat: Chat, at: int, reason: str) -> None:
+    def pause(self, chat: Chat, at: int, reason: PauseReason) -> None:
         """Stop the timer of a running chat."""
-        chat = self._step(chat, at, status=PAUSED, pause_reason=reason)
+        chat = self._put(_counted(chat, at)._replace(status=PAUSED, pause_reason=reason))
         self._chat_event(events.CHAT_PAUSED, chat, reason)
 
     def resume(self, chat: Chat, at: int) -> None:
         """Run the timer of a chat again; a sign of life."""
-        chat = self._step(chat, at, status=RUNNING, since=at, alive_at=at, pause_reason=None)
+        chat = self._put(resumed(_counted(chat, at), at))
         self._chat_event(events.CHAT_RESUMED, chat)
 
     def suspend(self, chat: Chat, at: int) -> None:
         """Stop the timer of a running chat until credits come."""
-        chat = self._step(chat, at, status=SUSPENDED)
+        chat = self._put(_counted(chat, at)._replace(status=SUSPENDED))
         self._chat_event(events.CHAT_SUSPENDED, chat)
 
-    def set_rate(self, chat: Chat, at: int, rate: int) -> None:
-        """Change the rate from now on."""
-        chat = self._step(chat, at, rate=rate)
+    def set_rate(self, chat: Chat, at: int, rate_micro: int) -> None:
+        """Change the rate (micro-credits a minute) from now on."""
+        chat = self._put(_counted(chat, at)._replace(rate_micro=rate_micro))
         self._chat_event(events.CHAT_RATE_CHANGED, chat)
 
     def end(self, chat: Chat, at: int, reason: str, command_id: str | None = None) -> None:
         """Close a chat for ever and charge it once."""
-        chat = self._step(
-            chat,
-            at,
-            status=ENDED,
-            since=at,
-            ended_at=at,
-            end_reason=reason,
-            pause_reason=None,
+        chat = self._put(
+            _counted(chat, at)._replace(
+                status=ENDED,
+                since_ms=at,
+                ended_at_ms=at,
+                end_reason=reason,
+                pause_reason=None,
+            )
         )
         self._charge(chat, at, command_id)
         self._chat_event(events.CHAT_ENDED, chat, reason)
@@ -86,13 +89,15 @@ class Changes:
     def alive(self, chat: Chat, at: int) -> None:
         """Note a sign of life; nothing that a snapshot shows."""
         self.account = self.account._replace(
-            chats={**self.account.chats, chat.chat_id: chat._replace(alive_at=at)}
+            chats={**self.account.chats, chat.chat_id: chat._replace(alive_at_ms=at)}
         )
 
-    def credit(self, kind: str, amount: int, at: int, cause: tuple[str, str, str | None]) -> None:
+    def credit(
+        self, kind: LedgerKind, amount: int, at: int, cause: tuple[str, str, str | None]
+    ) -> None:
         """Add credits for a cause: stream entry, command id, chat."""
         entry, command_id, chat_id = cause
-        self.account = self.account._replace(settled=self.account.settled + amount)
+        self.account = self.account._replace(settled_micro=self.account.settled_micro + amount)
         self.ledger.append(
             LedgerEntry(
                 f"{kind}:{entry}", self.account.user_id, chat_id, kind, amount, at, command_id
@@ -101,11 +106,13 @@ class Changes:
 
     def refunded(self, chat: Chat, at: int, amount: int) -> None:
         """Note on an ended chat's record what was given back."""
-        chat = chat._replace(refunded=chat.refunded + amount, as_of=at, seq=chat.seq + 1)
+        chat = chat._replace(
+            refunded_micro=chat.refunded_micro + amount, as_of_ms=at, seq=chat.seq + 1
+        )
         self.touched[chat.chat_id] = chat
         self._chat_event(events.CHAT_REFUNDED, chat)
 
-    def wallet_event(self, name: str, at: int, threshold_ms: int | None = None) -> None:
+    def wallet_event(self, name: EventName, at: int, threshold_ms: int | None = None) -> None:
         """Something happened to the account; ``seq`` is that of the snapshot being made."""
         account = self.account
         self.events.append(
@@ -115,7 +122,9 @@ class Changes:
     def _charge(self, chat: Chat, at: int, command_id: str | None) -> None:
         amount = charge(chat, at)
         chats = {k: v for k, v in self.account.chats.items() if k != chat.chat_id}
-        self.account = self.account._replace(settled=self.account.settled - amount, chats=chats)
+        self.account = self.account._replace(
+            settled_micro=self.account.settled_micro - amount, chats=chats
+        )
         if amount:
             self.ledger.append(
                 LedgerEntry(
@@ -129,22 +138,24 @@ class Changes:
                 )
             )
 
-    def _step(self, chat: Chat, at: int, **changed: object) -> Chat:
-        """The chat with its time and debt counted up to ``at``, then changed."""
-        if chat.status == RUNNING:
-            changed |= {"active_ms": active_ms(chat, at), "owed": owed(chat, at), "since": at}
-        chat = chat._replace(as_of=at, seq=chat.seq + 1, **changed)  # type: ignore[arg-type]
-        self._put(chat)
-        return chat
-
-    def _put(self, chat: Chat) -> None:
+    def _put(self, chat: Chat) -> Chat:
         self.account = self.account._replace(chats={**self.account.chats, chat.chat_id: chat})
         self.touched[chat.chat_id] = chat
+        return chat
 
-    def _chat_event(self, name: str, chat: Chat, reason: str | None = None) -> None:
-        self.events.append(Event(name, chat.as_of, chat.user_id, chat.chat_id, chat.seq, reason))
+    def _chat_event(self, name: EventName, chat: Chat, reason: str | None = None) -> None:
+        self.events.append(Event(name, chat.as_of_ms, chat.user_id, chat.chat_id, chat.seq, reason))
 
 
 def resumed(chat: Chat, at: int) -> Chat:
     """The chat as it would run from ``at`` on."""
-    return chat._replace(status=RUNNING, since=at, alive_at=at, pause_reason=None)
+    return chat._replace(status=RUNNING, since_ms=at, alive_at_ms=at, pause_reason=None)
+
+
+def _counted(chat: Chat, at: int) -> Chat:
+    """The chat with its time and debt counted up to ``at``, in a snapshot of its own."""
+    if chat.status == RUNNING:
+        chat = chat._replace(
+            active_ms=active_ms(chat, at), owed_rate_ms=owed(chat, at), since_ms=at
+        )
+    return chat._replace(as_of_ms=at, seq=chat.seq + 1)

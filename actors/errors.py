@@ -1,0 +1,25 @@
+"""What actors and the supervisor raise."""
+
+
+class UnreadableStateError(Exception):
+    """The stored state of an account can't be read: nothing can be decided for it."""
+
+
+class ActorFencedError(Exception):
+    """Another process has this actor's name: every write of this one is refused."""
+
+
+class OutOfTurnError(Exception):
+    """A batch before this one was lost or failed; handling this one would skip that one."""
+
+
+class CommitError(Exception):
+    """Redis cannot do what a commit asks for, now or later."""
+
+
+class UndecidedError(Exception):
+    """An account kept changing while the actor decided; the batch is to be tried again."""
+
+
+class HungError(Exception):
+    """A process exists and does not answer."""

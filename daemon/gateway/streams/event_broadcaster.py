@@ -1,0 +1,277 @@
+"""One place in the events stream for all readers of this process, on one Redis connection."""
+
+import asyncio
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
+from typing import Any, Final
+
+import structlog
+
+from daemon.gateway.authorization import WHOLE, Caller
+from daemon.gateway.errors import ProblemError, redis_unavailable
+from daemon.gateway.queue_clock import QueueClock
+from daemon.gateway.redis_reader import RedisReader
+from daemon.gateway.streams.messages import KEEP_ALIVE, Message
+from daemon.gateway.streams.subscriber import LOST, SHUTDOWN, TOKEN_EXPIRED, Subscriber
+from daemon.gateway.views import owner_of, pack, wallet_json
+from daemon.settings.settings import HttpSettings
+from meterd import AsyncMeter, Event, EventsLostError, MeterError
+from meterd.rules.commands import entry_key
+from meterd.rules.redis_keys import Keys
+
+log = structlog.get_logger()
+
+WINDOW_MAX: Final = 10_000
+"""Events remembered, so that who was away for a moment needs no round trip."""
+RETRY_S: Final = 0.5
+BEGIN_S: Final = 5.0
+STUCK_S: Final = 10.0
+"""How long a reader that was told the end may take to hear it."""
+
+
+class EventBroadcaster:
+    """Follows the events and hands them to whoever wants them."""
+
+    def __init__(
+        self,
+        meter: AsyncMeter,
+        live: RedisReader,
+        keys: Keys,
+        clock: QueueClock,
+        http: HttpSettings,
+    ) -> None:
+        """Nothing is followed before ``keep``, and nothing is read without a reader."""
+        self._meter = meter
+        self._live = live
+        self._keys = keys
+        self._clock = clock
+        self._http = http
+        self._by_user: defaultdict[str, set[Subscriber]] = defaultdict(set)
+        self._by_chat: defaultdict[str, set[Subscriber]] = defaultdict(set)
+        self._tasks: dict[Subscriber, asyncio.Task[Any]] = {}
+        self._callers: Counter[str] = Counter()
+        self._window: deque[tuple[tuple[int, int], Event]] = deque(maxlen=WINDOW_MAX)
+        self._wanted = asyncio.Event()
+        self._begun = asyncio.Event()
+        self._at: tuple[int, int] | None = None
+        """Up to here everything was taken in; None while nothing is followed."""
+        self.dropped = 0
+        self.told = 0
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return len(self._tasks)
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Hand events to a reader from now on. Raises Problem: there are too many."""
+        self.check_room(subscriber.caller)
+        task = asyncio.current_task()
+        assert task is not None, "a stream is a task"
+        self._tasks[subscriber] = task
+        self._callers[subscriber.caller.sub] += 1
+        subscriber.spoken_at_s = asyncio.get_running_loop().time()
+        if subscriber.chat_id is not None:
+            self._by_chat[subscriber.chat_id].add(subscriber)
+        if subscriber.user_id is not None:
+            self._by_user[subscriber.user_id].add(subscriber)
+        self._wanted.set()
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Hand it nothing more."""
+        if self._tasks.pop(subscriber, None) is None:
+            return
+        self._callers[subscriber.caller.sub] -= 1
+        if not self._callers[subscriber.caller.sub]:
+            del self._callers[subscriber.caller.sub]
+        _discard(self._by_chat, subscriber.chat_id, subscriber)
+        _discard(self._by_user, subscriber.user_id, subscriber)
+        if not self._tasks:
+            self._wanted.clear()
+
+    def follow_user(self, subscriber: Subscriber, user_id: str) -> None:
+        """From now on also what happens to the account that a chat turned out to be of."""
+        if subscriber in self._tasks and subscriber.user_id is None:
+            subscriber.user_id = user_id
+            self._by_user[user_id].add(subscriber)
+
+    def since(self, place: tuple[int, int]) -> list[Event] | None:
+        """What happened after a place and was handed out already; None if that is not known."""
+        if self._at is None or place > self._at:
+            return None
+        if place < self._at and (not self._window or self._window[0][0] > place):
+            return None
+        return [event for at, event in self._window if at > place]
+
+    async def begun(self) -> None:
+        """Wait until events are followed: what is read after that leaves no gap.
+
+        Raises:
+            Problem: Redis is away.
+        """
+        try:
+            async with asyncio.timeout(BEGIN_S):
+                await self._begun.wait()
+        except TimeoutError:
+            raise redis_unavailable(self._live.trouble or "no events yet") from None
+
+    async def messages(self, events: Iterable[Event]) -> list[Message]:
+        """Events with what they are about as it is now, read in one round trip."""
+        listed = list(events)
+        keys = self._keys
+        names = [
+            name
+            for e in listed
+            for name in (
+                keys.chat(e.chat_id or "-"),
+                keys.wallet(e.user_id),
+                keys.account(e.user_id),
+            )
+        ]
+        values = await self._live.read(*names) if names else []
+        now_ms = self._clock.now_ms()
+        return [
+            _message(event, now_ms, *values[3 * number : 3 * number + 3])
+            for number, event in enumerate(listed)
+        ]
+
+    async def keep(self) -> None:
+        """Follow the events for ever, as long as anybody reads."""
+        while True:
+            await self._wanted.wait()
+            try:
+                await self._follow()
+            except EventsLostError:
+                self._end_all(LOST)
+            except (MeterError, ProblemError) as error:
+                log.warning("gateway.events_away", why=str(error))
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("events.broadcast_failed")
+                self._end_all(LOST)
+                await asyncio.sleep(RETRY_S)
+
+    async def tick(self) -> None:
+        """Once a second: say that nothing happens, end what is over, cut off what is stuck."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1)
+            now_s = loop.time()
+            for subscriber, task in list(self._tasks.items()):
+                if subscriber.ended_at_s is not None:
+                    if now_s - subscriber.ended_at_s > STUCK_S:
+                        task.cancel()
+                elif subscriber.caller.expires_at_s <= time.time():
+                    subscriber.end(TOKEN_EXPIRED)
+                elif (now_s - subscriber.spoken_at_s) * 1000 >= self._http.keep_alive_ms:
+                    subscriber.spoken_at_s = now_s
+                    subscriber.keep_alive(KEEP_ALIVE)
+
+    def close(self) -> None:
+        """Tell everybody that it is over."""
+        self._end_all(SHUTDOWN)
+
+    async def _follow(self) -> None:
+        after = "$" if self._at is None else _entry(self._at)
+        async with self._meter.events(after=after) as events:
+            self._at = self._at or entry_key(events.after)
+            self._begun.set()
+            while self._tasks:
+                batch = await events.batch()
+                if not batch:
+                    return
+                await self._hand_out(batch)
+        # Nobody reads any more: whoever comes next begins with a snapshot or asks Redis.
+        self._forget()
+
+    def _forget(self) -> None:
+        self._at = None
+        self._begun.clear()
+        self._window.clear()
+
+    async def _hand_out(self, batch: list[Event]) -> None:
+        # Before anything is awaited: whoever comes meanwhile finds these in the window, or in the
+        # snapshot, and is not handed them again.
+        self._window.extend((entry_key(event.id), event) for event in batch)
+        self._at = entry_key(batch[-1].id)
+        for message in await self._surely([event for event in batch if self._readers(event)]):
+            self._offer(message)
+
+    async def _surely(self, wanted: list[Event]) -> list[Message]:
+        """Again while Redis is away: what was taken from the stream has to be told."""
+        while True:
+            try:
+                return await self.messages(wanted)
+            except ProblemError:
+                await asyncio.sleep(RETRY_S)
+
+    def _readers(self, event: Event) -> set[Subscriber]:
+        of_user = self._by_user.get(event.user_id, _NOBODY)
+        of_chat = self._by_chat.get(event.chat_id, _NOBODY) if event.chat_id else _NOBODY
+        return of_user | of_chat if of_chat else of_user
+
+    def _offer(self, message: Message) -> None:
+        event, now_s = message.event, asyncio.get_running_loop().time()
+        for subscriber in self._readers(event):
+            self.told += 1
+            subscriber.spoken_at_s = now_s
+            was_open = subscriber.ended_at_s is None
+            subscriber.offer(message)
+            self.dropped += was_open and subscriber.ended_at_s is not None
+            view = subscriber.caller.view(event.user_id, message.advisor_id)
+            if event.chat_id == subscriber.chat_id and view == WHOLE:
+                self.follow_user(subscriber, event.user_id)
+
+    def check_room(self, caller: Caller) -> None:
+        """Raises Problem: there are too many streams, here or of this caller."""
+        http = self._http
+        if len(self._tasks) >= http.streams_max:
+            raise _too_many(f"this gateway has {http.streams_max} streams open, its limit")
+        if self._callers[caller.sub] >= http.streams_per_caller_max:
+            raise _too_many(f"you have {http.streams_per_caller_max} streams open, the limit")
+
+    def _end_all(self, reason: str) -> None:
+        for subscriber in self._tasks:
+            subscriber.end(reason)
+        self._forget()
+
+
+_NOBODY: Final[set[Subscriber]] = set()
+
+
+def _message(
+    event: Event, now_ms: int, chat: bytes | None, wallet: bytes | None, account: bytes | None
+) -> Message:
+    fields: dict[str, Any] = {"event": event.event, "at": event.at, "user_id": event.user_id}
+    more = {
+        "chat_id": event.chat_id,
+        "seq": event.seq,
+        "reason": event.reason,
+        "threshold_ms": event.threshold_ms,
+    }
+    fields |= {name: value for name, value in more.items() if value is not None}
+    return Message(
+        entry_key(event.id),
+        event,
+        owner_of(chat).advisor_id if chat else None,
+        b'{"now":%d,%s' % (now_ms, pack(fields)[1:-1]),
+        chat or b"null",
+        wallet_json(wallet, account, event.user_id),
+    )
+
+
+def _entry(place: tuple[int, int]) -> str:
+    return f"{place[0]}-{place[1]}"
+
+
+def _discard(
+    index: defaultdict[str, set[Subscriber]], name: str | None, subscriber: Subscriber
+) -> None:
+    if name is not None and name in index:
+        index[name].discard(subscriber)
+        if not index[name]:
+            del index[name]
+
+
+def _too_many(detail: str) -> ProblemError:
+    return ProblemError(429, "too_many_streams", detail, {"Retry-After": "5"})

@@ -1,0 +1,1 @@
+"""What load tests, benchmarks and peers share."""

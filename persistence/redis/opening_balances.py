@@ -1,0 +1,78 @@
+"""Opens accounts in Redis with what users had in another system: one call for many."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import redis
+
+from meterd.rules.model import Account, LedgerEntry
+from meterd.rules.opening_balance import OpenedAccount
+from meterd.rules.redis_keys import Keys
+from meterd.rules.snapshots import wallet_snapshot
+from persistence.errors import UnverifiedStateError
+from persistence.redis.commit import is_readable, ledger_row, pack_json, pack_state, unpack_state
+
+OPENINGS_MAX: Final = 500
+"""What one call takes: while it runs, nobody else is served."""
+
+_pack: Final = msgspec.msgpack.encode
+_OK: Final = b"ok"
+
+
+class Opening(NamedTuple):
+    """An account as it was seen and as it is to be, with what the ledger says of the difference."""
+
+    before: str
+    """The head it had."""
+    opened: OpenedAccount
+    entry: LedgerEntry
+
+
+class Openings:
+    """Looks at accounts and opens them."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        """Work through ``client``."""
+        self._client = client
+        self._keys = keys
+
+    def read(self, users: Sequence[str]) -> dict[str, tuple[str, Account]]:
+        """The heads and accounts of these users; those that can't be read are left out."""
+        if not users:
+            return {}
+        raws: Any = self._client.mget([self._keys.account(user) for user in users])
+        seen = {u: unpack_state(raw, u) for u, raw in zip(users, raws, strict=True)}
+        return {user: found for user, found in seen.items() if is_readable(found[1])}
+
+    def open(self, openings: Sequence[Opening]) -> list[bool]:
+        """Open accounts, or mend what they were opened with; False of one that has moved.
+
+        Raises:
+            UnswornError: no daemon works on this Redis since it was started.
+        """
+        assert len(openings) <= OPENINGS_MAX, "a call of Redis should be over soon"
+        if not openings:
+            return []
+        packed = [pack_opening(opening) for opening in openings]
+        try:
+            verdicts: Any = self._client.fcall(
+                "meterd_open_accounts", 1, self._keys.commands, *packed
+            )
+        except redis.ResponseError as error:
+            if "FENCED" in str(error):
+                raise UnverifiedStateError(str(error)) from error
+            raise
+        return [verdict == _OK for verdict in verdicts]
+
+    def outbox_length(self) -> int:
+        """How many parcels wait for Postgres."""
+        return int(self._client.xlen(self._keys.outbox))
+
+
+def pack_opening(opening: Opening) -> bytes:
+    """An opening as the library takes it: its text names the places of the parts."""
+    head, account = opening.opened
+    state, wallet = pack_state(head, account), pack_json(wallet_snapshot(account, account.as_of_ms))
+    row = pack_json(ledger_row(opening.entry))
+    return _pack([account.user_id, opening.before, state, wallet, row])

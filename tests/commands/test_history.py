@@ -1,0 +1,112 @@
+"""A story tells what the fold did: nothing else, nothing less, and at the same cost."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from daemon.audit.history import ChatHistory, HistoryError, HistoryLine, read_policy
+from daemon.settings.derived import policy_of as policy_of_settings
+from daemon.settings.settings import Settings
+from meterd.rules.money import read_micro
+from persistence.postgres.rows import JournalRow
+from persistence.redis.commit import policy_document
+from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
+from tests.world import World
+
+POLICY = "p"
+Journal = dict[str, list[JournalRow]]
+
+
+def played(example: Example) -> tuple[World, Journal, dict[str, list[tuple[str, int]]]]:
+    """An example's world, its users' journals, and its chats' events."""
+    world, journal = World(policy_of(example)), Journal()
+    events: dict[str, list[tuple[str, int]]] = {}
+    for entry, fields in _entries(example):
+        result = world.feed(entry, flat_fields(fields))
+        chat_id = fields.get("chat_id", "")
+        user = fields.get("user_id") or world.owner.get(chat_id, "")
+        journal.setdefault(user, []).append(
+            JournalRow(
+                entry, user, chat_id or None, fields, result.outcome, result.replayed, POLICY
+            )
+        )
+        for event in result.events:
+            events.setdefault(event.chat_id or "", []).append((event.event, event.at_ms))
+    return world, journal, events
+
+
+def _entries(example: Example) -> Iterator[tuple[str, dict[str, str]]]:
+    entries = [*example["entries"]]
+    users = sorted(example["expect"]["wallets"])
+    entries += [(example["as_of"], {"type": "settle", "user_id": user}) for user in users]
+    at, number = 0, 0
+    for ms, fields in entries:
+        number = number + 1 if ms == at else 0
+        at = ms
+        yield f"{ms}-{number}", fields
+
+
+def told(example: Example, world: World, journal: Journal, chat_id: str) -> list[HistoryLine]:
+    """The story of one chat."""
+    user = world.owner[chat_id]
+    story = ChatHistory(chat_id, user, {POLICY: policy_of(example)})
+    return list(story.lines(journal[user]))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e["name"])
+def test_every_event_of_a_chat_is_told_once(example: Example) -> None:
+    """In the order and at the milliseconds of the fold; costs never fall, and end at the record."""
+    world, journal, events = played(example)
+    for chat_id in world.owner:
+        story = told(example, world, journal, chat_id)
+        chat = [(line.event, line.at) for line in story if line.event.startswith("chat.")]
+        assert chat == events[chat_id]
+        costs = [read_micro(line.cost) for line in story]
+        assert costs == sorted(costs)
+        record = example["expect"]["records"][chat_id]
+        if record["status"] == "ended":
+            assert (story[-1].cost, story[-1].active_ms) == (record["cost"], record["active_ms"])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e["name"])
+def test_every_refusal_is_told(example: Example) -> None:
+    """Of commands that named the chat and belong to its user."""
+    world, journal, _ = played(example)
+    for chat_id, user in world.owner.items():
+        refused = [
+            row.stream_id
+            for row in journal[user]
+            if row.chat_id == chat_id and row.outcome not in ("ok", "invalid_command")
+        ]
+        story = told(example, world, journal, chat_id)
+        assert [line.entry for line in story if line.outcome not in ("ok", None)] == refused
+
+
+@pytest.mark.parametrize("outcome", ["id_conflict", "at_capacity", "internal_error"])
+def test_what_had_no_effect_has_none_here(outcome: str) -> None:
+    """Whatever the rules alone would make of it; what was due before it has happened."""
+    fields = {"type": "start", "id": "s", "chat_id": "c", "user_id": "u", "advisor_id": "a"}
+    free = {**fields, "rate": "0", "idle_ms": "10"}
+    rows = [
+        JournalRow("100-0", "u", "c", free, outcome, False, POLICY),
+        JournalRow("200-0", "u", "c", {**free, "id": "t"}, "ok", False, POLICY),
+        JournalRow("300-0", "u", "c", {"type": "end", "chat_id": "c"}, outcome, False, POLICY),
+    ]
+    policy = policy_of(EXAMPLES[0])
+    story = [(line.event, line.at) for line in ChatHistory("c", "u", {POLICY: policy}).lines(rows)]
+    expected = [("refused", 100), ("chat.started", 200), ("chat.paused", 210), ("refused", 300)]
+    assert story == expected
+
+
+def test_a_policy_comes_back_as_it_was() -> None:
+    """From the document that the ``policies`` table keeps, in which tuples are lists."""
+    policy = policy_of_settings(Settings())
+    document = {**policy_document(policy), "warn_ms": list(policy.warn_ms)}
+    assert read_policy(document) == policy
+
+
+def test_a_policy_that_is_missing_is_an_error() -> None:
+    """A story under a guessed policy would be wrong."""
+    row = JournalRow("1-0", "u", None, {"type": "settle", "user_id": "u"}, "ok", False, "gone")
+    with pytest.raises(HistoryError, match="gone"):
+        list(ChatHistory("c", "u", {}).lines([row]))
