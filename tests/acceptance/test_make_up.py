@@ -13,6 +13,7 @@ import pytest
 
 from daemon.discovery.runfile import RunFile
 from loadtests.common.live import READY_TIMEOUT_S, LiveDaemon
+from loadtests.common.timeouts import scaled
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 
@@ -36,7 +37,7 @@ def test_make_passes_sigterm_on_and_ends_after_the_daemon(home: Path) -> None:
         daemon.until(lambda: daemon.published().get("state") == "ready", READY_TIMEOUT_S)
         assert RunFile(home).pid() in {pid for pid, _ in processes_of(home)}
         make.send_signal(signal.SIGTERM)
-        printed, _ = make.communicate(timeout=60)
+        printed, _ = make.communicate(timeout=scaled(60))
         assert printed.rstrip().endswith("meterd has stopped.")
         assert make.returncode == -signal.SIGTERM
         until_none_of(home)

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import scaled
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 
@@ -80,7 +81,7 @@ class Venv:
             cwd=self.bin.parent,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=scaled(timeout_s),
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
