@@ -6,6 +6,7 @@ import msgspec
 
 from meterd.rules.commands import Command, InvalidCommand
 from meterd.rules.model import Chat
+from meterd.rules.outcomes import Outcome
 
 INVALID_TYPE: Final = "invalid"
 """Stands for the type of an entry that can't be a command: its own may be anything."""
@@ -20,7 +21,7 @@ class Task(NamedTuple):
     invalid: InvalidCommand | None = None
     known: Chat | None = None
     """The chat it names as Postgres has it, where Redis may have forgotten it."""
-    refuse: str = ""
+    refuse: Outcome | None = None
     """The outcome of a start that could go ahead otherwise."""
     moved: bool = False
     """Another actor decided for the account last: what this one remembers is out of date."""
@@ -28,12 +29,16 @@ class Task(NamedTuple):
     """Why nobody may try to decide it again: it is to be set aside."""
 
     @property
+    def content(self) -> Command | InvalidCommand:
+        """The one of both that it is; two fields, because msgspec tells no two tuples apart."""
+        content = self.command or self.invalid
+        assert content is not None, "a task is a command or an entry that can't be one"
+        return content
+
+    @property
     def entry(self) -> str:
         """The stream entry's ID."""
-        if self.command is not None:
-            return self.command.entry
-        assert self.invalid is not None, "a task is a command or an entry that can't be one"
-        return self.invalid.entry
+        return self.content.entry
 
     @property
     def kind(self) -> str:
@@ -43,10 +48,7 @@ class Task(NamedTuple):
     @property
     def at_ms(self) -> int:
         """The millisecond of the stream entry."""
-        if self.command is not None:
-            return self.command.at_ms
-        assert self.invalid is not None, "a task is a command or an entry that can't be one"
-        return self.invalid.at_ms
+        return self.content.at_ms
 
     @property
     def chat_id(self) -> str:

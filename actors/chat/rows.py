@@ -87,10 +87,10 @@ def command_row(
 def quarantined_row(task: Task, policy: str) -> JournalRow:
     """An entry that could not be decided: it has no effect, and the journal says so."""
     outcome = outcomes.INTERNAL_ERROR
-    if task.command is None:
-        assert task.invalid is not None, "a task is a command or an entry that can't be one"
-        return invalid_row(task.invalid, outcome, policy)
-    return command_row(task.command, task.user, outcome, False, policy)
+    content = task.content
+    if isinstance(content, InvalidCommand):
+        return invalid_row(content, outcome, policy)
+    return command_row(content, task.user, outcome, False, policy)
 
 
 def invalid_row(invalid: InvalidCommand, outcome: str, policy: str) -> JournalRow:

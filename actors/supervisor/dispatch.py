@@ -21,6 +21,7 @@ from actors.supervisor.stats import SupervisorStats
 from meterd.rules import outcomes
 from meterd.rules.commands import OPENING, Command, InvalidCommand
 from meterd.rules.model import Chat
+from meterd.rules.outcomes import Outcome
 
 log = structlog.get_logger()
 
@@ -45,7 +46,7 @@ class Target(NamedTuple):
     """Where a command goes, and the outcome it gets if it is a start without room."""
 
     actor: str
-    refuse: str = ""
+    refuse: Outcome | None = None
 
 
 class Dispatcher:

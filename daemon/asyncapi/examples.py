@@ -1,11 +1,11 @@
 """Examples of every message, made by the code that makes the real ones."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from meterd.rules import outcomes
 from meterd.rules.commands import SHAPES
 from meterd.rules.events import EVENTS
-from meterd.rules.model import BY_COMMAND, RUNNING, Account, Chat, Event
+from meterd.rules.model import BY_COMMAND, RUNNING, Account, Chat, Event, EventName
 from meterd.rules.snapshots import JsonObject, chat_snapshot, wallet_snapshot
 from persistence.redis.commit import event_fields, pack_json
 
@@ -55,7 +55,7 @@ def event(name: str) -> dict[str, str]:
     """An event."""
     own = {field: _OWN_EVENT_FIELDS[field] for field in EVENTS[name]}
     chat_id = own.pop("chat_id", None)
-    flat = event_fields(Event(name, _START_MS, "ann", chat_id, 2, **own))
+    flat = event_fields(Event(cast("EventName", name), _START_MS, "ann", chat_id, 2, **own))
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 

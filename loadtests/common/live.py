@@ -18,12 +18,14 @@ from sqlalchemy import Engine
 
 from daemon.discovery.runfile import RunFile
 from loadtests.common.queue import is_handled
+from loadtests.common.timeouts import scaled
+from loadtests.common.watchdog import end_with_us, remove_with_us
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
 
 METERD = str(Path(sys.executable).with_name("meterd"))
-READY_TIMEOUT_S = 90
+READY_TIMEOUT_S = 180
 KEYS = Keys()
 
 
@@ -59,24 +61,25 @@ class LiveDaemon:
                 stderr=out,
                 start_new_session=True,
             )
+        end_with_us(self.process.pid)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=scaled(30))
 
     def kill(self) -> None:
         """SIGKILL of the daemon's process; what hangs on it goes down with it or is left."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=scaled(30))
 
     def run(self, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run another command of meterd's in the same home."""
         return subprocess.run(
             [self.command, *args], env=self.env, cwd=self.home.parent, capture_output=True,
-            text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL,
+            text=True, timeout=scaled(timeout_s), check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:
@@ -111,12 +114,19 @@ class LiveDaemon:
         return make_engine(self.postgres_url)
 
     def until(self, holds: Callable[[], bool], timeout_s: float = 30) -> None:
-        """Wait until something holds; fails at once if the daemon has ended by itself."""
-        deadline = time.monotonic() + timeout_s
+        """Wait until something holds; fails at once if the daemon has ended by itself.
+
+        Args:
+            holds: asked again and again.
+            timeout_s: the limit, on a machine with nothing else to do.
+        """
+        deadline = time.monotonic() + scaled(timeout_s)
         while not holds():
             ended = self.process is not None and self.process.poll() is not None
             assert not ended, f"the daemon has ended: {self.output()}"
-            assert time.monotonic() < deadline, f"not within {timeout_s} s: {self.output()}"
+            assert time.monotonic() < deadline, (
+                f"not within {scaled(timeout_s):g} s: {self.output()}"
+            )
             time.sleep(0.05)
 
     def until_handled(self, timeout_s: float = 60) -> None:
@@ -149,6 +159,7 @@ def live_daemon(**env: str) -> Iterator[LiveDaemon]:
 def launched_daemon(**env: str) -> Iterator[LiveDaemon]:
     """The same, as soon as it is launched."""
     folder = Path(tempfile.mkdtemp(prefix="meterd-live-", dir="/tmp"))
+    remove_with_us(folder)
     daemon = LiveDaemon(folder / "home", env)
     try:
         daemon.launch()

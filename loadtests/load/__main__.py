@@ -15,6 +15,7 @@ from typing import Any, Final
 from daemon.console.common import print_table
 from loadtests.common.live import live_daemon
 from loadtests.common.processes import Sampler, grouped
+from loadtests.common.watchdog import end_with_us
 from loadtests.load.addresses import AddressesError, check
 from loadtests.load.options import PREFIX, LoadOptions, add_to_runner, load_options_of, typed
 from loadtests.load.report import write_report
@@ -130,6 +131,7 @@ def _locust(options: LoadOptions, out: Path, sampler: Sampler) -> int:
         ],
         env={**os.environ, **urls}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
+    end_with_us(process.pid)
     sampler.others[LOCUST] = process.pid
     try:
         return _waited(process)

@@ -6,6 +6,8 @@ are integer micro-credits, times integer milliseconds. Plain tuples: any codec c
 
 from typing import Any, Final, NamedTuple
 
+from meterd.rules.model import ChatStatus, PauseReason
+
 LIVE: Final = "live"
 MIGRATED: Final = "migrated"
 """Sources of a record: metered here, or brought from elsewhere; so are some ledger entries."""
@@ -17,11 +19,11 @@ class RecordRow(NamedTuple):
     chat_id: str
     user_id: str
     advisor_id: str
-    status: str
+    status: ChatStatus
     started_at_ms: int
     ended_at_ms: int | None
     end_reason: str | None
-    pause_reason: str | None
+    pause_reason: PauseReason | None
     active_ms: int
     paused_ms: int
     billed_ms: int

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 import redis
 
 from daemon.process.ray_processes import descendants_of
-from loadtests.common.live import METERD, LiveDaemon
+from loadtests.common.live import LiveDaemon
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
 from tests.servers import redis_server
@@ -30,11 +29,7 @@ class StandingBy(LiveDaemon):
 
     def begin(self) -> None:
         """Start it and wait until it says what it is."""
-        with (self.home.parent / f"{self.home.name}.out").open("ab") as out:
-            self.process = subprocess.Popen(
-                [METERD, "up"], env=self.env, cwd=self.home.parent, stdin=subprocess.DEVNULL,
-                stdout=out, stderr=out, start_new_session=True,
-            )  # fmt: skip
+        self.launch()
         self.until(lambda: self.here() in ("ready", "standby"), 90)
 
     def here(self) -> str:

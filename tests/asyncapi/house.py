@@ -7,6 +7,7 @@ from actors.messages import Task
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.idempotency import IdempotencyRecord
 from meterd.rules.model import Account, Chat, Policy
+from meterd.rules.outcomes import Outcome
 from persistence.redis.commit import Commit, Limits
 
 
@@ -20,7 +21,7 @@ class House:
         self._chats: dict[str, Chat] = {}
         self._ids: dict[str, IdempotencyRecord] = {}
 
-    def feed(self, entry: str, flat: Sequence[bytes], refuse: str = "") -> Commit:
+    def feed(self, entry: str, flat: Sequence[bytes], refuse: Outcome | None = None) -> Commit:
         """Decide the next entry; everything that goes to Redis because of it."""
         parsed = parse_entry(entry, flat)
         if isinstance(parsed, InvalidCommand):

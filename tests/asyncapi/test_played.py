@@ -74,7 +74,7 @@ def test_outcomes_that_depend_on_more_than_the_stream_are_as_described(outcome: 
     house.feed("1-0", flat_fields(top_up))
     asking = flat_fields({**start, "reply_to": "me"})
     if outcome == outcomes.AT_CAPACITY:
-        commit = house.feed("2-0", asking, refuse=outcome)
+        commit = house.feed("2-0", asking, refuse=outcomes.AT_CAPACITY)
     else:
         commit = house.set_aside("2-0", asking)
     assert check_commit(commit) == {outcome}

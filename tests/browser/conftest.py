@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from loadtests.common.live import live_daemon
+from loadtests.common.timeouts import scaled
 from tests.browser.desk import SECRET, Desk, listen
 
 FLAGS = (
@@ -26,7 +27,7 @@ FLAGS = (
 )
 WARN_MS = "8000,4000"
 """Soon enough for a test to see a warning."""
-PATIENCE_MS = 15_000
+PATIENCE_MS = scaled(15_000)
 
 expect.set_options(timeout=PATIENCE_MS)
 

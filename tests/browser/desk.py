@@ -14,9 +14,11 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 
 from daemon.gateway.tokens import mint
 from loadtests.common.live import METERD, LiveDaemon
+from loadtests.common.timeouts import scaled
+from loadtests.common.watchdog import end_with_us
 from meterd import Meter
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = scaled(15.0)
 SECRET = "of these tests alone, and long enough"
 # A browser says in its console that an answer was an error or did not come. That is what these
 # tests bring about; what pages make of it is asserted where it happens.
@@ -115,6 +117,7 @@ def gateway(desk: Desk, port: int) -> Iterator[None]:
         [METERD, "gateway"], env=env, cwd=desk.live.home.parent, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    end_with_us(process.pid)
     try:
         until(lambda: process.poll() is None and _answers(port), "the gateway does not answer")
         yield

@@ -12,7 +12,7 @@ from daemon.gateway.views import wallet_object
 from meterd.rules import billing
 from meterd.rules.billing import available
 from meterd.rules.exhaustion import zero_at
-from meterd.rules.model import PAUSED, RUNNING, Account, Chat
+from meterd.rules.model import PAUSED, RUNNING, Account, Chat, ChatStatus
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot
 
@@ -29,7 +29,7 @@ _names = itertools.count()
 
 
 def _chat(
-    terms: tuple[int, int, int], rate: int, active_ms: int, owed: int, status: str = RUNNING
+    terms: tuple[int, int, int], rate: int, active_ms: int, owed: int, status: ChatStatus = RUNNING
 ) -> Chat:
     free_ms, min_ms, increment_ms = terms
     chat = Chat(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.chaos.bench import Bench, short_folder
+from tests.chaos.environment import ChaosEnvironment, short_folder
 from tests.chaos.evidence import Evidence
 from tests.chaos.faults import CATALOGUE, GROUPS, Fault
 from tests.chaos.run import Run
@@ -97,9 +97,9 @@ def main() -> int:
 
 def run_in(folder: Path, wanted: Wish) -> bool:
     """One whole run with everything it makes in this folder; True if every promise was kept."""
-    with contextlib.closing(Bench(folder, wanted.redis)) as bench:
-        bench.daemon.start()
-        run = Run(bench, wanted.seed, wanted.rate // 2, lambda line: print(line, flush=True))
+    with contextlib.closing(ChaosEnvironment(folder, wanted.redis)) as environment:
+        environment.daemon.start()
+        run = Run(environment, wanted.seed, wanted.rate // 2, lambda line: print(line, flush=True))
         evidence: Evidence | None = None
         try:
             strike_at_random(run, wanted)

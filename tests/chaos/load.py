@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import redis
 
+from loadtests.common.timeouts import scaled
 from persistence.redis.client import connect
 from tests.load import KEYS, Load, Sender
 
 PAGE: Final = 25
-TAKEN_S_MAX: Final = 120
+TAKEN_S_MAX: Final = scaled(120)
 RETRY_S: Final = 0.05
 
 ACTS: Final = {

@@ -1,4 +1,4 @@
-"""One run: load goes on, faults are struck and mended, recovery is measured, books are checked."""
+"""One run: load goes on, faults are injected and undone, recovery is measured, all is audited."""
 
 import contextlib
 import os
@@ -12,8 +12,9 @@ from typing import Any
 import redis
 
 from loadtests.common.queue import is_handled
-from tests.chaos.bench import POLICY, Bench
+from loadtests.common.timeouts import scaled
 from tests.chaos.checker import check
+from tests.chaos.environment import POLICY, ChaosEnvironment
 from tests.chaos.evidence import Evidence, collect, save
 from tests.chaos.faults import Fault, NothingThereError
 from tests.chaos.faults.fault import Blow
@@ -23,10 +24,10 @@ from tests.chaos.processes import send
 from tests.chaos.report import Report, Strike
 from tests.load import KEYS, Load
 
-RECOVERY_S_MAX = float(os.environ.get("CHAOS_RECOVERY_S", "60"))
+RECOVERY_S_MAX = float(os.environ.get("CHAOS_RECOVERY_S") or scaled(60))
 SLOW_S = 0.5
-DRAIN_S_MAX = 120.0
-AUDIT_S_MAX = 900.0
+DRAIN_S_MAX = scaled(120)
+AUDIT_S_MAX = scaled(900)
 LOOK_S = 0.05
 PROBES = 8
 
@@ -34,18 +35,20 @@ Say = Callable[[str], None]
 
 
 class Run:
-    """A bench under load, and what was done to it."""
+    """An environment under load, and what was done to it."""
 
     brief = False
     """Whether faults last only as long as they must."""
 
-    def __init__(self, bench: Bench, seed: int, per_second: int = 150, say: Say = print) -> None:
+    def __init__(
+        self, environment: ChaosEnvironment, seed: int, per_second: int = 150, say: Say = print
+    ) -> None:
         """The load begins at once; the same seed brings the same load and the same faults."""
-        self.bench = bench
+        self.environment = environment
         self.report = Report(seed)
         self.say = say
         self.draw = random.Random(seed)
-        url = bench.to_clients.url
+        url = environment.to_clients.url
         self.probe = Probe(url, Load(PROBES, 1, seed, "probe-"))
         self.probe.begin()
         clients = [Client(url, Load(40, 3, seed + n, f"{name}-")) for n, name in enumerate("ab", 1)]
@@ -67,8 +70,8 @@ class Run:
         Several faults are struck one right after the other, and mended in the opposite order.
         """
         self._states = []
-        self.bench.family()
-        self._asked = one_of_each_actor(self.bench)
+        self.environment.family()
+        self._asked = one_of_each_actor(self.environment)
         # Of its own, so that what happens to be there does not change what is drawn next.
         draw = random.Random(f"{self.report.seed} {self._tries}")
         self._tries += 1
@@ -83,7 +86,7 @@ class Run:
 
     def _blow(self, fault: Fault, draw: random.Random) -> Blow | None:
         with contextlib.suppress(NothingThereError):
-            return fault.strike(self.bench, draw)
+            return fault.strike(self.environment, draw)
         return None
 
     def _mended(self, faults: Sequence[Fault], blows: Sequence[Blow]) -> Strike:
@@ -109,8 +112,8 @@ class Run:
         self.report.drained = self._until(self._is_drained, DRAIN_S_MAX) is not None
         self.report.audit = self._audit()
         evidence = self._collect()
-        self.bench.stop_daemon()
-        left = self.bench.left_over()
+        self.environment.stop_daemon()
+        left = self.environment.left_over()
         self.report.left_over = [f"{p.pid} {p.title[:80]}" for p in left]
         self.report.findings = check(evidence)
         self.report.commands = len(evidence.stream)
@@ -157,11 +160,11 @@ class Run:
 
     def _is_stored_after(self) -> Callable[[], bool]:
         """Whether the outbox has moved past what is in it now."""
-        with contextlib.closing(self.bench.client()) as client:
+        with contextlib.closing(self.environment.client()) as client:
             last: Any = client.xrevrange(KEYS.outbox, count=1)
 
         def holds() -> bool:
-            with contextlib.closing(self.bench.client()) as client:
+            with contextlib.closing(self.environment.client()) as client:
                 return not last or not client.xrange(KEYS.outbox, last[0][0], last[0][0])
 
         return holds
@@ -175,28 +178,28 @@ class Run:
             with contextlib.suppress(redis.RedisError):
                 if holds():
                     return time.monotonic()
-            if self.bench.has_ended():
+            if self.environment.has_ended():
                 self._start_again(strike)
             self._look()
         return None
 
     def _start_again(self, strike: Strike | None) -> None:
         """What a service manager does when the daemon has ended by itself."""
-        process = self.bench.daemon.process
+        process = self.environment.daemon.process
         code = process.returncode if process else None
         if strike is not None:
             strike.trouble.append(f"the daemon ended by itself (exit {code})")
-        self.bench.daemon.launch()
+        self.environment.daemon.launch()
 
     def _help(self, strike: Strike) -> None:
         """What an operator would do: SIGKILL for all of it, then start it again."""
         strike.trouble.append("helped by a restart")
-        for process in self.bench.family():
+        for process in self.environment.family():
             send(process.pid, signal.SIGKILL)
-        assert self.bench.daemon.process is not None
-        self.bench.daemon.process.wait(timeout=30)
-        self.bench.postgres.start()
-        self.bench.daemon.launch()
+        assert self.environment.daemon.process is not None
+        self.environment.daemon.process.wait(timeout=30)
+        self.environment.postgres.start()
+        self.environment.daemon.launch()
         wanted = self.probe.ask(self._asked)
         if self._until(lambda: self._is_answered(wanted), RECOVERY_S_MAX) is None:
             raise TimeoutError(f"not even a restart helps after: {strike.fault}")
@@ -208,32 +211,32 @@ class Run:
 
     def _look(self) -> None:
         """Note the daemon's state where it differs from the last, and who may write."""
-        state = self.bench.status()["state"]
+        state = self.environment.status()["state"]
         if self._states[-1:] != [state]:
             self._states.append(state)
-        with contextlib.closing(self.bench.client()) as client:
+        with contextlib.closing(self.environment.client()) as client:
             self._epochs.look(client)
         time.sleep(LOOK_S)
 
     def _is_drained(self) -> bool:
-        with contextlib.closing(self.bench.client()) as client:
+        with contextlib.closing(self.environment.client()) as client:
             return is_handled(client)
 
     def _collect(self) -> Evidence:
-        url = self.bench.redis.url
-        with contextlib.closing(self.bench.client()) as client:
-            found = collect(client, url, self.bench.postgres.url, self._clients, POLICY)
+        url = self.environment.redis.url
+        with contextlib.closing(self.environment.client()) as client:
+            found = collect(client, url, self.environment.postgres.url, self._clients, POLICY)
             found.stale_writers = self._epochs.stale_writers(client)
         self.report.epochs = len(self._epochs)
         return found
 
     def _audit(self) -> str:
         """What ``meterd audit`` says."""
-        done = self.bench.daemon.run("audit", "--json", timeout_s=AUDIT_S_MAX)
+        done = self.environment.daemon.run("audit", "--json", timeout_s=AUDIT_S_MAX)
         return "holds" if done.returncode == 0 else f"{done.returncode}: {done.stdout[-2000:]}"
 
 
-def one_of_each_actor(bench: Bench) -> list[str]:
+def one_of_each_actor(environment: ChaosEnvironment) -> list[str]:
     """A chat on each chat actor, as far as anybody says."""
-    actors = bench.status().get("actors", [])
+    actors = environment.status().get("actors", [])
     return [actor["chat_ids"][0] for actor in actors if actor["chat_ids"]]

@@ -12,12 +12,14 @@ from sqlalchemy import text
 
 from daemon.embedded.home import make_home
 from daemon.embedded.postgres import PostgresServer
+from loadtests.common.timeouts import scaled
+from loadtests.common.watchdog import end_with_us
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
 from tests.chaos.processes import descendants, send
 from tests.servers import binary, free_port
 
-START_S_MAX = 60
+START_S_MAX = scaled(60)
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
@@ -84,7 +86,9 @@ class Redis:
         words = [str(word) for k, v in options.items() for word in (f"--{k}", v)]
         assert self._program is not None
         # Signals stay as Python has them: a file that may not grow must be an error, not the end.
-        return subprocess.Popen([self._program, *words], restore_signals=False)
+        process = subprocess.Popen([self._program, *words], restore_signals=False)
+        end_with_us(process.pid)
+        return process
 
     def _answers(self) -> bool:
         with contextlib.suppress(redis.RedisError), contextlib.closing(self.client()) as client:
@@ -115,6 +119,7 @@ class Postgres:
         """Start it, unless it runs, and wait until it has recovered."""
         if not self._server.is_running():
             self._server.start()
+            end_with_us(self.pid)
 
     def stop_at_once(self) -> None:
         """SIGQUIT: every backend drops what it is doing; the next start recovers."""
@@ -128,7 +133,7 @@ class Postgres:
     def stop(self) -> None:
         """In order, so that it leaves nothing behind, not even in shared memory."""
         self.start()
-        self._server.stop(START_S_MAX * 1000)
+        self._server.stop(int(START_S_MAX * 1000))
 
     def refuse_writes(self, yes: bool) -> None:
         """Every new transaction is read-only, or is not any more."""

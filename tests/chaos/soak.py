@@ -134,7 +134,7 @@ def table(samples: list[Sample]) -> list[tuple[str, float, float, float]]:
 
 
 def main() -> int:
-    """Print the table; 1 if a process of meterd's has grown, or the books don't balance."""
+    """Print the table; 1 if a process of meterd's has grown, or the audit finds differences."""
     seed = int(os.environ.get("SOAK_SEED", "1"))
     print(f"SOAK_SEED={seed} SOAK_MINUTES={MINUTES} SOAK_RATE={PER_SECOND}")
     with (

@@ -12,8 +12,8 @@ from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.snapshots import chat_snapshot, not_started, wallet_snapshot
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import event_fields, ledger_row
-from tests.chaos.bench import POLICY
 from tests.chaos.checker import Fold, check, fold, wrong
+from tests.chaos.environment import POLICY
 from tests.chaos.evidence import Evidence
 from tests.load import Entry
 

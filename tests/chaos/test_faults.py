@@ -1,4 +1,4 @@
-"""Each fault alone, one after another, on one bench under load; at the end, the books."""
+"""Each fault alone, one after another, in one environment under load; at the end, the audit."""
 
 import os
 import random
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.bench import Bench, bench
+from loadtests.common.timeouts import scaled
+from tests.chaos.environment import ChaosEnvironment, chaos_environment
 from tests.chaos.faults import CATALOGUE
 from tests.chaos.faults.kills import actors
 from tests.chaos.report import Strike
@@ -15,7 +16,7 @@ from tests.chaos.run import Run
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 
-THERE_S_MAX = 30
+THERE_S_MAX = scaled(30)
 SPARE = "spare killed"
 
 TWINS = (
@@ -29,13 +30,13 @@ ALONE = [name for name in CATALOGUE if name != SPARE and (ALL or name not in TWI
 
 
 @pytest.fixture(scope="module")
-def made() -> Iterator[Bench]:
-    with bench() as made:
+def made() -> Iterator[ChaosEnvironment]:
+    with chaos_environment() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def run(made: Bench) -> Run:
+def run(made: ChaosEnvironment) -> Run:
     seed = random.randrange(1 << 24)
     print(f"CHAOS_SEED={seed}")
     run = Run(made, seed, per_second=100)
@@ -43,7 +44,7 @@ def run(made: Bench) -> Run:
     return run
 
 
-def test_a_spare_that_is_killed_is_replaced(made: Bench) -> None:
+def test_a_spare_that_is_killed_is_replaced(made: ChaosEnvironment) -> None:
     """Before there is any load: with so many chats, no actor is left without."""
     made.daemon.until(lambda: len(actors(made, spare=True)) == 1)
     (killed,) = actors(made, spare=True)

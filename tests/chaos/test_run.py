@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from persistence.postgres.engine import make_engine
 from tests.chaos import __main__ as harness
-from tests.chaos.bench import Bench, short_folder
+from tests.chaos.environment import ChaosEnvironment, short_folder
 from tests.chaos.faults import CATALOGUE, Fault
 from tests.chaos.faults.fault import Blow, nothing
 
@@ -67,8 +67,8 @@ def test_what_to_set_is_told() -> None:
     assert all(name in done.stdout for name in CATALOGUE)
 
 
-def _charge_again(bench: Bench, _draw: random.Random) -> Blow:
-    engine = make_engine(bench.postgres.url)
+def _charge_again(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    engine = make_engine(environment.postgres.url)
     with engine.begin() as connection:
         connection.execute(text(CHARGE_AGAIN))
     engine.dispose()

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from loadtests.common.timeouts import scaled
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import no_wallet, not_started
 
@@ -96,7 +97,7 @@ def answering(url: str, answer: Answer = reply) -> Iterator[None]:
 
 def until(what: Callable[[], object], timeout_s: float = 5.0) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + scaled(timeout_s)
     while not what():
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.005)

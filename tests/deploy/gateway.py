@@ -13,6 +13,8 @@ import httpx
 import jwt
 
 from loadtests.common.live import METERD
+from loadtests.common.timeouts import scaled
+from loadtests.common.watchdog import end_with_us
 from tests.servers import free_port
 
 
@@ -74,9 +76,10 @@ def gateway(home: Path, redis_url: str, postgres_url: str) -> Iterator[Gateway]:
         [METERD, "gateway"], env=env, cwd=home.parent, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
+    end_with_us(process.pid)
     running = Gateway(f"http://127.0.0.1:{port}", secret)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + scaled(20)
         while not running.is_up():
             assert process.poll() is None, "the gateway has ended"
             assert time.monotonic() < deadline, "the gateway does not answer"
@@ -85,4 +88,4 @@ def gateway(home: Path, redis_url: str, postgres_url: str) -> Iterator[Gateway]:
     finally:
         running.close()
         process.terminate()
-        process.wait(20)
+        process.wait(scaled(20))

@@ -10,6 +10,7 @@ import redis
 
 from daemon.embedded import Urls
 from daemon.embedded.processes import find_marked, mark_of
+from loadtests.common.watchdog import end_with_us
 
 # A daemon: starts the servers, says where they are, waits.
 DAEMON = """
@@ -59,6 +60,7 @@ def start_daemon(home: Path) -> tuple[subprocess.Popen[str], Urls]:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     )
+    end_with_us(process.pid)
     assert process.stdout is not None
     redis_url, postgres_url = process.stdout.readline().split()
     return process, Urls(redis_url, postgres_url)

@@ -19,6 +19,7 @@ from actors.messages import ActorInfo, pack_result, unpack_tasks
 from actors.recorder import Recorder, RecorderConfig
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.recorder_state import RecorderClaim
@@ -158,7 +159,7 @@ async def idle(url: str, timeout_s: float = 30) -> None:
     """Wait until every entry of the queue was handled."""
     client = connect_async(url)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(scaled(timeout_s)):
             while await _backlog(client):
                 await asyncio.sleep(0.02)
     finally:

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from actors.supervisor.supervisor import Supervisor
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
+from loadtests.common.timeouts import scaled
 from persistence.redis.snapshot_scan import SnapshotScan
 from tests.engine.harness import KEYS
 
@@ -32,7 +33,7 @@ def outcomes(client: redis.Redis) -> dict[str, str]:
 
 async def until(holds: Any, timeout_s: float = 60) -> None:
     """Wait until something holds."""
-    async with asyncio.timeout(timeout_s):
+    async with asyncio.timeout(scaled(timeout_s)):
         while not holds():
             await asyncio.sleep(0.01)
 

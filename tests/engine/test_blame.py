@@ -9,6 +9,7 @@ from actors.messages import BatchResult, BatchStats, Task, pack_result, unpack_t
 from actors.supervisor import actor_handle
 from actors.supervisor.actor_handle import ActorHandle
 from actors.supervisor.batch import LOSSES_MAX, DispatchBatch
+from loadtests.common.timeouts import scaled
 from meterd.rules.commands import Command, parse_entry
 from tests.engine.test_stop import _Process
 
@@ -50,7 +51,7 @@ def test_a_command_is_blamed_only_while_redis_is_well(
         done = asyncio.Event()
         one = ActorHandle("chat-1", spawn, lambda _name: {}, None, lambda: may_blame)
         one.send(DispatchBatch([Task("", command)], lambda *_: done.set()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(scaled(20)):
             await done.wait()
         await one.close()
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from actors.supervisor.supervisor import SupervisorConfig
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from persistence.redis.client import connect, connect_async
 from tests.engine.harness import KEYS, running
@@ -26,7 +27,7 @@ async def _send(client: Any, **fields: str) -> int:
 
 async def _events(client: Any, name: str, count: int) -> list[dict[bytes, bytes]]:
     """Wait for so many events of a name; fails after some seconds without them."""
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(scaled(25)):
         while True:
             told = [f for _, f in await client.xrange(KEYS.events) if f[b"event"] == name.encode()]
             if len(told) >= count:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from actors.supervisor.supervisor import SupervisorConfig
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from persistence.postgres import reader
 from persistence.redis.client import connect_async
@@ -28,7 +29,7 @@ async def _outcomes(client: Any) -> list[str]:
 
 
 async def _paused(client: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         while not any(f[b"event"] == b"chat.paused" for _, f in await client.xrange(KEYS.events)):
             await asyncio.sleep(0.02)
 

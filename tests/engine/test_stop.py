@@ -7,6 +7,7 @@ import pytest
 
 from actors.supervisor import actor_handle
 from actors.supervisor.actor_handle import ActorHandle
+from loadtests.common.timeouts import scaled
 from tests.engine.harness import ThreadProcess
 
 
@@ -38,7 +39,7 @@ def test_a_slot_closes_whenever_it_is_told(monkeypatch: pytest.MonkeyPatch, work
             await asyncio.sleep(random.random() * 0.004)
             if works:
                 idle.assign("c", "u")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(scaled(5)):
                 await idle.close()
 
     asyncio.run(play())

@@ -12,6 +12,8 @@ import pytest
 
 from daemon.gateway.tokens import mint
 from loadtests.common.live import METERD, LiveDaemon, live_daemon
+from loadtests.common.timeouts import scaled
+from loadtests.common.watchdog import end_with_us
 
 AUDIENCE = "meterd"
 OPEN_LIMITS = {"METERD_HTTP__REQUESTS_PER_S": "100000", "METERD_HTTP__REQUESTS_BURST": "100000"}
@@ -103,6 +105,7 @@ def gateway_alone(
         stdout=subprocess.PIPE,
         text=True,
     )
+    end_with_us(process.pid)
     try:
         assert process.stdout is not None
         told = process.stdout.readline()
@@ -113,4 +116,4 @@ def gateway_alone(
             yield gateway
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=scaled(20))

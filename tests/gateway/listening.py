@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from loadtests.common.timeouts import scaled
 from tests.gateway.conftest import Gateway
 
 WAIT_S = 20.0
@@ -37,7 +38,7 @@ class Listener:
 
     def until(self, holds: Callable[[list[Heard]], bool], timeout_s: float = WAIT_S) -> list[Heard]:
         """Wait for something among what was heard, which is given."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + scaled(timeout_s)
         with self._changed:
             while not holds(self.heard):
                 left_s = deadline - time.monotonic()
@@ -64,7 +65,7 @@ class Listener:
         connection = self._response.extensions["network_stream"].get_extra_info("socket")
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join(WAIT_S)
+        self._thread.join(scaled(WAIT_S))
         self._response.close()
 
     def _read(self) -> None:
@@ -101,7 +102,7 @@ def listening(gateway: Gateway, path: str, token: str, last_id: str = "") -> Ite
     headers = {"Authorization": f"Bearer {token}"}
     if last_id:
         headers["Last-Event-ID"] = last_id
-    timeout = httpx.Timeout(10, read=WAIT_S)
+    timeout = httpx.Timeout(10, read=scaled(WAIT_S))
     with httpx.Client(base_url=gateway.url, timeout=timeout) as http:
         request = http.build_request("GET", path, headers=headers)
         response = http.send(request, stream=True)

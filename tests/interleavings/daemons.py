@@ -17,10 +17,10 @@ from persistence.errors import NotLeadingError
 from persistence.redis.account_reader import read_chats
 from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import unpack_state
-from tests.interleavings.lives import KEYS, Life
-from tests.interleavings.shape import Shape
-from tests.interleavings.strands import Server
-from tests.interleavings.witness import Call, Clock
+from tests.interleavings.actor_life import KEYS, ActorLife
+from tests.interleavings.invariant_monitor import Call, Clock
+from tests.interleavings.play_options import PlayOptions
+from tests.interleavings.stepped_threads import Server
 
 LEASE_MS = 3_600_000
 IN_FLIGHT_MAX = 12
@@ -70,15 +70,17 @@ class DirectClient:
 class Daemon:
     """One that leads, or led once."""
 
-    def __init__(self, token: str, client: DirectClient, policy: Policy, shape: Shape) -> None:
+    def __init__(
+        self, token: str, client: DirectClient, policy: Policy, options: PlayOptions
+    ) -> None:
         self.token = token
         self.gates: dict[str, asyncio.Future[ActorProcess]] = {}
         self.is_over = False
         self.queue = CommandStream(cast("redis.asyncio.Redis", client), KEYS, token)
         self._policy = policy
         self._client = client
-        self._lives: dict[str, Life] = {}
-        self._placement = Placement(shape.actors_max, 1_000)
+        self._lives: dict[str, ActorLife] = {}
+        self._placement = Placement(options.actors_max, 1_000)
         self.dispatcher = Dispatcher(
             self._placement,
             self._find,
@@ -126,7 +128,7 @@ class Daemon:
             return await self.queue.pending(self._after, count)
         return await self.queue.new(count)
 
-    async def open_gate(self, name: str, clock: Clock, skew_ms: int) -> Life | None:
+    async def open_gate(self, name: str, clock: Clock, skew_ms: int) -> ActorLife | None:
         """Grant an epoch for a process that a slot waits for, and start it."""
         gate = self.gates.pop(name)
         try:
@@ -134,7 +136,7 @@ class Daemon:
         except (redis.RedisError, NotLeadingError) as error:
             gate.set_exception(error)
             return None
-        life = self._lives[name] = Life(name, epoch, self._policy, clock, skew_ms)
+        life = self._lives[name] = ActorLife(name, epoch, self._policy, clock, skew_ms)
         gate.set_result(life)
         return life
 

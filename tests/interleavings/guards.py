@@ -6,8 +6,8 @@
 from typing import Final
 
 from persistence.redis.functions import source
-from tests.interleavings.house import House, house, why
-from tests.interleavings.text import Guard, without
+from tests.interleavings.library_text import Guard, without
+from tests.interleavings.play_runner import PlayRunner, play_runner, why
 
 SEEDS_MAX: Final = 300
 
@@ -73,10 +73,12 @@ CARELESS: Final = ("exists",)
 """Not needed as long as the dispatcher lets nobody else work on a chat: noticed when it does."""
 
 
-def plays_needed(house: House, name: str, most: int = SEEDS_MAX) -> tuple[int, str] | None:
+def plays_needed(
+    play_runner: PlayRunner, name: str, most: int = SEEDS_MAX
+) -> tuple[int, str] | None:
     """How many plays there were without the guard until one failed, and how; None: none did."""
-    house.load(without(source(), GUARDS[name]))
-    give = house.play_carelessly if name in CARELESS else house.play
+    play_runner.load(without(source(), GUARDS[name]))
+    give = play_runner.play_carelessly if name in CARELESS else play_runner.play
     for seed in range(most):
         try:
             give(seed)
@@ -88,7 +90,7 @@ def plays_needed(house: House, name: str, most: int = SEEDS_MAX) -> tuple[int, s
 def table(most: int = SEEDS_MAX) -> str:
     """All guards, as Markdown."""
     lines = ["| guard removed | plays until noticed | as |", "| --- | --- | --- |"]
-    with house() as it:
+    with play_runner() as it:
         for name in GUARDS:
             found = plays_needed(it, name, most)
             count, words = found or (f"not in {most}", "")

@@ -9,11 +9,11 @@ import redis
 
 from persistence.errors import NotLeadingError
 from persistence.redis.command_stream import CommandStream, LeaseStatus
+from tests.interleavings.actor_life import KEYS
 from tests.interleavings.daemons import LEASE_MS, MEMORY, Daemon, DirectClient
-from tests.interleavings.lives import KEYS
+from tests.interleavings.invariant_monitor import ViolationError
 from tests.interleavings.owners import Owners
-from tests.interleavings.stage import Choice, Stage
-from tests.interleavings.witness import ViolationError
+from tests.interleavings.play_context import Choice, PlayContext
 
 AWAY = (redis.ConnectionError, NotLeadingError)
 
@@ -21,8 +21,8 @@ AWAY = (redis.ConnectionError, NotLeadingError)
 class Leaders:
     """The daemons of a play, one after the other."""
 
-    def __init__(self, stage: Stage, owners: Owners) -> None:
-        self._stage = stage
+    def __init__(self, context: PlayContext, owners: Owners) -> None:
+        self._context = context
         self._owners = owners
         self.daemons: list[Daemon] = []
 
@@ -35,13 +35,13 @@ class Leaders:
         """What may come next."""
         daemon = self.now
         if daemon.may_read():
-            wants = daemon.wants_to_read(self._stage.witness.unread)
+            wants = daemon.wants_to_read(self._context.monitor.unread)
             yield Choice(3, "read", self._read) if wants else Choice(0.2, "idle", self._read)
         for name in daemon.gates:
             yield Choice(4, f"start #{name}", partial(self._start, name))
         for name in daemon.unnoticed():
             yield Choice(1, f"notice #{name}", partial(daemon.look_after, name))
-        if daemon.is_over or not self._stage.witness.is_sworn:
+        if daemon.is_over or not self._context.monitor.is_sworn:
             yield Choice(2, "succeed", self.succeed)
 
     def mishaps(self) -> Iterator[Choice]:
@@ -51,19 +51,21 @@ class Leaders:
         yield Choice(
             0.05, "perjure", partial(self._try, partial(queue.confirm_integrity, "another"))
         )
-        yield Choice(0.1 * (1 - self._stage.shape.calm), "stop", partial(self._try, self._stop))
+        yield Choice(0.1 * (1 - self._context.options.calm), "stop", partial(self._try, self._stop))
         yield Choice(0.1, "renew", partial(self._try, self._renew))
         yield Choice(0.1, "trim", partial(self._trim, queue, 40))
-        yield Choice(0.15 * (1 - self._stage.shape.calm), "succeed", self.succeed)
+        yield Choice(0.15 * (1 - self._context.options.calm), "succeed", self.succeed)
         for ghost in self.daemons[-3:-1]:
             yield Choice(0.3, "haunt", partial(self._haunt, ghost.queue, ghost.token))
 
     async def succeed(self) -> None:
         """The lease of whoever leads runs out, and another daemon takes over."""
-        self._stage.server.one("DEL", KEYS.leader)
-        self._stage.witness.holder = ""
-        client = DirectClient(self._stage.server, self._stage.clock, self._stage.mood)
-        daemon = Daemon(f"t{len(self.daemons)}", client, self._stage.policy, self._stage.shape)
+        self._context.server.one("DEL", KEYS.leader)
+        self._context.monitor.holder = ""
+        client = DirectClient(self._context.server, self._context.clock, self._context.mood)
+        daemon = Daemon(
+            f"t{len(self.daemons)}", client, self._context.policy, self._context.options
+        )
         while not await self._took_over(daemon):
             pass
         self.daemons.append(daemon)
@@ -82,13 +84,13 @@ class Leaders:
         return True
 
     async def _read(self) -> None:
-        await self._try(partial(self.now.read, self._stage.rng.randint(1, 6)))
+        await self._try(partial(self.now.read, self._context.rng.randint(1, 6)))
 
     async def _start(self, name: str) -> None:
-        skew_ms = self._stage.rng.choice([0, 0, 3, -3])
-        life = await self.now.open_gate(name, self._stage.clock, skew_ms)
+        skew_ms = self._context.rng.choice([0, 0, 3, -3])
+        life = await self.now.open_gate(name, self._context.clock, skew_ms)
         if life is not None:
-            life.note = self._stage.note
+            life.note = self._context.note
             self._owners.lives.append(life)
 
     async def _renew(self) -> None:
@@ -109,17 +111,17 @@ class Leaders:
             self.now.is_over = True
 
     async def _trim(self, queue: CommandStream, keep_ms: int) -> None:
-        self._stage.note_log()
+        self._context.note_log()
         await self._try(partial(queue.trim, keep_ms))
 
     def _rival(self) -> None:
         """Another daemon bids while somebody leads."""
-        if self._stage.witness.holder:
-            self._stage.server.one("FCALL", "meterd_lead", 1, KEYS.commands, "rival", LEASE_MS)
+        if self._context.monitor.holder:
+            self._context.server.one("FCALL", "meterd_lead", 1, KEYS.commands, "rival", LEASE_MS)
 
     async def _haunt(self, queue: CommandStream, token: str) -> None:
         """A daemon that led once tries to do what only the leader may."""
-        memory = self._stage.rng.choice([MEMORY, "another"])
+        memory = self._context.rng.choice([MEMORY, "another"])
         acts: list[Callable[[], Awaitable[Any]]] = [
             partial(queue.new, 5),
             partial(queue.pending, "0", 5),
@@ -130,11 +132,11 @@ class Leaders:
             partial(self._resign, token),
         ]
         with contextlib.suppress(*AWAY):
-            await self._stage.rng.choice(acts)()
+            await self._context.rng.choice(acts)()
 
     async def _trim_anyway(self, epoch: str) -> None:
-        last = f"{self._stage.clock.ms + 1}-0"
-        self._stage.server.one("FCALL", "meterd_trim", 1, KEYS.commands, epoch, last)
+        last = f"{self._context.clock.ms + 1}-0"
+        self._context.server.one("FCALL", "meterd_trim", 1, KEYS.commands, epoch, last)
 
     async def _resign(self, token: str) -> None:
-        self._stage.server.one("FCALL", "meterd_resign", 1, KEYS.commands, token)
+        self._context.server.one("FCALL", "meterd_resign", 1, KEYS.commands, token)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Final, NamedTuple
 
-from tests.interleavings.house import house
+from tests.interleavings.play_runner import play_runner
 
 CHUNK: Final = 250
 
@@ -26,7 +26,7 @@ class Failure(NamedTuple):
 
 def play_some(first: int, count: int) -> Failure | None:
     """So many plays in a row; the first that fails, if any does."""
-    with house() as it:
+    with play_runner() as it:
         for seed in range(first, first + count):
             try:
                 it.play(seed)

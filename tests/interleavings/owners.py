@@ -5,27 +5,27 @@ from functools import partial
 
 import redis
 
-from tests.interleavings.lives import Life
-from tests.interleavings.stage import Choice, Stage
-from tests.interleavings.strands import Request, Strand
-from tests.interleavings.witness import Call
+from tests.interleavings.actor_life import ActorLife
+from tests.interleavings.invariant_monitor import Call
+from tests.interleavings.play_context import Choice, PlayContext
+from tests.interleavings.stepped_threads import Request, SteppedThread
 
 
 class Owners:
     """All lives of all actors, those included that were given up and go on."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self.lives: list[Life] = []
+    def __init__(self, context: PlayContext) -> None:
+        self._context = context
+        self.lives: list[ActorLife] = []
         self._late: list[list[Call]] = []
 
     def choices(self) -> Iterator[Choice]:
         """What may come next."""
         self.lives = [life for life in self.lives if not life.is_dead]
         for life in self.lives:
-            weight = 0.7 if life.is_hung and self._stage.is_faulty else 5.0
-            for strand in life.strands():
-                yield Choice(weight, f"go on #{life.name}", partial(self._go_on, life, strand))
+            weight = 0.7 if life.is_hung and self._context.is_faulty else 5.0
+            for thread in life.threads():
+                yield Choice(weight, f"go on #{life.name}", partial(self._go_on, life, thread))
             if life.may_begin():
                 yield Choice(weight, f"begin #{life.name}", life.begin)
             if life.may_ring():
@@ -40,34 +40,34 @@ class Owners:
     def retire(self) -> None:
         """Who was superseded is gone at last; its timekeeper would ask in vain for ever."""
         for life in self.lives:
-            if self._stage.witness.epochs.get(life.name) != life.epoch:
+            if self._context.monitor.epochs.get(life.name) != life.epoch:
                 life.crash()
 
-    def _go_on(self, life: Life, strand: Strand) -> None:
-        request, fate = strand.request, self._stage.fate()
+    def _go_on(self, life: ActorLife, thread: SteppedThread) -> None:
+        request, fate = thread.request, self._context.fate()
         assert request is not None
-        if fate == "hang" and (life.is_hung or strand is not life.hand):
+        if fate == "hang" and (life.is_hung or thread is not life.hand):
             fate = "go"
-        self._stage.note(fate)
+        self._context.note(fate)
         if fate == "go":
-            strand.resume(self._stage.server.execute(request.calls))
+            thread.resume(self._context.server.execute(request.calls))
         elif fate == "hang":
             life.hang()
         else:
-            self._break(life, strand, request, fate)
+            self._break(life, thread, request, fate)
 
-    def _break(self, life: Life, strand: Strand, request: Request, fate: str) -> None:
+    def _break(self, life: ActorLife, thread: SteppedThread, request: Request, fate: str) -> None:
         """Some of the calls reach the server now; others later, or never."""
-        cut = self._stage.rng.randint(0, len(request.calls))
+        cut = self._context.rng.randint(0, len(request.calls))
         before, after = request.cut(0 if fate == "request lost" else cut)
-        self._stage.server.execute(before)
+        self._context.server.execute(before)
         if fate == "crash":
             life.crash()
             return
         if fate == "late" and after:
             self._late.append(after)
-        strand.resume(redis.ConnectionError(fate))
+        thread.resume(redis.ConnectionError(fate))
 
     def _arrive(self) -> None:
         """What its sender has given up reaches the server after all."""
-        self._stage.server.execute(self._late.pop(self._stage.rng.randrange(len(self._late))))
+        self._context.server.execute(self._late.pop(self._context.rng.randrange(len(self._late))))

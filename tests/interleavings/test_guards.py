@@ -7,17 +7,17 @@ import pytest
 
 from persistence.redis.functions import source
 from tests.interleavings.guards import GUARDS, SEEDS_MAX, plays_needed
-from tests.interleavings.house import House, house
+from tests.interleavings.play_runner import PlayRunner, play_runner
 
 
 @pytest.fixture(scope="module")
-def it() -> Iterator[House]:
-    with house() as found:
+def it() -> Iterator[PlayRunner]:
+    with play_runner() as found:
         yield found
 
 
 @pytest.mark.parametrize("name", GUARDS)
-def test_a_guard_is_missed(it: House, name: str) -> None:
+def test_a_guard_is_missed(it: PlayRunner, name: str) -> None:
     """The plays notice soon that it is gone."""
     found = plays_needed(it, name)
     print(name, found)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.interleavings.house import House, house
 from tests.interleavings.many import how_to_replay
-from tests.interleavings.stage import FATES
+from tests.interleavings.play_context import FATES
+from tests.interleavings.play_runner import PlayRunner, play_runner
 
 PARTS = 2
 PLAYS = int(os.environ.get("METERD_TEST_PLAYS", "600")) // PARTS
@@ -25,23 +25,23 @@ COVERED = {
 
 
 @pytest.fixture(scope="module")
-def it() -> Iterator[House]:
-    with house() as found:
+def it() -> Iterator[PlayRunner]:
+    with play_runner() as found:
         yield found
 
 
-def _play(it: House, seed: int) -> Counter[str]:
+def _play(it: PlayRunner, seed: int) -> Counter[str]:
     try:
-        stage = it.play(seed)
+        context = it.play(seed)
     except BaseException:
         print(f"seed {seed}: {how_to_replay(seed)}")
         raise
-    return stage.told + stage.witness.seen
+    return context.told + context.monitor.seen
 
 
 @pytest.mark.skipif(REPLAY is not None, reason="one play is played again")
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_play_ends_as_the_fold_does(it: House, part: int) -> None:
+def test_a_play_ends_as_the_fold_does(it: PlayRunner, part: int) -> None:
     """State, wallets, ids, replies, events, rows: each once; nothing by whom it may not be."""
     first = FIRST + part * PLAYS
     print(f"seeds {first} to {first + PLAYS - 1}")
@@ -52,12 +52,12 @@ def test_a_play_ends_as_the_fold_does(it: House, part: int) -> None:
 
 
 @pytest.mark.skipif(REPLAY is None, reason="INTERLEAVING_SEED names a play")
-def test_one_play_ends_as_the_fold_does(it: House) -> None:
+def test_one_play_ends_as_the_fold_does(it: PlayRunner) -> None:
     """The one that failed elsewhere."""
     _play(it, int(REPLAY or 0))
 
 
-def test_a_seed_is_a_play(it: House) -> None:
+def test_a_seed_is_a_play(it: PlayRunner) -> None:
     """Played again, everything happens again, step by step."""
     seed = random.randrange(2**32) & ~1
     print(f"seed {seed}")
@@ -66,12 +66,12 @@ def test_a_seed_is_a_play(it: House) -> None:
     assert first.log == again.log
 
 
-def test_a_chat_has_one_life_even_under_a_careless_dispatcher(it: House) -> None:
+def test_a_chat_has_one_life_even_under_a_careless_dispatcher(it: PlayRunner) -> None:
     """Two users may start one chat at the same time: one of them has it."""
     told: Counter[str] = Counter()
     plays = 0
     while plays < 100 or (not told["exists"] and plays < 2_000):
         print(f"seed {FIRST + plays}")
-        told += it.play_carelessly(FIRST + plays).witness.seen
+        told += it.play_carelessly(FIRST + plays).monitor.seen
         plays += 1
     assert told["exists"], "it has come to that"

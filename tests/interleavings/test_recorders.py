@@ -21,9 +21,9 @@ from persistence.redis.client import connect
 from persistence.redis.commit import OutboxPayload, policy_document, unpack_payload
 from persistence.redis.functions import load_functions
 from persistence.redis.outbox import Outbox
-from tests.interleavings.house import without_pauses
-from tests.interleavings.strands import Server, SteppedClient, Strand
-from tests.interleavings.witness import Call, Clock, Witness
+from tests.interleavings.invariant_monitor import Call, Clock, InvariantMonitor
+from tests.interleavings.play_runner import without_pauses
+from tests.interleavings.stepped_threads import Server, SteppedClient, SteppedThread
 from tests.persistence.kept import KEYS, POLICY, Watched, lead, send, work
 from tests.seeds import new_seeds
 from tests.servers import redis_server
@@ -33,7 +33,7 @@ MEMORY = "kept"
 TABLES = ("command_journal", "ledger_entries", "chat_time_records")
 
 
-class Clerk:
+class PlayedRecorder:
     """A real recorder that stops at each of its round trips to Redis, before and after it."""
 
     def __init__(self, engine: Engine, epoch: str) -> None:
@@ -42,22 +42,22 @@ class Clerk:
         policy = ("kept", policy_document(POLICY))
         self.recorder = Recorder(outbox, engine, claim, policy, RecorderConfig(batch_max=4))
         self.is_over = False
-        self._strand = Strand()
+        self._thread = SteppedThread()
         self._answers: list[Any] | None = None
 
     def step(self, server: Server, is_lost: bool) -> None:
         """Begin, or have the request answered, or take the answer (which may be lost)."""
-        if self._strand.is_at_rest:
-            self._strand.start(self._move)
+        if self._thread.is_at_rest:
+            self._thread.start(self._move)
         elif self._answers is None:
-            assert self._strand.request is not None
-            self._answers = server.execute(self._strand.request.calls)
+            assert self._thread.request is not None
+            self._answers = server.execute(self._thread.request.calls)
         else:
             answers, self._answers = self._answers, None
-            self._strand.resume(redis.ConnectionError("lost") if is_lost else answers)
+            self._thread.resume(redis.ConnectionError("lost") if is_lost else answers)
 
     def close(self) -> None:
-        self._strand.kill()
+        self._thread.kill()
 
     def _move(self) -> None:
         try:
@@ -66,7 +66,7 @@ class Clerk:
             self.is_over = True
 
 
-class Blind(Witness):
+class Blind(InvariantMonitor):
     """Looks away: what is to be seen here is in Postgres."""
 
     def see(self, call: Call, answer: Any) -> None:
@@ -79,33 +79,33 @@ class Bureau:
     def __init__(self, client: redis.Redis, engine: Engine, rng: random.Random) -> None:
         self._client, self._engine, self._rng = client, engine, rng
         self._server = Server(client, Blind(Clock(0)))
-        self._clerks: list[Clerk] = []
+        self._recorders: list[PlayedRecorder] = []
         self._known = (0, 0, 0)
 
     def run(self) -> None:
         """Recorders come, hang and go on, until the last one has moved everything."""
-        while len(self._clerks) < 4 or self._client.xlen(KEYS.outbox):
-            if not self._clerks or (len(self._clerks) < 4 and self._rng.random() < 0.08):
+        while len(self._recorders) < 4 or self._client.xlen(KEYS.outbox):
+            if not self._recorders or (len(self._recorders) < 4 and self._rng.random() < 0.08):
                 self.employ()
-            at_work = [clerk for clerk in self._clerks if not clerk.is_over]
+            at_work = [recorder for recorder in self._recorders if not recorder.is_over]
             self.step(self._rng.choice(at_work), self._rng.random() < 0.15)
 
-    def step(self, clerk: Clerk, is_lost: bool = False) -> None:
+    def step(self, recorder: PlayedRecorder, is_lost: bool = False) -> None:
         """One of them goes on."""
-        clerk.step(self._server, is_lost)
+        recorder.step(self._server, is_lost)
         self._look()
 
     def close(self) -> None:
-        for clerk in self._clerks:
-            clerk.close()
+        for recorder in self._recorders:
+            recorder.close()
         self._server.close()
 
-    def employ(self) -> Clerk:
+    def employ(self) -> PlayedRecorder:
         """A new one takes the office."""
         supervisor: Any = self._client.hget(KEYS.epochs, "supervisor")
         epoch = self._server.one("FCALL", "meterd_grant", 1, KEYS.commands, supervisor, "recorder")
-        self._clerks.append(Clerk(self._engine, epoch.decode()))
-        return self._clerks[-1]
+        self._recorders.append(PlayedRecorder(self._engine, epoch.decode()))
+        return self._recorders[-1]
 
     def _look(self) -> None:
         """The office goes to later ones, and what is known to be there only grows."""
@@ -169,12 +169,12 @@ def test_whoever_hangs_where_everything_is_recorded_once(
         pass
 
 
-def _overtaken(it: Bureau, steps: int) -> Clerk:
+def _overtaken(it: Bureau, steps: int) -> PlayedRecorder:
     """One that took so many steps, goes on after another has recorded, and comes to its end."""
     old, new = it.employ(), it.employ()
-    for clerk, count in ((old, steps), (new, 5), (old, 5 - steps)):
+    for recorder, count in ((old, steps), (new, 5), (old, 5 - steps)):
         for _ in range(count):
-            it.step(clerk)
+            it.step(recorder)
     return old
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from meterd.rules.model import ChatStatus, PauseReason
 from persistence.postgres.convert import MOMENT_MS_MAX
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
 
@@ -45,12 +46,16 @@ json_objects = st.dictionaries(texts, texts, max_size=8) | st.dictionaries(
 )
 
 
+STATUSES: list[ChatStatus] = ["running", "paused", "suspended", "ended"]
+PAUSE_REASONS: list[PauseReason | None] = [None, "command", "idle"]
+
+
 @st.composite
 def records(draw: st.DrawFn, chat_ids: st.SearchStrategy[str] = ids) -> RecordRow:
     started_ms = draw(moments_ms)
     lasted_ms = draw(st.integers(0, min(10**12, MOMENT_MS_MAX - started_ms)))
     active_ms = draw(st.integers(0, lasted_ms))
-    status = draw(st.sampled_from(["running", "paused", "suspended", "ended"]))
+    status = draw(st.sampled_from(STATUSES))
     ended = status == "ended"
     cost = draw(credits_micro)
     part = st.integers(0, cost)
@@ -62,7 +67,7 @@ def records(draw: st.DrawFn, chat_ids: st.SearchStrategy[str] = ids) -> RecordRo
         started_at_ms=started_ms,
         ended_at_ms=started_ms + lasted_ms if ended else None,
         end_reason=draw(texts) if ended else None,
-        pause_reason=draw(st.none() | texts),
+        pause_reason=draw(st.sampled_from(PAUSE_REASONS)),
         active_ms=active_ms,
         paused_ms=lasted_ms - active_ms,
         billed_ms=draw(durations_ms),

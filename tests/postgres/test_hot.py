@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, text
 
+from meterd.rules.model import ChatStatus
 from persistence.postgres.rows import RecordRow
 from persistence.postgres.writer import write_batch
 
@@ -12,7 +13,7 @@ FROM pg_class WHERE oid = 'chat_time_records'::regclass
 AT_MS = 1_790_000_000_000
 
 
-def _row(number: int, status: str, seq: int) -> RecordRow:
+def _row(number: int, status: ChatStatus, seq: int) -> RecordRow:
     return RecordRow(
         f"chat-{number}", "u", "v", status, AT_MS, None, None, "command" if seq > 1 else None,
         seq, seq, seq, 10, seq, 0, 0, 0, 0, 1, 0, "live", seq, AT_MS + seq,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from meterd.rules.model import ChatStatus
 from persistence.postgres.tables import metadata
 from persistence.postgres.writer import write_batch
 from tests.postgres.strategies import COMMAND, ENTRY, RECORD, shared
@@ -27,7 +29,7 @@ def refused(connection: Connection, because: str) -> Iterator[None]:
 
 # By the constraint that must refuse it, and no other.
 RECORD_VIOLATIONS = {
-    "status": RUNNING._replace(status="waiting"),
+    "status": RUNNING._replace(status=cast("ChatStatus", "waiting")),
     "ended_at_if_ended": RECORD._replace(ended_at_ms=None),
     "end_reason_if_ended": RECORD._replace(end_reason=None),
     "ended_after_start": RECORD._replace(ended_at_ms=RECORD.started_at_ms - 1),

@@ -1,6 +1,5 @@
 """Both distributions as whoever installs them gets them: built, in environments of their own."""
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -8,7 +7,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import zipfile
 from collections.abc import Iterator
 from email.parser import Parser
@@ -20,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from loadtests.common.live import LiveDaemon
+from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -244,15 +243,12 @@ def test_the_service_runs_from_wheels(service_venv: Venv, client_venv: Venv, hom
         daemon.until_handled()
         audited = daemon.run("audit", timeout_s=120)
         assert audited.returncode == 0, audited.stdout + audited.stderr
-        assert _processes_of(home) != []
+        assert processes_of(home) != []
         assert daemon.stop() == 0, daemon.output()
     finally:
         if daemon.process is not None and daemon.process.poll() is None:
             daemon.stop()
-    deadline = time.monotonic() + 10
-    while (left := _processes_of(home)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert left == []
+    until_none_of(home)
 
 
 def test_the_service_has_what_an_operator_needs(service_venv: Venv) -> None:
@@ -260,14 +256,3 @@ def test_the_service_has_what_an_operator_needs(service_venv: Venv) -> None:
     program = "from daemon import resources\nprint(resources.read({!r}), end='')"
     for name in RESOURCES:
         assert service_venv.python(program.format(name)) == (ROOT / name).read_text("utf-8")
-
-
-def _processes_of(home: Path) -> list[str]:
-    """The command lines of the processes that were started with a METERD_HOME."""
-    wanted = f"METERD_HOME={home}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found

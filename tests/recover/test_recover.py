@@ -13,6 +13,7 @@ from actors.supervisor.supervisor import Supervisor, SupervisorConfig
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from daemon.recovery.rebuild import RecoverError, Recovery
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from persistence.redis.functions import source
@@ -58,7 +59,7 @@ def _assert_audited(client: redis.Redis, engine: Engine) -> None:
 
 
 async def _until_state(supervisor: Supervisor, state: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(scaled(20)):
         while supervisor.status()["state"] != state:
             await asyncio.sleep(0.02)
 

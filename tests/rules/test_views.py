@@ -9,7 +9,7 @@ from meterd.rules.billing import available, cost
 from meterd.rules.commands import Command, parse_entry
 from meterd.rules.deadlines import next_due
 from meterd.rules.fold import apply
-from meterd.rules.model import Account, Chat
+from meterd.rules.model import PAUSED, RUNNING, Account, Chat
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import (
     chat_from_snapshot,
@@ -121,15 +121,15 @@ def test_the_burn_rate_is_that_of_the_chats_that_cost_now() -> None:
     """Neither a free chat nor one that is paused, nor one in a minute already paid."""
     chats = {
         name: Chat(
-            name, "u", "v", status, 0, 0, 0, 0,
+            name, "u", "v", PAUSED if name == "is paused" else RUNNING, 0, 0, 0, 0,
             rate_micro=rate, free_ms=free_ms, min_ms=0, increment_ms=increment_ms, idle_ms=0,
         )
-        for name, status, rate, free_ms, increment_ms in [
-            ("burns", "running", 1, 0, 1),
-            ("burns too", "running", 20, 0, 1),
-            ("is free", "running", 300, 99, 1),
-            ("is paused", "paused", 4_000, 0, 1),
-            ("was paid", "running", 50_000, 0, 60_000),
+        for name, rate, free_ms, increment_ms in [
+            ("burns", 1, 0, 1),
+            ("burns too", 20, 0, 1),
+            ("is free", 300, 99, 1),
+            ("is paused", 4_000, 0, 1),
+            ("was paid", 50_000, 0, 60_000),
         ]
     }  # fmt: skip
     account = Account("u", settled_micro=10**9, chats=chats)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.chaos.bench import Bench
+from tests.chaos.environment import ChaosEnvironment
 
 Heal = Callable[[], None]
 
@@ -25,7 +25,7 @@ class Fault(NamedTuple):
     """One way to break something."""
 
     name: str
-    strike: Callable[[Bench, random.Random], Blow]
+    strike: Callable[[ChaosEnvironment, random.Random], Blow]
     hold_s: tuple[float, float] = (0.0, 0.0)
     """Between blow and mending, at least and at most."""
     weight: int = 2

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from loadtests.common.live import LiveDaemon
-from tests.chaos.bench import Bench
+from loadtests.common.timeouts import scaled
+from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.faults.fault import Blow, Fault, NothingThereError
 from tests.chaos.faults.kills import CHAT, ENGINE, GCS, RAYLET, RECORDER, SUPERVISOR, actors
 from tests.chaos.processes import send
@@ -17,7 +18,7 @@ HANG_S = (5.5, 16.0)
 SILENCE_S = (5.5, 30.0)
 """At most longer than an engine may be silent (20 s)."""
 
-TAKEN_OVER_S_MAX = 60
+TAKEN_OVER_S_MAX = scaled(60)
 
 
 def freeze(pids: Sequence[int]) -> Blow:
@@ -34,54 +35,54 @@ def _thaw(pids: Sequence[int]) -> None:
         send(pid, signal.SIGCONT)
 
 
-def _titled(*titles: str) -> Callable[[Bench, random.Random], Blow]:
-    def strike(bench: Bench, _draw: random.Random) -> Blow:
-        return freeze([process.pid for process in bench.titled(*titles)])
+def _titled(*titles: str) -> Callable[[ChaosEnvironment, random.Random], Blow]:
+    def strike(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+        return freeze([process.pid for process in environment.titled(*titles)])
 
     return strike
 
 
-def _one_actor(bench: Bench, draw: random.Random) -> Blow:
-    return freeze(draw.sample(sorted(actors(bench)), 1) if actors(bench) else [])
+def _one_actor(environment: ChaosEnvironment, draw: random.Random) -> Blow:
+    return freeze(draw.sample(sorted(actors(environment)), 1) if actors(environment) else [])
 
 
-def _own(bench: Bench, _draw: random.Random) -> Blow:
+def _own(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     """The process that keeps the others, and only that."""
-    return freeze([process.pid for process in bench.family()[:1]])
+    return freeze([process.pid for process in environment.family()[:1]])
 
 
-def _pair(bench: Bench, _draw: random.Random) -> Blow:
+def _pair(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     """A standby starts; the daemon, all of its processes, hangs; the standby takes over.
 
     When the first one wakes up, it may write nothing more. Then it is stopped, and the
     second one is the daemon from there on.
     """
-    second = bench.new_daemon()
+    second = environment.new_daemon()
     second.launch()
-    first = bench.daemon
-    _until_up(bench, second)
-    frozen = [process.pid for process in bench.family(first)]
-    bench.daemon = second
+    first = environment.daemon
+    _until_up(environment, second)
+    frozen = [process.pid for process in environment.family(first)]
+    environment.daemon = second
     freeze(frozen)
-    return Blow(lambda: _wake_and_stop(bench, first, frozen), what=f"{len(frozen)} processes")
+    return Blow(lambda: _wake_and_stop(environment, first, frozen), what=f"{len(frozen)} processes")
 
 
-def _until_up(bench: Bench, daemon: LiveDaemon) -> None:
+def _until_up(environment: ChaosEnvironment, daemon: LiveDaemon) -> None:
     """Wait until the standby has a supervisor, and a moment for its first bid."""
     deadline = time.monotonic() + TAKEN_OVER_S_MAX
-    while not any(SUPERVISOR in process.title for process in bench.family(daemon)):
+    while not any(SUPERVISOR in process.title for process in environment.family(daemon)):
         assert time.monotonic() < deadline, f"no standby: {daemon.output()}"
         time.sleep(0.05)
 
 
-def _wake_and_stop(bench: Bench, first: LiveDaemon, frozen: Sequence[int]) -> None:
+def _wake_and_stop(environment: ChaosEnvironment, first: LiveDaemon, frozen: Sequence[int]) -> None:
     _thaw(frozen)
-    family = bench.family(first)
+    family = environment.family(first)
     assert first.process is not None
     if first.process.poll() is None:
         first.process.send_signal(signal.SIGTERM)
         first.process.wait(timeout=60)
-    bench.wait_gone(family)
+    environment.wait_gone(family)
 
 
 HANGS = (

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.chaos.bench import Bench
+from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.faults.fault import Blow, Fault, NothingThereError, nothing
 from tests.chaos.processes import send
 
@@ -28,39 +28,39 @@ def shoot(pids: Sequence[int]) -> Blow:
     return Blow(nothing, kills=len(pids), what=f"pids {list(pids)}")
 
 
-def by_title(title: str) -> Callable[[Bench, random.Random], Blow]:
+def by_title(title: str) -> Callable[[ChaosEnvironment, random.Random], Blow]:
     """A fault that kills the one process with this title."""
 
-    def strike(bench: Bench, _draw: random.Random) -> Blow:
-        return shoot([process.pid for process in bench.titled(title)])
+    def strike(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+        return shoot([process.pid for process in environment.titled(title)])
 
     return strike
 
 
-def actors(bench: Bench, *, spare: bool = False) -> list[int]:
+def actors(environment: ChaosEnvironment, *, spare: bool = False) -> list[int]:
     """Processes of chat actors with chats, or of those without."""
-    told: list[dict[str, Any]] = bench.status().get("actors", [])
+    told: list[dict[str, Any]] = environment.status().get("actors", [])
     return [a["pid"] for a in told if a["pid"] and bool(a["chats"]) != spare]
 
 
-def _one(bench: Bench, draw: random.Random) -> Blow:
-    return shoot(_some(actors(bench), 1, draw))
+def _one(environment: ChaosEnvironment, draw: random.Random) -> Blow:
+    return shoot(_some(actors(environment), 1, draw))
 
 
-def _several(bench: Bench, draw: random.Random) -> Blow:
-    return shoot(_some(actors(bench), 2, draw))
+def _several(environment: ChaosEnvironment, draw: random.Random) -> Blow:
+    return shoot(_some(actors(environment), 2, draw))
 
 
-def _all(bench: Bench, _draw: random.Random) -> Blow:
-    return shoot([process.pid for process in bench.titled(CHAT)])
+def _all(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    return shoot([process.pid for process in environment.titled(CHAT)])
 
 
-def _again_and_again(bench: Bench, _draw: random.Random) -> Blow:
+def _again_and_again(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     """As soon as one is back: no command may be taken for the one that kills them."""
     killed: set[int] = set()
     deadline = time.monotonic() + MURDER_S
     while time.monotonic() < deadline:
-        pids = {process.pid for process in bench.titled(CHAT)}
+        pids = {process.pid for process in environment.titled(CHAT)}
         for pid in pids - killed:
             send(pid, signal.SIGKILL)
         killed |= pids
@@ -68,53 +68,53 @@ def _again_and_again(bench: Bench, _draw: random.Random) -> Blow:
     return Blow(nothing, kills=len(killed))
 
 
-def _spare(bench: Bench, draw: random.Random) -> Blow:
-    return shoot(_some(actors(bench, spare=True), 1, draw))
+def _spare(environment: ChaosEnvironment, draw: random.Random) -> Blow:
+    return shoot(_some(actors(environment, spare=True), 1, draw))
 
 
 def _some(pids: list[int], number: int, draw: random.Random) -> list[int]:
     return draw.sample(sorted(pids), min(number, len(pids)))
 
 
-def _daemon(bench: Bench, _draw: random.Random) -> Blow:
+def _daemon(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     """The daemon's own process; the harness does what a service manager does, and at once."""
-    family = bench.family()
+    family = environment.family()
     if not family:
         raise NothingThereError
-    bench.daemon.kill()
-    return Blow(lambda: _again(bench), kills=1, what=f"{len(family)} processes")
+    environment.daemon.kill()
+    return Blow(lambda: _again(environment), kills=1, what=f"{len(family)} processes")
 
 
-def _everything(bench: Bench, _draw: random.Random) -> Blow:
+def _everything(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     """All processes of the daemon at once, as when the machine runs out of memory."""
-    family = bench.family()
+    family = environment.family()
     blow = shoot([process.pid for process in family])
-    _reap(bench)
-    return blow._replace(heal=lambda: _again(bench))
+    _reap(environment)
+    return blow._replace(heal=lambda: _again(environment))
 
 
-def _reap(bench: Bench) -> None:
-    assert bench.daemon.process is not None
-    bench.daemon.process.wait(timeout=30)
+def _reap(environment: ChaosEnvironment) -> None:
+    assert environment.daemon.process is not None
+    environment.daemon.process.wait(timeout=30)
 
 
-def _again(bench: Bench) -> None:
-    bench.daemon.launch()
+def _again(environment: ChaosEnvironment) -> None:
+    environment.daemon.launch()
 
 
-def _then_an_actor(title: str) -> Callable[[Bench, random.Random], Blow]:
+def _then_an_actor(title: str) -> Callable[[ChaosEnvironment, random.Random], Blow]:
     """Kills what starts actors, and then an actor: it must be replaced all the same."""
 
-    def strike(bench: Bench, draw: random.Random) -> Blow:
-        blow = by_title(title)(bench, draw)
-        return blow._replace(heal=lambda: _maybe_one(bench, draw), kills=2)
+    def strike(environment: ChaosEnvironment, draw: random.Random) -> Blow:
+        blow = by_title(title)(environment, draw)
+        return blow._replace(heal=lambda: _maybe_one(environment, draw), kills=2)
 
     return strike
 
 
-def _maybe_one(bench: Bench, draw: random.Random) -> None:
+def _maybe_one(environment: ChaosEnvironment, draw: random.Random) -> None:
     with contextlib.suppress(NothingThereError):
-        _one(bench, draw)
+        _one(environment, draw)
 
 
 KILLS = (

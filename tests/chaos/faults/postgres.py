@@ -2,32 +2,32 @@
 
 import random
 
-from tests.chaos.bench import Bench
+from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.faults.fault import Blow, Fault, nothing
 from tests.chaos.faults.redis import between
 
 LOST_MAX = 3
 
 
-def _stopped(bench: Bench, _draw: random.Random) -> Blow:
-    bench.postgres.stop_at_once()
-    return Blow(bench.postgres.start, kills=1)
+def _stopped(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    environment.postgres.stop_at_once()
+    return Blow(environment.postgres.start, kills=1)
 
 
-def _cut(bench: Bench, _draw: random.Random) -> Blow:
-    bench.to_postgres.cut_all()
+def _cut(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    environment.to_postgres.cut_all()
     return Blow(nothing)
 
 
-def _stall(bench: Bench, _draw: random.Random) -> Blow:
-    bench.to_postgres.stall()
-    return Blow(bench.to_postgres.flow)
+def _stall(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    environment.to_postgres.stall()
+    return Blow(environment.to_postgres.flow)
 
 
-def _lose(bench: Bench, draw: random.Random) -> Blow:
+def _lose(environment: ChaosEnvironment, draw: random.Random) -> Blow:
     """Postgres has it, and the recorder does not know."""
-    bench.to_postgres.lose(draw.randint(1, LOST_MAX), b"COMMIT")
-    return Blow(lambda: bench.to_postgres.lose(0, b""))
+    environment.to_postgres.lose(draw.randint(1, LOST_MAX), b"COMMIT")
+    return Blow(lambda: environment.to_postgres.lose(0, b""))
 
 
 POSTGRES = (

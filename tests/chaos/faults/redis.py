@@ -6,27 +6,27 @@ import re
 from collections.abc import Callable
 
 from persistence.redis.functions import source
-from tests.chaos.bench import Bench
+from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.faults.fault import Blow, Fault, Heal, nothing
 
-Act = Callable[[Bench], None]
+Act = Callable[[ChaosEnvironment], None]
 
 LOST_MAX = 5
 
 
-def between(inject: Act, heal: Act) -> Callable[[Bench, random.Random], Blow]:
+def between(inject: Act, heal: Act) -> Callable[[ChaosEnvironment, random.Random], Blow]:
     """A fault that ``inject`` brings and ``heal`` ends."""
 
-    def strike(bench: Bench, _draw: random.Random) -> Blow:
-        inject(bench)
-        return Blow(lambda: heal(bench))
+    def strike(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+        inject(environment)
+        return Blow(lambda: heal(environment))
 
     return strike
 
 
 def _config(**values: str | int) -> Act:
-    def act(bench: Bench) -> None:
-        with contextlib.closing(bench.client()) as client:
+    def act(environment: ChaosEnvironment) -> None:
+        with contextlib.closing(environment.client()) as client:
             for name, value in values.items():
                 client.config_set(name.replace("_", "-"), value)
 
@@ -36,66 +36,66 @@ def _config(**values: str | int) -> Act:
 def _replica_of(host: str, port: str) -> Act:
     """Of a master that is not there: the data stay, and nothing may be written."""
 
-    def act(bench: Bench) -> None:
-        with contextlib.closing(bench.client()) as client:
+    def act(environment: ChaosEnvironment) -> None:
+        with contextlib.closing(environment.client()) as client:
             client.replicaof(host, port)
 
     return act
 
 
-def _killed(bench: Bench, _draw: random.Random) -> Blow:
-    bench.redis.kill()
-    return Blow(bench.redis.start, kills=1)
+def _killed(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    environment.redis.kill()
+    return Blow(environment.redis.start, kills=1)
 
 
-def _cut(bench: Bench, _draw: random.Random) -> Blow:
-    for proxy in (bench.to_redis, bench.to_clients):
+def _cut(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    for proxy in (environment.to_redis, environment.to_clients):
         proxy.cut_all()
     return Blow(nothing)
 
 
-def _lose(word: bytes) -> Callable[[Bench, random.Random], Blow]:
+def _lose(word: bytes) -> Callable[[ChaosEnvironment, random.Random], Blow]:
     """The server does it, and the daemon is not told."""
 
-    def strike(bench: Bench, draw: random.Random) -> Blow:
+    def strike(environment: ChaosEnvironment, draw: random.Random) -> Blow:
         number = draw.randint(1, LOST_MAX)
-        bench.to_redis.lose(number, word)
-        return Blow(_stop_losing(bench), what=f"{number} answers")
+        environment.to_redis.lose(number, word)
+        return Blow(_stop_losing(environment), what=f"{number} answers")
 
     return strike
 
 
-def _stop_losing(bench: Bench) -> Heal:
-    return lambda: bench.to_redis.lose(0, b"")
+def _stop_losing(environment: ChaosEnvironment) -> Heal:
+    return lambda: environment.to_redis.lose(0, b"")
 
 
-def _lose_of_clients(bench: Bench, draw: random.Random) -> Blow:
-    bench.to_clients.lose(draw.randint(1, LOST_MAX), b"XADD")
-    return Blow(lambda: bench.to_clients.lose(0, b""))
+def _lose_of_clients(environment: ChaosEnvironment, draw: random.Random) -> Blow:
+    environment.to_clients.lose(draw.randint(1, LOST_MAX), b"XADD")
+    return Blow(lambda: environment.to_clients.lose(0, b""))
 
 
-def _stall(bench: Bench, _draw: random.Random) -> Blow:
-    bench.to_redis.stall()
-    return Blow(bench.to_redis.flow)
+def _stall(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    environment.to_redis.stall()
+    return Blow(environment.to_redis.flow)
 
 
-def _refuse(bench: Bench, _draw: random.Random) -> Blow:
-    bench.to_redis.refuse()
-    return Blow(bench.to_redis.admit)
+def _refuse(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    environment.to_redis.refuse()
+    return Blow(environment.to_redis.admit)
 
 
-def _flush_functions(bench: Bench, _draw: random.Random) -> Blow:
-    with contextlib.closing(bench.client()) as client:
+def _flush_functions(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    with contextlib.closing(environment.client()) as client:
         client.function_flush()
     return Blow(nothing)
 
 
-def _older_library(bench: Bench, _draw: random.Random) -> Blow:
+def _older_library(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     """As when a backup of Redis that an older meterd had made is put back."""
     older = re.sub("-- meterd version [0-9]+", "-- meterd version 0", source(), count=1)
     older = re.sub("local VERSION = '[0-9]+'", "local VERSION = '0'", older, count=1)
     older = older.replace("register('commit_all', commit_all)", "")
-    with contextlib.closing(bench.client()) as client:
+    with contextlib.closing(environment.client()) as client:
         client.function_load(older, replace=True)
     return Blow(nothing)
 

@@ -1,21 +1,26 @@
 """What falls due, and at which exact millisecond (PROTOCOL 3, *Due changes*)."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from enum import IntEnum
+from typing import NamedTuple
 
 from meterd.rules.model import RUNNING, SUSPENDED, Account, Policy
 
-WARNING: Final = 0
-IDLE: Final = 1
-EXHAUSTION: Final = 2
-GRACE: Final = 3
+
+class DueKind(IntEnum):
+    """Kinds of due changes, in the order that the contract sets for one millisecond."""
+
+    WARNING = 0
+    IDLE = 1
+    EXHAUSTION = 2
+    GRACE = 3
 
 
 class Due(NamedTuple):
     """A change that time alone brings. Tuples compare in the order the contract sets."""
 
     at_ms: int
-    kind: int
+    kind: DueKind
     chat_id: str
 
 
@@ -40,14 +45,14 @@ def warning_level(left_ms: int | None, policy: Policy) -> int | None:
 
 def _all_due(account: Account, policy: Policy) -> Iterator[Due]:
     if account.zero_at_ms is not None:
-        yield Due(account.zero_at_ms, EXHAUSTION, "")
+        yield Due(account.zero_at_ms, DueKind.EXHAUSTION, "")
         tighter = [
             w for w in policy.warn_ms if account.announced_ms is None or w < account.announced_ms
         ]
         if tighter:
-            yield Due(account.zero_at_ms - max(tighter), WARNING, "")
+            yield Due(account.zero_at_ms - max(tighter), DueKind.WARNING, "")
     for chat in account.chats.values():
         if chat.status == RUNNING and chat.idle_ms:
-            yield Due(chat.alive_at_ms + chat.idle_ms, IDLE, chat.chat_id)
+            yield Due(chat.alive_at_ms + chat.idle_ms, DueKind.IDLE, chat.chat_id)
         elif chat.status == SUSPENDED:
-            yield Due(chat.since_ms + policy.grace_ms, GRACE, chat.chat_id)
+            yield Due(chat.since_ms + policy.grace_ms, DueKind.GRACE, chat.chat_id)

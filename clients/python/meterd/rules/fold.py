@@ -9,7 +9,7 @@ from typing import NamedTuple
 from meterd.rules import events
 from meterd.rules.billing import available, burns
 from meterd.rules.commands import Command
-from meterd.rules.deadlines import EXHAUSTION, GRACE, IDLE, Due, next_due
+from meterd.rules.deadlines import Due, DueKind, next_due
 from meterd.rules.handlers import HANDLERS
 from meterd.rules.model import (
     AT_ZERO_SUSPEND,
@@ -21,6 +21,7 @@ from meterd.rules.model import (
     LedgerEntry,
     Policy,
 )
+from meterd.rules.outcomes import Outcome
 from meterd.rules.transitions import Transition
 
 
@@ -28,7 +29,7 @@ class Decision(NamedTuple):
     """Everything that follows from one command."""
 
     account: Account
-    outcome: str
+    outcome: Outcome
     events: list[Event]
     ledger: list[LedgerEntry]
     touched: dict[str, Chat]
@@ -40,8 +41,8 @@ def apply(
     command: Command,
     policy: Policy,
     known: Chat | None = None,
-    refuse: str = "",
-    inert: str = "",
+    refuse: Outcome | None = None,
+    inert: Outcome | None = None,
 ) -> Decision:
     """Apply ``command`` to the account of its user.
 
@@ -77,11 +78,11 @@ def _advance(changes: Transition, before: int) -> None:
 
 
 def _bring_about(changes: Transition, due: Due) -> None:
-    if due.kind == IDLE:
+    if due.kind == DueKind.IDLE:
         changes.pause(changes.account.chats[due.chat_id], due.at_ms, BY_IDLE)
-    elif due.kind == EXHAUSTION:
+    elif due.kind == DueKind.EXHAUSTION:
         _exhaust(changes, due.at_ms)
-    elif due.kind == GRACE:
+    elif due.kind == DueKind.GRACE:
         changes.end(changes.account.chats[due.chat_id], due.at_ms, CREDITS_EXHAUSTED)
     # A warning changes nothing but itself: it is announced with the closing below.
     changes.close(due.at_ms)

@@ -18,14 +18,18 @@ from meterd.rules.model import (
     Chat,
     Policy,
 )
+from meterd.rules.outcomes import Outcome
 from meterd.rules.transitions import Transition, resumed
 
+Refusal = Outcome | None
+"""The outcome of a start that could go ahead otherwise."""
 
-def _start(changes: Transition, command: Command, known: Chat | None, refuse: str) -> str:
+
+def _start(changes: Transition, command: Command, known: Chat | None, refuse: Refusal) -> Outcome:
     account = changes.account
     other = account.chats.get(command.chat_id) or known
     if other is not None:
-        return _taken(account, other)
+        return _refuse_start(account, other)
     chat = _new_chat(account, command, changes.policy)
     if not _can_run(account, chat, command.at_ms):
         return outcomes.INSUFFICIENT_CREDITS
@@ -36,7 +40,7 @@ def _start(changes: Transition, command: Command, known: Chat | None, refuse: st
     return outcomes.OK
 
 
-def _taken(account: Account, other: Chat) -> str:
+def _refuse_start(account: Account, other: Chat) -> Outcome:
     if other.user_id != account.user_id:
         return outcomes.USER_MISMATCH
     return outcomes.ALREADY_ENDED if other.status == ENDED else outcomes.ALREADY_STARTED
@@ -71,7 +75,7 @@ def _can_run(account: Account, chat: Chat, at: int) -> bool:
     return available(joined, at + 1) >= 0
 
 
-def _pause(changes: Transition, command: Command, chat: Chat) -> str:
+def _pause(changes: Transition, command: Command, chat: Chat) -> Outcome:
     if chat.status != RUNNING:
         return outcomes.NOT_RUNNING
     changes.pause(chat, command.at_ms, BY_COMMAND)
@@ -79,7 +83,7 @@ def _pause(changes: Transition, command: Command, chat: Chat) -> str:
     return outcomes.OK
 
 
-def _resume(changes: Transition, command: Command, chat: Chat) -> str:
+def _resume(changes: Transition, command: Command, chat: Chat) -> Outcome:
     if chat.status not in (PAUSED, SUSPENDED):
         return outcomes.NOT_PAUSED
     if not _can_run(changes.account, resumed(chat, command.at_ms), command.at_ms):
@@ -89,52 +93,55 @@ def _resume(changes: Transition, command: Command, chat: Chat) -> str:
     return outcomes.OK
 
 
-def _heartbeat(changes: Transition, command: Command, chat: Chat) -> str:
+def _heartbeat(changes: Transition, command: Command, chat: Chat) -> Outcome:
     if chat.status == PAUSED and chat.pause_reason == BY_IDLE:
         return _resume(changes, command, chat)
     changes.alive(chat, command.at_ms)
     return outcomes.OK
 
 
-def _set_rate(changes: Transition, command: Command, chat: Chat) -> str:
+def _set_rate(changes: Transition, command: Command, chat: Chat) -> Outcome:
     changes.set_rate(chat, command.at_ms, command.numbers["rate"])
     changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _end(changes: Transition, command: Command, chat: Chat) -> str:
+def _end(changes: Transition, command: Command, chat: Chat) -> Outcome:
     reason = command.fields.get("reason", ENDED)
     changes.end(chat, command.at_ms, reason, command.id)
     changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _top_up(changes: Transition, command: Command, _known: Chat | None, _refuse: str) -> str:
+def _top_up(
+    changes: Transition, command: Command, _known: Chat | None, _refuse: Refusal
+) -> Outcome:
     amount = command.numbers["amount"]
     changes.credit("top_up", amount, command.at_ms, (command.entry, command.id, None))
     changes.wallet_event(events.WALLET_TOPPED_UP, command.at_ms)
-    _wake_suspended(changes, command.at_ms)
+    _resume_suspended(changes, command.at_ms)
     changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _refund(changes: Transition, command: Command, known: Chat | None, _refuse: str) -> str:
+def _refund(changes: Transition, command: Command, known: Chat | None, _refuse: Refusal) -> Outcome:
     if command.chat_id in changes.account.chats:
         return outcomes.NOT_ENDED
-    refusal = _refusal(changes.account, known)
-    if refusal or known is None:
-        return refusal
+    if known is None:
+        return outcomes.UNKNOWN_CHAT
+    if known.user_id != changes.account.user_id:
+        return outcomes.USER_MISMATCH
     amount = command.numbers["amount"]
     if known.refunded_micro + amount > cost(known, command.at_ms):
         return outcomes.EXCEEDS_COST
     changes.credit("refund", amount, command.at_ms, (command.entry, command.id, known.chat_id))
     changes.refunded(known, command.at_ms, amount)
-    _wake_suspended(changes, command.at_ms)
+    _resume_suspended(changes, command.at_ms)
     changes.close(command.at_ms)
     return outcomes.OK
 
 
-def _wake_suspended(changes: Transition, at: int) -> None:
+def _resume_suspended(changes: Transition, at: int) -> None:
     waiting = sorted(k for k, c in changes.account.chats.items() if c.status == SUSPENDED)
     for chat_id in waiting:
         chat = changes.account.chats[chat_id]
@@ -142,28 +149,29 @@ def _wake_suspended(changes: Transition, at: int) -> None:
             changes.resume(chat, at)
 
 
-def _settle(_changes: Transition, _command: Command, _known: Chat | None, _refuse: str) -> str:
+def _settle(
+    _changes: Transition, _command: Command, _known: Chat | None, _refuse: Refusal
+) -> Outcome:
     """Nothing by itself: what was due has been applied by now."""
     return outcomes.OK
 
 
-def _refusal(account: Account, known: Chat | None) -> str:
-    """Why a command for an open chat can't have one that is not open in the account."""
-    if known is None:
-        return outcomes.UNKNOWN_CHAT
-    return outcomes.USER_MISMATCH if known.user_id != account.user_id else ""
-
-
-_OnOpen = Callable[[Transition, Command, Chat], str]
-_Handler = Callable[[Transition, Command, Chat | None, str], str]
+_OnOpen = Callable[[Transition, Command, Chat], Outcome]
+_Handler = Callable[[Transition, Command, Chat | None, Refusal], Outcome]
 
 
 def _on_open(act: _OnOpen) -> _Handler:
-    def handle(changes: Transition, command: Command, known: Chat | None, _refuse: str) -> str:
+    def handle(
+        changes: Transition, command: Command, known: Chat | None, _refuse: Refusal
+    ) -> Outcome:
         chat = changes.account.chats.get(command.chat_id)
         if chat is not None:
             return act(changes, command, chat)
-        return _refusal(changes.account, known) or outcomes.ALREADY_ENDED
+        if known is None:
+            return outcomes.UNKNOWN_CHAT
+        if known.user_id != changes.account.user_id:
+            return outcomes.USER_MISMATCH
+        return outcomes.ALREADY_ENDED
 
     return handle
 

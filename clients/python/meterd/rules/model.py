@@ -1,7 +1,25 @@
 """What the fold works on: chats, accounts and the operator's policy, all immutable."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+ChatStatus = Literal["running", "paused", "suspended", "ended", "not_started"]
+AtZero = Literal["end", "suspend"]
+"""What becomes of chats that burn when the credits end."""
+PauseReason = Literal["command", "idle"]
+LedgerKind = Literal["top_up", "charge", "refund", "adjustment", "migrated"]
+EventName = Literal[
+    "chat.started",
+    "chat.paused",
+    "chat.resumed",
+    "chat.rate_changed",
+    "chat.suspended",
+    "chat.ended",
+    "chat.refunded",
+    "wallet.topped_up",
+    "credits.low",
+    "credits.exhausted",
+]
 
 RUNNING: Final = "running"
 PAUSED: Final = "paused"
@@ -37,7 +55,7 @@ class Policy(NamedTuple):
     """The operator's settings that the fold depends on."""
 
     tariff: Tariff = Tariff()
-    at_zero: str = AT_ZERO_END
+    at_zero: AtZero = AT_ZERO_END
     grace_ms: int = 120_000
     warn_ms: tuple[int, ...] = (300_000, 60_000, 30_000)
 
@@ -48,7 +66,7 @@ class Chat(NamedTuple):
     chat_id: str
     user_id: str
     advisor_id: str
-    status: str
+    status: ChatStatus
     started_at_ms: int
     since_ms: int
     """Up to here ``active_ms`` and ``owed`` are counted; of a suspended chat, when it was."""
@@ -71,7 +89,7 @@ class Chat(NamedTuple):
     refunded_micro: int = 0
     ended_at_ms: int | None = None
     end_reason: str | None = None
-    pause_reason: str | None = None
+    pause_reason: PauseReason | None = None
     seq: int = 1
 
 
@@ -93,7 +111,7 @@ class Account(NamedTuple):
 class Event(NamedTuple):
     """Something that happened, as the events stream tells it."""
 
-    event: str
+    event: EventName
     at_ms: int
     user_id: str
     chat_id: str | None
@@ -108,7 +126,7 @@ class LedgerEntry(NamedTuple):
     entry_id: str
     user_id: str
     chat_id: str | None
-    kind: str
+    kind: LedgerKind
     amount_micro: int
     at_ms: int
     command_id: str | None

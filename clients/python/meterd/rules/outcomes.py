@@ -1,6 +1,23 @@
 """Every outcome a command can have (PROTOCOL 2), with the sentence a person reads."""
 
-from typing import Final
+from typing import Final, Literal
+
+Outcome = Literal[
+    "ok",
+    "invalid_command",
+    "id_conflict",
+    "unknown_chat",
+    "user_mismatch",
+    "already_started",
+    "already_ended",
+    "not_running",
+    "not_paused",
+    "not_ended",
+    "insufficient_credits",
+    "exceeds_cost",
+    "at_capacity",
+    "internal_error",
+]
 
 OK: Final = "ok"
 INVALID_COMMAND: Final = "invalid_command"

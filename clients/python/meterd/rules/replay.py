@@ -7,13 +7,14 @@ from another system.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, InvalidCommand, entry_key, entry_ms, parse_entry
 from meterd.rules.fold import Decision, apply
 from meterd.rules.model import ENDED, Account, Chat, Event, LedgerEntry, Policy
 from meterd.rules.opening_balance import ORIGIN, OpenedAccount
+from meterd.rules.outcomes import Outcome
 
 _OF_UNKNOWN: Final = (
     outcomes.UNKNOWN_CHAT, outcomes.INSUFFICIENT_CREDITS, outcomes.AT_CAPACITY,
@@ -33,7 +34,7 @@ class JournalEntry(NamedTuple):
 class ReplayStep(NamedTuple):
     """What the rules make of one row."""
 
-    outcome: str
+    outcome: Outcome
     events: list[Event]
     ledger: list[LedgerEntry]
 
@@ -82,7 +83,7 @@ class Replay:
         """
         if row.outcome == outcomes.INTERNAL_ERROR and not row.replayed:
             self.applied = row.entry
-            return ReplayStep(row.outcome, [], [])
+            return ReplayStep(outcomes.INTERNAL_ERROR, [], [])
         command = command_of(row)
         if isinstance(command, InvalidCommand):
             return ReplayStep(outcomes.INVALID_COMMAND, [], [])
@@ -105,9 +106,11 @@ class Replay:
         self, command: Command, policy: Policy, foreign: Chat | None, row: JournalEntry
     ) -> ReplayStep:
         known = self._as_met(self.ended.get(command.chat_id) or foreign, row)
-        refuse = row.outcome if row.outcome == outcomes.AT_CAPACITY else ""
+        refuse: Outcome | None = (
+            outcomes.AT_CAPACITY if row.outcome == outcomes.AT_CAPACITY else None
+        )
         is_inert = row.replayed or row.outcome == outcomes.ID_CONFLICT
-        inert = row.outcome if is_inert else ""
+        inert = cast("Outcome", row.outcome) if is_inert else None
         return self._take(apply(self.account, command, policy, known, refuse, inert))
 
     def _as_met(self, known: Chat | None, row: JournalEntry) -> Chat | None:

@@ -12,7 +12,10 @@ from meterd.rules.model import (
     Account,
     Chat,
     Event,
+    EventName,
     LedgerEntry,
+    LedgerKind,
+    PauseReason,
     Policy,
 )
 
@@ -49,7 +52,7 @@ class Transition:
         self._put(chat)
         self._chat_event(events.CHAT_STARTED, chat)
 
-    def pause(self, chat: Chat, at: int, reason: str) -> None:
+    def pause(self, chat: Chat, at: int, reason: PauseReason) -> None:
         """Stop the timer of a running chat."""
         chat = self._put(_counted(chat, at)._replace(status=PAUSED, pause_reason=reason))
         self._chat_event(events.CHAT_PAUSED, chat, reason)
@@ -89,7 +92,9 @@ class Transition:
             chats={**self.account.chats, chat.chat_id: chat._replace(alive_at_ms=at)}
         )
 
-    def credit(self, kind: str, amount: int, at: int, cause: tuple[str, str, str | None]) -> None:
+    def credit(
+        self, kind: LedgerKind, amount: int, at: int, cause: tuple[str, str, str | None]
+    ) -> None:
         """Add credits for a cause: stream entry, command id, chat."""
         entry, command_id, chat_id = cause
         self.account = self.account._replace(settled_micro=self.account.settled_micro + amount)
@@ -107,7 +112,7 @@ class Transition:
         self.touched[chat.chat_id] = chat
         self._chat_event(events.CHAT_REFUNDED, chat)
 
-    def wallet_event(self, name: str, at: int, threshold_ms: int | None = None) -> None:
+    def wallet_event(self, name: EventName, at: int, threshold_ms: int | None = None) -> None:
         """Something happened to the account; ``seq`` is that of the snapshot being made."""
         account = self.account
         self.events.append(
@@ -138,7 +143,7 @@ class Transition:
         self.touched[chat.chat_id] = chat
         return chat
 
-    def _chat_event(self, name: str, chat: Chat, reason: str | None = None) -> None:
+    def _chat_event(self, name: EventName, chat: Chat, reason: str | None = None) -> None:
         self.events.append(Event(name, chat.as_of_ms, chat.user_id, chat.chat_id, chat.seq, reason))
 
 

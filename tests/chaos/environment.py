@@ -1,4 +1,4 @@
-"""The bench: servers of our own, proxies before them, the daemon, and maybe a second one."""
+"""What is broken: servers of our own, proxies before them, the daemon, and maybe a second one."""
 
 import contextlib
 import json
@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.timeouts import scaled
 from meterd.rules.model import AT_ZERO_SUSPEND, Policy
 from persistence.redis.client import connect
 from tests.chaos.processes import Process, descendants, look, send
@@ -27,9 +28,9 @@ POLICY = Policy(at_zero=AT_ZERO_SUSPEND, grace_ms=2_000, warn_ms=(60_000, 5_000)
 KEEP = 10_000_000
 """Of streams: all, so that the checker finds all."""
 
-STOP_S_MAX = 30
+STOP_S_MAX = scaled(30)
 ANSWER_S_MAX = 2.0
-GONE_S_MAX = 30
+GONE_S_MAX = scaled(30)
 
 
 def settings() -> dict[str, str]:
@@ -49,7 +50,7 @@ def settings() -> dict[str, str]:
     }
 
 
-class Bench:
+class ChaosEnvironment:
     """All of it. The daemon speaks to both servers through proxies, the checker does not."""
 
     def __init__(self, folder: Path, kind: str = VALKEY) -> None:
@@ -150,11 +151,11 @@ def short_folder() -> Path:
 
 
 @contextlib.contextmanager
-def bench(kind: str | None = None) -> Iterator[Bench]:
-    """A bench with a daemon that works; nothing of it is left afterwards."""
+def chaos_environment(kind: str | None = None) -> Iterator[ChaosEnvironment]:
+    """An environment with a daemon that works; nothing of it is left afterwards."""
     folder = short_folder()
     try:
-        made = Bench(folder, kind or os.environ.get("CHAOS_REDIS", VALKEY))
+        made = ChaosEnvironment(folder, kind or os.environ.get("CHAOS_REDIS", VALKEY))
         with contextlib.closing(made):
             made.daemon.start()
             made.family()

@@ -1,4 +1,4 @@
-"""Recorders of a play: the real outbox, and a ledger that keeps office as Postgres does."""
+"""Recorders of a play: the real outbox, and rows that one epoch may write, as in Postgres."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -9,34 +9,34 @@ import redis
 from persistence.errors import RecorderFencedError
 from persistence.redis.commit import OutboxPayload
 from persistence.redis.outbox import Outbox
-from tests.interleavings.lives import KEYS
-from tests.interleavings.stage import Choice, Stage
-from tests.interleavings.strands import SteppedClient, Strand
+from tests.interleavings.actor_life import KEYS
+from tests.interleavings.play_context import Choice, PlayContext
+from tests.interleavings.stepped_threads import SteppedClient, SteppedThread
 
 NAME = "recorder"
 
 
-class Ledger:
-    """What has been recorded for ever, by whom it may be."""
+class RecordedFacts:
+    """What has been recorded, and by which epoch."""
 
     def __init__(self) -> None:
         self.parcels: dict[str, OutboxPayload] = {}
         self._epoch = 0
 
     def write(self, epoch: int, parcels: dict[str, OutboxPayload]) -> None:
-        """Write for the recorder in office; a later one has taken the office."""
+        """Write as a recorder. Raises FencedError: a later one has written already."""
         if epoch < self._epoch:
             raise RecorderFencedError(NAME)
         self._epoch = epoch
         self.parcels |= parcels
 
 
-class Clerk:
+class PlayedRecorder:
     """One recorder: reads, writes, empties the outbox; can be superseded anywhere."""
 
-    def __init__(self, ledger: Ledger, epoch: str) -> None:
+    def __init__(self, ledger: RecordedFacts, epoch: str) -> None:
         client = cast("redis.Redis", SteppedClient())
-        self.strand = Strand()
+        self.thread = SteppedThread()
         self.is_over = False
         self._ledger = ledger
         self._epoch = int(epoch)
@@ -44,7 +44,7 @@ class Clerk:
 
     def begin(self) -> None:
         """Move what is there, up to the first request."""
-        self.strand.start(self._move)
+        self.thread.start(self._move)
 
     def _move(self) -> None:
         try:
@@ -58,19 +58,19 @@ class Clerk:
             pass
 
 
-class Clerks:
+class PlayedRecorders:
     """The recorders of a play."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self.ledger = Ledger()
-        self._clerks: list[Clerk] = []
+    def __init__(self, context: PlayContext) -> None:
+        self._context = context
+        self.ledger = RecordedFacts()
+        self._recorders: list[PlayedRecorder] = []
 
     def choices(self) -> Iterator[Choice]:
         """What may come next."""
-        for number, clerk in enumerate(self._clerks):
-            if clerk.strand.request is not None:
-                yield Choice(1, f"record #{number}", partial(self._go_on, clerk))
+        for number, recorder in enumerate(self._recorders):
+            if recorder.thread.request is not None:
+                yield Choice(1, f"record #{number}", partial(self._go_on, recorder))
 
     def mishaps(self, epoch: str) -> Iterator[Choice]:
         """Somebody begins to record, while others may still be at it."""
@@ -78,21 +78,21 @@ class Clerks:
             yield Choice(0.3, "employ", partial(self._employ, epoch))
 
     def _employ(self, epoch: str) -> None:
-        granted = self._stage.server.one("FCALL", "meterd_grant", 1, KEYS.commands, epoch, NAME)
+        granted = self._context.server.one("FCALL", "meterd_grant", 1, KEYS.commands, epoch, NAME)
         if granted is not None:
-            self._clerks.append(Clerk(self.ledger, granted.decode()))
-            self._clerks[-1].begin()
+            self._recorders.append(PlayedRecorder(self.ledger, granted.decode()))
+            self._recorders[-1].begin()
 
-    def _go_on(self, clerk: Clerk) -> None:
-        request, fate = clerk.strand.request, self._stage.mood()
+    def _go_on(self, recorder: PlayedRecorder) -> None:
+        request, fate = recorder.thread.request, self._context.mood()
         assert request is not None
         if fate == "request":
-            clerk.strand.resume(redis.ConnectionError(fate))
+            recorder.thread.resume(redis.ConnectionError(fate))
             return
-        answers = self._stage.server.execute(request.calls)
-        clerk.strand.resume(redis.ConnectionError(fate) if fate == "answer" else answers)
+        answers = self._context.server.execute(request.calls)
+        recorder.thread.resume(redis.ConnectionError(fate) if fate == "answer" else answers)
 
     def close(self) -> None:
         """End what is still going on."""
-        for clerk in self._clerks:
-            clerk.strand.kill()
+        for recorder in self._recorders:
+            recorder.thread.kill()

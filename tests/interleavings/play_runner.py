@@ -1,4 +1,4 @@
-"""Where plays are given: real servers, the library under the play's clock, nothing that waits."""
+"""Runs plays: on real servers, with the library under the play's clock, without pauses."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from actors.supervisor import actor_handle, batch, dispatch
 from actors.supervisor.in_flight_keys import keys_of
 from meterd.rules.commands import Command
 from persistence.redis.client import connect
-from tests.interleavings.books import check_sanity
+from tests.interleavings.final_check import check_sanity
+from tests.interleavings.library_text import played
 from tests.interleavings.play import play
-from tests.interleavings.stage import Stage
-from tests.interleavings.text import played
+from tests.interleavings.play_context import PlayContext
 from tests.servers import kinds, redis_server
 
 _PAUSES = (
@@ -41,7 +41,7 @@ def without_pauses() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def house(text: str = "") -> Iterator["House"]:
+def play_runner(text: str = "") -> Iterator["PlayRunner"]:
     """One server of each kind that is there, with this text of the library."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(without_pauses())
@@ -49,13 +49,13 @@ def house(text: str = "") -> Iterator["House"]:
         for kind in kinds():
             client = stack.enter_context(connect(stack.enter_context(redis_server(kind))))
             clients.append(client)
-        found = House(clients)
+        found = PlayRunner(clients)
         found.load(text)
         yield found
 
 
-class House:
-    """Gives plays; each seed has its server."""
+class PlayRunner:
+    """Runs plays; each seed has its server."""
 
     def __init__(self, clients: list[redis.Redis]) -> None:
         self._clients = clients
@@ -65,11 +65,11 @@ class House:
         for client in self._clients:
             client.function_load(played(text), replace=True)
 
-    def play(self, seed: int) -> Stage:
+    def play(self, seed: int) -> PlayContext:
         """One play; raises what was wrong with it."""
         return play(self._of(seed), seed)
 
-    def play_carelessly(self, seed: int) -> Stage:
+    def play_carelessly(self, seed: int) -> PlayContext:
         """One play under a dispatcher that keeps no order among the users of one chat."""
         with mock.patch.object(dispatch, "keys_of", _careless_keys):
             return play(self._of(seed), seed, check_sanity)

@@ -1,4 +1,4 @@
-"""Do the books balance after a play: all that is in Redis against the fold of its commands."""
+"""After a play: all that is in Redis and was recorded, against the fold of its commands."""
 
 from typing import Any
 
@@ -21,26 +21,26 @@ from persistence.redis.commit import (
     unpack_payload,
     unpack_state,
 )
-from tests.interleavings.clerks import Ledger
-from tests.interleavings.lives import KEYS, POLICY_ID
-from tests.interleavings.stage import Stage
+from tests.interleavings.actor_life import KEYS, POLICY_ID
+from tests.interleavings.play_context import PlayContext
+from tests.interleavings.recorders import RecordedFacts
 from tests.world import Result, World
 
 
 class Expected:
     """What the fold makes of the commands."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.world = World(stage.policy)
+    def __init__(self, context: PlayContext) -> None:
+        self.world = World(context.policy)
         self.heads: dict[str, str] = {}
         self.replies: dict[str, list[str]] = {}
         self.events: dict[str, list[list[str]]] = {}
         self.journal: list[Any] = []
         self.ledger: list[Any] = []
         self.dead: list[str] = []
-        for user, rows in stage.witness.opened.items():
+        for user, rows in context.monitor.opened.items():
             self._open(user, rows)
-        for entry, flat in stage.log.items():
+        for entry, flat in context.log.items():
             self._feed(entry, flat)
 
     def _open(self, user: str, rows: list[LedgerRow]) -> None:
@@ -92,8 +92,8 @@ class Expected:
 class Found:
     """What is in Redis, and what recorders have taken out of it."""
 
-    def __init__(self, stage: Stage, ledger: Ledger) -> None:
-        self._client = stage.server.client
+    def __init__(self, context: PlayContext, ledger: RecordedFacts) -> None:
+        self._client = context.server.client
         names = sorted(key.decode() for key in self._client.keys(f"{KEYS.prefix}*"))  # type: ignore[union-attr]
         self.names = [name.removeprefix(KEYS.prefix) for name in names]
         self.strings = self._read_strings()
@@ -144,24 +144,24 @@ class Found:
 _REPLY = ("id", "outcome", "message", "entry", "replayed", "snapshot")
 
 
-def check_books(stage: Stage, ledger: Ledger) -> None:
+def check_final_state(context: PlayContext, ledger: RecordedFacts) -> None:
     """Everything is there, once, and as the fold says."""
-    stage.note_log()
-    found = Found(stage, ledger)
-    expected = Expected(stage)
-    _check_pending(stage)
+    context.note_log()
+    found = Found(context, ledger)
+    expected = Expected(context)
+    _check_pending(context)
     _check_state(expected, found)
     _check_told(expected, found)
     _check_rows(expected, found)
-    _check_open(stage, expected)
-    disposed = len(stage.witness.disposed)
+    _check_open(context, expected)
+    disposed = len(context.monitor.disposed)
     assert len(found.stream("dead")) == len(expected.dead) - disposed, "dead letters"
-    assert len(found.rows("operations")) == disposed + stage.witness.releases, "operations"
+    assert len(found.rows("operations")) == disposed + context.monitor.releases, "operations"
 
 
-def check_sanity(stage: Stage, ledger: Ledger) -> None:
+def check_sanity(context: PlayContext, ledger: RecordedFacts) -> None:
     """Whatever the order: no entry counts twice, and a chat has one life."""
-    found = Found(stage, ledger)
+    found = Found(context, ledger)
     journal = [row.stream_id for row in found.rows("journal")]
     assert len(set(journal)) == len(journal), "journal"
     seqs: dict[str, list[int]] = {}
@@ -173,11 +173,11 @@ def check_sanity(stage: Stage, ledger: Ledger) -> None:
     assert len(set(records)) == len(records), "records, each once"
 
 
-def _check_pending(stage: Stage) -> None:
-    pending: Any = stage.server.client.xpending(KEYS.commands, GROUP)
+def _check_pending(context: PlayContext) -> None:
+    pending: Any = context.server.client.xpending(KEYS.commands, GROUP)
     assert pending["pending"] == 0, "nothing is pending"
-    (group,) = stage.server.client.xinfo_groups(KEYS.commands)
-    assert group["last-delivered-id"].decode() == list(stage.log)[-1], "everything was read"
+    (group,) = context.server.client.xinfo_groups(KEYS.commands)
+    assert group["last-delivered-id"].decode() == list(context.log)[-1], "everything was read"
 
 
 def _check_state(expected: Expected, found: Found) -> None:
@@ -215,14 +215,14 @@ def _check_rows(expected: Expected, found: Found) -> None:
     }, "records"
 
 
-def _check_open(stage: Stage, expected: Expected) -> None:
+def _check_open(context: PlayContext, expected: Expected) -> None:
     """Who has open chats is known, and nothing has fallen due that nobody asked for."""
     accounts = expected.world.accounts
-    members: Any = stage.server.client.smembers(KEYS.open_users)
+    members: Any = context.server.client.smembers(KEYS.open_users)
     assert {m.decode() for m in members} == {u for u, a in accounts.items() if a.chats}, "open"
     for user, account in accounts.items():
-        due = next_due(account, stage.policy)
-        assert due is None or due.at_ms >= stage.clock.ms, f"{user} is due, and nobody asked"
+        due = next_due(account, context.policy)
+        assert due is None or due.at_ms >= context.clock.ms, f"{user} is due, and nobody asked"
 
 
 def _by_id(row: Any) -> str:

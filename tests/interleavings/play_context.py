@@ -1,4 +1,4 @@
-"""What all parts of a play share: the server, the clock, chance, and what was told of it."""
+"""What all parts of a play share: the server, the clock, chance, and the log of what happened."""
 
 import random
 from collections import Counter
@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from meterd.rules.model import Policy
-from tests.interleavings.lives import KEYS
-from tests.interleavings.shape import shape_of
-from tests.interleavings.strands import Server
-from tests.interleavings.witness import Clock, Witness
+from tests.interleavings.actor_life import KEYS
+from tests.interleavings.invariant_monitor import Clock, InvariantMonitor
+from tests.interleavings.play_options import draw_options
+from tests.interleavings.stepped_threads import Server
 
 T0: Final = 1_700_000_000_000
 
@@ -32,16 +32,16 @@ class Choice(NamedTuple):
     act: Callable[[], Awaitable[None] | None]
 
 
-class Stage:
-    """One play's surroundings."""
+class PlayContext:
+    """What all parts of one play share."""
 
     def __init__(self, client: redis.Redis, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.shape = shape_of(self.rng)
-        self.policy = Policy(at_zero=self.shape.at_zero, grace_ms=25, warn_ms=(40, 10))
+        self.options = draw_options(self.rng)
+        self.policy = Policy(at_zero=self.options.at_zero, grace_ms=25, warn_ms=(40, 10))
         self.clock = Clock(T0)
-        self.witness = Witness(self.clock)
-        self.server = Server(client, self.witness)
+        self.monitor = InvariantMonitor(self.clock)
+        self.server = Server(client, self.monitor)
         self.log: dict[str, list[bytes]] = {}
         self.told: Counter[str] = Counter()
         self.trace: list[str] = []
@@ -71,6 +71,6 @@ class Stage:
             self.log[entry.decode()] = [part for pair in fields.items() for part in pair]
 
     def _draw(self, odds: dict[str, int]) -> str:
-        if not self.is_faulty or self.rng.random() < self.shape.calm:
+        if not self.is_faulty or self.rng.random() < self.options.calm:
             return "go"
         return self.rng.choices(list(odds), list(odds.values()))[0]

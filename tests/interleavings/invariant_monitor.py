@@ -1,4 +1,4 @@
-"""Sees every call that reaches the server, with its answer, and knows what may be.
+"""Checks every call that reaches the server, with its answer, against what is allowed.
 
 What a guard prevents shows in the end in what is there; what only the right to write prevents
 (a superseded owner that happens to be right) shows here.
@@ -36,7 +36,7 @@ class Clock:
         return self.ms
 
 
-class Witness:
+class InvariantMonitor:
     """Who leads, who may write, what every account's last entry is."""
 
     def __init__(self, clock: Clock) -> None:

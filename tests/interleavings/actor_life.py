@@ -1,4 +1,4 @@
-"""One life of a chat actor: a real worker and a real timekeeper, each on a strand of its own."""
+"""A chat actor's process: a real worker and a real timekeeper, each on a stepped thread."""
 
 import asyncio
 from collections import deque
@@ -15,8 +15,8 @@ from actors.messages import ActorInfo, pack_result, unpack_tasks
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
 from persistence.redis.commit import Limits
-from tests.interleavings.strands import SteppedClient, Strand
-from tests.interleavings.witness import Clock
+from tests.interleavings.invariant_monitor import Clock
+from tests.interleavings.stepped_threads import SteppedClient, SteppedThread
 
 KEYS = Keys()
 POLICY_ID = "played"
@@ -24,8 +24,8 @@ POLICY_ID = "played"
 Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
-class Life:
-    """A process as a slot sees it; whatever it does waits for the play."""
+class ActorLife:
+    """A process as the supervisor sees it; whatever it does waits for the play."""
 
     def __init__(self, name: str, epoch: str, policy: Policy, clock: Clock, skew_ms: int) -> None:
         client = cast("redis.Redis", SteppedClient())
@@ -34,7 +34,7 @@ class Life:
         self.name, self.epoch = name, epoch
         self.timekeeper = TimerService(asker.send_settle, self._now_ms)
         self.worker = ChatWorker(client, KEYS, writer, self.timekeeper)
-        self.hand, self.watchman = Strand(), Strand()
+        self.hand, self.watchman = SteppedThread(), SteppedThread()
         self.is_dead = False
         self.is_hung = False
         self.note: Callable[[str], None] = lambda _: None
@@ -109,7 +109,7 @@ class Life:
         """Its machine's clock is not the queue's."""
         return self._clock.ms + self._skew_ms
 
-    def strands(self) -> list[Strand]:
+    def threads(self) -> list[SteppedThread]:
         """Those that wait for the play."""
         return [s for s in (self.hand, self.watchman) if s.request is not None]
 

@@ -1,4 +1,4 @@
-"""Flows of control that stop at every round trip, and the clients that make them stop."""
+"""Threads that stop at every round trip, as greenlets, and the clients that make them stop."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 import redis
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from tests.interleavings.text import CLOCK_KEY
-from tests.interleavings.witness import Call, Witness
+from tests.interleavings.invariant_monitor import Call, InvariantMonitor
+from tests.interleavings.library_text import CLOCK_KEY
 
 
 class Server:
-    """The real server; a witness sees all that reaches it."""
+    """The real server; a monitor sees all that reaches it."""
 
-    def __init__(self, client: redis.Redis, witness: Witness) -> None:
+    def __init__(self, client: redis.Redis, monitor: InvariantMonitor) -> None:
         self.client = client
-        self.witness = witness
+        self.monitor = monitor
         self._connection: Any = client.connection_pool.get_connection()
         self._told_ms = -1
 
@@ -23,12 +23,12 @@ class Server:
         """Make these calls in one round trip, now by the play's clock; errors come as answers."""
         if not calls:
             return []
-        now_ms = self.witness.clock.ms
+        now_ms = self.monitor.clock.ms
         clock: list[Call] = [("SET", CLOCK_KEY, now_ms)] if now_ms != self._told_ms else []
         self._told_ms = now_ms
         answers = self._ask([*clock, *calls])[len(clock) :]
         for call, answer in zip(calls, answers, strict=True):
-            self.witness.see(call, answer)
+            self.monitor.see(call, answer)
         return answers
 
     def _ask(self, calls: Sequence[Call]) -> list[Any]:
@@ -67,7 +67,7 @@ class Request(NamedTuple):
         return self.calls[:after], self.calls[after:]
 
 
-class Strand:
+class SteppedThread:
     """One thread of a process: at rest, or stopped at a request."""
 
     def __init__(self) -> None:
