@@ -190,9 +190,9 @@ class RecorderActor:
         engine = make_engine(
             config.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
         )
-        office = RecorderClaim(config.keys.partition, memory_id, int(epoch))
+        claim = RecorderClaim(config.keys.partition, memory_id, int(epoch))
         policy = (config.policy_id, policy_document(config.policy))
-        self._recorder = Recorder(outbox, engine, office, policy, config.recorder)
+        self._recorder = Recorder(outbox, engine, claim, policy, config.recorder)
 
     def info(self) -> ActorInfo:
         """Its process, node and host."""

@@ -99,7 +99,9 @@ ACTIONS: Final[dict[str, Action]] = {
     "commit": (("FCALL", "meterd_commit_all", 1, KEYS.commands, "a", "1", "\x80"), (
         DAEMON, RECOVERY, OPERATOR,  # may call functions; what they do in them is checked below
     )),
-    "call a function on other keys": (("FCALL", "meterd_lead", 1, "other", "t", "1"), NOBODY),
+    "call a function on other keys": (
+        ("FCALL", "meterd_acquire_lease", 1, "other", "t", "1"), NOBODY,
+    ),
     "load functions": (("FUNCTION", "LOAD", "REPLACE", source()), WRITERS),
     "look at functions": (("FUNCTION", "LIST"), WRITERS),
     "take the functions away": (("FUNCTION", "DELETE", "meterd"), NOBODY),
