@@ -56,6 +56,7 @@ def ray_limits(limit_s: float) -> dict[str, str]:
         "RAY_gcs_server_port_wait_time_s": seconds,
         "RAY_gcs_server_request_timeout_seconds": seconds,
         "RAY_gcs_rpc_server_connect_timeout_s": seconds,
+        "RAY_gcs_rpc_server_reconnect_timeout_s": str(max(60, int(limit_s))),
         "RAY_py_gcs_connect_timeout_s": seconds,
         "RAY_raylet_start_wait_time_s": seconds,
         "RAY_raylet_client_num_connect_attempts": seconds,  # one a second
