@@ -40,14 +40,14 @@ log = structlog.get_logger()
 RECORDER: Final = "recorder"
 
 BEHIND_NICE: Final = 10
-"""Whoever waits for a reply comes first; what waits in the outbox is safe there."""
+"""Commands come first: somebody waits for their replies, and the outbox is safe."""
 
 STUCK_MS: Final = 3_000
-"""A transaction that takes longer is trouble worth telling."""
+"""A transaction that takes longer is reported in the status."""
 
 
 class ActorConfig(NamedTuple):
-    """What every actor needs to begin."""
+    """The configuration of every actor."""
 
     redis_url: str
     postgres_url: str
@@ -92,7 +92,7 @@ class ChatActor:
         tune_gc()
 
     def info(self) -> ActorInfo:
-        """Who it is."""
+        """Its process, node and host."""
         return _actor_info()
 
     def assign(self, chats: Mapping[str, str]) -> None:
@@ -195,7 +195,7 @@ class RecorderActor:
         self._recorder = Recorder(outbox, engine, claim, policy, config.recorder)
 
     def info(self) -> ActorInfo:
-        """Who it is."""
+        """Its process, node and host."""
         return _actor_info()
 
     def run(self) -> str:
