@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from daemon.discovery.runfile import RunFile
-from loadtests.common.live import READY_TIMEOUT_S, LiveDaemon
-from loadtests.common.timeouts import scaled
+from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
+from loadtests.common.watchdog import end_with_us
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 
