@@ -62,7 +62,7 @@ class BatchStats(msgspec.Struct):
     commands: dict[str, dict[str, int]] = {}
     """Type → outcome → how many; what can't be a command has the type ``INVALID_TYPE``."""
     dues: dict[int, int] = {}
-    """Millisecond → how many changes time brought about that were due then."""
+    """Millisecond → how many changes time alone made that were due then."""
     replayed: int = 0
     """Commands whose id had been used before."""
     commits: int = 0

@@ -70,7 +70,7 @@ class CommitBuilder:
         self.outcomes: list[tuple[str, str, bool]] = []
         """Type, outcome, whether the id was used before: of each task."""
         self.dues: dict[int, int] = {}
-        """When time brought something about: millisecond → how many events."""
+        """When time imported something about: millisecond → how many events."""
         self.tasks: list[Task] = []
         self.quarantined = ""
         self._shown: dict[str, tuple[object, int, str]] = {}
@@ -142,7 +142,7 @@ class CommitBuilder:
             if chat.ended_at_ms is not None:
                 self.ended[chat_id] = chat
         for event in decision.events:
-            if event.at_ms < at:  # not by the command: time had brought it about before
+            if event.at_ms < at:  # not by the command: time had imported it about before
                 self.dues[event.at_ms] = self.dues.get(event.at_ms, 0) + 1
             elif event.event == events.CHAT_STARTED and event.chat_id:
                 self.created.add(event.chat_id)

@@ -90,7 +90,7 @@ class MaintenanceLoop:
         await self._queue.trim(deps.processed_retention_ms)
 
     async def _look_at_library(self) -> None:
-        """The functions are there, and no newer daemon has brought its own."""
+        """The functions are there, and no newer daemon has imported its own."""
         own, loaded = version_of(source()), await loaded_version(self._client)
         if loaded > own:
             raise NotLeadingError(f"a newer meterd has loaded functions {loaded}, this has {own}")

@@ -60,7 +60,7 @@ def _ledger(folded: Folded) -> Iterator[Difference]:
 
 
 def _openings(folded: Folded) -> Iterator[Difference]:
-    """What was brought is taken as it is, but for its names: none is left out, none is twice."""
+    """What was imported is taken as it is, but for its names: none is left out, none is twice."""
     rows = opening_rows(folded.ledger.values())
     for number, row in enumerate(rows, 1):
         expected = row._replace(

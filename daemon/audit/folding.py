@@ -101,10 +101,10 @@ class Folding:
     def _fold(self, user: str, until: Set[str], count: Callable[[], None]) -> Folded:
         records = {row.chat_id: row for row in self._records.of(user)}
         ledger = {row.entry_id: row for row in self._ledger.of(user)}
-        brought = opening_state_of(user, records.values(), ledger.values())
-        replay = Replay(user, brought.account, brought.ended)
+        imported = opening_state_of(user, records.values(), ledger.values())
+        replay = Replay(user, imported.account, imported.ended)
         fold = _Fold(replay, self._policies, Foreign(self._owners.get(user, ())), self._tell)
-        points, entries = _openings(brought, until), 0
+        points, entries = _openings(imported, until), 0
         for row in self._journal.of(user):
             fold.take(row)
             entries += 1
@@ -180,12 +180,12 @@ def _by_user(owners: Iterable[ChatOwner]) -> dict[str, list[ChatOwner]]:
     return mine
 
 
-def _openings(brought: OpeningState, until: Set[str]) -> dict[str, Position]:
+def _openings(imported: OpeningState, until: Set[str]) -> dict[str, Position]:
     """The account before its first row, after each of its opening entries."""
-    chats = {chat.chat_id: chat for chat in brought.ended}
+    chats = {chat.chat_id: chat for chat in imported.ended}
     return {
         step.head: Position(step.head, step.account, chats)
-        for step in brought.steps
+        for step in imported.steps
         if step.head in until
     }
 

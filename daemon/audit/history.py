@@ -7,7 +7,7 @@ what was due came about; time alone passes in its place.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from daemon.audit.opening_state import NOTHING_BROUGHT, OpeningState
+from daemon.audit.opening_state import NOTHING_IMPORTED, OpeningState
 from meterd.rules import outcomes
 from meterd.rules.billing import active_ms, cost
 from meterd.rules.commands import InvalidCommand, entry_ms
@@ -66,12 +66,12 @@ class ChatHistory:
         chat_id: str,
         user_id: str,
         policies: Mapping[str, Policy],
-        brought: OpeningState = NOTHING_BROUGHT,
+        imported: OpeningState = NOTHING_IMPORTED,
     ) -> None:
-        """Nothing has happened yet but what was brought from another system."""
+        """Nothing has happened yet but what was imported from another system."""
         self._chat_id = chat_id
         self._policies = policies
-        self._replay = Replay(user_id, brought.account, brought.ended)
+        self._replay = Replay(user_id, imported.account, imported.ended)
 
     def lines(self, journal: Iterable[JournalRow]) -> Iterator[HistoryLine]:
         """The story, line by line as the journal is read."""

@@ -1,4 +1,4 @@
-"""What a user had before the journal begins: brought from another system, out of its rows."""
+"""What a user had before the journal begins: imported from another system, out of its rows."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -24,17 +24,17 @@ class OpeningState(NamedTuple):
 
     @property
     def account(self) -> OpenedAccount | None:
-        """The account as its first command met it; None if none was brought."""
+        """The account as its first command met it; None if none was imported."""
         return self.steps[-1] if self.steps else None
 
 
-NOTHING_BROUGHT: Final = OpeningState([], [])
+NOTHING_IMPORTED: Final = OpeningState([], [])
 
 
 def opening_state_of(
     user: str, records: Iterable[RecordRow], ledger: Iterable[LedgerRow]
 ) -> OpeningState:
-    """What was brought, out of all rows of one user."""
+    """What was imported, out of all rows of one user."""
     rows = list(ledger)
     refunds = Counter(row.chat_id for row in rows if row.kind == _REFUND)
     ended = [_as_it_came(row, refunds[row.chat_id]) for row in records if row.source == MIGRATED]
@@ -44,7 +44,7 @@ def opening_state_of(
 
 
 def fetch_opening_states(connection: Connection, user: str) -> OpeningState:
-    """What was brought of one user."""
+    """What was imported of one user."""
     records = list(records_of_users(connection, [user]))
     return opening_state_of(user, records, ledger_of_users(connection, [user]))
 

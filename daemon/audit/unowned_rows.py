@@ -52,7 +52,7 @@ def _command(row: JournalRow, named: str, owners: Foreign) -> Iterator[Differenc
 
 
 def _is_before(row: JournalRow, named: str, chat: Chat | None) -> bool:
-    """Whether the chat that is all that names a user had not yet been brought here."""
+    """Whether the chat that is all that names a user had not yet been imported here."""
     is_brought = chat is not None and not chat.increment_ms
     return not named and is_brought and _has(row, outcomes.UNKNOWN_CHAT)
 

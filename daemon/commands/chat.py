@@ -165,8 +165,8 @@ def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Hist
 
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
-    brought = fetch_opening_states(connection, snapshot.user_id)
-    story = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, brought)
+    imported = fetch_opening_states(connection, snapshot.user_id)
+    story = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, imported)
     try:
         yield from story.lines(journal_of_user(connection, snapshot.user_id))
     except HistoryError as error:

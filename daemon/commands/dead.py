@@ -51,7 +51,7 @@ def list_letters(
     """List the latest dead letters, the latest first.
 
     An invalid_command broke the rules for entries; an internal_error made the
-    daemon fail again and again, and may pass once the cause is mended.
+    daemon fail again and again, and may pass once the cause is fixed.
 
     For example:
 

@@ -63,7 +63,7 @@ def problems(books: DemoLedger, cast: Cast) -> list[str]:
     return [*_record_problems(books, cast), *_ledger_problems(books)]
 
 
-def verdict(books: DemoLedger, cast: Cast) -> list[str]:
+def result(books: DemoLedger, cast: Cast) -> list[str]:
     """What the demonstration has shown."""
     a, b = (books.records[chat_id] for chat_id in cast.chats)
     cost_a, cost_b = format_micro(a.cost_micro), format_micro(b.cost_micro)

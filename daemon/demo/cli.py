@@ -41,7 +41,7 @@ def demo(config: ConfigOption = None) -> None:
       meterd demo
     """
     # They take long to import; the help need not wait for them.
-    from daemon.demo.books import problems, verdict  # noqa: PLC0415
+    from daemon.demo.books import problems, result  # noqa: PLC0415
     from daemon.demo.script import new_cast  # noqa: PLC0415
 
     addresses, cast = _ready_or_exit(settings_or_exit(config)), new_cast()
@@ -52,7 +52,7 @@ def demo(config: ConfigOption = None) -> None:
     wrong = problems(books, cast)
     if wrong:
         raise fail("\n".join(["This does not add up:", *wrong, "Please report it."]))
-    for line in verdict(books, cast):
+    for line in result(books, cast):
         out.print(line, style="bold green", soft_wrap=True)
     typer.echo(f"The story of one of them: meterd chat {cast.chat_a}")
 

@@ -29,8 +29,8 @@ class HistoryReader:
 
         def question(connection: Connection) -> list[HistoryLine]:
             policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
-            brought = fetch_opening_states(connection, seen.user_id)
-            story = ChatHistory(chat_id, seen.user_id, policies, brought)
+            imported = fetch_opening_states(connection, seen.user_id)
+            story = ChatHistory(chat_id, seen.user_id, policies, imported)
             told = story.lines(journal_of_user(connection, seen.user_id))
             mine = (line for line in told if _may_see(line, seen))
             return list(islice(mine, begin, begin + most))

@@ -44,7 +44,7 @@ ADOPTED: Final = "adopted"
 ENDED: Final = "ended_without_credits"
 """Its user could not pay for another millisecond: its time and cost have their record."""
 CAME_OVER: Final = "came_over_as_ended"
-"""It came over as ended and runs there again. That is never written down: the next migrate takes
+"""It was imported as ended and runs there again. That is never written down: the next migrate takes
 the record out, unless it has been used."""
 
 _REFUSED: Final = "refused: "
@@ -105,7 +105,7 @@ def plan(targets: Targets, cut: CutoverOptions) -> list[BalancePlan]:
     """Write down all that runs and is not written down yet; all of it, or nothing.
 
     Returns:
-        What can't be, since it came over as ended.
+        What can't be, since it was imported as ended.
     """
     fresh = _fresh(targets, cut, _plans(targets))
     _write(targets, [one for one in fresh if one.outcome == PLANNED])
@@ -205,7 +205,7 @@ def _send_all(meter: Meter, commands: Iterable[Fields]) -> tuple[int, str]:
 
 
 def _send_one(meter: Meter, fields: Fields) -> str:
-    """What comes of it; where there was no room before, it is sent anew under its next id."""
+    """What comes of it; where there was no room before, it is sent again under its next id."""
     for attempt in range(1, ATTEMPTS_MAX + 1):
         command = again(fields, attempt)
         id_ = str(command.pop("id"))

@@ -1,7 +1,7 @@
 """Opening balances: what users have left in the old system becomes what their accounts begin with.
 
 Once for each user. As long as an account has not been used, a balance that has changed since is
-mended by another entry; afterwards it is what it was opened with.
+fixed by another entry; afterwards it is what it was opened with.
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ class Targets(NamedTuple):
 
 
 def migrate_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counter[str]:
-    """Open the accounts of all users, or mend what they were opened with.
+    """Open the accounts of all users, or fix what they were opened with.
 
     May be stopped anywhere and run again: whoever is done is left as it is.
 
@@ -147,9 +147,9 @@ class _Batch:
         fresh = [one for one in rich if not _is_used(accounts, one)]
         at_ms = self._now_ms() if fresh else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in fresh]
-        verdicts = self._targets.openings.open(made)
+        results = self._targets.openings.open(made)
         self._withdrawn = {
-            one.user_id for one, is_done in zip(fresh, verdicts, strict=True) if is_done
+            one.user_id for one, is_done in zip(fresh, results, strict=True) if is_done
         }
 
     def _open(self, pending: Sequence[TargetBalance]) -> list[TargetBalance]:
@@ -162,11 +162,11 @@ class _Batch:
         ]
         at_ms = self._now_ms() if changed else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in changed]
-        verdicts = dict(zip(changed, self._targets.openings.open(made), strict=True))
+        results = dict(zip(changed, self._targets.openings.open(made), strict=True))
         for wanted in fresh:
-            if verdicts.get(wanted, True):
-                self._note(wanted, _step(accounts[wanted.user_id][0], wanted in verdicts))
-        return [wanted for wanted, is_open in verdicts.items() if not is_open]
+            if results.get(wanted, True):
+                self._note(wanted, _step(accounts[wanted.user_id][0], wanted in results))
+        return [wanted for wanted, is_open in results.items() if not is_open]
 
     def _in_use(self, used: Iterable[TargetBalance]) -> None:
         """Accounts that commands have had their turn in: fine if they were opened as they should.

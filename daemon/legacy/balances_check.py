@@ -34,7 +34,7 @@ class BalancesFound(NamedTuple):
     """What accounts were opened with, what paid for adopted time, what rounding left over, and what
     was set aside; without ``gone``."""
     gone: Decimal
-    """What was brought of users of whom the old system has no balance any more."""
+    """What was imported of users of whom the old system has no balance any more."""
 
 
 class BalancesCheck:
@@ -49,7 +49,7 @@ class BalancesCheck:
         self._gone = _NOTHING
         self._behind = False
         self.found: BalancesFound | None = None
-        """Known once all differences were asked for; None if no balance was brought over yet."""
+        """Known once all differences were asked for; None if no balance was imported yet."""
 
     def differences(self) -> Iterator[RecordDifference]:
         """Everything that differs: user by user, then in total."""
@@ -90,7 +90,7 @@ class BalancesCheck:
     def _totals(self) -> Iterator[RecordDifference]:
         """By sums of the servers themselves."""
         sums, ledger = sums_of_balances(self._own), ledger_total(self._own)
-        here = total(sums.brought, sums.aside, -self._gone)
+        here = total(sums.imported, sums.aside, -self._gone)
         self.found = BalancesFound(
             self._users, old_balances_total(self._old, self._names), here, self._gone
         )

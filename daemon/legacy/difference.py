@@ -14,4 +14,4 @@ class RecordDifference(NamedTuple):
     expected: str
     found: str
     next: str = ""
-    """The command that may well mend it, as the old system goes on writing; else empty."""
+    """The command that may well fix it, as the old system goes on writing; else empty."""

@@ -10,7 +10,7 @@ from meterd.rules.commands import entry_key
 from meterd.rules.redis_keys import Keys
 from persistence.redis.opening_balances import Openings
 
-PARCELS_MAX: Final = 100
+OUTBOX_ENTRIES_MAX: Final = 100
 """Batches that may wait for Postgres before the next one is opened."""
 WAIT_S: Final = 0.05
 WAIT_S_MAX: Final = 30.0
@@ -21,7 +21,11 @@ class FlushTimeoutError(RuntimeError):
 
 
 def wait_for_postgres(client: redis.Redis) -> None:
-    """Wait until all that is in the outbox now is in Postgres. Raises StuckError: it does not."""
+    """Wait until all that is in the outbox now is in Postgres.
+
+    Raises:
+        FlushTimeoutError: it takes too long.
+    """
     outbox = Keys().outbox
     last: Any = client.xrevrange(outbox, count=1)
     for _ in _waits():
@@ -31,9 +35,13 @@ def wait_for_postgres(client: redis.Redis) -> None:
 
 
 def make_room(openings: Openings) -> None:
-    """Wait until few parcels wait for Postgres. Raises StuckError: they do not get fewer."""
+    """Wait until few outbox entries are left.
+
+    Raises:
+        FlushTimeoutError: they do not get fewer.
+    """
     for _ in _waits():
-        if openings.outbox_length() < PARCELS_MAX:
+        if openings.outbox_length() < OUTBOX_ENTRIES_MAX:
             return
 
 

@@ -38,7 +38,7 @@ class Pairs:
     def _pair(self, wanted: TargetRecords, old: OldPair | None) -> Iterator[RecordDifference]:
         before = _old_amounts(old)
         elsewhere = self._elsewhere(wanted)
-        after = _sum([self._brought(wanted.pair), self._aside(wanted.pair), elsewhere])
+        after = _sum([self._imported(wanted.pair), self._aside(wanted.pair), elsewhere])
         self._count(wanted, old, elsewhere)
         if wanted.is_gone:
             self._count_gone(wanted.pair, after)
@@ -58,18 +58,18 @@ class Pairs:
         self._counts.update(
             brought=len(self._look.kept.chats.get(wanted.pair, {})),
             aside=len(self._asides(wanted.pair)),
-            adopted=sum(1 for i in self._unbrought(wanted) if i in self._adopted),
+            adopted=sum(1 for i in self._not_imported(wanted) if i in self._adopted),
             running=running,
             elsewhere_ms=elsewhere[0],
             elsewhere_micro=elsewhere[1],
         )
 
     def _count_gone(self, pair: PairKey, after: _Amounts) -> None:
-        """What was brought over of old records that are not there any more."""
+        """What was imported of old records that are not there any more."""
         self._counts.update(gone_ms=after[0], gone_micro=after[1])
         self.leftovers_gone += self._look.kept.remainders.get(pair, {}).values()
 
-    def _brought(self, pair: PairKey) -> _Amounts:
+    def _imported(self, pair: PairKey) -> _Amounts:
         haves = self._look.kept.chats.get(pair, {}).values()
         return _sum((have.active_ms, have.cost_micro) for have in haves if have is not None)
 
@@ -78,9 +78,9 @@ class Pairs:
 
     def _elsewhere(self, wanted: TargetRecords) -> _Amounts:
         """Shares of chats that run in the old system still, or were adopted."""
-        return _sum(self._unbrought(wanted).values())
+        return _sum(self._not_imported(wanted).values())
 
-    def _unbrought(self, wanted: TargetRecords) -> dict[str, _Amounts]:
+    def _not_imported(self, wanted: TargetRecords) -> dict[str, _Amounts]:
         return {**self._there(wanted), **self._ended_here(wanted)}
 
     @staticmethod
@@ -112,7 +112,7 @@ class Pairs:
 
         Nor is its share less than it was then: other chats would have the rest once more.
         """
-        for chat_id, share in self._unbrought(wanted).items():
+        for chat_id, share in self._not_imported(wanted).items():
             one = self._adopted.get(chat_id)
             if one is None:
                 continue
@@ -149,7 +149,7 @@ class Pairs:
         keys = {one.key for one in asides}
         kept = self._look.kept.chats.get(wanted.pair, {})
         brought = {chat_id for chat_id, have in kept.items() if have is not None}
-        return named | keys | brought | set(self._unbrought(wanted))
+        return named | keys | brought | set(self._not_imported(wanted))
 
     def _asides(self, pair: PairKey) -> Mapping[tuple[str, str], QuarantinedRow]:
         return self._look.kept.quarantined.get(pair, {})

@@ -43,7 +43,7 @@ def plan_pair(
 ) -> None:
     """Add to the plan what has to be written so that the pair is as it is wanted.
 
-    Of a pair whose old records are gone, what was brought stays: they may have been cleared away
+    Of a pair whose old records are gone, what was imported stays: they may have been cleared away
     because it was.
     """
     known, asides = kept.chats.get(wanted.pair, {}), dict(wanted.quarantined)
@@ -97,7 +97,7 @@ def _stays(wanted: TargetRecords, known: Mapping[str, StoredRecord | None]) -> b
 def _again(
     row: RecordRow, have: StoredRecord, books: ReferenceData, plan: MigrationPlan, asides: _Asides
 ) -> None:
-    """A chat that was brought before."""
+    """A chat that was imported before."""
     assert have.owner is not None, "it was brought for a pair"
     if _figures(row) == have[3:7]:
         plan.counts["unchanged"] += 1
@@ -116,7 +116,7 @@ def _leave(
     plan: MigrationPlan,
     asides: _Asides,
 ) -> None:
-    """A chat that was brought before and is not to be brought any more."""
+    """A chat that was imported before and is not to be imported any more."""
     runs = any(one.chat_id == have.chat_id for one in wanted.split.running)
     if not (runs or (CHAT, have.chat_id) in wanted.quarantined or have.chat_id in books.elsewhere):
         # The old system has forgotten it. It was there, so it stays known.

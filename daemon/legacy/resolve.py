@@ -34,7 +34,10 @@ def assign_record(sides: Databases, key: str, chat_id: str) -> bool:
         raise CannotResolveError(
             f"{chat_id!r} is no id of a chat: 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
         )
-    with exclusive_lock(sides.own), sides.own.begin() as own:  # a run writes anew what is set aside
+    with (
+        exclusive_lock(sides.own),
+        sides.own.begin() as own,
+    ):  # a run writes again what is set aside
         pairs = pairs_of_record(own, key)
         if len(pairs) != 1:
             raise CannotResolveError(

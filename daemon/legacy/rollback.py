@@ -1,4 +1,4 @@
-"""Takes out what a run brought in, unless it has been used since."""
+"""Takes out what a run imported, unless it has been used since."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple

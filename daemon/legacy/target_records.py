@@ -1,4 +1,4 @@
-"""What is to be there of a pair once it is brought over: plain functions over what was read."""
+"""What is to be there of a pair once it is imported: plain functions over what was read."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -38,19 +38,21 @@ class VerifyResult(NamedTuple):
     counts: dict[str, int]
     old: Totals
     here: Totals
-    """What was brought, set aside, left over by rounding, still runs there, or was adopted; without
-    what was brought of records that are gone there (``gone_ms`` and ``gone_micro`` in counts)."""
+    """What was imported, set aside, left over by rounding, still runs there, or was adopted.
+
+    Without what was imported of records that are gone there (``gone_ms``, ``gone_micro``).
+    """
     differences: list[RecordDifference]
-    """A hundred of them, those first that no other run mends."""
+    """A hundred of them, those first that no other run fixes."""
     differ: int
     """All of them."""
     balances: BalancesFound | None
-    """None if no balance was brought over yet."""
+    """None if no balance was imported yet."""
     is_quiet: bool
     """Whether the old tables stayed as they were while this looked: what is still written there
-    has to be brought over by another run."""
+    has to be imported by another run."""
     next: dict[str, int]
-    """How many of the differences another run of which command may well mend."""
+    """How many of the differences another run of which command may well fix."""
     stopped_run: int | None
     """The last run, if it was not finished."""
 
@@ -74,7 +76,7 @@ class _Findings:
 
     @property
     def first(self) -> list[RecordDifference]:
-        """A hundred of them, those first that no other run mends."""
+        """A hundred of them, those first that no other run fixes."""
         return [*self._lasting, *self._passing][:_SHOWN]
 
 
@@ -164,7 +166,7 @@ def _pairs_behind(look: DiffOptions, plan: MigrationPlan) -> set[PairKey]:
 
 
 def _maybe_adopted(look: DiffOptions) -> list[str]:
-    """Chats that are to have a record, or still run, and were not brought over."""
+    """Chats that are to have a record, or still run, and were not imported."""
     return [
         chat_id
         for one in look.wanted

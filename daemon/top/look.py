@@ -86,7 +86,7 @@ class Watch:
         handled, now_s = sum(status.get("outcomes", {}).values()), time.monotonic()
         if self._before is not None:
             before_s, before = self._before
-            # A supervisor that was started anew counts from zero.
+            # A supervisor that was started again counts from zero.
             self._past.commands_per_s.append(max(0, handled - before) / (now_s - before_s))
         self._before = now_s, handled
         queue = status.get("queue", {})

@@ -1,4 +1,4 @@
-"""What meterd keeps of bringing old records over: which run brought what, and what it could not."""
+"""What meterd keeps of importing old records: which run importedwhat, and what it could not."""
 
 from typing import Any, Final
 

@@ -48,7 +48,7 @@ class ChatOwner(NamedTuple):
     chat_id: str
     owner: str
     entry: str
-    """Where it started; empty if it was brought from another system."""
+    """Where it started; empty if it was imported from another system."""
 
 
 def fetch_records(connection: Connection, chat_ids: Iterable[str]) -> dict[str, RecordRow]:
@@ -213,10 +213,10 @@ def _owners(named: Any) -> CompoundSelect[Any]:
         opened.fields["type"].astext.in_(_OPENING),
         opened.replayed.is_(False),
     )
-    brought = select(record.user_id.label("owner"), literal("").label("entry")).where(
+    imported = select(record.user_id.label("owner"), literal("").label("entry")).where(
         record.chat_id == who.c.chat_id, record.source == "migrated"
     )
-    return union_all(_probed(who, started), _probed(who, brought))
+    return union_all(_probed(who, started), _probed(who, imported))
 
 
 def _probed(who: Any, chats: Select[Any]) -> Select[Any]:

@@ -10,7 +10,7 @@ from meterd.rules.model import ChatStatus, PauseReason
 
 LIVE: Final = "live"
 MIGRATED: Final = "migrated"
-"""Sources of a record: metered here, or brought from elsewhere; so are some ledger entries."""
+"""Sources of a record: metered here, or imported from elsewhere; so are some ledger entries."""
 
 
 class RecordRow(NamedTuple):

@@ -26,7 +26,7 @@ class LeaseGrant(NamedTuple):
 
 
 class ReadBatch(NamedTuple):
-    """What one read brought."""
+    """What one read imported."""
 
     now_ms: int
     """The queue's clock at that moment."""
@@ -38,7 +38,7 @@ class LeaseStatus(enum.IntEnum):
 
     LOST = 0
     """Another daemon leads."""
-    SWORN = 1
+    VERIFIED = 1
     """This one does, and may write."""
     UNVERIFIED = 2
     """This one does, but Redis was restarted: its memory has to be compared first."""

@@ -1,4 +1,4 @@
-"""``meterd db``: the tables are brought up to date, and it is said what was done."""
+"""``meterd db``: the tables are updated, and it is said what was done."""
 
 import json
 from pathlib import Path

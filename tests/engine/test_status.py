@@ -24,7 +24,7 @@ PEOPLE: Any = {"user_id": "u", "advisor_id": "v"}
 
 
 def test_every_entry_is_counted_by_type_and_outcome_and_timed(engine: Engine) -> None:
-    """And every change that time brought about by how late it took effect."""
+    """And every change that time alone made by how late it took effect."""
 
     async def play(url: str, client: redis.Redis) -> None:
         policy = Policy(at_zero="suspend", grace_ms=50, warn_ms=())

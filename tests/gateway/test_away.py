@@ -200,7 +200,7 @@ def test_without_either_everything_is_a_problem_with_a_cause(house: House, user:
 
 
 def test_afterwards_all_is_as_before(house: House, user: str) -> None:
-    """Nobody has to start anything anew."""
+    """Nobody has to start anything again."""
     house.redis.cut_all()
     house.postgres.cut_all()
     assert house.gateway.read(f"/v1/chats/{user}-0", user)["source"] == "live"

@@ -133,7 +133,7 @@ def test_every_outcome_has_the_status_of_the_contract() -> None:
 def test_what_the_service_can_not_bear_is_not_the_callers_fault(
     error: Any, status: int, after: str | None
 ) -> None:
-    """Brought about in tests of the daemon; here, what they are told as."""
+    """Caused in tests of the daemon; here, what they are told as."""
     told = commands._refused(error("because", id="x"))
     assert (told.status, told.code, told.headers.get("Retry-After")) == (
         status,

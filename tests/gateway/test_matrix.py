@@ -232,7 +232,7 @@ def test_a_list_is_never_more_than_was_asked_for(gateway: Gateway) -> None:
 
 # A stranger's chat is as one that never started.
 
-STRANGERS: Final = {
+OTHERS: Final = {
     "user": ("matrix-x", ("user",)),
     "advisor": ("matrix-x", ("advisor",)),
     "both": ("matrix-x", ("user", "advisor")),
@@ -249,14 +249,14 @@ def _bare(answer: httpx.Response, chat_id: str) -> tuple[int, dict[str, str], by
     return answer.status_code, headers, body.replace(b'"now":%d' % now, b'"now":0')
 
 
-@pytest.mark.parametrize("who", STRANGERS)
+@pytest.mark.parametrize("who", OTHERS)
 @pytest.mark.parametrize("tail", ["", "/history"])
 @pytest.mark.parametrize("chat", [FOREIGN, OVER, OLD])
 def test_a_strangers_chat_is_byte_for_byte_one_that_never_started(
     gateway: Gateway, who: str, tail: str, chat: str
 ) -> None:
     """Headers included; but for ``now`` and the name that it was asked for by."""
-    sub, roles = STRANGERS[who]
+    sub, roles = OTHERS[who]
     theirs, nobodys = (
         _bare(gateway.get(f"/v1/chats/{name}{tail}", sub, *roles), name) for name in (chat, UNKNOWN)
     )

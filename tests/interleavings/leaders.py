@@ -94,7 +94,7 @@ class Leaders:
             self._owners.lives.append(life)
 
     async def _renew(self) -> None:
-        if await self.now.queue.renew_lease(LEASE_MS) is not LeaseStatus.SWORN:
+        if await self.now.queue.renew_lease(LEASE_MS) is not LeaseStatus.VERIFIED:
             raise NotLeadingError
 
     async def _stop(self) -> None:

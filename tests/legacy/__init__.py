@@ -1,1 +1,1 @@
-"""Tests of bringing old records over."""
+"""Tests of importing old records."""

@@ -52,13 +52,13 @@ def _play(url: str, options: argparse.Namespace) -> int:
             done = migrate(sides, policy, _progress(what))
         print({k: n for k, n in done.counts.items() if "." not in k})
     with _timed("verify", pairs):
-        verdict = verify(sides, policy, _seldom("verify"))
-    print(verdict.counts, verdict.differences[:5])
+        result = verify(sides, policy, _seldom("verify"))
+    print(result.counts, result.differences[:5])
     if not options.once:
         with _timed("rollback", pairs):
             print(f"{rollback(sides.own, 1, _seldom('rollback')).removed:,} taken out")
-    print("clean" if not verdict.differ else f"{verdict.differ} DIFFERENCES")
-    return 1 if verdict.differ else 0
+    print("clean" if not result.differ else f"{result.differ} DIFFERENCES")
+    return 1 if result.differ else 0
 
 
 def _progress(what: str) -> Callable[[MigrationProgress], None]:

@@ -37,10 +37,10 @@ def test_everything_is_found_again(ugly: Databases, policy: str) -> None:
     run = bring(ugly, policy)
     assert {k: n for k, n in run.counts.items() if k != "written"} == foretold
     assert run.counts["written"] == run.counts["brought"] > PAIRS
-    verdict = verdict_of(ugly, policy)
-    assert verdict.differences == []
-    assert verdict.old.ms == verdict.here.ms
-    assert verdict.is_quiet
+    result = verdict_of(ugly, policy)
+    assert result.differences == []
+    assert result.old.ms == result.here.ms
+    assert result.is_quiet
     with ugly.old.connect() as connection:
         assert fingerprint(connection, ugly.names) == before
 
@@ -188,10 +188,10 @@ def test_what_was_brought_stays_when_the_old_records_are_cleared_away(ugly: Data
         for row in before["records"]:
             assert after[row.chat_id] == row or not (row.active_ms or row.cost)
         assert facts(ugly.own)["residues"] == before["residues"]
-        verdict = verdict_of(ugly)
-        assert verdict.differences == []
-        assert verdict.counts["gone_ms"] > ms
-        assert verdict.here.ms == verdict.old.ms == 0
+        result = verdict_of(ugly)
+        assert result.differences == []
+        assert result.counts["gone_ms"] > ms
+        assert result.here.ms == result.old.ms == 0
 
 
 def test_a_chat_that_runs_again_waits_for_its_adoption(empty: Databases) -> None:

@@ -44,7 +44,7 @@ def test_what_comes_out_is_what_went_in(pair: Pair, policy: str) -> None:
 
 @given(pairs(), POLICY)
 def test_every_chat_and_every_record_comes_out_once(pair: Pair, policy: str) -> None:
-    """A chat is brought, runs or is set aside; if only a record names it, that may be set aside."""
+    """A chat is imported, runs or is set aside; one that only a record names may be set aside."""
     done = split(pair, policy)
     brought = [one.chat_id for one in done.imported]
     running = [one.chat_id for one in done.running]

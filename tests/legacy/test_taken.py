@@ -67,11 +67,11 @@ def test_a_record_is_assigned_to_a_chat(empty: Databases) -> None:
         with pytest.raises(CannotResolveError, match=why):
             assign_record(empty, key, chat_id)
     with exclusive_lock(empty.own), pytest.raises(LegacyError, match="another"):
-        assign_record(empty, "1", "c1")  # the run at work would write its row anew without it
+        assign_record(empty, "1", "c1")  # the run at work would write its row again without it
     assign_record(empty, "1", "c1")
     assert retry_aside(empty, "latest")[1:] == (1, 0)
     for _ in range(2):
-        brought = rows(empty.own, "SELECT chat_id, active_ms FROM chat_time_records ORDER BY 1")
-        assert brought == [("c1", 10_000), ("c2", 0)]
+        imported = rows(empty.own, "SELECT chat_id, active_ms FROM chat_time_records ORDER BY 1")
+        assert imported == [("c1", 10_000), ("c2", 0)]
         assert verdict_of(empty).differences == []
         bring(empty)

@@ -1,4 +1,4 @@
-"""A refund that was decided while a run writes the chat's record anew: as if it had come first."""
+"""A refund that was decided while a run writes the chat's record again: as if it had come first."""
 
 from decimal import Decimal
 

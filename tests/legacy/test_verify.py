@@ -77,7 +77,7 @@ OLD = {
 
 
 @pytest.fixture
-def brought(sides: Databases) -> Databases:
+def imported(sides: Databases) -> Databases:
     with sides.old.begin() as connection:
         create_ugly(connection, 150)
     bring(sides)
@@ -86,21 +86,21 @@ def brought(sides: Databases) -> Databases:
 
 
 @pytest.mark.parametrize(("what", "kind"), OWN.values(), ids=OWN)
-def test_what_differs_here_is_found(brought: Databases, what: str, kind: str) -> None:
-    sql(brought.own, *what.split(";"))
-    assert kind in {one.kind for one in verdict_of(brought).differences}
+def test_what_differs_here_is_found(imported: Databases, what: str, kind: str) -> None:
+    sql(imported.own, *what.split(";"))
+    assert kind in {one.kind for one in verdict_of(imported).differences}
 
 
 @pytest.mark.parametrize(("what", "kind"), OLD.values(), ids=OLD)
 def test_what_has_changed_there_is_found_and_caught_up_with(
-    brought: Databases, what: str, kind: str
+    imported: Databases, what: str, kind: str
 ) -> None:
-    sql(brought.old, what)
-    found = verdict_of(brought)
+    sql(imported.old, what)
+    found = verdict_of(imported)
     assert kind in {one.kind for one in found.differences}
     assert found.next == {MIGRATE: found.differ}
-    bring(brought)
-    assert verdict_of(brought).differences == []
+    bring(imported)
+    assert verdict_of(imported).differences == []
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_the_commands_one_after_the_other(told: CliRunner, sides: Databases) -> 
 
 
 def test_runs_and_what_is_left_to_do_are_told(told: CliRunner, sides: Databases) -> None:
-    """Each run with what it has changed; of differences, which command mends how many."""
+    """Each run with what it has changed; of differences, which command fixes how many."""
     for words in ("migrate", "migrate"):
         assert told.invoke(app, ["legacy", words]).exit_code == 0
     runs = json.loads(told.invoke(app, ["legacy", "runs", "--json"]).stdout)

@@ -167,7 +167,7 @@ def test_nobody_writes_before_a_leader_has_verified_the_state(
         with pytest.raises(NotLeadingError):
             await first.issue_epoch("chat-1")
         assert await first.confirm_integrity("m")
-        assert await first.renew_lease(LEASE_MS) is LeaseStatus.SWORN
+        assert await first.renew_lease(LEASE_MS) is LeaseStatus.VERIFIED
         await first.resign()
         assert (await second.acquire_lease(LEASE_MS)).is_state_verified, (
             "nothing has happened to this server"

@@ -54,7 +54,7 @@ class Stream(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A world after a stream, and what each entry brought."""
+    """A world after a stream, and what each entry imported."""
 
     world: World
     results: list[Result]

@@ -76,7 +76,7 @@ def test_no_credit_appears_or_gets_lost(stream: Stream) -> None:
 @HALF
 @given(streams())
 def test_the_ledger_has_what_the_records_say(stream: Stream) -> None:
-    """A chat is charged its cost less what it brought along, when it ends; refunds likewise."""
+    """A chat is charged its cost less what it carried, when it ends; refunds likewise."""
     run = fold(stream.policy, settled(stream).entries)
     charged: dict[str, list[tuple[int, int]]] = defaultdict(list)
     refunded: dict[str, int] = defaultdict(int)
@@ -135,7 +135,7 @@ def _times(run: Run, end: int) -> dict[str, tuple[int, int]]:
 
 
 def _carried(stream: Stream, run: Run, chat: Chat) -> tuple[int, int]:
-    """What an adopted chat brought: active time, and all time since it started elsewhere."""
+    """What an adopted chat imported: active time, and all time since it started elsewhere."""
     for result in run.results:
         if any((e.event, e.chat_id) == ("chat.started", chat.chat_id) for e in result.events):
             entry = next(e for e in stream.entries if e.id == result.entry)

@@ -190,12 +190,12 @@ class _TaskIo:
     async def wait(self, flag: asyncio.Event) -> None:
         await flag.wait()
 
-    async def enter(self, slots: asyncio.Semaphore, timeout_s: float) -> bool:
+    async def enter(self, handles: asyncio.Semaphore, timeout_s: float) -> bool:
         if self._reader is None and self._read_replies is not None:
             self._reader = asyncio.create_task(self._read_replies(), name="meterd-replies")
         try:
             async with asyncio.timeout(timeout_s):
-                return await slots.acquire()
+                return await handles.acquire()
         except TimeoutError:
             return False
 
@@ -209,7 +209,7 @@ class _TaskIo:
     def flag(self) -> asyncio.Event:
         return asyncio.Event()
 
-    def slots(self, number: int) -> asyncio.Semaphore:
+    def handles(self, number: int) -> asyncio.Semaphore:
         return asyncio.Semaphore(number)
 
     async def close(self) -> None:

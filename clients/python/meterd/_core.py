@@ -47,9 +47,9 @@ class Core:
         self.reply_to = uuid4().hex
         self.pending = Pending(io.flag())
         self.is_closed = False
-        self._slots = io.slots(in_flight_max)
+        self._handles = io.handles(in_flight_max)
         self._read_up_to = "0-0"
-        self._trouble: Exception | None = None
+        self._error: Exception | None = None
         io.serve(self.read_replies)
 
     def close(self) -> None:
@@ -67,12 +67,12 @@ class Core:
         self._check_open()
         command_id, flat = _entry_of(fields, id, self.reply_to)
         deadline = time.monotonic() + timeout_s
-        if not await self.io.enter(self._slots, timeout_s):
+        if not await self.io.enter(self._handles, timeout_s):
             raise BusyError("too many commands are waiting for replies; nothing was sent")
         try:
             reply = await self._ask(command_id, flat, deadline, timeout_s)
         finally:
-            self._slots.release()
+            self._handles.release()
         if not reply.is_ok:
             raise refusal(reply)
         return reply
@@ -120,10 +120,10 @@ class Core:
             try:
                 await self._read_replies_once()
             except Exception as error:  # the reader goes on, whatever it was; NoReplyError names it
-                self._trouble = error
+                self._error = error
                 await self.io.sleep(next(pauses))
             else:
-                self._trouble, pauses = None, pauses_s()
+                self._error, pauses = None, pauses_s()
 
     async def persist(self, deadline: float, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until it works, until it can't, or until the deadline."""
@@ -149,7 +149,7 @@ class Core:
             try:
                 return await self.io.result(waiting.future, left_s)
             except TimeoutError:
-                raise NoReplyError(command_id, entry, timeout_s) from self._trouble
+                raise NoReplyError(command_id, entry, timeout_s) from self._error
         finally:
             self.pending.remove(waiting)
 
@@ -188,7 +188,7 @@ class Core:
         try:
             reply = read_reply(fields)
         except (KeyError, ValueError, msgspec.MsgspecError) as error:
-            self._trouble = MeterError(f"an unreadable reply: {error!r}")
+            self._error = MeterError(f"an unreadable reply: {error!r}")
             return
         self.pending.deliver(reply)
 

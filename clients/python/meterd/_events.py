@@ -34,7 +34,7 @@ class EventReader:
         self._ready: deque[Event] = deque()
 
     async def begin(self) -> None:
-        """Fix what ``$`` means, once: asked anew with every read it would leave gaps."""
+        """Fix what ``$`` means, once: asked again with every read it would leave gaps."""
         if self.after == "$":
             last = await self._persist("XREVRANGE", self._stream, "+", "-", "COUNT", "1")
             self.after = self._read_up_to = last[0][0].decode() if last else "0-0"

@@ -64,7 +64,7 @@ class Io(Protocol):
     async def wait(self, flag: Any) -> None:
         """Wait until the flag is raised."""
 
-    async def enter(self, slots: Any, timeout_s: float) -> bool:
+    async def enter(self, handles: Any, timeout_s: float) -> bool:
         """Wait for a slot; False if none got free in time."""
 
     async def result(self, future: Any, timeout_s: float) -> AnyReply:
@@ -76,7 +76,7 @@ class Io(Protocol):
     def flag(self) -> Flag:
         """A flag, lowered."""
 
-    def slots(self, number: int) -> Slots:
+    def handles(self, number: int) -> Slots:
         """A semaphore with so many slots."""
 
 

@@ -22,7 +22,7 @@ class Postgres:
 
         self._driver = psycopg2
         self._url = url.replace("postgresql+psycopg2://", "postgresql://", 1)
-        self._trouble = trouble
+        self._error = trouble
         self._lock = threading.Lock()
         self._connection: Any = None
 
@@ -37,7 +37,7 @@ class Postgres:
                 return self._ask(question)
             except self._driver.Error as error:
                 self._drop()
-                raise UnavailableError(f"{self._trouble}: {error}") from error
+                raise UnavailableError(f"{self._error}: {error}") from error
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -199,9 +199,9 @@ class ThreadIo:
     async def wait(self, flag: threading.Event) -> None:
         flag.wait()
 
-    async def enter(self, slots: threading.Semaphore, timeout_s: float) -> bool:
+    async def enter(self, handles: threading.Semaphore, timeout_s: float) -> bool:
         self._start_reader()
-        return slots.acquire(timeout=max(0.0, timeout_s))
+        return handles.acquire(timeout=max(0.0, timeout_s))
 
     async def result(
         self, future: "concurrent.futures.Future[AnyReply]", timeout_s: float
@@ -214,7 +214,7 @@ class ThreadIo:
     def flag(self) -> threading.Event:
         return threading.Event()
 
-    def slots(self, number: int) -> threading.Semaphore:
+    def handles(self, number: int) -> threading.Semaphore:
         return threading.Semaphore(number)
 
     def close(self) -> None:

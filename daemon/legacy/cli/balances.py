@@ -25,7 +25,7 @@ _TOLD = {
 def balances(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Open every user's account with what the old system has left for them.
 
-    Once for each user, by an entry of the ledger. Run again, it mends the
+    Once for each user, by an entry of the ledger. Run again, it fixes the
     accounts of those whose balance has changed since, as long as nothing else has
     happened to them; an account that is in use stays as it is. The daemon works
     meanwhile, and has to: meterd up. May be stopped anywhere and run again.
@@ -55,7 +55,7 @@ def _print(counts: Counter[str], sums: "Sums") -> None:
     for name, text in _TOLD.items():
         if counts[name]:
             typer.echo(f"{counts[name]:>14,}  {text}")
-    typer.echo(f"old balances  {sums.brought + sums.aside:f} credits, of which")
+    typer.echo(f"old balances  {sums.imported + sums.aside:f} credits, of which")
     typer.echo(f"  opened      {sums.opened:f}")
     typer.echo(f"  adopted     {sums.unflushed:f}, for time that was not yet paid")
     typer.echo(f"  set aside   {sums.aside:f}")

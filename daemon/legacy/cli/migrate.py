@@ -77,10 +77,10 @@ def migrate(
     """Bring over every chat that has ended, each with a record of its own.
 
     The old system may go on writing: run it again, and what has changed since is
-    brought over too. Stopped or killed anywhere, the next run goes on where it
+    imported over too. Stopped or killed anywhere, the next run goes on where it
     was. What can't be decided is set aside: meterd legacy quarantine list.
 
-    A run by another policy divides everything anew: better name it in the
+    A run by another policy divides everything again: better name it in the
     settings, legacy.policy, which reads obey too.
 
     For example:
@@ -128,12 +128,12 @@ def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
     from daemon.legacy.verify import verify as compare  # noqa: PLC0415 - as above
 
     with legacy_or_exit(config) as (sides, usual), progress(err, "verify", "rows") as tell:
-        verdict = compare(sides, usual, tell)
+        result = compare(sides, usual, tell)
     if json:
-        print_json(_verdict(verdict))
+        print_json(_verdict(result))
     else:
-        _print_verdict(verdict)
-    if verdict.differ:
+        _print_verdict(result)
+    if result.differ:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -145,10 +145,10 @@ def rollback(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Take out what a run brought in, unless it has been used since.
+    """Take out what a run imported, unless it has been used since.
 
     Says which records it kept, because something happened to them. What later
-    runs wrote anew is theirs: to take out everything, take out each of them. The
+    runs wrote again is theirs: to take out everything, take out each of them. The
     next migrate brings it in again.
 
     For example:
@@ -229,18 +229,18 @@ def _print_kinds(title: str, kinds: "dict[str, Kind]") -> None:
     print_table(rows)
 
 
-def _verdict(verdict: "VerifyResult") -> dict[str, Any]:
+def _verdict(result: "VerifyResult") -> dict[str, Any]:
     return {
-        "ok": not verdict.differ,
-        "counts": verdict.counts,
-        "old": _plain(verdict.old._asdict()),
-        "here": _plain(verdict.here._asdict()),
-        "balances": verdict.balances and _plain(verdict.balances._asdict()),
-        "count": verdict.differ,
-        "differences": [one._asdict() for one in verdict.differences],
-        "next": verdict.next,
-        "stopped_run": verdict.stopped_run,
-        "old_tables_unchanged": verdict.is_quiet,
+        "ok": not result.differ,
+        "counts": result.counts,
+        "old": _plain(result.old._asdict()),
+        "here": _plain(result.here._asdict()),
+        "balances": result.balances and _plain(result.balances._asdict()),
+        "count": result.differ,
+        "differences": [one._asdict() for one in result.differences],
+        "next": result.next,
+        "stopped_run": result.stopped_run,
+        "old_tables_unchanged": result.is_quiet,
     }
 
 
@@ -249,32 +249,32 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: f"{v:f}" if isinstance(v, Decimal) else v for k, v in values.items()}
 
 
-def _print_verdict(verdict: "VerifyResult") -> None:
-    for one in verdict.differences[:_SHOWN]:
+def _print_verdict(result: "VerifyResult") -> None:
+    for one in result.differences[:_SHOWN]:
         line = f"{one.kind:12} {one.pair!a} {one.key!a}"
         typer.secho(line, fg=typer.colors.RED)
         typer.echo(f"    expected  {one.expected}\n    found     {one.found}")
-    for name, value in verdict.counts.items():
+    for name, value in result.counts.items():
         typer.echo(f"{value:>18,}  {name}")
-    typer.echo(f"old records   {verdict.old.ms} ms, {verdict.old.credits} credits")
-    typer.echo(f"found again   {verdict.here.ms} ms, {verdict.here.credits} credits")
-    if verdict.balances is None:
+    typer.echo(f"old records   {result.old.ms} ms, {result.old.credits} credits")
+    typer.echo(f"found again   {result.here.ms} ms, {result.here.credits} credits")
+    if result.balances is None:
         typer.echo("old balances  not brought over yet: meterd legacy balances")
     else:
-        typer.echo(f"old balances  {verdict.balances.old:f} credits")
-        typer.echo(f"found again   {verdict.balances.here:f} credits")
-    _print_end(verdict)
+        typer.echo(f"old balances  {result.balances.old:f} credits")
+        typer.echo(f"found again   {result.balances.here:f} credits")
+    _print_end(result)
 
 
-def _print_end(verdict: "VerifyResult") -> None:
+def _print_end(result: "VerifyResult") -> None:
     """What it comes to, and what to do."""
-    if verdict.stopped_run is not None:
-        typer.echo(f"run {verdict.stopped_run} was stopped: meterd legacy migrate goes on with it")
-    if not verdict.is_quiet:
+    if result.stopped_run is not None:
+        typer.echo(f"run {result.stopped_run} was stopped: meterd legacy migrate goes on with it")
+    if not result.is_quiet:
         typer.echo("the old system has written meanwhile: run meterd legacy migrate again later")
-    colour = typer.colors.RED if verdict.differ else typer.colors.GREEN
-    typer.secho(f"{verdict.differ:,} differences", fg=colour)
-    for command, count in verdict.next.items():
+    colour = typer.colors.RED if result.differ else typer.colors.GREEN
+    typer.secho(f"{result.differ:,} differences", fg=colour)
+    for command, count in result.next.items():
         typer.echo(f"{count:>18,}  where something has changed since: {command}, then verify again")
-    if left := verdict.differ - sum(verdict.next.values()):
+    if left := result.differ - sum(result.next.values()):
         typer.echo(f"{left:>18,}  that no other run mends: docs/migration.md, If verify differs")

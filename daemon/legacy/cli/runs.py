@@ -1,4 +1,4 @@
-"""``meterd legacy runs``: what each run has brought over."""
+"""``meterd legacy runs``: what each run has imported."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ _COLUMNS = ("run", "policy", "began", "finished", *_COUNTED.values(), "set aside
 def runs(json: JsonOption = False, config: ConfigOption = None) -> None:
     """List the runs of migrate and quarantine retry, and what each has changed.
 
-    Where records are written and written anew less and less, catching up is
+    Where records are written and written again less and less, catching up is
     nearly done. The number is what rollback wants.
 
     For example:

@@ -1,4 +1,4 @@
-"""A pair's chats as chats of ours: how old time is shown, and written down when it comes over."""
+"""A pair's chats as chats of ours: how old time is shown, and written down when it is imported."""
 
 from daemon.legacy.rules.rows import (
     ACTIVE,
@@ -39,10 +39,10 @@ def running_chat(running: Running) -> Chat:
 
 
 def chat_of_pair(pair: Pair, policy: str, chat_id: str) -> Chat | None:
-    """A chat of the pair, as it will be once it has come over, or as it runs there.
+    """A chat of the pair, as it will be once it is imported, or as it runs there.
 
-    One that can't come over is shown with what its own rows say, as ended. None: the pair does not
-    know it.
+    One that can't be imported is shown with what its own rows say, as ended. None: the pair does
+    not know it.
     """
     parts = split(pair, policy)
     for brought in parts.imported:
@@ -71,7 +71,7 @@ def _left_behind(pair: Pair, chat_id: str) -> Chat | None:
 
 
 def _own(record: OldRecord | None) -> tuple[int, int]:
-    """What a record that can't come over says, where that can be shown."""
+    """What a record that can't be imported says, where that can be shown."""
     if record is None:
         return 0, 0
     total_ms, cost_micro = record.total_ms or 0, record.cost_micro or 0

@@ -131,7 +131,7 @@ class StoredBalance(NamedTuple):
 class Sums(NamedTuple):
     """Credits of all balances."""
 
-    brought: Decimal
+    imported: Decimal
     aside: Decimal
     opened: Decimal
     unflushed: Decimal
@@ -182,7 +182,7 @@ def sums_of_balances(connection: Connection) -> Sums:
 
 
 def is_any_migrated(connection: Connection) -> bool:
-    """Whether balances have been brought over at all."""
+    """Whether balances have been imported at all."""
     return bool(connection.exec_driver_sql(_IS_ANY).scalar_one())
 
 

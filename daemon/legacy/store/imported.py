@@ -25,7 +25,7 @@ class StoredRecord(NamedTuple):
     cost_micro: int
     seq: int
     owner: PairKey | None
-    """The pair for which it was brought over; None if it was not."""
+    """The pair for which it was imported; None if it was not."""
 
     @property
     def is_used(self) -> bool:
@@ -260,7 +260,7 @@ def delete_imported(connection: Connection, chat_ids: Sequence[str]) -> int:
 
 
 def undo_partial(connection: Connection, run_id: int) -> None:
-    """Count migrated records that no run has brought to this one.
+    """Count migrated records that no run has imported to this one.
 
     There is one if a command that was decided before a run took the record out came to Postgres
     after it. It is there and has been used, so its pair has to reckon with it.

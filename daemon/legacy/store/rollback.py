@@ -21,18 +21,18 @@ _FORGET: Final = (
 
 
 def chats_of_run(connection: Connection, run_id: int, after: str, most: int) -> list[str]:
-    """Give the next chats that a run brought, in the order of their names."""
+    """Give the next chats that a run imported, in the order of their names."""
     rows = connection.exec_driver_sql(_CHATS, (run_id, after, most))
     return [row[0] for row in rows]
 
 
 def count_chats(connection: Connection, run_id: int) -> int:
-    """Give how many chats a run brought that are still counted to it."""
+    """Give how many chats a run importedthat are still counted to it."""
     return int(connection.exec_driver_sql(_COUNT, (run_id,)).scalar_one())
 
 
 def used_chats(connection: Connection, chat_ids: Sequence[str]) -> set[str]:
-    """Give those of the chats to which something happened since they were brought."""
+    """Give those of the chats to which something happened since they were imported."""
     return {row[0] for row in connection.exec_driver_sql(_USED, {"ids": list(chat_ids)})}
 
 

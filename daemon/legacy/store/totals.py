@@ -52,11 +52,11 @@ def old_balances_total(connection: Connection, names: LegacyNames) -> Decimal:
 
 
 def own_totals(connection: Connection) -> Totals:
-    """Give what was brought over, set aside, or left over by rounding."""
+    """Give what was imported, set aside, or left over by rounding."""
     row = connection.exec_driver_sql(_OWN).one()
     return Totals(row[0], row[1])
 
 
 def stray_records(connection: Connection, most: int) -> list[str]:
-    """Give chats with a migrated record that no run has brought."""
+    """Give chats with a migrated record that no run has imported."""
     return [row[0] for row in connection.exec_driver_sql(_STRAY, (most,))]

@@ -1,1 +1,1 @@
-"""Old balances, running sessions and chats that have not come over yet."""
+"""Old balances, running sessions and chats that have not be imported yet."""

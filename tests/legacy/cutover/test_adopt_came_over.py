@@ -1,4 +1,4 @@
-"""A chat that came over as ended, and runs there again at the cut-over, is not passed over."""
+"""A chat that was imported as ended, and runs there again at the cut-over, is not passed over."""
 
 from decimal import Decimal
 from typing import Any
@@ -26,7 +26,7 @@ _RESUMED = "UPDATE conversation_time_records SET status = '{}' WHERE chat_id = '
 
 @pytest.fixture
 def came_over(both: Both) -> Both:
-    """All came over while one of the running chats was over."""
+    """All was imported while one of the running chats was over."""
     old_system(both)
     run_sql(both, _RESUMED.format("completed"))
     bring_records(both, "latest")

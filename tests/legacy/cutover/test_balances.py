@@ -63,7 +63,7 @@ def _recovered(both: Both) -> None:
 
 def test_balances_become_accounts_once(both: Both) -> None:
     """Wallets show them, starts work; whoever runs it again changes nothing, but for balances that
-    have changed since; what can't be brought over is set aside; and no fraction is lost."""
+    have changed since; what can't be imported is set aside; and no fraction is lost."""
     for user, balance in {
         "a": "12.3456789", "b": "0.0000019", "none": 0, "odd user": 5, "minus": "-0.5",
         "absurd": "1e12", "nan": "NaN", "busy": 3, "spent": 4, "rich": 5,
@@ -119,8 +119,8 @@ def _assert_nothing_lost(both: Both) -> None:
         there: Any = connection.scalar(
             text("SELECT sum(balance) FROM user_credits WHERE balance <> 'NaN'")
         )
-    assert sums.brought + sums.aside == there
-    assert sums.brought == sums.opened + sums.unflushed + sums.residue
+    assert sums.imported + sums.aside == there
+    assert sums.imported == sums.opened + sums.unflushed + sums.residue
 
 
 def test_nobody_is_opened_without_a_daemon(both: Both) -> None:

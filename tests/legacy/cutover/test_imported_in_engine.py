@@ -1,4 +1,4 @@
-"""What was brought from another system is used as if it had been here: chats and balances."""
+"""What was imported from another system is used as if it had been here: chats and balances."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ def bring(engine: Engine, *chats: ImportedChat) -> None:
 
 
 def open_accounts(client: redis.Redis, balances: dict[str, int], at: int = T) -> list[bool]:
-    """Open these users' accounts, or mend what they were opened with."""
+    """Open these users' accounts, or fix what they were opened with."""
     openings = Openings(client, KEYS)
     found = openings.read(list(balances))
     return openings.open([_opening(*found[user], balances[user], at) for user in balances])

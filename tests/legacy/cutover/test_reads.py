@@ -1,4 +1,4 @@
-"""A chat that has not come over yet is answered from the old tables, to whoever may see it."""
+"""A chat that has not be imported yet is answered from the old tables, to whoever may see it."""
 
 import asyncio
 import contextlib
@@ -85,7 +85,7 @@ def _gateway(house: House, **env: str) -> Iterator[Gateway]:
 
 
 def test_the_gateway_answers_from_the_old_tables(house: House) -> None:
-    """Ended ones as they will be, running ones as they run; strangers learn nothing; and a record
+    """Ended ones as they will be, running ones as they run; others learn nothing; and a record
     or a snapshot of ours counts before the old rows."""
     with _gateway(house) as gateway:
         ended = gateway.read("/v1/chats/ended", "u")

@@ -1,4 +1,4 @@
-"""Verify compares balances too: whatever differs is found and named, and another run mends it."""
+"""Verify compares balances too: whatever differs is found and named, and another run fixes it."""
 
 from decimal import Decimal
 
@@ -80,7 +80,7 @@ def _bring(both: Both) -> None:
 
 
 @pytest.fixture
-def brought(both: Both, monkeypatch: pytest.MonkeyPatch) -> Both:
+def imported(both: Both, monkeypatch: pytest.MonkeyPatch) -> Both:
     """All balances, one account in use before; compared in small batches."""
     monkeypatch.setattr(balances_check, "_BATCH_USERS", 3)
     for user, balance in BALANCES.items():
@@ -93,41 +93,41 @@ def brought(both: Both, monkeypatch: pytest.MonkeyPatch) -> Both:
         migrate_balances(both.targets, lambda _done, _total: None)
 
     both.while_working(act)
-    verdict = verified(both)
-    assert verdict.differences == []
-    assert verdict.balances is not None
+    result = verified(both)
+    assert result.differences == []
+    assert result.balances is not None
     there = total(*(Decimal(one) for one in BALANCES.values() if one != "NaN"))
-    assert (verdict.balances.users, verdict.balances.old) == (len(BALANCES), there)
+    assert (result.balances.users, result.balances.old) == (len(BALANCES), there)
     return both
 
 
 @pytest.mark.parametrize(("sql", "kind"), HERE.values(), ids=HERE)
-def test_what_differs_here_is_found(brought: Both, sql: str, kind: str) -> None:
-    _do(brought, sql)
-    assert kind in kinds(brought)
+def test_what_differs_here_is_found(imported: Both, sql: str, kind: str) -> None:
+    _do(imported, sql)
+    assert kind in kinds(imported)
 
 
 @pytest.mark.parametrize("sql", THERE.values(), ids=THERE)
-def test_what_has_changed_there_is_found_and_mended(brought: Both, sql: str) -> None:
-    _do(brought, sql)
-    assert {"balance", "total_balance"} <= kinds(brought)
-    _bring(brought)
-    assert kinds(brought) == set()
+def test_what_has_changed_there_is_found_and_mended(imported: Both, sql: str) -> None:
+    _do(imported, sql)
+    assert {"balance", "total_balance"} <= kinds(imported)
+    _bring(imported)
+    assert kinds(imported) == set()
 
 
-def test_what_the_old_system_has_no_more_is_told_and_no_difference(brought: Both) -> None:
-    """It may have been cleared away because it was brought over."""
-    _do(brought, "DELETE FROM user_credits WHERE user_id IN ('a', 'odd user')")
-    verdict = verified(brought)
-    assert verdict.differences == []
-    assert verdict.balances is not None
-    assert verdict.balances.gone == Decimal("17.3456789")
-    assert verdict.balances.here == verdict.balances.old
+def test_what_the_old_system_has_no_more_is_told_and_no_difference(imported: Both) -> None:
+    """It may have been cleared away because it was imported."""
+    _do(imported, "DELETE FROM user_credits WHERE user_id IN ('a', 'odd user')")
+    result = verified(imported)
+    assert result.differences == []
+    assert result.balances is not None
+    assert result.balances.gone == Decimal("17.3456789")
+    assert result.balances.here == result.balances.old
 
 
-def test_no_batch_reads_the_whole_ledger(brought: Both) -> None:
+def test_no_batch_reads_the_whole_ledger(imported: Both) -> None:
     """The ledger grows for ever; there are as many batches as there are thousands of users."""
-    with brought.engine.connect() as connection:
+    with imported.engine.connect() as connection:
         connection.exec_driver_sql("SET enable_seqscan = off")
         plan = connection.exec_driver_sql(f"EXPLAIN {HAD}", {"after": "a", "upto": "b"})
         text_of_plan = "\n".join(row[0] for row in plan)

@@ -82,7 +82,7 @@ def _verified(both: Both) -> Any:
 
 
 def test_every_chat_is_known_all_the_time(both: Both) -> None:
-    """While balances are opened, records brought over, and what runs adopted; both sides agree."""
+    """While balances are opened, records imported over, and what runs adopted; both sides agree."""
     old_system(both)
     for number in (1, 2):
         add_chat(

@@ -34,7 +34,7 @@ def charge(chat: Chat, at: int) -> int:
 
 
 def cost(chat: Chat, at: int) -> int:
-    """The record's cost at ``at``: what is charged here and what the chat brought along."""
+    """The record's cost at ``at``: what is charged here and what the chat carried."""
     return chat.carried_cost_micro + charge(chat, at)
 
 

@@ -33,7 +33,7 @@ def _may_burn(chat: Chat) -> bool:
 
 
 def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
-    """Milliseconds from ``at`` that can surely be paid, and that surely cannot."""
+    """Milliseconds from ``at`` that can certainly be paid, and that certainly cannot."""
     fixed = sum(charge(c, at) for c in account.chats.values() if not _may_burn(c))
     credit = (account.settled_micro - fixed) * MS_PER_MINUTE
     rate = ahead = jump = 0

@@ -1,4 +1,4 @@
-"""What was brought from another system before an account's first command: balances and chats.
+"""What was imported from another system before an account's first command: balances and chats.
 
 A balance is a ledger entry of its own kind. As long as nothing else has happened to the account, a
 changed balance brings one more entry with the difference: the ledger is only ever added to. The
@@ -25,7 +25,7 @@ class OpenedAccount(NamedTuple):
 
 
 def opened(account: Account, number: int, amount: int, at: int) -> OpenedAccount:
-    """The account with its opening entry of that number: the first makes it, later ones mend it."""
+    """The account with its opening entry of that number: the first makes it, later ones fix it."""
     settled = account.settled_micro + amount
     return OpenedAccount(
         head_of(number), account._replace(settled_micro=settled, as_of_ms=at, seq=number)

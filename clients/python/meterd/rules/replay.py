@@ -2,7 +2,7 @@
 
 Whoever has the journal has the account. What the journal says of a row is not believed, but for
 the four things that the fold of one user can't know: that an id was used before, that the
-operator's limit was reached, that an entry was set aside, and that a chat had not yet been brought
+operator's limit was reached, that an entry was set aside, and that a chat had not yet been imported
 from another system.
 """
 
@@ -49,7 +49,7 @@ class Replay:
 
         Args:
             user_id: whose account.
-            begin: the account as it was brought from another system, if it was.
+            begin: the account as it was imported from another system, if it was.
             ended: chats of the user that ended there.
         """
         head, account = begin or OpenedAccount(ORIGIN, Account(user_id))
@@ -58,7 +58,7 @@ class Replay:
         """The last entry that had its turn in the account, with or without an effect."""
         self.ended = {chat.chat_id: chat for chat in ended}
         self._met: set[str] = set()
-        """Brought chats that a row has found there: no later one can have missed them."""
+        """Imported chats that a row has found there: no later one can have missed them."""
         self.ledger: list[LedgerEntry] = []
 
     @property
@@ -114,7 +114,7 @@ class Replay:
         return self._take(apply(self.account, command, policy, known, refuse, inert))
 
     def _as_met(self, known: Chat | None, row: JournalEntry) -> Chat | None:
-        """A brought chat was not there yet when a row before it came was decided."""
+        """An imported chat was not there yet when a row before it came was decided."""
         if known is None or known.increment_ms:
             return known
         if known.chat_id not in self._met and row.outcome in _OF_UNKNOWN:
@@ -147,7 +147,7 @@ def command_of(row: JournalEntry) -> Command | InvalidCommand:
 def foreign_chat(chat_id: str, owner: str, entry: str) -> Chat:
     """Another user's chat, as far as its owner matters to whoever names it.
 
-    ``entry``: where it started; empty if it was brought from another system.
+    ``entry``: where it started; empty if it was imported from another system.
     """
     at, increment_ms = (entry_ms(entry), 1) if entry else (0, 0)
     return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, increment_ms, 0, ended_at_ms=at)

@@ -1,4 +1,4 @@
-"""Bringing old records over: which run brought what, and what could not be decided."""
+"""The import of old records: which run importedwhat, and what could not be decided."""
 
 from typing import Any
 
