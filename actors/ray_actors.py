@@ -40,14 +40,14 @@ log = structlog.get_logger()
 RECORDER: Final = "recorder"
 
 BEHIND_NICE: Final = 10
-"""Whoever waits for a reply comes first; what waits in the outbox is safe there."""
+"""Commands come first: somebody waits for their replies, and the outbox is safe."""
 
 STUCK_MS: Final = 3_000
-"""A transaction that takes longer is trouble worth telling."""
+"""A transaction that takes longer is reported in the status."""
 
 
 class ActorConfig(NamedTuple):
-    """What every actor needs to begin."""
+    """The configuration of every actor."""
 
     redis_url: str
     postgres_url: str
@@ -92,7 +92,7 @@ class ChatActor:
         tune_gc()
 
     def info(self) -> ActorInfo:
-        """Who it is."""
+        """Its process, node and host."""
         return _actor_info()
 
     def assign(self, chats: Mapping[str, str]) -> None:
@@ -190,12 +190,12 @@ class RecorderActor:
         engine = make_engine(
             config.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
         )
-        office = RecorderClaim(config.keys.partition, memory_id, int(epoch))
+        claim = RecorderClaim(config.keys.partition, memory_id, int(epoch))
         policy = (config.policy_id, policy_document(config.policy))
-        self._recorder = Recorder(outbox, engine, office, policy, config.recorder)
+        self._recorder = Recorder(outbox, engine, claim, policy, config.recorder)
 
     def info(self) -> ActorInfo:
-        """Who it is."""
+        """Its process, node and host."""
         return _actor_info()
 
     def run(self) -> str:

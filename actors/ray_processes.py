@@ -1,4 +1,4 @@
-"""Ray actors as those use them that know nothing of Ray: handles with a process behind each."""
+"""Handles of Ray actors for callers that do not import Ray, with a process behind each."""
 
 import asyncio
 import contextlib
@@ -115,7 +115,7 @@ class RayProcess:
 
 
 class WarmProcesses:
-    """Actors that have started and have no name yet: whoever takes over need not wait for them."""
+    """Actors that have started and have no name yet: a takeover need not wait for them."""
 
     def __init__(self, start: Callable[[], RayProcess]) -> None:
         """``start`` begins to start one."""

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 BLOCK_MS: Final = 500
 RETRY_MS_MIN: Final = 50
 GATHER_MS: Final = 20
-"""How long parcels gather after a batch that was not full: a transaction for each few of them took
+"""How long outbox entries gather after a batch that was not full: a transaction for each few took
 a third of a core at 1 000 commands a second, and nobody waits for Postgres."""
 IDLE_IN_TRANSACTION_MS: Final = 10_000
 """A recorder that was stopped in the middle of a batch holds its locks no longer than this."""
@@ -41,7 +41,7 @@ class RecorderConfig(NamedTuple):
 
 
 class Recorder:
-    """Moves parcels until told to stop. Everything it writes may be written any number of times.
+    """Moves outbox entries to PostgreSQL until ``stop``; each may be written any number of times.
 
     It writes under an epoch, in Redis and in Postgres alike: once another recorder has begun, it
     can neither write facts nor take them out of the outbox.
@@ -51,14 +51,14 @@ class Recorder:
         self,
         outbox: Outbox,
         engine: Engine,
-        office: RecorderClaim,
+        claim: RecorderClaim,
         policy: tuple[str, Mapping[str, Any]],
         settings: RecorderConfig,
     ) -> None:
         """``policy``: id and document of what the journal's rows were decided under."""
         self._outbox = outbox
         self._engine = engine
-        self._office = office
+        self._claim = claim
         self._policy = policy
         self._settings = settings
         self._stop = threading.Event()
@@ -99,18 +99,18 @@ class Recorder:
         self._stop.set()
 
     def move(self, block_ms: int) -> int | None:
-        """Move one batch; returns how many parcels, or None if a server is away.
+        """Move one batch; returns how many outbox entries, or None if a server is away.
 
         Raises:
             SupersededError, FencedError: another recorder is in office.
         """
         try:
             self._put_policy()
-            parcels = self._outbox.read(self._settings.batch_max, block_ms or 1)
-            if parcels:
-                self._write(parcels)
+            entries = self._outbox.read(self._settings.batch_max, block_ms or 1)
+            if entries:
+                self._write(entries)
             self._note_recovery()
-            return len(parcels)
+            return len(entries)
         except (SQLAlchemyError, redis.RedisError) as error:
             self._note_failure(error)
             return None
@@ -128,35 +128,35 @@ class Recorder:
             self._busy_since = None
             self._is_policy_known = True
 
-    def _write(self, parcels: list[OutboxEntry]) -> None:
+    def _write(self, entries: list[OutboxEntry]) -> None:
         try:
-            self._write_together(parcels)
+            self._write_together(entries)
         except (DBAPIError, UnstorableError) as error:
             if not is_refusal(error):
                 raise
-            self._write_apart(parcels, error)
+            self._write_apart(entries, error)
 
-    def _write_apart(self, parcels: list[OutboxEntry], error: Exception) -> None:
-        """Halve what Postgres refuses until the parcels it refuses stand alone."""
-        if len(parcels) > 1:
-            middle = len(parcels) // 2
-            self._write(parcels[:middle])
-            self._write(parcels[middle:])
+    def _write_apart(self, entries: list[OutboxEntry], error: Exception) -> None:
+        """Halve what Postgres refuses until the outbox entries it refuses stand alone."""
+        if len(entries) > 1:
+            middle = len(entries) // 2
+            self._write(entries[:middle])
+            self._write(entries[middle:])
             return
         self.refused += 1
-        log.error("outbox.rejected", parcel=parcels[0].entry, error=str(error)[:500])
-        self._outbox.reject(parcels[0], str(error)[:500])
+        log.error("outbox.rejected", entry=entries[0].entry, error=str(error)[:500])
+        self._outbox.reject(entries[0], str(error)[:500])
 
-    def _write_together(self, parcels: list[OutboxEntry]) -> None:
+    def _write_together(self, entries: list[OutboxEntry]) -> None:
         self._busy_since = time.monotonic()
         try:
             with self._engine.begin() as connection:
-                self._office.advance(connection, parcels[-1].entry)
-                write_entries(connection, parcels)
+                self._claim.advance(connection, entries[-1].entry)
+                write_entries(connection, entries)
         finally:
             self._busy_since = None
-        self._outbox.remove(parcels)
-        self.written += len(parcels)
+        self._outbox.remove(entries)
+        self.written += len(entries)
 
     def _note_failure(self, error: Exception) -> None:
         if not self.trouble:
@@ -179,12 +179,12 @@ def is_refusal(error: Exception) -> bool:
     return str(state).startswith(REFUSED_CLASSES)
 
 
-def write_entries(connection: Connection, parcels: list[OutboxEntry]) -> None:
-    """Write the facts of all parcels in the caller's transaction."""
+def write_entries(connection: Connection, entries: list[OutboxEntry]) -> None:
+    """Write the facts of all outbox entries in the caller's transaction."""
     write_batch(
         connection,
-        [row for parcel in parcels for row in parcel.payload.records],
-        [row for parcel in parcels for row in parcel.payload.ledger],
-        [row for parcel in parcels for row in parcel.payload.journal],
-        [row for parcel in parcels for row in parcel.payload.operations],
+        [row for entry in entries for row in entry.payload.records],
+        [row for entry in entries for row in entry.payload.ledger],
+        [row for entry in entries for row in entry.payload.journal],
+        [row for entry in entries for row in entry.payload.operations],
     )

@@ -71,7 +71,7 @@ class AccountBatch:
         return not self.tasks
 
     def mark_known(self, known: Iterable[tuple[str, str]]) -> None:
-        """Ids that had been used before: what has one of these is decided anew, without effect."""
+        """Ids that had been used before: what has one of these is decided again, without effect."""
         for id_, remembered in known:
             content, outcome = remembered.split(" ", 1)
             self.ids[id_] = IdempotencyRecord(content, cast("Outcome", outcome))
@@ -131,17 +131,17 @@ def error_summary(error: BaseException) -> str:
 
 def batches_by_account(tasks: Sequence[Task]) -> list[AccountBatch]:
     """Tasks by account; what has no account is a lane of its own."""
-    lanes: list[AccountBatch] = []
+    batches: list[AccountBatch] = []
     by_user: dict[str, AccountBatch] = {}
     for task in tasks:
-        lane = by_user.get(task.user)
-        if lane is None:
-            lane = AccountBatch(task.user)
-            lanes.append(lane)
+        batch = by_user.get(task.user)
+        if batch is None:
+            batch = AccountBatch(task.user)
+            batches.append(batch)
             if task.user:
-                by_user[task.user] = lane
-        lane.tasks.append(task)
-    return lanes
+                by_user[task.user] = batch
+        batch.tasks.append(task)
+    return batches
 
 
 def _key(task: Task) -> tuple[int, int]:

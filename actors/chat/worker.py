@@ -83,120 +83,122 @@ class ChatWorker:
 
     def _handle(self, tasks: list[Task]) -> BatchResult:
         answer = BatchResult({}, [], BatchStats())
-        lanes = batches_by_account(tasks)
+        batches = batches_by_account(tasks)
         try:
-            self._work_off(lanes, answer)
+            self._work_off(batches, answer)
         except redis.RedisError:
             # What was committed is not known: nothing that is remembered of these may count.
-            for lane in lanes:
-                self._accounts.pop(lane.user, None)
+            for batch in batches:
+                self._accounts.pop(batch.user, None)
             raise
-        answer.stats.failed = sum(sum(lane.failures.values()) for lane in lanes)
+        answer.stats.failed = sum(sum(batch.failures.values()) for batch in batches)
         return answer
 
     def _work_off(self, pending: list[AccountBatch], answer: BatchResult) -> None:
         chats = self._prepare(pending)
         rounds_max = ATTEMPTS_MAX + (FAILURES_MAX + 1) * max(
-            (len(lane.tasks) for lane in pending), default=0
+            (len(batch.tasks) for batch in pending), default=0
         )
         for attempt in range(rounds_max):
-            verdicts = self._commit(pending, chats, answer.stats)
-            judged = list(zip(pending, verdicts, strict=True))
-            pending = [lane for lane, verdict in judged if not self._settled(lane, verdict, answer)]
+            results = self._commit(pending, chats, answer.stats)
+            judged = list(zip(pending, results, strict=True))
+            pending = [
+                batch for batch, result in judged if not self._settled(batch, result, answer)
+            ]
             if not pending:
                 return
             self._reload([x for x, v in judged if x.tasks and v.kind != commit.KNOWN], chats)
             answer.stats.redecided += len(pending)
-            log.debug("batch.redecided", lanes=len(pending), attempt=attempt)
+            log.debug("batch.redecided", batches=len(pending), attempt=attempt)
         raise UndecidedError(f"{len(pending)} accounts kept moving")
 
-    def _prepare(self, lanes: list[AccountBatch]) -> dict[str, Chat]:
+    def _prepare(self, batches: list[AccountBatch]) -> dict[str, Chat]:
         """Load what the tasks need and the actor does not know: usually nothing."""
-        users = [lane.user for lane in lanes if lane.user and self._is_unknown(lane)]
+        users = [batch.user for batch in batches if batch.user and self._is_unknown(batch)]
         for user in users:
             self._accounts.pop(user, None)  # out of date; it must not vouch for any chat either
         chats = {
             task.chat_id
-            for lane in lanes
-            for task in lane.tasks
-            if task.chat_id and not self._is_open(lane.user, task.chat_id)
+            for batch in batches
+            for task in batch.tasks
+            if task.chat_id and not self._is_open(batch.user, task.chat_id)
         }
         accounts, found = self._store.load(users, sorted(chats))
         for user, (applied, account) in accounts.items():
             self._remember(user, applied, account)
         return found
 
-    def _is_unknown(self, lane: AccountBatch) -> bool:
-        return lane.user not in self._accounts or lane.tasks[0].moved
+    def _is_unknown(self, batch: AccountBatch) -> bool:
+        return batch.user not in self._accounts or batch.tasks[0].moved
 
     def _is_open(self, user: str, chat_id: str) -> bool:
         cached = self._accounts.get(user)
         return cached is not None and chat_id in cached[1].chats
 
     def _commit(
-        self, lanes: list[AccountBatch], chats: Mapping[str, Chat], tally: BatchStats
+        self, batches: list[AccountBatch], chats: Mapping[str, Chat], stats: BatchStats
     ) -> list[CommitResult]:
         commits: list[bytes] = []
-        verdicts: list[CommitResult | None] = []
-        for lane in lanes:
-            remembered = self._accounts.get(lane.user, ("", Account(lane.user)))
-            packed = lane.decide(self._writer, remembered, chats)
+        results: list[CommitResult | None] = []
+        for batch in batches:
+            remembered = self._accounts.get(batch.user, ("", Account(batch.user)))
+            packed = batch.decide(self._writer, remembered, chats)
             if packed is not None:
                 commits.append(packed)
-            verdicts.append(None if packed else CommitResult(FAILED if lane.tasks else commit.DONE))
-        tally.commits += len(commits)
+            results.append(None if packed else CommitResult(FAILED if batch.tasks else commit.DONE))
+        stats.commits += len(commits)
         answers = iter(self._committer.commit(commits))
-        return [verdict or next(answers) for verdict in verdicts]
+        return [result or next(answers) for result in results]
 
-    def _settled(self, lane: AccountBatch, verdict: CommitResult, answer: BatchResult) -> bool:
+    def _settled(self, batch: AccountBatch, result: CommitResult, answer: BatchResult) -> bool:
         """Take in the commit's verdict; False if something of the lane is still to be decided."""
-        if verdict.kind == commit.FENCED:
+        if result.kind == commit.FENCED:
             raise ActorFencedError(self._writer.actor)
-        if verdict.kind in (commit.OK, commit.DONE):
-            self._keep(lane, answer)
-            return lane.close()
-        if verdict.kind == commit.KNOWN:
-            lane.mark_known(verdict.known_ids())
-        if verdict.kind == commit.ERROR:  # counts against the first task
-            lane.record_failure(lane.tasks[0], CommitError(verdict.details[0]))
+        if result.kind in (commit.OK, commit.DONE):
+            self._keep(batch, answer)
+            return batch.close()
+        if result.kind == commit.KNOWN:
+            batch.mark_known(result.known_ids())
+        if result.kind == commit.ERROR:  # counts against the first task
+            batch.record_failure(batch.tasks[0], CommitError(result.details[0]))
         return False
 
-    def _reload(self, lanes: list[AccountBatch], chats: dict[str, Chat]) -> None:
-        users = [lane.user for lane in lanes if lane.user]
-        named = {task.chat_id for lane in lanes for task in lane.tasks if task.chat_id}
+    def _reload(self, batches: list[AccountBatch], chats: dict[str, Chat]) -> None:
+        users = [batch.user for batch in batches if batch.user]
+        named = {task.chat_id for batch in batches for task in batch.tasks if task.chat_id}
         accounts, found = self._store.load(users, sorted(named))
         for user, (applied, account) in accounts.items():
             self._remember(user, applied, account)
         chats.update(found)
 
-    def _keep(self, lane: AccountBatch, answer: BatchResult) -> None:
-        run = lane.run
+    def _keep(self, batch: AccountBatch, answer: BatchResult) -> None:
+        run = batch.run
         if run is not None:
             _count(run, answer.stats)
-        if not lane.user:
+        if not batch.user:
             return
         if run is not None:
-            self._remember(lane.user, run.applied, run.account)
-        applied, account = self._accounts[lane.user]
+            self._remember(batch.user, run.applied, run.account)
+        applied, account = self._accounts[batch.user]
         if run is not None and run.quarantined:
             # Nothing has changed, and what falls due would fail again, and again.
-            self._timekeeper.arm(lane.user, None, applied)
+            self._timekeeper.arm(batch.user, None, applied)
             return
-        self._report(lane, account, answer)
-        self._arm(lane.user, applied, account)
+        self._report(batch, account, answer)
+        self._arm(batch.user, applied, account)
         if account.chats and not self._has_any(account):
-            answer.untracked.append(lane.user)
+            answer.untracked.append(batch.user)
 
-    def _report(self, lane: AccountBatch, account: Account, answer: BatchResult) -> None:
+    def _report(self, batch: AccountBatch, account: Account, answer: BatchResult) -> None:
         """Tell the supervisor which chats are open, where that may be news."""
-        run = lane.run
-        named = [task.chat_id for task in (*lane.already_applied, *lane.tasks)]
+        run = batch.run
+        named = [task.chat_id for task in (*batch.already_applied, *batch.tasks)]
         for chat_id in (*named, *(run.touched if run else ())):
             # Others may name a chat; it stays.
-            if chat_id not in account.chats and self._hosted.get(chat_id) == lane.user:
+            if chat_id not in account.chats and self._hosted.get(chat_id) == batch.user:
                 del self._hosted[chat_id]
-        if run is None or lane.already_applied or _opens_or_ends(lane, run):
-            answer.open_chats[lane.user] = list(account.chats)
+        if run is None or batch.already_applied or _opens_or_ends(batch, run):
+            answer.open_chats[batch.user] = list(account.chats)
         for chat_id in run.created if run else ():
             if chat_id in account.chats:
                 self._hosted[chat_id] = account.user_id
@@ -215,18 +217,18 @@ class ChatWorker:
             self._accounts.popitem(last=False)
 
 
-def _count(run: CommitBuilder, tally: BatchStats) -> None:
+def _count(run: CommitBuilder, stats: BatchStats) -> None:
     for kind, outcome, replayed in run.outcomes:
-        counts = tally.commands.setdefault(kind, {})
+        counts = stats.commands.setdefault(kind, {})
         counts[outcome] = counts.get(outcome, 0) + 1
-        tally.replayed += replayed
+        stats.replayed += replayed
     for due_ms, changes in run.dues.items():
-        tally.dues[due_ms] = tally.dues.get(due_ms, 0) + changes
+        stats.dues[due_ms] = stats.dues.get(due_ms, 0) + changes
 
 
-def _opens_or_ends(lane: AccountBatch, run: CommitBuilder) -> bool:
+def _opens_or_ends(batch: AccountBatch, run: CommitBuilder) -> bool:
     """Whether the run opened or ended chats, or tried to open one."""
     for chat in run.touched.values():
         if chat.ended_at_ms is not None:
             return True
-    return any(task.command is not None and task.command.type in OPENING for task in lane.tasks)
+    return any(task.command is not None and task.command.type in OPENING for task in batch.tasks)

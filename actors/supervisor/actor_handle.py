@@ -86,7 +86,7 @@ class ActorHandle:
         name: str,
         spawn: Spawn,
         hosting: Hosting,
-        patience: Timeouts | None = None,
+        timeouts: Timeouts | None = None,
         may_blame: Callable[[], bool] = lambda: True,
         starts: Starts | None = None,
     ) -> None:
@@ -102,8 +102,8 @@ class ActorHandle:
         self.trouble = ""
         self._spawn = spawn
         self._hosting = hosting
-        self._patience = patience or Timeouts()
-        self._starts = starts or Starts(self._patience.start_s)
+        self._timeouts = timeouts or Timeouts()
+        self._starts = starts or Starts(self._timeouts.start_s)
         self._may_blame = may_blame
         self._process: ActorProcess | None = None
         self._number = 0
@@ -209,16 +209,16 @@ class ActorHandle:
 
     async def _look_after(self, process: ActorProcess) -> None:
         """Now and then have an idle actor say that it is there; one that hangs can't."""
-        if time.monotonic() - self._looked_after >= self._patience.call_s:
+        if time.monotonic() - self._looked_after >= self._timeouts.call_s:
             await self._in_time(process.info())
             self._looked_after = time.monotonic()
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
         try:
-            async with asyncio.timeout(self._patience.call_s):
+            async with asyncio.timeout(self._timeouts.call_s):
                 return await answer
         except TimeoutError:
-            raise HungError(f"{self.name}: no answer for {self._patience.call_s} s") from None
+            raise HungError(f"{self.name}: no answer for {self._timeouts.call_s} s") from None
 
     async def _call(self, process: ActorProcess) -> None:
         """What chats and accounts it has, before it gets more work on them."""
@@ -261,7 +261,7 @@ class ActorHandle:
     async def _away(self, process: ActorProcess, error: Exception) -> None:
         """The process is well, its server is not: wait, then let it try the same again.
 
-        It is told its chats anew: it may have forgotten what it could not commit.
+        It is told its chats again: it may have forgotten what it could not commit.
         """
         others = (answer for _, answer in self._sent)
         await self._in_time(asyncio.gather(*others, return_exceptions=True))

@@ -62,7 +62,7 @@ class Dispatcher:
     ) -> None:
         """Place chats by ``placement``, ask ``find`` for those that are not open."""
         self.placement = placement
-        self.slots: dict[str, ActorHandle] = {}
+        self.handles: dict[str, ActorHandle] = {}
         self._find = find
         self._new_slot = new_slot
         self._limits = limits
@@ -78,7 +78,7 @@ class Dispatcher:
         self._retry: asyncio.Task[None] | None = None
         self._has_moved = False
         self._gathered: dict[str, list[Task]] = {}
-        self._archive: dict[str, Chat | None] = {}
+        self._closed_chats: dict[str, Chat | None] = {}
 
     @property
     def in_flight(self) -> int:
@@ -111,22 +111,22 @@ class Dispatcher:
         As far as there may be more; and at least one actor at all.
         """
         wanted = self._limits.warm_pool_size + self.placement.sharing()
-        while self.placement.may_grow() and (not self.slots or self.placement.spares() < wanted):
+        while self.placement.may_grow() and (not self.handles or self.placement.spares() < wanted):
             self.scale_up()
 
     def scale_up(self) -> ActorHandle:
         """Begin to start one actor more."""
-        slot = self._new_slot()
-        self.slots[slot.name] = slot
-        self.placement.add_actor(slot.name)
-        return slot
+        handle = self._new_slot()
+        self.handles[handle.name] = handle
+        self.placement.add_actor(handle.name)
+        return handle
 
     def rebalance(self) -> None:
         """Let chats live apart: on an actor of their own if one is free, else evenly."""
-        ready = {name for name, slot in self.slots.items() if slot.is_up()}
+        ready = {name for name, handle in self.handles.items() if handle.is_up()}
         self._move(self.placement.even_out(ready, self._is_quiet))
         for name in self.placement.empty_actors():
-            if not self.slots[name].is_up():
+            if not self.handles[name].is_up():
                 continue
             moved = self.placement.give_own(name, self._is_quiet)
             if moved is None:
@@ -136,8 +136,8 @@ class Dispatcher:
 
     def _move(self, moves: Iterable[Move]) -> None:
         for move in moves:
-            self.slots[move.before].unassign(move.chat)
-            self.slots[move.after].assign(move.chat, move.user)
+            self.handles[move.before].unassign(move.chat)
+            self.handles[move.after].assign(move.chat, move.user)
 
     def _is_quiet(self, user: str) -> bool:
         return self._order.lane_of(f"u{user}") is None
@@ -147,10 +147,12 @@ class Dispatcher:
         chats = {e.chat_id for e in entries if isinstance(e, Command) and e.chat_id}
         wanted = sorted(c for c in chats if self.placement.actor_of(c) is None)
         keep = {
-            c.chat_id: self._archive[c.chat_id] for c in self._line if c.chat_id in self._archive
+            c.chat_id: self._closed_chats[c.chat_id]
+            for c in self._line
+            if c.chat_id in self._closed_chats
         }
         found = await self._find_surely(wanted) if wanted else {}
-        self._archive = keep | dict.fromkeys(wanted) | found
+        self._closed_chats = keep | dict.fromkeys(wanted) | found
 
     async def _find_surely(self, chat_ids: Sequence[str]) -> dict[str, Chat]:
         """Ask until there is an answer: entries that were read must not be dropped half-way."""
@@ -165,9 +167,9 @@ class Dispatcher:
         """The chat if it is not open; one that has closed since it was looked up, too."""
         if not chat_id or self.placement.actor_of(chat_id) is not None:
             return None
-        if chat_id not in self._archive:
-            self._archive[chat_id] = (await self._find_surely([chat_id])).get(chat_id)
-        return self._archive[chat_id]
+        if chat_id not in self._closed_chats:
+            self._closed_chats[chat_id] = (await self._find_surely([chat_id])).get(chat_id)
+        return self._closed_chats[chat_id]
 
     async def _send_or_line_up(self, command: Command) -> None:
         known = await self._known(command.chat_id)
@@ -202,7 +204,7 @@ class Dispatcher:
     def _reserve(self, chat_id: str, user: str, actor: str) -> None:
         if self.placement.actor_of(chat_id) is None:
             self.placement.place(chat_id, user, actor, reserved=True)
-            self._archive.pop(chat_id, None)  # what was found is over from here on
+            self._closed_chats.pop(chat_id, None)  # what was found is over from here on
             self.fill_warm_pool()
 
     def _user_of(self, command: Command, known: Chat | None) -> str:
@@ -224,8 +226,8 @@ class Dispatcher:
         """An actor for a new chat: a warm one, else a shared one, else one that has to start."""
         if self._limits.outbox.is_full():
             return Target(self._anyone(user), outcomes.AT_CAPACITY)
-        ready = {name for name, slot in self.slots.items() if slot.is_up()}
-        actor = self.placement.choose(user, ready) or self.placement.choose(user, set(self.slots))
+        ready = {name for name, handle in self.handles.items() if handle.is_up()}
+        actor = self.placement.choose(user, ready) or self.placement.choose(user, set(self.handles))
         if actor is None and self.placement.may_grow():
             actor = self.scale_up().name
         if actor is not None:
@@ -241,10 +243,10 @@ class Dispatcher:
         if home is not None:
             return home
         lane = self._order.lane_of(f"u{user}") if user else None
-        return lane[1] if lane else min(self.slots, key=self._business)
+        return lane[1] if lane else min(self.handles, key=self._business)
 
     def _business(self, actor: str) -> tuple[bool, int]:
-        return not self.slots[actor].is_up(), len(self._gathered.get(actor, ()))
+        return not self.handles[actor].is_up(), len(self._gathered.get(actor, ()))
 
     def _gather(self, actor: str, task: Task) -> None:
         self._sent += 1
@@ -253,9 +255,9 @@ class Dispatcher:
     def _flush(self) -> None:
         gathered, self._gathered = self._gathered, {}
         for actor, tasks in gathered.items():
-            self.slots[actor].send(DispatchBatch(tasks, self._done))
+            self.handles[actor].send(DispatchBatch(tasks, self._done))
 
-    def _done(self, slot: ActorHandle, batch: DispatchBatch, handled: BatchResult) -> None:
+    def _done(self, handle: ActorHandle, batch: DispatchBatch, handled: BatchResult) -> None:
         """A batch has had its effect: take in what it opened and ended, let others follow."""
         for task in batch.tasks:
             if task.command is not None:
@@ -266,7 +268,7 @@ class Dispatcher:
             self.placement.sync(user, open_chats)
         self._drop_unopened(batch)
         for task in batch.tasks:
-            self.placement.handled_by(task.user, slot.name)
+            self.placement.handled_by(task.user, handle.name)
         self._hand_over(handled.untracked)
         self._limits.outbox.add(handled.stats.commits)
         self._counts.add(batch.tasks, handled.stats)
@@ -306,7 +308,7 @@ class Dispatcher:
         for user in users:
             home = self.placement.home(user)
             if home is not None:
-                self.slots[home].track_timer(user)
+                self.handles[home].track_timer(user)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():

@@ -40,19 +40,19 @@ class Health(NamedTuple):
         return found
 
 
-def actor_status(slot: ActorHandle, placement: Placement) -> dict[str, Any]:
+def actor_status(handle: ActorHandle, placement: Placement) -> dict[str, Any]:
     """One actor: its process, some of its chats, its trouble.
 
     Asked for several times a second: what it takes must not grow with the number of chats.
     """
     return {
-        "name": slot.name,
-        "pid": slot.hello.pid if slot.hello else None,
-        "node": slot.hello.node if slot.hello else None,
-        "up": slot.is_up(),
-        "restarts": slot.restarts,
-        "trouble": slot.trouble,
-        "waiting": slot.waiting(),
-        "chats": placement.load(slot.name),
-        "chat_ids": placement.first_on(slot.name, CHATS_SHOWN_MAX),
+        "name": handle.name,
+        "pid": handle.hello.pid if handle.hello else None,
+        "node": handle.hello.node if handle.hello else None,
+        "up": handle.is_up(),
+        "restarts": handle.restarts,
+        "trouble": handle.trouble,
+        "waiting": handle.waiting(),
+        "chats": placement.load(handle.name),
+        "chat_ids": placement.first_on(handle.name, CHATS_SHOWN_MAX),
     }

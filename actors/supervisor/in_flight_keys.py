@@ -30,11 +30,11 @@ class InFlightKeys:
         """Begin with nothing on its way."""
         self._busy: dict[str, tuple[Lane, int]] = {}
 
-    def free(self, keys: Iterable[str], lane: Lane) -> bool:
+    def free(self, keys: Iterable[str], batch: Lane) -> bool:
         """Whether a command with these keys may follow in ``lane`` now."""
         for key in keys:
             found = self._busy.get(key)
-            if found is not None and (found[0] != lane or not lane[0]):
+            if found is not None and (found[0] != batch or not batch[0]):
                 return False
         return True
 
@@ -43,20 +43,20 @@ class InFlightKeys:
         found = self._busy.get(key)
         return found[0] if found else None
 
-    def enter(self, keys: Iterable[str], lane: Lane) -> None:
+    def enter(self, keys: Iterable[str], batch: Lane) -> None:
         """A command is on its way."""
         for key in keys:
             found = self._busy.get(key)
-            self._busy[key] = (lane, found[1] + 1 if found else 1)
+            self._busy[key] = (batch, found[1] + 1 if found else 1)
 
     def leave(self, keys: Iterable[str]) -> None:
         """A command has had its effect."""
         for key in keys:
-            lane, count = self._busy[key]
+            batch, count = self._busy[key]
             if count == 1:
                 del self._busy[key]
             else:
-                self._busy[key] = (lane, count - 1)
+                self._busy[key] = (batch, count - 1)
 
     def __len__(self) -> int:
         """How many keys are on their way."""

@@ -1,4 +1,4 @@
-"""One daemon works: the lease, and the oath that Redis remembers all that Postgres knows."""
+"""One daemon leads: the lease, and the check that Redis has all that PostgreSQL knows of."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -35,7 +35,7 @@ class Leadership:
         self._queue = queue
         self._memory = memory
         self._lease_ms = lease_ms
-        self.is_sworn = False
+        self.is_verified = False
         """Whether this daemon leads and may write."""
 
     async def acquire(self, report: Report, pause: Pause, is_stopping: Callable[[], bool]) -> bool:
@@ -62,10 +62,10 @@ class Leadership:
             await report("standby", "another daemon leads")
             await pause(min(bid.wait_ms, self._lease_ms) / 1000 + 0.02)
             return False
-        self.is_sworn = bid.is_state_verified or await self._verify_state(report, pause)
-        if self.is_sworn:
+        self.is_verified = bid.is_state_verified or await self._verify_state(report, pause)
+        if self.is_verified:
             log.info("supervisor.leading", epoch=self._queue.epoch)
-        return self.is_sworn
+        return self.is_verified
 
     async def _verify_state(self, report: Report, pause: Pause) -> bool:
         """Compare both servers' knowledge; without leading, while Redis knows less."""
@@ -81,14 +81,14 @@ class Leadership:
         """Hold on to the lease.
 
         Raises:
-            NotLeadingError: another daemon leads, or Redis was restarted: begin anew.
+            NotLeadingError: another daemon leads, or Redis was restarted: begin again.
         """
         if not self._queue.epoch:
             return
         tenure = await self._queue.renew_lease(self._lease_ms)
         if tenure is LeaseStatus.LOST:
             raise NotLeadingError("another daemon has taken over")
-        if tenure is LeaseStatus.UNSWORN and self.is_sworn:
+        if tenure is LeaseStatus.UNVERIFIED and self.is_verified:
             raise NotLeadingError("Redis was restarted; its memory has to be compared again")
 
 

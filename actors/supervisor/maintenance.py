@@ -24,7 +24,7 @@ log = structlog.get_logger()
 STATUS_TTL_MS: Final = 3_000
 EVERY_S_MAX: Final = 1.0
 WELL_S: Final = 1.0
-"""A round of chores that takes longer is a sign of a slow Redis; usually it takes milliseconds."""
+"""A round that takes longer is a sign of a slow Redis; usually it takes milliseconds."""
 
 
 class MaintenanceDeps(NamedTuple):
@@ -40,16 +40,16 @@ class MaintenanceDeps(NamedTuple):
 
 
 class MaintenanceLoop:
-    """One round of chores after the other, until this daemon leads no more."""
+    """One round of maintenance after the other, until this daemon leads no more."""
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, queue: CommandStream, duties: MaintenanceDeps
+        self, client: redis.asyncio.Redis, keys: Keys, queue: CommandStream, deps: MaintenanceDeps
     ) -> None:
         """Nothing happens before ``keep``."""
         self._client = client
         self._keys = keys
         self._queue = queue
-        self._duties = duties
+        self._duties = deps
         self.gauges = Gauges()
         self.trouble = ""
         """What Redis could not do at the last attempt."""
@@ -60,7 +60,7 @@ class MaintenanceLoop:
         return not self.trouble and self._round_s < WELL_S
 
     async def run_forever(self, status: Callable[[], Any]) -> NotLeadingError:
-        """Do the chores for ever; returns why there is no use in them any more."""
+        """Do the maintenance for ever; returns why there is no use in them any more."""
         while True:
             try:
                 began = time.monotonic()
@@ -78,16 +78,16 @@ class MaintenanceLoop:
         await self._queue.publish(msgspec.json.encode(status), STATUS_TTL_MS)
 
     async def _round(self, status: Callable[[], Any]) -> None:
-        duties = self._duties
+        deps = self._duties
         await self._look_at_library()
-        await duties.leadership.renew()
-        if not duties.leadership.is_sworn:
+        await deps.leadership.renew()
+        if not deps.leadership.is_verified:
             return
-        await duties.clock.poll()
+        await deps.clock.poll()
         self.gauges = await read_gauges(self._client, self._keys)
-        duties.outbox.entries = self.gauges.outbox
+        deps.outbox.entries = self.gauges.outbox
         await self.publish(status())
-        await self._queue.trim(duties.processed_retention_ms)
+        await self._queue.trim(deps.processed_retention_ms)
 
     async def _look_at_library(self) -> None:
         """The functions are there, and no newer daemon has brought its own."""

@@ -46,8 +46,8 @@ async def place_open_chats(client: redis.asyncio.Redis, keys: Keys, dispatcher: 
 
 def needed_actors(dispatcher: Dispatcher) -> list[ActorHandle]:
     """The actors that have to be up before commands are handled: those with chats, or any."""
-    slots = list(dispatcher.slots.values())
-    return [slot for slot in slots if dispatcher.placement.load(slot.name)] or slots[:1]
+    handles = list(dispatcher.handles.values())
+    return [handle for handle in handles if dispatcher.placement.load(handle.name)] or handles[:1]
 
 
 def _place(dispatcher: Dispatcher, chat_id: str, user: str) -> None:

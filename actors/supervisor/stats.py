@@ -24,22 +24,22 @@ class SupervisorStats:
         self._latency = Histogram()
         self._lateness = Histogram()
 
-    def add(self, tasks: Iterable[Task], tally: BatchStats) -> None:
+    def add(self, tasks: Iterable[Task], stats: BatchStats) -> None:
         """A batch has had its effect just now."""
         now_ms = self._now_ms()
         # Under load a batch has tens of entries of each millisecond: they are counted together.
         for at_ms, entries in Counter([task.at_ms for task in tasks]).items():
             # An estimate of another machine's clock may be behind it.
             self._latency.add(max(0, now_ms - at_ms), entries)
-        for due_ms, changes in tally.dues.items():
+        for due_ms, changes in stats.dues.items():
             self._lateness.add(max(0, now_ms - due_ms), changes)
-        for kind, outcomes in tally.commands.items():
+        for kind, outcomes in stats.commands.items():
             self._commands.setdefault(kind, Counter()).update(outcomes)
         self._work.update(
-            replayed=tally.replayed,
-            commits=tally.commits,
-            redecided=tally.redecided,
-            failed=tally.failed,
+            replayed=stats.replayed,
+            commits=stats.commits,
+            redecided=stats.redecided,
+            failed=stats.failed,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Supervisor:
         self._outbox = OutboxBound(settings.outbox_entries_max)
         self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
         self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms)
-        duties = MaintenanceDeps(
+        deps = MaintenanceDeps(
             self._leadership,
             self._clock,
             self._outbox,
@@ -112,11 +112,11 @@ class Supervisor:
             settings.lease_ms,
             settings.processed_retention_ms,
         )
-        self._chores = MaintenanceLoop(parts.client, parts.keys, parts.queue, duties)
+        self._maintenance = MaintenanceLoop(parts.client, parts.keys, parts.queue, deps)
         answer_s = settings.call_timeout_ms / 1000
-        self._patience = Timeouts(answer_s, settings.start_timeout_ms / 1000)
-        self._starts = Starts(self._patience.start_s, settings.log_file)
-        self._recording = RecorderSupervisor(self._spawn_recorder, self._patience, self._starts)
+        self._timeouts = Timeouts(answer_s, settings.start_timeout_ms / 1000)
+        self._starts = Starts(self._timeouts.start_s, settings.log_file)
+        self._recording = RecorderSupervisor(self._spawn_recorder, self._timeouts, self._starts)
         self._counts = SupervisorStats(self._clock.now_ms)
         self._dispatcher = Dispatcher(
             self._placement,
@@ -132,12 +132,12 @@ class Supervisor:
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended: ``stopped`` or ``superseded``."""
-        chores = asyncio.create_task(self._chores.run_forever(self.status))
+        maintenance = asyncio.create_task(self._maintenance.run_forever(self.status))
         work = asyncio.create_task(self._work())
         try:
-            await asyncio.wait([chores, work], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([maintenance, work], return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                raise chores.result()
+                raise maintenance.result()
             work.result()
             return "stopped"
         except NotLeadingError as error:
@@ -148,7 +148,7 @@ class Supervisor:
             log.exception("supervisor.failed")
             raise
         finally:
-            await self._close(chores, work)
+            await self._close(maintenance, work)
 
     async def _work(self) -> None:
         """Lead, recover, read on until told to stop, finish what is in hand."""
@@ -183,7 +183,7 @@ class Supervisor:
         if state == "standby":
             self._parts.warm_up(min(self._settings.actors_max, WARM_MAX))
         if state == "lost":  # nobody leads, so nobody else would say so
-            await self._chores.publish(self.status())
+            await self._maintenance.publish(self.status())
 
     async def _recover(self) -> None:
         """Place what was open, then finish what was delivered to an earlier life."""
@@ -193,7 +193,7 @@ class Supervisor:
         self._recording.start()
         await place_open_chats(self._parts.client, self._parts.keys, self._dispatcher)
         self._dispatcher.fill_warm_pool()
-        await asyncio.gather(*(slot.wait_up() for slot in needed_actors(self._dispatcher)))
+        await asyncio.gather(*(handle.wait_up() for handle in needed_actors(self._dispatcher)))
         await retry_until_ok(self._clock.poll)
         await self._finish_pending()
         self._state = "ready"
@@ -202,11 +202,11 @@ class Supervisor:
         log.info(
             "supervisor.ready",
             open_chats=self._placement.open_chats(),
-            actors=len(self._dispatcher.slots),
+            actors=len(self._dispatcher.handles),
         )
 
     async def _publish_status(self) -> None:
-        await retry_until_ok(lambda: self._chores.publish(self.status()))
+        await retry_until_ok(lambda: self._maintenance.publish(self.status()))
 
     async def _finish_pending(self) -> None:
         after = "0"
@@ -255,7 +255,7 @@ class Supervisor:
 
     async def _close(self, *tasks: asyncio.Task[Any]) -> None:
         await end_tasks(*tasks)
-        await asyncio.gather(*(slot.close() for slot in self._dispatcher.slots.values()))
+        await asyncio.gather(*(handle.close() for handle in self._dispatcher.handles.values()))
         await self._recording.stop()
         with contextlib.suppress(redis.RedisError):
             if self._parts.queue.epoch and not self._is_over:
@@ -264,16 +264,16 @@ class Supervisor:
 
     def _new_actor(self) -> ActorHandle:
         self._names += 1
-        slot = ActorHandle(
+        handle = ActorHandle(
             f"chat-{self._names}",
             self._spawn,
             self._placement.chats_on,
-            self._patience,
-            self._chores.is_redis_well,
+            self._timeouts,
+            self._maintenance.is_redis_well,
             self._starts,
         )
-        slot.on_up = self._dispatcher.rebalance
-        return slot
+        handle.on_up = self._dispatcher.rebalance
+        return handle
 
     async def _spawn(self, name: str) -> ActorProcess:
         return await self._parts.spawn(name, await self._parts.queue.issue_epoch(name))
@@ -291,7 +291,7 @@ class Supervisor:
     def status(self) -> dict[str, Any]:
         """What runs where, for ``meterd status``."""
         state, why = self._condition()
-        slots = self._dispatcher.slots.values()
+        handles = self._dispatcher.handles.values()
         return {
             "state": state,
             "why": why,
@@ -301,20 +301,20 @@ class Supervisor:
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
             **self._counts.as_dict(),
-            "queue": msgspec.to_builtins(self._chores.gauges),
+            "queue": msgspec.to_builtins(self._maintenance.gauges),
             "recorder": {**self._recording.status, "restarts": self._recording.restarts},
-            "actors": [actor_status(slot, self._placement) for slot in slots],
+            "actors": [actor_status(handle, self._placement) for handle in handles],
         }
 
     def _condition(self) -> tuple[str, str]:
         if self._clock.why and self._state in ("recovering", "ready"):
             return "held", self._clock.why
         if self._state != "ready":
-            return self._state, self._why or self._chores.trouble or self._starts.why
+            return self._state, self._why or self._maintenance.trouble or self._starts.why
         troubles = [
             self._error,
-            self._chores.trouble,
-            *(s.trouble for s in self._dispatcher.slots.values()),
+            self._maintenance.trouble,
+            *(s.trouble for s in self._dispatcher.handles.values()),
         ]
-        gauges, recorder = self._chores.gauges, self._recording.status
+        gauges, recorder = self._maintenance.gauges, self._recording.status
         return Health(troubles, self._outbox, gauges, recorder).condition()

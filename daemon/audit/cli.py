@@ -73,8 +73,8 @@ def audit(
     scope = _scope(since, user)
     addresses = _addresses_or_exit(settings_or_exit(config), no_redis)
     shown: list[Difference] = []
-    with _servers(addresses, no_redis) as (engine, glimpses):
-        findings = _run(engine, glimpses, scope, shown.append if json else _print_difference)
+    with _servers(addresses, no_redis) as (engine, scan):
+        findings = _run(engine, scan, scope, shown.append if json else _print_difference)
     if json:
         print_json(_document(findings, shown))
     else:
@@ -85,7 +85,7 @@ def audit(
 
 def _run(
     engine: "Engine",
-    glimpses: "SnapshotScan | None",
+    scan: "SnapshotScan | None",
     scope: "Scope",
     show: "Callable[[Difference], None]",
 ) -> "Findings":
@@ -94,10 +94,10 @@ def _run(
 
     findings = Findings(show)
     if show is not _print_difference:
-        Audit(engine, glimpses, findings).run(scope)
+        Audit(engine, scan, findings).run(scope)
         return findings
     with _progress(engine, findings, scope) as progress:
-        Audit(engine, glimpses, findings, progress).run(scope)
+        Audit(engine, scan, findings, progress).run(scope)
     return findings
 
 
@@ -125,11 +125,11 @@ def _servers(
     from persistence.redis.snapshot_scan import SnapshotScan  # noqa: PLC0415
 
     client = None if no_redis else redis_or_exit(addresses.redis_url)
-    glimpses = SnapshotScan(client, Keys()) if client else None
+    scan = SnapshotScan(client, Keys()) if client else None
     with client or contextlib.nullcontext(), postgres_or_exit(addresses.postgres_url):
         engine = make_engine(addresses.postgres_url, pool_size=1)
         try:
-            yield engine, glimpses
+            yield engine, scan
         except redis.RedisError as error:
             raise fail(
                 f"Redis has stopped answering: {error}\n"

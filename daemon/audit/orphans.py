@@ -1,4 +1,4 @@
-"""What Redis has and Postgres knows nothing of: accounts, users with open chats, parcels."""
+"""What Redis has and Postgres knows nothing of: accounts, users with open chats, outbox entries."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -16,16 +16,16 @@ WAITING_MAX: Final = 50_000
 class Orphans:
     """Looks for users in Redis that Postgres does not know."""
 
-    def __init__(self, engine: Engine, glimpses: SnapshotScan) -> None:
+    def __init__(self, engine: Engine, scan: SnapshotScan) -> None:
         """Ask both."""
         self._engine = engine
-        self._glimpses = glimpses
+        self._scan = scan
 
     def find(self) -> Iterator[Difference]:
         """Each of them, unless what Postgres is to know of it is on its way."""
-        for users in self._unknown(self._glimpses.accounts()):
+        for users in self._unknown(self._scan.accounts()):
             yield from map(_account, users)
-        for users in self._unknown(self._glimpses.open_users()):
+        for users in self._unknown(self._scan.open_users()):
             yield from map(_open, users)
 
     def _unknown(self, pages: Iterable[list[str]]) -> Iterator[list[str]]:
@@ -39,7 +39,7 @@ class Orphans:
 
     def _still_unknown(self, waiting: set[str]) -> list[str]:
         # First those on their way, then Postgres again: what has left the outbox is there.
-        for on_their_way in self._glimpses.users_in_outbox() if waiting else ():
+        for on_their_way in self._scan.users_in_outbox() if waiting else ():
             waiting = waiting - on_their_way
         return sorted(self._unknown_of(sorted(waiting)))
 
@@ -50,12 +50,12 @@ class Orphans:
             return set(users) - known_users(connection, users)
 
 
-def compare_refused(glimpses: SnapshotScan, user: str | None) -> Iterator[Difference]:
-    """A difference for each parcel that Postgres refused, of one user or of all."""
-    for parcel in glimpses.refused():
-        if user is None or user in parcel.users:
-            whose = user or min(parcel.users, default=None)
-            yield Difference("refused", whose, None, parcel.entry, NOTHING, cut(parcel.why))
+def compare_refused(scan: SnapshotScan, user: str | None) -> Iterator[Difference]:
+    """A difference for each outbox entry that Postgres refused, of one user or of all."""
+    for entry in scan.refused():
+        if user is None or user in entry.users:
+            whose = user or min(entry.users, default=None)
+            yield Difference("refused", whose, None, entry.entry, NOTHING, cut(entry.why))
 
 
 def _account(user: str) -> Difference:

@@ -33,81 +33,81 @@ def requests_of(user: str, point: Position) -> Iterator[SnapshotRequest]:
         yield SnapshotRequest(user, chats[i : i + CHATS_MAX], part)
 
 
-def account_requests(glimpse: AccountSnapshot, applied: str) -> RedisComparator:
+def account_requests(snapshot: AccountSnapshot, applied: str) -> RedisComparator:
     """Where Redis is, seen from a journal that was read before, up to ``applied``."""
-    if glimpse.applied == applied:
+    if snapshot.applied == applied:
         return RedisComparator(is_ahead=False)
-    told = f"applied={applied}", f"applied={glimpse.applied}"
-    if glimpse.account is None:
+    told = f"applied={applied}", f"applied={snapshot.applied}"
+    if snapshot.account is None:
         return RedisComparator(
-            False, _of_user("missing_account", glimpse, applied, told[0], NOTHING)
+            False, _of_user("missing_account", snapshot, applied, told[0], NOTHING)
         )
-    if not _is_entry(glimpse.applied):
-        unreadable = cut(repr(glimpse.account))
-        return RedisComparator(False, _of_user("account", glimpse, applied, told[0], unreadable))
-    if applied and entry_key(glimpse.applied) < entry_key(applied):
-        return RedisComparator(False, _of_user("redis_behind", glimpse, applied, *told))
+    if not _is_entry(snapshot.applied):
+        unreadable = cut(repr(snapshot.account))
+        return RedisComparator(False, _of_user("account", snapshot, applied, told[0], unreadable))
+    if applied and entry_key(snapshot.applied) < entry_key(applied):
+        return RedisComparator(False, _of_user("redis_behind", snapshot, applied, *told))
     return RedisComparator(is_ahead=True)
 
 
-def compare(glimpse: AccountSnapshot, point: Position) -> Iterator[Difference]:
+def compare(snapshot: AccountSnapshot, point: Position) -> Iterator[Difference]:
     """What Redis has against the fold at the same entry."""
-    if glimpse.part == 0:
-        yield from compare_account(glimpse, point)
-    yield from compare_chats(glimpse, point)
+    if snapshot.part == 0:
+        yield from compare_account(snapshot, point)
+    yield from compare_chats(snapshot, point)
 
 
-def compare_late(glimpse: AccountSnapshot, folded: Folded) -> Iterator[Difference]:
-    """A glimpse that was ahead against a journal that was read long enough after it."""
-    point, applied = folded.points.get(glimpse.applied), folded.replay.applied
+def compare_late(snapshot: AccountSnapshot, folded: Folded) -> Iterator[Difference]:
+    """A account snapshot that was ahead against a journal that was read long enough after it."""
+    point, applied = folded.points.get(snapshot.applied), folded.replay.applied
     if point is not None:
-        yield from compare(glimpse, point)
-    elif applied and entry_key(applied) > entry_key(glimpse.applied):
+        yield from compare(snapshot, point)
+    elif applied and entry_key(applied) > entry_key(snapshot.applied):
         told = "a row of the journal", "only later ones"
-        yield _of_user("missing_entry", glimpse, glimpse.applied, *told)
+        yield _of_user("missing_entry", snapshot, snapshot.applied, *told)
     else:
-        told = f"applied={applied}", f"applied={glimpse.applied}"
-        yield _of_user("unsettled", glimpse, glimpse.applied, *told)
+        told = f"applied={applied}", f"applied={snapshot.applied}"
+        yield _of_user("unsettled", snapshot, snapshot.applied, *told)
 
 
-def compare_account(glimpse: AccountSnapshot, point: Position) -> Iterator[Difference]:
+def compare_account(snapshot: AccountSnapshot, point: Position) -> Iterator[Difference]:
     """The account, its wallet, and whether it counts as open. Redis is at the point."""
-    yield from _account(glimpse, point)
+    yield from _account(snapshot, point)
     account = point.account
     # A wallet is written when it changes for the first time.
     expected = wallet_snapshot(account, account.as_of_ms) if account.seq else None
-    yield from _document("wallet", glimpse, None, expected, glimpse.wallet)
-    if glimpse.is_open != bool(account.chats):
-        told = [f"in the set={is_open}" for is_open in (bool(account.chats), glimpse.is_open)]
-        yield _of_user("open", glimpse, point.applied, *told)
+    yield from _document("wallet", snapshot, None, expected, snapshot.wallet)
+    if snapshot.is_open != bool(account.chats):
+        told = [f"in the set={is_open}" for is_open in (bool(account.chats), snapshot.is_open)]
+        yield _of_user("open", snapshot, point.applied, *told)
 
 
-def compare_chats(glimpse: AccountSnapshot, point: Position) -> Iterator[Difference]:
+def compare_chats(snapshot: AccountSnapshot, point: Position) -> Iterator[Difference]:
     """The snapshots that were looked at; one of an ended chat may be gone."""
-    for chat_id, raw in glimpse.chats.items():
+    for chat_id, raw in snapshot.chats.items():
         chat = point.chats.get(chat_id)
         is_gone = raw is None and (chat is None or chat.ended_at_ms is not None)
         if not is_gone:
             expected = chat_snapshot(chat, chat.as_of_ms) if chat else None
-            yield from _document("chat_snapshot", glimpse, chat_id, expected, raw)
+            yield from _document("chat_snapshot", snapshot, chat_id, expected, raw)
 
 
-def _account(glimpse: AccountSnapshot, point: Position) -> Iterator[Difference]:
-    if glimpse.account is None:
+def _account(snapshot: AccountSnapshot, point: Position) -> Iterator[Difference]:
+    if snapshot.account is None:
         return
     try:
-        _, account = unpack_state(glimpse.account, glimpse.user)
+        _, account = unpack_state(snapshot.account, snapshot.user)
     except _UNREADABLE:
-        yield _of_user("account", glimpse, point.applied, "an account", "unreadable")
+        yield _of_user("account", snapshot, point.applied, "an account", "unreadable")
         return
     if account != point.account:
         told = differing(_flat(point.account), _flat(account))
-        yield _of_user("account", glimpse, point.applied, *told)
+        yield _of_user("account", snapshot, point.applied, *told)
 
 
 def _document(
     kind: str,
-    glimpse: AccountSnapshot,
+    snapshot: AccountSnapshot,
     chat: str | None,
     expected: Mapping[str, Any] | None,
     raw: bytes | None,
@@ -119,7 +119,7 @@ def _document(
         told = [NOTHING if it is None else cut(str(it)) for it in (expected, found)]
     else:
         told = list(differing(expected, found))
-    yield Difference(kind, glimpse.user, chat, glimpse.applied or None, *told)
+    yield Difference(kind, snapshot.user, chat, snapshot.applied or None, *told)
 
 
 def _read(raw: bytes | None) -> Any:
@@ -146,6 +146,6 @@ def _is_entry(text: str) -> bool:
 
 
 def _of_user(
-    kind: str, glimpse: AccountSnapshot, entry: str, expected: str, found: str
+    kind: str, snapshot: AccountSnapshot, entry: str, expected: str, found: str
 ) -> Difference:
-    return Difference(kind, glimpse.user, None, entry or None, expected, found)
+    return Difference(kind, snapshot.user, None, entry or None, expected, found)

@@ -47,7 +47,7 @@ class Audit:
     def __init__(
         self,
         engine: Engine,
-        glimpses: SnapshotScan | None,
+        scan: SnapshotScan | None,
         findings: Findings,
         progress: Callable[[str], None] = lambda _phase: None,
         sleep: Callable[[float], None] = time.sleep,
@@ -56,13 +56,13 @@ class Audit:
 
         Args:
             engine: the database.
-            glimpses: Redis; without, it is left out.
+            scan: reads Redis; without it, Redis is left out.
             findings: takes in what differs.
             progress: called for every entry, with the name of the phase.
             sleep: waits so many seconds, so that the recorder can go on.
         """
         self._engine = engine
-        self._glimpses = glimpses
+        self._scan = scan
         self._findings = findings
         self._progress = progress
         self._sleep = sleep
@@ -75,15 +75,15 @@ class Audit:
         if scope.user is None:
             self._rest(scope)
         self._ids(scope)
-        if self._glimpses is not None:
-            self._tell(compare_refused(self._glimpses, scope.user))
+        if self._scan is not None:
+            self._tell(compare_refused(self._scan, scope.user))
 
     def _rest(self, scope: Scope) -> None:
         with self._reading() as connection:
             self._tell(compare_unowned(connection, scope.since_ms, self._findings))
-        if self._glimpses is not None and not scope.since_ms:
+        if self._scan is not None and not scope.since_ms:
             self._progress("accounts in Redis")
-            self._tell(Orphans(self._engine, self._glimpses).find())
+            self._tell(Orphans(self._engine, self._scan).find())
 
     def _ids(self, scope: Scope) -> None:
         self._progress("ids")
@@ -134,46 +134,46 @@ class Audit:
         self._progress("users")
 
     def _against_redis(self, ends: Sequence[End]) -> list[AccountSnapshot]:
-        """Compare; returns the glimpses that are ahead of the journal."""
-        if self._glimpses is None:
+        """Compare; returns the account snapshots that are ahead of the journal."""
+        if self._scan is None:
             return []
         ahead, points = [], dict(ends)
         asks = (ask for user, point in ends for ask in requests_of(user, point))
-        for glimpse in self._glimpses.take(asks):
-            side = account_requests(glimpse, points[glimpse.user].applied)
+        for snapshot in self._scan.take(asks):
+            side = account_requests(snapshot, points[snapshot.user].applied)
             if side.is_ahead:
-                ahead.append(glimpse)
+                ahead.append(snapshot)
             elif side.difference is None:
-                self._tell(compare(glimpse, points[glimpse.user]))
-            elif glimpse.part == 0:
+                self._tell(compare(snapshot, points[snapshot.user]))
+            elif snapshot.part == 0:
                 self._findings.report(side.difference)
         return ahead
 
     def _again(self, users: Sequence[str], ahead: Sequence[AccountSnapshot]) -> None:
-        """Compare glimpses with the fold up to where each of them was.
+        """Compare account snapshots with the fold up to where each of them was.
 
         What Redis had then is in the outbox or in Postgres, so once the outbox has moved past
-        its end of now, the journal has everything that the glimpses show.
+        its end of now, the journal has everything that the account snapshots show.
         """
         self._wait_for_outbox()
         by_user: dict[str, list[AccountSnapshot]] = {}
-        for glimpse in ahead:
-            by_user.setdefault(glimpse.user, []).append(glimpse)
-        until = {user: {glimpse.applied for glimpse in mine} for user, mine in by_user.items()}
+        for snapshot in ahead:
+            by_user.setdefault(snapshot.user, []).append(snapshot)
+        until = {user: {snapshot.applied for snapshot in mine} for user, mine in by_user.items()}
         moved = [user for user in users if user in by_user]
         with self._reading() as connection:
             for folded in Folding(connection, moved, _ignore).users(until):
-                for glimpse in by_user[folded.user] if folded.is_whole else ():
-                    self._tell(compare_late(glimpse, folded))
+                for snapshot in by_user[folded.user] if folded.is_whole else ():
+                    self._tell(compare_late(snapshot, folded))
 
     def _wait_for_outbox(self) -> None:
-        assert self._glimpses is not None, "glimpses were taken"
-        end = self._glimpses.outbox_end()
+        assert self._scan is not None, "glimpses were taken"
+        end = self._scan.outbox_end()
         if end is None:
             return  # all that was in it is delivered
         begin, stalled = None, 0
         for _ in range(WAITS_MAX):
-            begin, before = self._glimpses.outbox_begin(), begin
+            begin, before = self._scan.outbox_begin(), begin
             if begin is None or entry_key(begin) > entry_key(end):
                 return
             stalled = stalled + 1 if begin == before else 0

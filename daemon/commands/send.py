@@ -75,15 +75,15 @@ def send(
     """
     command = _command(type_, fields or [], no_wait)
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
-        asked = _Asked(client, command)
-        entry = asked.send()
+        sent = _SentCommand(client, command)
+        entry = sent.send()
         if no_wait:
-            _tell_sent(command, entry, json)
+            _print_sent(command, entry, json)
             return
-        reply = asked.reply(entry, timeout_s)
+        reply = sent.reply(entry, timeout_s)
     if reply is None:
         raise _no_reply(command, entry, timeout_s, json)
-    _tell(reply, json)
+    _print_reply(reply, json)
     if reply["outcome"] != outcomes.OK:
         raise typer.Exit(EXIT_FAILED)
 
@@ -111,7 +111,7 @@ def _fields(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-class _Asked:
+class _SentCommand:
     """A command on its way, and the place where its reply will be."""
 
     def __init__(self, client: "redis.Redis", command: _Command) -> None:
@@ -137,7 +137,7 @@ class _Asked:
         except redis.RedisError as error:
             raise fail(
                 f"Redis did not confirm the command, it may be in the queue: {error}\n"
-                f"{_again(self._command)}",
+                f"{_repeat_hint(self._command)}",
                 EXIT_NO_REPLY,
             ) from None
         return entry.decode()
@@ -200,7 +200,7 @@ def _readable(fields: _Raw) -> dict[str, Any]:
     return reply
 
 
-def _tell(reply: dict[str, Any], json: bool) -> None:
+def _print_reply(reply: dict[str, Any], json: bool) -> None:
     if json:
         print_json(reply)
         return
@@ -214,7 +214,7 @@ def _tell(reply: dict[str, Any], json: bool) -> None:
         print_snapshot(reply["snapshot"])
 
 
-def _tell_sent(command: _Command, entry: str, json: bool) -> None:
+def _print_sent(command: _Command, entry: str, json: bool) -> None:
     if json:
         print_json({"id": command.id, "entry": entry})
         return
@@ -227,12 +227,12 @@ def _no_reply(command: _Command, entry: str, timeout_s: float, json: bool) -> ty
         print_json({"id": command.id, "entry": entry, "outcome": None})
     return fail(
         f"No reply within {timeout_s:g} s. The command is in the queue as {entry} and may still "
-        f"take effect.\n{_again(command)}",
+        f"take effect.\n{_repeat_hint(command)}",
         EXIT_NO_REPLY,
     )
 
 
-def _again(command: _Command) -> str:
+def _repeat_hint(command: _Command) -> str:
     """The same command with the same id, ready to be typed."""
     sent = zip(command.flat[2::2], command.flat[3::2], strict=True)
     fields = [f"{name}={value}" for name, value in sent if name != "reply_to"]

@@ -21,7 +21,7 @@ from daemon.logging.masking import mask_credentials
 
 
 def status(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Say whether commands are being handled, and what runs where.
+    """Show whether commands are being handled, and what runs where.
 
     Exits 0 once the daemon is ready, 1 before. With --json the addresses hold their passwords.
 

@@ -49,7 +49,7 @@ def settings_or_exit(config: Path | None) -> "Settings":
 
 
 def addresses_or_exit(settings: "Settings") -> "Addresses":
-    """Where the servers are; without any, says how to start them."""
+    """The servers' addresses; without any, fails with how to start them."""
     from daemon.discovery.status import find_addresses  # noqa: PLC0415 - see above
 
     addresses = find_addresses(settings)

@@ -1,4 +1,4 @@
-"""What a running daemon leaves in METERD_HOME, so that other commands find its servers."""
+"""The files of a running daemon in METERD_HOME, by which other commands find its servers."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ class RunFile:
 
         ``jwt_secret``: what its gateway checks tokens with; empty if it does not use a secret.
         """
-        # Whoever only reads the file need not wait for the servers' packages.
+        # Commands that only read the file need not import the servers' packages.
         from daemon.embedded.home import write_private  # noqa: PLC0415
 
         self._state_path.unlink(missing_ok=True)  # of a daemon that was killed

@@ -61,13 +61,13 @@ def _status(settings: Settings, addresses: Addresses) -> dict[str, Any]:
     try:
         with contextlib.closing(connect(url, socket_timeout_s=2)) as client:
             found = read_status(client, Keys())
-        return found or _unheard(runfile, f"no daemon answers on {mask_credentials(url)}")
+        return found or _local_status(runfile, f"no daemon answers on {mask_credentials(url)}")
     except redis.RedisError as error:
-        return _unheard(runfile, f"Redis does not answer at {mask_credentials(url)}: {error}")
+        return _local_status(runfile, f"Redis does not answer at {mask_credentials(url)}: {error}")
 
 
-def _unheard(runfile: RunFile, why: str) -> dict[str, Any]:
-    """What a daemon on this machine says that Redis does not; it is alive, but commands wait."""
+def _local_status(runfile: RunFile, why: str) -> dict[str, Any]:
+    """The state that a daemon on this machine has left; it runs, but commands wait."""
     if runfile.pid() is None or runfile.is_stale():
         return {**DOWN, "why": why}
     state, said = runfile.state()

@@ -1,7 +1,7 @@
 """Embedded servers: Redis-compatible and PostgreSQL, durable, on this machine only.
 
 They run from installed packages with their data in METERD_HOME, in processes that outlive
-the daemon: whoever starts next in the same home takes them over.
+the daemon: the next one in the same home takes them over.
 """
 
 from daemon.embedded.errors import EmbeddedServerError, HomeError, HomeInUse

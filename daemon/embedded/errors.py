@@ -1,4 +1,4 @@
-"""What can go wrong with embedded servers; every message says the next step."""
+"""Errors of embedded servers; every message names the next step."""
 
 __all__ = ["EmbeddedServerError", "HomeError", "HomeInUse"]
 

@@ -128,7 +128,7 @@ class PostgresServer:
                 return
             if "in use" not in self._log.tail():
                 break
-        self._give_up()
+        self._stop_failed_start()
 
     def _clear_away(self) -> None:
         """Wait for the processes of a killed server to end, and remove its pid file."""
@@ -163,7 +163,7 @@ class PostgresServer:
             )
         return ServerProcess(child.pid, child)
 
-    def _give_up(self) -> None:
+    def _stop_failed_start(self) -> None:
         if self._process:
             self._process.send(signal.SIGINT)
             self._process.wait_ended(5000)

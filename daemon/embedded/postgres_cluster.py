@@ -95,7 +95,7 @@ def _password_descriptor(password: str, account: ServerAccount) -> int:
 
 
 def write_access_rules(folder: Path, account: ServerAccount) -> None:
-    """Write pg_hba.conf anew: who may connect is meterd's to say, at every start."""
+    """Write pg_hba.conf at every start: meterd decides who may connect."""
     draft = folder / "pg_hba.conf.new"
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:

@@ -63,9 +63,9 @@ class EmbeddedServers:
         return [server for server in (self._valkey, self._postgres) if server is not None]
 
     def restart_ended(self) -> list[str]:
-        """Start servers again that have ended while the daemon runs; says which.
+        """Restart servers that have ended while the daemon runs; returns their names.
 
-        Cheap while they run (one look at each process), so it may be called every second.
+        Cheap while they run (one check of each process), so it may be called every second.
         Raises EmbeddedServerError if one doesn't start, or only with another URL.
         """
         ended = [server for server in self._wanted() if not server.is_running()]

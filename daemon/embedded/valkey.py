@@ -28,7 +28,7 @@ _COMMAND = "valkey-server"
 _ATTEMPTS = 5
 _START_TIMEOUT_MS = 120_000  # a large append-only file takes its time to load
 _ANSWER_TIMEOUT_S = 5.0
-_LAST_WORDS_MS = 200  # told to end, it goes on answering until it looks at its signals (10 Hz)
+_ANSWERS_AFTER_STOP_MS = 200  # it checks its signals at 10 Hz
 # `dir` is the working folder, so that no path needs quoting. No snapshots: the append-only
 # file is the data, and rewrites itself. noeviction: a full server refuses, it never forgets.
 _CONFIGURATION = """\
@@ -88,7 +88,7 @@ class ValkeyServer:
         is_ready = (
             self._access is not None
             and self._wait_ready(process)
-            and not process.wait_ended(_LAST_WORDS_MS)
+            and not process.wait_ended(_ANSWERS_AFTER_STOP_MS)
         )
         if not is_ready and process.is_running():
             raise EmbeddedServerError(
@@ -106,7 +106,7 @@ class ValkeyServer:
                 return
             if "in use" not in self._log.tail():
                 break
-        self._give_up()
+        self._stop_failed_start()
 
     def _spawn(self, access: Access) -> ServerProcess:
         configuration = self._folder / "valkey.conf"
@@ -134,7 +134,7 @@ class ValkeyServer:
             )
         return ServerProcess(child.pid, child)
 
-    def _give_up(self) -> None:
+    def _stop_failed_start(self) -> None:
         if self._process:
             self._process.send(signal.SIGTERM)
             self._process.wait_ended(5000)

@@ -31,7 +31,7 @@ class SlashesInSegments:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Set the path anew where an encoded slash or percent sign is in it."""
+        """Set the path again where an encoded slash or percent sign is in it."""
         raw = scope.get("raw_path") or b""
         if scope["type"] == "http" and b"%2" in raw:
             segments = raw.decode("ascii", "replace").split("/")

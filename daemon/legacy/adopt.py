@@ -79,7 +79,7 @@ def adopt(
     Raises:
         CutOverError: the cut-over is later than now, or was another one before, or the last run was
             not finished.
-        LegacyError, UnswornError, StuckError, MeterError: as said; run it again.
+        LegacyError, UnverifiedStateError, FlushTimeoutError, MeterError: as said; run it again.
     """
     with exclusive_lock(targets.sides.own):
         return _adopt(targets, meter, cut, tell)

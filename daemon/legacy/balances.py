@@ -55,8 +55,8 @@ def migrate_balances(targets: Targets, tell: Callable[[int, int], None]) -> Coun
 
     Raises:
         LegacyError: a table or column is not there, or somebody else brings over.
-        UnswornError: no daemon works on this Redis.
-        StuckError: what was opened does not reach Postgres.
+        UnverifiedStateError: no daemon works on this Redis.
+        FlushTimeoutError: what was opened does not reach Postgres.
     """
     with exclusive_lock(targets.sides.own):
         return _bring_all(targets, tell)

@@ -95,7 +95,7 @@ class Daemon:
     def run(self, on_status: OnStatus) -> None:
         """Start everything, report it, work until ``stop``, then end everything in order."""
         install_signal_handlers(self.stop)
-        with self._servers() as servers, self._answering(servers) as addresses:
+        with self._servers() as servers, self._listening(servers) as addresses:
             prepare(addresses)
             if not self._settings.redis.url:
                 forget_status(addresses.redis_url)
@@ -126,7 +126,7 @@ class Daemon:
             embedded.stop(SERVERS_STOP_MS)
 
     @contextlib.contextmanager
-    def _answering(self, servers: Addresses) -> Iterator[Addresses]:
+    def _listening(self, servers: Addresses) -> Iterator[Addresses]:
         """Listen for the gateway, which is started when there is something to read."""
         if not self._settings.http.enabled:
             yield servers
@@ -155,7 +155,7 @@ class Daemon:
                 self._engine_lost(before, failures)
 
     def _report_start(self, before: str) -> None:
-        """Leave what is being waited for: Redis has no word of it yet."""
+        """Note what is being waited for in METERD_HOME: Redis does not have it yet."""
         why = f"{self._limit.describe('Ray')}; log: {self._ray_log.path}"
         log.info(
             "ray.starting",
@@ -185,15 +185,15 @@ class Daemon:
         self._stop.wait(min(0.1 * 2**failures, 5) if failures else 0)
 
     def _watch(self, engine: EngineProcess, addresses: Addresses, on_status: OnStatus) -> str:
-        """Until told to stop (empty), or the engine is of no more use (why)."""
+        """Watch until ``stop`` (returns nothing), or the engine has a problem (returns it)."""
         reported = ("", "")
         while not self._stop.wait(WATCH_S):
             problem = engine.problem()
             if problem:
                 return problem
-            self._look_after_servers()
+            self._restart_servers()
             if self._gateway is not None:
-                self._gateway.look_after(addresses)
+                self._gateway.restart_if_ended(addresses)
             status = engine.status
             now = status.get("state", ""), status.get("why", "")
             if status and now != reported:
@@ -202,7 +202,7 @@ class Daemon:
                 reported = now
         return ""
 
-    def _look_after_servers(self) -> None:
+    def _restart_servers(self) -> None:
         try:
             for server in self._embedded.restart_ended():
                 log.warning("server.restarted", server=server)
@@ -241,7 +241,7 @@ def prepare(addresses: Addresses) -> None:
 
 
 def forget_status(redis_url: str) -> None:
-    """Nobody else works on an own Redis: what it says there is of a daemon that was killed."""
+    """Delete the status of a daemon that was killed; nobody else works on an embedded Redis."""
     with contextlib.closing(connect(redis_url)) as client:
         client.delete(Keys().status)
 

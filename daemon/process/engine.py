@@ -45,9 +45,9 @@ log = structlog.get_logger()
 
 WATCH_S: Final = 0.5
 POLL_S: Final = 1.0
-"""How long one look waits for the supervisor's answer; the question stays open meanwhile."""
+"""How long one poll waits for the supervisor's answer; a late answer is taken by the next."""
 FAILURES_MAX: Final = 5
-"""Supervisors that may fail one after the other before Ray itself is started anew."""
+"""Supervisors that may fail one after the other before Ray itself is restarted."""
 
 Report = Callable[[dict[str, Any]], None]
 """Called with the daemon's status: state, why, what runs where."""
@@ -80,7 +80,7 @@ class Engine:
                 failures = 0 if was_ready else failures if is_late else failures + 1
                 self._stop.wait(min(0.1 * 2**failures, 2))
             if not self._stop.is_set():
-                exit_fatal("the supervisor failed again and again")
+                exit_fatal(f"{FAILURES_MAX} supervisors have failed in a row")
 
     @contextlib.contextmanager
     def _ray(self) -> Iterator[RayProcesses]:
@@ -117,7 +117,7 @@ class Engine:
     def _watch(
         self, running: Any, supervisor: Any, processes: RayProcesses, report: Report
     ) -> bool:
-        """Until told to stop, or the supervisor ends or hangs; reports its status in between."""
+        """Report the status until ``stop``, or until the supervisor ends or hangs."""
         # The first answer comes when the actor has started, which has a limit of its own.
         was_ready, pid = False, None
         poll, answered_s = StatusPoll(supervisor), time.monotonic()
@@ -218,7 +218,7 @@ def _has_ended(running: Any) -> bool:
 
 
 def _kill(pid: int) -> None:
-    """End a process that Ray can't reach, because it was stopped."""
+    """End a process that Ray can't reach because it is stopped (SIGSTOP)."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 

@@ -35,19 +35,18 @@ EXIT_START_TIMEOUT: Final = 4
 """The engine's exit code when Ray has not started in time."""
 
 MARK: Final = "_METERD_ENGINE"
-"""The environment variable by which all processes of an engine are found, whoever their parent is
-by now."""
+"""The environment variable that marks all processes of an engine, whatever their parent is now."""
 
 
 RAY_SETTINGS: Final = {
-    # Ray's GCS keeps the story of the last calls, for a dashboard that we do not start: it grew by
+    # Ray's GCS keeps a history of calls for a dashboard that we do not start: it grew by
     # 60 MiB in five minutes at 400 commands a second.
     "RAY_task_events_report_interval_ms": "0",
     # Ray runs its workers at nice 15, behind everything else on the machine. Ours are no batch
     # jobs: somebody waits for each answer.
     "RAY_worker_niceness": "0",
 }
-"""What the environment says goes before these."""
+"""Defaults of ours for Ray; the environment overrides them."""
 
 
 def ray_limits(limit_s: float) -> dict[str, str]:
@@ -57,6 +56,7 @@ def ray_limits(limit_s: float) -> dict[str, str]:
         "RAY_gcs_server_port_wait_time_s": seconds,
         "RAY_gcs_server_request_timeout_seconds": seconds,
         "RAY_gcs_rpc_server_connect_timeout_s": seconds,
+        "RAY_gcs_rpc_server_reconnect_timeout_s": str(max(60, int(limit_s))),
         "RAY_py_gcs_connect_timeout_s": seconds,
         "RAY_raylet_start_wait_time_s": seconds,
         "RAY_raylet_client_num_connect_attempts": seconds,  # one a second

@@ -1,6 +1,6 @@
 """The gateway as the daemon sees it: a process on a socket that outlives it.
 
-The daemon listens, its gateways answer one after the other: while one is started anew, callers
+The daemon listens, its gateways answer one after the other: while one is restarted, callers
 wait instead of being refused.
 """
 
@@ -48,7 +48,7 @@ class GatewaySupervisor:
         """Start the gateway."""
         descriptor = self._socket.fileno()
         self._started_s = time.monotonic()
-        # A session of its own: the terminal's Ctrl-C is for the daemon, which tells the gateway.
+        # A session of its own: the terminal's Ctrl-C is for the daemon, which stops the gateway.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "daemon.gateway"],
             stdin=subprocess.PIPE,
@@ -62,7 +62,7 @@ class GatewaySupervisor:
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
 
-    def look_after(self, addresses: Addresses) -> None:
+    def restart_if_ended(self, addresses: Addresses) -> None:
         """Start another one if it has ended."""
         if self._process is None or self._process.poll() is None:
             return

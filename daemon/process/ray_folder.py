@@ -12,7 +12,7 @@ _NOTE = "ray_folder"
 def new_ray_folder(home: Path) -> str:
     """An empty folder for one engine; that of an engine that was killed goes.
 
-    METERD_HOME remembers the folder: whoever holds the home's lock may clean up after the last.
+    Its path is kept in METERD_HOME: the holder of the home's lock may clean up after the last one.
     """
     remove_ray_folder(home)
     folder = tempfile.mkdtemp(prefix=_PREFIX)
@@ -29,7 +29,7 @@ def remove_ray_folder(home: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove what we made; a note that somebody has changed must not remove anything else."""
+    """Remove a folder that we made; a changed note must not remove anything else."""
     is_ours = folder.name.startswith(_PREFIX) and folder.parent == Path(tempfile.gettempdir())
     if is_ours and folder.is_dir() and folder.stat().st_uid == os.geteuid():
         shutil.rmtree(folder, ignore_errors=True)

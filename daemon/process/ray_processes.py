@@ -40,7 +40,7 @@ def descendants_of(pid: int) -> list[int]:
 def kill_descendants() -> None:
     """End all processes below this one at once, stopped ones included.
 
-    Ray's agents look for the end of their node by themselves, but one whose node ended while it was
+    Ray's agents watch their node by themselves, but one whose node ended while it was
     starting stays for ever; and they overwrite their environment, so that no mark finds them later.
     """
     for pid in descendants_of(os.getpid()):
@@ -79,14 +79,14 @@ class RayProcesses:
     """The servers of a Ray session that this process has started, if it has."""
 
     def __init__(self, owner: int, stopped_s_max: float) -> None:
-        """Look for them below ``owner``; stopped for so long, one counts as dead."""
+        """Find them below ``owner``; stopped for ``stopped_s_max`` seconds, one counts as dead."""
         found = children_of(owner)
         self._pids = {pid: name for pid, name in found.items() if name in NAMES}
         self._stopped_s_max = stopped_s_max
         self._well_at = dict.fromkeys(self._pids, time.monotonic())
 
     def problem(self) -> str:
-        """What is wrong with one of them; empty if nothing is."""
+        """The problem of one of them; empty if there is none."""
         for pid, name in self._pids.items():
             stat = _stat(pid)
             if stat is None or stat[1] in _ENDED:

@@ -1,7 +1,7 @@
 """The token of meterd's own Ray cluster.
 
-Ray listens on more than loopback, whatever it is told, and refuses who has no token. Left alone it
-keeps one token for all clusters of a user, readable by others (0644).
+Ray listens on more than loopback, whatever its settings, and refuses callers without a token. By
+default it keeps one token for all clusters of a user, readable by others (0644).
 """
 
 import os

@@ -157,7 +157,7 @@ class Recovery:
     def _leading(self) -> Iterator[None]:
         deadline = time.monotonic() + LEAD_S_MAX
         while True:
-            answer: Any = self._call("meterd_lead", self._token, LEASE_MS)
+            answer: Any = self._call("meterd_acquire_lease", self._token, LEASE_MS)
             if answer[0] == b"leading":
                 break
             if time.monotonic() > deadline:
@@ -170,7 +170,7 @@ class Recovery:
             self._call("meterd_resign", self._token)
 
     def _hold_lease(self) -> None:
-        if not self._call("meterd_renew", self._token, self._epoch, LEASE_MS):
+        if not self._call("meterd_renew_lease", self._token, self._epoch, LEASE_MS):
             raise RecoverError("a daemon has taken the lease; run this again")
 
     def _call(self, function: str, *args: Any) -> Any:

@@ -84,7 +84,9 @@ def _check_keys(path: Path, node: yaml.MappingNode) -> None:
     for key, _ in node.value:
         if key.value in seen:
             line = key.start_mark.line + 1
-            raise ConfigFileError(f"{path}: {key.value}: stands there twice (again in line {line})")
+            raise ConfigFileError(
+                f"{path}: {key.value}: is given twice (the second time in line {line})"
+            )
         seen.add(key.value)
 
 

@@ -1,4 +1,4 @@
-"""From settings to what the actors work with."""
+"""From settings to the configuration of the actors."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def policy_of(settings: Settings) -> Policy:
 
 
 def policy_id(policy: Policy) -> str:
-    """A short name for exactly this policy: the journal says under which one it was decided."""
+    """A short name for exactly this policy; the journal has it in every row."""
     text = json.dumps(policy_document(policy), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -52,7 +52,7 @@ def ray_log_of(settings: Settings) -> Path:
 
 
 def supervisor_settings(settings: Settings) -> SupervisorConfig:
-    """What the supervisor works with."""
+    """The supervisor's configuration."""
     return SupervisorConfig(
         actors_max=settings.actors.max,
         chats_per_actor=settings.actors.chats_per_actor,

@@ -88,10 +88,10 @@ class Decider:
 
 def _take_office(client: redis.Redis, keys: Keys) -> tuple[str, str]:
     """Become supervisor and chat actor; returns the epochs of both."""
-    answer: Any = client.fcall("meterd_lead", 1, keys.commands, "bench", LEASE_MS)
+    answer: Any = client.fcall("meterd_acquire_lease", 1, keys.commands, "bench", LEASE_MS)
     leader = answer[1].decode()
-    client.fcall("meterd_swear", 1, keys.commands, "bench", leader, "bench")
-    granted: Any = client.fcall("meterd_grant", 1, keys.commands, leader, "chat-1")
+    client.fcall("meterd_confirm_integrity", 1, keys.commands, "bench", leader, "bench")
+    granted: Any = client.fcall("meterd_issue_epoch", 1, keys.commands, leader, "chat-1")
     return leader, granted.decode()
 
 

@@ -23,8 +23,8 @@ _RECORD: Final = """
 CREATE TRIGGER chat_time_records_{name} BEFORE UPDATE ON chat_time_records
 FOR EACH ROW WHEN ({broken}) EXECUTE FUNCTION meterd_refuse('chat_time_records {rule}')
 """
-# A record that was brought over, and to which nothing has happened, gives way: a refund may have
-# been decided by what it was before a run of `meterd legacy migrate` wrote it anew.
+# A record that was imported, and to which nothing has happened, gives way: a refund may have
+# been decided by what it was before a run of `meterd legacy migrate` wrote it again.
 _IDENTITY_BROKEN: Final = (
     "NEW.chat_id <> OLD.chat_id OR (OLD.source <> 'migrated' OR OLD.seq > 1)"
     " AND (NEW.user_id <> OLD.user_id OR NEW.started_at <> OLD.started_at)"

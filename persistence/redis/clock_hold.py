@@ -25,4 +25,4 @@ def clear_hold(
     name = f"{ACCEPT}:{hold['queue_ms']}:{hold['step_ms']}"
     act = OperationRow(name, at_ms, done_by, ACCEPT, "clock", hold)
     facts = pack_payload(OutboxPayload([], [], [], [act]))
-    return bool(client.fcall("meterd_release", 1, keys.commands, facts))
+    return bool(client.fcall("meterd_clear_hold", 1, keys.commands, facts))

@@ -40,7 +40,7 @@ class LeaseStatus(enum.IntEnum):
     """Another daemon leads."""
     SWORN = 1
     """This one does, and may write."""
-    UNSWORN = 2
+    UNVERIFIED = 2
     """This one does, but Redis was restarted: its memory has to be compared first."""
 
 
@@ -66,19 +66,23 @@ class CommandStream:
 
     async def acquire_lease(self, lease_ms: int) -> LeaseGrant:
         """Bid for leadership. Winning takes every older actor's right to write."""
-        kind, value, *sworn = await self._call("meterd_lead", self._token, lease_ms)
+        kind, value, *verified = await self._call("meterd_acquire_lease", self._token, lease_ms)
         if kind != b"leading":
             return LeaseGrant("", max(1, int(value)))
         self.epoch = value.decode()
-        return LeaseGrant(self.epoch, 0, sworn == [b"sworn"])
+        return LeaseGrant(self.epoch, 0, verified == [b"verified"])
 
     async def confirm_integrity(self, memory_id: str) -> bool:
         """Say that Redis remembers all that Postgres knows; False if another daemon leads."""
-        return bool(await self._call("meterd_swear", self._token, self.epoch, memory_id))
+        return bool(
+            await self._call("meterd_confirm_integrity", self._token, self.epoch, memory_id)
+        )
 
     async def renew_lease(self, lease_ms: int) -> LeaseStatus:
         """Hold on to leadership, and learn whether it is still of any use."""
-        return LeaseStatus(await self._call("meterd_renew", self._token, self.epoch, lease_ms))
+        return LeaseStatus(
+            await self._call("meterd_renew_lease", self._token, self.epoch, lease_ms)
+        )
 
     async def resign(self) -> None:
         """Let the next daemon begin at once."""
@@ -95,7 +99,7 @@ class CommandStream:
         Raises:
             NotLeadingError: another daemon has taken over.
         """
-        epoch = await self._call("meterd_grant", self.epoch, actor)
+        epoch = await self._call("meterd_issue_epoch", self.epoch, actor)
         if epoch is None:
             raise NotLeadingError("another daemon has taken over")
         return str(epoch.decode())

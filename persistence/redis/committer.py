@@ -32,10 +32,10 @@ class Committer:
         """
         groups = list(groups_of(commits))
         answers = self._call(groups)
-        verdicts: list[CommitResult] = []
+        results: list[CommitResult] = []
         for group, answer in zip(groups, answers, strict=True):
-            verdicts += self._verdicts(group, answer)
-        return verdicts
+            results += self._results(group, answer)
+        return results
 
     def _call(self, groups: Sequence[Sequence[bytes]]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)
@@ -43,14 +43,14 @@ class Committer:
             pipeline.fcall(*self._head, *group)
         return pipeline.execute(raise_on_error=False)
 
-    def _verdicts(self, group: Sequence[bytes], answer: Any) -> list[CommitResult]:
+    def _results(self, group: Sequence[bytes], answer: Any) -> list[CommitResult]:
         if not isinstance(answer, Exception):
             return [parse_result(one) for one in answer]
         if is_server_trouble(answer):
             raise answer
         if len(group) == 1:
             return [CommitResult(ERROR, (str(answer),))]
-        return [self._verdicts([one], self._call([[one]])[0])[0] for one in group]
+        return [self._results([one], self._call([[one]])[0])[0] for one in group]
 
 
 def groups_of(commits: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

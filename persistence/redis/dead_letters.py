@@ -97,7 +97,9 @@ class DeadLetters:
             "facts": pack_payload(OutboxPayload([], [], [], [_operation(letter, act, done_by)])),
         }
         packed: Any = msgspec.msgpack.encode(order)
-        answer: Any = self._client.fcall("meterd_dispose", 1, self._keys.commands, packed)
+        answer: Any = self._client.fcall(
+            "meterd_resolve_dead_letter", 1, self._keys.commands, packed
+        )
         return str(answer.decode())
 
 

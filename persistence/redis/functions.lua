@@ -8,21 +8,21 @@
 local VERSION = '5'
 local SUPERVISOR = 'supervisor'
 
--- The memory that the working daemon has found complete, as this server process has seen it. It is
+-- The instance whose state a leader has verified, as this server process has seen it. The variable is
 -- gone when the process ends and is not replicated: after a restart or a failover nobody may write
--- before a daemon has compared what is here with what Postgres knows.
-local sworn = nil
+-- before a daemon has compared what is here with what PostgreSQL knows.
+local verified = nil
 
 local function prefix_of(commands_key)
   return string.sub(commands_key, 1, -9) -- 'commands' has 8 letters
 end
 
-local function remembers(prefix)
-  return sworn ~= nil and redis.call('GET', prefix .. 'memory') == sworn
+local function is_verified(prefix)
+  return verified ~= nil and redis.call('GET', prefix .. 'memory') == verified
 end
 
 local function allowed(prefix, actor, epoch)
-  if not remembers(prefix) then return false end -- guard: sworn
+  if not is_verified(prefix) then return false end -- guard: verified
   return redis.call('HGET', prefix .. 'epochs', actor) == epoch -- guard: epoch
 end
 
@@ -31,10 +31,10 @@ local function now_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Lead: become the one working daemon, or learn for how long another one still is.
+-- Acquire the lease: become the leader, or learn for how long another one still leads.
 -- A new leader takes every older actor's right to write. It may work at once if this server
--- process has forgotten nothing since a daemon swore to its memory; else it has to swear first.
-local function lead(keys, args)
+-- process has lost nothing since a leader verified its state; else it has to verify first.
+local function acquire_lease(keys, args)
   local prefix, token, lease_ms = prefix_of(keys[1]), args[1], args[2]
   local holder = redis.call('GET', prefix .. 'leader')
   if holder and holder ~= token then
@@ -44,29 +44,30 @@ local function lead(keys, args)
   local epoch = tostring(redis.call('INCR', prefix .. 'epoch'))
   redis.call('DEL', prefix .. 'epochs')
   redis.call('HSET', prefix .. 'epochs', SUPERVISOR, epoch)
-  return {'leading', epoch, remembers(prefix) and 'sworn' or 'unsworn'}
+  return {'leading', epoch, is_verified(prefix) and 'verified' or 'unverified'}
 end
 
--- Swear: the leader has compared what is here with what Postgres knows, and nothing is missing.
-local function swear(keys, args)
-  local prefix, token, epoch, memory = prefix_of(keys[1]), args[1], args[2], args[3]
+-- Confirm the integrity: the leader has compared what is here with what PostgreSQL knows, and
+-- nothing is missing.
+local function confirm_integrity(keys, args)
+  local prefix, token, epoch, instance = prefix_of(keys[1]), args[1], args[2], args[3]
   if redis.call('GET', prefix .. 'leader') ~= token then return 0 end
   if redis.call('HGET', prefix .. 'epochs', SUPERVISOR) ~= epoch then return 0 end
   local held = redis.call('GET', prefix .. 'memory')
-  if held and held ~= memory then return 0 end
-  redis.call('SET', prefix .. 'memory', memory)
-  sworn = memory
+  if held and held ~= instance then return 0 end
+  redis.call('SET', prefix .. 'memory', instance)
+  verified = instance
   return 1
 end
 
--- Renew the lease; says whether this daemon still leads, sworn or not yet.
-local function renew(keys, args)
+-- Renew the lease; returns 0 if this daemon leads no more, 2 if it has yet to verify the state.
+local function renew_lease(keys, args)
   local prefix, token, epoch, lease_ms = prefix_of(keys[1]), args[1], args[2], args[3]
   if redis.call('HGET', prefix .. 'epochs', SUPERVISOR) ~= epoch then return 0 end
   local holder = redis.call('GET', prefix .. 'leader')
   if holder and holder ~= token then return 0 end
   redis.call('SET', prefix .. 'leader', token, 'PX', lease_ms)
-  return remembers(prefix) and 1 or 2
+  return is_verified(prefix) and 1 or 2
 end
 
 -- Resign: leave without making the next one wait for the lease.
@@ -77,8 +78,8 @@ local function resign(keys, args)
   return 1
 end
 
--- Grant an actor an epoch of its own; an older holder of the name can't write any more.
-local function grant(keys, args)
+-- Issue an epoch to an actor; an older holder of the name can't write any more.
+local function issue_epoch(keys, args)
   local prefix, leader_epoch, actor = prefix_of(keys[1]), args[1], args[2]
   if not allowed(prefix, SUPERVISOR, leader_epoch) then return false end
   local epoch = tostring(redis.call('INCR', prefix .. 'epoch'))
@@ -276,22 +277,22 @@ local function why(err) return tostring(type(err) == 'table' and err.err or err)
 
 -- Commit: what follows from runs of commands, each of one account (or one entry without an
 -- account). Of every run all or nothing: acknowledgements, state, snapshots, ids, replies, events,
--- and the outbox entry that Postgres gets. Each has its own verdict; they share a round trip, the
+-- and the outbox entry that Postgres gets. Each has its own result; they share a round trip, the
 -- fence, and what Redis can write together. Nothing is written before all have been looked at.
 local function commit_all(keys, args)
-  local prefix, verdicts = prefix_of(keys[1]), {}
+  local prefix, results = prefix_of(keys[1]), {}
   local is_allowed = allowed(prefix, args[1], args[2])
   local batch = new_part()
   batch.prefix, batch.commands, batch.limits = prefix, keys[1], cmsgpack.unpack(args[3])
   for i = 4, #args do
-    local is_planned, verdict = true, FENCED
+    local is_planned, result = true, FENCED
     if is_allowed then
-      is_planned, verdict = pcall(plan_commit, batch, cmsgpack.unpack(args[i]))
+      is_planned, result = pcall(plan_commit, batch, cmsgpack.unpack(args[i]))
     end
-    verdicts[i - 3] = is_planned and verdict or {'error', why(verdict)}
+    results[i - 3] = is_planned and result or {'error', why(result)}
   end
   write(batch)
-  return verdicts
+  return results
 end
 
 -- Settle: something falls due for an account that has not changed since. The entry must be later
@@ -311,9 +312,9 @@ local function settle(keys, args)
   return 0
 end
 
--- Deliver: Postgres has these entries of the outbox. Chats that ended may expire, then the entries
--- go. Only the recorder in office may say so.
-local function deliver(keys, args)
+-- Acknowledge outbox entries: PostgreSQL has them. Chats that ended may expire, then the entries
+-- go. Only the recorder that has the claim may call this.
+local function ack_outbox(keys, args)
   local prefix, d = prefix_of(keys[1]), cmsgpack.unpack(args[1])
   if not allowed(prefix, d.actor, d.epoch) then return redis.error_reply('FENCED epoch is over') end
   for _, chat in ipairs(d.ended) do
@@ -330,9 +331,9 @@ local function deliver(keys, args)
   return #d.delivered
 end
 
--- Dispose of a dead letter: send its command again (its id forgotten, so that it counts), or drop
+-- Resolve a dead letter: send its command again (its id forgotten, so that it counts), or drop
 -- it. What the operator did goes to Postgres with it.
-local function dispose(keys, args)
+local function resolve_dead_letter(keys, args)
   local prefix, d = prefix_of(keys[1]), cmsgpack.unpack(args[1])
   if redis.call('XDEL', prefix .. 'dead', d.letter) == 0 then return '' end
   redis.call('XADD', prefix .. 'outbox', '*', 'facts', d.facts)
@@ -344,22 +345,22 @@ local function dispose(keys, args)
   return redis.call('XADD', keys[1], '*', unpack(d.again))
 end
 
--- Release: an operator has decided about the clock; due changes and commands go on.
-local function release(keys, args)
+-- Clear the hold: an operator has decided about the clock; due changes and commands go on.
+local function clear_hold(keys, args)
   local prefix = prefix_of(keys[1])
   if redis.call('DEL', prefix .. 'hold') == 0 then return 0 end
   redis.call('XADD', prefix .. 'outbox', '*', 'facts', args[1])
   return 1
 end
 
--- Open accounts: balances brought from another system, each with the wallet that it makes and the
+-- Open accounts: balances imported from another system, each with the wallet that it makes and the
 -- rows of the ledger that Postgres gets. An account that is not as whoever asks has seen it stays
 -- as it is; so does one that a command has had its turn in, since its head is none of these. What
--- is written goes out as one parcel, before anything else: it is there, or nothing is.
+-- is written goes out as one outbox entry, before anything else: it is there, or nothing is.
 local ACCOUNT_USER, EXPECTED, OPENED, OPENED_WALLET, ROWS = 1, 2, 3, 4, 5
 local function open_accounts(keys, args)
-  local prefix, verdicts, sets, rows = prefix_of(keys[1]), {}, {}, {}
-  if not remembers(prefix) then return redis.error_reply('FENCED memory is unsworn') end
+  local prefix, results, sets, rows = prefix_of(keys[1]), {}, {}, {}
+  if not is_verified(prefix) then return redis.error_reply('FENCED state is unverified') end
   local taken = {}
   for i, packed in ipairs(args) do
     local o = cmsgpack.unpack(packed)
@@ -368,9 +369,9 @@ local function open_accounts(keys, args)
     local seen = string.match(head, '^([^|]*)|') or ''
     local is_used = seen ~= '' and not string.match(seen, '^0%-')
     if taken[user] or is_used or seen ~= o[EXPECTED] then -- guard: opened
-      verdicts[i] = 'in_use'
+      results[i] = 'in_use'
     else
-      verdicts[i], taken[user] = 'ok', true
+      results[i], taken[user] = 'ok', true
       for _, value in ipairs({account, o[OPENED], prefix .. 'wallet:' .. user, o[OPENED_WALLET]}) do
         sets[#sets + 1] = value
       end
@@ -382,7 +383,7 @@ local function open_accounts(keys, args)
     redis.call('XADD', prefix .. 'outbox', '*', 'facts', facts)
     together({'MSET'}, sets)
   end
-  return verdicts
+  return results
 end
 
 -- Trim: entries before this one were handled long ago. Only the leader knows which were.
@@ -397,7 +398,7 @@ local function status(keys, args)
   local told = redis.call('GET', prefix .. 'status')
   if not told then return {'', ''} end
   local working = redis.call('HGET', prefix .. 'epochs', SUPERVISOR)
-  return {told, remembers(prefix) and 'sworn' or (working and 'unsworn' or 'alone')}
+  return {told, is_verified(prefix) and 'verified' or (working and 'unverified' or 'alone')}
 end
 
 -- Publish what runs where; on a full server too, since that is what it has to say then.
@@ -414,17 +415,17 @@ local function register(name, callback, ...)
 end
 
 register('version', version, 'no-writes', 'allow-stale')
-register('lead', lead, 'allow-oom')
-register('swear', swear, 'allow-oom')
-register('renew', renew, 'allow-oom')
+register('acquire_lease', acquire_lease, 'allow-oom')
+register('confirm_integrity', confirm_integrity, 'allow-oom')
+register('renew_lease', renew_lease, 'allow-oom')
 register('resign', resign, 'allow-oom')
-register('grant', grant)
+register('issue_epoch', issue_epoch)
 register('read', read)
 register('commit_all', commit_all)
 register('settle', settle)
-register('deliver', deliver, 'allow-oom')
-register('dispose', dispose)
-register('release', release)
+register('ack_outbox', ack_outbox, 'allow-oom')
+register('resolve_dead_letter', resolve_dead_letter)
+register('clear_hold', clear_hold)
 register('open_accounts', open_accounts)
 register('trim', trim, 'allow-oom')
 register('status', status, 'no-writes', 'allow-stale')

@@ -28,7 +28,7 @@ class RedisPosition(NamedTuple):
     """What Redis shows of its memory."""
 
     memory_id: str
-    """Empty where nobody has ever sworn to it."""
+    """Empty where nobody has ever verified it."""
     commands: str
     """The last entry that the commands stream has ever had."""
     outbox: str
@@ -63,7 +63,7 @@ class IntegrityCheck:
         self._engine = engine
 
     async def compare(self) -> str:
-        """The name of the memory that may be sworn to.
+        """The name of the memory that may be verified.
 
         Raises:
             MemoryLostError: Redis knows less than Postgres.

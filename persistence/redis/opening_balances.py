@@ -46,27 +46,27 @@ class Openings:
         return {user: found for user, found in seen.items() if is_readable(found[1])}
 
     def open(self, openings: Sequence[Opening]) -> list[bool]:
-        """Open accounts, or mend what they were opened with; False of one that has moved.
+        """Open accounts, or fix what they were opened with; False of one that has moved.
 
         Raises:
-            UnswornError: no daemon works on this Redis since it was started.
+            UnverifiedStateError: no daemon works on this Redis since it was started.
         """
         assert len(openings) <= OPENINGS_MAX, "a call of Redis should be over soon"
         if not openings:
             return []
         packed = [pack_opening(opening) for opening in openings]
         try:
-            verdicts: Any = self._client.fcall(
+            results: Any = self._client.fcall(
                 "meterd_open_accounts", 1, self._keys.commands, *packed
             )
         except redis.ResponseError as error:
             if "FENCED" in str(error):
                 raise UnverifiedStateError(str(error)) from error
             raise
-        return [verdict == _OK for verdict in verdicts]
+        return [result == _OK for result in results]
 
     def outbox_length(self) -> int:
-        """How many parcels wait for Postgres."""
+        """How many outbox entries wait for Postgres."""
         return int(self._client.xlen(self._keys.outbox))
 
 

@@ -34,13 +34,13 @@ class Outbox:
         self._epoch = epoch
 
     def read(self, most: int, block_ms: int) -> list[OutboxEntry]:
-        """The oldest parcels; waits up to ``block_ms`` for one.
+        """The oldest outbox entries; waits up to ``block_ms`` for one.
 
-        What can't be read as a parcel is set aside at once: it must not hold up the others.
+        What can't be read as a outbox entry is set aside at once: it must not hold up the others.
         """
         found: Any = self._client.xread({self._keys.outbox: "0"}, count=most, block=block_ms)
         read = [self._entry(e.decode(), f) for e, f in (found[0][1] if found else [])]
-        return [parcel for parcel in read if parcel is not None]
+        return [entry for entry in read if entry is not None]
 
     def _entry(self, entry: str, fields: Mapping[bytes, bytes]) -> OutboxEntry | None:
         try:
@@ -49,27 +49,27 @@ class Outbox:
             self._deliver(refused=[(entry, f"unreadable: {error}")])
             return None
 
-    def remove(self, parcels: Sequence[OutboxEntry]) -> None:
-        """Postgres has these: let ended chats expire, then forget the parcels.
+    def remove(self, entries: Sequence[OutboxEntry]) -> None:
+        """Postgres has these: let ended chats expire, then forget the outbox entries.
 
         Raises:
             FencedError: another recorder has begun.
         """
         ended = {
             record.chat_id
-            for parcel in parcels
-            for record in parcel.payload.records
+            for entry in entries
+            for record in entry.payload.records
             if record.ended_at_ms is not None
         }
-        self._deliver(delivered=[parcel.entry for parcel in parcels], ended=sorted(ended))
+        self._deliver(delivered=[entry.entry for entry in entries], ended=sorted(ended))
 
-    def reject(self, parcel: OutboxEntry, why: str) -> None:
+    def reject(self, entry: OutboxEntry, why: str) -> None:
         """Postgres refuses this one: keep it apart, so that the others can go on.
 
         Raises:
             FencedError: another recorder has begun.
         """
-        self._deliver(refused=[(parcel.entry, why)])
+        self._deliver(refused=[(entry.entry, why)])
 
     def _deliver(
         self,
@@ -86,7 +86,7 @@ class Outbox:
             "refused": refused,
         }
         try:
-            self._client.fcall("meterd_deliver", 1, self._keys.commands, _pack(order))
+            self._client.fcall("meterd_ack_outbox", 1, self._keys.commands, _pack(order))
         except redis.ResponseError as error:
             if "FENCED" in str(error):
                 raise RecorderFencedError(self._actor) from error

@@ -14,7 +14,7 @@ import redis.asyncio
 from meterd.rules.redis_keys import Keys
 
 _FUNCTION: Final = "meterd_status"
-_UNVERIFIED: Final = b"unsworn"
+_UNVERIFIED: Final = b"unverified"
 """How the function library says that a daemon works, and Redis has been restarted since."""
 
 

@@ -13,7 +13,7 @@ from persistence.redis.commit import pack_json, pack_state
 PAGE: Final = 1_000
 
 STATE: Final = ("account:", "wallet:", "chat:", "id:")
-"""What is thrown away and made anew: each of these keys follows from the journal."""
+"""What is thrown away and made again: each of these keys follows from the journal."""
 
 
 class Rebuild:

@@ -40,7 +40,7 @@ class AccountSnapshot(NamedTuple):
 
 
 class UnreadableSnapshot(NamedTuple):
-    """A parcel that Postgres refused."""
+    """A outbox entry that Postgres refused."""
 
     entry: str
     users: frozenset[str]
@@ -56,7 +56,7 @@ class SnapshotScan:
         self._keys = keys
 
     def take(self, asks: Iterable[SnapshotRequest]) -> Iterator[AccountSnapshot]:
-        """One glimpse for each ask, in turn."""
+        """One account snapshot for each ask, in turn."""
         for some in _shared_out(asks):
             pipeline = self._client.pipeline(transaction=True)
             for ask in some:
@@ -93,7 +93,7 @@ class SnapshotScan:
         return self._outbox_edge(self._client.xrange(self._keys.outbox, count=1))
 
     def users_in_outbox(self) -> Iterator[set[str]]:
-        """Users about whom something waits for Postgres, parcel by parcel."""
+        """Users about whom something waits for Postgres, outbox entry by outbox entry."""
         for _, fields in self._entries(self._keys.outbox):
             yield set(_users(fields[b"facts"]))
 
@@ -144,6 +144,6 @@ def _shared_out(asks: Iterable[SnapshotRequest]) -> Iterator[list[SnapshotReques
 
 
 def _users(facts: bytes) -> Iterator[str]:
-    parcel = unpack_payload(facts)
-    yield from (row.user_id for row in parcel.journal if row.user_id is not None)
-    yield from (row.user_id for row in parcel.ledger)
+    entry = unpack_payload(facts)
+    yield from (row.user_id for row in entry.journal if row.user_id is not None)
+    yield from (row.user_id for row in entry.ledger)

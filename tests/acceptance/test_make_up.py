@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from daemon.discovery.runfile import RunFile
-from loadtests.common.live import READY_TIMEOUT_S, LiveDaemon
-from loadtests.common.timeouts import scaled
+from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
+from loadtests.common.watchdog import end_with_us
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 
@@ -33,6 +34,7 @@ def test_make_passes_sigterm_on_and_ends_after_the_daemon(home: Path) -> None:
     # The environment of the tests is there: `-o install` keeps make from looking whether it is.
     command = ["make", "-o", "install", "up", f"VENV={sys.prefix}"]
     make = subprocess.Popen(command, cwd=ROOT, env=daemon.env, stdout=subprocess.PIPE, text=True)
+    end_with_us(make.pid)
     try:
         daemon.until(lambda: daemon.published().get("state") == "ready", READY_TIMEOUT_S)
         assert RunFile(home).pid() in {pid for pid, _ in processes_of(home)}

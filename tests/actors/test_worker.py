@@ -42,8 +42,8 @@ def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_wi
         client = connect(url)
         load_functions(client)
         client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
-        _, epoch, _ = client.fcall("meterd_lead", 1, KEYS.commands, "t", 60_000)
-        client.fcall("meterd_swear", 1, KEYS.commands, "t", epoch, "m")
+        _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
+        client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", epoch, "m")
         top_up = _task(client, type="top_up", id="k", user_id="u", amount="5")
         start = _task(client, type="start", id="s", chat_id="c", user_id="u", advisor_id="v")
         assert _worker(client, "7").handle(1, [top_up, start]).open_chats == {"u": ["c"]}

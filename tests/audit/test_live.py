@@ -139,9 +139,9 @@ def test_an_outbox_that_was_empty_is_not_waited_for(
     recorder = Recorder(system, THE_ROW)
     read_end = SnapshotScan.outbox_end
 
-    def delivered_before_and_more_after(glimpses: SnapshotScan) -> str | None:
+    def delivered_before_and_more_after(scan: SnapshotScan) -> str | None:
         recorder.deliver()
-        end = read_end(glimpses)
+        end = read_end(scan)
         system.client.xadd(KEYS.outbox, {"facts": '{"records":[],"ledger":[],"journal":[]}'})
         return end
 

@@ -278,8 +278,11 @@ def test_a_read_must_be_shorter_than_the_timeout() -> None:
     ("text", "message"),
     [
         ("actors:\n  max: [1\n", "is not valid YAML in line 3"),
-        ("actors:\n  max: 1\n  max: 2\n", "max: stands there twice (again in line 3)"),
-        ("actors: {max: 1}\nactors: {max: 1}\n", "actors: stands there twice (again in line 2)"),
+        ("actors:\n  max: 1\n  max: 2\n", "max: is given twice (the second time in line 3)"),
+        (
+            "actors: {max: 1}\nactors: {max: 1}\n",
+            "actors: is given twice (the second time in line 2)",
+        ),
         ("actors:\n  max: 010\n", "line 2: write 010 as a plain whole number"),
         ("- 1\n", "should hold sections"),
         ("a: 2026-99-99\n", "config.yaml: "),

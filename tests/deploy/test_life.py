@@ -165,7 +165,7 @@ def test_a_gateways_user_reads_how_far_the_queue_is(place: Place) -> None:
         (account, *_), *_ = pipeline.execute()
         assert b"shown" in account
         status: Any = client.fcall_ro("meterd_status", 1, KEYS.commands)
-        assert status[1] == b"sworn"
+        assert status[1] == b"verified"
         assert client.xinfo_groups(KEYS.commands)
         assert client.xpending(KEYS.commands, GROUP)
         for stream in (KEYS.commands, KEYS.outbox, KEYS.rejected, KEYS.dead, KEYS.events):

@@ -34,17 +34,17 @@ def _attempts(epoch: str) -> dict[str, tuple[Any, ...]]:
     head = ("meterd_commit_all", "supervisor", epoch, _PACK(_LIMITS))
     order = {"actor": "supervisor", "epoch": epoch, "ended_ttl_ms": 1, **_DELIVERY}
     return {
-        "lead": ("meterd_lead", HOLDER, 1_000),
-        "swear": ("meterd_swear", HOLDER, epoch, "m"),
-        "renew": ("meterd_renew", HOLDER, epoch, 1_000),
+        "lead": ("meterd_acquire_lease", HOLDER, 1_000),
+        "swear": ("meterd_confirm_integrity", HOLDER, epoch, "m"),
+        "renew": ("meterd_renew_lease", HOLDER, epoch, 1_000),
         "resign": ("meterd_resign", HOLDER),
-        "grant": ("meterd_grant", epoch, "a"),
+        "grant": ("meterd_issue_epoch", epoch, "a"),
         "read": ("meterd_read", epoch, ">", 1),
         "commit": (*head, _commit("u", [remembered], [])),
         "commit for nobody": (*head, _commit(NOBODY, [plain], [["event", "x"]])),
-        "let a chat expire": ("meterd_deliver", _PACK({**order, "ended": ["old"]})),
-        "take out of the outbox": ("meterd_deliver", _PACK({**order, "delivered": ["1-0"]})),
-        "set aside": ("meterd_deliver", _PACK({**order, "refused": [["1-0", "why"]]})),
+        "let a chat expire": ("meterd_ack_outbox", _PACK({**order, "ended": ["old"]})),
+        "take out of the outbox": ("meterd_ack_outbox", _PACK({**order, "delivered": ["1-0"]})),
+        "set aside": ("meterd_ack_outbox", _PACK({**order, "refused": [["1-0", "why"]]})),
         "settle": ("meterd_settle", "supervisor", epoch, "old", "1-0", 1),
         "open an account": ("meterd_open_accounts", _PACK(["o", "", "0-1|{}", "{}", "[]"])),
         "trim": ("meterd_trim", epoch, "9-0"),
@@ -62,8 +62,8 @@ def _daemon_at_work(admin: redis.Redis) -> str:
     admin.xreadgroup(GROUP, GROUP, {KEYS.commands: ">"}, count=1)
     admin.set(KEYS.chat("old"), "{}")
     admin.set(KEYS.account("old"), "1-0|{}")
-    _, epoch, _ = admin.fcall("meterd_lead", 1, KEYS.commands, HOLDER, 3_500_000)
-    admin.fcall("meterd_swear", 1, KEYS.commands, HOLDER, epoch, "m")
+    _, epoch, _ = admin.fcall("meterd_acquire_lease", 1, KEYS.commands, HOLDER, 3_500_000)
+    admin.fcall("meterd_confirm_integrity", 1, KEYS.commands, HOLDER, epoch, "m")
     return str(epoch.decode())
 
 

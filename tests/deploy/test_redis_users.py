@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 import redis
 
+from loadtests.common.timeouts import scaled
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.functions import source
 from tests.deploy.roles import (
@@ -99,7 +100,9 @@ ACTIONS: Final[dict[str, Action]] = {
     "commit": (("FCALL", "meterd_commit_all", 1, KEYS.commands, "a", "1", "\x80"), (
         DAEMON, RECOVERY, OPERATOR,  # may call functions; what they do in them is checked below
     )),
-    "call a function on other keys": (("FCALL", "meterd_lead", 1, "other", "t", "1"), NOBODY),
+    "call a function on other keys": (
+        ("FCALL", "meterd_acquire_lease", 1, "other", "t", "1"), NOBODY,
+    ),
     "load functions": (("FUNCTION", "LOAD", "REPLACE", source()), WRITERS),
     "look at functions": (("FUNCTION", "LIST"), WRITERS),
     "take the functions away": (("FUNCTION", "DELETE", "meterd"), NOBODY),
@@ -177,7 +180,7 @@ def test_the_file_is_refused_as_it_stands(kind: str, tmp_path: Path) -> None:
     assert program is not None
     started = subprocess.run(
         [program, "--port", str(free_port()), "--aclfile", str(users), "--dir", str(tmp_path)],
-        capture_output=True, text=True, timeout=10, check=False,
+        capture_output=True, text=True, timeout=scaled(10), check=False,
     )  # fmt: skip
     assert started.returncode != 0
     assert "password hash must be exactly 64 characters" in started.stdout

@@ -46,7 +46,7 @@ def test_what_the_code_fails_in_is_set_aside_and_can_be_sent_again(
 ) -> None:
     """Answered with internal_error, in ``dead`` with the trace's last line; the account goes on.
 
-    After the bug is mended, an operator's retry has its effect, and the books say who did it.
+    After the bug is fixed, an operator's retry has its effect, and the books say who did it.
     """
     rules = Rules()
     monkeypatch.setattr(commit_builder, "apply", rules.apply)

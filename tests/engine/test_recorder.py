@@ -33,15 +33,15 @@ def client() -> Iterator[redis.Redis]:
 
 def _recorder(client: redis.Redis, engine: Engine) -> Recorder:
     """A new recorder, under a new epoch: the one before it is over in Redis."""
-    answer: Any = client.fcall("meterd_lead", 1, KEYS.commands, "t", 60_000)
-    client.fcall("meterd_swear", 1, KEYS.commands, "t", answer[1], MEMORY)
-    granted: Any = client.fcall("meterd_grant", 1, KEYS.commands, answer[1], "recorder")
+    answer: Any = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
+    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", answer[1], MEMORY)
+    granted: Any = client.fcall("meterd_issue_epoch", 1, KEYS.commands, answer[1], "recorder")
     epoch = granted.decode()
     outbox = Outbox(client, KEYS, 1_000, "recorder", epoch)
-    office = RecorderClaim(KEYS.partition, MEMORY, int(epoch))
+    claim = RecorderClaim(KEYS.partition, MEMORY, int(epoch))
     with engine.begin() as connection:
         claim_recorder(connection, KEYS.partition, MEMORY)
-    return Recorder(outbox, engine, office, ("p", {}), RecorderConfig())
+    return Recorder(outbox, engine, claim, ("p", {}), RecorderConfig())
 
 
 def _fact(client: redis.Redis, number: int, amount: int = 1) -> str:
@@ -82,10 +82,10 @@ def test_one_that_was_stopped_between_its_commit_and_the_outbox_loses_nothing(
     successor: list[Recorder] = []
     remove = old._outbox.remove
 
-    def late(parcels: Any) -> None:
+    def late(entries: Any) -> None:
         successor.append(_recorder(client, engine))
         _fact(client, 2)
-        remove(parcels)
+        remove(entries)
 
     monkeypatch.setattr(old._outbox, "remove", late)
     with pytest.raises(RecorderFencedError):

@@ -74,7 +74,7 @@ def test_a_redis_that_takes_nothing_is_waited_for(
 def test_functions_that_are_gone_or_old_are_loaded_again(
     kind: str, fault: Callable[[redis.Redis], Callable[[], Any]], engine: Engine
 ) -> None:
-    """By who leads; it begins anew, since a restarted server would look the same."""
+    """By who leads; it begins again, since a restarted server would look the same."""
 
     async def play(url: str, client: redis.Redis) -> None:
         with contextlib.suppress(Exception):

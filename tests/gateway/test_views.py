@@ -149,7 +149,7 @@ def test_a_record_of_another_system_may_have_no_tariff() -> None:
 
 
 @HALF
-@given(streams(strangers=False))
+@given(streams(others=False))
 def test_an_account_of_records_is_the_account(stream: Stream) -> None:
     """As of its last change, within a micro-credit for each of its chats."""
     for account in _accounts_of(stream):

@@ -93,7 +93,7 @@ class Daemon:
         self._names = 0
 
     async def take_over(self) -> bool:
-        """Bid for the lead, swear if need be, place what is open."""
+        """Bid for the lead, verify if need be, place what is open."""
         await self.queue.create_group()
         bid = await self.queue.acquire_lease(LEASE_MS)
         if not bid.epoch or not (
@@ -146,24 +146,24 @@ class Daemon:
 
     def look_after(self, name: str) -> None:
         """Have an actor say that it is there."""
-        self.dispatcher.slots[name].track_timer("u1")
+        self.dispatcher.handles[name].track_timer("u1")
 
     def _rests(self, name: str) -> bool:
-        return name not in self.gates and not self.dispatcher.slots[name].waiting()
+        return name not in self.gates and not self.dispatcher.handles[name].waiting()
 
     async def close(self) -> None:
         """End what runs for it here."""
-        await asyncio.gather(*(slot.close() for slot in self.dispatcher.slots.values()))
+        await asyncio.gather(*(handle.close() for handle in self.dispatcher.handles.values()))
 
     async def _find(self, chat_ids: Sequence[str]) -> dict[str, Chat]:
         return read_chats(chat_ids, await self._client.mget([KEYS.chat(c) for c in chat_ids]))
 
     def _new_slot(self) -> ActorHandle:
         self._names += 1
-        patience = Timeouts(call_s=1e6, start_s=1e6)
-        slot = ActorHandle(f"chat-{self._names}", self._spawn, self._hosting, patience)
-        slot.on_up = self.dispatcher.rebalance
-        return slot
+        timeouts = Timeouts(call_s=1e6, start_s=1e6)
+        handle = ActorHandle(f"chat-{self._names}", self._spawn, self._hosting, timeouts)
+        handle.on_up = self.dispatcher.rebalance
+        return handle
 
     def _hosting(self, actor: str) -> Mapping[str, str]:
         return self._placement.chats_on(actor)

@@ -98,7 +98,7 @@ class Found:
         self.names = [name.removeprefix(KEYS.prefix) for name in names]
         self.strings = self._read_strings()
         kept = {entry: unpack_payload(f[b"facts"]) for entry, f in self.stream("outbox")}
-        self.facts: list[OutboxPayload] = list((ledger.parcels | kept).values())
+        self.facts: list[OutboxPayload] = list((ledger.entries | kept).values())
 
     def stream(self, name: str) -> list[tuple[str, dict[bytes, bytes]]]:
         """A stream's entries."""

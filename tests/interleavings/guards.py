@@ -17,7 +17,7 @@ _EPOCH = "  if redis.call('HGET', prefix .. 'epochs', SUPERVISOR) ~= epoch then 
 _HELD = "  if holder and holder ~= token then return 0 end\n"
 
 GUARDS: Final[dict[str, tuple[Guard, ...]]] = {
-    "sworn": (Guard("allowed", "  if not remembers(prefix) then return false end"),),
+    "verified": (Guard("allowed", "  if not is_verified(prefix) then return false end"),),
     "epoch": (
         Guard("allowed", "redis.call('HGET', prefix .. 'epochs', actor) == epoch", "true"),
     ),
@@ -42,30 +42,43 @@ GUARDS: Final[dict[str, tuple[Guard, ...]]] = {
     "read: fence": (
         Guard("read", "if not allowed(prefix, SUPERVISOR, epoch)", "if false"),
     ),
-    "grant: fence": (
-        Guard("grant", "if not allowed(prefix, SUPERVISOR, leader_epoch)", "if false"),
+    "issue_epoch: fence": (
+        Guard("issue_epoch", "if not allowed(prefix, SUPERVISOR, leader_epoch)", "if false"),
     ),
     "trim: fence": (
         Guard("trim", "if not allowed(prefix_of(keys[1]), SUPERVISOR, args[1])", "if false"),
     ),
-    "deliver: fence": (Guard("deliver", "if not allowed(prefix, d.actor, d.epoch)", "if false"),),
-    "lead: holder": (Guard("lead", "if holder and holder ~= token", "if false"),),
-    "lead: older epochs": (Guard("lead", "  redis.call('DEL', prefix .. 'epochs')\n"),),
-    "swear: leader and epoch": (Guard("swear", _LEADER), Guard("swear", _EPOCH)),
-    "swear: memory": (Guard("swear", "  if held and held ~= memory then return 0 end\n"),),
-    "renew: epoch and holder": (Guard("renew", _EPOCH), Guard("renew", _HELD)),
+    "ack_outbox: fence": (
+        Guard("ack_outbox", "if not allowed(prefix, d.actor, d.epoch)", "if false"),
+    ),
+    "acquire_lease: holder": (Guard("acquire_lease", "if holder and holder ~= token", "if false"),),
+    "acquire_lease: older epochs": (
+        Guard("acquire_lease", "  redis.call('DEL', prefix .. 'epochs')\n"),
+    ),
+    "confirm_integrity: leader and epoch": (
+        Guard("confirm_integrity", _LEADER),
+        Guard("confirm_integrity", _EPOCH),
+    ),
+    "confirm_integrity: memory": (
+        Guard("confirm_integrity", "  if held and held ~= instance then return 0 end\n"),
+    ),
+    "renew_lease: epoch and holder": (Guard("renew_lease", _EPOCH), Guard("renew_lease", _HELD)),
     "resign: leader": (Guard("resign", _LEADER),),
     "resign: epochs": (Guard("resign", ", prefix .. 'epochs')", ")"),),
-    "dispose: twice": (
-        Guard("dispose", "if redis.call('XDEL', prefix .. 'dead', d.letter) == 0", "if false"),
+    "resolve_dead_letter: twice": (
+        Guard(
+            "resolve_dead_letter",
+            "if redis.call('XDEL', prefix .. 'dead', d.letter) == 0",
+            "if false",
+        ),
     ),
-    "release: twice": (
-        Guard("release", "if redis.call('DEL', prefix .. 'hold') == 0", "if false"),
+    "clear_hold: twice": (
+        Guard("clear_hold", "if redis.call('DEL', prefix .. 'hold') == 0", "if false"),
     ),
     "opened": (
         Guard("open_accounts", "if taken[user] or is_used or seen ~= o[EXPECTED]", "if false"),
     ),
-    "opened: memory": (Guard("open_accounts", "if not remembers(prefix)", "if false"),),
+    "opened: memory": (Guard("open_accounts", "if not is_verified(prefix)", "if false"),),
 }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class InvariantMonitor:
         self.holder = ""
         self.epochs: dict[str, str] = {}
         self.memory = ""
-        self.is_sworn = False
+        self.is_verified = False
         self.is_held = False
         self.holds = 0
         self.releases = 0
@@ -64,7 +64,7 @@ class InvariantMonitor:
 
     def forget(self) -> None:
         """The server's process is a new one, as far as its functions know."""
-        self.is_sworn = False
+        self.is_verified = False
 
     def see(self, call: Call, answer: Any) -> None:
         """One call and what the server said."""
@@ -80,29 +80,29 @@ class InvariantMonitor:
             self.wrong.append(what)
 
     def _may(self, actor: str, epoch: str) -> bool:
-        return self.is_sworn and self.epochs.get(actor) == epoch
+        return self.is_verified and self.epochs.get(actor) == epoch
 
-    def _lead(self, args: list[Any], answer: Any) -> None:
+    def _acquire_lease(self, args: list[Any], answer: Any) -> None:
         if answer[0] != b"leading":
             return
         self._want(self.holder in ("", args[0]), "two daemons lead")
         self.holder = args[0]
         self.epochs = {SUPERVISOR: answer[1].decode()}
 
-    def _swear(self, args: list[Any], answer: Any) -> None:
+    def _confirm_integrity(self, args: list[Any], answer: Any) -> None:
         if answer != 1:
             return
         token, epoch, memory = args
         leads = self.holder == token and self.epochs.get(SUPERVISOR) == epoch
-        self._want(leads, "somebody swore who does not lead")
-        self._want(self.memory in ("", memory), "somebody swore to another memory")
-        self.memory, self.is_sworn = memory, True
+        self._want(leads, "the state was verified by one who does not lead")
+        self._want(self.memory in ("", memory), "another instance was verified")
+        self.memory, self.is_verified = memory, True
 
-    def _renew(self, args: list[Any], answer: Any) -> None:
+    def _renew_lease(self, args: list[Any], answer: Any) -> None:
         if answer != 0:
             self._want(self.epochs.get(SUPERVISOR) == args[1], "a superseded leader renewed")
             self._want(self.holder in ("", args[0]), "a lease was taken from its holder")
-            self._want((answer == 1) == self.is_sworn, "renew told the wrong thing")
+            self._want((answer == 1) == self.is_verified, "renew told the wrong thing")
             self.holder = args[0]
 
     def _resign(self, args: list[Any], answer: Any) -> None:
@@ -110,7 +110,7 @@ class InvariantMonitor:
             self._want(self.holder == args[0], "somebody resigned who does not lead")
             self.holder, self.epochs = "", {}
 
-    def _grant(self, args: list[Any], answer: Any) -> None:
+    def _issue_epoch(self, args: list[Any], answer: Any) -> None:
         if answer is not None:
             self._want(self._may(SUPERVISOR, args[0]), "an epoch was granted without the right to")
             self.epochs[args[1]] = answer.decode()
@@ -129,8 +129,8 @@ class InvariantMonitor:
         if isinstance(answer, Exception):
             self.wrong.append(f"commits failed: {answer}")
             return
-        for packed, verdict in zip(commits, answer, strict=True):
-            self._commit(self._may(actor, epoch), _read_commit(packed), verdict[0].decode())
+        for packed, result in zip(commits, answer, strict=True):
+            self._commit(self._may(actor, epoch), _read_commit(packed), result[0].decode())
 
     def _commit(self, may: bool, commit: Commit, kind: str) -> None:
         self.seen[kind] += 1
@@ -155,25 +155,25 @@ class InvariantMonitor:
 
     def _open_accounts(self, args: list[Any], answer: Any) -> None:
         if isinstance(answer, Exception):
-            self._want(not self.is_sworn, f"an opening failed: {answer}")
+            self._want(not self.is_verified, f"an opening failed: {answer}")
             return
-        self._want(self.is_sworn, "an account was opened in a memory that nobody vouches for")
-        for packed, verdict in zip(args, answer, strict=True):
+        self._want(self.is_verified, "an account was opened in a memory that nobody vouches for")
+        for packed, result in zip(args, answer, strict=True):
             user, before, state, _, row = msgspec.msgpack.decode(packed)
-            self.seen["opened" if verdict == b"ok" else "not opened"] += 1
-            if verdict == b"ok":
+            self.seen["opened" if result == b"ok" else "not opened"] += 1
+            if result == b"ok":
                 self._want(self.heads.get(user, "") == before, "an account moved under its opening")
                 self._want(before in ("", *_UNUSED), "an account in use was opened")
                 self.heads[user] = state.partition("|")[0]
                 self.opened.setdefault(user, []).append(msgspec.json.decode(row, type=LedgerRow))
 
-    def _deliver(self, args: list[Any], answer: Any) -> None:
+    def _ack_outbox(self, args: list[Any], answer: Any) -> None:
         if not isinstance(answer, Exception):
             order = msgspec.msgpack.decode(args[0])
             may = self._may(order["actor"], order["epoch"])
             self._want(may, "the outbox was emptied without the right to")
 
-    def _dispose(self, args: list[Any], answer: Any) -> None:
+    def _resolve_dead_letter(self, args: list[Any], answer: Any) -> None:
         if answer:
             order = msgspec.msgpack.decode(args[0])
             self._want(order["letter"] not in self.disposed, "a dead letter was disposed of twice")
@@ -181,7 +181,7 @@ class InvariantMonitor:
             self.unread += bool(order["again"])
             self.facts.append(unpack_payload(order["facts"].encode()))
 
-    def _release(self, args: list[Any], answer: Any) -> None:
+    def _clear_hold(self, args: list[Any], answer: Any) -> None:
         if answer == 1:
             self.releases += 1
             self.is_held = False

@@ -41,7 +41,7 @@ class Leaders:
             yield Choice(4, f"start #{name}", partial(self._start, name))
         for name in daemon.unnoticed():
             yield Choice(1, f"notice #{name}", partial(daemon.look_after, name))
-        if daemon.is_over or not self._context.monitor.is_sworn:
+        if daemon.is_over or not self._context.monitor.is_verified:
             yield Choice(2, "succeed", self.succeed)
 
     def mishaps(self) -> Iterator[Choice]:
@@ -117,7 +117,9 @@ class Leaders:
     def _rival(self) -> None:
         """Another daemon bids while somebody leads."""
         if self._context.monitor.holder:
-            self._context.server.one("FCALL", "meterd_lead", 1, KEYS.commands, "rival", LEASE_MS)
+            self._context.server.one(
+                "FCALL", "meterd_acquire_lease", 1, KEYS.commands, "rival", LEASE_MS
+            )
 
     async def _haunt(self, queue: CommandStream, token: str) -> None:
         """A daemon that led once tries to do what only the leader may."""

@@ -42,7 +42,7 @@ class Operators:
         yield Choice(0.1 * (1 - self._context.options.calm), "restart", self._restart)
 
     def _open(self) -> None:
-        """An account is opened with what its user had elsewhere, or that is mended.
+        """An account is opened with what its user had elsewhere, or that is fixed.
 
         Now and then by somebody who looked at the account a while ago.
         """
@@ -70,14 +70,16 @@ class Operators:
             self._context.monitor.holds += 1
 
     def _release(self) -> None:
-        self._often(partial(self._call, "meterd_release", self._facts()))
+        self._often(partial(self._call, "meterd_clear_hold", self._facts()))
 
     def _dispose(self) -> None:
         """A dead letter is sent again or dropped."""
         letters: Any = self._context.server.one("XRANGE", KEYS.dead, "-", "+")
         if letters:
             letter, fields = self._context.rng.choice(letters)
-            self._often(partial(self._call, "meterd_dispose", self._order(letter, fields)))
+            self._often(
+                partial(self._call, "meterd_resolve_dead_letter", self._order(letter, fields))
+            )
 
     def _order(self, letter: bytes, fields: dict[bytes, bytes]) -> bytes:
         sent = msgspec.json.decode(fields[b"fields"])
@@ -105,4 +107,4 @@ class Operators:
         )
         code = dict(zip(listed[::2], listed[1::2], strict=True))[b"library_code"]
         self._context.server.one("FUNCTION", "LOAD", "REPLACE", code)
-        self._context.monitor.is_sworn = False
+        self._context.monitor.is_verified = False

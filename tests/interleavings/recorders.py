@@ -20,15 +20,15 @@ class RecordedFacts:
     """What has been recorded, and by which epoch."""
 
     def __init__(self) -> None:
-        self.parcels: dict[str, OutboxPayload] = {}
+        self.entries: dict[str, OutboxPayload] = {}
         self._epoch = 0
 
-    def write(self, epoch: int, parcels: dict[str, OutboxPayload]) -> None:
+    def write(self, epoch: int, entries: dict[str, OutboxPayload]) -> None:
         """Write as a recorder. Raises FencedError: a later one has written already."""
         if epoch < self._epoch:
             raise RecorderFencedError(NAME)
         self._epoch = epoch
-        self.parcels |= parcels
+        self.entries |= entries
 
 
 class PlayedRecorder:
@@ -48,10 +48,10 @@ class PlayedRecorder:
 
     def _move(self) -> None:
         try:
-            parcels = self._outbox.read(20, 1)
-            if parcels:
-                self._ledger.write(self._epoch, {p.entry: p.payload for p in parcels})
-                self._outbox.remove(parcels)
+            entries = self._outbox.read(20, 1)
+            if entries:
+                self._ledger.write(self._epoch, {p.entry: p.payload for p in entries})
+                self._outbox.remove(entries)
         except RecorderFencedError:
             self.is_over = True
         except redis.ConnectionError:
@@ -78,7 +78,9 @@ class PlayedRecorders:
             yield Choice(0.3, "employ", partial(self._employ, epoch))
 
     def _employ(self, epoch: str) -> None:
-        granted = self._context.server.one("FCALL", "meterd_grant", 1, KEYS.commands, epoch, NAME)
+        granted = self._context.server.one(
+            "FCALL", "meterd_issue_epoch", 1, KEYS.commands, epoch, NAME
+        )
         if granted is not None:
             self._recorders.append(PlayedRecorder(self.ledger, granted.decode()))
             self._recorders[-1].begin()

@@ -1,7 +1,7 @@
 """Recorders that overlap, on a real Postgres: nothing is lost, nothing twice, the last one counts.
 
-An old one may hang before its transaction, or between its commit and taking the parcels out of the
-outbox, while others take its office.
+An old one may hang before its transaction, or between its commit and removing the entries from the
+outbox, while others take its claim.
 """
 
 import contextlib
@@ -103,7 +103,9 @@ class Bureau:
     def employ(self) -> PlayedRecorder:
         """A new one takes the office."""
         supervisor: Any = self._client.hget(KEYS.epochs, "supervisor")
-        epoch = self._server.one("FCALL", "meterd_grant", 1, KEYS.commands, supervisor, "recorder")
+        epoch = self._server.one(
+            "FCALL", "meterd_issue_epoch", 1, KEYS.commands, supervisor, "recorder"
+        )
         self._recorders.append(PlayedRecorder(self._engine, epoch.decode()))
         return self._recorders[-1]
 
@@ -148,8 +150,8 @@ def _fill(client: redis.Redis, rng: random.Random) -> list[OutboxPayload]:
     client.flushall()
     load_functions(client)
     work(Watched(client, lambda: None), lead(client, "t"), send(client, rng, 30), rng)
-    parcels: Any = client.xrange(KEYS.outbox)
-    return [unpack_payload(fields[b"facts"]) for _, fields in parcels]
+    entries: Any = client.xrange(KEYS.outbox)
+    return [unpack_payload(fields[b"facts"]) for _, fields in entries]
 
 
 def _counts(engine: Engine) -> dict[str, int]:
@@ -180,7 +182,7 @@ def _overtaken(it: Bureau, steps: int) -> PlayedRecorder:
 
 @pytest.mark.parametrize("steps", [2, 3], ids=["before its transaction", "after its commit"])
 def test_one_that_was_overtaken_leaves(client: redis.Redis, engine: Engine, steps: int) -> None:
-    """It has read parcels, or committed them; then another one moved them."""
+    """It has read outbox entries, or committed them; then another one moved them."""
     with bureau(client, engine, SEEDS[0]) as it:
         assert _overtaken(it, steps).is_over
 

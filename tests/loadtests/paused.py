@@ -37,8 +37,8 @@ def writes_of_a_pause(client: redis.Redis) -> list[str]:
 def _prepare(client: redis.Redis) -> None:
     load_functions(client)
     client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
-    _, epoch, _ = client.fcall("meterd_lead", 1, KEYS.commands, "t", 60_000)
-    client.fcall("meterd_swear", 1, KEYS.commands, "t", epoch, "m")
+    _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
+    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", epoch, "m")
     client.hset(KEYS.epochs, "a", "7")
 
 

@@ -88,11 +88,11 @@ def write(url: str, folder: Path, rng: random.Random, entries: int) -> History:
 
 
 def lead(client: redis.Redis, token: str) -> str:
-    """Lead as ``token``, swear, and grant an actor its epoch."""
+    """Lead as ``token``, verify, and grant an actor its epoch."""
     client.delete(KEYS.leader)
-    _, epoch, _ = client.fcall("meterd_lead", 1, KEYS.commands, token, 3_600_000)
-    assert client.fcall("meterd_swear", 1, KEYS.commands, token, epoch, "kept")
-    granted: Any = client.fcall("meterd_grant", 1, KEYS.commands, epoch, "a")
+    _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, token, 3_600_000)
+    assert client.fcall("meterd_confirm_integrity", 1, KEYS.commands, token, epoch, "kept")
+    granted: Any = client.fcall("meterd_issue_epoch", 1, KEYS.commands, epoch, "a")
     return str(granted.decode())
 
 
@@ -135,9 +135,9 @@ def aof_of(folder: Path) -> Path:
     return path
 
 
-def _rows(parcels: list[dict[bytes, bytes]]) -> list[Any]:
-    """What Postgres gets, however it is spread over parcels."""
-    facts = [unpack_payload(parcel[b"facts"]) for parcel in parcels]
+def _rows(entries: list[dict[bytes, bytes]]) -> list[Any]:
+    """What Postgres gets, however it is spread over outbox entries."""
+    facts = [unpack_payload(entry[b"facts"]) for entry in entries]
     records = {row.chat_id: row for each in facts for row in each.records}
     return [
         sorted((row for each in facts for row in each.journal), key=lambda row: row.stream_id),

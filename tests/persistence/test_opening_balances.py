@@ -17,10 +17,10 @@ TOKEN = "t"
 
 
 @pytest.fixture
-def sworn(client: redis.Redis) -> redis.Redis:
+def verified(client: redis.Redis) -> redis.Redis:
     """A Redis that somebody vouches for."""
-    answer: Any = client.fcall("meterd_lead", 1, KEYS.commands, TOKEN, 60_000)
-    client.fcall("meterd_swear", 1, KEYS.commands, TOKEN, answer[1], "m")
+    answer: Any = client.fcall("meterd_acquire_lease", 1, KEYS.commands, TOKEN, 60_000)
+    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, TOKEN, answer[1], "m")
     return client
 
 
@@ -29,10 +29,10 @@ def _opening(user: str, before: str = "", number: int = 1, amount: int = 5) -> O
     return Opening(before, made, opening_entry(user, number, amount, 7))
 
 
-def test_each_is_opened_or_left_as_it_is(sworn: redis.Redis) -> None:
+def test_each_is_opened_or_left_as_it_is(verified: redis.Redis) -> None:
     """Of two openings of one account in a call the first counts; all that were done are one
-    parcel for Postgres."""
-    sworn.set(KEYS.account("used"), '5-0|{"user_id":"used"}')
+    outbox entry for Postgres."""
+    verified.set(KEYS.account("used"), '5-0|{"user_id":"used"}')
     given = [
         _opening("a"),
         _opening("used", "5-0"),
@@ -40,29 +40,29 @@ def test_each_is_opened_or_left_as_it_is(sworn: redis.Redis) -> None:
         _opening("b"),
         _opening("c", "0-1"),
     ]
-    assert Openings(sworn, KEYS).open(given) == [True, False, False, True, False]
-    parcels: Any = sworn.xrange(KEYS.outbox)
-    facts = [unpack_payload(fields[b"facts"]) for _, fields in parcels]
+    assert Openings(verified, KEYS).open(given) == [True, False, False, True, False]
+    entries: Any = verified.xrange(KEYS.outbox)
+    facts = [unpack_payload(fields[b"facts"]) for _, fields in entries]
     assert [[row.entry_id for row in one.ledger] for one in facts] == [
         ["migrated:a:1", "migrated:b:1"]
     ]
-    found = Openings(sworn, KEYS).read(["a", "b", "c"])
+    found = Openings(verified, KEYS).read(["a", "b", "c"])
     assert {user: (head, one.settled_micro) for user, (head, one) in found.items()} == {
         "a": ("0-1", 5), "b": ("0-1", 5), "c": ("", 0),
     }  # fmt: skip
-    assert sworn.get(KEYS.account("used")) == b'5-0|{"user_id":"used"}'
+    assert verified.get(KEYS.account("used")) == b'5-0|{"user_id":"used"}'
 
 
-def test_an_opening_is_mended_as_long_as_it_was_seen(sworn: redis.Redis) -> None:
+def test_an_opening_is_mended_as_long_as_it_was_seen(verified: redis.Redis) -> None:
     """Whoever comes with an older look is refused; nothing is written then."""
-    openings = Openings(sworn, KEYS)
+    openings = Openings(verified, KEYS)
     assert openings.open([_opening("a")]) == [True]
     assert openings.open([_opening("a", "0-1", 2)]) == [True]
     assert openings.open([_opening("a", "0-1", 2), _opening("a")]) == [False, False]
     assert openings.outbox_length() == 2
 
 
-def test_without_a_sworn_memory_nothing_is_opened(client: redis.Redis) -> None:
+def test_without_a_verified_state_nothing_is_opened(client: redis.Redis) -> None:
     """Also not after a restart of the server, until a daemon has compared."""
     with pytest.raises(UnverifiedStateError):
         Openings(client, KEYS).open([_opening("a")])

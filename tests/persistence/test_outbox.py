@@ -20,8 +20,8 @@ RECORDER, EPOCH = "recorder", "3"
 def queue(client: redis.Redis) -> redis.Redis:
     """A queue whose leader has granted the recorder its epoch."""
     client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
-    answer: Any = client.fcall("meterd_lead", 1, KEYS.commands, "t", 60_000)
-    client.fcall("meterd_swear", 1, KEYS.commands, "t", answer[1], "m")
+    answer: Any = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
+    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", answer[1], "m")
     client.hset(KEYS.epochs, RECORDER, EPOCH)
     return client
 

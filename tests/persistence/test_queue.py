@@ -156,14 +156,14 @@ def test_a_read_whose_answer_was_lost_is_made_up_for_in_order(
     _with_queues(server, use)
 
 
-def test_nobody_writes_before_a_leader_has_sworn_that_nothing_is_forgotten(
+def test_nobody_writes_before_a_leader_has_verified_the_state(
     server: str, client: redis.Redis
 ) -> None:
     """A Redis that was restarted, or emptied, grants and delivers nothing until it was compared."""
 
     async def use(first: CommandStream, second: CommandStream) -> None:
         assert not (await first.acquire_lease(LEASE_MS)).is_state_verified
-        assert await first.renew_lease(LEASE_MS) is LeaseStatus.UNSWORN
+        assert await first.renew_lease(LEASE_MS) is LeaseStatus.UNVERIFIED
         with pytest.raises(NotLeadingError):
             await first.issue_epoch("chat-1")
         assert await first.confirm_integrity("m")
@@ -172,8 +172,8 @@ def test_nobody_writes_before_a_leader_has_sworn_that_nothing_is_forgotten(
         assert (await second.acquire_lease(LEASE_MS)).is_state_verified, (
             "nothing has happened to this server"
         )
-        client.function_load(source(), replace=True)  # a restart loads the functions anew, too
-        assert await second.renew_lease(LEASE_MS) is LeaseStatus.UNSWORN
+        client.function_load(source(), replace=True)  # a restart loads the functions again, too
+        assert await second.renew_lease(LEASE_MS) is LeaseStatus.UNVERIFIED
         with pytest.raises(NotLeadingError):
             await second.new(1)
         assert not await second.confirm_integrity("another"), "this is not the memory that it was"

@@ -204,8 +204,8 @@ def settled(stream: Stream, after_ms: int = HOUR) -> Stream:
 class _Writer:
     """Draws a stream entry by entry, with a world beside it that knows what is due."""
 
-    def __init__(self, draw: st.DrawFn, policy: Policy, scale: Scale, strangers: bool) -> None:
-        self.draw, self.scale, self.strangers = draw, scale, strangers
+    def __init__(self, draw: st.DrawFn, policy: Policy, scale: Scale, others: bool) -> None:
+        self.draw, self.scale, self.others = draw, scale, others
         self.world = World(policy)
         self.entries: list[Entry] = []
         self.at = T0
@@ -220,8 +220,8 @@ class _Writer:
         """Any one entry, some time later."""
         self.at += self._wait_ms(user_id)
         kind = self.draw(st.sampled_from("nnnnnnnnnnnnnnnnrrcb"))
-        past = [e for e in self.entries if self.strangers or self._of(e) == user_id]
-        if kind == "b" and self.strangers:
+        past = [e for e in self.entries if self.others or self._of(e) == user_id]
+        if kind == "b" and self.others:
             fields = self.draw(st.sampled_from(BAD))
         elif kind == "r" and past:
             fields = self._again(self.draw(st.sampled_from(past)))
@@ -263,7 +263,7 @@ class _Writer:
         fields["chat_id"] = self._chat_id(user_id, opens)
         if opens:
             return fields | {"advisor_id": "v"} | self._tariff() | self._carried(kind)
-        if draw(st.booleans()) and (self.strangers or fields["chat_id"] in self.world.owner):
+        if draw(st.booleans()) and (self.others or fields["chat_id"] in self.world.owner):
             del fields["user_id"]
         if kind == "set_rate":
             fields["rate"] = as_sent(draw(scale.rates))
@@ -285,7 +285,7 @@ class _Writer:
         likely = sorted(k for k, owner in self.world.owner.items() if owner == user_id)
         if likely and not opens and self.draw(st.integers(0, 9)) > 0:
             return self.draw(st.sampled_from(likely))
-        owners = [user_id, "u1", "u2"] if self.strangers else [user_id]
+        owners = [user_id, "u1", "u2"] if self.others else [user_id]
         return f"{self.draw(st.sampled_from(owners))}.{self.draw(st.sampled_from('abcd'))}"
 
     def _tariff(self) -> dict[str, str]:
@@ -312,16 +312,16 @@ def streams(
     draw: st.DrawFn,
     scale: Scale = ANY,
     users: Sequence[str] = ("u1", "u2", "u3"),
-    strangers: bool = True,
+    others: bool = True,
     length_max: int = 16,
 ) -> Stream:
     """A stream of some users' commands.
 
-    With ``strangers``, users also name each other's chats and ids, and some entries are bad;
+    With ``others``, users also name each other's chats and ids, and some entries are bad;
     without, chats are each user's own, and so are ids: they begin with the user's.
     """
     policy = draw(policies(scale))
-    writer = _Writer(draw, policy, scale, strangers)
+    writer = _Writer(draw, policy, scale, others)
     if draw(st.booleans()):
         writer.open(users[0])
     for _ in range(draw(st.integers(1, length_max))):

@@ -27,14 +27,14 @@ Record = tuple[tuple[object, ...], ...]
 
 
 @settings(max_examples=2 * settings().max_examples)
-@given(streams(SMALL, users=("u1",), strangers=False))
+@given(streams(SMALL, users=("u1",), others=False))
 def test_the_fold_is_what_a_clock_that_ticks_would_bring(stream: Stream) -> None:
     """Events with millisecond, reason and order; outcomes; records to the micro-credit; zero_at."""
     _check_like_the_clock(stream)
 
 
 @settings(max_examples=2 * settings().max_examples)
-@given(streams(GRID, users=("u1",), strangers=False))
+@given(streams(GRID, users=("u1",), others=False))
 def test_what_falls_due_together_comes_in_the_order_of_the_contract(stream: Stream) -> None:
     """At one millisecond: warning, idle pause, exhaustion, end of grace; then by chat."""
     _check_like_the_clock(stream)

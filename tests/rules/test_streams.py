@@ -83,7 +83,7 @@ def test_an_id_with_other_content_is_refused_and_changes_nothing(
     assert again.outcome == plain.results[number].outcome
 
 
-@given(streams(strangers=False))
+@given(streams(others=False))
 def test_users_never_touch_each_other(stream: Stream) -> None:
     """Each user's commands folded alone give that user what all of them together give."""
     stream = settled(stream)
