@@ -13,7 +13,9 @@ def processes_of(home: Path) -> list[tuple[int, str]]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+            # Valkey overwrites its environment with its title, but runs in a folder of the home.
+            is_in_home = (folder / "cwd").readlink().is_relative_to(home)
+            if is_in_home or wanted in (folder / "environ").read_bytes().split(b"\0"):
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                 found.append((int(folder.name), command))
     return found
