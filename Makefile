@@ -37,7 +37,8 @@ test: install-dev ## run the tests (ARGS="-k words -x" goes to pytest; WORKERS=0
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-fast: install-dev ## run the tests that need no server, in less than a minute
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "$(FAST_MARKS)" $(FAST) $(ARGS)
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $(WORKERS) \
+		--dist loadfile -m "$(FAST_MARKS)" $(FAST) $(ARGS)
 
 smoke: install-dev ## start the daemon once: status, demo, audit, stop
 	$(BIN)/python -m pytest -n 0 tests/acceptance/test_smoke.py $(ARGS)

@@ -17,7 +17,7 @@ from daemon.commands.status import status
 from daemon.commands.token import token
 from daemon.commands.up import up
 from daemon.demo.cli import demo
-from daemon.legacy.cli.migrate import app as legacy
+from daemon.legacy.cli.migrate import app as legacy  # migration seam
 from daemon.recovery.cli import recover
 from daemon.top.cli import top
 
@@ -42,7 +42,7 @@ app.add_typer(dead, name="dead")
 app.add_typer(clock, name="clock")
 app.add_typer(db, name="db")
 app.add_typer(config, name="config")
-app.add_typer(legacy, name="legacy")
+app.add_typer(legacy, name="legacy")  # migration seam
 
 
 DISTRIBUTIONS = ("meterd-daemon", "meterd")

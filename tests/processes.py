@@ -4,6 +4,8 @@ import contextlib
 import time
 from pathlib import Path
 
+from loadtests.common.timeouts import scaled
+
 
 def processes_of(home: Path) -> list[tuple[int, str]]:
     """The ids and command lines of the processes that were started with this METERD_HOME."""
@@ -19,7 +21,7 @@ def processes_of(home: Path) -> list[tuple[int, str]]:
 
 def until_none_of(home: Path, timeout_s: float = 10) -> None:
     """Wait until none of them runs any more; fails with those that do."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + scaled(timeout_s)
     while (left := processes_of(home)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left == []

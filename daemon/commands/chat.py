@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from daemon.audit.history import HistoryLine
     from daemon.discovery.runfile import Addresses
-    from daemon.legacy.settings import LegacySettings
+    from daemon.settings.settings import Settings
     from meterd import ChatSnapshot
     from persistence.postgres.rows import RecordRow
 
@@ -54,7 +54,7 @@ def chat(
     """
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
-    snapshot, now_ms = _snapshot(addresses, settings.legacy, chat_id)
+    snapshot, now_ms = _snapshot(addresses, settings, chat_id)
     if json:
         _print_json(snapshot, addresses)
     else:
@@ -62,7 +62,7 @@ def chat(
 
 
 def _snapshot(
-    addresses: "Addresses", legacy: "LegacySettings", chat_id: str
+    addresses: "Addresses", settings: "Settings", chat_id: str
 ) -> tuple["ChatSnapshot", int]:
     """The chat, from wherever it is, and the queue's clock."""
     from meterd import Meter, UnavailableError  # noqa: PLC0415 - the help need not wait for it
@@ -75,23 +75,29 @@ def _snapshot(
             snapshot = meter.snapshot(chat_id)
     except UnavailableError as error:
         raise fail(f"{error}\nSee whether the daemon runs with: meterd status") from None
-    if snapshot.status == NOT_STARTED and legacy.enabled:
-        snapshot = _old_snapshot(legacy, addresses.postgres_url, chat_id) or snapshot
+    # migration seam: begin
+    if snapshot.status == NOT_STARTED and settings.legacy.enabled:
+        snapshot = _old_snapshot(settings, addresses.postgres_url, chat_id) or snapshot
+    # migration seam: end
     return snapshot, now_ms
 
 
-def _old_snapshot(
-    legacy: "LegacySettings", postgres_url: str, chat_id: str
-) -> "ChatSnapshot | None":
+# migration seam: begin
+def _old_snapshot(settings: "Settings", postgres_url: str, chat_id: str) -> "ChatSnapshot | None":
     """The chat as the old tables have it; None if they do not know it."""
     from daemon.legacy.chat_reader import read_snapshot  # noqa: PLC0415 - as above
     from daemon.legacy.store.layout import LegacyError  # noqa: PLC0415 - as above
+    from daemon.legacy.store.names import LegacyNames  # noqa: PLC0415 - as above
 
+    legacy = settings.legacy
     with _connected(legacy.url or postgres_url) as connection:
         try:
-            return read_snapshot(connection, legacy.names, legacy.policy, chat_id)
+            return read_snapshot(connection, LegacyNames.of(legacy), legacy.policy, chat_id)
         except LegacyError as error:
             raise fail(f"the old tables can't be read: {error}") from None
+
+
+# migration seam: end
 
 
 def _print(snapshot: "ChatSnapshot", addresses: "Addresses", now_ms: int) -> None:

@@ -10,7 +10,7 @@ import redis.asyncio
 from daemon.discovery.runfile import Addresses
 from daemon.gateway.fallback import ChatFallback
 from daemon.gateway.key_source import keys_of
-from daemon.gateway.legacy_fallback import legacy_fallback
+from daemon.gateway.legacy_fallback import legacy_fallback  # migration seam
 from daemon.gateway.metrics import Metrics
 from daemon.gateway.postgres_reader import STATEMENT_MS_MAX, PostgresReader
 from daemon.gateway.queries import Queries
@@ -67,7 +67,8 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
     live, clock = RedisReader(client), QueueClock(client)
     meter = AsyncMeter(addresses.redis_url)
     hub = EventBroadcaster(meter, live, keys, clock, http)
-    fallback = legacy_fallback(settings, addresses.postgres_url)
+    fallback: ChatFallback | None = None
+    fallback = legacy_fallback(settings, addresses.postgres_url)  # migration seam
     reading = Queries(live, records, keys, clock, fallback)
     parts = hub, live, meter, clock, reading
     streams = Streams(client, parts, keys, http.stream_messages_max)

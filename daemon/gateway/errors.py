@@ -56,17 +56,12 @@ def invalid(field: str, why: str) -> ProblemError:
 
 def redis_unavailable(cause: object) -> ProblemError:
     """Redis is needed for this answer and does not give it."""
-    return _unavailable("redis_away", f"Redis does not answer ({cause})")
+    return unavailable("redis_away", f"Redis does not answer ({cause})")
 
 
 def postgres_unavailable(cause: object) -> ProblemError:
     """Postgres is needed for this answer and does not give it."""
-    return _unavailable("postgres_away", f"PostgreSQL does not answer ({cause})")
-
-
-def legacy_unavailable(cause: object) -> ProblemError:
-    """The old tables are needed for this answer, and can't be read."""
-    return _unavailable("legacy_away", f"the old tables can't be read ({cause})")
+    return unavailable("postgres_away", f"PostgreSQL does not answer ({cause})")
 
 
 def busy(what: str) -> ProblemError:
@@ -74,7 +69,8 @@ def busy(what: str) -> ProblemError:
     return ProblemError(503, "busy", f"{what}; try again", {"Retry-After": "1"})
 
 
-def _unavailable(code: str, what: str) -> ProblemError:
+def unavailable(code: str, what: str) -> ProblemError:
+    """What an answer needs does not answer itself; ``code`` is for programs."""
     return ProblemError(503, code, f"{what}; what needs it can't be told now", {"Retry-After": "1"})
 
 

@@ -3,7 +3,7 @@
 import structlog
 from sqlalchemy import Connection
 
-from daemon.gateway.errors import ProblemError, legacy_unavailable
+from daemon.gateway.errors import ProblemError, unavailable
 from daemon.gateway.postgres_reader import STATEMENT_MS_MAX, PostgresReader
 from daemon.legacy.chat_reader import can_be_asked, read_chat
 from daemon.legacy.store.layout import LegacyError
@@ -53,6 +53,11 @@ class LegacyFallback:
         self._reader.close()
 
 
+def legacy_unavailable(cause: object) -> ProblemError:
+    """The old tables are needed for this answer, and can't be read."""
+    return unavailable("legacy_away", f"the old tables can't be read ({cause})")
+
+
 def legacy_fallback(settings: Settings, postgres_url: str) -> LegacyFallback | None:
     """Return what reads the old tables, in a pool of its own; None if ``legacy`` is not enabled."""
     legacy = settings.legacy
@@ -65,4 +70,4 @@ def legacy_fallback(settings: Settings, postgres_url: str) -> LegacyFallback | N
         application_name="meterd gateway",
     )
     reader = PostgresReader(engine, 2 * settings.postgres.pool_size, legacy_unavailable)
-    return LegacyFallback(reader, legacy.names, legacy.policy)
+    return LegacyFallback(reader, LegacyNames.of(legacy), legacy.policy)

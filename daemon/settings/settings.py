@@ -13,9 +13,9 @@ from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from daemon.legacy.settings import LegacySettings
 from daemon.settings.config_file import ConfigFileError, read_config_file, setting_lines
 from daemon.settings.home import choose_home
+from daemon.settings.legacy import LegacySettings  # migration seam
 from daemon.settings.types import (
     MS_MAX,
     Count,
@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     recorder: RecorderSettings = RecorderSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     clock: ClockSettings = ClockSettings()
-    legacy: LegacySettings = LegacySettings()
+    legacy: LegacySettings = LegacySettings()  # migration seam
     log: LogSettings = LogSettings()
     home: Path = Path(".meterd")
 

@@ -6,12 +6,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from daemon.legacy.store.names import is_column, is_table
 from daemon.logging.masking import mask_credentials
 
 __all__ = [
     "MS_MAX",
-    "ColumnName",
     "Count",
     "Decimal6",
     "Lowercase",
@@ -24,7 +22,6 @@ __all__ = [
     "RedisUrl",
     "Secret",
     "Section",
-    "TableName",
     "Warnings",
     "at_least",
     "between",
@@ -140,18 +137,6 @@ def _no_credentials(value: str | None) -> str | None:
     return value
 
 
-def _table_name(value: str) -> str:
-    if not is_table(value):
-        raise ValueError("should be the name of a table: letters, digits, _ and $, or schema.table")
-    return value
-
-
-def _column_name(value: str) -> str:
-    if not is_column(value):
-        raise ValueError("should be the name of a column: letters, digits, _ and $")
-    return value
-
-
 _T = TypeVar("_T")
 Lowercase = Annotated[_T, BeforeValidator(_lower)]
 OptionalText = Annotated[
@@ -172,8 +157,6 @@ PostgresUrl = Annotated[
     BeforeValidator(_none_if_empty),
     _url_check("postgresql", "postgres", "postgresql+psycopg2"),
 ]
-TableName = Annotated[str, AfterValidator(_table_name)]
-ColumnName = Annotated[str, AfterValidator(_column_name)]
 Count = Annotated[int, BeforeValidator(_no_bool)]
 Milliseconds = Annotated[int, Field(ge=0, le=MS_MAX), BeforeValidator(_no_bool)]
 PositiveMilliseconds = Annotated[int, Field(ge=1, le=MS_MAX), BeforeValidator(_no_bool)]

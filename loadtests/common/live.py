@@ -18,14 +18,13 @@ from sqlalchemy import Engine
 
 from daemon.discovery.runfile import RunFile
 from loadtests.common.queue import is_handled
-from loadtests.common.timeouts import scaled
+from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from loadtests.common.watchdog import end_with_us, remove_with_us
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
 
 METERD = str(Path(sys.executable).with_name("meterd"))
-READY_TIMEOUT_S = 180
 KEYS = Keys()
 
 

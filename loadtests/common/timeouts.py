@@ -21,6 +21,10 @@ SCALE: Final = _scale()
 """Every limit is this times what it is on a machine with nothing else to do."""
 
 
+READY_TIMEOUT_S: Final = 180
+"""For a daemon to handle commands; one that ends meanwhile is not waited for."""
+
+
 def scaled(seconds: float) -> float:
     """A limit for waiting; not for what a test asserts about time."""
     return seconds * SCALE

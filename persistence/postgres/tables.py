@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from persistence.postgres.legacy_tables import add_legacy_tables
+from persistence.postgres.legacy_tables import add_legacy_tables  # migration seam
 from persistence.postgres.triggers import attach_triggers
 
 # Names that do not depend on who made the table: a migration must find what it changes.
@@ -216,5 +216,5 @@ operations: Final = Table(
     comment="What operators decided; append-only",
 )
 
-add_legacy_tables(metadata)
+add_legacy_tables(metadata)  # migration seam
 attach_triggers(metadata)

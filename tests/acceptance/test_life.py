@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.common.live import READY_TIMEOUT_S, LiveDaemon, live_daemon
+from loadtests.common.live import LiveDaemon, live_daemon
+from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from meterd import Meter
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -106,7 +107,7 @@ def test_a_daemon_is_not_ready_by_the_word_of_one_that_was_killed(daemon: LiveDa
     killed = daemon.status()["pid"]
     daemon.kill()
     daemon.launch()
-    deadline = time.monotonic() + READY_TIMEOUT_S
+    deadline = time.monotonic() + scaled(READY_TIMEOUT_S)
     while (told := daemon.run("status", "--json")).returncode:
         assert time.monotonic() < deadline, daemon.output()
     assert json.loads(told.stdout)["pid"] != killed

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from daemon.discovery.runfile import RunFile
-from loadtests.common.live import READY_TIMEOUT_S, LiveDaemon
+from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
+from loadtests.common.watchdog import end_with_us
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 
@@ -32,11 +34,12 @@ def test_make_passes_sigterm_on_and_ends_after_the_daemon(home: Path) -> None:
     # The environment of the tests is there: `-o install` keeps make from looking whether it is.
     command = ["make", "-o", "install", "up", f"VENV={sys.prefix}"]
     make = subprocess.Popen(command, cwd=ROOT, env=daemon.env, stdout=subprocess.PIPE, text=True)
+    end_with_us(make.pid)
     try:
         daemon.until(lambda: daemon.published().get("state") == "ready", READY_TIMEOUT_S)
         assert RunFile(home).pid() in {pid for pid, _ in processes_of(home)}
         make.send_signal(signal.SIGTERM)
-        printed, _ = make.communicate(timeout=60)
+        printed, _ = make.communicate(timeout=scaled(60))
         assert printed.rstrip().endswith("meterd has stopped.")
         assert make.returncode == -signal.SIGTERM
         until_none_of(home)

@@ -15,6 +15,7 @@ import redis
 
 from daemon.process.ray_processes import descendants_of
 from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
 from tests.servers import redis_server
@@ -30,7 +31,7 @@ class StandingBy(LiveDaemon):
     def begin(self) -> None:
         """Start it and wait until it says what it is."""
         self.launch()
-        self.until(lambda: self.here() in ("ready", "standby"), 90)
+        self.until(lambda: self.here() in ("ready", "standby"), READY_TIMEOUT_S)
 
     def here(self) -> str:
         """What this one is, whoever works."""
@@ -44,7 +45,7 @@ class StandingBy(LiveDaemon):
         for pid in [self.process.pid, *descendants_of(self.process.pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(scaled(30))
         (self.home / "state.json").unlink()
 
 

@@ -197,7 +197,7 @@ class Run:
         for process in self.environment.family():
             send(process.pid, signal.SIGKILL)
         assert self.environment.daemon.process is not None
-        self.environment.daemon.process.wait(timeout=30)
+        self.environment.daemon.process.wait(timeout=scaled(30))
         self.environment.postgres.start()
         self.environment.daemon.launch()
         wanted = self.probe.ask(self._asked)

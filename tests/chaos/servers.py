@@ -56,7 +56,7 @@ class Redis:
         """SIGKILL, and wait until it is gone."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=scaled(30))
 
     def hang(self) -> None:
         """SIGSTOP; ``wake`` lets it go on."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from loadtests.common.timeouts import scaled
 from persistence.postgres.engine import make_engine
 from tests.chaos import __main__ as harness
 from tests.chaos.environment import ChaosEnvironment, short_folder
@@ -32,7 +33,7 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     wishes = {"CHAOS_MINUTES": "0.15", "CHAOS_SEED": seed, "CHAOS_REPORT": str(report)}
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos"],
-        cwd=ROOT, env={**os.environ, **wishes}, capture_output=True, text=True, timeout=390,
+        cwd=ROOT, env={**os.environ, **wishes}, capture_output=True, text=True, timeout=scaled(390),
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
@@ -61,7 +62,7 @@ def test_what_to_set_is_told() -> None:
     """``--help`` names the variables, shows how, and lists the faults."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos", "--help"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+        cwd=ROOT, capture_output=True, text=True, timeout=scaled(60), check=True,
     )  # fmt: skip
     assert "CHAOS_MINUTES=1 CHAOS_SEED=7 make chaos" in done.stdout
     assert all(name in done.stdout for name in CATALOGUE)

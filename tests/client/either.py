@@ -5,22 +5,9 @@ import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from meterd import AsyncMeter, Event, Meter
-from meterd._core import Core
-
-
-class Either(Protocol):
-    """A client for threads, or one for asyncio in a thread with an event loop."""
-
-    core: Core
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        """A method of the client; for asyncio, run to its end in the loop."""
-
-    def gather(self, calls: list[Callable[[Any], Any]]) -> list[Any]:
-        """Do all of these with the client at the same time; results or errors."""
 
 
 class Threads:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import scaled
 from meterd import Meter
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
@@ -27,7 +28,12 @@ def run(live: LiveDaemon, *command: str) -> str:
     urls = {"REDIS_URL": live.redis_url, "POSTGRES_URL": live.postgres_url}
     path = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        command, env={**urls, **path}, capture_output=True, text=True, timeout=60, check=False
+        command,
+        env={**urls, **path},
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -47,7 +53,7 @@ def test_the_examples_in_the_shell_run(live: LiveDaemon) -> None:
     assert "outcome\nok" in said
     assert "wallet.topped_up" in said
     with Meter(live.redis_url) as meter:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + scaled(5)
         while meter.snapshot("chat-5").status != "ended":
             assert time.monotonic() < deadline
 
@@ -70,7 +76,7 @@ def test_the_examples_in_node_run(live: LiveDaemon, tmp_path: Path) -> None:
     environment = {**os.environ, "REDIS_URL": live.redis_url, "AFTER": "0"}
     said = subprocess.run(
         ["node", "sending.cjs"], cwd=tmp_path, env=environment,
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=scaled(60), check=True,
     ).stdout  # fmt: skip
     assert said.count("outcome: 'ok'") == 2
     assert "status: 'running'" in said

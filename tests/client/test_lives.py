@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 
+from loadtests.common.timeouts import scaled
 from meterd import AsyncMeter, Meter, MeterError, NoReplyError
 from tests.client.by_hand import answering, commands, until
 from tests.client.either import Make
@@ -174,7 +175,7 @@ def test_a_forked_process_has_replies_of_its_own(server: str, queue: redis.Redis
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", FORKING, server],
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=scaled(60), check=False,
         )  # fmt: skip
     assert done.stdout == "fine\n", done.stderr
 
@@ -186,7 +187,7 @@ def test_the_package_loads_no_driver_of_postgres(server: str, tmp_path: Path) ->
         "Meter('redis://h')\nassert 'psycopg2' not in sys.modules\n"
         "Meter('redis://h', 'postgresql://h')\nassert 'psycopg2' in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=scaled(60))
 
 
 def test_threads_and_tasks_have_the_same_methods() -> None:

@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from daemon.logging.logs import configure_logging, configure_worker_logging, mask_credentials
+from loadtests.common.timeouts import scaled
 
 
 @pytest.fixture(autouse=True)
@@ -171,7 +172,7 @@ def test_it_works_in_a_process_of_its_own() -> None:
         "structlog.get_logger().info('x')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=scaled(60)
     )
     assert json.loads(done.stderr)["event"] == "x"
 

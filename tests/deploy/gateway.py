@@ -23,7 +23,7 @@ class Gateway:
 
     def __init__(self, url: str, secret: str) -> None:
         """Ask at ``url``; tokens are signed with ``secret``."""
-        self._http = httpx.Client(base_url=url, timeout=10)
+        self._http = httpx.Client(base_url=url, timeout=scaled(10))
         self._secret = secret
 
     def get(self, path: str, role: str = "ops") -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from loadtests.common.timeouts import scaled
 from tests.deploy.certificates import Authority, Pair
 from tests.deploy.roles import Guarded, guarded_server
 from tests.servers import binary, free_port
@@ -34,7 +35,7 @@ def has_tls(kind: str) -> bool:
     assert program is not None, f"{kind} is not installed"
     tried = subprocess.run(
         [program, "--port", "0", "--tls-port", str(free_port())],
-        capture_output=True, text=True, timeout=10, check=False, cwd=tempfile.gettempdir(),
+        capture_output=True, text=True, timeout=scaled(10), check=False, cwd=tempfile.gettempdir(),
     )  # fmt: skip
     return "tls-cert-file" in tried.stdout
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 import redis
 
+from loadtests.common.timeouts import scaled
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.functions import source
 from tests.deploy.roles import (
@@ -179,7 +180,7 @@ def test_the_file_is_refused_as_it_stands(kind: str, tmp_path: Path) -> None:
     assert program is not None
     started = subprocess.run(
         [program, "--port", str(free_port()), "--aclfile", str(users), "--dir", str(tmp_path)],
-        capture_output=True, text=True, timeout=10, check=False,
+        capture_output=True, text=True, timeout=scaled(10), check=False,
     )  # fmt: skip
     assert started.returncode != 0
     assert "password hash must be exactly 64 characters" in started.stdout

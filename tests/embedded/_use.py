@@ -10,6 +10,7 @@ import redis
 
 from daemon.embedded import Urls
 from daemon.embedded.processes import find_marked, mark_of
+from loadtests.common.timeouts import scaled
 from loadtests.common.watchdog import end_with_us
 
 # A daemon: starts the servers, says where they are, waits.
@@ -69,7 +70,7 @@ def start_daemon(home: Path) -> tuple[subprocess.Popen[str], Urls]:
 def end_daemon(process: subprocess.Popen[str]) -> None:
     """Kill -9."""
     process.kill()
-    process.wait(10)
+    process.wait(scaled(10))
     assert process.stdout is not None
     process.stdout.close()
 

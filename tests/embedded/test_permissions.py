@@ -14,6 +14,7 @@ import pytest
 from daemon.embedded import EmbeddedServers, postgres_account
 from daemon.embedded.postgres import PostgresServer
 from daemon.embedded.postgres_account import choose_account, installed_binaries
+from loadtests.common.timeouts import scaled
 from tests.embedded._use import facts_are_there, leave_facts
 from tests.embedded.conftest import as_root
 
@@ -136,7 +137,7 @@ def test_it_works_as_an_ordinary_user(place: Path) -> None:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=100,
+        timeout=scaled(100),
         check=False,
         env={"PATH": "/usr/bin:/bin", "HOME": str(own), "PYTHONPATH": str(ROOT)},
     )

@@ -28,7 +28,7 @@ class Gateway:
     def __init__(self, url: str, secret: str) -> None:
         self.url = url
         self.secret = secret
-        self.http = httpx.Client(base_url=url, timeout=20)
+        self.http = httpx.Client(base_url=url, timeout=scaled(20))
         self.stop: Callable[[], None] = lambda: None
 
     def token(self, sub: str, *roles: str, ttl_s: int = 600) -> str:

@@ -11,7 +11,7 @@ from daemon.gateway.errors import MEDIA_TYPE, ProblemError, problem_response
 from meterd.rules import outcomes
 
 ROOT = Path(__file__).parents[2]
-RAISED = re.compile(r'(?:ProblemError\(\s*\d+,|_unavailable\()\s*"([a-z_]+)"')
+RAISED = re.compile(r'(?:ProblemError\(\s*\d+,|\bunavailable\()\s*"([a-z_]+)"')
 
 
 def _codes() -> set[str]:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from daemon.legacy.diff import Databases
 from daemon.legacy.rules.rows import Pair
-from daemon.legacy.store.names import LegacyNames, is_column, is_table, quoted
+from daemon.legacy.store.names import LegacyNames, quoted
 from daemon.legacy.store.reader import (
     old_balances,
     pair_of_chat,
@@ -19,6 +19,7 @@ from daemon.legacy.store.reader import (
     read_pairs,
     whole,
 )
+from daemon.settings.legacy import is_column, is_table
 from tests.legacy.old_data import create_tables, create_ugly
 from tests.legacy.system import sql
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.common.code import own_code
+from loadtests.common.timeouts import scaled
 from tests.project._project import ROOT
 
 
@@ -41,6 +42,6 @@ def test_help_has_examples() -> None:
 def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "loadtests.bench", *arguments],
-        cwd=ROOT, env=own_code(), capture_output=True, text=True, timeout=280, check=False,
+        cwd=ROOT, env=own_code(), capture_output=True, text=True, timeout=scaled(280), check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip

@@ -26,6 +26,7 @@ from loadtests.common.processes import (
     Sampler,
     grouped,
 )
+from loadtests.common.timeouts import scaled
 from loadtests.load.thresholds import COMMANDS, READS
 from tests.audit_check import assert_clean
 
@@ -47,7 +48,7 @@ def _load(daemon: LiveDaemon, out: Path, *options: str) -> "subprocess.Completed
     return subprocess.run(
         [sys.executable, "-m", "loadtests.load", "--out", str(out), *options],
         cwd=ROOT, env={**os.environ, **{f"METERD_LOAD_{k}": v for k, v in urls.items()}},
-        capture_output=True, text=True, timeout=200, check=False, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=scaled(200), check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def test_a_redis_that_is_away_is_named_without_its_password(tmp_path: Path) -> N
     done = subprocess.run(
         [sys.executable, "-m", "loadtests.load", "--out", str(tmp_path / "out")],
         cwd=ROOT, env={**os.environ, "METERD_LOAD_REDIS_URL": "redis://:hush@127.0.0.1:1/0"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=scaled(60), check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "Redis does not answer at redis://" in done.stderr

@@ -27,6 +27,7 @@ from loadtests.common.processes import (
     role_of,
     usage,
 )
+from loadtests.common.timeouts import scaled
 
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
 
@@ -108,7 +109,7 @@ def test_a_real_process_is_seen_while_it_lives_and_counts_afterwards() -> None:
     with Sampler(None, {"me": os.getpid()}, every_s=0.05) as sampler:
         burning = subprocess.Popen([sys.executable, "-c", BURN])
         sampler.others["burning"] = burning.pid
-        burning.wait(timeout=30)
+        burning.wait(timeout=scaled(30))
         time.sleep(0.2)
     used = sampler.between(began_s, time.time())
     assert sampler.samples[-1].cpu_s["burning"] > 0.2

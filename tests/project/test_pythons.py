@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from loadtests.common.timeouts import scaled
 from tests.project._project import ROOT
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
@@ -112,7 +113,7 @@ def _run(script: str, *arguments: str, **env: str) -> subprocess.CompletedProces
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
 

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from loadtests.common.live import LiveDaemon
+from loadtests.common.timeouts import scaled
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 
@@ -27,7 +28,8 @@ PYTHON_DAEMON = "python-daemon==3.1.2"
 SERVICE_FOLDERS = ("actors", "daemon", "persistence")
 RESOURCES = ("config.yaml", *(f"deploy/{path.name}" for path in (ROOT / "deploy").iterdir()))
 TO_BUILD = (
-    "LICENSE", "README.md", "config.yaml", "pyproject.toml", "clients", "deploy", *SERVICE_FOLDERS,
+    "LICENSE", "README.md", "config.yaml", "pyproject.toml", "clients", "deploy", "loadtests",
+    *SERVICE_FOLDERS,
 )  # fmt: skip
 TYPED = ("meterd/py.typed", *(f"{folder}/py.typed" for folder in SERVICE_FOLDERS))
 ADDITION = """
@@ -79,7 +81,7 @@ class Venv:
             cwd=self.bin.parent,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=scaled(timeout_s),
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -77,59 +77,17 @@ __all__ = [
     "WalletSnapshot",
 ]
 
-_HOMES = {
-    "meterd._aio": (
-        "AsyncEvents",
-        "AsyncMeter",
-    ),
-    "meterd._commands": ("Sending",),
-    "meterd._errors": (
-        "AlreadyEndedError",
-        "AlreadyStartedError",
-        "AtCapacityError",
-        "BusyError",
-        "ClosedError",
-        "CommandRefusedError",
-        "EventsLostError",
-        "ExceedsCostError",
-        "IdConflictError",
-        "InsufficientCreditsError",
-        "InternalError",
-        "InvalidCommandError",
-        "MeterError",
-        "NoReplyError",
-        "NotConfirmedError",
-        "NotEndedError",
-        "NotPausedError",
-        "NotRunningError",
-        "UnavailableError",
-        "UncertainError",
-        "UnknownChatError",
-        "UserMismatchError",
-    ),
-    "meterd._fields": ("Amount",),
-    "meterd._results": (
-        "ChatSnapshot",
-        "Event",
-        "Reply",
-        "Sent",
-        "Snapshot",
-        "WalletSnapshot",
-    ),
-    "meterd._threads": (
-        "Events",
-        "Meter",
-    ),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = ("_fields", "_results", "_errors", "_commands", "_threads", "_aio")
+"""Where the names are; those that need least come first."""
 
 
 def __getattr__(name: str) -> object:
     """Load a public name; see PEP 562."""
-    module = _HOME_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(module), name)
+    for module in _MODULES if name in __all__ else ():
+        found: object = getattr(import_module(f"meterd.{module}"), name, None)
+        if found is not None:
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -33,7 +33,7 @@ def old_or_exit(config: Path | None) -> Iterator[tuple["Engine", "LegacyNames"]]
     """The old database alone, and what its tables are called; meterd's own need not be there."""
     settings = settings_or_exit(config)
     with _old_side(settings, settings.legacy.url or _own_url_or_exit(settings)) as old:
-        yield old, settings.legacy.names
+        yield old, _names(settings)
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def legacy_or_exit(config: Path | None) -> Iterator[tuple["Databases", str]]:
         own = make_engine(own_url)
         try:
             with _old_side(settings, settings.legacy.url or own_url) as old:
-                yield Databases(old, own, settings.legacy.names), settings.legacy.policy
+                yield Databases(old, own, _names(settings)), settings.legacy.policy
         finally:
             own.dispose()
 
@@ -71,7 +71,7 @@ def _old_side(settings: "Settings", url: str) -> Iterator["Engine"]:
     faults: list[BaseException | None] = []
     event.listen(old, "handle_error", lambda context: faults.append(context.original_exception))
     try:
-        _try_out(old, settings.legacy.names)
+        _try_out(old, _names(settings))
         yield old
     except LegacyError as error:
         raise fail(f"{error}{_next_step(str(error), settings)}") from None
@@ -97,9 +97,15 @@ def _try_out(old: "Engine", names: "LegacyNames") -> None:
             connection.exec_driver_sql(f"SELECT 1 FROM {layout.sql(table)} LIMIT 0")  # noqa: S608
 
 
+def _names(settings: "Settings") -> "LegacyNames":
+    from daemon.legacy.store.names import LegacyNames  # noqa: PLC0415 - the help need not wait
+
+    return LegacyNames.of(settings.legacy)
+
+
 def _fault_there(url: str, settings: "Settings", cause: BaseException | None) -> str:
     told = mask_credentials(str(cause).strip())
-    names = settings.legacy.names
+    names = _names(settings)
     step = "legacy.url says where it is"
     if not settings.legacy.url:
         step = "legacy.url is not set, so it is meterd's own: see meterd status"

@@ -1,9 +1,8 @@
 """What the tables and columns of the old system are called."""
 
-import re
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
+from daemon.settings.legacy import LegacySettings, is_table
 
 
 class LegacyNames(NamedTuple):
@@ -32,20 +31,14 @@ class LegacyNames(NamedTuple):
     credits_user_id: str = "user_id"
     credits_balance: str = "balance"
 
+    @classmethod
+    def of(cls, settings: LegacySettings) -> Self:
+        """Return the names that the settings give."""
+        return cls(**{name: getattr(settings, name) for name in cls._fields})
+
 
 TABLES: Final = ("records_table", "chats_table", "credits_table")
 """Which of the names are those of tables; the others are columns of the table they begin with."""
-
-
-def is_column(name: str) -> bool:
-    """Whether a column can be called so here."""
-    return _IDENTIFIER.fullmatch(name) is not None
-
-
-def is_table(name: str) -> bool:
-    """Whether a table can be called so here: ``table`` or ``schema.table``."""
-    parts = name.split(".")
-    return len(parts) in (1, 2) and all(map(is_column, parts))
 
 
 def quoted(name: str) -> str:

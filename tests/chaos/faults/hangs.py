@@ -81,7 +81,7 @@ def _wake_and_stop(environment: ChaosEnvironment, first: LiveDaemon, frozen: Seq
     assert first.process is not None
     if first.process.poll() is None:
         first.process.send_signal(signal.SIGTERM)
-        first.process.wait(timeout=60)
+        first.process.wait(timeout=scaled(60))
     environment.wait_gone(family)
 
 

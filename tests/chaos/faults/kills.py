@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from loadtests.common.timeouts import scaled
 from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.faults.fault import Blow, Fault, NothingThereError, nothing
 from tests.chaos.processes import send
@@ -95,7 +96,7 @@ def _everything(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
 
 def _reap(environment: ChaosEnvironment) -> None:
     assert environment.daemon.process is not None
-    environment.daemon.process.wait(timeout=30)
+    environment.daemon.process.wait(timeout=scaled(30))
 
 
 def _again(environment: ChaosEnvironment) -> None:

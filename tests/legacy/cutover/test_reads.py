@@ -14,8 +14,7 @@ from sqlalchemy import Engine, make_url
 from structlog.testing import capture_logs
 
 from actors.chat.rows import record_row
-from daemon.gateway.errors import legacy_unavailable
-from daemon.gateway.legacy_fallback import LegacyFallback
+from daemon.gateway.legacy_fallback import LegacyFallback, legacy_unavailable
 from daemon.gateway.postgres_reader import PostgresReader
 from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.rules.imported_chats import ended_chat

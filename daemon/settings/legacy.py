@@ -1,16 +1,40 @@
-"""Settings of the system before meterd: where its tables are, and what all is called there."""
+"""The section ``legacy`` of the settings: the system before meterd, its tables and columns."""
 
-from typing import Literal
+import re
+from typing import Annotated, Final, Literal
 
-from daemon.legacy.store.names import LegacyNames
-from daemon.settings.types import (
-    ColumnName,
-    Decimal6,
-    Lowercase,
-    PostgresUrl,
-    Section,
-    TableName,
-)
+from pydantic import AfterValidator
+
+from daemon.settings.types import Decimal6, Lowercase, PostgresUrl, Section
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
+
+
+def is_column(name: str) -> bool:
+    """Return whether a column of the old tables can be called so."""
+    return _IDENTIFIER.fullmatch(name) is not None
+
+
+def is_table(name: str) -> bool:
+    """Return whether an old table can be called so: ``table`` or ``schema.table``."""
+    parts = name.split(".")
+    return len(parts) in (1, 2) and all(map(is_column, parts))
+
+
+def _table_name(value: str) -> str:
+    if not is_table(value):
+        raise ValueError("should be the name of a table: letters, digits, _ and $, or schema.table")
+    return value
+
+
+def _column_name(value: str) -> str:
+    if not is_column(value):
+        raise ValueError("should be the name of a column: letters, digits, _ and $")
+    return value
+
+
+TableName = Annotated[str, AfterValidator(_table_name)]
+ColumnName = Annotated[str, AfterValidator(_column_name)]
 
 
 class LegacySettings(Section):
@@ -42,8 +66,3 @@ class LegacySettings(Section):
     credits_table: TableName = "user_credits"
     credits_user_id: ColumnName = "user_id"
     credits_balance: ColumnName = "balance"
-
-    @property
-    def names(self) -> LegacyNames:
-        """The names of tables and columns alone."""
-        return LegacyNames(**{name: getattr(self, name) for name in LegacyNames._fields})
