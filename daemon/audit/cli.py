@@ -13,9 +13,9 @@ from daemon.console.common import (
     EXIT_USAGE,
     ConfigOption,
     JsonOption,
+    engine_or_exit,
     err,
     fail,
-    postgres_or_exit,
     print_json,
     redis_or_exit,
     settings_or_exit,
@@ -121,13 +121,11 @@ def _servers(
     import redis  # noqa: PLC0415 - as above
 
     from meterd.rules.redis_keys import Keys  # noqa: PLC0415
-    from persistence.postgres.engine import make_engine  # noqa: PLC0415
     from persistence.redis.snapshot_scan import SnapshotScan  # noqa: PLC0415
 
     client = None if no_redis else redis_or_exit(addresses.redis_url)
     scan = SnapshotScan(client, Keys()) if client else None
-    with client or contextlib.nullcontext(), postgres_or_exit(addresses.postgres_url):
-        engine = make_engine(addresses.postgres_url, pool_size=1)
+    with client or contextlib.nullcontext(), engine_or_exit(addresses.postgres_url) as engine:
         try:
             yield engine, scan
         except redis.RedisError as error:
@@ -135,8 +133,6 @@ def _servers(
                 f"Redis has stopped answering: {error}\n"
                 "Compare what is in Postgres only with: meterd audit --no-redis"
             ) from None
-        finally:
-            engine.dispose()
 
 
 def _addresses_or_exit(settings: "Settings", no_redis: bool) -> "Addresses":

@@ -51,10 +51,12 @@ def _print(found: dict[str, Any]) -> None:
     out.print(state, soft_wrap=True)
     print_line(f"home       {found['home']}")
     here = found.get("here")
-    if here and here["state"] == "standby":
-        out.print(
-            f"here       [bold yellow]standby[/]  process {here['pid']}: another daemon works"
+    if here and here["state"] in ("standby", "starting", "restarting"):
+        why = "another daemon works" if here["state"] == "standby" else here["why"]
+        state = Text.assemble(
+            "here       ", (here["state"], "bold yellow"), f"  process {here['pid']}: {why}"
         )
+        out.print(state, soft_wrap=True)
     for name in ("redis_url", "postgres_url", "http_url"):
         if found.get(name):
             print_line(f"{name:10} {mask_credentials(found[name])}")

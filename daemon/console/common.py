@@ -17,6 +17,7 @@ from daemon.logging.masking import mask_credentials
 
 if TYPE_CHECKING:
     import redis
+    from sqlalchemy import Engine
 
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
@@ -94,6 +95,19 @@ def postgres_or_exit(postgres_url: str) -> Iterator[None]:
             "See whether the daemon runs with: meterd status · "
             "bring the tables up to date with: meterd db upgrade"
         ) from None
+
+
+@contextlib.contextmanager
+def engine_or_exit(postgres_url: str) -> "Iterator[Engine]":
+    """An engine for one command, disposed of afterwards; fails as ``postgres_or_exit`` does."""
+    from persistence.postgres.engine import make_engine  # noqa: PLC0415 - see above
+
+    with postgres_or_exit(postgres_url):
+        engine = make_engine(postgres_url, pool_size=1)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> typer.Exit:

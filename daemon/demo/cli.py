@@ -8,9 +8,9 @@ import typer
 
 from daemon.console.common import (
     ConfigOption,
+    engine_or_exit,
     fail,
     out,
-    postgres_or_exit,
     print_table,
     redis_or_exit,
     settings_or_exit,
@@ -96,14 +96,9 @@ def _queue_clock(redis_url: str) -> Callable[[], int]:
 
 def _books(postgres_url: str, cast: "Cast") -> "DemoLedger":
     from daemon.demo.books import read_books  # noqa: PLC0415 - as above
-    from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
 
-    with postgres_or_exit(postgres_url):
-        engine = make_engine(postgres_url, pool_size=1)
-        try:
-            return read_books(engine, cast)
-        finally:
-            engine.dispose()
+    with engine_or_exit(postgres_url) as engine:
+        return read_books(engine, cast)
 
 
 def _print_books(books: "DemoLedger") -> None:

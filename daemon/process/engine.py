@@ -46,6 +46,8 @@ log = structlog.get_logger()
 WATCH_S: Final = 0.5
 POLL_S: Final = 1.0
 """How long one poll waits for the supervisor's answer; a late answer is taken by the next."""
+STARTING: Final = ("starting", "recovering")
+"""States of a supervisor that does not work yet."""
 FAILURES_MAX: Final = 5
 """Supervisors that may fail one after the other before Ray itself is restarted."""
 
@@ -118,8 +120,8 @@ class Engine:
         self, running: Any, supervisor: Any, processes: RayProcesses, report: Report
     ) -> bool:
         """Report the status until ``stop``, or until the supervisor ends or hangs."""
-        # The first answer comes when the actor has started, which has a limit of its own.
-        was_ready, pid = False, None
+        # Until it works the start's limit applies: a slow machine is no reason to replace it.
+        was_ready, is_starting, pid = False, True, 0
         poll, answered_s = StatusPoll(supervisor), time.monotonic()
         while not self._stop.wait(WATCH_S):
             problem = processes.problem()
@@ -131,24 +133,25 @@ class Engine:
             silent_s = time.monotonic() - answered_s
             if status is None:
                 report({})
-                if silent_s > (self._limit.seconds if pid is None else self._call_s):
-                    self._end_silent(pid)
+                if silent_s > (self._limit.seconds if is_starting else self._call_s):
+                    self._end_silent(is_starting, pid)
                     return was_ready
                 continue
-            if pid is None:
+            is_starting, pid = status["state"] in STARTING, status.get("pid", 0)
+            if not is_starting:
                 self._limit.met()
-            was_ready, pid = was_ready or status["state"] == "ready", status.get("pid", 0)
+            was_ready = was_ready or status["state"] == "ready"
             answered_s = time.monotonic()
             report(status)
         return was_ready
 
-    def _end_silent(self, pid: int | None) -> None:
-        if pid is None:
+    def _end_silent(self, is_starting: bool, pid: int) -> None:
+        if is_starting:
             limit_ms = int(self._limit.seconds * 1000)
             log.warning("supervisor.start_timeout", attempt=self._limit.attempt, limit_ms=limit_ms)
             self._limit.exceeded()
-            return
-        log.error("supervisor.hangs", pid=pid)
+        else:
+            log.error("supervisor.hangs", pid=pid)
         if pid:
             _kill(pid)
 

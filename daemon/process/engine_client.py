@@ -150,18 +150,23 @@ class EngineProcess:
                 return f"Ray has not started within {self._start_limit_s:g} s"
             return f"the engine has ended with exit code {self._process.returncode}"
         silent_s = time.monotonic() - (self._heard_at or self._began)
-        if silent_s > (self._first_report_s() if self._heard_at is None else SILENT_S_MAX):
+        if silent_s > self._silent_s_max():
             return f"the engine has reported nothing for {silent_s:.0f} s"
         return ""
 
     def is_start_timeout(self) -> bool:
-        """Whether Ray needs more time than it had; only asked when there is a problem."""
+        """Whether it needs more time than it had; only asked when there is a problem."""
         code = self._process.poll()
-        return code == EXIT_START_TIMEOUT or (code is None and self._heard_at is None)
+        return code == EXIT_START_TIMEOUT or (code is None and not self.was_ready)
 
-    def _first_report_s(self) -> float:
-        """Ray's start has several steps, each with the limit; the engine ends by itself before."""
-        return 3 * self._start_limit_s + IMPORT_S_MAX
+    def _silent_s_max(self) -> float:
+        """Ray's start has several steps, each with the limit; the engine ends by itself before.
+
+        Later it reports twice a second; while it has not been ready, a slow machine is waited for.
+        """
+        if self._heard_at is None:
+            return 3 * self._start_limit_s + IMPORT_S_MAX
+        return SILENT_S_MAX if self.was_ready else max(SILENT_S_MAX, self._start_limit_s)
 
     def stop(self, timeout_s: float) -> None:
         """End it in order, or after so long without."""

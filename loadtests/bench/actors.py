@@ -153,7 +153,7 @@ def _cold(plan: BenchPlan, figures: BenchFigures) -> None:
     env = {
         "METERD_ACTORS__MAX": str(count + 1),
         "METERD_ACTORS__CHATS_PER_ACTOR": "1",
-        "METERD_ACTORS__SPARES": "0",
+        "METERD_ACTORS__WARM_POOL_SIZE": "0",
     }
     with running(env) as daemon, Starts(daemon) as starts:
         starts.start()  # takes the one actor that is always there

@@ -16,7 +16,7 @@ ACTORS = 12
 def daemon(request: pytest.FixtureRequest) -> Iterator[LiveDaemon]:
     strict = {"METERD_ACTORS__CHATS_PER_ACTOR": "1"} if request.param == "strict" else {}
     with live_daemon(
-        METERD_ACTORS__MAX=str(ACTORS), METERD_ACTORS__SPARES="2", **strict
+        METERD_ACTORS__MAX=str(ACTORS), METERD_ACTORS__WARM_POOL_SIZE="2", **strict
     ) as running:
         running.is_strict = bool(strict)  # type: ignore[attr-defined]
         yield running

@@ -41,8 +41,8 @@ def settings() -> dict[str, str]:
         "METERD_CREDITS__WARN_MS": ",".join(str(ms) for ms in POLICY.warn_ms),
         # Less patience than by default, so that what hangs for seconds is given up and replaced.
         "METERD_REDIS__SOCKET_TIMEOUT_MS": "2000",
-        "METERD_ACTORS__ANSWER_TIMEOUT_MS": "4000",
-        "METERD_QUEUE__HANDLED_KEEP_MS": str(86_400_000),
+        "METERD_ACTORS__CALL_TIMEOUT_MS": "4000",
+        "METERD_QUEUE__PROCESSED_RETENTION_MS": str(86_400_000),
         "METERD_QUEUE__REPLY_TTL_MS": str(86_400_000),
         "METERD_QUEUE__REPLY_ENTRIES_MAX": str(KEEP),
         "METERD_QUEUE__EVENT_ENTRIES_MAX": str(KEEP),
