@@ -1,4 +1,4 @@
-"""A chat's story: its user's journal folded with the pure rules, change by change.
+"""A chat's history: its user's journal folded with the pure rules, change by change.
 
 A journal row without an effect (refused, or a repeated id) still stands for a moment at which
 what was due came about; time alone passes in its place.
@@ -74,7 +74,7 @@ class ChatHistory:
         self._replay = Replay(user_id, imported.account, imported.ended)
 
     def lines(self, journal: Iterable[JournalRow]) -> Iterator[HistoryLine]:
-        """The story, line by line as the journal is read."""
+        """The history, line by line as the journal is read."""
         for row in journal:
             if row.outcome == outcomes.INVALID_COMMAND:
                 continue
@@ -110,7 +110,7 @@ class ChatHistory:
         return self._chat_id in self._replay.account.chats
 
     def _mine(self, step: ReplayStep, was_open: bool) -> list[Event]:
-        """The events that belong to this story."""
+        """The events that belong to this history."""
         is_open = was_open or self._is_open()
         return [
             event

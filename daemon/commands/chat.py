@@ -39,9 +39,9 @@ def chat(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Tell a chat's story: every change, when, why and what it cost by then.
+    """Show a chat's history: every change, when, why and what it cost by then.
 
-    First how it stands; then the story out of the journal, with the commands
+    First how it stands; then its history from the journal, with the commands
     that were refused and what happened to the account; then its record. The
     journal follows within a second. A chat that never started is an answer, not
     an error: not_started.
@@ -50,7 +50,7 @@ def chat(
 
       meterd chat c1
 
-      meterd chat c1 --json | jq -r '.story[] | select(.event == "refused") | .why'
+      meterd chat c1 --json | jq -r '.history[] | select(.event == "refused") | .why'
     """
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
@@ -114,7 +114,7 @@ def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
     from persistence.postgres.reader import fetch_records  # noqa: PLC0415 - as above
 
     with _connected(postgres_url) as connection:
-        _print_story(_story(connection, snapshot))
+        _print_history(_history(connection, snapshot))
         record = fetch_records(connection, [snapshot.chat_id]).get(snapshot.chat_id)
     typer.secho("\nRecord", bold=True)
     if record is None and snapshot.source == LEGACY:
@@ -125,11 +125,11 @@ def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
         _print_record(record)
 
 
-def _print_story(story: "Iterable[HistoryLine]") -> None:
-    """Line by line: a long story is never in memory, nor waited for."""
-    typer.secho("\nStory", bold=True)
+def _print_history(history: "Iterable[HistoryLine]") -> None:
+    """Line by line: a long history is never in memory, nor waited for."""
+    typer.secho("\nHistory", bold=True)
     typer.echo(_COLUMNS.format(*_HEADINGS))
-    for line in story:
+    for line in history:
         text = _COLUMNS.format(
             moment(line.at), line.event, duration(line.active_ms), line.cost, line.why
         )
@@ -149,16 +149,16 @@ def _print_record(record: "RecordRow") -> None:
 
 def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
     plain = json_text.dumps(_plain(snapshot))
-    typer.echo(f'{{"snapshot": {plain}, "story": [', nl=False)
+    typer.echo(f'{{"snapshot": {plain}, "history": [', nl=False)
     if snapshot.status != NOT_STARTED:
         with _connected(addresses.postgres_url) as connection:
-            for number, line in enumerate(_story(connection, snapshot)):
+            for number, line in enumerate(_history(connection, snapshot)):
                 text = json_text.dumps(line._asdict(), ensure_ascii=False)
                 typer.echo(", " * bool(number) + text, nl=False)
     typer.echo("]}")
 
 
-def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":
+def _history(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":
     from daemon.audit.history import ChatHistory, HistoryError, read_policy  # noqa: PLC0415 - as above
     from daemon.audit.opening_state import fetch_opening_states  # noqa: PLC0415 - as above
     from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
@@ -166,11 +166,11 @@ def _story(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Hist
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
     imported = fetch_opening_states(connection, snapshot.user_id)
-    story = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, imported)
+    history = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, imported)
     try:
-        yield from story.lines(journal_of_user(connection, snapshot.user_id))
+        yield from history.lines(journal_of_user(connection, snapshot.user_id))
     except HistoryError as error:
-        raise fail(f"The story can't be told to its end: {error}") from None
+        raise fail(f"The history can't be read to its end: {error}") from None
 
 
 @contextlib.contextmanager
@@ -178,7 +178,7 @@ def _connected(postgres_url: str) -> "Iterator[Connection]":
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
 
     if not postgres_url:
-        raise fail("The story is in Postgres, and postgres.url is not configured.")
+        raise fail("The history is in Postgres, and postgres.url is not configured.")
     with postgres_or_exit(postgres_url):
         engine = make_engine(postgres_url, pool_size=1)
         try:

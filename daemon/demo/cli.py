@@ -54,7 +54,7 @@ def demo(config: ConfigOption = None) -> None:
         raise fail("\n".join(["This does not add up:", *wrong, "Please report it."]))
     for line in result(books, cast):
         out.print(line, style="bold green", soft_wrap=True)
-    typer.echo(f"The story of one of them: meterd chat {cast.chat_a}")
+    typer.echo(f"The history of one of them: meterd chat {cast.chat_a}")
 
 
 def _ready_or_exit(settings: "Settings") -> "Addresses":

@@ -4,7 +4,7 @@ They run from installed packages with their data in METERD_HOME, in processes th
 the daemon: the next one in the same home takes them over.
 """
 
-from daemon.embedded.errors import EmbeddedServerError, HomeError, HomeInUse
+from daemon.embedded.errors import EmbeddedServerError, HomeError, HomeInUseError
 from daemon.embedded.servers import EmbeddedServers, Urls
 
-__all__ = ["EmbeddedServerError", "EmbeddedServers", "HomeError", "HomeInUse", "Urls"]
+__all__ = ["EmbeddedServerError", "EmbeddedServers", "HomeError", "HomeInUseError", "Urls"]

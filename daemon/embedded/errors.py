@@ -1,6 +1,6 @@
 """Errors of embedded servers; every message names the next step."""
 
-__all__ = ["EmbeddedServerError", "HomeError", "HomeInUse"]
+__all__ = ["EmbeddedServerError", "HomeError", "HomeInUseError"]
 
 
 class EmbeddedServerError(Exception):
@@ -11,7 +11,7 @@ class HomeError(EmbeddedServerError):
     """METERD_HOME can't be used."""
 
 
-class HomeInUse(HomeError):
+class HomeInUseError(HomeError):
     """Another daemon runs in this METERD_HOME."""
 
     def __init__(self, home: object, pid: str) -> None:

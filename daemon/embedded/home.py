@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from daemon.embedded.errors import HomeError, HomeInUse
+from daemon.embedded.errors import HomeError, HomeInUseError
 
 __all__ = ["HomeLock", "make_home", "private_folder", "write_private"]
 
@@ -67,14 +67,14 @@ class HomeLock:
         self._file: int | None = None
 
     def take(self) -> None:
-        """Take the lock and leave our pid in it. Raises HomeInUse if another process has it."""
+        """Take the lock and write our pid into it. Raises HomeInUseError: another process has it."""
         file = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.pread(file, 32, 0).decode().strip()
             os.close(file)
-            raise HomeInUse(self._home, pid) from None
+            raise HomeInUseError(self._home, pid) from None
         os.truncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file

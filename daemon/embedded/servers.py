@@ -39,7 +39,7 @@ class EmbeddedServers:
     def start(self) -> Urls:
         """Start or take over what is wanted, and wait until it answers: a second or two.
 
-        Raises HomeInUse if another daemon has this home, HomeError if it can't be used, and
+        Raises HomeInUseError if another daemon has this home, HomeError if it can't be used, and
         EmbeddedServerError with the end of a server's log; then nothing of ours is left.
         """
         make_home(self._home)

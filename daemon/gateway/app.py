@@ -19,7 +19,7 @@ from daemon.gateway.service import Service
 
 _ABOUT: Final = (
     "Time and bill pay-per-minute chats: snapshots, streams and commands over HTTP. "
-    "docs/http.md tells the whole story."
+    "docs/http.md describes it."
 )
 _ASKED_WITH: Final = (
     "Authorization",

@@ -1,4 +1,4 @@
-"""A chat's story out of the journal, for the caller who asks."""
+"""A chat's history out of the journal, for the caller who asks."""
 
 from itertools import islice
 from typing import Final
@@ -30,8 +30,8 @@ class HistoryReader:
         def question(connection: Connection) -> list[HistoryLine]:
             policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
             imported = fetch_opening_states(connection, seen.user_id)
-            story = ChatHistory(chat_id, seen.user_id, policies, imported)
-            told = story.lines(journal_of_user(connection, seen.user_id))
+            history = ChatHistory(chat_id, seen.user_id, policies, imported)
+            told = history.lines(journal_of_user(connection, seen.user_id))
             mine = (line for line in told if _may_see(line, seen))
             return list(islice(mine, begin, begin + most))
 

@@ -135,7 +135,7 @@ class Line(Shape):
 
 
 class HistoryPage(Page):
-    """A chat's story, the oldest first."""
+    """A chat's history, the oldest first."""
 
     chat_id: str
     history: list[Line]

@@ -27,7 +27,7 @@ from daemon.console.progress import progress
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from daemon.recovery.rebuild import Recovery, RecoveryPlan, Report
+    from daemon.recovery.rebuild import Recovery, RecoveryPlan, RecoveryReport
 
 
 def recover(
@@ -102,7 +102,7 @@ def _print_plan(plan: "RecoveryPlan", json: bool) -> None:
     out.print(f"journal ends    {_when(plan.postgres.journal)}", markup=False)
 
 
-def _print_report(report: "Report", json: bool) -> None:
+def _print_report(report: "RecoveryReport", json: bool) -> None:
     if json:
         print_json(report._asdict())
         return

@@ -49,7 +49,7 @@ class RecoveryPlan(NamedTuple):
     """What Postgres knows and Redis does not; empty if nothing."""
 
 
-class Report(NamedTuple):
+class RecoveryReport(NamedTuple):
     """What was rebuilt, and what could not be."""
 
     missing: str
@@ -88,7 +88,7 @@ class Recovery:
             known = fetch_position(connection, self._keys.partition)
         return RecoveryPlan(evidence, known, what_is_missing(evidence, known))
 
-    def run(self, done_by: str, progress: Callable[[int], None]) -> Report:
+    def run(self, done_by: str, progress: Callable[[int], None]) -> RecoveryReport:
         """Rebuild Redis. ``progress`` is called with the number of accounts so far.
 
         Raises:
@@ -108,7 +108,7 @@ class Recovery:
 
     def _rebuild(
         self, rebuild: Rebuild, plan: RecoveryPlan, progress: Callable[[int], None]
-    ) -> Report:
+    ) -> RecoveryReport:
         removed, accounts, chats, unfolded = rebuild.begin(), 0, 0, list[str]()
         for folded in self._folded():
             self._hold_lease()
@@ -123,7 +123,7 @@ class Recovery:
         ids = rebuild.put_ids(self._ids())
         rebuild.mend_outbox(plan.postgres.outbox)
         left = rebuild.mend_commands(plan.postgres.journal, self._journaled)
-        return Report(
+        return RecoveryReport(
             plan.missing, plan.postgres.journal, removed, accounts, chats, ids, left, unfolded,
             secrets.token_hex(8),
         )  # fmt: skip
@@ -211,7 +211,7 @@ def _remembered(row: JournalRow) -> str:
     return f"{fingerprint(command)} {row.outcome}"
 
 
-def _operation(report: Report, done_by: str) -> OperationRow:
+def _operation(report: RecoveryReport, done_by: str) -> OperationRow:
     at_ms = time.time_ns() // 1_000_000
     details = report._asdict()
     return OperationRow(

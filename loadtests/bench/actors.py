@@ -50,7 +50,7 @@ def _lacking_mib(count: int) -> float:
 def _with(plan: BenchPlan, count: int, figures: BenchFigures) -> list[float]:
     """One daemon; returns how long its warm starts took."""
     with running({"METERD_ACTORS__MAX": str(count)}) as daemon:
-        with Starts(daemon) as starts:
+        with ActorStarts(daemon) as starts:
             growing = starts.while_growing(min(count - 1, GROWING_MAX))
             daemon.wait_for_actors(count)
             _idle(plan, daemon, count, figures)
@@ -89,7 +89,7 @@ def end_warm(daemon: BenchDaemon, count: int) -> None:
             caller.call("end", chat_id=f"warmc{chat}")
 
 
-class Starts:
+class ActorStarts:
     """Starts chats and measures how long each start takes; ends what it has started."""
 
     def __init__(self, daemon: BenchDaemon) -> None:
@@ -100,7 +100,7 @@ class Starts:
         self._open: list[str] = []
         self._count = 0
 
-    def __enter__(self) -> "Starts":
+    def __enter__(self) -> "ActorStarts":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -155,7 +155,7 @@ def _cold(plan: BenchPlan, figures: BenchFigures) -> None:
         "METERD_ACTORS__CHATS_PER_ACTOR": "1",
         "METERD_ACTORS__WARM_POOL_SIZE": "0",
     }
-    with running(env) as daemon, Starts(daemon) as starts:
+    with running(env) as daemon, ActorStarts(daemon) as starts:
         starts.start()  # takes the one actor that is always there
         for took_ms in [starts.start() for _ in range(count)]:
             figures.add("cold_ms", took_ms, "ms")

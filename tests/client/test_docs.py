@@ -18,10 +18,12 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "clients.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+IN_FIGURES = re.compile(r"\d+(\.\d+)?")
 
 
-def examples(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+def examples(language: str, text: str = TEXT) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def run(live: LiveDaemon, *command: str) -> str:
@@ -43,6 +45,21 @@ def run(live: LiveDaemon, *command: str) -> str:
 def test_an_example_in_python_runs(live: LiveDaemon, example: str) -> None:
     """As it stands in the text."""
     run(live, sys.executable, "-W", "error", "-c", example)
+
+
+def test_the_quick_start_runs_twice_and_prints_what_the_readme_shows(live: LiveDaemon) -> None:
+    """As it stands there; the figures differ by milliseconds."""
+    (example,) = examples("python", README)
+    shown = README.partition(example)[2].split("```")[2].strip()
+    command = Path(sys.executable).parent
+    path = {**live.env, "PATH": f"{command}{os.pathsep}{os.environ['PATH']}"}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", example], env=path, cwd=live.home.parent,
+            capture_output=True, text=True, timeout=scaled(60), check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert IN_FIGURES.sub("N", done.stdout.strip()) == IN_FIGURES.sub("N", shown)
 
 
 @pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is not on this machine")

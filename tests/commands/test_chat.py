@@ -1,4 +1,4 @@
-"""``meterd chat``: any chat has a story, and one that never was has an answer."""
+"""``meterd chat``: any chat has a history, and one that never was has an answer."""
 
 import json
 
@@ -32,10 +32,10 @@ def test_a_story_for_a_program(live: LiveDaemon, told: str) -> None:
     asked = live.run("chat", told, "--json")
     assert asked.returncode == 0, asked.stderr
     found = json.loads(asked.stdout)
-    assert set(found) == {"snapshot", "story"}
+    assert set(found) == {"snapshot", "history"}
     assert found["snapshot"]["status"] == "ended"
-    story = [line for line in found["story"] if line["event"] != "credits.low"]
-    assert [(line["event"], line["id"].removeprefix(f"{told}-")) for line in story] == [
+    history = [line for line in found["history"] if line["event"] != "credits.low"]
+    assert [(line["event"], line["id"].removeprefix(f"{told}-")) for line in history] == [
         ("chat.started", "start"),
         ("chat.paused", "pause"),
         ("repeated", "pause"),
@@ -44,20 +44,20 @@ def test_a_story_for_a_program(live: LiveDaemon, told: str) -> None:
         ("chat.resumed", "resume"),
         ("chat.ended", "end"),
     ]
-    assert story[3]["outcome"] == "not_running"
-    assert story[-1]["why"].endswith("reason=left")
+    assert history[3]["outcome"] == "not_running"
+    assert history[-1]["why"].endswith("reason=left")
     for name in ("cost", "active_ms"):
-        assert story[-1][name] == found["snapshot"][name]
-    assert story[-1]["at"] == found["snapshot"]["ended_at"]
+        assert history[-1][name] == found["snapshot"][name]
+    assert history[-1]["at"] == found["snapshot"]["ended_at"]
 
 
 def test_a_story_for_a_person(live: LiveDaemon, told: str) -> None:
-    """How it stands, the story, the record; plain in a pipe."""
+    """How it stands, the history, the record; plain in a pipe."""
     asked = live.run("chat", told)
     assert asked.returncode == 0, asked.stderr
-    top, story, record = asked.stdout.replace("\nRecord", "\nStory").split("\nStory\n")
+    top, history, record = asked.stdout.replace("\nRecord", "\nStory").split("\nStory\n")
     assert "status        ended" in top
-    assert "refused" in story
+    assert "refused" in history
     assert "source        live" in record
     assert "\x1b" not in asked.stdout
 
@@ -72,11 +72,11 @@ def test_what_time_alone_did_is_told(live: LiveDaemon, name: str) -> None:
         resumed = meter.heartbeat(name).at
         live.until(lambda: meter.snapshot(name).status == "ended")
     live.until_handled()
-    story = json.loads(live.run("chat", name, "--json").stdout)["story"]
-    assert "wallet.topped_up" in [line["event"] for line in story]
+    history = json.loads(live.run("chat", name, "--json").stdout)["history"]
+    assert "wallet.topped_up" in [line["event"] for line in history]
     assert [
         (line["event"], line["at"], line["cost"])
-        for line in story
+        for line in history
         if line["entry"] is None and line["event"] != "credits.low"
     ] == [
         ("chat.paused", started + 100, "0.010000"),
@@ -102,13 +102,13 @@ def test_a_chat_that_never_started(live: LiveDaemon, name: str) -> None:
     assert "not_started" in asked.stdout
     found = json.loads(live.run("chat", "what is this?", "--json").stdout)
     assert found["snapshot"]["status"] == "not_started"
-    assert found["story"] == []
+    assert found["history"] == []
 
 
 def test_a_chat_that_only_postgres_has(live: LiveDaemon, told: str) -> None:
-    """A day after its end it has left Redis; its story is the same."""
+    """A day after its end it has left Redis; its history is the same."""
     with live.client() as client:
         assert client.delete("meterd:{0}:chat:" + told) == 1
     found = json.loads(live.run("chat", told, "--json").stdout)
     assert found["snapshot"]["status"] == "ended"
-    assert found["story"][-1]["event"] == "chat.ended"
+    assert found["history"][-1]["event"] == "chat.ended"

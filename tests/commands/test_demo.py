@@ -23,6 +23,6 @@ def test_the_demonstration_adds_up(live: LiveDaemon) -> None:
     assert added is not None
     assert "\x1b" not in shown.stdout
     chat_id = shown.stdout.split()[-1]
-    story = json.loads(live.run("chat", chat_id, "--json").stdout)
-    assert story["snapshot"]["cost"] == added[1]
-    assert story["story"][-1]["cost"] == added[1]
+    history = json.loads(live.run("chat", chat_id, "--json").stdout)
+    assert history["snapshot"]["cost"] == added[1]
+    assert history["history"][-1]["cost"] == added[1]

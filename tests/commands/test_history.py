@@ -1,4 +1,4 @@
-"""A story tells what the fold did: nothing else, nothing less, and at the same cost."""
+"""A history tells what the fold did: nothing else, nothing less, and at the same cost."""
 
 from collections.abc import Iterator
 
@@ -47,10 +47,10 @@ def _entries(example: Example) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def told(example: Example, world: World, journal: Journal, chat_id: str) -> list[HistoryLine]:
-    """The story of one chat."""
+    """The history of one chat."""
     user = world.owner[chat_id]
-    story = ChatHistory(chat_id, user, {POLICY: policy_of(example)})
-    return list(story.lines(journal[user]))
+    history = ChatHistory(chat_id, user, {POLICY: policy_of(example)})
+    return list(history.lines(journal[user]))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e["name"])
@@ -58,14 +58,17 @@ def test_every_event_of_a_chat_is_told_once(example: Example) -> None:
     """In the order and at the milliseconds of the fold; costs never fall, and end at the record."""
     world, journal, events = played(example)
     for chat_id in world.owner:
-        story = told(example, world, journal, chat_id)
-        chat = [(line.event, line.at) for line in story if line.event.startswith("chat.")]
+        history = told(example, world, journal, chat_id)
+        chat = [(line.event, line.at) for line in history if line.event.startswith("chat.")]
         assert chat == events[chat_id]
-        costs = [read_micro(line.cost) for line in story]
+        costs = [read_micro(line.cost) for line in history]
         assert costs == sorted(costs)
         record = example["expect"]["records"][chat_id]
         if record["status"] == "ended":
-            assert (story[-1].cost, story[-1].active_ms) == (record["cost"], record["active_ms"])
+            assert (history[-1].cost, history[-1].active_ms) == (
+                record["cost"],
+                record["active_ms"],
+            )
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e["name"])
@@ -78,8 +81,8 @@ def test_every_refusal_is_told(example: Example) -> None:
             for row in journal[user]
             if row.chat_id == chat_id and row.outcome not in ("ok", "invalid_command")
         ]
-        story = told(example, world, journal, chat_id)
-        assert [line.entry for line in story if line.outcome not in ("ok", None)] == refused
+        history = told(example, world, journal, chat_id)
+        assert [line.entry for line in history if line.outcome not in ("ok", None)] == refused
 
 
 @pytest.mark.parametrize("outcome", ["id_conflict", "at_capacity", "internal_error"])
@@ -93,9 +96,11 @@ def test_what_had_no_effect_has_none_here(outcome: str) -> None:
         JournalRow("300-0", "u", "c", {"type": "end", "chat_id": "c"}, outcome, False, POLICY),
     ]
     policy = policy_of(EXAMPLES[0])
-    story = [(line.event, line.at) for line in ChatHistory("c", "u", {POLICY: policy}).lines(rows)]
+    history = [
+        (line.event, line.at) for line in ChatHistory("c", "u", {POLICY: policy}).lines(rows)
+    ]
     expected = [("refused", 100), ("chat.started", 200), ("chat.paused", 210), ("refused", 300)]
-    assert story == expected
+    assert history == expected
 
 
 def test_a_policy_comes_back_as_it_was() -> None:
@@ -106,7 +111,7 @@ def test_a_policy_comes_back_as_it_was() -> None:
 
 
 def test_a_policy_that_is_missing_is_an_error() -> None:
-    """A story under a guessed policy would be wrong."""
+    """A history under a guessed policy would be wrong."""
     row = JournalRow("1-0", "u", None, {"type": "settle", "user_id": "u"}, "ok", False, "gone")
     with pytest.raises(HistoryError, match="gone"):
         list(ChatHistory("c", "u", {}).lines([row]))

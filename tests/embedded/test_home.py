@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.embedded import EmbeddedServers, HomeError, HomeInUse, Urls
+from daemon.embedded import EmbeddedServers, HomeError, HomeInUseError, Urls
 from tests.embedded._use import (
     end_daemon,
     facts_are_there,
@@ -38,7 +38,7 @@ def test_a_second_daemon_is_refused(home: Path) -> None:
     """With the pid of the first; which goes on undisturbed."""
     daemon, urls = start_daemon(home)
     leave_facts(urls)
-    with pytest.raises(HomeInUse, match=rf"process {daemon.pid}\) runs in {home}"):
+    with pytest.raises(HomeInUseError, match=rf"process {daemon.pid}\) runs in {home}"):
         EmbeddedServers(home).start()
     assert facts_are_there(urls)
     end_daemon(daemon)
@@ -51,7 +51,7 @@ def test_the_lock_is_taken_without_servers_too(home: Path) -> None:
     """One home, one daemon, wherever its servers are."""
     first = EmbeddedServers(home, want_redis=False, want_postgres=False)
     assert first.start() == Urls(None, None)
-    with pytest.raises(HomeInUse):
+    with pytest.raises(HomeInUseError):
         EmbeddedServers(home).start()
     first.stop()
     assert sorted(path.name for path in home.iterdir()) == ["lock"]
@@ -108,7 +108,7 @@ time.sleep(300)
     daemon = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert daemon.stdout is not None
     child = int(daemon.stdout.readline())
-    with pytest.raises(HomeInUse):
+    with pytest.raises(HomeInUseError):
         EmbeddedServers(home, False, False).start()
     end_daemon(daemon)
     again = EmbeddedServers(home, False, False)

@@ -85,7 +85,7 @@ def test_after_redis_forgets_a_chat_the_record_tells_the_same(
 
 @pytest.mark.parametrize("chat_id", ["never", "a%2Fb", "a/b", "é", "a b", "\0", "a" * 500, "%"])
 def test_a_chat_that_never_started_is_an_answer(gateway: Gateway, chat_id: str) -> None:
-    """Whatever it is called; so is the story of one."""
+    """Whatever it is called; so is the history of one."""
     path = f"/v1/chats/{_quoted(chat_id)}"
     told = gateway.read(path, "somebody")
     assert (told["chat_id"], told["status"], told["source"]) == (chat_id, "not_started", "none")
@@ -118,13 +118,13 @@ def test_a_history_is_the_story_that_the_command_line_tells(
     gateway.do("top_up", user_id=running, amount="1")
     gateway.do("end", chat_id=running)
     live.until_handled()
-    story = json.loads(live.run("chat", running, "--json").stdout)["story"]
+    history = json.loads(live.run("chat", running, "--json").stdout)["history"]
     told = gateway.read(f"/v1/chats/{running}/history", running)
-    assert told["history"] == story
-    events = [line["event"] for line in story]
+    assert told["history"] == history
+    events = [line["event"] for line in history]
     assert {"refused", "repeated", "wallet.topped_up", "chat.ended"} <= set(events)
     pages = _pages(gateway, f"/v1/chats/{running}/history", "history", running, limit=2)
-    assert [line for page in pages for line in page] == story
+    assert [line for page in pages for line in page] == history
     assert all(len(page) <= 2 for page in pages)
 
 

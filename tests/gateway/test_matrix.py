@@ -104,7 +104,7 @@ def _cells() -> Iterator[tuple[str, str, str, str, str]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _house(gateway: Gateway, live: LiveDaemon) -> Iterator[None]:
-    """The chats of the table; every one of them has a story with the account in it."""
+    """The chats of the table; every one of them has a history with the account in it."""
     chats = (
         (ASKED, ME, OTHER),
         (ANSWERED, OTHER, ME),

@@ -71,7 +71,7 @@ async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
 async def read_history(
     chat_id: str, caller: Reader, parts: AllParts, limit: Limit = 200, after: After = None
 ) -> Response:
-    """Tell the chat's story: every change, when, why, and what it had cost by then."""
+    """Tell the chat's history: every change, when, why, and what it had cost by then."""
     begin = unpack_number(after) if after else 0
     seen = await parts.queries.view(chat_id, caller)
     history = HistoryReader(parts.postgres_reader)

@@ -118,11 +118,11 @@ function build(chat) {
 /** Which buttons make sense now. */
 function hear(chat, { event, message, state }) {
   for (const type of BUTTONS) chat.buttons[type].disabled = !CAN[type].includes(state);
-  if (event in EVENTS) story(message);
+  if (event in EVENTS) logEvent(message);
 }
 
 /** What the daemon says has happened, once: both clocks hear of everything. */
-function story({ event, at, chat_id: id, seq, reason }) {
+function logEvent({ event, at, chat_id: id, seq, reason }) {
   const key = [event, id, seq].join(" ");
   const chat = chats.find((each) => each.id === id);
   if (told.has(key) || (id && !chat)) return;

@@ -24,18 +24,18 @@ class ChatDetail {
 
   constructor(id, fail) {
     this.title = `Chat ${id}`;
-    this.story = new PagedList({ path: api`v1/chats/${id}/history`, field: "history", show: storyTable, fail });
+    this.history = new PagedList({ path: api`v1/chats/${id}/history`, field: "history", show: historyTable, fail });
     const clock = h("meterd-clock", { chat: id, label: `Clock of chat ${id}`, digits: 6 });
     clock.token = token;
     clock.addEventListener("meterd-change", (event) => this.#heard(event.detail));
-    this.element = h("div", {}, clock, this.#facts, h("h3", {}, "Its story"), this.story.element);
+    this.element = h("div", {}, clock, this.#facts, h("h3", {}, "Its history"), this.history.element);
   }
 
   open() {
-    return this.story.refresh();
+    return this.history.refresh();
   }
 
-  // Its story changes when its clock says so, and is dear to tell.
+  // Its history changes when its clock says so, and is dear to tell.
   refresh() {}
 
   draw() {}
@@ -68,7 +68,7 @@ function chatFacts(chat) {
   ]);
 }
 
-function storyTable(lines) {
+function historyTable(lines) {
   if (!lines.length) return h("p", { class: "soft" }, "Nothing has happened in it.");
   const rows = lines.map((line) => [
     moment(line.at),
@@ -77,7 +77,7 @@ function storyTable(lines) {
     duration(line.active_ms),
     credits(line.cost),
   ]);
-  return table("Its story", ["at", "event", "why", "active", "cost"], rows);
+  return table("Its history", ["at", "event", "why", "active", "cost"], rows);
 }
 
 class UserDetail {

@@ -95,24 +95,24 @@ def test_a_migrated_chat_is_an_ended_one(kind: str, engine: Engine) -> None:
         with engine.connect() as connection:
             record = reader.fetch_records(connection, ["old.1"])["old.1"]
             (settled,) = (e for e in reader.ledger_of_user(connection, "old", 9)[-1:])
-            story = _story(engine, "old.1", "old")
+            history = _history(engine, "old.1", "old")
         as_it_came = record_row(ended_chat(OLD))
         assert record._replace(updated_at_ms=0) == as_it_came._replace(
             refunded_micro=3_000_000, seq=3, updated_at_ms=0
         )
         assert (record.source, record.billed_ms, settled.kind) == ("migrated", 60_000, "refund")
-        assert story.count("chat.refunded") == 2
+        assert history.count("chat.refunded") == 2
         assert_clean(engine, url)
         client.flushall()
         Recovery(engine, client, KEYS, DAY_MS, DAY_MS).run("ann", lambda _: None)
         assert_clean(engine, url)
 
 
-def _story(engine: Engine, chat_id: str, user: str) -> list[str]:
+def _history(engine: Engine, chat_id: str, user: str) -> list[str]:
     with engine.connect() as connection:
         policies = {k: read_policy(v) for k, v in reader.fetch_policies(connection).items()}
-        story = ChatHistory(chat_id, user, policies, fetch_opening_states(connection, user))
-        return [line.event for line in story.lines(reader.journal_of_user(connection, user))]
+        history = ChatHistory(chat_id, user, policies, fetch_opening_states(connection, user))
+        return [line.event for line in history.lines(reader.journal_of_user(connection, user))]
 
 
 def test_what_was_decided_before_a_chat_was_brought_counts(engine: Engine) -> None:

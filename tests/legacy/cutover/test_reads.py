@@ -236,7 +236,7 @@ def test_proportional_shares_are_those_of_the_migration(house: House) -> None:
 
 @pytest.mark.acceptance
 def test_the_command_tells_of_an_old_chat(house: House, tmp_path: Path) -> None:
-    """``meterd chat``: from the old tables, without a story."""
+    """``meterd chat``: from the old tables, without a history."""
     env = LiveDaemon(tmp_path, house.env).env | house.env | {"METERD_HOME": str(tmp_path)}
 
     def told_by(*args: str) -> str:
@@ -247,5 +247,5 @@ def test_the_command_tells_of_an_old_chat(house: House, tmp_path: Path) -> None:
 
     told = json.loads(told_by("ended", "--json"))
     assert _told(told["snapshot"], "source", "status", "active_ms") == ["legacy", "ended", 12_500]
-    assert told["story"] == []
+    assert told["history"] == []
     assert "still in the old system" in told_by("ended")

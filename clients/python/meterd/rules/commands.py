@@ -75,7 +75,7 @@ class InvalidCommand(NamedTuple):
     fields: Mapping[str, object]
 
 
-class _Fault(Exception):
+class _FaultError(Exception):
     """Why an entry is no command."""
 
 
@@ -100,7 +100,7 @@ def parse_entry(entry: str, flat: Sequence[bytes]) -> Command | InvalidCommand:
     try:
         fields = _decode(flat)
         return _command(entry, fields, _numbers(entry, fields))
-    except _Fault as fault:
+    except _FaultError as fault:
         return _invalid(entry, flat, str(fault))
 
 
@@ -112,15 +112,17 @@ def fingerprint(command: Command) -> str:
 
 def _decode(flat: Sequence[bytes]) -> dict[str, str]:
     if sum(map(len, flat)) > ENTRY_BYTES_MAX:
-        raise _Fault(f"the entry is over {ENTRY_BYTES_MAX} bytes; send only the fields it needs")
+        raise _FaultError(
+            f"the entry is over {ENTRY_BYTES_MAX} bytes; send only the fields it needs"
+        )
     try:
         text = [part.decode() for part in flat]
     except UnicodeDecodeError:
-        raise _Fault("the entry is not UTF-8; send plain ASCII fields") from None
+        raise _FaultError("the entry is not UTF-8; send plain ASCII fields") from None
     fields = dict(zip(text[::2], text[1::2], strict=True))
     if 2 * len(fields) != len(flat):
         twice, _ = Counter(text[::2]).most_common(1)[0]
-        raise _Fault(f"{_shown(twice)}: the field is there twice; send it once")
+        raise _FaultError(f"{_shown(twice)}: the field is there twice; send it once")
     return fields
 
 
@@ -142,7 +144,7 @@ def _numbers(entry: str, fields: Mapping[str, str]) -> dict[str, int]:
     shape = _shape(fields)
     for name in shape.needs:
         if name not in fields:
-            raise _Fault(f"{name}: missing; {fields['type']} needs {', '.join(shape.needs)}")
+            raise _FaultError(f"{name}: missing; {fields['type']} needs {', '.join(shape.needs)}")
     numbers: dict[str, int] = {}
     for name, value in fields.items():
         number = _CHECKS[name](name, value)
@@ -156,10 +158,10 @@ def _shape(fields: Mapping[str, str]) -> _Shape:
     shape = SHAPES.get(fields.get("type", ""))
     if shape is None:
         known = ", ".join(name for name in SHAPES if name != "settle")
-        raise _Fault(f"type: {_shown(fields.get('type', ''))} is not one of {known}")
+        raise _FaultError(f"type: {_shown(fields.get('type', ''))} is not one of {known}")
     for name in fields:
         if name not in shape.needs and name not in shape.may_have and name not in ALWAYS:
-            raise _Fault(f"{_shown(name)}: {fields['type']} has no such field; leave it out")
+            raise _FaultError(f"{_shown(name)}: {fields['type']} has no such field; leave it out")
     return shape
 
 
@@ -167,7 +169,7 @@ def _check_carried(entry: str, numbers: Mapping[str, int]) -> None:
     if "carried_ms" not in numbers:
         return
     if numbers["started_at"] + numbers["carried_ms"] > entry_ms(entry):
-        raise _Fault(
+        raise _FaultError(
             "carried_ms: started_at + carried_ms is later than the command; "
             "send the time that was active until now"
         )
@@ -175,7 +177,7 @@ def _check_carried(entry: str, numbers: Mapping[str, int]) -> None:
 
 def _identifier(name: str, value: str) -> None:
     if _is_identifier(value) is None:
-        raise _Fault(
+        raise _FaultError(
             f"{name}: {_shown(value)} is not an identifier; "
             "send 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
         )
@@ -183,7 +185,7 @@ def _identifier(name: str, value: str) -> None:
 
 def _short_name(name: str, value: str) -> None:
     if _is_name(value) is None:
-        raise _Fault(
+        raise _FaultError(
             f"{name}: {_shown(value)} won't do; send 1 to 64 of A-Z a-z 0-9 _ . : @ / + = -"
         )
 
@@ -192,7 +194,7 @@ def _credits(name: str, value: str) -> int:
     try:
         return parse_micro(value)
     except ValueError:
-        raise _Fault(
+        raise _FaultError(
             f"{name}: {_shown(value)} is not an amount of credits; "
             "send up to 9 digits, then optionally a point and up to 6, as in 12.5"
         ) from None
@@ -201,26 +203,26 @@ def _credits(name: str, value: str) -> int:
 def _amount(name: str, value: str) -> int:
     amount = _credits(name, value)
     if amount == 0:
-        raise _Fault(f"{name}: must be more than 0")
+        raise _FaultError(f"{name}: must be more than 0")
     return amount
 
 
 def _duration(name: str, value: str) -> int:
     if _is_duration(value) is None:
-        raise _Fault(f"{name}: {_shown(value)} is not milliseconds; send up to 12 digits")
+        raise _FaultError(f"{name}: {_shown(value)} is not milliseconds; send up to 12 digits")
     return int(value)
 
 
 def _increment(name: str, value: str) -> int:
     increment_ms = _duration(name, value)
     if increment_ms < 1:
-        raise _Fault(f"{name}: must be at least 1; 1 bills by the millisecond")
+        raise _FaultError(f"{name}: must be at least 1; 1 bills by the millisecond")
     return increment_ms
 
 
 def _timestamp(name: str, value: str) -> int:
     if _is_timestamp(value) is None:
-        raise _Fault(
+        raise _FaultError(
             f"{name}: {_shown(value)} is not a time in ms since 1970; send up to 15 digits"
         )
     return int(value)
