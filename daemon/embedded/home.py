@@ -67,7 +67,7 @@ class HomeLock:
         self._file: int | None = None
 
     def take(self) -> None:
-        """Take the lock and write our pid into it. Raises HomeInUseError: another process has it."""
+        """Take the lock and write our pid into it. Raises HomeInUseError: it is taken."""
         file = os.open(self._home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
