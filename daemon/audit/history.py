@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from daemon.audit.opening_state import NOTHING_IMPORTED, OpeningState
+from daemon.errors import HistoryError
 from meterd.rules import outcomes
 from meterd.rules.billing import active_ms, cost
 from meterd.rules.commands import InvalidCommand, entry_ms
@@ -30,10 +31,6 @@ _BY_TIME: Final = {
 
 _TOLD: Final = ("rate", "amount", "reason")
 """Fields that say why, next to a command's type and id."""
-
-
-class HistoryError(Exception):
-    """The journal can't be folded; the message says why."""
 
 
 class HistoryLine(NamedTuple):

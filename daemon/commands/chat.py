@@ -86,7 +86,7 @@ def _snapshot(
 def _old_snapshot(settings: "Settings", postgres_url: str, chat_id: str) -> "ChatSnapshot | None":
     """The chat as the old tables have it; None if they do not know it."""
     from daemon.legacy.chat_reader import read_snapshot  # noqa: PLC0415 - as above
-    from daemon.legacy.store.layout import LegacyError  # noqa: PLC0415 - as above
+    from daemon.legacy.errors import LegacyError  # noqa: PLC0415 - as above
     from daemon.legacy.store.names import LegacyNames  # noqa: PLC0415 - as above
 
     legacy = settings.legacy
@@ -159,8 +159,9 @@ def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
 
 
 def _history(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":
-    from daemon.audit.history import ChatHistory, HistoryError, read_policy  # noqa: PLC0415 - as above
+    from daemon.audit.history import ChatHistory, read_policy  # noqa: PLC0415 - as above
     from daemon.audit.opening_state import fetch_opening_states  # noqa: PLC0415 - as above
+    from daemon.errors import HistoryError  # noqa: PLC0415 - as above
     from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
 
     assert snapshot.user_id is not None, "a chat that started has a user"

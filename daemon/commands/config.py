@@ -13,6 +13,7 @@ from daemon.console.common import (
     print_table,
     table,
 )
+from daemon.errors import ResourceNotFoundError, SettingsError
 from daemon.logging.masking import MASK, mask_credentials
 
 if TYPE_CHECKING:
@@ -85,11 +86,7 @@ def example(
 
       meterd config example deploy/meterd.service
     """
-    from daemon.resources import (  # noqa: PLC0415 - the help need not wait for it
-        ResourceNotFoundError,
-        names,
-        read,
-    )
+    from daemon.resources import names, read  # noqa: PLC0415 - the help need not wait for it
 
     if list_names:
         typer.echo("\n".join(names()))
@@ -101,7 +98,7 @@ def example(
 
 
 def _load_or_exit(config: ConfigOption) -> "LoadedSettings":
-    from daemon.settings.settings import SettingsError, load_all  # noqa: PLC0415 - as above
+    from daemon.settings.settings import load_all  # noqa: PLC0415 - as above
 
     try:
         return load_all(config)

@@ -40,9 +40,9 @@ def gateway(
     if not addresses.postgres_url:
         raise fail("The records are in Postgres, and postgres.url is not configured.")
     # FastAPI takes a second to import; the help need not wait for it.
+    from daemon.gateway.errors import BindError, KeysError  # noqa: PLC0415
     from daemon.gateway.key_source import keys_of  # noqa: PLC0415
-    from daemon.gateway.server import BindError, bind, serve, url_of  # noqa: PLC0415
-    from daemon.gateway.tokens import KeysError  # noqa: PLC0415
+    from daemon.gateway.server import bind, serve, url_of  # noqa: PLC0415
     from daemon.logging.logs import configure_logging  # noqa: PLC0415
 
     configure_logging(settings.log.level, settings.log.format)

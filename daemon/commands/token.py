@@ -42,8 +42,9 @@ def token(
     if wrong:
         raise fail(f"--role {wrong[0]}: want one of {', '.join(ROLES)}", EXIT_USAGE)
     settings = settings_or_exit(config)
+    from daemon.gateway.errors import KeysError  # noqa: PLC0415 - as above
     from daemon.gateway.key_source import signing_secret_of  # noqa: PLC0415 - as above
-    from daemon.gateway.tokens import KeysError, mint  # noqa: PLC0415 - as above
+    from daemon.gateway.tokens import mint  # noqa: PLC0415 - as above
 
     try:
         secret = signing_secret_of(settings)

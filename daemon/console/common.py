@@ -41,7 +41,8 @@ _PIPE_WIDTH = 1_000
 
 def settings_or_exit(config: Path | None) -> "Settings":
     """The settings; a wrong one is named with its place and nothing starts."""
-    from daemon.settings.settings import SettingsError, load_settings  # noqa: PLC0415 - see above
+    from daemon.errors import SettingsError  # noqa: PLC0415 - see above
+    from daemon.settings.settings import load_settings  # noqa: PLC0415 - see above
 
     try:
         return load_settings(config)

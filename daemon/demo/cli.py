@@ -71,8 +71,9 @@ def _ready_or_exit(settings: "Settings") -> "Addresses":
 
 
 def _play(addresses: "Addresses", cast: "Cast") -> None:
-    from daemon.demo.play import DemoError, Play  # noqa: PLC0415 - as above
+    from daemon.demo.play import Play  # noqa: PLC0415 - as above
     from daemon.demo.screen import show  # noqa: PLC0415 - as above
+    from daemon.errors import DemoError  # noqa: PLC0415 - as above
     from meterd import Meter, MeterError  # noqa: PLC0415 - as above
 
     with Meter(addresses.redis_url) as meter:

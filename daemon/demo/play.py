@@ -8,14 +8,11 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from daemon.demo.script import RUN_S_MAX, STEPS, Cast
+from daemon.errors import DemoError
 from meterd import AlreadyEndedError, ChatSnapshot, Event, Meter, WalletSnapshot
 
 FRAME_S: Final = 0.1
 LAST_EVENTS_S: Final = 1.0
-
-
-class DemoError(Exception):
-    """The demonstration did not go as it must; the message says what happened."""
 
 
 class DemoChat(NamedTuple):

@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from daemon.gateway.errors import BusyLoaderError
+
 V = TypeVar("V")
 
 PENDING_MAX: Final = 20_000
-
-
-class BusyLoaderError(Exception):
-    """Too much is waiting already."""
 
 
 class _Ask(NamedTuple, Generic[V]):

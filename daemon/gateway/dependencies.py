@@ -10,8 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from daemon.gateway.authorization import Caller
 from daemon.gateway.command_schemas import IDENTIFIER
 from daemon.gateway.container import Dependencies
-from daemon.gateway.errors import ProblemError, forbidden, invalid, unauthenticated
-from daemon.gateway.tokens import TokenError
+from daemon.gateway.errors import ProblemError, TokenError, forbidden, invalid, unauthenticated
 from meterd.rules.commands import is_identifier
 
 bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`meterd token USER`")

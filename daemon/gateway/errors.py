@@ -126,3 +126,19 @@ async def _tell_http(request: Request, error: Exception) -> Response:
 def request_id_of(request: Request) -> str:
     """The request's id, which its answer and the logs name."""
     return str(request.scope.get("meterd.request_id", ""))
+
+
+class BusyLoaderError(Exception):
+    """Too much is waiting already."""
+
+
+class BindError(Exception):
+    """The gateway can't listen where it should; the message says why and what to do."""
+
+
+class TokenError(Exception):
+    """The token does not count; the message says why, and never repeats it."""
+
+
+class KeysError(Exception):
+    """The keys that tokens are checked with can't be used; the message says what to do."""

@@ -5,8 +5,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from daemon.audit.history import ChatHistory, HistoryError, HistoryLine, read_policy
+from daemon.audit.history import ChatHistory, HistoryLine, read_policy
 from daemon.audit.opening_state import fetch_opening_states
+from daemon.errors import HistoryError
 from daemon.gateway.authorization import WHOLE
 from daemon.gateway.errors import ProblemError
 from daemon.gateway.postgres_reader import PostgresReader

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from daemon.discovery.runfile import RunFile
 from daemon.embedded.home import make_home, write_private
-from daemon.gateway.tokens import KeysError, PublicKeys, SecretKey, TokenKeys
+from daemon.gateway.errors import KeysError
+from daemon.gateway.tokens import PublicKeys, SecretKey, TokenKeys
 from daemon.settings.settings import HttpSettings, Settings
 
 _SECRET_BYTES = 32

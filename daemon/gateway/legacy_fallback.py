@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from daemon.gateway.errors import ProblemError, unavailable
 from daemon.gateway.postgres_reader import STATEMENT_MS_MAX, PostgresReader
 from daemon.legacy.chat_reader import can_be_asked, read_chat
-from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.errors import LegacyError
 from daemon.legacy.store.names import LegacyNames
 from daemon.settings.settings import Settings
 from meterd.rules.model import Chat

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from daemon.gateway.dataloader import BusyLoaderError, DataLoader
-from daemon.gateway.errors import ProblemError, busy, postgres_unavailable
+from daemon.gateway.dataloader import DataLoader
+from daemon.gateway.errors import BusyLoaderError, ProblemError, busy, postgres_unavailable
 from persistence.postgres.reader import fetch_records
 from persistence.postgres.rows import RecordRow
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 import redis
 import redis.asyncio
 
-from daemon.gateway.dataloader import BusyLoaderError, DataLoader
-from daemon.gateway.errors import busy, redis_unavailable
+from daemon.gateway.dataloader import DataLoader
+from daemon.gateway.errors import BusyLoaderError, busy, redis_unavailable
 
 KEYS_MAX: Final = 500
 AWAY_S: Final = 0.5

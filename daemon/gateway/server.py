@@ -12,6 +12,7 @@ from actors.gc_tuning import tune_gc
 from daemon.discovery.runfile import Addresses
 from daemon.gateway.app import make_app
 from daemon.gateway.container import Dependencies, make_dependencies
+from daemon.gateway.errors import BindError
 from daemon.gateway.key_source import is_loopback
 from daemon.settings.settings import HttpSettings, Settings
 
@@ -22,10 +23,6 @@ STOP_S: Final = 3
 KEEP_ALIVE_S: Final = 75
 DEFAULT_PORT: Final = 8080
 CONNECTIONS_BEYOND_STREAMS: Final = 2_000
-
-
-class BindError(Exception):
-    """The gateway can't listen where it should; the message says why and what to do."""
 
 
 def bind(http: HttpSettings) -> socket.socket:

@@ -10,19 +10,12 @@ from typing import Any, Final, NamedTuple, Protocol
 import jwt
 
 from daemon.gateway.authorization import ROLES, USER, Caller
+from daemon.gateway.errors import KeysError, TokenError
 
 SYMMETRIC: Final = ("HS256",)
 ASYMMETRIC: Final = ("RS256", "ES256", "EdDSA")
 REMEMBERED_MAX: Final = 10_000
 TOKEN_BYTES_MAX: Final = 8_192
-
-
-class TokenError(Exception):
-    """The token does not count; the message says why, and never repeats it."""
-
-
-class KeysError(Exception):
-    """The keys that tokens are checked with can't be used; the message says what to do."""
 
 
 class Key(NamedTuple):

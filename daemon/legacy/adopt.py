@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from daemon.legacy.balances import Targets, bring_users
+from daemon.legacy.errors import CutoverError
 from daemon.legacy.flush import queue_ms, wait_for_postgres
 from daemon.legacy.rules.adoption import (
     Adoption,
@@ -55,10 +56,6 @@ ATTEMPTS_MAX: Final = 1_000
 _TRY_LATER: Final = (outcomes.AT_CAPACITY, outcomes.INTERNAL_ERROR)
 
 _user_of = attrgetter("user_id")
-
-
-class CutoverError(Exception):
-    """The cut-over can't be then; the message says why."""
 
 
 class CutoverOptions(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import redis
 
+from daemon.legacy.errors import FlushTimeoutError
 from meterd.rules.commands import entry_key
 from meterd.rules.redis_keys import Keys
 from persistence.redis.opening_balances import Openings
@@ -14,10 +15,6 @@ OUTBOX_ENTRIES_MAX: Final = 100
 """Batches that may wait for Postgres before the next one is opened."""
 WAIT_S: Final = 0.05
 WAIT_S_MAX: Final = 30.0
-
-
-class FlushTimeoutError(RuntimeError):
-    """What was opened does not reach Postgres."""
 
 
 def wait_for_postgres(client: redis.Redis) -> None:

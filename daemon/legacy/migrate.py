@@ -8,11 +8,11 @@ from typing import Final, NamedTuple, TypeVar
 from sqlalchemy import Connection
 
 from daemon.legacy.diff import Databases, look_at, plan_of
+from daemon.legacy.errors import ChangedMeanwhileError, LegacyError
 from daemon.legacy.plan import MigrationPlan
 from daemon.legacy.rules.rows import TAKEN
 from daemon.legacy.store.adopted import is_any_adopted
-from daemon.legacy.store.imported import ChangedMeanwhileError, Range, undo_partial, write_changes
-from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.store.imported import Range, undo_partial, write_changes
 from daemon.legacy.store.quarantine import quarantined_pairs
 from daemon.legacy.store.reader import (
     OldPair,

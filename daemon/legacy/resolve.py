@@ -1,6 +1,7 @@
 """What people decide about what was set aside."""
 
 from daemon.legacy.diff import Databases
+from daemon.legacy.errors import CannotResolveError
 from daemon.legacy.migrate import retry
 from daemon.legacy.rules.rows import ASSIGNED
 from daemon.legacy.store.quarantine import count_reasons, pairs_of_record, remember
@@ -8,10 +9,6 @@ from daemon.legacy.store.reader import PairKey, pair_of_chat, read_old_pair, rea
 from daemon.legacy.store.runs import MigrationRun, exclusive_lock, last_run
 from daemon.legacy.target_records import ASSIGNED_TO
 from meterd.rules.commands import is_identifier
-
-
-class CannotResolveError(ValueError):
-    """A record can't belong to that chat; the message says why."""
 
 
 def retry_aside(sides: Databases, policy: str) -> tuple[MigrationRun, int, int]:

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
+from daemon.legacy.errors import LegacyError
 from daemon.legacy.store.imported import delete_imported
-from daemon.legacy.store.layout import LegacyError
 from daemon.legacy.store.rollback import chats_of_run, count_chats, forget_run, used_chats
 from daemon.legacy.store.runs import exclusive_lock, finish_run, hold_run
 

@@ -21,9 +21,9 @@ from daemon.discovery.runfile import Addresses, RunFile
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.embedded.log_file import LogFile
+from daemon.errors import DaemonError
+from daemon.gateway.errors import BindError, KeysError
 from daemon.gateway.key_source import secret_of
-from daemon.gateway.server import BindError
-from daemon.gateway.tokens import KeysError
 from daemon.logging.masking import mask_credentials
 from daemon.process.engine_client import (
     EngineConfig,
@@ -55,10 +55,6 @@ WATCH_S = 0.5
 
 OnStatus = Callable[[Addresses, dict[str, Any]], None]
 """Called when the state changes: where the servers are, what runs where."""
-
-
-class DaemonError(Exception):
-    """The daemon can't go on; the message says why and what to do."""
 
 
 STARTING_ERRORS = (

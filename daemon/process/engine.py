@@ -28,6 +28,7 @@ from actors.ray_processes import start_actor
 from actors.recorder import RecorderConfig
 from actors.supervisor.starts import StartLimit
 from daemon.discovery.runfile import Addresses
+from daemon.errors import RayStartError, RayStartTimeoutError
 from daemon.logging.logs import configure_logging, configure_worker_logging
 from daemon.process.engine_client import (
     EXIT_FAILED,
@@ -36,7 +37,7 @@ from daemon.process.engine_client import (
     install_signal_handlers,
 )
 from daemon.process.ray_processes import RayProcesses, kill_descendants
-from daemon.process.ray_start import RayStartError, RayStartTimeoutError, start_ray
+from daemon.process.ray_start import start_ray
 from daemon.settings.derived import limits_of, policy_id, policy_of, ray_log_of, supervisor_settings
 from daemon.settings.settings import Settings, load_settings
 from meterd.rules.redis_keys import Keys

@@ -16,6 +16,7 @@ from typing import Any, Final
 import ray
 from ray._private import parameter, services
 
+from daemon.errors import RayStartError, RayStartTimeoutError
 from daemon.process.ray_processes import children_of
 
 OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
@@ -23,14 +24,6 @@ START_S: Final = 60.0
 POLL_S: Final = 0.1
 NO_PORT: Final = -1
 """How Ray's own agents say that a service does not exist."""
-
-
-class RayStartError(Exception):
-    """Ray has not started, and more time would not have helped."""
-
-
-class RayStartTimeoutError(RayStartError):
-    """Ray has not started in time; more time may help."""
 
 
 def start_ray(address: str | None, folder: str, limit_s: float = START_S) -> None:

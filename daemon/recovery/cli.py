@@ -58,7 +58,7 @@ def recover(
       meterd recover --by ann
     """
     with _recovery(config) as recovery:
-        from daemon.recovery.rebuild import RecoverError  # noqa: PLC0415 - the help need not wait
+        from daemon.errors import RecoverError  # noqa: PLC0415 - the help need not wait
 
         try:
             plan = recovery.plan()

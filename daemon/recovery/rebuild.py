@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from daemon.audit.differences import Difference
 from daemon.audit.folding import Folded, Folding
+from daemon.errors import RecoverError
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, entry_ms, fingerprint
 from meterd.rules.redis_keys import Keys
@@ -34,10 +35,6 @@ EPOCHS_SKIPPED: Final = 1_000
 """Epochs that whoever still lives may hold, and that nobody gets again."""
 
 OPERATION: Final = "recover"
-
-
-class RecoverError(Exception):
-    """Nothing can be, or may be, rebuilt; the message says why and what to do."""
 
 
 class RecoveryPlan(NamedTuple):

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from daemon.errors import ResourceNotFoundError
+
 CONFIG = "config.yaml"
-
-
-class ResourceNotFoundError(LookupError):
-    """No resource has this name; the message names those that exist."""
 
 
 def names() -> list[str]:

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import yaml
 
+from daemon.errors import ConfigFileError
+
 __all__ = ["ConfigFileError", "read_config_file", "setting_lines"]
 
 _PLAIN_WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _WHOLE_NUMBER_TAG = "tag:yaml.org,2002:int"
-
-
-class ConfigFileError(Exception):
-    """The file is missing, unreadable or not a list of sections; the message says where."""
 
 
 def read_config_file(path: Path) -> dict[tuple[str, ...], object]:

@@ -13,7 +13,8 @@ from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from daemon.settings.config_file import ConfigFileError, read_config_file, setting_lines
+from daemon.errors import ConfigFileError, SettingsError
+from daemon.settings.config_file import read_config_file, setting_lines
 from daemon.settings.home import choose_home
 from daemon.settings.legacy import LegacySettings  # migration seam
 from daemon.settings.types import (
@@ -49,10 +50,6 @@ RENAMED = {
     ("actors", "answer_timeout_ms"): "actors.call_timeout_ms",
 }
 """Settings of earlier versions and their present names."""
-
-
-class SettingsError(Exception):
-    """A setting is unknown, wrong or impossible; the message names each with its place."""
 
 
 class RedisSettings(Section):

@@ -6,8 +6,9 @@ from pathlib import Path
 import redis
 
 from daemon.discovery.status import find_addresses
+from daemon.errors import SettingsError
 from daemon.logging.masking import mask_credentials
-from daemon.settings.settings import SettingsError, load_settings
+from daemon.settings.settings import load_settings
 from loadtests.load.options import LoadOptions, without_ours
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.audit.history import ChatHistory, HistoryError, HistoryLine, read_policy
+from daemon.audit.history import ChatHistory, HistoryLine, read_policy
+from daemon.errors import HistoryError
 from daemon.settings.derived import policy_of as policy_of_settings
 from daemon.settings.settings import Settings
 from meterd.rules.money import read_micro

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from daemon.settings.settings import Settings, SettingsError, load_all, load_settings
+from daemon.errors import SettingsError
+from daemon.settings.settings import Settings, load_all, load_settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.gateway import dataloader
-from daemon.gateway.dataloader import BusyLoaderError, DataLoader
+from daemon.gateway.dataloader import DataLoader
+from daemon.gateway.errors import BusyLoaderError
 
 ASKS = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=4), min_size=1, max_size=30)
 KEYS_MAX = 5

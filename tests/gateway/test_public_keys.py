@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from daemon.gateway.tokens import KeysError, PublicKeys, TokenError, Tokens
+from daemon.gateway.errors import KeysError, TokenError
+from daemon.gateway.tokens import PublicKeys, Tokens
 
 
 class Signer(NamedTuple):

@@ -8,6 +8,7 @@ import pytest
 
 from daemon.discovery.runfile import Addresses, RunFile
 from daemon.embedded.home import make_home
+from daemon.gateway.errors import KeysError
 from daemon.gateway.key_source import (
     is_loopback,
     keys_of,
@@ -15,7 +16,7 @@ from daemon.gateway.key_source import (
     secret_of,
     signing_secret_of,
 )
-from daemon.gateway.tokens import KeysError, PublicKeys, Tokens, mint
+from daemon.gateway.tokens import PublicKeys, Tokens, mint
 from daemon.settings.settings import HttpSettings, Settings
 from tests.gateway.test_public_keys import RSA, SYMMETRIC
 

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.gateway import server
+from daemon.gateway.errors import BindError
 from daemon.settings.settings import HttpSettings
 from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
@@ -52,7 +53,7 @@ def test_the_port_nobody_has_set_may_move_and_one_line_names_both(
             used = listening.getsockname()[1]
         assert used != port
         assert [(line["port"], line["used_port"]) for line in lines] == [(port, used)]
-        with pytest.raises(server.BindError, match=f"http.port: .*:{port} "):
+        with pytest.raises(BindError, match=f"http.port: .*:{port} "):
             server.bind(HttpSettings(port=port))
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from daemon.gateway import tokens
 from daemon.gateway.authorization import ROLES
-from daemon.gateway.tokens import SecretKey, TokenError, Tokens, mint
+from daemon.gateway.errors import TokenError
+from daemon.gateway.tokens import SecretKey, Tokens, mint
 
 SECRET = "a secret of thirty-two bytes at the least"
 OTHER_SECRET = "another secret of thirty-two bytes at least"

@@ -13,8 +13,8 @@ import pytest
 
 from daemon.legacy import migrate as migrating
 from daemon.legacy.diff import Databases
+from daemon.legacy.errors import LegacyError
 from daemon.legacy.migrate import MigrationProgress
-from daemon.legacy.store.layout import LegacyError
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, content, quiet, sql, verdict_of
 

@@ -7,10 +7,10 @@ import pytest
 
 from daemon.legacy import migrate as migrating
 from daemon.legacy.diff import Databases
+from daemon.legacy.errors import LegacyError
 from daemon.legacy.inspect import inspect
 from daemon.legacy.migrate import WRITES, MigrationProgress
 from daemon.legacy.rollback import rollback
-from daemon.legacy.store.layout import LegacyError
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import fingerprint
 from daemon.legacy.store.runs import exclusive_lock

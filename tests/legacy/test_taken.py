@@ -3,8 +3,8 @@
 import pytest
 
 from daemon.legacy.diff import Databases
-from daemon.legacy.resolve import CannotResolveError, assign_record, retry_aside
-from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.errors import CannotResolveError, LegacyError
+from daemon.legacy.resolve import assign_record, retry_aside
 from daemon.legacy.store.runs import exclusive_lock
 from tests.legacy.system import bring, rows, sql, verdict_of
 

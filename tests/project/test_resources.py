@@ -3,6 +3,7 @@
 import pytest
 
 from daemon import resources
+from daemon.errors import ResourceNotFoundError
 from tests.project._project import ROOT
 
 
@@ -20,5 +21,5 @@ def test_each_file_of_an_operator_is_a_resource() -> None:
 @pytest.mark.parametrize("name", ["", "deploy", "__init__.py", "../__init__.py", "config.yml"])
 def test_an_unknown_resource_is_refused_with_the_known_ones(name: str) -> None:
     """Nothing but a resource can be read, and the error names what there is."""
-    with pytest.raises(resources.ResourceNotFoundError, match=r"config\.yaml, deploy/"):
+    with pytest.raises(ResourceNotFoundError, match=r"config\.yaml, deploy/"):
         resources.read(name)

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
-from daemon.recovery.rebuild import RecoverError, Recovery
+from daemon.errors import RecoverError
+from daemon.recovery.rebuild import Recovery
 from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from persistence.redis.client import connect

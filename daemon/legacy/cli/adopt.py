@@ -81,6 +81,7 @@ def adopt(
     """
     from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy import adopt as adopting  # noqa: PLC0415 - the help need not wait
+    from daemon.legacy.errors import CutoverError  # noqa: PLC0415 - as above
     from meterd import Meter, MeterError  # noqa: PLC0415 - as above
 
     with (
@@ -96,7 +97,7 @@ def adopt(
                 return
             with Meter(addresses.redis_url) as meter:
                 plans = adopting.adopt(targets, meter, cut, tell)
-        except adopting.CutoverError as error:
+        except CutoverError as error:
             raise fail(str(error)) from None
         except MeterError as error:
             raise fail(f"{error}\nRun this again: it sends the same commands") from None

@@ -64,7 +64,7 @@ def _old_side(settings: "Settings", url: str) -> Iterator["Engine"]:
     from sqlalchemy import event  # noqa: PLC0415 - as above
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - as above
 
-    from daemon.legacy.store.layout import LegacyError  # noqa: PLC0415 - as above
+    from daemon.legacy.errors import LegacyError  # noqa: PLC0415 - as above
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
 
     old = make_engine(url, pool_size=1, application_name="meterd legacy")
@@ -142,7 +142,7 @@ def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings
     import redis  # noqa: PLC0415 - as above
 
     from daemon.legacy.balances import Targets  # noqa: PLC0415 - as above
-    from daemon.legacy.flush import FlushTimeoutError  # noqa: PLC0415 - as above
+    from daemon.legacy.errors import FlushTimeoutError  # noqa: PLC0415 - as above
     from persistence.errors import UnverifiedStateError  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)

@@ -108,7 +108,8 @@ def assign(
 
       meterd legacy quarantine assign 4711 chat-1
     """
-    from daemon.legacy.resolve import CannotResolveError, assign_record  # noqa: PLC0415 - as above
+    from daemon.legacy.errors import CannotResolveError  # noqa: PLC0415 - as above
+    from daemon.legacy.resolve import assign_record  # noqa: PLC0415 - as above
 
     with legacy_or_exit(config) as (sides, _):
         try:

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
+from daemon.legacy.errors import ChangedMeanwhileError
 from daemon.legacy.store.reader import PairKey
 from persistence.postgres.bulk_insert import batch, micro, plain, text
 from persistence.postgres.convert import check_texts, json_text
@@ -184,10 +185,6 @@ class ImportChanges(NamedTuple):
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
         return any(self)
-
-
-class ChangedMeanwhileError(RuntimeError):
-    """Somebody else changed a record between looking and writing; looking again helps."""
 
 
 _TAKE_OUT: Final = """

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
+from daemon.legacy.errors import LegacyError
 from daemon.legacy.store.names import TABLES, LegacyNames, quoted, table_setting
 
 _TABLE: Final = "SELECT to_regclass(%s)::oid::bigint"
@@ -21,10 +22,6 @@ WHERE i.indrelid = %s::bigint::oid AND i.indisunique AND i.indpred IS NULL AND i
 Rows: TypeAlias = Callable[[str, Any], list[Any]]
 """Puts a statement with parameters to the old database. No driver is named in here: a backend's
 client reads the old tables too, and brings in none that it does not need."""
-
-
-class LegacyError(RuntimeError):
-    """The old tables are not as the settings ``legacy:`` say; the message names each setting."""
 
 
 class Layout(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine
 
-from daemon.legacy.store.layout import LegacyError
+from daemon.legacy.errors import LegacyError
 from daemon.legacy.store.reader import PairKey
 from persistence.postgres.convert import json_text
 

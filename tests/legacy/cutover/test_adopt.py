@@ -11,11 +11,11 @@ from sqlalchemy import text
 
 from actors.supervisor.supervisor import SupervisorConfig
 from daemon.legacy import adopt as adopting
-from daemon.legacy.adopt import CutoverError, foresee
+from daemon.legacy.adopt import foresee
 from daemon.legacy.balances import Targets, migrate_balances
+from daemon.legacy.errors import CutoverError, LegacyError
 from daemon.legacy.flush import queue_ms
 from daemon.legacy.store.balances import fetch_plans
-from daemon.legacy.store.layout import LegacyError
 from daemon.legacy.store.runs import exclusive_lock
 from daemon.legacy.verify import verify
 from meterd import AlreadyEndedError, AlreadyStartedError, Meter

@@ -6,10 +6,9 @@ from typing import Any, NoReturn
 import pytest
 
 from daemon.legacy import migrate as migrating
-from daemon.legacy.adopt import CutoverError
+from daemon.legacy.errors import CutoverError, LegacyError
 from daemon.legacy.resolve import assign_record
 from daemon.legacy.store.balances import BalancePlan
-from daemon.legacy.store.layout import LegacyError
 from tests.legacy.cutover.conftest import Both
 from tests.legacy.cutover.cut_over import (
     POLICY,
