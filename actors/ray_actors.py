@@ -86,7 +86,13 @@ class ChatActor:
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
         asker = SettleSender(config.redis(), config.keys, name, epoch)
         self._timekeeper = TimerService(asker.send_settle, on_fenced=_leave)
-        writer = CommitContext(name, epoch, config.policy, config.policy_id, config.limits)
+        writer = CommitContext(
+            actor=name,
+            epoch=epoch,
+            policy=config.policy,
+            policy_id=config.policy_id,
+            limits=config.limits,
+        )
         self._worker = ChatWorker(config.redis(), config.keys, writer, self._timekeeper)
         self._timekeeper.start()
         tune_gc()
@@ -135,15 +141,15 @@ class SupervisorActor:
         queue = CommandStream(client, config.keys, self._token)
         engine = make_engine(config.postgres_url, pool_size=config.pool_size)
         parts = SupervisorDependencies(
-            client,
-            config.keys,
-            queue,
-            ClosedChats(client, config.keys, engine),
-            IntegrityCheck(client, config.keys, engine),
-            self._spawn,
-            self._spawn_recorder,
-            self._load_library,
-            self._warm.fill,
+            client=client,
+            keys=config.keys,
+            queue=queue,
+            closed_chats=ClosedChats(client, config.keys, engine),
+            integrity=IntegrityCheck(client, config.keys, engine),
+            spawn=self._spawn,
+            spawn_recorder=self._spawn_recorder,
+            load_functions=self._load_library,
+            warm_up=self._warm.fill,
         )
         self._supervisor = Supervisor(parts, self._settings)
         tune_gc()

@@ -99,10 +99,14 @@ class CommitBuilder:
         reply = _reply_fields(about.id, outcome, outcomes.MESSAGES[outcome], about.entry, False)
         self.entries.append(
             CommandEffects(
-                about.entry, about.id, remember, about.reply_to, reply,
-                _dead(about.entry, outcome, why, about.fields),
+                entry=about.entry,
+                id=about.id,
+                remember=remember,
+                reply_to=about.reply_to,
+                reply=reply,
+                dead=_dead(about.entry, outcome, why, about.fields),
             )
-        )  # fmt: skip
+        )
 
     def commit(self) -> Commit:
         """All that follows from the tasks taken, as one atomic change."""
@@ -158,7 +162,13 @@ class CommitBuilder:
         self.journal.append(command_row(command, user, outcome, replayed, self.writer.policy_id))
         reply = self._reply(command, outcome, replayed) if command.reply_to else []
         self.entries.append(
-            CommandEffects(command.entry, command.id, remember, command.reply_to, reply)
+            CommandEffects(
+                entry=command.entry,
+                id=command.id,
+                remember=remember,
+                reply_to=command.reply_to,
+                reply=reply,
+            )
         )
 
     def _remember(self, command: Command, outcome: Outcome) -> str:
@@ -190,7 +200,16 @@ class CommitBuilder:
         self.journal.append(invalid_row(invalid, outcome, self.writer.policy_id))
         reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
         dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)
-        self.entries.append(CommandEffects(invalid.entry, "", "", invalid.reply_to, reply, dead))
+        self.entries.append(
+            CommandEffects(
+                entry=invalid.entry,
+                id="",
+                remember="",
+                reply_to=invalid.reply_to,
+                reply=reply,
+                dead=dead,
+            )
+        )
 
     def _wallet(self, at: int) -> str:
         return self._cached(self.account.user_id, self.account, at, wallet_snapshot)

@@ -74,13 +74,13 @@ def command_row(
 ) -> JournalRow:
     """A command or settle, and what came of it."""
     return JournalRow(
-        command.entry,
-        user or None,
-        command.chat_id or None,
-        dict(command.fields),
-        outcome,
-        replayed,
-        policy,
+        stream_id=command.entry,
+        user_id=user or None,
+        chat_id=command.chat_id or None,
+        fields=dict(command.fields),
+        outcome=outcome,
+        replayed=replayed,
+        policy_id=policy,
     )
 
 
@@ -95,4 +95,12 @@ def quarantined_row(task: Task, policy: str) -> JournalRow:
 
 def invalid_row(invalid: InvalidCommand, outcome: str, policy: str) -> JournalRow:
     """An entry that can't be a command; it belongs to nobody."""
-    return JournalRow(invalid.entry, None, None, dict(invalid.fields), outcome, False, policy)
+    return JournalRow(
+        stream_id=invalid.entry,
+        user_id=None,
+        chat_id=None,
+        fields=dict(invalid.fields),
+        outcome=outcome,
+        replayed=False,
+        policy_id=policy,
+    )

@@ -256,7 +256,7 @@ class ActorHandle:
         self._answered += 1
         self.trouble, self._away_s = "", AWAY_S_MIN
         self._looked_after = time.monotonic()
-        batch.done(self, batch, handled)
+        batch.done(self.name, batch, handled)
 
     async def _away(self, process: ActorProcess, error: Exception) -> None:
         """The process is well, its server is not: wait, then let it try the same again.

@@ -1,12 +1,9 @@
 """Work on its way to one actor; what kills actors is found in it by halving."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from actors.messages import BatchResult, Task
-
-if TYPE_CHECKING:
-    from actors.supervisor.actor_handle import ActorHandle
 
 LOSSES_MAX: Final = 3
 """How many processes a batch may lose before it is halved, and a single command set aside."""
@@ -16,7 +13,8 @@ class DispatchBatch(NamedTuple):
     """Work for one actor, and what to do with its answer."""
 
     tasks: list[Task]
-    done: Callable[["ActorHandle", "DispatchBatch", BatchResult], None]
+    done: Callable[[str, "DispatchBatch", BatchResult], None]
+    """Called with the name of the actor that answered, the batch and its result."""
     losses: int = 0
     """How many processes were lost while it was the next to be answered."""
     is_suspect: bool = False

@@ -198,7 +198,17 @@ class Dispatcher:
             self._reserve(command.chat_id, user, target.actor)
         self._order.enter(keys, (user, target.actor))
         moved = self.placement.last_of(user) not in (None, target.actor)
-        self._gather(target.actor, Task(user, command, None, known, target.refuse, moved))
+        self._gather(
+            target.actor,
+            Task(
+                user=user,
+                command=command,
+                invalid=None,
+                known=known,
+                refuse=target.refuse,
+                moved=moved,
+            ),
+        )
         return True
 
     def _reserve(self, chat_id: str, user: str, actor: str) -> None:
@@ -257,21 +267,21 @@ class Dispatcher:
         for actor, tasks in gathered.items():
             self.handles[actor].send(DispatchBatch(tasks, self._done))
 
-    def _done(self, handle: ActorHandle, batch: DispatchBatch, handled: BatchResult) -> None:
+    def _done(self, actor: str, batch: DispatchBatch, result: BatchResult) -> None:
         """A batch has had its effect: take in what it opened and ended, let others follow."""
         for task in batch.tasks:
             if task.command is not None:
                 self._order.leave(keys_of(task.user, task.command))
         self._in_flight -= len(batch.tasks)
         self._sent -= len(batch.tasks)
-        for user, open_chats in handled.open_chats.items():
+        for user, open_chats in result.open_chats.items():
             self.placement.sync(user, open_chats)
         self._drop_unopened(batch)
         for task in batch.tasks:
-            self.placement.handled_by(task.user, handle.name)
-        self._hand_over(handled.untracked)
-        self._limits.outbox.add(handled.stats.commits)
-        self._counts.add(batch.tasks, handled.stats)
+            self.placement.handled_by(task.user, actor)
+        self._hand_over(result.untracked)
+        self._limits.outbox.add(result.stats.commits)
+        self._counts.add(batch.tasks, result.stats)
         self._moved.set()
         self.rebalance()
         self._let_follow()

@@ -58,7 +58,15 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
     oldest = first or await _first_unread(client, keys, read)
     now_ms = seconds * 1_000 + micros // 1_000
     age_ms = max(0, now_ms - entry_ms(oldest.decode())) if oldest else 0
-    return Gauges(read.lag or 0, read.pending, outbox, refused, dead, events, age_ms)
+    return Gauges(
+        lag=read.lag or 0,
+        pending=read.pending,
+        outbox=outbox,
+        refused=refused,
+        dead=dead,
+        events=events,
+        oldest_ms=age_ms,
+    )
 
 
 async def _first_unread(client: redis.asyncio.Redis, keys: Keys, read: _Read) -> bytes | None:

@@ -105,12 +105,12 @@ class Supervisor:
         self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
         self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms)
         deps = MaintenanceDeps(
-            self._leadership,
-            self._clock,
-            self._outbox,
-            parts.load_functions,
-            settings.lease_ms,
-            settings.processed_retention_ms,
+            leadership=self._leadership,
+            clock=self._clock,
+            outbox=self._outbox,
+            load_library=parts.load_functions,
+            lease_ms=settings.lease_ms,
+            processed_retention_ms=settings.processed_retention_ms,
         )
         self._maintenance = MaintenanceLoop(parts.client, parts.keys, parts.queue, deps)
         answer_s = settings.call_timeout_ms / 1000

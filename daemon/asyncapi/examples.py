@@ -39,7 +39,13 @@ _CHAT: Final = Chat(
     *(0, 0, 1, 0),
 )  # fmt: skip
 _ACCOUNT: Final = Account(
-    "ann", 10_000_000, None, _START_MS + 400_000, _START_MS, 2, {"monday": _CHAT}
+    user_id="ann",
+    settled_micro=10_000_000,
+    announced_ms=None,
+    zero_at_ms=_START_MS + 400_000,
+    as_of_ms=_START_MS,
+    seq=2,
+    chats={"monday": _CHAT},
 )
 
 
@@ -55,7 +61,16 @@ def event(name: str) -> dict[str, str]:
     """An event."""
     own = {field: _OWN_EVENT_FIELDS[field] for field in EVENTS[name]}
     chat_id = own.pop("chat_id", None)
-    flat = event_fields(Event(cast("EventName", name), _START_MS, "ann", chat_id, 2, **own))
+    flat = event_fields(
+        Event(
+            event=cast("EventName", name),
+            at_ms=_START_MS,
+            user_id="ann",
+            chat_id=chat_id,
+            seq=2,
+            **own,
+        )
+    )
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 

@@ -75,17 +75,30 @@ def _balance(folded: Folded) -> Iterator[Difference]:
     settled_micro = folded.replay.account.settled_micro
     if total_micro != settled_micro:
         yield Difference(
-            "balance", folded.user, None, None,
-            f"ledger={format_micro(settled_micro)}", f"ledger={format_micro(total_micro)}",
-        )  # fmt: skip
+            kind="balance",
+            user=folded.user,
+            chat=None,
+            entry=None,
+            expected=f"ledger={format_micro(settled_micro)}",
+            found=f"ledger={format_micro(total_micro)}",
+        )
 
 
 def _of_chat(kind: str, row: RecordRow, expected: str, found: str) -> Difference:
-    return Difference(kind, row.user_id, row.chat_id, None, expected, found)
+    return Difference(
+        kind=kind, user=row.user_id, chat=row.chat_id, entry=None, expected=expected, found=found
+    )
 
 
 def _of_entry(kind: str, row: LedgerRow, expected: str, found: str) -> Difference:
-    return Difference(kind, row.user_id, row.chat_id, row.entry_id, expected, found)
+    return Difference(
+        kind=kind,
+        user=row.user_id,
+        chat=row.chat_id,
+        entry=row.entry_id,
+        expected=expected,
+        found=found,
+    )
 
 
 def _plain(row: RecordRow | LedgerRow) -> str:

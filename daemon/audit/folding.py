@@ -111,7 +111,15 @@ class Folding:
             if row.stream_id in until:
                 points[row.stream_id] = _point(replay)
             count()
-        return Folded(user, replay, records, ledger, entries, points, fold.is_whole)
+        return Folded(
+            user=user,
+            replay=replay,
+            records=records,
+            ledger=ledger,
+            entries=entries,
+            points=points,
+            is_whole=fold.is_whole,
+        )
 
 
 class _Fold:
@@ -191,4 +199,11 @@ def _openings(imported: OpeningState, until: Set[str]) -> dict[str, Position]:
 
 
 def _differs(row: JournalRow, kind: str, expected: str, found: str) -> Difference:
-    return Difference(kind, row.user_id, row.chat_id, row.stream_id, expected, found)
+    return Difference(
+        kind=kind,
+        user=row.user_id,
+        chat=row.chat_id,
+        entry=row.stream_id,
+        expected=expected,
+        found=found,
+    )

@@ -126,7 +126,16 @@ class ChatHistory:
     ) -> HistoryLine:
         chat = self._replay.chat(self._chat_id)
         active, spent = (active_ms(chat, at), cost(chat, at)) if chat else (0, 0)
-        return HistoryLine(at, event, why, active, format_micro(spent), outcome, entry, id_)
+        return HistoryLine(
+            at=at,
+            event=event,
+            why=why,
+            active_ms=active,
+            cost=format_micro(spent),
+            outcome=outcome,
+            entry=entry,
+            id=id_,
+        )
 
 
 def _journaled(row: JournalRow) -> JournalEntry:

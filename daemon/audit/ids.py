@@ -70,4 +70,11 @@ def _content(row: JournalRow) -> str:
 
 def _differs(kind: str, row: JournalRow, expected: str) -> Difference:
     found = f"{'replayed ' * row.replayed}{row.outcome}" or NOTHING
-    return Difference(kind, row.user_id, row.chat_id, row.stream_id, expected, found)
+    return Difference(
+        kind=kind,
+        user=row.user_id,
+        chat=row.chat_id,
+        entry=row.stream_id,
+        expected=expected,
+        found=found,
+    )

@@ -55,12 +55,33 @@ def compare_refused(scan: SnapshotScan, user: str | None) -> Iterator[Difference
     for entry in scan.refused():
         if user is None or user in entry.users:
             whose = user or min(entry.users, default=None)
-            yield Difference("refused", whose, None, entry.entry, NOTHING, cut(entry.why))
+            yield Difference(
+                kind="refused",
+                user=whose,
+                chat=None,
+                entry=entry.entry,
+                expected=NOTHING,
+                found=cut(entry.why),
+            )
 
 
 def _account(user: str) -> Difference:
-    return Difference("unknown_account", user, None, None, NOTHING, "an account in Redis")
+    return Difference(
+        kind="unknown_account",
+        user=user,
+        chat=None,
+        entry=None,
+        expected=NOTHING,
+        found="an account in Redis",
+    )
 
 
 def _open(user: str) -> Difference:
-    return Difference("open", user, None, None, "in the set=False", "in the set=True")
+    return Difference(
+        kind="open",
+        user=user,
+        chat=None,
+        entry=None,
+        expected="in the set=False",
+        found="in the set=True",
+    )

@@ -148,4 +148,11 @@ def _is_entry(text: str) -> bool:
 def _of_user(
     kind: str, snapshot: AccountSnapshot, entry: str, expected: str, found: str
 ) -> Difference:
-    return Difference(kind, snapshot.user, None, entry or None, expected, found)
+    return Difference(
+        kind=kind,
+        user=snapshot.user,
+        chat=None,
+        entry=entry or None,
+        expected=expected,
+        found=found,
+    )

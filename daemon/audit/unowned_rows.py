@@ -63,4 +63,6 @@ def _has(row: JournalRow, *wanted: str) -> bool:
 
 def _differs(kind: str, row: JournalRow, expected: str, found: str) -> Difference:
     chat = row.chat_id or str(row.fields.get("chat_id", "")) or None
-    return Difference(kind, row.user_id, chat, row.stream_id, expected, found)
+    return Difference(
+        kind=kind, user=row.user_id, chat=chat, entry=row.stream_id, expected=expected, found=found
+    )

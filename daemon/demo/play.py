@@ -117,13 +117,24 @@ class Play:
             self._chat_view(name, chat_id, now_ms)
             for name, chat_id in zip("AB", self._cast.chats, strict=True)
         )
-        return View(self._elapsed_s(), chats, wallet.balance_at(now_ms), wallet.burn_rate, left_ms)
+        return View(
+            elapsed_s=self._elapsed_s(),
+            chats=chats,
+            balance=wallet.balance_at(now_ms),
+            burn_rate=wallet.burn_rate,
+            left_ms=left_ms,
+        )
 
     def _chat_view(self, name: str, chat_id: str, now_ms: int) -> DemoChat:
         chat = self._snapshot(chat_id)
         reason = chat.end_reason or chat.pause_reason or ""
         return DemoChat(
-            name, chat_id, chat.status, reason, chat.active_ms_at(now_ms), chat.cost_at(now_ms)
+            name=name,
+            chat_id=chat_id,
+            status=chat.status,
+            reason=reason,
+            active_ms=chat.active_ms_at(now_ms),
+            cost=chat.cost_at(now_ms),
         )
 
     def _snapshot(self, chat_id: str) -> ChatSnapshot:

@@ -142,7 +142,16 @@ class _Batch:
         It is taken back, unless it has been used.
         """
         accounts = self._targets.openings.read([user for user in users if is_identifier(user)])
-        nothing = (TargetBalance(user, Decimal(0), 0, 0, Decimal(0)) for user in accounts)
+        nothing = (
+            TargetBalance(
+                user_id=user,
+                balance=Decimal(0),
+                target_micro=0,
+                unflushed_micro=0,
+                remainder=Decimal(0),
+            )
+            for user in accounts
+        )
         rich = [one for one in nothing if accounts[one.user_id][1].settled_micro]
         fresh = [one for one in rich if not _is_used(accounts, one)]
         at_ms = self._now_ms() if fresh else 0
@@ -197,10 +206,13 @@ class _Batch:
         self.counts["micro"] += wanted.target_micro
         self._done.append(
             OpenedBalance(
-                wanted.user_id, wanted.balance, wanted.target_micro, wanted.unflushed_micro,
-                wanted.remainder,
+                user_id=wanted.user_id,
+                balance=wanted.balance,
+                opened_micro=wanted.target_micro,
+                unflushed_micro=wanted.unflushed_micro,
+                remainder=wanted.remainder,
             )
-        )  # fmt: skip
+        )
 
     def _leave(self, user_id: str, balance: Decimal, reason: str) -> None:
         self.counts["aside"] += 1

@@ -113,8 +113,12 @@ def _balance(old: OldBalance) -> Decimal:
 
 
 def _differs(kind: str, had: StoredBalance, expected: str, found: str) -> RecordDifference:
-    return RecordDifference(kind, (had.user_id, ""), "", expected, found)
+    return RecordDifference(
+        kind=kind, pair=(had.user_id, ""), key="", expected=expected, found=found
+    )
 
 
 def _of_all(kind: str, expected: Decimal, found: Decimal) -> RecordDifference:
-    return RecordDifference(kind, ("", ""), "", f"{expected:f}", f"{found:f}")
+    return RecordDifference(
+        kind=kind, pair=("", ""), key="", expected=f"{expected:f}", found=f"{found:f}"
+    )

@@ -43,7 +43,9 @@ class Pairs:
         if wanted.is_gone:
             self._count_gone(wanted.pair, after)
         elif before != after:
-            yield RecordDifference("sum", wanted.pair, "", _told(before), _told(after))
+            yield RecordDifference(
+                kind="sum", pair=wanted.pair, key="", expected=_told(before), found=_told(after)
+            )
         if not wanted.is_gone:
             yield from self._leftovers(wanted)
         yield from self._too_little(wanted)
@@ -104,7 +106,11 @@ class Pairs:
             before, after = wanted.remainders.get(key), kept.get(key)
             if before != after:
                 yield RecordDifference(
-                    "fraction", wanted.pair, key, _fraction(before), _fraction(after)
+                    kind="fraction",
+                    pair=wanted.pair,
+                    key=key,
+                    expected=_fraction(before),
+                    found=_fraction(after),
                 )
 
     def _too_little(self, wanted: TargetRecords) -> Iterator[RecordDifference]:
@@ -122,7 +128,11 @@ class Pairs:
             is_less = not wanted.is_gone and (share[0] < then[0] or share[1] < then[1])
             if is_less or carried[0] < least[0] or carried[1] < least[1]:
                 yield RecordDifference(
-                    "adopted", wanted.pair, chat_id, _told(share), _told(carried)
+                    kind="adopted",
+                    pair=wanted.pair,
+                    key=chat_id,
+                    expected=_told(share),
+                    found=_told(carried),
                 )
 
     def _not_adopted(self, wanted: TargetRecords) -> Iterator[RecordDifference]:
@@ -132,15 +142,33 @@ class Pairs:
             is_here = chat_id in self._look.books.named
             if is_here and chat_id not in known and chat_id not in self._adopted:
                 found = "a record that does not carry it"
-                yield RecordDifference("not_adopted", wanted.pair, chat_id, _told(share), found)
+                yield RecordDifference(
+                    kind="not_adopted",
+                    pair=wanted.pair,
+                    key=chat_id,
+                    expected=_told(share),
+                    found=found,
+                )
 
     def _missing(self, wanted: TargetRecords, old: OldPair | None) -> Iterator[RecordDifference]:
         kept = self._look.kept.chats.get(wanted.pair, {})
         for chat_id in _chats_of(old) - self._answered(wanted):
-            yield RecordDifference("chat", wanted.pair, chat_id, "a record or a reason", "neither")
+            yield RecordDifference(
+                kind="chat",
+                pair=wanted.pair,
+                key=chat_id,
+                expected="a record or a reason",
+                found="neither",
+            )
         for chat_id, have in kept.items():
             if have is None:
-                yield RecordDifference("record", wanted.pair, chat_id, "its record", "none")
+                yield RecordDifference(
+                    kind="record",
+                    pair=wanted.pair,
+                    key=chat_id,
+                    expected="its record",
+                    found="none",
+                )
 
     def _answered(self, wanted: TargetRecords) -> set[str]:
         """Chats of which something is known here, or that run in the old system."""

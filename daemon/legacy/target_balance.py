@@ -46,7 +46,13 @@ def target_balance_of(
     if whole > AMOUNT_MAX:
         return one.user_id, balance, OUT_OF_RANGE
     paid = min(unflushed_micro, whole)
-    return TargetBalance(one.user_id, balance, whole - paid, paid, exact_credits(0, residue))
+    return TargetBalance(
+        user_id=one.user_id,
+        balance=balance,
+        target_micro=whole - paid,
+        unflushed_micro=paid,
+        remainder=exact_credits(0, residue),
+    )
 
 
 def _floor(micro: int, residue: Decimal) -> tuple[int, Decimal]:

@@ -67,16 +67,42 @@ def target_records_of(
         for one in old.remainders
     }
     rows = {one.chat_id: record_row(one) for one in done.imported}
-    return TargetRecords(key, done, rows, asides, leftovers, not old.pair.records)
+    return TargetRecords(
+        pair=key,
+        split=done,
+        rows=rows,
+        quarantined=asides,
+        remainders=leftovers,
+        is_gone=not old.pair.records,
+    )
 
 
 def record_row(one: ImportedChat) -> RecordRow:
     """The record of a chat that ended, and was paid, in the old system."""
     return RecordRow(
-        one.chat_id, one.user_id, one.advisor_id, "ended", one.started_at, one.ended_at,
-        "migrated", None, one.active_ms, one.paused_ms, one.active_ms, 0,
-        one.cost_micro, 0, one.cost_micro, 0, 0, 0, 0, "migrated", 1, one.ended_at,
-    )  # fmt: skip
+        chat_id=one.chat_id,
+        user_id=one.user_id,
+        advisor_id=one.advisor_id,
+        status="ended",
+        started_at_ms=one.started_at,
+        ended_at_ms=one.ended_at,
+        end_reason="migrated",
+        pause_reason=None,
+        active_ms=one.active_ms,
+        paused_ms=one.paused_ms,
+        billed_ms=one.active_ms,
+        rate_micro=0,
+        cost_micro=one.cost_micro,
+        refunded_micro=0,
+        carried_cost_micro=one.cost_micro,
+        free_ms=0,
+        min_ms=0,
+        increment_ms=0,
+        idle_ms=0,
+        source="migrated",
+        seq=1,
+        updated_at_ms=one.ended_at,
+    )
 
 
 def assignments(known: Mapping[tuple[str, str], QuarantinedRow]) -> dict[str, str]:

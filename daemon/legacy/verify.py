@@ -100,7 +100,13 @@ def verify(sides: Databases, policy: str, tell: Callable[[int, int], None]) -> V
             tell(counts["records"] + counts["chats"], total)
         for chat_id in stray_records(own, _SHOWN):
             findings.add(
-                RecordDifference("stray", ("", ""), chat_id, "a run that brought it", "none")
+                RecordDifference(
+                    kind="stray",
+                    pair=("", ""),
+                    key=chat_id,
+                    expected="a run that brought it",
+                    found="none",
+                )
             )
         totals = _totals(sides, old, own, counts, findings)
         balances = _balances(sides, old, own, findings)
@@ -150,7 +156,9 @@ def _check(
 
 
 def _behind(pair: PairKey, key: str, expected: str) -> RecordDifference:
-    return RecordDifference("behind", pair, key, expected, "something else", MIGRATE)
+    return RecordDifference(
+        kind="behind", pair=pair, key=key, expected=expected, found="something else", next=MIGRATE
+    )
 
 
 def _pairs_behind(look: DiffOptions, plan: MigrationPlan) -> set[PairKey]:
@@ -197,6 +205,13 @@ def _totals(
         if before != after:
             again = MIGRATE if findings.next[MIGRATE] else ""
             findings.add(
-                RecordDifference(f"total_{name}", ("", ""), "", str(before), str(after), again)
+                RecordDifference(
+                    kind=f"total_{name}",
+                    pair=("", ""),
+                    key="",
+                    expected=str(before),
+                    found=str(after),
+                    next=again,
+                )
             )
     return wanted, here

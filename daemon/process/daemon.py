@@ -138,7 +138,13 @@ class Daemon:
         while not self._stop.is_set():
             self._report_start(before)
             folder = new_ray_folder(self._settings.home)
-            config = EngineConfig(addresses, self._config, self._token, folder, self._limit.seconds)
+            config = EngineConfig(
+                addresses=addresses,
+                config=self._config,
+                token=self._token,
+                folder=folder,
+                start_limit_s=self._limit.seconds,
+            )
             engine = EngineProcess(config, self._ray_log)
             try:
                 before = self._watch(engine, addresses, on_status)

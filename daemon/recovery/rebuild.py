@@ -121,9 +121,16 @@ class Recovery:
         rebuild.mend_outbox(plan.postgres.outbox)
         left = rebuild.mend_commands(plan.postgres.journal, self._journaled)
         return RecoveryReport(
-            plan.missing, plan.postgres.journal, removed, accounts, chats, ids, left, unfolded,
-            secrets.token_hex(8),
-        )  # fmt: skip
+            missing=plan.missing,
+            journal=plan.postgres.journal,
+            keys_removed=removed,
+            accounts=accounts,
+            open_chats=chats,
+            ids=ids,
+            commands_left=left,
+            unfolded=unfolded,
+            memory_id=secrets.token_hex(8),
+        )
 
     def _folded(self) -> Iterator[Folded]:
         last = ""
@@ -212,7 +219,12 @@ def _operation(report: RecoveryReport, done_by: str) -> OperationRow:
     at_ms = time.time_ns() // 1_000_000
     details = report._asdict()
     return OperationRow(
-        f"{OPERATION}:{report.memory_id}", at_ms, done_by, OPERATION, "redis", details
+        operation_id=f"{OPERATION}:{report.memory_id}",
+        at_ms=at_ms,
+        done_by=done_by,
+        operation=OPERATION,
+        subject="redis",
+        details=details,
     )
 
 

@@ -71,7 +71,7 @@ class Watch:
         except SQLAlchemyError as error:
             trouble = f"PostgreSQL does not answer: {type(error).__name__}"
         self._remember(status)
-        return Frame(status, chats, self._past, now_ms, trouble)
+        return Frame(status=status, chats=chats, past=self._past, now_ms=now_ms, trouble=trouble)
 
     def _chats(self) -> Iterator[dict[str, Any]]:
         if self._engine is None:

@@ -47,7 +47,9 @@ class Decider:
         load_functions(client)
         client.xgroup_create(keys.commands, GROUP, id="0", mkstream=True)
         self._leader, epoch = _take_office(client, keys)
-        self._writer = CommitContext("chat-1", epoch, Policy(), "0" * 16, Limits())
+        self._writer = CommitContext(
+            actor="chat-1", epoch=epoch, policy=Policy(), policy_id="0" * 16, limits=Limits()
+        )
         self._accounts: Memory = {}
         self._owners: dict[str, str] = {}
 

@@ -153,8 +153,14 @@ def _row(promise: Promise, figures: BenchFigures | None) -> Row:
     shown = [(check.figure, check.label) for check in promise.checks] + list(promise.shown)
     parts = [(found.get(name), label) for name, label in shown]
     measured_text = ", ".join(f"{label} {spread(f)}" for f, label in parts if f)
-    return Row(promise.what, target, measured_text, _ratio(promise, found),
-               verdict(promise.checks, found), command)  # fmt: skip
+    return Row(
+        what=promise.what,
+        target=target,
+        measured=measured_text,
+        ratio=_ratio(promise, found),
+        verdict=verdict(promise.checks, found),
+        command=command,
+    )
 
 
 def verdict(checks: tuple[Check, ...], figures: BenchFigures) -> str:

@@ -134,7 +134,11 @@ def _add(found: dict[int, ProcessInfo], pid: int, role: str | None, with_memory:
         times = process.cpu_times()
         memory = _memory_bytes(process) if with_memory else 0
         found[pid] = ProcessInfo(
-            pid, process.create_time(), name, times.user + times.system, memory
+            pid=pid,
+            birth_s=process.create_time(),
+            role=name,
+            cpu_s=times.user + times.system,
+            memory_bytes=memory,
         )
 
 

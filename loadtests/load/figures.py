@@ -77,12 +77,12 @@ class RunFigures:
         """Close a stretch of the series and begin the next."""
         stretch, lasted_s = self._stretch, at_s - self._stretch_from_s
         second = Second(
-            at_s,
-            stretch.count / lasted_s if lasted_s > 0 else 0.0,
-            stretch.failures,
-            stretch.latency_ms.percentile(50),
-            stretch.latency_ms.percentile(99),
-            open_chats,
+            at_s=at_s,
+            commands_per_s=stretch.count / lasted_s if lasted_s > 0 else 0.0,
+            failures=stretch.failures,
+            latency_ms_p50=stretch.latency_ms.percentile(50),
+            latency_ms_p99=stretch.latency_ms.percentile(99),
+            open_chats=open_chats,
         )
         self._stretch, self._stretch_from_s = Measured(), at_s
         self.series.append(second)

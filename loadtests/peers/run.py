@@ -47,9 +47,15 @@ def measure(peer: str, jobs: int, timeout_s: float = TIMEOUT_S) -> PeerFigure:
         samples, more = _work(chosen, url, folder, client, jobs, time.monotonic() + timeout_s)
     pace = slope(samples, jobs)
     return PeerFigure(
-        peer, version(chosen), pace.jobs_per_s, chosen.settings, jobs, more,
-        pace.cpu_ms_per_job, pace.server_cpu_ms_per_job,
-    )  # fmt: skip
+        name=peer,
+        version=version(chosen),
+        jobs_per_s=pace.jobs_per_s,
+        settings=chosen.settings,
+        jobs=jobs,
+        duplicates=more,
+        cpu_ms_per_job=pace.cpu_ms_per_job,
+        server_cpu_ms_per_job=pace.server_cpu_ms_per_job,
+    )
 
 
 def _work(

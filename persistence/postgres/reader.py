@@ -58,13 +58,6 @@ def fetch_records(connection: Connection, chat_ids: Iterable[str]) -> dict[str, 
     return {record.chat_id: record for record in map(_record, rows)}
 
 
-def records_of_user(connection: Connection, user_id: str, limit: int) -> list[RecordRow]:
-    """Give the user's records, the latest start first."""
-    newest_first = (_records.started_at.desc(), _records.chat_id.desc())
-    query = select(chat_time_records).where(_records.user_id == user_id).order_by(*newest_first)
-    return [_record(row) for row in connection.execute(query.limit(limit))]
-
-
 def ledger_of_user(connection: Connection, user_id: str, limit: int) -> list[LedgerRow]:
     """Give the user's entries, the latest first."""
     newest_first = (_ledger.at.desc(), _ledger.entry_id.desc())
@@ -86,11 +79,6 @@ def journaled(connection: Connection, entries: Sequence[str]) -> set[str]:
     """Give those of the stream entries that the journal has."""
     query = select(_journal.stream_id).where(_journal.stream_id == _one_of(entries))
     return set(connection.scalars(query))
-
-
-def journal_of_all(connection: Connection) -> Iterator[JournalRow]:
-    """Yield the whole journal in the order of the stream, within the caller's transaction."""
-    return _stream(connection, _in_order())
 
 
 def fetch_policies(connection: Connection) -> dict[str, dict[str, Any]]:

@@ -23,6 +23,13 @@ def clear_hold(
 ) -> bool:
     """Let everything go on; False if somebody else has done so."""
     name = f"{ACCEPT}:{hold['queue_ms']}:{hold['step_ms']}"
-    act = OperationRow(name, at_ms, done_by, ACCEPT, "clock", hold)
+    act = OperationRow(
+        operation_id=name,
+        at_ms=at_ms,
+        done_by=done_by,
+        operation=ACCEPT,
+        subject="clock",
+        details=hold,
+    )
     facts = pack_payload(OutboxPayload([], [], [], [act]))
     return bool(client.fcall("meterd_clear_hold", 1, keys.commands, facts))

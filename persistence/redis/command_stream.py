@@ -154,7 +154,12 @@ class CommandStream:
             self._delivered = entry_id
         if not flat:
             gone = InvalidCommand(
-                entry_id, 0, "", "", "the entry was deleted before it was handled", {}
+                entry=entry_id,
+                at_ms=0,
+                id="",
+                reply_to="",
+                reason="the entry was deleted before it was handled",
+                fields={},
             )
             return gone._replace(at_ms=int(entry_id.partition("-")[0]))
         return parse_entry(entry_id, flat)

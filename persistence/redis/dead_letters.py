@@ -106,18 +106,25 @@ class DeadLetters:
 def _operation(letter: DeadLetter, act: str, done_by: str) -> OperationRow:
     details = {"reason": letter.reason, "outcome": letter.outcome, "fields": letter.fields}
     at_ms = time.time_ns() // 1_000_000
-    return OperationRow(f"{act}:{letter.letter}", at_ms, done_by, act, letter.entry, details)
+    return OperationRow(
+        operation_id=f"{act}:{letter.letter}",
+        at_ms=at_ms,
+        done_by=done_by,
+        operation=act,
+        subject=letter.entry,
+        details=details,
+    )
 
 
 def read_letter(raw: tuple[bytes, dict[bytes, bytes]]) -> DeadLetter:
     """A letter from its entry in the stream of dead letters."""
     name, fields = raw
     return DeadLetter(
-        name.decode(),
-        fields[b"entry"].decode(),
-        fields.get(b"outcome", outcomes.INVALID_COMMAND.encode()).decode(),
-        fields[b"reason"].decode(),
-        json.loads(fields[b"fields"]),
+        letter=name.decode(),
+        entry=fields[b"entry"].decode(),
+        outcome=fields.get(b"outcome", outcomes.INVALID_COMMAND.encode()).decode(),
+        reason=fields[b"reason"].decode(),
+        fields=json.loads(fields[b"fields"]),
     )
 
 

@@ -66,7 +66,14 @@ class SnapshotScan:
             for ask, values, is_open in zip(some, answers, answers, strict=True):
                 account, wallet, *chats = values
                 found = dict(zip(ask.chats, chats, strict=True))
-                yield AccountSnapshot(ask.user, account, wallet, bool(is_open), found, ask.part)
+                yield AccountSnapshot(
+                    user=ask.user,
+                    account=account,
+                    wallet=wallet,
+                    is_open=bool(is_open),
+                    chats=found,
+                    part=ask.part,
+                )
 
     def accounts(self) -> Iterator[list[str]]:
         """Users with an account, some at a time; one may come more than once."""

@@ -4,12 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.messages import BatchResult, Task
-from actors.supervisor.actor_handle import ActorHandle
 from actors.supervisor.batch import LOSSES_MAX, DispatchBatch
 from meterd.rules.commands import Command
 
 
-def _done(_slot: ActorHandle, _batch: DispatchBatch, _handled: BatchResult) -> None:
+def _done(_actor: str, _batch: DispatchBatch, _handled: BatchResult) -> None:
     raise AssertionError("nothing is sent here")
 
 

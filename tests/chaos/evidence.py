@@ -86,7 +86,7 @@ def _from_redis(client: redis.Redis, evidence: Evidence) -> None:
 def _from_postgres(url: str, evidence: Evidence) -> None:
     engine = make_engine(url)
     with engine.connect() as connection:
-        evidence.journal = list(reader.journal_of_all(connection))
+        evidence.journal = list(reader.journal_since(connection, 0))
         chats = connection.scalars(select(chat_time_records.c.chat_id)).all()
         evidence.records = reader.fetch_records(connection, chats)
         evidence.ledger = _ledger(connection)

@@ -92,7 +92,7 @@ def test_what_names_a_chat_that_was_refused_belongs_to_nobody(engine: Engine) ->
             assert await _outcomes(client) == ["insufficient_credits", "unknown_chat"]
         await client.aclose()
         with engine.connect() as connection:
-            rows = list(reader.journal_of_all(connection))
+            rows = list(reader.journal_since(connection, 0))
         assert [row.user_id for row in rows] == ["poor", None]
 
     with redis_server() as url:

@@ -12,10 +12,9 @@ from persistence.postgres.convert import MOMENT_MS_MAX
 from persistence.postgres.reader import (
     fetch_policies,
     fetch_records,
-    journal_of_all,
     journal_of_user,
+    journal_since,
     ledger_of_user,
-    records_of_user,
 )
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
 from persistence.postgres.tables import chat_time_records, command_journal, ledger_entries
@@ -62,7 +61,7 @@ def test_the_journal_comes_back_exactly_and_in_the_order_of_the_stream(
 ) -> None:
     connection.rollback()
     write_batch(connection, [], [], rows)
-    assert list(journal_of_all(connection)) == sorted(rows, key=_position)
+    assert list(journal_since(connection, 0)) == sorted(rows, key=_position)
     for user in {row.user_id for row in rows if row.user_id is not None}:
         mine = [row for row in rows if row.user_id == user]
         assert list(journal_of_user(connection, user)) == sorted(mine, key=_position)
@@ -129,18 +128,13 @@ def test_an_entry_that_is_there_stays_as_it_was_first_written(connection: Connec
     write_batch(connection, [], [ENTRY], [COMMAND])
     write_batch(connection, [], [ENTRY._replace(user_id="v")], [COMMAND._replace(outcome="no")])
     assert ledger_of_user(connection, "u", 9) == [ENTRY]
-    assert list(journal_of_all(connection)) == [COMMAND]
+    assert list(journal_since(connection, 0)) == [COMMAND]
 
 
-def test_lists_of_a_user_begin_with_the_latest_and_end_at_the_limit(connection: Connection) -> None:
-    records = [
-        RECORD._replace(chat_id=f"c{i}", started_at_ms=i, ended_at_ms=i + 90_001) for i in range(4)
-    ]
+def test_a_ledger_begins_with_the_latest_and_ends_at_the_limit(connection: Connection) -> None:
     entries = [ENTRY._replace(entry_id=f"e{i}", at_ms=i) for i in range(4)]
-    write_batch(connection, records, entries, [])
-    assert records_of_user(connection, "u", 3) == records[:0:-1]
+    write_batch(connection, [], entries, [])
     assert ledger_of_user(connection, "u", 3) == entries[:0:-1]
-    assert not records_of_user(connection, "nobody", 3)
     assert not ledger_of_user(connection, "nobody", 3)
 
 

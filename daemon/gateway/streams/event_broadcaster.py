@@ -251,12 +251,12 @@ def _message(
     }
     fields |= {name: value for name, value in more.items() if value is not None}
     return Message(
-        entry_key(event.id),
-        event,
-        owner_of(chat).advisor_id if chat else None,
-        b'{"now":%d,%s' % (now_ms, pack(fields)[1:-1]),
-        chat or b"null",
-        wallet_json(wallet, account, event.user_id),
+        place=entry_key(event.id),
+        event=event,
+        advisor_id=owner_of(chat).advisor_id if chat else None,
+        head=b'{"now":%d,%s' % (now_ms, pack(fields)[1:-1]),
+        chat=chat or b"null",
+        wallet=wallet_json(wallet, account, event.user_id),
     )
 
 

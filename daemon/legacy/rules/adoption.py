@@ -41,12 +41,20 @@ def adoption_of(running: Running, at_ms: int, rate_micro: int) -> Adoption:
     share_micro = running.carried_cost_micro
     cost = min(unflushed_ms * rate_micro // MS_PER_MINUTE, AMOUNT_MAX - share_micro)
     return Adoption(
-        running.chat_id, running.user_id, running.advisor_id,
-        running.carried_ms, share_micro, carried_ms, share_micro + cost, cost, rate_micro,
+        chat_id=running.chat_id,
+        user_id=running.user_id,
+        advisor_id=running.advisor_id,
+        share_ms=running.carried_ms,
+        share_micro=share_micro,
+        carried_ms=carried_ms,
+        carried_micro=share_micro + cost,
+        unflushed_micro=cost,
+        rate_micro=rate_micro,
         # A record's time may be more than its chat's span: all of it has been before the cut-over.
-        max(0, min(running.started_at, at_ms - carried_ms)),
-        running.status != ACTIVE, at_ms,
-    )  # fmt: skip
+        started_at=max(0, min(running.started_at, at_ms - carried_ms)),
+        was_paused=running.status != ACTIVE,
+        at_ms=at_ms,
+    )
 
 
 def affordable(adoptions: Iterable[Adoption], balance_micro: int) -> list[Adoption]:

@@ -66,7 +66,15 @@ def _left_behind(pair: Pair, chat_id: str) -> Chat | None:
     started = max(0, next((at for at in starts if at is not None), 0))
     ended = max(next((at for at in ends if at is not None), 0), started + active_ms)
     return ended_chat(
-        ImportedChat(chat_id, pair.user_id, pair.advisor_id, started, ended, active_ms, cost_micro)
+        ImportedChat(
+            chat_id=chat_id,
+            user_id=pair.user_id,
+            advisor_id=pair.advisor_id,
+            started_at=started,
+            ended_at=ended,
+            active_ms=active_ms,
+            cost_micro=cost_micro,
+        )
     )
 
 

@@ -48,10 +48,6 @@ NEVER_ENDED: Final = "chat_without_end"
 NO_RECORD: Final = "chats_without_record"
 UNKNOWN_STATUS: Final = "unknown_status"
 RUNS_AFTER_END: Final = "runs_though_its_chat_has_ended"
-ANOMALIES: Final = (
-    CHAT_GONE, POINTS_NOWHERE, ENDS_BEFORE_START, LONGER_THAN_ITS_SPAN, NEVER_ENDED,
-    NO_RECORD, UNKNOWN_STATUS, RUNS_AFTER_END,
-)  # fmt: skip
 """What is odd and can be decided all the same."""
 
 

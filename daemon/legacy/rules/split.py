@@ -160,7 +160,9 @@ def _is_usable(chat: OldChat, out: Split) -> bool:
     elif chat.created_at is None or chat.created_at < 0:
         reason = NO_START
     if reason:
-        out.quarantined.append(Quarantined(CHAT, chat.chat_id, reason, 0, 0))
+        out.quarantined.append(
+            Quarantined(kind=CHAT, key=chat.chat_id, reason=reason, total_ms=0, cost_micro=0)
+        )
     return not reason
 
 
@@ -168,7 +170,13 @@ def _chat_of(record: OldRecord) -> OldChat:
     """The chat that a record alone still knows of."""
     assert record.chat_id is not None, "it names one"
     started = record.started_at if record.started_at is not None else record.updated_at
-    return OldChat(record.chat_id, record.user_id, record.advisor_id, started, record.ended_at)
+    return OldChat(
+        chat_id=record.chat_id,
+        user_id=record.user_id,
+        advisor_id=record.advisor_id,
+        created_at=started,
+        ended_at=record.ended_at,
+    )
 
 
 def _target(chat: OldChat, record: OldRecord | None, after: int | None, out: Split) -> _Target:
@@ -269,10 +277,16 @@ def _close(target: _Target, total_ms: int, cost_micro: int, out: Split) -> None:
     if running is not None:
         out.running.append(
             Running(
-                chat.chat_id, chat.user_id, chat.advisor_id, running.status,
-                target.started_at, running.last_resumed_at, total_ms, cost_micro,
+                chat_id=chat.chat_id,
+                user_id=chat.user_id,
+                advisor_id=chat.advisor_id,
+                status=running.status,
+                started_at=target.started_at,
+                since=running.last_resumed_at,
+                carried_ms=total_ms,
+                carried_cost_micro=cost_micro,
             )
-        )  # fmt: skip
+        )
         return
     started, ended = target.started_at, target.ended_at
     if total_ms > target.span_ms:
@@ -282,13 +296,19 @@ def _close(target: _Target, total_ms: int, cost_micro: int, out: Split) -> None:
         ended = max(ended, total_ms)
     out.imported.append(
         ImportedChat(
-            chat.chat_id, chat.user_id, chat.advisor_id,
-            started, ended, total_ms, cost_micro,
+            chat_id=chat.chat_id, user_id=chat.user_id, advisor_id=chat.advisor_id,
+            started_at=started, ended_at=ended, active_ms=total_ms, cost_micro=cost_micro,
         )
     )  # fmt: skip
 
 
 def _quarantine(kind: str, key: str, reason: str, record: OldRecord, out: Split) -> None:
     out.quarantined.append(
-        Quarantined(kind, key, reason, record.total_ms or 0, record.cost_micro or 0)
+        Quarantined(
+            kind=kind,
+            key=key,
+            reason=reason,
+            total_ms=record.total_ms or 0,
+            cost_micro=record.cost_micro or 0,
+        )
     )

@@ -157,7 +157,11 @@ def opened_before(connection: Connection, users: Sequence[str]) -> dict[str, Ope
     found = [(row[0], *map(micro_from_credits, row[1:])) for row in rows]
     return {
         user: OpenedBalance(
-            user, exact_credits(opened + unflushed, _ZERO), opened, unflushed, _ZERO
+            user_id=user,
+            balance=exact_credits(opened + unflushed, _ZERO),
+            opened_micro=opened,
+            unflushed_micro=unflushed,
+            remainder=_ZERO,
         )
         for user, opened, unflushed in found
         if opened or unflushed

@@ -180,7 +180,14 @@ class ImportChanges(NamedTuple):
     @staticmethod
     def none() -> "ImportChanges":
         """Nothing yet."""
-        return ImportChanges([], [], [], [], [], [])
+        return ImportChanges(
+            deleted=[],
+            imported=[],
+            quarantined_gone=[],
+            quarantined=[],
+            remainders_gone=[],
+            remainders=[],
+        )
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""

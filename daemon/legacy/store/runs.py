@@ -110,4 +110,6 @@ def _run(row: Any) -> MigrationRun | None:
     if row is None:
         return None
     place = None if row[3] is None else (row[3], row[4])
-    return MigrationRun(row[0], row[1], row[2], place, row[5])
+    return MigrationRun(
+        run_id=row[0], policy=row[1], counts=row[2], place=place, is_finished=row[5]
+    )

@@ -62,7 +62,13 @@ def apply(
     # A chat that ended just now, by what fell due, is what the command meets.
     known = changes.touched.get(command.chat_id, known)
     outcome = inert or HANDLERS[command.type](changes, command, known, refuse)
-    return Decision(changes.account, outcome, changes.events, changes.ledger, changes.touched)
+    return Decision(
+        account=changes.account,
+        outcome=outcome,
+        events=changes.events,
+        ledger=changes.ledger,
+        touched=changes.touched,
+    )
 
 
 def _advance(changes: Transition, before: int) -> None:

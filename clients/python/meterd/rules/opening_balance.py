@@ -43,7 +43,15 @@ def openings(user_id: str, entries: Iterable[tuple[int, int]]) -> list[OpenedAcc
 
 def opening_entry(user_id: str, number: int, amount: int, at: int) -> LedgerEntry:
     """The ledger entry of an opening."""
-    return LedgerEntry(entry_id(user_id, number), user_id, None, MIGRATED, amount, at, None)
+    return LedgerEntry(
+        entry_id=entry_id(user_id, number),
+        user_id=user_id,
+        chat_id=None,
+        kind=MIGRATED,
+        amount_micro=amount,
+        at_ms=at,
+        command_id=None,
+    )
 
 
 def entry_id(user_id: str, number: int) -> str:

@@ -94,7 +94,17 @@ class Replay:
 
     def pass_time(self, before: int, policy: Policy) -> ReplayStep:
         """Bring about what falls due before a millisecond, and nothing else."""
-        settle = Command(f"{before}-0", before, "settle", "", self.account.user_id, "", "", {}, {})
+        settle = Command(
+            entry=f"{before}-0",
+            at_ms=before,
+            type="settle",
+            id="",
+            user_id=self.account.user_id,
+            chat_id="",
+            reply_to="",
+            fields={},
+            numbers={},
+        )
         return self._take(apply(self.account, settle, policy))
 
     def _assert_next(self, command: Command) -> None:
@@ -150,7 +160,22 @@ def foreign_chat(chat_id: str, owner: str, entry: str) -> Chat:
     ``entry``: where it started; empty if it was imported from another system.
     """
     at, increment_ms = (entry_ms(entry), 1) if entry else (0, 0)
-    return Chat(chat_id, owner, "", ENDED, at, at, at, at, 0, 0, 0, increment_ms, 0, ended_at_ms=at)
+    return Chat(
+        chat_id=chat_id,
+        user_id=owner,
+        advisor_id="",
+        status=ENDED,
+        started_at_ms=at,
+        since_ms=at,
+        as_of_ms=at,
+        alive_at_ms=at,
+        rate_micro=0,
+        free_ms=0,
+        min_ms=0,
+        increment_ms=increment_ms,
+        idle_ms=0,
+        ended_at_ms=at,
+    )
 
 
 def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

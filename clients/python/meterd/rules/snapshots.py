@@ -57,7 +57,22 @@ def wallet_snapshot(account: Account, at: int) -> JsonObject:
 
 def not_started(chat_id: str) -> JsonObject:
     """The answer for a chat that never started: an answer, not an error."""
-    nobody = Chat(chat_id, "", "", NOT_STARTED, 0, 0, 0, 0, 0, 0, 0, 1, 0, seq=0)
+    nobody = Chat(
+        chat_id=chat_id,
+        user_id="",
+        advisor_id="",
+        status=NOT_STARTED,
+        started_at_ms=0,
+        since_ms=0,
+        as_of_ms=0,
+        alive_at_ms=0,
+        rate_micro=0,
+        free_ms=0,
+        min_ms=0,
+        increment_ms=1,
+        idle_ms=0,
+        seq=0,
+    )
     empty = dict.fromkeys(("user_id", "advisor_id", "as_of", "started_at"))
     return {**chat_snapshot(nobody, 0), **empty, "increment_ms": 0}
 

@@ -100,7 +100,13 @@ class Transition:
         self.account = self.account._replace(settled_micro=self.account.settled_micro + amount)
         self.ledger.append(
             LedgerEntry(
-                f"{kind}:{entry}", self.account.user_id, chat_id, kind, amount, at, command_id
+                entry_id=f"{kind}:{entry}",
+                user_id=self.account.user_id,
+                chat_id=chat_id,
+                kind=kind,
+                amount_micro=amount,
+                at_ms=at,
+                command_id=command_id,
             )
         )
 
@@ -116,7 +122,15 @@ class Transition:
         """Something happened to the account; ``seq`` is that of the snapshot being made."""
         account = self.account
         self.events.append(
-            Event(name, at, account.user_id, None, account.seq + 1, None, threshold_ms)
+            Event(
+                event=name,
+                at_ms=at,
+                user_id=account.user_id,
+                chat_id=None,
+                seq=account.seq + 1,
+                reason=None,
+                threshold_ms=threshold_ms,
+            )
         )
 
     def _charge(self, chat: Chat, at: int, command_id: str | None) -> None:
@@ -128,13 +142,13 @@ class Transition:
         if amount:
             self.ledger.append(
                 LedgerEntry(
-                    f"charge:{chat.chat_id}",
-                    chat.user_id,
-                    chat.chat_id,
-                    "charge",
-                    -amount,
-                    at,
-                    command_id,
+                    entry_id=f"charge:{chat.chat_id}",
+                    user_id=chat.user_id,
+                    chat_id=chat.chat_id,
+                    kind="charge",
+                    amount_micro=-amount,
+                    at_ms=at,
+                    command_id=command_id,
                 )
             )
 
@@ -144,7 +158,16 @@ class Transition:
         return chat
 
     def _chat_event(self, name: EventName, chat: Chat, reason: str | None = None) -> None:
-        self.events.append(Event(name, chat.as_of_ms, chat.user_id, chat.chat_id, chat.seq, reason))
+        self.events.append(
+            Event(
+                event=name,
+                at_ms=chat.as_of_ms,
+                user_id=chat.user_id,
+                chat_id=chat.chat_id,
+                seq=chat.seq,
+                reason=reason,
+            )
+        )
 
 
 def resumed(chat: Chat, at: int) -> Chat:
