@@ -9,7 +9,6 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from daemon.audit.differences import Difference, Tell
-from daemon.audit.history import read_policy
 from daemon.audit.opening_state import OpeningState, opening_state_of
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Account, Chat, Policy
@@ -17,6 +16,7 @@ from meterd.rules.replay import JournalEntry, Replay, ReplayStep, foreign_chat
 from persistence.postgres import reader
 from persistence.postgres.reader import ChatOwner
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
+from persistence.redis.commit import read_policy
 
 Until = Mapping[str, Set[str]]
 """By user, the entries after which to look at the account."""

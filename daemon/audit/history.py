@@ -5,7 +5,7 @@ what was due came about; time alone passes in its place.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.audit.opening_state import NOTHING_IMPORTED, OpeningState
 from daemon.errors import HistoryError
@@ -13,7 +13,7 @@ from meterd.rules import outcomes
 from meterd.rules.billing import active_ms, cost
 from meterd.rules.commands import InvalidCommand, entry_ms
 from meterd.rules.deadlines import next_due
-from meterd.rules.model import Event, Policy, Tariff
+from meterd.rules.model import Event, Policy
 from meterd.rules.money import format_micro
 from meterd.rules.replay import JournalEntry, Replay, ReplayStep, command_of
 from persistence.postgres.rows import JournalRow
@@ -47,12 +47,6 @@ class HistoryLine(NamedTuple):
     """Of the command that did it; None where time alone did, as for ``entry`` and ``id``."""
     entry: str | None
     id: str | None
-
-
-def read_policy(document: Mapping[str, Any]) -> Policy:
-    """A policy from its row in the ``policies`` table."""
-    tariff, warn_ms = Tariff(**document["tariff"]), tuple(document["warn_ms"])
-    return Policy(**{**document, "tariff": tariff, "warn_ms": warn_ms})
 
 
 class ChatHistory:

@@ -159,10 +159,11 @@ def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
 
 
 def _history(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":
-    from daemon.audit.history import ChatHistory, read_policy  # noqa: PLC0415 - as above
+    from daemon.audit.history import ChatHistory  # noqa: PLC0415 - as above
     from daemon.audit.opening_state import fetch_opening_states  # noqa: PLC0415 - as above
     from daemon.errors import HistoryError  # noqa: PLC0415 - as above
     from persistence.postgres.reader import fetch_policies, journal_of_user  # noqa: PLC0415
+    from persistence.redis.commit import read_policy  # noqa: PLC0415 - as above
 
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from daemon.audit.history import ChatHistory, HistoryLine, read_policy
+from daemon.audit.history import ChatHistory, HistoryLine
 from daemon.audit.opening_state import fetch_opening_states
 from daemon.errors import HistoryError
 from daemon.gateway.authorization import WHOLE
@@ -13,6 +13,7 @@ from daemon.gateway.errors import ProblemError
 from daemon.gateway.postgres_reader import PostgresReader
 from daemon.gateway.queries import ChatView
 from persistence.postgres.reader import fetch_policies, journal_of_user
+from persistence.redis.commit import read_policy
 
 ACCOUNT_EVENTS: Final = ("wallet.", "credits.")
 """What happens to the account is not an advisor's to know."""

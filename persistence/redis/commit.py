@@ -1,11 +1,12 @@
 """The commit: what follows from a run of commands of one account, as one atomic Redis call."""
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
 
-from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
+from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy, Tariff
 from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
 
 
@@ -175,8 +176,24 @@ def ledger_row(entry: LedgerEntry) -> LedgerRow:
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:
-    """A policy as the ``policies`` table keeps it, so that an audit can fold under it."""
-    return {**policy._asdict(), "tariff": policy.tariff._asdict()}
+    """Return a policy as the ``policies`` table keeps it, so that an audit can fold under it.
+
+    The names are those of version 0.1: they are stored, and the policy's id is made of them.
+    """
+    tariff = policy.tariff._asdict()
+    return {**policy._asdict(), "tariff": {"rate": tariff.pop("rate_micro"), **tariff}}
+
+
+def read_policy(document: Mapping[str, Any]) -> Policy:
+    """Return the policy of a document that ``policy_document`` made."""
+    tariff = dict(document["tariff"])
+    return Policy(
+        **{
+            **document,
+            "tariff": Tariff(rate_micro=tariff.pop("rate"), **tariff),
+            "warn_ms": tuple(document["warn_ms"]),
+        }
+    )
 
 
 __all__ = [
@@ -203,6 +220,7 @@ __all__ = [
     "pack_state",
     "parse_result",
     "policy_document",
+    "read_policy",
     "unpack_payload",
     "unpack_state",
 ]

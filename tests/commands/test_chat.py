@@ -51,11 +51,11 @@ def test_a_story_for_a_program(live: LiveDaemon, told: str) -> None:
     assert history[-1]["at"] == found["snapshot"]["ended_at"]
 
 
-def test_a_story_for_a_person(live: LiveDaemon, told: str) -> None:
+def test_a_history_for_a_person(live: LiveDaemon, told: str) -> None:
     """How it stands, the history, the record; plain in a pipe."""
     asked = live.run("chat", told)
     assert asked.returncode == 0, asked.stderr
-    top, history, record = asked.stdout.replace("\nRecord", "\nStory").split("\nStory\n")
+    top, history, record = asked.stdout.replace("\nRecord", "\nHistory").split("\nHistory\n")
     assert "status        ended" in top
     assert "refused" in history
     assert "source        live" in record

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.audit.history import ChatHistory, HistoryLine, read_policy
+from daemon.audit.history import ChatHistory, HistoryLine
 from daemon.errors import HistoryError
 from daemon.settings.derived import policy_of as policy_of_settings
 from daemon.settings.settings import Settings
 from meterd.rules.money import read_micro
 from persistence.postgres.rows import JournalRow
-from persistence.redis.commit import policy_document
+from persistence.redis.commit import policy_document, read_policy
 from tests.conformance import EXAMPLES, Example, flat_fields, policy_of
 from tests.world import World
 

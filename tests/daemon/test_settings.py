@@ -7,7 +7,9 @@ import yaml
 from pydantic import ValidationError
 
 from daemon.errors import SettingsError
+from daemon.settings.derived import policy_id
 from daemon.settings.settings import Settings, load_all, load_settings
+from meterd.rules.model import Policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -297,3 +299,8 @@ def test_bad_files_are_named_with_the_line(text: str, message: str) -> None:
 def test_an_empty_file_and_empty_sections_are_the_defaults() -> None:
     """All lines may be commented out."""
     assert with_file("") == with_file("redis:\nactors:\n") == load_settings(env={})
+
+
+def test_the_id_of_a_policy_is_that_of_version_0_1() -> None:
+    """The journal of 0.1 names policies by it: the same settings must have the same id."""
+    assert policy_id(Policy()) == "2b1245fa52308e2b"

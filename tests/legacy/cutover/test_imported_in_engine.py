@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from actors.chat.rows import record_row
 from actors.supervisor.supervisor import SupervisorConfig
-from daemon.audit.history import ChatHistory, read_policy
+from daemon.audit.history import ChatHistory
 from daemon.audit.opening_state import fetch_opening_states
 from daemon.legacy.rules.imported_chats import ended_chat
 from daemon.legacy.rules.rows import ImportedChat
@@ -22,6 +22,7 @@ from persistence.errors import UnverifiedStateError
 from persistence.postgres import reader
 from persistence.postgres.writer import write_batch
 from persistence.redis.client import connect
+from persistence.redis.commit import read_policy
 from persistence.redis.opening_balances import Opening, Openings
 from tests.audit_check import assert_clean
 from tests.engine.harness import KEYS, idle, running
