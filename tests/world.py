@@ -14,7 +14,7 @@ from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 
 
 class Result(NamedTuple):
-    """What one entry brought."""
+    """What followed from one entry."""
 
     entry: str
     id: str

@@ -167,7 +167,7 @@ class Audit:
                     self._tell(compare_late(snapshot, folded))
 
     def _wait_for_outbox(self) -> None:
-        assert self._scan is not None, "glimpses were taken"
+        assert self._scan is not None, "account snapshots were taken"
         end = self._scan.outbox_end()
         if end is None:
             return  # all that was in it is delivered

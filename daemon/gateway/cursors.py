@@ -26,7 +26,7 @@ def pack_cursor(*parts: str | int) -> str:
 
 
 def unpack_cursor(cursor: str, *types: type) -> list[Any]:
-    """The parts of a cursor, of these types. Raises Problem."""
+    """The parts of a cursor, of these types. Raises ProblemError."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         parts = json.loads(raw)
@@ -38,7 +38,7 @@ def unpack_cursor(cursor: str, *types: type) -> list[Any]:
 
 
 def unpack_place(cursor: str) -> PagePosition:
-    """A place in a list out of PostgreSQL. Raises Problem."""
+    """A place in a list out of PostgreSQL. Raises ProblemError."""
     place = PagePosition(*unpack_cursor(cursor, int, str))
     try:
         check_moments((place.at_ms,))
@@ -49,7 +49,7 @@ def unpack_place(cursor: str) -> PagePosition:
 
 
 def unpack_number(cursor: str) -> int:
-    """How much of a list has been told. Raises Problem."""
+    """How much of a list has been told. Raises ProblemError."""
     number: int = unpack_cursor(cursor, int)[0]
     if not 0 <= number <= NUMBER_MAX:
         raise _foreign()
@@ -57,7 +57,7 @@ def unpack_number(cursor: str) -> int:
 
 
 def unpack_entry(cursor: str) -> str:
-    """The ID of a stream's entry that others can come before. Raises Problem."""
+    """The ID of a stream's entry that others can come before. Raises ProblemError."""
     entry: str = unpack_cursor(cursor, str)[0]
     if not _ENTRY.fullmatch(entry) or not 0 < max(entry_key(entry)) <= _ENTRY_PART_MAX:
         raise _foreign()

@@ -28,7 +28,7 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
 def caller_of(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Caller:
-    """Whom the token speaks for. Raises Problem: none does, or it asks too often.
+    """Whom the token speaks for. Raises ProblemError: none does, or it asks too often.
 
     A plain function: FastAPI takes as long for a dependency as everything else does together.
     """
@@ -87,7 +87,7 @@ async def user_to_read(
 
 
 def identifier(field: str, value: str) -> str:
-    """The value, if something can be called so. Raises Problem."""
+    """The value, if something can be called so. Raises ProblemError."""
     if not is_identifier(value):
         raise invalid(field, _IDENTIFIER)
     return value

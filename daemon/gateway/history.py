@@ -27,7 +27,7 @@ class HistoryReader:
         self._records = records
 
     async def lines(self, chat_id: str, seen: ChatView, begin: int, most: int) -> list[HistoryLine]:
-        """So many lines, from the one numbered ``begin`` on. Raises Problem."""
+        """So many lines, from the one numbered ``begin`` on. Raises ProblemError."""
 
         def question(connection: Connection) -> list[HistoryLine]:
             policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}

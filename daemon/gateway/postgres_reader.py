@@ -46,7 +46,7 @@ class PostgresReader:
         self._engine.dispose()
 
     async def chat(self, chat_id: str) -> RecordRow | None:
-        """The chat's record. Raises Problem: Postgres is away."""
+        """The chat's record. Raises ProblemError: Postgres is away."""
         try:
             (record,) = await self._loader.load(chat_id)
         except BusyLoaderError as error:
@@ -54,7 +54,7 @@ class PostgresReader:
         return record
 
     async def ask(self, question: Callable[[Connection], T]) -> T:
-        """Put a question in a thread of its own. Raises Problem: Postgres is away, or too busy."""
+        """Ask in a thread of its own. Raises ProblemError: Postgres is unavailable, or too busy."""
         if self._waiting >= WAITING_MAX:
             raise busy("too many questions wait for PostgreSQL")
         self._waiting += 1

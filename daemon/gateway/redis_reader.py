@@ -27,7 +27,7 @@ class RedisReader:
         """Why Redis did not answer, the last time; empty if it did."""
 
     async def read(self, *keys: str) -> list[bytes | None]:
-        """The values of these keys at one moment. Raises Problem: Redis is away."""
+        """The values of these keys at one moment. Raises ProblemError: Redis is away."""
         try:
             return await self._loader.load(*keys)
         except redis.RedisError:

@@ -29,7 +29,7 @@ class Service:
         self._counted_at_s = -COUNTS_S
 
     async def status(self) -> dict[str, Any]:
-        """What the daemon says of itself, with the queue as it is. Raises Problem."""
+        """What the daemon says of itself, with the queue as it is. Raises ProblemError."""
         try:
             status = await read_status_async(self._parts.client, self._parts.keys) or DOWN
             gauges = await read_gauges(self._parts.client, self._parts.keys)

@@ -176,8 +176,8 @@ class Pairs:
         named = {str(one.details.get("chat_id")) for one in asides}
         keys = {one.key for one in asides}
         kept = self._look.kept.chats.get(wanted.pair, {})
-        brought = {chat_id for chat_id, have in kept.items() if have is not None}
-        return named | keys | brought | set(self._not_imported(wanted))
+        stored = {chat_id for chat_id, have in kept.items() if have is not None}
+        return named | keys | stored | set(self._not_imported(wanted))
 
     def _asides(self, pair: PairKey) -> Mapping[tuple[str, str], QuarantinedRow]:
         return self._look.kept.quarantined.get(pair, {})

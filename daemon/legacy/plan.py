@@ -98,7 +98,7 @@ def _again(
     row: RecordRow, have: StoredRecord, books: ReferenceData, plan: MigrationPlan, asides: _Asides
 ) -> None:
     """A chat that was imported before."""
-    assert have.owner is not None, "it was brought for a pair"
+    assert have.owner is not None, "it was imported for a pair"
     if _figures(row) == have[3:7]:
         plan.counts["unchanged"] += 1
     elif not have.is_used:
@@ -130,7 +130,7 @@ def _leave(
 
 def _keep(have: StoredRecord, due: tuple[int, int], plan: MigrationPlan, asides: _Asides) -> None:
     """A record that has been used stays; what it lacks, or has too much, is set aside."""
-    assert have.owner is not None, "it was brought for a pair"
+    assert have.owner is not None, "it was imported for a pair"
     plan.counts["kept"] += 1
     lacks = (due[0] - have.active_ms, due[1] - have.cost_micro)
     if any(lacks):
@@ -169,7 +169,7 @@ def _figures(row: RecordRow) -> tuple[int, int | None, int, int]:
 
 
 def _emptied(have: StoredRecord) -> RecordRow:
-    assert have.ended_at_ms is not None, "what was brought over has ended"
+    assert have.ended_at_ms is not None, "what was imported has ended"
     lasted_ms = have.ended_at_ms - have.started_at_ms
     return RecordRow(
         *have[:3], "ended", have.started_at_ms, have.ended_at_ms, "migrated", None, 0, lasted_ms,

@@ -104,7 +104,7 @@ def verify(sides: Databases, policy: str, tell: Callable[[int, int], None]) -> V
                     kind="stray",
                     pair=("", ""),
                     key=chat_id,
-                    expected="a run that brought it",
+                    expected="a run that imported it",
                     found="none",
                 )
             )

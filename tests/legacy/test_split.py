@@ -46,10 +46,10 @@ def test_what_comes_out_is_what_went_in(pair: Pair, policy: str) -> None:
 def test_every_chat_and_every_record_comes_out_once(pair: Pair, policy: str) -> None:
     """A chat is imported, runs or is set aside; one that only a record names may be set aside."""
     done = split(pair, policy)
-    brought = [one.chat_id for one in done.imported]
+    imported = [one.chat_id for one in done.imported]
     running = [one.chat_id for one in done.running]
     aside = [one.key for one in done.quarantined if one.kind == CHAT]
-    once = brought + running + aside
+    once = imported + running + aside
     assert len(once) == len(set(once))
     assert {chat.chat_id for chat in pair.chats} <= set(once)
     records = [one.key for one in done.quarantined if one.kind == RECORD]

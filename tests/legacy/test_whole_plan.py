@@ -209,7 +209,7 @@ def _compare(live: LiveDaemon, engine: Engine) -> None:
     """What each old chat is told to have run is what the rules make of the old rows."""
     with engine.connect() as connection, Meter(live.redis_url, live.postgres_url) as meter:
         for pair in read_pairs(connection, LegacyNames(), None):
-            for brought in split(pair, LATEST).imported[:2]:
-                told = meter.snapshot(brought.chat_id)
-                if told.user_id == brought.user_id:  # else two pairs named it, and one was first
-                    assert told.active_ms == brought.active_ms, brought
+            for one in split(pair, LATEST).imported[:2]:
+                told = meter.snapshot(one.chat_id)
+                if told.user_id == one.user_id:  # else two pairs named it, and one was first
+                    assert told.active_ms == one.active_ms, one

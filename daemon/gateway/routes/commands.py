@@ -96,7 +96,7 @@ def _preferences(prefer: str) -> list[str]:
 
 
 def _fields(raw: bytes, idempotency_key: str | None) -> dict[str, Any]:
-    """The command as it stands in the body. Raises Problem."""
+    """The command as it stands in the body. Raises ProblemError."""
     try:
         sent = msgspec.json.decode(raw, type=dict[str, Any])
         pairs = json.loads(raw, object_pairs_hook=list)

@@ -64,7 +64,7 @@ class EventBroadcaster:
         return len(self._tasks)
 
     def add(self, subscriber: Subscriber) -> None:
-        """Hand events to a reader from now on. Raises Problem: there are too many."""
+        """Hand events to a reader from now on. Raises ProblemError: there are too many."""
         self.check_room(subscriber.caller)
         task = asyncio.current_task()
         assert task is not None, "a stream is a task"
@@ -223,7 +223,7 @@ class EventBroadcaster:
                 self.follow_user(subscriber, event.user_id)
 
     def check_room(self, caller: Caller) -> None:
-        """Raises Problem: there are too many streams, here or of this caller."""
+        """Raises ProblemError: there are too many streams, here or of this caller."""
         http = self._http
         if len(self._tasks) >= http.streams_max:
             raise _too_many(f"this gateway has {http.streams_max} streams open, its limit")

@@ -259,7 +259,7 @@ def _print_verdict(result: "VerifyResult") -> None:
     typer.echo(f"old records   {result.old.ms} ms, {result.old.credits} credits")
     typer.echo(f"found again   {result.here.ms} ms, {result.here.credits} credits")
     if result.balances is None:
-        typer.echo("old balances  not brought over yet: meterd legacy balances")
+        typer.echo("old balances  not imported yet: meterd legacy balances")
     else:
         typer.echo(f"old balances  {result.balances.old:f} credits")
         typer.echo(f"found again   {result.balances.here:f} credits")

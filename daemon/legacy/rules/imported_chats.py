@@ -14,14 +14,14 @@ from meterd.rules.model import ENDED, PAUSED, RUNNING, Chat
 from meterd.rules.opening_balance import MIGRATED
 
 
-def ended_chat(brought: ImportedChat) -> Chat:
+def ended_chat(chat: ImportedChat) -> Chat:
     """A chat that ended in the old system: nothing of its cost is charged here."""
-    at = brought.ended_at
+    at = chat.ended_at
     return Chat(
-        brought.chat_id, brought.user_id, brought.advisor_id, ENDED,
-        started_at_ms=brought.started_at, since_ms=at, as_of_ms=at, alive_at_ms=at,
+        chat.chat_id, chat.user_id, chat.advisor_id, ENDED,
+        started_at_ms=chat.started_at, since_ms=at, as_of_ms=at, alive_at_ms=at,
         rate_micro=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
-        active_ms=brought.active_ms, carried_cost_micro=brought.cost_micro,
+        active_ms=chat.active_ms, carried_cost_micro=chat.cost_micro,
         ended_at_ms=at, end_reason=MIGRATED,
     )  # fmt: skip
 
@@ -45,9 +45,9 @@ def chat_of_pair(pair: Pair, policy: str, chat_id: str) -> Chat | None:
     not know it.
     """
     parts = split(pair, policy)
-    for brought in parts.imported:
-        if brought.chat_id == chat_id:
-            return ended_chat(brought)
+    for chat in parts.imported:
+        if chat.chat_id == chat_id:
+            return ended_chat(chat)
     for running in parts.running:
         if running.chat_id == chat_id:
             return running_chat(running)
