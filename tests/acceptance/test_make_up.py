@@ -33,7 +33,10 @@ def test_make_passes_sigterm_on_and_ends_after_the_daemon(home: Path) -> None:
     daemon = LiveDaemon(home, {"METERD_HTTP__PORT": "0"})
     # The environment of the tests is there: `-o install` keeps make from looking whether it is.
     command = ["make", "-o", "install", "up", f"VENV={sys.prefix}"]
-    make = subprocess.Popen(command, cwd=ROOT, env=daemon.env, stdout=subprocess.PIPE, text=True)
+    # A make around the tests hands its variables down: ARGS of `make test` is not for `meterd up`.
+    env = {name: value for name, value in daemon.env.items() if not name.startswith("MAKE")}
+    env.pop("ARGS", None)
+    make = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
     end_with_us(make.pid)
     try:
         daemon.until(lambda: daemon.published().get("state") == "ready", READY_TIMEOUT_S)
