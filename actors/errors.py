@@ -23,3 +23,7 @@ class UndecidedError(Exception):
 
 class HungError(Exception):
     """A process exists and does not answer."""
+
+
+class StartTimeoutError(Exception):
+    """A process has not started within its limit."""

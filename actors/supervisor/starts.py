@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 import structlog
 
+from actors.errors import StartTimeoutError
+
 T = TypeVar("T")
 
 log = structlog.get_logger()
@@ -20,10 +22,6 @@ FACTOR_MAX: Final = 16
 
 REPORT_AFTER_S: Final = 3.0
 """A first attempt that takes less than this is not worth reporting."""
-
-
-class StartTimeoutError(Exception):
-    """A process has not started within its limit."""
 
 
 class StartLimit:

@@ -1,7 +1,5 @@
 """``meterd db``."""
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from daemon.console.common import (
@@ -9,13 +7,11 @@ from daemon.console.common import (
     JsonOption,
     fail,
     postgres_or_exit,
+    postgres_url_or_exit,
     print_json,
     settings_or_exit,
 )
 from daemon.logging.masking import mask_credentials
-
-if TYPE_CHECKING:
-    from daemon.settings.settings import Settings
 
 app = typer.Typer(
     help="The tables in Postgres.",
@@ -47,7 +43,7 @@ def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
     from persistence.errors import SchemaError  # noqa: PLC0415
     from persistence.postgres import migrate  # noqa: PLC0415
 
-    url = _url_or_exit(settings_or_exit(config))
+    url = postgres_url_or_exit(settings_or_exit(config))
     try:
         with postgres_or_exit(url):
             before, after = migrate.current_revision(url), migrate.upgrade(url)
@@ -59,17 +55,3 @@ def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
         typer.echo(f"nothing to be done: the tables are at {after} ({mask_credentials(url)})")
     else:
         typer.echo(f"upgraded: {before or 'empty'} → {after} ({mask_credentials(url)})")
-
-
-def _url_or_exit(settings: "Settings") -> str:
-    from daemon.discovery.runfile import RunFile  # noqa: PLC0415 - as above
-
-    running = RunFile(settings.home).read()
-    url = settings.postgres.url or (running.postgres_url if running else None)
-    if not url:
-        raise fail(
-            f"postgres.url is not configured and no daemon runs in {settings.home}.\n"
-            "Set METERD_POSTGRES__URL=postgresql://user:password@host/name, "
-            "or start a daemon with: meterd up"
-        )
-    return url

@@ -111,6 +111,21 @@ def engine_or_exit(postgres_url: str) -> "Iterator[Engine]":
             engine.dispose()
 
 
+def postgres_url_or_exit(settings: "Settings") -> str:
+    """Return the URL of the records: the configured one, else the running daemon's."""
+    from daemon.discovery.runfile import RunFile  # noqa: PLC0415 - as above
+
+    running = RunFile(settings.home).read()
+    url = settings.postgres.url or (running.postgres_url if running else None)
+    if not url:
+        raise fail(
+            f"postgres.url is not configured and no daemon runs in {settings.home}.\n"
+            "Set METERD_POSTGRES__URL=postgresql://user:password@host/name, "
+            "or start a daemon with: meterd up"
+        )
+    return url
+
+
 def fail(message: str, code: int = EXIT_FAILED) -> typer.Exit:
     """Print what is wrong and the next step; raise what this returns."""
     err.print(message, style="red", markup=False, soft_wrap=True)

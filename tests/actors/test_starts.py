@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from actors.supervisor.starts import FACTOR_MAX, StartLimit, Starts, StartTimeoutError
+from actors.errors import StartTimeoutError
+from actors.supervisor.starts import FACTOR_MAX, StartLimit, Starts
 
 
 def test_the_limit_doubles_up_to_a_bound_and_falls_back_when_it_is_met() -> None:

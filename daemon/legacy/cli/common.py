@@ -10,6 +10,7 @@ from daemon.console.common import (
     addresses_or_exit,
     fail,
     postgres_or_exit,
+    postgres_url_or_exit,
     redis_or_exit,
     settings_or_exit,
 )
@@ -32,7 +33,7 @@ _STOPPED: Final = "Stopped. It may be run again at any time: it goes on where it
 def old_or_exit(config: Path | None) -> Iterator[tuple["Engine", "LegacyNames"]]:
     """The old database alone, and what its tables are called; meterd's own need not be there."""
     settings = settings_or_exit(config)
-    with _old_side(settings, settings.legacy.url or _own_url_or_exit(settings)) as old:
+    with _old_side(settings, settings.legacy.url or postgres_url_or_exit(settings)) as old:
         yield old, _names(settings)
 
 
@@ -45,7 +46,7 @@ def legacy_or_exit(config: Path | None) -> Iterator[tuple["Databases", str]]:
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
-    own_url = _own_url_or_exit(settings)
+    own_url = postgres_url_or_exit(settings)
     with postgres_or_exit(own_url):
         try:
             migrate.check(own_url)
@@ -120,20 +121,6 @@ def _next_step(message: str, settings: "Settings") -> str:
         return ""
     where = "" if settings.legacy.url else " · legacy.url is not set: that is meterd's own database"
     return f"\nThe settings are described in config.yaml, legacy:{where}"
-
-
-def _own_url_or_exit(settings: "Settings") -> str:
-    from daemon.discovery.runfile import RunFile  # noqa: PLC0415 - as above
-
-    running = RunFile(settings.home).read()
-    url = settings.postgres.url or (running.postgres_url if running else None)
-    if not url:
-        raise fail(
-            f"postgres.url is not configured and no daemon runs in {settings.home}.\n"
-            "Set METERD_POSTGRES__URL=postgresql://user:password@host/name, "
-            "or start a daemon with: meterd up"
-        )
-    return url
 
 
 @contextmanager
