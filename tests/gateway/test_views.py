@@ -71,7 +71,9 @@ def _read(account: Account) -> Any:
 def _billed_ms(burner: Any, at: int) -> int:
     """As docs/protocol.md says."""
     counted_ms = burner["active_ms"] + at - burner["as_of"] - burner["free_ms"]
-    whole_ms = -(-counted_ms // burner["increment_ms"]) * burner["increment_ms"]
+    if burner["increment_due"] == "begin":
+        counted_ms += burner["increment_ms"] - 1 if counted_ms > 0 else 0
+    whole_ms = counted_ms // burner["increment_ms"] * burner["increment_ms"]
     return max(burner["min_ms"], whole_ms) if counted_ms > 0 else 0
 
 
