@@ -66,8 +66,8 @@ def _bring_all(targets: Targets, tell: Callable[[int, int], None]) -> Counter[st
     counts: Counter[str] = Counter()
     wait_for_postgres(targets.client)
     with read_only(targets.sides.old) as old:
-        total = count_balances(old, targets.sides.names)
-        for some in _batches(old_balances(old, targets.sides.names)):
+        total = count_balances(old, targets.sides.shape)
+        for some in _batches(old_balances(old, targets.sides.shape)):
             counts.update(bring_some(targets, some))
             counts["rows"] += sum(one.rows for one in some)
             tell(counts["rows"], total)
@@ -83,7 +83,7 @@ def bring_users(targets: Targets, users: Sequence[str]) -> set[str]:
     for first in range(0, len(users), BATCH_USERS):
         some = users[first : first + BATCH_USERS]
         with read_only(targets.sides.old) as old:
-            found = balances_of(old, targets.sides.names, some)
+            found = balances_of(old, targets.sides.shape, some)
         known = {one.user_id for one in found}
         bare = [OldBalance(user, 0, Decimal(0), 0) for user in some if user not in known]
         left |= _Batch(targets, [*found, *bare]).run().left
@@ -129,8 +129,11 @@ class _Batch:
         return self
 
     def _judged(self, unflushed: Mapping[str, int]) -> Iterator[TargetBalance]:
+        shape = self._targets.sides.shape
         for one in self._found:
-            wanted = target_balance_of(one, unflushed.get(one.user_id, 0))
+            wanted = target_balance_of(
+                one, unflushed.get(one.user_id, 0), do_add_up=shape.do_balances_add_up
+            )
             if isinstance(wanted, TargetBalance):
                 yield wanted
             else:

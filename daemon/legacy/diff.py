@@ -15,8 +15,8 @@ from daemon.legacy.store.imported import (
     fetch_imported,
     fetch_named,
 )
-from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import OldPair, PairKey, chats_known
+from daemon.legacy.store.shape import LegacyShape
 from daemon.legacy.target_records import TargetRecords, count_split, target_records_of
 
 
@@ -25,7 +25,7 @@ class Databases(NamedTuple):
 
     old: Engine
     own: Engine
-    names: LegacyNames
+    shape: LegacyShape
 
 
 class DiffOptions(NamedTuple):
@@ -39,7 +39,7 @@ class DiffOptions(NamedTuple):
 def look_at(
     old: Connection,
     own: Connection,
-    names: LegacyNames,
+    shape: LegacyShape,
     policy: str,
     found: tuple[Range, Iterable[OldPair]],
 ) -> DiffOptions:
@@ -48,17 +48,18 @@ def look_at(
     Args:
         old: the old system's database.
         own: meterd's.
-        names: what the old tables are called.
-        policy: ``latest`` or ``proportional``.
+        shape: what the old tables look like.
+        policy: how time is divided.
         found: a range of pairs, and the old rows of each pair in it that has any.
     """
     kept = fetch_imported(own, found[0])
     olds = {(one.pair.user_id, one.pair.advisor_id): one for one in found[1]}
+    division = shape.division(policy)
     wanted = [
-        target_records_of(olds.get(pair, _nothing(pair)), policy, kept.quarantined.get(pair, {}))
+        target_records_of(olds.get(pair, _nothing(pair)), division, kept.quarantined.get(pair, {}))
         for pair in sorted(olds.keys() | kept.pairs())
     ]
-    return DiffOptions(wanted, kept, _books(old, own, names, wanted, kept))
+    return DiffOptions(wanted, kept, _books(old, own, shape, wanted, kept))
 
 
 def plan_of(look: DiffOptions) -> MigrationPlan:
@@ -74,7 +75,7 @@ def plan_of(look: DiffOptions) -> MigrationPlan:
 def _books(
     old: Connection,
     own: Connection,
-    names: LegacyNames,
+    shape: LegacyShape,
     wanted: list[TargetRecords],
     kept: ImportedState,
 ) -> ReferenceData:
@@ -83,7 +84,7 @@ def _books(
     live = [chat_id for chat_id, have in named.items() if have.owner is None]
     adopted = fetch_adopted(own, live) if live else {}
     left = [*chain.from_iterable(_left(one, kept) for one in wanted)]
-    return ReferenceData(named, adopted, chats_known(old, names, left) if left else set())
+    return ReferenceData(named, adopted, chats_known(old, shape, left) if left else set())
 
 
 def _chats(one: TargetRecords) -> Iterable[str]:

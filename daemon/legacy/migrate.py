@@ -118,8 +118,8 @@ def _finish(sides: Databases, run: MigrationRun) -> MigrationRun:
 def _all_pairs(
     sides: Databases, old: Connection, run: MigrationRun, tell: Tell, batch_pairs: int
 ) -> MigrationRun:
-    total, done = rows_after(old, sides.names, run.place), 0
-    for olds in _batches(read_old_pairs(old, sides.names, run.place), batch_pairs):
+    total, done = rows_after(old, sides.shape, run.place), 0
+    for olds in _batches(read_old_pairs(old, sides.shape, run.place), batch_pairs):
         last = olds[-1].pair
         upto = (last.user_id, last.advisor_id)
         run = _batch(sides, old, run, (Range(run.place, upto), olds), _SWEEP)
@@ -142,7 +142,7 @@ def _lookups(
     """Pair by pair; the run's place stays, so that a killed one leaves none out."""
     with read_only(sides.old) as old:
         for pair in pairs:
-            found = (Range.of(pair), [read_old_pair(old, sides.names, pair)])
+            found = (Range.of(pair), [read_old_pair(old, sides.shape, pair)])
             run = _batch(sides, old, run, found, _Mode(False, is_again))
     return run
 
@@ -172,7 +172,7 @@ def _try_batch(
     with sides.own.begin() as own:
         if hold_run(own, run.run_id) != run:
             raise LegacyError(f"somebody else goes on with run {run.run_id}")
-        plan = plan_of(look_at(old, own, sides.names, run.policy, found))
+        plan = plan_of(look_at(old, own, sides.shape, run.policy, found))
         after = run._replace(
             counts=_added(run.counts, plan, mode.is_again),
             place=_place(run, found[0]) if mode.moves else run.place,

@@ -36,7 +36,7 @@ class Pairs:
             yield from self._pair(wanted, self._olds.get(wanted.pair))
 
     def _pair(self, wanted: TargetRecords, old: OldPair | None) -> Iterator[RecordDifference]:
-        before = _old_amounts(old)
+        before = _sum([_old_amounts(old), (wanted.split.surplus_ms, 0)])
         elsewhere = self._elsewhere(wanted)
         after = _sum([self._imported(wanted.pair), self._aside(wanted.pair), elsewhere])
         self._count(wanted, old, elsewhere)
@@ -64,6 +64,7 @@ class Pairs:
             running=running,
             elsewhere_ms=elsewhere[0],
             elsewhere_micro=elsewhere[1],
+            surplus_ms=wanted.split.surplus_ms,
         )
 
     def _count_gone(self, pair: PairKey, after: _Amounts) -> None:
@@ -152,7 +153,8 @@ class Pairs:
 
     def _missing(self, wanted: TargetRecords, old: OldPair | None) -> Iterator[RecordDifference]:
         kept = self._look.kept.chats.get(wanted.pair, {})
-        for chat_id in _chats_of(old) - self._answered(wanted):
+        answered = self._answered(wanted) | self._named(wanted.pair, old)
+        for chat_id in _chats_of(old) - answered:
             yield RecordDifference(
                 kind="chat",
                 pair=wanted.pair,
@@ -172,12 +174,15 @@ class Pairs:
 
     def _answered(self, wanted: TargetRecords) -> set[str]:
         """Chats of which something is known here, or that run in the old system."""
-        asides = self._asides(wanted.pair).values()
-        named = {str(one.details.get("chat_id")) for one in asides}
-        keys = {one.key for one in asides}
+        keys = {one.key for one in self._asides(wanted.pair).values()}
         kept = self._look.kept.chats.get(wanted.pair, {})
         stored = {chat_id for chat_id, have in kept.items() if have is not None}
-        return named | keys | stored | set(self._not_imported(wanted))
+        return keys | stored | set(self._not_imported(wanted))
+
+    def _named(self, pair: PairKey, old: OldPair | None) -> set[str]:
+        """Chats that are in no table of chats, and that a record which is set aside names."""
+        named = {str(one.details.get("chat_id")) for one in self._asides(pair).values()}
+        return named - {chat.chat_id for chat in (old.pair.chats if old is not None else [])}
 
     def _asides(self, pair: PairKey) -> Mapping[tuple[str, str], QuarantinedRow]:
         return self._look.kept.quarantined.get(pair, {})

@@ -94,7 +94,7 @@ def verify(sides: Databases, policy: str, tell: Callable[[int, int], None]) -> V
     with read_only(sides.old) as old, read_only(sides.own) as own:
         run = last_run(own)
         policy = policy if run is None else run.policy
-        total = rows_after(old, sides.names, None)
+        total = rows_after(old, sides.shape, None)
         for look, olds in _looks(sides, old, own, policy):
             _check(own, look, olds, counts, findings)
             tell(counts["records"] + counts["chats"], total)
@@ -120,19 +120,19 @@ def verify(sides: Databases, policy: str, tell: Callable[[int, int], None]) -> V
 
 def _fingerprint(sides: Databases) -> dict[str, tuple[int, int]]:
     with read_only(sides.old) as old:
-        return fingerprint(old, sides.names)
+        return fingerprint(old, sides.shape)
 
 
 def _looks(
     sides: Databases, old: Connection, own: Connection, policy: str
 ) -> Iterator[tuple[DiffOptions, list[OldPair]]]:
-    stream = read_old_pairs(old, sides.names)
+    stream = read_old_pairs(old, sides.shape)
     place: PairKey | None = None
     while olds := list(islice(stream, _BATCH_PAIRS)):
         upto = (olds[-1].pair.user_id, olds[-1].pair.advisor_id)
-        yield look_at(old, own, sides.names, policy, (Range(place, upto), olds)), olds
+        yield look_at(old, own, sides.shape, policy, (Range(place, upto), olds)), olds
         place = upto
-    yield look_at(old, own, sides.names, policy, (Range(place, None), [])), []
+    yield look_at(old, own, sides.shape, policy, (Range(place, None), [])), []
 
 
 def _check(
@@ -186,7 +186,7 @@ def _maybe_adopted(look: DiffOptions) -> list[str]:
 def _balances(
     sides: Databases, old: Connection, own: Connection, findings: _Findings
 ) -> BalancesFound | None:
-    check = BalancesCheck(old, own, sides.names)
+    check = BalancesCheck(old, own, sides.shape)
     for found in check.differences():
         findings.add(found)
     return check.found
@@ -196,8 +196,9 @@ def _totals(
     sides: Databases, old: Connection, own: Connection, counts: Counts, findings: _Findings
 ) -> tuple[Totals, Totals]:
     """In total, summed up by the servers themselves."""
-    wanted = old_totals(old, sides.names)
-    ms = counts["elsewhere_ms"] - counts["gone_ms"]
+    wanted = old_totals(old, sides.shape)
+    # What chats have beyond their records is no part of the old sum: somebody trusted the chats.
+    ms = counts["elsewhere_ms"] - counts["gone_ms"] - counts["surplus_ms"]
     micro = counts["elsewhere_micro"] - counts["gone_micro"]
     here = own_totals(own).plus(ms, micro)
     here = here.plus_exact(-findings.gone.ms, -findings.gone.credits)

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from daemon.gateway.tokens import mint
-from daemon.legacy.rules.rows import LATEST
+from daemon.legacy.rules.rows import LATEST, Division
 from daemon.legacy.rules.split import split
-from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import read_pairs
+from daemon.legacy.store.shape import LegacyShape
 from loadtests.common.live import LiveDaemon, live_daemon
 from meterd import Meter
 from tests.legacy.old_data import create_ugly
@@ -208,8 +208,8 @@ def _go_on(live: LiveDaemon, adopted: list[dict[str, Any]]) -> None:
 def _compare(live: LiveDaemon, engine: Engine) -> None:
     """What each old chat is told to have run is what the rules make of the old rows."""
     with engine.connect() as connection, Meter(live.redis_url, live.postgres_url) as meter:
-        for pair in read_pairs(connection, LegacyNames(), None):
-            for one in split(pair, LATEST).imported[:2]:
+        for pair in read_pairs(connection, LegacyShape(), None):
+            for one in split(pair, Division(LATEST)).imported[:2]:
                 told = meter.snapshot(one.chat_id)
                 if told.user_id == one.user_id:  # else two pairs named it, and one was first
                     assert told.active_ms == one.active_ms, one

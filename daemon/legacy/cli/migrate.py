@@ -34,10 +34,10 @@ app = typer.Typer(
 )
 PolicyOption = Annotated[
     str | None,
-    typer.Option("--policy", help="latest or proportional; else legacy.policy."),
+    typer.Option("--policy", help="latest, proportional or chat_duration; else legacy.policy."),
 ]
 _BATCH_PAIRS = 2_000
-_POLICIES = ("latest", "proportional")
+_POLICIES = ("latest", "proportional", "chat_duration")
 _SHOWN = 20
 
 
@@ -57,8 +57,8 @@ def inspect(json: JsonOption = False, config: ConfigOption = None) -> None:
     from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.inspect import inspect as look  # noqa: PLC0415 - the help need not wait
 
-    with old_or_exit(config) as (old, names), progress(err, "inspect", "rows") as tell:
-        found = look(old, names, tell)
+    with old_or_exit(config) as (old, shape), progress(err, "inspect", "rows") as tell:
+        found = look(old, shape, tell)
     if json:
         print_json(_inspection(found))
     else:
@@ -176,7 +176,7 @@ app.command()(runs)
 
 def _policy(policy: str) -> str:
     if policy not in _POLICIES:
-        raise fail(f"--policy: {policy!r} is neither of {', '.join(_POLICIES)}", EXIT_USAGE)
+        raise fail(f"--policy: {policy!r} is none of {', '.join(_POLICIES)}", EXIT_USAGE)
     return policy
 
 
@@ -205,6 +205,7 @@ def _inspection(found: "Inspection") -> dict[str, Any]:
         "reasons": {name: kind._asdict() for name, kind in found.reasons.items()},
         "odd": {name: kind._asdict() for name, kind in found.odd.items()},
         "policies": found.policies,
+        "status_words": {word: about._asdict() for word, about in found.status_words.items()},
     }
 
 
@@ -213,6 +214,10 @@ def _print_inspection(found: "Inspection") -> None:
     for name, count in found.counts.items():
         there.add_row(name, f"{count:,}")
     print_table(there)
+    words = table("Status words, by legacy.status_words", "word", "means", "records")
+    for word, about in found.status_words.items():
+        words.add_row(ascii(word), about.means, f"{about.rows:,}")
+    print_table(words)
     _print_kinds("Can't be decided, and would be set aside", found.reasons)
     _print_kinds("Odd, and decided all the same", found.odd)
     names = sorted({name for counts in found.policies.values() for name in counts})

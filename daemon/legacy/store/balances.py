@@ -209,7 +209,8 @@ def ledger_total(connection: Connection) -> Decimal:
 _NAMES: Final = (
     "chat_id, user_id, advisor_id, share_ms, share_micro, carried_ms,"
     " (carried_cost * 1000000)::bigint, (unflushed_cost * 1000000)::bigint,"
-    " (rate * 1000000)::bigint, started_at, was_paused, at_ms"
+    " (rate * 1000000)::bigint, started_at, was_paused, at_ms, carried_free_ms,"
+    " coalesce(tariff, '{}')"
 )
 _PLANS: Final = f"SELECT {_NAMES}, outcome FROM legacy_adoptions ORDER BY chat_id"  # noqa: S608
 _ADOPTIONS: Final = batch(
@@ -218,7 +219,7 @@ _ADOPTIONS: Final = batch(
         text("chat_id"), text("user_id"), text("advisor_id"), plain("share_ms"),
         plain("share_micro"), plain("carried_ms"), micro("carried_cost"), micro("unflushed_cost"),
         micro("rate"), plain("started_at"), plain("was_paused", "boolean"), plain("at_ms"),
-        text("outcome"),
+        plain("carried_free_ms"), plain("tariff", "jsonb"), text("outcome"),
     ),
     {},
     "(chat_id) DO UPDATE SET carried_cost = excluded.carried_cost,"
@@ -241,7 +242,13 @@ def fetch_plans(connection: Connection) -> list[BalancePlan]:
 
 def write_plans(connection: Connection, plans: Iterable[BalancePlan]) -> None:
     """Write new ones, or how far known ones are."""
-    _ADOPTIONS.write(connection, [(*plan.adoption, plan.outcome) for plan in sorted(plans)])
+    in_order = sorted(plans, key=lambda plan: plan.adoption.chat_id)
+    _ADOPTIONS.write(connection, [_plan_values(plan) for plan in in_order])
+
+
+def _plan_values(plan: BalancePlan) -> tuple[Any, ...]:
+    tariff = json_text(plan.adoption.tariff) if plan.adoption.tariff else None
+    return (*plan.adoption[:-1], tariff, plan.outcome)
 
 
 def _sums(connection: Connection, sql: str, users: Sequence[str]) -> dict[str, int]:

@@ -202,11 +202,11 @@ def test_it_can_be_foreseen(both: Both) -> None:
 
     def act() -> None:
         for _ in range(2):
-            plans = {one.adoption.chat_id: one for one in foresee(both.targets, CUT)}
+            plans = {one.adoption.chat_id: one for one in foresee(both.targets, CUT).plans}
             expected = {chat: (*one[:3], "planned") for chat, one in CARRIED.items()}
             assert shown(plans) == expected
         assert _ledger(both, "u") == []
-        assert list(adopt_all(both).values()) == foresee(both.targets, CUT)
+        assert list(adopt_all(both).values()) == foresee(both.targets, CUT).plans
 
     both.while_working(act, POLICY)
 

@@ -3,9 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.legacy.rules.adoption import adoption_of, affordable, again, commands_of, ending_of
-from daemon.legacy.rules.rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, OLD_PAUSED, Running
+from daemon.legacy.rules.adoption import (
+    OldTariff,
+    adoption_of,
+    affordable,
+    again,
+    commands_of,
+    ending_of,
+)
+from daemon.legacy.rules.rows import AMOUNT_MAX, DURATION_MS_MAX, Running
 from meterd.rules.commands import Command, parse_entry
+from meterd.rules.model import PAUSED, RUNNING
 from tests.legacy.cutover.old import T
 
 _RUNNING = st.builds(
@@ -13,11 +21,13 @@ _RUNNING = st.builds(
     st.text("ab", min_size=1, max_size=128),
     st.just("u"),
     st.just("v"),
-    st.sampled_from([ACTIVE, OLD_PAUSED]),
+    st.sampled_from([RUNNING, PAUSED]),
     st.integers(0, 2 * T),
     st.none() | st.integers(0, 2 * T),
     st.integers(0, DURATION_MS_MAX),
     st.integers(0, AMOUNT_MAX),
+    free_ms=st.none(),
+    rate_micro=st.none() | st.integers(0, AMOUNT_MAX),
 )
 
 
@@ -31,9 +41,9 @@ def test_what_is_sent_is_valid_and_paid_for(
 ) -> None:
     """Whatever the old rows hold: commands that can be commands, the same each time, and no more
     carried than was paid there or can be paid now."""
-    adoptions = affordable([adoption_of(one, T, rate) for one in running], balance)
+    adoptions = affordable([adoption_of(one, T, OldTariff(rate)) for one in running], balance)
     assert sum(one.unflushed_micro for one in adoptions) <= balance
-    for one, before in zip(adoptions, sorted(running), strict=True):
+    for one, before in zip(adoptions, sorted(running, key=lambda one: one.chat_id), strict=True):
         assert one.carried_micro == before.carried_cost_micro + one.unflushed_micro
         assert one.started_at + one.carried_ms <= T
         ids = set()
