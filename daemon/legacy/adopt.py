@@ -26,13 +26,11 @@ from daemon.legacy.rules.adoption import (
     paying,
 )
 from daemon.legacy.rules.rows import CHAT, DURATION_MS_MAX, RECORD, Quarantined, Running
-from daemon.legacy.rules.split import split
+from daemon.legacy.splits import splits
 from daemon.legacy.store.balances import BalancePlan, fetch_plans, write_plans
-from daemon.legacy.store.quarantine import decided
 from daemon.legacy.store.reader import PairKey, balances_of, read_only, read_pairs
 from daemon.legacy.store.runs import exclusive_lock, last_run
 from daemon.legacy.target_balance import TargetBalance, target_balance_of
-from daemon.legacy.target_records import ASSIGNED_TO, TRUST_IN, Decisions, obeying
 from meterd import CommandRefusedError, Meter
 from meterd.rules import outcomes
 from meterd.rules.model import CREDITS_EXHAUSTED
@@ -283,18 +281,14 @@ def _at(targets: Targets, cut: CutoverOptions, known: Iterable[BalancePlan]) -> 
 
 def _running(targets: Targets, policy: str) -> _Found:
     """All that runs there, with rows read as somebody has decided."""
-    with targets.sides.own.connect() as own:
-        assigned = decided(own, RECORD, ASSIGNED_TO)
-        trusted = decided(own, CHAT, TRUST_IN)
-    division = targets.sides.shape.division(policy)
     found = _Found([], [])
     with read_only(targets.sides.old) as old:
-        for pair in read_pairs(old, targets.sides.shape):
-            if all(record.status == OVER for record in pair.records):
-                continue
-            key = (pair.user_id, pair.advisor_id)
-            whom = next(iter(trusted.get(key, {}).values()), "")
-            done = split(obeying(pair, Decisions(assigned.get(key, {}), whom)), division)
+        pairs = (
+            pair
+            for pair in read_pairs(old, targets.sides.shape)
+            if any(record.status != OVER for record in pair.records)
+        )
+        for key, done in splits(targets.sides, policy, pairs):
             found.running.extend(done.running)
             found.left.extend(_left(key, done.quarantined))
     return found

@@ -3,9 +3,10 @@
 import pytest
 
 from daemon.legacy.diff import Databases
+from daemon.legacy.free_time import free_time_used
 from daemon.legacy.inspect import inspect
 from daemon.legacy.rules.split import split
-from daemon.legacy.store.reader import read_only, read_pairs
+from daemon.legacy.store.reader import old_balances, read_only, read_pairs
 from tests.legacy.owner import (
     AFTER_MIGRATE,
     SHAPE,
@@ -52,3 +53,13 @@ def test_running_chats_carry_what_is_expected(owner: Databases) -> None:
         ]
     running = {one.chat_id: one for parts in done for one in parts.running}
     assert sorted(running) == AFTER_MIGRATE["still_running_there"]
+
+
+def test_free_time_used_is_as_expected(owner: Databases) -> None:
+    """Of each user and advisor, but for what is set aside; of the users that are asked for."""
+    expected = AFTER_MIGRATE["free_time_used_ms"]
+    assert free_time_used(owner, [*expected, "nobody"]) == expected
+    assert free_time_used(owner, ["u2"]) == {"u2": expected["u2"]}
+    with read_only(owner.old) as connection:
+        users = [one.user_id for one in old_balances(connection, SHAPE, with_free_time=True)]
+    assert users == sorted(expected)

@@ -65,6 +65,11 @@ def of_pair_sql(layout: Layout, alias: str, table: str, key: tuple[str, str]) ->
     return " AND ".join(conditions)
 
 
+def of_users_sql(layout: Layout, alias: str, table: str) -> str:
+    """The condition: what is of some users; as text, which an index on text serves."""
+    return f"{_text(layout, alias, f'{table}_user_id')} = ANY(%(users)s)"
+
+
 def owner_of_chat_sql(layout: Layout) -> str:
     """User and advisor of a chat, the old chats first, then the records that name it."""
     records, chats = layout.source("records_table"), layout.source("chats_table")
@@ -93,13 +98,20 @@ SELECT (SELECT count(*) FROM {layout.source("records_table")} r WHERE {of_record
   + (SELECT count(*) FROM {layout.source("chats_table")} c WHERE {of_chats})"""  # noqa: S608 - above
 
 
-def balances_sql(layout: Layout, where: str) -> str:
+def balances_sql(layout: Layout, where: str, *, with_free_time: bool = False) -> str:
     """Users in order with the sum of their balances and the number of their rows."""
     user = f"coalesce({_text(layout, 'b', 'credits_user_id')}, '')"
+    rows = f"SELECT {user}, {_number(layout, 'b', 'credits_balance')}, 1"
+    rows += f" FROM {layout.source('credits_table')} b"
+    if with_free_time and layout.has("records_free_used"):
+        other = f"coalesce({_text(layout, 'r', 'records_user_id')}, '')"
+        free = _number(layout, "r", "records_free_used")
+        rows += f" UNION ALL SELECT DISTINCT {other}, NULL::numeric, 0"
+        rows += f" FROM {layout.source('records_table')} r WHERE {free} > 0"
     return f"""
-SELECT {user}, sum({_number(layout, "b", "credits_balance")}), count(*)
-FROM {layout.source("credits_table")} b WHERE {where.format(user=user)}
-GROUP BY 1 ORDER BY {user} COLLATE "C" """  # noqa: S608 - checked names only
+SELECT u.user_id, sum(u.balance), sum(u.rows)
+FROM ({rows}) u (user_id, balance, rows) WHERE {where.format(user="u.user_id")}
+GROUP BY 1 ORDER BY u.user_id COLLATE "C" """  # noqa: S608 - checked names only
 
 
 def totals_sql(layout: Layout) -> str:

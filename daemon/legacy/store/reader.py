@@ -32,6 +32,7 @@ __all__ = [
     "read_old_pairs",
     "read_only",
     "read_pairs",
+    "read_pairs_of",
     "whole",
 ]
 
@@ -87,6 +88,19 @@ def read_old_pairs(
         yield pair_reader.old_pair(shape, key, record_rows, chat_rows)
 
 
+def read_pairs_of(
+    connection: Connection, shape: LegacyShape, users: Sequence[str]
+) -> Iterator[Pair]:
+    """Yield every pair of these users, in order."""
+    layout = layout_of(connection, shape)
+    given = {"users": list(users)}
+    records = queries.records_sql(layout, queries.of_users_sql(layout, "r", "records"))
+    chats = queries.chats_sql(layout, queries.of_users_sql(layout, "c", "chats"))
+    merged = _merged(_stream(connection, records, given), _stream(connection, chats, given))
+    for key, record_rows, chat_rows in merged:
+        yield pair_reader.old_pair(shape, key, record_rows, chat_rows).pair
+
+
 def read_old_pair(connection: Connection, shape: LegacyShape, key: PairKey) -> OldPair:
     """Give one pair; without rows if the old tables know nothing of it."""
     return pair_reader.read_old_pair(partial(_rows, connection), layout_of(connection, shape), key)
@@ -117,12 +131,19 @@ def rows_after(connection: Connection, shape: LegacyShape, after: PairKey | None
 
 
 def old_balances(
-    connection: Connection, shape: LegacyShape, after: str | None = None
+    connection: Connection,
+    shape: LegacyShape,
+    after: str | None = None,
+    *,
+    with_free_time: bool = False,
 ) -> Iterator[OldBalance]:
-    """Yield the users after ``after`` in order, byte by byte, each once with its rows' sum."""
+    """Yield the users after ``after`` in order, byte by byte, each once with its rows' sum.
+
+    ``with_free_time``: those too that have no balance, but have used free time.
+    """
     layout = layout_of(connection, shape)
     where = "true" if after is None else '{user} COLLATE "C" > %(user_id)s'
-    sql = queries.balances_sql(layout, where)
+    sql = queries.balances_sql(layout, where, with_free_time=with_free_time)
     for user_id, balance, rows in _stream(connection, sql, {"user_id": after}):
         micro, residue = whole(balance, MICRO_DIGITS)
         yield OldBalance(user_id, micro, residue, rows)

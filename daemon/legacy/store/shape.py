@@ -14,6 +14,8 @@ class LegacyShape(NamedTuple):
     """All that the settings say of the old tables; the defaults are those of the settings."""
 
     names: LegacyNames = LegacyNames.of(_DEFAULT)
+    policy: str = _DEFAULT.policy
+    """How time is divided; a run that has begun goes on by its own."""
     status_words: tuple[tuple[str, str], ...] = tuple(_DEFAULT.status_words.items())
     """What each word means: ``running``, ``paused`` or ``ended``. Words are in lower case."""
     time_unit: str = _DEFAULT.time_unit
@@ -30,6 +32,7 @@ class LegacyShape(NamedTuple):
         """Return the shape that the settings describe."""
         return cls(
             names=LegacyNames.of(settings),
+            policy=settings.policy,
             status_words=tuple(settings.status_words.items()),
             time_unit=settings.time_unit,
             time_zone=settings.time_zone,
