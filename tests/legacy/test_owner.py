@@ -1,7 +1,12 @@
 """The owner's tables: they become exactly what is expected of them."""
 
-import pytest
+import json
 
+import pytest
+from typer.testing import CliRunner, Result
+
+from daemon.cli import app
+from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.diff import Databases
 from daemon.legacy.free_time import free_time_used
 from daemon.legacy.inspect import inspect
@@ -14,7 +19,7 @@ from tests.legacy.owner import (
     quarantine_found,
     records_found,
 )
-from tests.legacy.system import bring, verdict_of
+from tests.legacy.system import bring, sql, verdict_of
 
 pytestmark = pytest.mark.postgres
 
@@ -63,3 +68,53 @@ def test_free_time_used_is_as_expected(owner: Databases) -> None:
     with read_only(owner.old) as connection:
         users = [one.user_id for one in old_balances(connection, SHAPE, with_free_time=True)]
     assert users == sorted(expected)
+
+
+@pytest.mark.parametrize(("whom", "ms"), [("records", 200_000), ("chats", 300_000)])
+def test_somebody_says_whom_to_trust(
+    owner: Databases, empty_url: str, url: str, monkeypatch: pytest.MonkeyPatch, whom: str, ms: int
+) -> None:
+    """All later runs obey it; the books add up, with what the records lack said apart."""
+    for name, value in {
+        "POSTGRES__URL": url, "LEGACY__URL": empty_url,
+        "LEGACY__PRESET": "conversation_time_record",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"METERD_{name}", value)
+
+    def typed(words: str) -> Result:
+        return CliRunner().invoke(app, ["legacy", *words.split()])
+
+    assert typed("migrate").exit_code == 0
+    assert typed("quarantine trust c8 nobody").exit_code == 2
+    refused = typed(f"quarantine trust c1 {whom}")
+    assert (refused.exit_code, "c1 is not set aside" in refused.stderr) == (1, True)
+    assert typed(f"quarantine trust c8 {whom}").exit_code == 0
+    assert typed("quarantine retry").exit_code == 0
+    for _ in range(2):
+        found = records_found(owner.own)["c8"]
+        assert (found["active_ms"], found["cost"]) == (ms, "2.250000")
+        assert quarantine_found(owner.own) == {"c8": "trusted"}
+        verified = json.loads(typed("verify --json").stdout)
+        assert (verified["ok"], verified["counts"]["surplus_ms"]) == (True, ms - 200_000)
+        assert typed("migrate").exit_code == 0
+
+
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_a_chat_of_which_nobody_knows_whether_it_runs_is_not_shown_as_ended(
+    owner: Databases, seconds: int
+) -> None:
+    """To those who ask for it before it is decided: it is paused, with what its row has."""
+    shape = owner.shape._replace(status_words=(("false", "ended"),))
+    sql(
+        owner.old,
+        f'UPDATE "conversationTimeRecord" SET duration = {seconds} WHERE "chatId" = \'c9\'',
+    )
+    with read_only(owner.old) as connection:
+        snapshot = read_snapshot(connection, shape, "chat_duration", "c9")
+        ended = read_snapshot(connection, shape, "chat_duration", "c3")
+    assert snapshot is not None
+    assert ended is not None
+    assert (snapshot.status, snapshot.active_ms, snapshot.source) == (
+        "paused", seconds * 1_000, "legacy",
+    )  # fmt: skip
+    assert ended.status == "ended"
