@@ -13,7 +13,7 @@ FAST := tests/rules tests/project tests/asyncapi tests/daemon tests/actors tests
 FAST_MARKS := not (redis or postgres or ray or acceptance or slow)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev up demo test test-fast smoke coverage interleavings chaos soak load bench \
+.PHONY: help install install-dev up demo test test-slow test-fast smoke coverage interleavings chaos soak load bench \
 	check format lock clean
 
 help: ## list these targets
@@ -34,7 +34,11 @@ demo: install ## show a few chats being timed and billed
 	@exec $(BIN)/meterd demo $(ARGS)
 
 test: install-dev ## run the tests (ARGS="-k words -x" goes to pytest; WORKERS=0: one at a time)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+
+test-slow: install-dev ## run the other tests, half an hour: faults, wheels, busy machines, all pages
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not alone" $(ARGS)
+	$(BIN)/python -m pytest -n 0 -m alone $(ARGS)
 
 test-fast: install-dev ## run the tests that need no server, in less than a minute
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $(WORKERS) \

@@ -187,4 +187,5 @@ def write_entries(connection: Connection, entries: list[OutboxEntry]) -> None:
         [row for entry in entries for row in entry.payload.ledger],
         [row for entry in entries for row in entry.payload.journal],
         [row for entry in entries for row in entry.payload.operations],
+        [row for entry in entries for row in entry.payload.free_times],
     )

@@ -3,7 +3,7 @@
 import traceback
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
@@ -13,7 +13,6 @@ from actors.messages import Task
 from meterd.rules.commands import entry_key
 from meterd.rules.idempotency import IdempotencyRecord
 from meterd.rules.model import Account, Chat
-from meterd.rules.outcomes import Outcome
 from persistence.redis.commit import is_readable, pack_commit
 
 log = structlog.get_logger()
@@ -73,8 +72,7 @@ class AccountBatch:
     def mark_known(self, known: Iterable[tuple[str, str]]) -> None:
         """Ids that had been used before: what has one of these is decided again, without effect."""
         for id_, remembered in known:
-            content, outcome = remembered.split(" ", 1)
-            self.ids[id_] = IdempotencyRecord(content, cast("Outcome", outcome))
+            self.ids[id_] = IdempotencyRecord.unpacked(remembered)
         if self.run is not None:
             self.failures.pop(self.run.quarantined, None)
 

@@ -8,7 +8,12 @@ from actors.messages import INVALID_TYPE, Task
 from meterd.rules import events, outcomes
 from meterd.rules.commands import Command, InvalidCommand, fingerprint
 from meterd.rules.fold import Decision, apply
-from meterd.rules.idempotency import IdempotencyRecord, repeated_outcome
+from meterd.rules.idempotency import (
+    CREDIT_TYPES,
+    IdempotencyRecord,
+    message,
+    repeated_outcome,
+)
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 from meterd.rules.outcomes import Outcome
 from meterd.rules.snapshots import JsonObject, chat_snapshot, wallet_snapshot
@@ -105,6 +110,7 @@ class CommitBuilder:
                 reply_to=about.reply_to,
                 reply=reply,
                 dead=_dead(about.entry, outcome, why, about.fields),
+                id_ttl_ms=self._id_ttl_ms(task.kind),
             )
         )
 
@@ -136,7 +142,7 @@ class CommitBuilder:
             self._absorb(decision, command.at_ms)
         self.account, self.applied = decision.account, command.entry
         replayed = inert is not None and inert != outcomes.ID_CONFLICT
-        self._append(command, decision.outcome, replayed)
+        self._append(command, decision.outcome, seen if replayed else None)
 
     def _absorb(self, decision: Decision, at: int) -> None:
         self.events += decision.events
@@ -155,12 +161,14 @@ class CommitBuilder:
         """A chat that is not open in the account, as far as anybody knows of it."""
         return self.ended.get(chat_id) or self.around.get(chat_id)
 
-    def _append(self, command: Command, outcome: Outcome, replayed: bool) -> None:
-        user = self.account.user_id
+    def _append(
+        self, command: Command, outcome: Outcome, repeated: IdempotencyRecord | None
+    ) -> None:
+        user, replayed = self.account.user_id, repeated is not None
         remember = self._remember(command, outcome)
         self.outcomes.append((command.type, outcome, replayed))
         self.journal.append(command_row(command, user, outcome, replayed, self.writer.policy_id))
-        reply = self._reply(command, outcome, replayed) if command.reply_to else []
+        reply = self._reply(command, outcome, repeated) if command.reply_to else []
         self.entries.append(
             CommandEffects(
                 entry=command.entry,
@@ -168,6 +176,7 @@ class CommitBuilder:
                 remember=remember,
                 reply_to=command.reply_to,
                 reply=reply,
+                id_ttl_ms=self._id_ttl_ms(command.type),
             )
         )
 
@@ -175,19 +184,25 @@ class CommitBuilder:
         """What is kept of an id that had not been used; empty for one that had, or none."""
         if not command.id or command.id in self.ids:
             return ""
-        content = fingerprint(command)
-        self.ids[command.id] = IdempotencyRecord(content, outcome)
-        return f"{content} {outcome}"
+        record = IdempotencyRecord(fingerprint(command), outcome, command.entry)
+        self.ids[command.id] = record
+        return record.packed()
 
-    def _reply(self, command: Command, outcome: str, replayed: bool) -> list[str]:
-        fields = _reply_fields(
-            command.id, outcome, outcomes.MESSAGES[outcome], command.entry, replayed
-        )
+    def _id_ttl_ms(self, command_type: str) -> int:
+        limits = self.writer.limits
+        is_long = command_type in CREDIT_TYPES
+        return limits.credit_id_ttl_ms if is_long else limits.id_ttl_ms
+
+    def _reply(
+        self, command: Command, outcome: Outcome, repeated: IdempotencyRecord | None
+    ) -> list[str]:
+        text, replayed = message(outcome, repeated), repeated is not None
+        fields = _reply_fields(command.id, outcome, text, command.entry, replayed)
         snapshot = self._reply_snapshot(command, outcome)
         return [*fields, "snapshot", snapshot] if snapshot else fields
 
     def _reply_snapshot(self, command: Command, outcome: str) -> str:
-        if command.type in ("top_up", "settle"):
+        if command.type in ("top_up", "adjust", "settle"):
             return self._wallet(command.at_ms)
         chat = self.account.chats.get(command.chat_id) or self._known(command.chat_id)
         if chat is None or chat.user_id != self.account.user_id:

@@ -34,6 +34,10 @@ def record_row(chat: Chat) -> RecordRow:
         source=source_of(chat),
         seq=chat.seq,
         updated_at_ms=at,
+        free_scope=chat.free_scope,
+        increment_due=chat.increment_due,
+        abandon_ms=chat.abandon_ms,
+        max_ms=chat.max_ms,
     )
 
 
@@ -66,6 +70,10 @@ def chat_of_record(row: RecordRow) -> Chat:
         end_reason=row.end_reason,
         pause_reason=row.pause_reason,
         seq=row.seq,
+        free_scope=row.free_scope,
+        increment_due=row.increment_due,
+        abandon_ms=row.abandon_ms,
+        max_ms=row.max_ms,
     )
 
 

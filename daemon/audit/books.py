@@ -8,7 +8,7 @@ from daemon.audit.differences import NOTHING, Difference, differing
 from daemon.audit.folding import Folded
 from daemon.audit.opening_state import opening_rows
 from meterd.rules.money import format_micro
-from meterd.rules.opening_balance import entry_id
+from meterd.rules.opening_balance import entry_id, number_of
 from persistence.postgres.rows import MIGRATED, LedgerRow, RecordRow
 from persistence.redis.commit import ledger_row
 
@@ -61,8 +61,9 @@ def _ledger(folded: Folded) -> Iterator[Difference]:
 
 def _openings(folded: Folded) -> Iterator[Difference]:
     """What was imported is taken as it is, but for its names: none is left out, none is twice."""
-    rows = opening_rows(folded.ledger.values())
-    for number, row in enumerate(rows, 1):
+    numbers = {seq: number for number, seq in enumerate(folded.opening_numbers, 1)}
+    for row in opening_rows(folded.ledger.values()):
+        number = numbers[number_of(row.entry_id)]
         expected = row._replace(
             entry_id=entry_id(folded.user, number), chat_id=None, command_id=None
         )

@@ -50,6 +50,8 @@ class Folded(NamedTuple):
     """The account after those entries that were to be looked at and are in the journal."""
     is_whole: bool
     """Whether the rules could go on to the last row."""
+    opening_numbers: list[int]
+    """The numbers of the account's opening entries, in their order."""
 
     @property
     def end(self) -> Position:
@@ -90,18 +92,20 @@ class Folding:
         self._journal = ByUser(reader.journal_of_users(connection, users))
         self._records = ByUser(reader.records_of_users(connection, users))
         self._ledger = ByUser(reader.ledger_of_users(connection, users))
+        self._free_times = ByUser(reader.free_times_of_users(connection, users))
 
     def users(self, until: Until, count: Callable[[], None] = lambda: None) -> Iterator[Folded]:
         """The users in turn. ``until``: entries after which to look at an account, by user."""
         for user in self._users:
             yield self._fold(user, until.get(user, frozenset()), count)
-        streams = (self._journal, self._records, self._ledger)
+        streams = (self._journal, self._records, self._ledger, self._free_times)
         assert all(stream.is_over for stream in streams), "all tables are read in one order"
 
     def _fold(self, user: str, until: Set[str], count: Callable[[], None]) -> Folded:
         records = {row.chat_id: row for row in self._records.of(user)}
         ledger = {row.entry_id: row for row in self._ledger.of(user)}
-        imported = opening_state_of(user, records.values(), ledger.values())
+        free_times = self._free_times.of(user)
+        imported = opening_state_of(user, records.values(), ledger.values(), free_times)
         replay = Replay(user, imported.account, imported.ended)
         fold = _Fold(replay, self._policies, Foreign(self._owners.get(user, ())), self._tell)
         points, entries = _openings(imported, until), 0
@@ -119,6 +123,7 @@ class Folding:
             entries=entries,
             points=points,
             is_whole=fold.is_whole,
+            opening_numbers=[step.account.seq for step in imported.steps],
         )
 
 

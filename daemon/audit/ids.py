@@ -1,17 +1,16 @@
 """One id, one effect: the rows of the journal that share an id, against each other."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from daemon.audit.differences import NOTHING, Difference
 from meterd.rules import outcomes
 from meterd.rules.commands import InvalidCommand, entry_ms, fingerprint
+from meterd.rules.idempotency import ID_MS_MIN, id_ms_min
+from meterd.rules.model import Policy
 from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres.rows import JournalRow
-
-KEPT_MS: Final = 86_400_000
-"""An id is remembered for so long at least; later it may stand for something new."""
 
 
 class _Use(NamedTuple):
@@ -20,20 +19,27 @@ class _Use(NamedTuple):
     entry: str
     fingerprint: str
     outcome: str
+    ms_min: int
+    """For how long the id had to be remembered."""
 
 
-def compare_ids(rows: Iterable[JournalRow], is_all: bool) -> Iterator[Difference]:
+def compare_ids(
+    rows: Iterable[JournalRow], is_all: bool, policies: Mapping[str, Policy]
+) -> Iterator[Difference]:
     """Ids with a second effect, or whose later rows do not answer as the first.
 
     Args:
         rows: id by id, each id's rows in the order of the stream.
         is_all: whether an id's first use is among them; not so if they are one user's only.
+        policies: by id: by the rules of version 0.1, every id was remembered for a day.
     """
     for _, uses in groupby(rows, key=lambda row: row.fields.get("id")):
-        yield from _one_id(uses, is_all)
+        yield from _one_id(uses, is_all, policies)
 
 
-def _one_id(rows: Iterable[JournalRow], is_all: bool) -> Iterator[Difference]:
+def _one_id(
+    rows: Iterable[JournalRow], is_all: bool, policies: Mapping[str, Policy]
+) -> Iterator[Difference]:
     first: _Use | None = None
     may_be_unknown = not is_all
     for row in rows:
@@ -42,9 +48,10 @@ def _one_id(rows: Iterable[JournalRow], is_all: bool) -> Iterator[Difference]:
         elif _is_repeat(row):
             yield from _repeat(row, first, may_be_unknown)
         else:
-            if first is not None and entry_ms(row.stream_id) - entry_ms(first.entry) < KEPT_MS:
+            if first is not None and _is_remembered(first, row):
                 yield _differs("double_effect", row, f"as {first.entry}: {first.outcome}")
-            first = _Use(row.stream_id, _content(row), row.outcome)
+            ms_min = _ms_min(row, policies.get(row.policy_id))
+            first = _Use(row.stream_id, _content(row), row.outcome, ms_min)
 
 
 def _repeat(row: JournalRow, first: _Use | None, may_be_unknown: bool) -> Iterator[Difference]:
@@ -57,6 +64,17 @@ def _repeat(row: JournalRow, first: _Use | None, may_be_unknown: bool) -> Iterat
     if (row.outcome, row.replayed) != (expected, is_same):
         again = "replayed " if is_same else ""
         yield _differs("id_outcome", row, f"{again}{expected} because of {first.entry}")
+
+
+def _is_remembered(first: _Use, row: JournalRow) -> bool:
+    """Whether the id still stood for its first use: later it may stand for something new."""
+    return entry_ms(row.stream_id) - entry_ms(first.entry) < first.ms_min
+
+
+def _ms_min(row: JournalRow, policy: Policy | None) -> int:
+    if policy is None or policy.rules_version == 1:
+        return ID_MS_MIN
+    return id_ms_min(str(row.fields.get("type")))
 
 
 def _is_repeat(row: JournalRow) -> bool:

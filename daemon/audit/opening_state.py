@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from actors.chat.rows import chat_of_record
 from meterd.rules.model import Chat
-from meterd.rules.opening_balance import OpenedAccount, number_of, openings
-from persistence.postgres.reader import ledger_of_users, records_of_users
-from persistence.postgres.rows import MIGRATED, LedgerRow, RecordRow
+from meterd.rules.opening_balance import OpenedAccount, OpeningEntry, number_of, openings
+from persistence.postgres.reader import free_times_of_users, ledger_of_users, records_of_users
+from persistence.postgres.rows import MIGRATED, FreeTimeRow, LedgerRow, RecordRow
 
 _REFUND = "refund"
 
@@ -32,21 +32,39 @@ NOTHING_IMPORTED: Final = OpeningState([], [])
 
 
 def opening_state_of(
-    user: str, records: Iterable[RecordRow], ledger: Iterable[LedgerRow]
+    user: str,
+    records: Iterable[RecordRow],
+    ledger: Iterable[LedgerRow],
+    free_times: Iterable[FreeTimeRow],
 ) -> OpeningState:
     """What was imported, out of all rows of one user."""
     rows = list(ledger)
     refunds = Counter(row.chat_id for row in rows if row.kind == _REFUND)
     ended = [_as_it_came(row, refunds[row.chat_id]) for row in records if row.source == MIGRATED]
-    return OpeningState(
-        openings(user, [(r.amount_micro, r.at_ms) for r in opening_rows(rows)]), ended
-    )
+    entries = opening_entries(opening_rows(rows), free_times)
+    return OpeningState(openings(user, entries), ended)
 
 
 def fetch_opening_states(connection: Connection, user: str) -> OpeningState:
     """What was imported of one user."""
     records = list(records_of_users(connection, [user]))
-    return opening_state_of(user, records, ledger_of_users(connection, [user]))
+    ledger = ledger_of_users(connection, [user])
+    return opening_state_of(user, records, ledger, free_times_of_users(connection, [user]))
+
+
+def opening_entries(
+    ledger: Iterable[LedgerRow], free_times: Iterable[FreeTimeRow]
+) -> list[OpeningEntry]:
+    """The steps of an opening, in their order, out of the rows that they made."""
+    steps: dict[int, OpeningEntry] = {}
+    for row in ledger:
+        number = number_of(row.entry_id)
+        steps[number] = OpeningEntry(number, row.amount_micro, row.at_ms)
+    for one in free_times:
+        step = steps.get(one.number) or OpeningEntry(one.number, 0, one.at_ms)
+        used = {**step.free_used_ms, one.scope: one.used_ms}
+        steps[one.number] = step._replace(free_used_ms=used)
+    return [steps[number] for number in sorted(steps)]
 
 
 def opening_rows(ledger: Iterable[LedgerRow]) -> list[LedgerRow]:

@@ -27,15 +27,23 @@ from daemon.gateway.views import (
     wallet_object,
 )
 from meterd.rules.commands import is_identifier
-from meterd.rules.model import LEGACY, Account
+from meterd.rules.model import LEGACY, Account, Chat
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import JsonObject
 from persistence.postgres.pages import balance_of_user, ledger_page, open_of_user
-from persistence.postgres.rows import RecordRow
 from persistence.redis.commit import is_readable, unpack_state
 
 OPEN_MAX: Final = 10_000
 """Open chats of one user that a wallet out of Postgres is made of."""
+
+
+class StoredChat(NamedTuple):
+    """A chat as one of the sources has it."""
+
+    source: str
+    snapshot: bytes
+    user_id: str
+    advisor_id: str
 
 
 class ChatView(NamedTuple):
@@ -67,16 +75,16 @@ class Queries:
 
     async def chat(self, chat_id: str, caller: Caller) -> bytes:
         """The chat with its wallet, as JSON."""
-        seen, wallet = await self._chat_and_own_wallet(chat_id, caller)
-        if seen is None:
+        chat, wallet = await self._read_chat(chat_id, caller)
+        if chat is None:
             return never_started(self._clock.now_ms(), chat_id)
-        if wallet is None and seen.view == WHOLE:
-            wallet = (await self.wallet(seen.user_id))[1]
-        return join(self._clock.now_ms(), seen.source, seen.snapshot, wallet)
+        if wallet is None and chat.view == WHOLE:
+            wallet = (await self.wallet(chat.user_id))[1]
+        return join(self._clock.now_ms(), chat.source, chat.snapshot, wallet)
 
     async def view(self, chat_id: str, caller: Caller) -> ChatView | None:
         """The chat, if the caller may see it and it has started."""
-        return (await self._chat_and_own_wallet(chat_id, caller))[0]
+        return (await self._read_chat(chat_id, caller))[0]
 
     async def wallet(self, user_id: str) -> tuple[str, bytes]:
         """Where a wallet is from, and the wallet as JSON."""
@@ -111,66 +119,75 @@ class Queries:
 
         return await self._records.ask(question)
 
-    async def _chat_and_own_wallet(
+    async def _read_chat(
         self, chat_id: str, caller: Caller
     ) -> tuple[ChatView | None, bytes | None]:
-        """The chat; and with it, at the same moment, the wallet of a caller who is its user."""
-        if not is_identifier(chat_id):
-            return await self._from_fallback(chat_id, caller), None  # nothing of ours is called so
+        """Ask Redis, then the records, then the fallback, until one has the chat.
+
+        Whoever may not see the chat waits as long as for one that is not there: all are asked.
+
+        Returns:
+            The chat as the caller sees it; with it, of the same moment, the wallet of a caller
+            who is its user, if Redis has the chat.
+        """
+        live: StoredChat | None = None
+        record: StoredChat | None = None
+        wallet: bytes | None = None
+        unavailable: ProblemError | None = None
+        if is_identifier(chat_id):  # no chat of meterd has another kind of id
+            try:
+                live, wallet = await self._from_redis(chat_id, caller)
+            except ProblemError as error:
+                unavailable = error
+            if (view := _view(live, caller)) is not None:
+                is_own = view.user_id == caller.sub and view.view == WHOLE
+                return view, wallet if is_own else None
+            record = await self._from_record(chat_id)
+            if live is None and (view := _view(record, caller)) is not None:
+                return view, None
+        # A chat that runs in the other system may run here by now: only Redis knows.
+        legacy = await self._from_fallback(chat_id, may_run=unavailable is None)
+        is_first = live is None and record is None
+        if is_first and (view := _view(legacy, caller)) is not None:
+            return view, None
+        if unavailable is not None:
+            raise unavailable  # the chat may have started a moment ago
+        return None, None
+
+    async def _from_redis(
+        self, chat_id: str, caller: Caller
+    ) -> tuple[StoredChat | None, bytes | None]:
+        """The chat's snapshot and, of a caller who is a user, the wallet beside it."""
         keys, me = self._keys, caller.sub
-        asked = [keys.chat(chat_id)]
-        own = is_identifier(me) and caller.is_user(me)
-        if own:
-            asked += [keys.wallet(me), keys.account(me)]
-        try:
-            raw, *wallet = await self._live.read(*asked)
-        except ProblemError as away:
-            return await self._from_record(chat_id, caller, away), None
-        seen = _seen(raw, caller) if raw is not None else None
-        if seen is None:
-            # Whoever may not see it waits as long as for one that is not there.
-            elsewhere = await self._from_record(chat_id, caller, None)
-            return (elsewhere if raw is None else None), None
-        is_mine = own and seen.user_id == me and seen.view == WHOLE
-        return seen, wallet_json(wallet[0], wallet[1], me) if is_mine else None
+        is_user = is_identifier(me) and caller.is_user(me)
+        names = [keys.chat(chat_id)] + ([keys.wallet(me), keys.account(me)] if is_user else [])
+        snapshot, *wallet = await self._live.read(*names)
+        own_wallet = wallet_json(wallet[0], wallet[1], me) if is_user else None
+        if snapshot is None:
+            return None, own_wallet
+        owner = owner_of(snapshot)
+        return StoredChat(LIVE, snapshot, owner.user_id, owner.advisor_id), own_wallet
 
-    async def _from_record(
-        self, chat_id: str, caller: Caller, away: ProblemError | None
-    ) -> ChatView | None:
+    async def _from_record(self, chat_id: str) -> StoredChat | None:
         record = await self._records.chat(chat_id)
-        seen = _recorded(record, caller) if record is not None else None
-        if seen is not None:
-            return seen
-        old = await self._from_fallback(chat_id, caller, may_run=away is None)
-        if old is not None and record is None:
-            return old
-        if away is not None:
-            raise away  # it may have started a moment ago: only Redis knows
-        return None
+        return None if record is None else _stored(RECORD, chat_of_record(record))
 
-    async def _from_fallback(
-        self, chat_id: str, caller: Caller, may_run: bool = True
-    ) -> ChatView | None:
-        """The chat as another system has it; one that runs there may run here by now."""
+    async def _from_fallback(self, chat_id: str, may_run: bool) -> StoredChat | None:
         chat = await self._fallback.chat(chat_id) if self._fallback is not None else None
         if chat is None or not (may_run or chat.ended_at_ms is not None):
             return None
-        view = caller.view(chat.user_id, chat.advisor_id)
-        snapshot = pack(record_snapshot(chat))
-        return ChatView(LEGACY, snapshot, chat.user_id, view) if view is not None else None
+        return _stored(LEGACY, chat)
 
 
-def _recorded(record: RecordRow, caller: Caller) -> ChatView | None:
-    view = caller.view(record.user_id, record.advisor_id)
-    if view is None:
+def _stored(source: str, chat: Chat) -> StoredChat:
+    return StoredChat(source, pack(record_snapshot(chat)), chat.user_id, chat.advisor_id)
+
+
+def _view(chat: StoredChat | None, caller: Caller) -> ChatView | None:
+    if chat is None:
         return None
-    return ChatView(RECORD, pack(record_snapshot(chat_of_record(record))), record.user_id, view)
-
-
-def _seen(raw: bytes, caller: Caller) -> ChatView | None:
-    owner = owner_of(raw)
-    view = caller.view(owner.user_id, owner.advisor_id)
-    return None if view is None else ChatView(LIVE, raw, owner.user_id, view)
+    view = caller.view(chat.user_id, chat.advisor_id)
+    return None if view is None else ChatView(chat.source, chat.snapshot, chat.user_id, view)
 
 
 def wallet_answer(now_ms: int, source: str, wallet: bytes, more: JsonObject) -> bytes:

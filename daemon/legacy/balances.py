@@ -27,7 +27,7 @@ from daemon.legacy.store.runs import exclusive_lock
 from daemon.legacy.target_balance import IN_USE, TargetBalance, target_balance_of
 from meterd.rules.commands import is_identifier
 from meterd.rules.model import Account
-from meterd.rules.opening_balance import opened, opening_entry, opening_number
+from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry, opening_number
 from meterd.rules.redis_keys import Keys
 from persistence.redis.opening_balances import Opening, Openings
 
@@ -236,7 +236,8 @@ def _opening(head: str, account: Account, wanted: TargetBalance, at_ms: int) -> 
     number = (opening_number(head) or 0) + 1
     amount = wanted.target_micro - account.settled_micro
     entry = opening_entry(wanted.user_id, number, amount, at_ms)
-    return Opening(head, opened(account, number, amount, at_ms), entry)
+    step = OpeningEntry(number, amount, at_ms)
+    return Opening(head, opened(account, step), entry)
 
 
 def _step(head: str, is_changed: bool) -> str:

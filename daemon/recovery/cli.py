@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daemon.recovery.rebuild import Recovery, RecoveryPlan, RecoveryReport
+    from daemon.settings.derived import limits_of
 
 
 def recover(
@@ -90,7 +91,7 @@ def _recovery(config: "Path | None") -> "Iterator[Recovery]":
             client,
             Keys(),
             settings.queue.ended_ttl_ms,
-            settings.queue.id_ttl_ms,
+            limits_of(settings),
         )
 
 

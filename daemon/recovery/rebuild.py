@@ -7,8 +7,8 @@ is said, not guessed.
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple, cast
 
 import redis
 from sqlalchemy import Connection, Engine
@@ -18,12 +18,15 @@ from daemon.audit.folding import Folded, Folding
 from daemon.errors import RecoverError
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, entry_ms, fingerprint
+from meterd.rules.idempotency import CREDIT_TYPES, IdempotencyRecord
+from meterd.rules.outcomes import Outcome
 from meterd.rules.redis_keys import Keys
 from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres import reader
 from persistence.postgres.recorder_state import PostgresPosition, fetch_position, replace_instance
 from persistence.postgres.rows import JournalRow, OperationRow
 from persistence.postgres.writer import write_batch
+from persistence.redis.commit import Limits
 from persistence.redis.integrity import RedisPosition, read_position, what_is_missing
 from persistence.redis.rebuild import Rebuild
 
@@ -67,14 +70,15 @@ class Recovery:
     """One run; may be repeated after it was cut short at any point."""
 
     def __init__(
-        self, engine: Engine, client: redis.Redis, keys: Keys, ended_ttl_ms: int, id_ttl_ms: int
+        self, engine: Engine, client: redis.Redis, keys: Keys, ended_ttl_ms: int, limits: Limits
     ) -> None:
         """Rebuild what ``client`` reaches from what ``engine`` reaches."""
         self._engine = engine
         self._client = client
         self._keys = keys
         self._ended_ttl_ms = ended_ttl_ms
-        self._id_ttl_ms = id_ttl_ms
+        self._id_ttl_ms = limits.id_ttl_ms
+        self._credit_id_ttl_ms = limits.credit_id_ttl_ms
         self._token = f"recover-{secrets.token_hex(8)}"
         self._epoch = b""
 
@@ -145,13 +149,15 @@ class Recovery:
     def _ids(self) -> Iterator[tuple[str, str, int]]:
         """What was remembered of ids, and until when; a later one replaces an earlier."""
         seconds, _ = self._client.time()
-        since_ms = int(seconds) * 1_000 - self._id_ttl_ms
+        now_ms = int(seconds) * 1_000
         with self._reading() as connection:
-            for row in reader.journal_since(connection, since_ms):
-                remembered = _remembered(row)
-                if remembered:
-                    until_ms = entry_ms(row.stream_id) + self._id_ttl_ms
-                    yield str(row.fields["id"]), remembered, until_ms
+            credit_rows = reader.journal_since(
+                connection, now_ms - self._credit_id_ttl_ms, CREDIT_TYPES
+            )
+            yield from _ids_of(credit_rows, self._credit_id_ttl_ms)
+            rows = reader.journal_since(connection, now_ms - self._id_ttl_ms)
+            others = (row for row in rows if row.fields.get("type") not in CREDIT_TYPES)
+            yield from _ids_of(others, self._id_ttl_ms)
 
     def _journaled(self, entries: list[str]) -> set[str]:
         with self._reading() as connection:
@@ -203,6 +209,13 @@ def check_stopped(plan: RecoveryPlan) -> None:
         )
 
 
+def _ids_of(rows: Iterable[JournalRow], ttl_ms: int) -> Iterator[tuple[str, str, int]]:
+    for row in rows:
+        remembered = _remembered(row)
+        if remembered:
+            yield str(row.fields["id"]), remembered, entry_ms(row.stream_id) + ttl_ms
+
+
 def _remembered(row: JournalRow) -> str:
     """What the commit function keeps of the row's id; empty if its id was known, or it has none."""
     if "id" not in row.fields or row.replayed:
@@ -212,7 +225,8 @@ def _remembered(row: JournalRow) -> str:
     command = command_of(JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed))
     if not isinstance(command, Command):
         return ""
-    return f"{fingerprint(command)} {row.outcome}"
+    outcome = cast("Outcome", row.outcome)
+    return IdempotencyRecord(fingerprint(command), outcome, row.stream_id).packed()
 
 
 def _operation(report: RecoveryReport, done_by: str) -> OperationRow:

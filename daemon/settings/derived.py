@@ -21,10 +21,15 @@ def policy_of(settings: Settings) -> Policy:
             min_ms=tariff.min_ms,
             increment_ms=tariff.increment_ms,
             idle_ms=tariff.idle_ms,
+            free_scope=tariff.free_scope,
+            increment_due=tariff.increment_due,
+            abandon_ms=tariff.abandon_ms,
+            max_ms=tariff.max_ms,
         ),
         at_zero=settings.credits.at_zero,
         grace_ms=settings.credits.grace_ms,
         warn_ms=tuple(settings.credits.warn_ms),
+        open_chats_max=settings.credits.open_chats_max,
     )
 
 
@@ -39,6 +44,7 @@ def limits_of(settings: Settings) -> Limits:
     queue = settings.queue
     return Limits(
         id_ttl_ms=queue.id_ttl_ms,
+        credit_id_ttl_ms=queue.credit_id_ttl_ms,
         reply_ttl_ms=queue.reply_ttl_ms,
         reply_entries_max=queue.reply_entries_max,
         event_entries_max=queue.event_entries_max,

@@ -35,6 +35,7 @@ from daemon.settings.types import (
     at_least,
     between,
 )
+from meterd.rules.model import FreeScope, IncrementDue
 
 __all__ = ["RENAMED", "LoadedSettings", "Settings", "SettingsError", "load_all", "load_settings"]
 
@@ -110,6 +111,7 @@ class CreditsSettings(Section):
     at_zero: Literal["end", "suspend"] = "end"
     grace_ms: Milliseconds = 120_000
     warn_ms: Warnings = (300_000, 60_000, 30_000)
+    open_chats_max: Count = at_least(100, 1)
 
 
 class TariffSettings(Section):
@@ -117,9 +119,13 @@ class TariffSettings(Section):
 
     rate: Decimal6 = "1"
     free_ms: Milliseconds = 0
+    free_scope: FreeScope = "chat"
     min_ms: Milliseconds = 0
     increment_ms: PositiveMilliseconds = 1
+    increment_due: IncrementDue = "begin"
     idle_ms: Milliseconds = 0
+    abandon_ms: Milliseconds = 0
+    max_ms: Milliseconds = 0
 
 
 class QueueSettings(Section):
@@ -134,6 +140,8 @@ class QueueSettings(Section):
     dead_entries_max: Count = at_least(100_000, 1)
     # The contract promises the first outcome again for at least 24 hours.
     id_ttl_ms: Count = between(90_000_000, _DAY_MS, MS_MAX)
+    # And for 30 days where credits come or go.
+    credit_id_ttl_ms: Count = between(2_595_600_000, 30 * _DAY_MS, MS_MAX)
     ended_ttl_ms: PositiveMilliseconds = _DAY_MS
     processed_retention_ms: Milliseconds = 600_000
 

@@ -23,11 +23,12 @@ from sqlalchemy import (
 )
 
 from persistence.postgres.convert import integers
-from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
+from persistence.postgres.rows import FreeTimeRow, JournalRow, LedgerRow, RecordRow
 from persistence.postgres.tables import (
     chat_time_records,
     command_journal,
     ledger_entries,
+    opening_free_times,
     policies,
 )
 
@@ -70,9 +71,14 @@ def journal_of_user(connection: Connection, user_id: str) -> Iterator[JournalRow
     return _stream(connection, _in_order().where(_journal.user_id == user_id))
 
 
-def journal_since(connection: Connection, since_ms: int) -> Iterator[JournalRow]:
-    """Yield the journal from a millisecond on, in the order of the stream."""
-    return _stream(connection, _in_order().where(_journal.at_ms >= since_ms))
+def journal_since(
+    connection: Connection, since_ms: int, types: Sequence[str] | None = None
+) -> Iterator[JournalRow]:
+    """Yield the journal from a millisecond on, in the order of the stream; of some types only."""
+    query = _in_order().where(_journal.at_ms >= since_ms)
+    if types is not None:
+        query = query.where(_journal.fields["type"].astext.in_(types))
+    return _stream(connection, query)
 
 
 def journaled(connection: Connection, entries: Sequence[str]) -> set[str]:
@@ -137,6 +143,13 @@ def ledger_of_users(connection: Connection, users: Sequence[str]) -> Iterator[Le
     mine = _ledger.user_id == _one_of(users)
     query = select(ledger_entries).where(mine).order_by(_ledger.user_id)
     return (LedgerRow._make(integers(row)) for row in _rows(connection, query))
+
+
+def free_times_of_users(connection: Connection, users: Sequence[str]) -> Iterator[FreeTimeRow]:
+    """Yield what these users' accounts began with, user by user in the database's order."""
+    mine = opening_free_times.c.user_id == _one_of(users)
+    query = select(opening_free_times).where(mine).order_by(opening_free_times.c.user_id)
+    return (FreeTimeRow._make(integers(row)) for row in _rows(connection, query))
 
 
 def owners_of_chats(connection: Connection, chat_ids: Iterable[str]) -> list[ChatOwner]:

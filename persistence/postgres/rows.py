@@ -6,7 +6,14 @@ are integer micro-credits, times integer milliseconds. Plain tuples: any codec c
 
 from typing import Any, Final, NamedTuple
 
-from meterd.rules.model import ChatStatus, PauseReason
+from meterd.rules.model import (
+    DUE_AT_BEGIN,
+    FREE_OF_CHAT,
+    ChatStatus,
+    FreeScope,
+    IncrementDue,
+    PauseReason,
+)
 
 LIVE: Final = "live"
 MIGRATED: Final = "migrated"
@@ -38,6 +45,21 @@ class RecordRow(NamedTuple):
     source: str
     seq: int
     updated_at_ms: int
+    # Version 0.1 left rows without these in the outbox.
+    free_scope: FreeScope = FREE_OF_CHAT
+    increment_due: IncrementDue = DUE_AT_BEGIN
+    abandon_ms: int = 0
+    max_ms: int = 0
+
+
+class FreeTimeRow(NamedTuple):
+    """Free time that a scope of a user had used in another system, as an opening entry has it."""
+
+    user_id: str
+    number: int
+    scope: str
+    used_ms: int
+    at_ms: int
 
 
 class LedgerRow(NamedTuple):

@@ -35,12 +35,14 @@ _MOMENT: Final = DateTime(timezone=True)
 metadata: Final = MetaData(naming_convention=NAMING)
 
 
-def _text(name: str, comment: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable, comment=comment)
+def _text(
+    name: str, comment: str, *, nullable: bool = False, default: str | None = None
+) -> Column[str]:
+    return Column(name, Text, nullable=nullable, comment=comment, server_default=default)
 
 
-def _ms(name: str, comment: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, comment=comment)
+def _ms(name: str, comment: str, *, default: str | None = None) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, comment=comment, server_default=default)
 
 
 chat_time_records: Final = Table(
@@ -61,13 +63,17 @@ chat_time_records: Final = Table(
     Column("cost", _CREDITS, nullable=False, comment="Credits it cost, carried_cost included"),
     Column("refunded", _CREDITS, nullable=False, comment="Credits of the cost given back"),
     Column("carried_cost", _CREDITS, nullable=False, comment="Paid in another system before"),
-    _ms("free_ms", "Free time at the start"),
+    _ms("free_ms", "Free time; where chats share it, what this one has used and will still get"),
     _ms("min_ms", "Least time billed once free time is over"),
     _ms("increment_ms", "Time is billed in whole steps of this; 0 where it is not known"),
     _ms("idle_ms", "Paused after this long without a sign of life; 0 for never"),
     _text("source", "live, or migrated from another system"),
     Column("seq", BigInteger, nullable=False, comment="Number of this change of the chat"),
     Column("updated_at", _MOMENT, nullable=False, comment="Queue time of this change"),
+    _text("free_scope", "Which chats share free_ms: chat, advisor or user", default="chat"),
+    _text("increment_due", "An increment is owed at its begin or its end", default="begin"),
+    _ms("abandon_ms", "Ended after this long without a sign of life; 0 for never", default="0"),
+    _ms("max_ms", "Ended after being active for this long; 0 for never", default="0"),
     CheckConstraint("status IN ('running', 'paused', 'suspended', 'ended')", name="status"),
     CheckConstraint("(status = 'ended') = (ended_at IS NOT NULL)", name="ended_at_if_ended"),
     CheckConstraint("(status = 'ended') = (end_reason IS NOT NULL)", name="end_reason_if_ended"),
@@ -85,6 +91,10 @@ chat_time_records: Final = Table(
     CheckConstraint("min_ms >= 0", name="min_ms"),
     CheckConstraint("increment_ms >= 0", name="increment_ms"),
     CheckConstraint("idle_ms >= 0", name="idle_ms"),
+    CheckConstraint("free_scope IN ('chat', 'advisor', 'user')", name="free_scope"),
+    CheckConstraint("increment_due IN ('begin', 'end')", name="increment_due"),
+    CheckConstraint("abandon_ms >= 0", name="abandon_ms"),
+    CheckConstraint("max_ms >= 0", name="max_ms"),
     CheckConstraint("rate >= 0", name="rate"),
     CheckConstraint("cost >= 0", name="cost"),
     CheckConstraint("refunded BETWEEN 0 AND cost", name="refunded"),
@@ -118,20 +128,36 @@ ledger_entries: Final = Table(
     Column("entry_id", Text, primary_key=True, comment="Same fact, same id, however often written"),
     _text("user_id", "Whose account"),
     _text("chat_id", "The chat it is about; null for a top-up", nullable=True),
-    _text("kind", "top_up, charge, refund or migrated"),
+    _text("kind", "top_up, charge, refund, adjustment or migrated"),
     Column("amount", _CREDITS, nullable=False, comment="Credits; negative for a charge"),
     Column("at", _MOMENT, nullable=False, comment="Queue time"),
     _text("command_id", "The command behind it; null if it was time", nullable=True),
     CheckConstraint("amount <> 0", name="amount"),
-    CheckConstraint("kind IN ('top_up', 'charge', 'refund', 'migrated')", name="kind"),
     CheckConstraint(
-        "CASE kind WHEN 'charge' THEN amount < 0 WHEN 'migrated' THEN true ELSE amount > 0 END",
+        "kind IN ('top_up', 'charge', 'refund', 'adjustment', 'migrated')", name="kind"
+    ),
+    CheckConstraint(
+        "CASE kind WHEN 'charge' THEN amount < 0 WHEN 'migrated' THEN true"
+        " WHEN 'adjustment' THEN true ELSE amount > 0 END",
         name="sign",
     ),
     # An account that runs out ends all its chats, and charges each of them, in one millisecond.
     Index(None, "user_id", "at", "entry_id"),
     Index(None, "chat_id", postgresql_where=text("chat_id IS NOT NULL")),
     comment="Every movement of credits; append-only",
+)
+
+opening_free_times: Final = Table(
+    "opening_free_times",
+    metadata,
+    Column("user_id", Text, primary_key=True, comment="Whose account"),
+    Column("number", BigInteger, primary_key=True, comment="Of the account's opening entry"),
+    Column("scope", Text, primary_key=True, comment="Which chats share it: user, or advisor:<id>"),
+    _ms("used_ms", "Free time used in another system"),
+    Column("at", _MOMENT, nullable=False, comment="Queue time"),
+    CheckConstraint("used_ms >= 0", name="used_ms"),
+    CheckConstraint("number >= 1", name="number"),
+    comment="Free time that accounts had used before their first command; append-only",
 )
 
 command_journal: Final = Table(

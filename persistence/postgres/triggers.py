@@ -53,6 +53,7 @@ TRIGGERS: Final = {
     "ledger_entries": (_append_only("ledger_entries"),),
     "command_journal": (_append_only("command_journal"),),
     "operations": (_append_only("operations"),),
+    "opening_free_times": (_append_only("opening_free_times"),),
 }
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from persistence.postgres.bulk_insert import InsertBatch, batch, micro, moment, plain, text
 from persistence.postgres.convert import check_texts, json_text
-from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
+from persistence.postgres.rows import FreeTimeRow, JournalRow, LedgerRow, OperationRow, RecordRow
 
 # In the order of RecordRow, LedgerRow and JournalRow: rows travel as they are, column by column.
 # Measured for batches of 1 000 records into an empty table, client and server on two shared cores:
@@ -37,6 +37,17 @@ _RECORD_PARTS: Final = (
     text("source"),
     plain("seq"),
     moment("updated_at"),
+    text("free_scope"),
+    text("increment_due"),
+    plain("abandon_ms"),
+    plain("max_ms"),
+)
+_FREE_TIME_PARTS: Final = (
+    text("user_id"),
+    plain("number"),
+    text("scope"),
+    plain("used_ms"),
+    moment("at"),
 )
 _LEDGER_PARTS: Final = (
     text("entry_id"),
@@ -86,6 +97,9 @@ _LEDGER: Final = batch("ledger_entries", _LEDGER_PARTS, {}, "(entry_id) DO NOTHI
 _JOURNAL: Final = batch(
     "command_journal", _JOURNAL_PARTS, _JOURNAL_POSITION, "(stream_id) DO NOTHING"
 )
+_FREE_TIMES: Final = batch(
+    "opening_free_times", _FREE_TIME_PARTS, {}, "(user_id, number, scope) DO NOTHING"
+)
 _OPERATIONS: Final = batch("operations", _OPERATION_PARTS, {}, "(operation_id) DO NOTHING")
 _POLICY: Final = "INSERT INTO policies (policy_id, policy) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 
@@ -96,6 +110,7 @@ def write_batch(
     ledger: Sequence[LedgerRow],
     journal: Sequence[JournalRow],
     operations: Sequence[OperationRow] = (),
+    free_times: Sequence[FreeTimeRow] = (),
 ) -> None:
     """Write the rows in the caller's transaction; what is there already stays as it is.
 
@@ -107,6 +122,7 @@ def write_batch(
     # Tables and keys always in the same order: two writers wait for each other, never deadlock.
     _RECORDS.write(connection, sorted(_newest(records)))
     _LEDGER.write(connection, sorted(ledger, key=itemgetter(0)))
+    _FREE_TIMES.write(connection, sorted(free_times))
     _JOURNAL.write(connection, [_journal_values(row) for row in sorted(journal, key=itemgetter(0))])
     _OPERATIONS.write(
         connection, [_operation_values(row) for row in sorted(operations, key=itemgetter(0))]

@@ -7,13 +7,15 @@ import msgspec
 import structlog
 
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy, Tariff
-from persistence.postgres.rows import JournalRow, LedgerRow, OperationRow, RecordRow
+from persistence.postgres.rows import FreeTimeRow, JournalRow, LedgerRow, OperationRow, RecordRow
 
 
 class Limits(msgspec.Struct, frozen=True):
     """How much and how long Redis keeps of what commits write."""
 
     id_ttl_ms: int = 90_000_000
+    credit_id_ttl_ms: int = 2_595_600_000
+    """Of commands that bring or take credits."""
     reply_ttl_ms: int = 3_600_000
     reply_entries_max: int = 10_000
     event_entries_max: int = 100_000
@@ -32,6 +34,7 @@ class CommandEffects(msgspec.Struct, array_like=True):
     reply_to: str = ""
     reply: list[str] = []
     dead: list[str] = []
+    id_ttl_ms: int = 0
 
 
 class OutboxPayload(msgspec.Struct):
@@ -41,6 +44,7 @@ class OutboxPayload(msgspec.Struct):
     ledger: list[LedgerRow]
     journal: list[JournalRow]
     operations: list[OperationRow] = []
+    free_times: list[FreeTimeRow] = []
 
 
 class Commit(msgspec.Struct, array_like=True):
@@ -184,11 +188,16 @@ def policy_document(policy: Policy) -> dict[str, Any]:
     return {**policy._asdict(), "tariff": {"rate": tariff.pop("rate_micro"), **tariff}}
 
 
+_OF_0_1: Final = {"open_chats_max": 0, "rules_version": 1}
+"""What the policies of version 0.1 do not name: no limit, and the rules of that version."""
+
+
 def read_policy(document: Mapping[str, Any]) -> Policy:
     """Return the policy of a document that ``policy_document`` made."""
     tariff = dict(document["tariff"])
     return Policy(
         **{
+            **_OF_0_1,
             **document,
             "tariff": Tariff(rate_micro=tariff.pop("rate"), **tariff),
             "warn_ms": tuple(document["warn_ms"]),

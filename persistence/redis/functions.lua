@@ -1,11 +1,11 @@
 #!lua name=meterd
--- meterd version 5
+-- meterd version 6
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '5'
+local VERSION = '6'
 local SUPERVISOR = 'supervisor'
 
 -- The instance whose state a leader has verified, as this server process has seen it. The variable is
@@ -102,7 +102,7 @@ end
 -- A commit comes as an array: the places of its parts, and of the parts of its entries.
 local USER, BEFORE, STATE, OPEN, WALLET, CHATS, ENTRIES, EVENTS, FACTS, ASIDE =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-local ENTRY, ID, REMEMBER, REPLY_TO, REPLY, DEAD = 1, 2, 3, 4, 5, 6
+local ENTRY, ID, REMEMBER, REPLY_TO, REPLY, DEAD, ID_TTL_MS = 1, 2, 3, 4, 5, 6, 7
 
 local FENCED, STALE, DONE, OK = {'fenced'}, {'stale'}, {'done'}, {'ok'}
 
@@ -217,7 +217,7 @@ local function plan_entry(part, prefix, limits, entry)
   add(part.acks, entry[ENTRY])
   if entry[REMEMBER] ~= '' then
     part.taken_ids[entry[ID]] = true
-    add(part.calls, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', limits.id_ttl_ms})
+    add(part.calls, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', entry[ID_TTL_MS]})
   end
   if entry[REPLY_TO] ~= '' then
     local reply = prefix .. 'reply:' .. entry[REPLY_TO]
@@ -339,7 +339,7 @@ local function resolve_dead_letter(keys, args)
   redis.call('XADD', prefix .. 'outbox', '*', 'facts', d.facts)
   if #d.again == 0 then return 'dropped' end
   local key = prefix .. 'id:' .. d.id
-  if d.id ~= '' and string.match(redis.call('GET', key) or '', ' internal_error$') then
+  if d.id ~= '' and string.find(redis.call('GET', key) or '', ' internal_error', 1, true) then
     redis.call('DEL', key)
   end
   return redis.call('XADD', keys[1], '*', unpack(d.again))
@@ -353,13 +353,13 @@ local function clear_hold(keys, args)
   return 1
 end
 
--- Open accounts: balances imported from another system, each with the wallet that it makes and the
--- rows of the ledger that Postgres gets. An account that is not as whoever asks has seen it stays
+-- Open accounts: balances and used free time imported from another system, each with the wallet that
+-- it makes and the rows that Postgres gets: of the ledger, and of free time. An account that is not as whoever asks has seen it stays
 -- as it is; so does one that a command has had its turn in, since its head is none of these. What
 -- is written goes out as one outbox entry, before anything else: it is there, or nothing is.
-local ACCOUNT_USER, EXPECTED, OPENED, OPENED_WALLET, ROWS = 1, 2, 3, 4, 5
+local ACCOUNT_USER, EXPECTED, OPENED, OPENED_WALLET, LEDGER, FREE_TIMES = 1, 2, 3, 4, 5, 6
 local function open_accounts(keys, args)
-  local prefix, results, sets, rows = prefix_of(keys[1]), {}, {}, {}
+  local prefix, results, sets, ledger, free_times = prefix_of(keys[1]), {}, {}, {}, {}
   if not is_verified(prefix) then return redis.error_reply('FENCED state is unverified') end
   local taken = {}
   for i, packed in ipairs(args) do
@@ -375,11 +375,13 @@ local function open_accounts(keys, args)
       for _, value in ipairs({account, o[OPENED], prefix .. 'wallet:' .. user, o[OPENED_WALLET]}) do
         sets[#sets + 1] = value
       end
-      rows[#rows + 1] = o[ROWS]
+      for _, row in ipairs(o[LEDGER]) do add(ledger, row) end
+      for _, row in ipairs(o[FREE_TIMES]) do add(free_times, row) end
     end
   end
-  if #rows > 0 then
-    local facts = '{"records":[],"ledger":[' .. table.concat(rows, ',') .. '],"journal":[]}'
+  if #sets > 0 then
+    local facts = '{"records":[],"ledger":[' .. table.concat(ledger, ',') .. '],"journal":[],' ..
+      '"free_times":[' .. table.concat(free_times, ',') .. ']}'
     redis.call('XADD', prefix .. 'outbox', '*', 'facts', facts)
     together({'MSET'}, sets)
   end

@@ -11,6 +11,7 @@ from meterd.rules.opening_balance import OpenedAccount
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import wallet_snapshot
 from persistence.errors import UnverifiedStateError
+from persistence.postgres.rows import FreeTimeRow
 from persistence.redis.commit import is_readable, ledger_row, pack_json, pack_state, unpack_state
 
 OPENINGS_MAX: Final = 500
@@ -21,12 +22,14 @@ _OK: Final = b"ok"
 
 
 class Opening(NamedTuple):
-    """An account as it was seen and as it is to be, with what the ledger says of the difference."""
+    """An account as it was seen and as it is to be, with what Postgres gets of the difference."""
 
     before: str
     """The head it had."""
     opened: OpenedAccount
-    entry: LedgerEntry
+    entry: LedgerEntry | None
+    """None where the balance stays as it is."""
+    free_times: Sequence[FreeTimeRow] = ()
 
 
 class Openings:
@@ -74,5 +77,6 @@ def pack_opening(opening: Opening) -> bytes:
     """An opening as the library takes it: its text names the places of the parts."""
     head, account = opening.opened
     state, wallet = pack_state(head, account), pack_json(wallet_snapshot(account, account.as_of_ms))
-    row = pack_json(ledger_row(opening.entry))
-    return _pack([account.user_id, opening.before, state, wallet, row])
+    ledger = [pack_json(ledger_row(opening.entry))] if opening.entry is not None else []
+    free_times = [pack_json(row) for row in opening.free_times]
+    return _pack([account.user_id, opening.before, state, wallet, ledger, free_times])

@@ -7,7 +7,7 @@ import pytest
 from loadtests.common.live import LiveDaemon, live_daemon
 from meterd import CommandRefusedError, Meter
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 ACTORS = 12
 

@@ -22,6 +22,20 @@ from tests.servers import redis_server
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 
+SETTINGS = {
+    "METERD_CREDITS__AT_ZERO": "at_zero",
+    "METERD_CREDITS__GRACE_MS": "grace_ms",
+    "METERD_CREDITS__OPEN_CHATS_MAX": "open_chats_max",
+    "METERD_TARIFF__RATE": "rate",
+    "METERD_TARIFF__FREE_MS": "free_ms",
+    "METERD_TARIFF__FREE_SCOPE": "free_scope",
+    "METERD_TARIFF__MIN_MS": "min_ms",
+    "METERD_TARIFF__INCREMENT_MS": "increment_ms",
+    "METERD_TARIFF__INCREMENT_DUE": "increment_due",
+    "METERD_TARIFF__IDLE_MS": "idle_ms",
+    "METERD_TARIFF__ABANDON_MS": "abandon_ms",
+    "METERD_TARIFF__MAX_MS": "max_ms",
+}
 FORMS = {
     "shared": {"METERD_ACTORS__MAX": "3"},
     "dedicated": {"METERD_ACTORS__MAX": "12", "METERD_ACTORS__CHATS_PER_ACTOR": "1"},
@@ -31,13 +45,13 @@ FORMS = {
 def _cases() -> Iterator[Any]:
     """Most examples in both forms, those of each other policy in one.
 
-    A daemon for every form of every policy takes a minute more, and the tests of the engine play
-    all of them.
+    One group of each form is quick enough for ``make test``; the tests of the engine play all.
     """
     most, *others = sorted(by_policy(), key=len, reverse=True)
-    for form, examples in [*((form, most) for form in FORMS), *zip(cycle(FORMS), others)]:
+    cases = [("shared", most), *zip(cycle(reversed(FORMS)), others), ("dedicated", most)]
+    for number, (form, examples) in enumerate(cases):
         name = f"{len(examples)}x-{examples[0]['name']}-{form}"
-        yield pytest.param(form, examples, id=name)
+        yield pytest.param(form, examples, id=name, marks=pytest.mark.slow if number > 1 else ())
 
 
 @pytest.mark.parametrize(("form", "examples"), list(_cases()))
@@ -53,8 +67,7 @@ def test_the_daemon_gives_what_the_examples_say(form: str, examples: list[Exampl
         preload(client, entries(laid, cleared=not mixed))
         with live_daemon(
             METERD_REDIS__URL=url,
-            METERD_CREDITS__AT_ZERO=policy["at_zero"],
-            METERD_CREDITS__GRACE_MS=str(policy["grace_ms"]),
+            **{name: str(policy[key]) for name, key in SETTINGS.items()},
             **FORMS[form],
         ) as daemon:
             daemon.until_handled(timeout_s=120)

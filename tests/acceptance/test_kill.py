@@ -12,7 +12,7 @@ from loadtests.common.live import LiveDaemon, live_daemon
 from tests.books import assert_balanced
 from tests.load import Load, Sender
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(600)]
 
 SECONDS = float(os.environ.get("METERD_TEST_KILL_SECONDS", "6"))
 PER_SECOND = int(os.environ.get("METERD_TEST_KILL_RATE", "1000"))

@@ -18,7 +18,7 @@ from loadtests.common.watchdog import end_with_us
 from tests.processes import processes_of, until_none_of
 from tests.project._project import ROOT
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

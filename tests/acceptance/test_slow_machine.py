@@ -19,7 +19,13 @@ import pytest
 from loadtests.common.live import LiveDaemon, launched_daemon, live_daemon
 from meterd import Meter
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.acceptance,
+    pytest.mark.slow,
+    pytest.mark.alone,
+    pytest.mark.timeout(900),
+]
 
 BUSY_PROCESSES = 40
 READY_S_MAX = 420

@@ -20,7 +20,7 @@ from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
 from tests.servers import redis_server
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 KEYS = Keys()
 

@@ -206,7 +206,7 @@ CASES = {
         [("outcome", "other", "calm.old")],
     ),
     "id-twice": Case(
-        lambda s: _repeat(s, 86_399_999),
+        lambda s: _repeat(s, 30 * 86_400_000 - 1),
         [
             ("missing_ledger_entry", "wx", None),
             ("balance", "wx", None),
@@ -214,8 +214,8 @@ CASES = {
             ("double_effect", "wx", None),
         ],
     ),
-    "id-after-a-day": Case(
-        lambda s: _repeat(s, 86_400_000),
+    "id-after-30-days": Case(
+        lambda s: _repeat(s, 30 * 86_400_000),
         [
             ("missing_ledger_entry", "wx", None),
             ("balance", "wx", None),

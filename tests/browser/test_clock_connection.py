@@ -16,7 +16,7 @@ from tests.browser.desk import (
     until,
 )
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 
 def test_clocks_of_one_user_share_a_stream(desk: Desk, open_page: Open) -> None:

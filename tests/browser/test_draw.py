@@ -16,7 +16,7 @@ from meterd.rules.model import PAUSED, RUNNING, Account, Chat, ChatStatus
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 T0 = 1_700_000_000_000
 LONG_MS = 10**12

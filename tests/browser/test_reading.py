@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import JSHandle, Page
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 TEXT = st.text(st.characters(exclude_characters="\r\n\x00", exclude_categories=["Cs"]), max_size=20)
 MESSAGES = st.lists(st.tuples(st.text("abc.", min_size=1, max_size=8), TEXT), max_size=4)

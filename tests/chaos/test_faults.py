@@ -14,7 +14,7 @@ from tests.chaos.faults.kills import actors
 from tests.chaos.report import Strike
 from tests.chaos.run import Run
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 THERE_S_MAX = scaled(30)
 SPARE = "spare killed"

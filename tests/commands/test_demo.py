@@ -8,7 +8,7 @@ import pytest
 
 from loadtests.common.live import LiveDaemon
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 
 
 def test_the_demonstration_adds_up(live: LiveDaemon) -> None:

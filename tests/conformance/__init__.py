@@ -14,7 +14,11 @@ Example = dict[str, Any]
 EXAMPLES: list[Example] = [
     json.loads(path.read_text()) for path in sorted(Path(__file__).parent.glob("*.json"))
 ]
-assert len(EXAMPLES) >= 51, "the examples are part of the tests"
+assert len(EXAMPLES) >= 96, "the examples are part of the tests"
+
+
+_SINCE_0_2 = ("free_scope", "increment_due", "idle_ms", "abandon_ms", "max_ms")
+"""Settings that the older examples do not name."""
 
 
 def policy_of(example: Example) -> Policy:
@@ -25,8 +29,15 @@ def policy_of(example: Example) -> Policy:
         free_ms=policy["free_ms"],
         min_ms=policy["min_ms"],
         increment_ms=policy["increment_ms"],
+        **{name: policy[name] for name in _SINCE_0_2 if name in policy},
     )
-    return Policy(tariff, policy["at_zero"], policy["grace_ms"], tuple(policy["warn_ms"]))
+    return Policy(
+        tariff=tariff,
+        at_zero=policy["at_zero"],
+        grace_ms=policy["grace_ms"],
+        warn_ms=tuple(policy["warn_ms"]),
+        open_chats_max=policy.get("open_chats_max", 100),
+    )
 
 
 def by_policy() -> list[list[Example]]:

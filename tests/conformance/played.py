@@ -26,6 +26,7 @@ IDENTIFIERS = ("id", "chat_id", "user_id", "advisor_id")
 RECORD = (
     "chat_id", "user_id", "advisor_id", "status", "started_at", "ended_at", "end_reason",
     "active_ms", "paused_ms", "billed_ms", "cost", "refunded", "rate",
+    "free_ms", "free_scope", "increment_due", "abandon_ms", "max_ms",
 )  # fmt: skip
 
 
@@ -212,6 +213,11 @@ def _record(row: Any) -> dict[str, Any]:
         "active_ms",
         "paused_ms",
         "billed_ms",
+        "free_ms",
+        "free_scope",
+        "increment_due",
+        "abandon_ms",
+        "max_ms",
     )
     return {name: getattr(row, name) for name in same} | {
         "started_at": row.started_at_ms,

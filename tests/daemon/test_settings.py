@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from daemon.errors import SettingsError
 from daemon.settings.derived import policy_id
 from daemon.settings.settings import Settings, load_all, load_settings
-from meterd.rules.model import Policy
+from meterd.rules.model import Policy, Tariff
+from persistence.redis.commit import read_policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -301,6 +302,19 @@ def test_an_empty_file_and_empty_sections_are_the_defaults() -> None:
     assert with_file("") == with_file("redis:\nactors:\n") == load_settings(env={})
 
 
-def test_the_id_of_a_policy_is_that_of_version_0_1() -> None:
-    """The journal of 0.1 names policies by it: the same settings must have the same id."""
-    assert policy_id(Policy()) == "2b1245fa52308e2b"
+def test_the_id_of_a_policy_stays() -> None:
+    """The journal names policies by it: the same settings under the same rules have the same id."""
+    assert policy_id(Policy()) == "4a4da90fcd521e5a"
+
+
+def test_a_policy_of_version_0_1_goes_by_the_rules_of_that_version() -> None:
+    """Its document names neither the limit of open chats nor the version of the rules."""
+    tariff = {"rate": 7, "free_ms": 1, "min_ms": 2, "increment_ms": 3, "idle_ms": 4}
+    stored = {"tariff": tariff, "at_zero": "end", "grace_ms": 5, "warn_ms": [6]}
+    assert read_policy(stored) == Policy(
+        tariff=Tariff(rate_micro=7, free_ms=1, min_ms=2, increment_ms=3, idle_ms=4),
+        grace_ms=5,
+        warn_ms=(6,),
+        open_chats_max=0,
+        rules_version=1,
+    )

@@ -21,6 +21,7 @@ from tests.deploy.secure import has_tls, secure_server
 from tests.servers import kinds
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.ray,
     pytest.mark.acceptance,
     pytest.mark.redis,

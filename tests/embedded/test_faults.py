@@ -23,6 +23,8 @@ from tests.embedded._use import (
     start_daemon,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_killed_daemon_leaves_servers_that_the_next_takes_over(home: Path) -> None:
     """Kill -9: the same processes, the same data; the next one's stop ends them."""

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from actors.chat.rows import command_row, invalid_row, record_row
+from daemon.audit.opening_state import opening_entries
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.deadlines import next_due
 from meterd.rules.opening_balance import openings
@@ -45,7 +46,7 @@ class Expected:
 
     def _open(self, user: str, rows: list[LedgerRow]) -> None:
         """What an account begins with comes before its first command, whenever it came."""
-        last = openings(user, [(row.amount_micro, row.at_ms) for row in rows])[-1]
+        last = openings(user, opening_entries(rows, []))[-1]
         self.heads[user], self.world.accounts[user] = last
         self.ledger += rows
 

@@ -9,7 +9,7 @@ import msgspec
 import redis
 
 from meterd.rules.model import Account
-from meterd.rules.opening_balance import opened, opening_entry, opening_number
+from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry, opening_number
 from persistence.postgres.rows import OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload, unpack_state
 from persistence.redis.opening_balances import Opening, pack_opening
@@ -60,7 +60,7 @@ class Operators:
         number, at = (opening_number(head) or 0) + 1, self._context.clock.ms
         amount = balance - account.settled_micro
         entry = opening_entry(account.user_id, number, amount, at)
-        return pack_opening(Opening(head, opened(account, number, amount, at), entry))
+        return pack_opening(Opening(head, opened(account, OpeningEntry(number, amount, at)), entry))
 
     def _hold(self) -> None:
         """The clock has stepped: an operator has to decide."""

@@ -18,7 +18,7 @@ from daemon.legacy.migrate import MigrationProgress
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, content, quiet, sql, verdict_of
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 PAIRS, BATCH = 120, 12
 POINTS = 50
 STEPS = 48

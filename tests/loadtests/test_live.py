@@ -30,7 +30,7 @@ from loadtests.common.timeouts import scaled
 from loadtests.load.thresholds import COMMANDS, READS
 from tests.audit_check import assert_clean
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 OPEN = "SELECT count(*) FROM chat_time_records WHERE ended_at IS NULL"

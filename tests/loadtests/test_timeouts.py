@@ -10,6 +10,8 @@ import pytest
 from loadtests.common.code import ROOT
 from loadtests.common.timeouts import VARIABLE
 
+pytestmark = pytest.mark.slow
+
 TESTS = """
 import time
 import pytest

@@ -14,6 +14,8 @@ import pytest
 from loadtests.common.code import ROOT
 from loadtests.common.timeouts import scaled
 
+pytestmark = pytest.mark.slow
+
 Words = tuple[str, ...]
 
 SERVERS = """
@@ -110,7 +112,6 @@ def test_servers_end_with_the_worker_that_started_them(tmp_path: Path) -> None:
     running.process.wait(scaled(60))
 
 
-@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.acceptance
 @pytest.mark.timeout(300)

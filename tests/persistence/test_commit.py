@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
 from actors.messages import Task
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
+from meterd.rules.idempotency import DAY_MS
 from meterd.rules.model import Account, Policy
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.account_reader import AccountReader
@@ -110,7 +111,8 @@ def test_a_commit_writes_all_that_follows(queue: redis.Redis) -> None:
     assert queue.xpending(KEYS.commands, GROUP)["pending"] == 0
     assert queue.xlen(KEYS.events) == len(["wallet.topped_up", "chat.started", "credits.low"])
     assert 0 < queue.pttl(KEYS.reply("me")) <= Limits().reply_ttl_ms
-    assert 86_400_000 < queue.pttl(f"{KEYS.prefix}id:k") <= Limits().id_ttl_ms
+    assert DAY_MS < queue.pttl(f"{KEYS.prefix}id:s") <= Limits().id_ttl_ms
+    assert 30 * DAY_MS < queue.pttl(f"{KEYS.prefix}id:k") <= Limits().credit_id_ttl_ms
 
 
 def test_another_epoch_writes_nothing(queue: redis.Redis) -> None:

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from meterd.rules.model import Account
-from meterd.rules.opening_balance import opened, opening_entry
+from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry
 from meterd.rules.redis_keys import Keys
 from persistence.errors import UnverifiedStateError
 from persistence.redis.commit import unpack_payload
@@ -25,7 +25,7 @@ def verified(client: redis.Redis) -> redis.Redis:
 
 
 def _opening(user: str, before: str = "", number: int = 1, amount: int = 5) -> Opening:
-    made = opened(Account(user), number, amount, 7)
+    made = opened(Account(user), OpeningEntry(number, amount, 7))
     return Opening(before, made, opening_entry(user, number, amount, 7))
 
 

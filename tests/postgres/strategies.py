@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from meterd.rules.model import ChatStatus, PauseReason
+from meterd.rules.model import ChatStatus, FreeScope, IncrementDue, PauseReason
 from persistence.postgres.convert import MOMENT_MS_MAX
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
 
@@ -47,6 +47,8 @@ json_objects = st.dictionaries(texts, texts, max_size=8) | st.dictionaries(
 
 
 STATUSES: list[ChatStatus] = ["running", "paused", "suspended", "ended"]
+FREE_SCOPES: list[FreeScope] = ["chat", "advisor", "user"]
+INCREMENT_DUES: list[IncrementDue] = ["begin", "end"]
 PAUSE_REASONS: list[PauseReason | None] = [None, "command", "idle"]
 
 
@@ -82,6 +84,10 @@ def records(draw: st.DrawFn, chat_ids: st.SearchStrategy[str] = ids) -> RecordRo
         source=draw(st.sampled_from(["live", "migrated"])),
         seq=draw(numbers),
         updated_at_ms=draw(moments_ms),
+        free_scope=draw(st.sampled_from(FREE_SCOPES)),
+        increment_due=draw(st.sampled_from(INCREMENT_DUES)),
+        abandon_ms=draw(durations_ms),
+        max_ms=draw(durations_ms),
     )
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from meterd.rules.model import ChatStatus
+from meterd.rules.model import ChatStatus, FreeScope, IncrementDue
+from persistence.postgres.rows import FreeTimeRow
 from persistence.postgres.tables import metadata
 from persistence.postgres.writer import write_batch
 from tests.postgres.strategies import COMMAND, ENTRY, RECORD, shared
@@ -40,12 +41,20 @@ RECORD_VIOLATIONS = {
     "rate": RECORD._replace(rate_micro=-1),
     "source": RECORD._replace(source="elsewhere"),
     "seq": RECORD._replace(seq=0),
+    "free_scope": RECORD._replace(free_scope=cast("FreeScope", "world")),
+    "increment_due": RECORD._replace(increment_due=cast("IncrementDue", "never")),
 } | {
     name: RUNNING._replace(**{name: -1})  # type: ignore[arg-type]
     for name in (
         "active_ms", "paused_ms", "billed_ms", "free_ms", "min_ms", "increment_ms", "idle_ms",
+        "abandon_ms", "max_ms",
     )
 }  # fmt: skip
+FREE_TIME = FreeTimeRow(user_id="u", number=1, scope="advisor:v", used_ms=60_000, at_ms=7)
+FREE_TIME_VIOLATIONS = {
+    "number": FREE_TIME._replace(number=0),
+    "used_ms": FREE_TIME._replace(used_ms=-1),
+}
 LEDGER_VIOLATIONS = {
     "amount": [ENTRY._replace(kind="migrated", amount_micro=0)],
     "kind": [ENTRY._replace(kind="gift", amount_micro=1)],
@@ -86,10 +95,20 @@ def test_each_constraint_of_the_ledger_refuses_its_violation(
     write_batch(connection, [], [ENTRY], [])
 
 
+@pytest.mark.parametrize("name", FREE_TIME_VIOLATIONS)
+def test_each_constraint_of_free_time_refuses_its_violation(
+    connection: Connection, name: str
+) -> None:
+    with refused(connection, f"ck_opening_free_times_{name}"):
+        write_batch(connection, [], [], [], free_times=[FREE_TIME_VIOLATIONS[name]])
+    write_batch(connection, [], [], [], free_times=[FREE_TIME])
+
+
 def test_there_is_a_violation_for_every_constraint() -> None:
     for table, known in (
         ("chat_time_records", RECORD_VIOLATIONS),
         ("ledger_entries", LEDGER_VIOLATIONS),
+        ("opening_free_times", FREE_TIME_VIOLATIONS),
     ):
         checks = {str(c.name) for c in metadata.tables[table].constraints if "ck_" in str(c.name)}
         assert checks == {f"ck_{table}_{name}" for name in known}

@@ -52,6 +52,7 @@ TARGETS = (
     "load",
     "lock",
     "test",
+    "test-slow",
     "test-fast",
     "up",
 )

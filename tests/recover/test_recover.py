@@ -17,6 +17,7 @@ from daemon.recovery.rebuild import Recovery
 from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
+from persistence.redis.commit import Limits
 from persistence.redis.functions import source
 from persistence.redis.snapshot_scan import SnapshotScan
 from tests.books import assert_balanced
@@ -50,7 +51,7 @@ def _empty(client: redis.Redis, _copy: Copy) -> None:
 
 
 def _recovery(client: redis.Redis, engine: Engine) -> Recovery:
-    return Recovery(engine, client, KEYS, DAY_MS, DAY_MS + 3_600_000)
+    return Recovery(engine, client, KEYS, DAY_MS, Limits())
 
 
 def _assert_audited(client: redis.Redis, engine: Engine) -> None:

@@ -5,14 +5,24 @@ after it. So the generator asks the rules where to look; what must be there, the
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from meterd.rules.billing import cost
 from meterd.rules.deadlines import next_due
-from meterd.rules.model import AT_ZERO_END, AT_ZERO_SUSPEND, Account, Chat, Policy, Tariff
+from meterd.rules.model import (
+    AT_ZERO_END,
+    AT_ZERO_SUSPEND,
+    Account,
+    Chat,
+    ChatStatus,
+    FreeScope,
+    IncrementDue,
+    Policy,
+    Tariff,
+)
 from tests.world import Result, World
 
 T0 = 1_700_000_000_000
@@ -69,6 +79,7 @@ class Scale(NamedTuple):
     min_ms: st.SearchStrategy[int]
     increment_ms: st.SearchStrategy[int]
     idle_ms: st.SearchStrategy[int]
+    max_ms: st.SearchStrategy[int]
     grace_ms: st.SearchStrategy[int]
     warn_ms: st.SearchStrategy[int]
     waits_ms: st.SearchStrategy[int]
@@ -88,6 +99,7 @@ ANY = Scale(
     min_ms=_some(0, 0, 1, 60_000, 90_001, low=0, high=300_000),
     increment_ms=_some(1, 1, 1_000, 60_000, low=1, high=90_000),
     idle_ms=_some(0, 1, 30_000, low=0, high=HOUR),
+    max_ms=_some(0, 1, 600_000, low=0, high=2 * HOUR),
     grace_ms=_some(0, 1, 120_000, low=0, high=HOUR),
     warn_ms=_some(0, 1, 30_000, 60_000, 300_000, low=0, high=2 * HOUR),
     waits_ms=_some(0, 1, 59_999, 60_000, low=0, high=90_000) | st.integers(0, 5 * HOUR),
@@ -100,6 +112,7 @@ SMALL = Scale(  # 60 000 micro-credits a minute are one each millisecond
     min_ms=_some(0, 0, 1, low=0, high=50),
     increment_ms=_some(1, 1, 10, low=1, high=30),
     idle_ms=_some(0, 1, low=0, high=60),
+    max_ms=_some(0, 1, low=0, high=100),
     grace_ms=_some(0, 1, low=0, high=50),
     warn_ms=_some(0, 1, 5, low=0, high=60),
     waits_ms=_some(0, 1, low=0, high=40),
@@ -113,6 +126,7 @@ GRID = SMALL._replace(  # in tens, so that much falls due at one millisecond
     min_ms=_ROUND,
     increment_ms=st.sampled_from([1, 10, 20]),
     idle_ms=_ROUND,
+    max_ms=_ROUND.map(lambda ms: 2 * ms),
     grace_ms=_ROUND,
     warn_ms=_ROUND,
     waits_ms=_ROUND,
@@ -121,7 +135,7 @@ GRID = SMALL._replace(  # in tens, so that much falls due at one millisecond
 FIRST = ("start", "start", "start", "top_up", "top_up", "top_up", "adopt", "end")
 TYPES = (
     *("start", "top_up", "pause", "resume", "set_rate") * 2,
-    *("adopt", "heartbeat", "end", "refund"),
+    *("adopt", "heartbeat", "end", "refund", "adjust"),
 )
 BAD: tuple[dict[str, str], ...] = (
     {"type": "begin", "id": "bad"},
@@ -143,14 +157,29 @@ def flat(fields: dict[str, str]) -> tuple[bytes, ...]:
     return tuple(part.encode() for pair in fields.items() for part in pair)
 
 
+_DUES: Final[tuple[IncrementDue, ...]] = ("begin", "end")
+
+
 @st.composite
 def tariffs(draw: st.DrawFn, scale: Scale = ANY) -> Tariff:
-    """A tariff; half of them bill by the millisecond from the start."""
-    rate = draw(scale.rates)
-    idle_ms = draw(scale.idle_ms) if draw(st.integers(0, 3)) == 0 else 0
-    if draw(st.booleans()):
-        return Tariff(rate, idle_ms=idle_ms)
-    return Tariff(rate, draw(scale.free_ms), draw(scale.min_ms), draw(scale.increment_ms), idle_ms)
+    """A tariff; some bill by the millisecond from the start, some share free time."""
+    stops = Tariff(
+        rate_micro=draw(scale.rates),
+        idle_ms=draw(scale.idle_ms) if draw(st.integers(0, 3)) == 0 else 0,
+        abandon_ms=draw(scale.idle_ms) if draw(st.integers(0, 5)) == 0 else 0,
+        max_ms=draw(scale.max_ms) if draw(st.integers(0, 5)) == 0 else 0,
+    )
+    form = draw(st.sampled_from(["linear", "increments", "shared"]))
+    if form == "linear":
+        return stops
+    scopes: list[FreeScope] = ["advisor", "user", "chat"] if form == "shared" else ["chat"]
+    return stops._replace(
+        free_ms=draw(scale.free_ms),
+        min_ms=draw(scale.min_ms),
+        increment_ms=draw(scale.increment_ms),
+        free_scope=draw(st.sampled_from(scopes)),
+        increment_due=draw(st.sampled_from(_DUES)),
+    )
 
 
 def policies(scale: Scale = ANY) -> st.SearchStrategy[Policy]:
@@ -161,7 +190,11 @@ def policies(scale: Scale = ANY) -> st.SearchStrategy[Policy]:
         at_zero=st.sampled_from([AT_ZERO_END, AT_ZERO_SUSPEND]),
         grace_ms=scale.grace_ms,
         warn_ms=st.lists(scale.warn_ms, max_size=3, unique=True).map(tuple),
+        open_chats_max=st.sampled_from([100, 100, 2]),
     )
+
+
+_STATUSES: Final[tuple[ChatStatus, ...]] = ("running", "running", "paused")
 
 
 @st.composite
@@ -174,11 +207,18 @@ def accounts(draw: st.DrawFn, scale: Scale, linear: bool = False) -> Account:
             tariff = Tariff(draw(scale.rates.filter(bool)))
         active_ms = draw(scale.waits_ms)
         chats[f"c{number}"] = Chat(
-            f"c{number}", "u", "v",
-            "running" if linear else draw(st.sampled_from(["running", "running", "paused"])),
-            T0 - active_ms, T0, T0, T0, *tariff,
-            active_ms=active_ms, owed_rate_ms=draw(scale.rates) * draw(st.integers(0, 3)),
-        )  # fmt: skip
+            chat_id=f"c{number}",
+            user_id="u",
+            advisor_id="v",
+            status="running" if linear else draw(st.sampled_from(_STATUSES)),
+            started_at_ms=T0 - active_ms,
+            since_ms=T0,
+            as_of_ms=T0,
+            alive_at_ms=T0,
+            **tariff._asdict(),
+            active_ms=active_ms,
+            owed_rate_ms=draw(scale.rates) * draw(st.integers(0, 3)),
+        )
     spent = sum(chat.owed_rate_ms // 60_000 for chat in chats.values())
     return Account("u", settled_micro=spent + draw(scale.amounts) - 1, chats=chats)
 
@@ -259,10 +299,13 @@ class _Writer:
         fields = {"type": kind, "id": f"{user_id}-{len(self.entries)}", "user_id": user_id}
         if kind == "top_up":
             return fields | {"amount": as_sent(draw(scale.amounts))}
+        if kind == "adjust":
+            return fields | self._adjustment()
         opens = kind in ("start", "adopt")
         fields["chat_id"] = self._chat_id(user_id, opens)
         if opens:
-            return fields | {"advisor_id": "v"} | self._tariff() | self._carried(kind)
+            advisor = {"advisor_id": draw(st.sampled_from(["v", "v", "w"]))}
+            return fields | advisor | self._tariff() | self._carried(kind)
         if draw(st.booleans()) and (self.others or fields["chat_id"] in self.world.owner):
             del fields["user_id"]
         if kind == "set_rate":
@@ -270,6 +313,12 @@ class _Writer:
         if kind == "refund":
             fields |= self._refund(user_id, fields["chat_id"])
         return fields
+
+    def _adjustment(self) -> dict[str, str]:
+        """Up or down, more than is there as well."""
+        amount = self.draw(st.sampled_from(["", "-", "-"])) + as_sent(self.draw(self.scale.amounts))
+        partial = self.draw(st.sampled_from([{}, {"partial": "0"}, {"partial": "1"}]))
+        return {"amount": amount} | partial
 
     def _refund(self, user_id: str, chat_id: str) -> dict[str, str]:
         """Of an ended chat if there is one, about as much as it cost."""
@@ -300,11 +349,15 @@ class _Writer:
         if kind == "start":
             return {}
         carried_ms = self.draw(self.scale.waits_ms)
-        return {
+        carried = {
             "started_at": str(self.at - carried_ms - self.draw(self.scale.waits_ms)),
             "carried_ms": str(carried_ms),
             "carried_cost": as_sent(self.draw(self.scale.amounts)),
         }
+        if self.draw(st.booleans()):
+            return carried
+        free_ms = self.draw(st.sampled_from([0, carried_ms]) | st.integers(0, carried_ms))
+        return carried | {"carried_free_ms": str(free_ms)}
 
 
 @st.composite

@@ -35,16 +35,31 @@ WHOLE: dict[str, dict[str, str]] = {
     "end": {"id": "i", "chat_id": "c"},
     "top_up": {"id": "i", "user_id": "u", "amount": "2"},
     "refund": {"id": "i", "chat_id": "c", "amount": "2"},
+    "adjust": {"id": "i", "user_id": "u", "amount": "-2"},
     "settle": {"user_id": "u"},
 }  # fmt: skip
 """Of every type, a command with what it needs and no more."""
 
-TARIFF = {"rate": "0", "free_ms": "0", "min_ms": "0", "increment_ms": "1", "idle_ms": "0"}
-MAY_HAVE = {"start": TARIFF, "adopt": TARIFF, "end": {"reason": "r"}, "refund": {"reason": "r"}}
+TARIFF = {
+    "rate": "0", "free_ms": "0", "free_scope": "advisor", "min_ms": "0", "increment_ms": "1",
+    "increment_due": "end", "idle_ms": "0", "abandon_ms": "0", "max_ms": "0",
+}  # fmt: skip
+MAY_HAVE = {
+    "start": TARIFF,
+    "adopt": TARIFF | {"carried_free_ms": "0"},
+    "end": {"reason": "r"},
+    "refund": {"reason": "r"},
+    "adjust": {"reason": "r", "partial": "1"},
+}
 EVERY_FIELD = {
-    name: value for fields in [*WHOLE.values(), TARIFF, {"reason": "r"}]
+    name: value for fields in [*WHOLE.values(), *MAY_HAVE.values()]
     for name, value in fields.items()
 }  # fmt: skip
+WORDS = {
+    "free_scope": ("chat", "advisor", "user"),
+    "increment_due": ("begin", "end"),
+    "partial": ("0", "1"),
+}
 
 IDENTIFIERS = ("id", "chat_id", "user_id", "advisor_id")
 ALPHABET = "ABCXYZabcxyz0189_.:@/+=-"
@@ -57,8 +72,8 @@ NO_NUMBERS = [
     "\uff11", "1\x00",
 ]  # fmt: skip
 NO_CREDITS = [
-    "", " ", ".", "1.", ".5", "-1", "+1", "1\n", "1e3", "1,5", "1.1.1", "NaN", "\u0661", "1.\u0665",
-    "1234567890", "0.0000001",
+    "", " ", ".", "1.", ".5", "--1", "+1", "1\n", "1e3", "1,5", "1.1.1", "NaN", "\u0661",
+    "1.\u0665", "1234567890", "0.0000001",
 ]  # fmt: skip
 
 
@@ -141,7 +156,8 @@ def test_an_unknown_type_is_named(kind: str) -> None:
     answer = parse(fields)
     assert isinstance(answer, InvalidCommand)
     assert answer.reason.endswith(
-        "is not one of start, adopt, pause, resume, heartbeat, set_rate, end, top_up, refund"
+        "is not one of "
+        "start, adopt, pause, resume, heartbeat, set_rate, end, top_up, refund, adjust"
     )
 
 
@@ -201,7 +217,8 @@ def test_reasons_and_reply_to(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), carriers("free_ms", "min_ms", "idle_ms", "carried_ms", "increment_ms")
+    ("kind", "name"),
+    carriers("free_ms", "min_ms", "idle_ms", "abandon_ms", "max_ms", "carried_ms", "increment_ms"),
 )
 def test_durations(kind: str, name: str) -> None:
     """Up to 12 digits, and an increment at least 1."""
@@ -227,13 +244,41 @@ def test_credits(kind: str, name: str) -> None:
         command = parse(whole(kind) | {name: good})
         assert isinstance(command, Command)
         assert command.numbers[name] == micro
-    for bad in NO_CREDITS:
+    for bad in [*NO_CREDITS, *(["-1"] if kind != "adjust" else [])]:
         check_refused(whole(kind) | {name: bad}, name)
     for zero in ("0", "0.000000", "000"):
         if name == "amount":
             check_refused(whole(kind) | {name: zero}, name)
         else:
             assert isinstance(parse(whole(kind) | {name: zero}), Command)
+
+
+def test_an_adjustment_has_a_sign() -> None:
+    """A minus before it, once; 0 is no adjustment, whatever its sign."""
+    for text, micro in (("-0.000001", -1), ("2", 2 * 10**6), ("-" + "9" * 9, -(10**15 - 10**6))):
+        command = parse(whole("adjust", amount=text))
+        assert isinstance(command, Command)
+        assert command.numbers["amount"] == micro
+    for bad in ("--1", "-", "- 1", "1-", "-0", "-0.000000", "\u22121", "-\u0661"):
+        check_refused(whole("adjust", amount=bad), "amount")
+
+
+@pytest.mark.parametrize(("kind", "name"), carriers(*WORDS))
+def test_words(kind: str, name: str) -> None:
+    """One of a few words, exactly so written; the message lists them."""
+    for good in WORDS[name]:
+        assert isinstance(parse(whole(kind) | {name: good}), Command)
+    for bad in ("", " ", WORDS[name][0].upper() + ".", WORDS[name][0] + "\n", "all", "2", "\u0661"):
+        check_refused(whole(kind) | {name: bad}, name)
+        answer = parse(whole(kind) | {name: bad})
+        assert isinstance(answer, InvalidCommand)
+        assert answer.reason.endswith(f"send one of {', '.join(WORDS[name])}")
+
+
+def test_carried_free_time_is_part_of_carried_time() -> None:
+    """As much at most."""
+    assert isinstance(parse(whole("adopt", carried_free_ms="50")), Command)
+    check_refused(whole("adopt", carried_free_ms="51"), "carried_free_ms")
 
 
 def test_started_at() -> None:

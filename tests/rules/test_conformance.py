@@ -21,6 +21,11 @@ RECORD = (
     "cost",
     "refunded",
     "rate",
+    "free_ms",
+    "free_scope",
+    "increment_due",
+    "abandon_ms",
+    "max_ms",
 )
 
 

@@ -10,7 +10,7 @@ from actors.chat.rows import chat_of_record, record_row
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, is_identifier, parse_entry
 from meterd.rules.model import ENDED, Account, Chat, LedgerEntry, Policy
-from meterd.rules.opening_balance import MIGRATED, opened, openings
+from meterd.rules.opening_balance import MIGRATED, OpeningEntry, opened, openings
 from meterd.rules.replay import JournalEntry, Replay, foreign_chat
 from meterd.rules.snapshots import chat_snapshot
 from tests.rules.strategies import Stream, streams
@@ -35,7 +35,7 @@ class Told:
         chats = sorted({str(fields["chat_id"]) for fields in named})[:old]
         users = sorted({str(e.fields["user_id"]) for e in stream.entries if "user_id" in e.fields})
         for user in filter(is_identifier, users):
-            begin = openings(user, [(amount, 0) for amount in amounts])
+            begin = openings(user, [OpeningEntry(n, a, 0) for n, a in enumerate(amounts, 1)])
             mine = [_old(chat, user) for chat in chats[users.index(user) :: len(users)]]
             self.replays[user] = Replay(user, begin[-1] if begin else None, mine)
             self.world.accounts[user] = self.replays[user].account
@@ -109,7 +109,7 @@ def test_the_journal_is_enough(stream: Stream) -> None:
 
 def test_an_entry_that_was_set_aside_has_no_effect() -> None:
     """Not even time passes; and the operator's limit is believed."""
-    replay = Replay("u", opened(Account("u"), 1, 1_000_000, 0))
+    replay = Replay("u", opened(Account("u"), OpeningEntry(1, 1_000_000, 0)))
     aside = JournalEntry("1000-0", START, outcomes.INTERNAL_ERROR, False)
     assert replay.feed(aside, Policy()).outcome == outcomes.INTERNAL_ERROR
     assert (replay.applied, replay.account.chats) == ("1000-0", {})
@@ -120,7 +120,7 @@ def test_an_entry_that_was_set_aside_has_no_effect() -> None:
 
 def test_rows_come_in_their_order_and_to_their_user() -> None:
     """Anything else is a mistake of whoever feeds them."""
-    replay = Replay("u", opened(Account("u"), 1, 1_000_000, 0))
+    replay = Replay("u", opened(Account("u"), OpeningEntry(1, 1_000_000, 0)))
     replay.feed(JournalEntry("1000-0", START, outcomes.OK, False), Policy())
     with pytest.raises(AssertionError, match="stream order"):
         replay.feed(JournalEntry("1000-0", START, outcomes.OK, True), Policy())
@@ -131,7 +131,7 @@ def test_rows_come_in_their_order_and_to_their_user() -> None:
 
 def test_time_passes_alone() -> None:
     """What falls due comes about without a row."""
-    replay = Replay("u", opened(Account("u"), 1, 1_000, 0))
+    replay = Replay("u", opened(Account("u"), OpeningEntry(1, 1_000, 0)))
     start = {**START, "rate": "60"}
     replay.feed(JournalEntry("1000-0", start, outcomes.OK, False), Policy(warn_ms=()))
     step = replay.pass_time(2_000, Policy(warn_ms=()))

@@ -1,6 +1,6 @@
 """The fold equals a naive simulator that ticks every millisecond."""
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from meterd.rules.billing import available
 from meterd.rules.model import Account, Policy
@@ -26,17 +26,15 @@ FAR_MS = 500
 Record = tuple[tuple[object, ...], ...]
 
 
-@settings(max_examples=2 * settings().max_examples)
 @given(streams(SMALL, users=("u1",), others=False))
 def test_the_fold_is_what_a_clock_that_ticks_would_bring(stream: Stream) -> None:
     """Events with millisecond, reason and order; outcomes; records to the micro-credit; zero_at."""
     _check_like_the_clock(stream)
 
 
-@settings(max_examples=2 * settings().max_examples)
 @given(streams(GRID, users=("u1",), others=False))
 def test_what_falls_due_together_comes_in_the_order_of_the_contract(stream: Stream) -> None:
-    """At one millisecond: warning, idle pause, exhaustion, end of grace; then by chat."""
+    """Warning, idle pause, exhaustion, grace, abandonment, limit; then by chat."""
     _check_like_the_clock(stream)
 
 
@@ -111,8 +109,16 @@ def _told(run: Run) -> list[Told]:
 def _record(chat: Timer) -> Record:
     return (
         (chat.status, chat.started_at, chat.ended_at, chat.end_reason, chat.pause_reason),
-        (chat.active_ms, chat.paused_ms, chat.billed_ms(chat.active_ms)),
+        (chat.active_ms, chat.paused_ms, chat.billed_ms(chat.paid_ms)),
         (chat.carried_cost + chat.charged, chat.refunded, chat.rate),
+        _free_used_ms(chat),
+    )
+
+
+def _free_used_ms(chat: Timer) -> tuple[int, ...]:
+    """What a chat that shares free time has used of it, once it can't get more."""
+    return (
+        () if chat.tariff.free_scope == "chat" or chat.status == "running" else (chat.free_used_ms,)
     )
 
 
@@ -126,5 +132,6 @@ def _records(run: Run, at: int) -> dict[str, Record]:
             (s["status"], s["started_at"], s["ended_at"], s["end_reason"], s["pause_reason"]),
             (s["active_ms"], s["paused_ms"], s["billed_ms"]),
             tuple(int(s[name].replace(".", "")) for name in ("cost", "refunded", "rate")),
+            () if s["free_scope"] == "chat" or s["status"] == "running" else (s["free_ms"],),
         )
     return records

@@ -24,7 +24,8 @@ from tests.world import World
 CHAT = (
     "chat_id", "user_id", "advisor_id", "status", "as_of", "started_at", "ended_at", "end_reason",
     "pause_reason", "active_ms", "paused_ms", "billed_ms", "cost", "refunded", "rate", "free_ms",
-    "min_ms", "increment_ms", "idle_ms", "seq",
+    "free_scope", "min_ms", "increment_ms", "increment_due", "idle_ms", "abandon_ms", "max_ms",
+    "seq",
 )  # fmt: skip
 WALLET = ("user_id", "as_of", "balance", "burn_rate", "zero_at", "open_chats", "seq")
 

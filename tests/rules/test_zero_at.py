@@ -51,8 +51,9 @@ def _billed(chat: Chat, active_ms: int) -> int:
     counted_ms = active_ms - chat.free_ms
     if counted_ms <= 0:
         return 0
-    begun = (counted_ms + chat.increment_ms - 1) // chat.increment_ms
-    return max(chat.min_ms, begun * chat.increment_ms)
+    if chat.increment_due == "begin":
+        counted_ms += chat.increment_ms - 1
+    return max(chat.min_ms, counted_ms // chat.increment_ms * chat.increment_ms)
 
 
 @given(accounts(SMALL))

@@ -23,6 +23,7 @@ from daemon.recovery.rebuild import Recovery
 from meterd import Meter
 from persistence.errors import UnverifiedStateError
 from persistence.postgres import reader
+from persistence.redis.commit import Limits
 from tests.audit_check import assert_clean
 from tests.engine.harness import KEYS
 from tests.legacy.cutover.conftest import Both
@@ -58,7 +59,7 @@ def _aside(both: Both, user: str) -> Any:
 
 def _recovered(both: Both) -> None:
     both.client.flushall()
-    Recovery(both.engine, both.client, KEYS, DAY_MS, DAY_MS).run("ann", lambda _: None)
+    Recovery(both.engine, both.client, KEYS, DAY_MS, Limits()).run("ann", lambda _: None)
 
 
 def test_balances_become_accounts_once(both: Both) -> None:

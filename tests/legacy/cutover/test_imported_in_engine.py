@@ -17,12 +17,12 @@ from daemon.legacy.rules.imported_chats import ended_chat
 from daemon.legacy.rules.rows import ImportedChat
 from daemon.recovery.rebuild import Recovery
 from meterd.rules.model import Account, Policy
-from meterd.rules.opening_balance import opened, opening_entry, opening_number
+from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry, opening_number
 from persistence.errors import UnverifiedStateError
 from persistence.postgres import reader
 from persistence.postgres.writer import write_batch
 from persistence.redis.client import connect
-from persistence.redis.commit import read_policy
+from persistence.redis.commit import Limits, read_policy
 from persistence.redis.opening_balances import Opening, Openings
 from tests.audit_check import assert_clean
 from tests.engine.harness import KEYS, idle, running
@@ -52,7 +52,7 @@ def _opening(head: str, account: Account, balance: int, at: int) -> Opening:
     number = (opening_number(head) or 0) + 1
     amount = balance - account.settled_micro
     entry = opening_entry(account.user_id, number, amount, at)
-    return Opening(head, opened(account, number, amount, at), entry)
+    return Opening(head, opened(account, OpeningEntry(number, amount, at)), entry)
 
 
 def _sent(client: redis.Redis, *commands: dict[str, str]) -> list[str]:
@@ -105,7 +105,7 @@ def test_a_migrated_chat_is_an_ended_one(kind: str, engine: Engine) -> None:
         assert history.count("chat.refunded") == 2
         assert_clean(engine, url)
         client.flushall()
-        Recovery(engine, client, KEYS, DAY_MS, DAY_MS).run("ann", lambda _: None)
+        Recovery(engine, client, KEYS, DAY_MS, Limits()).run("ann", lambda _: None)
         assert_clean(engine, url)
 
 
@@ -174,7 +174,7 @@ def test_an_opened_account_is_used_like_any(kind: str, engine: Engine) -> None:
         assert_clean(engine, url)
         before = {name: client.get(name) for name in _accounts(client)}
         client.flushall()
-        Recovery(engine, client, KEYS, DAY_MS, DAY_MS).run("ann", lambda _: None)
+        Recovery(engine, client, KEYS, DAY_MS, Limits()).run("ann", lambda _: None)
         assert {name: client.get(name) for name in _accounts(client)} == before
         assert_clean(engine, url)
 

@@ -1,11 +1,20 @@
 """Accrual: how long a chat was active, what of it is billed, what it owes (PROTOCOL 3)."""
 
-from meterd.rules.model import RUNNING, Account, Chat
+from meterd.rules.model import DUE_AT_END, RUNNING, Account, Chat
 from meterd.rules.money import MS_PER_MINUTE
 
 
 def billed_ms(chat: Chat, active_ms: int) -> int:
-    """Billed time of an active time: free time, minimum and whole increments."""
+    """Billed time of an active time: free time, minimum and increments that are owed."""
+    if chat.increment_due == DUE_AT_END:
+        counted_ms = active_ms - chat.free_ms
+        complete_ms = counted_ms // chat.increment_ms * chat.increment_ms
+        return max(chat.min_ms, complete_ms) if counted_ms > 0 else 0
+    return begun_ms(chat, active_ms)
+
+
+def begun_ms(chat: Chat, active_ms: int) -> int:
+    """Billed time of an active time with the increment that has begun counted whole."""
     if not chat.increment_ms:  # it came from another system, and has ended there
         return active_ms
     counted_ms = active_ms - chat.free_ms
@@ -25,6 +34,14 @@ def owed(chat: Chat, at: int) -> int:
     if chat.status != RUNNING or chat.rate_micro == 0 or at == chat.since_ms:
         return chat.owed_rate_ms
     grown_ms = billed_ms(chat, active_ms(chat, at)) - billed_ms(chat, chat.active_ms)
+    return chat.owed_rate_ms + grown_ms * chat.rate_micro
+
+
+def owed_whole(chat: Chat, at: int) -> int:
+    """Like ``owed``, with the increment that a running chat is in counted whole."""
+    if chat.status != RUNNING or chat.rate_micro == 0:
+        return chat.owed_rate_ms
+    grown_ms = begun_ms(chat, active_ms(chat, at)) - billed_ms(chat, chat.active_ms)
     return chat.owed_rate_ms + grown_ms * chat.rate_micro
 
 
@@ -53,7 +70,7 @@ def burns(chat: Chat, at: int) -> bool:
 
 
 def available(account: Account, at: int) -> int:
-    """Top-ups + refunds − the cost of every chat, open ones at ``at``, in micro-credits."""
+    """All credits that came − the cost of every chat, open ones at ``at``, in micro-credits."""
     left = account.settled_micro
     for chat in account.chats.values():
         left -= charge(chat, at)

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from meterd.rules import field_formats
@@ -21,7 +22,17 @@ _is_name = field_formats.NAME.pattern.fullmatch
 _is_duration = field_formats.DURATION.pattern.fullmatch
 _is_timestamp = field_formats.TIMESTAMP.pattern.fullmatch
 
-_TARIFF = ("rate", "free_ms", "min_ms", "increment_ms", "idle_ms")
+_TARIFF = (
+    "rate",
+    "free_ms",
+    "free_scope",
+    "min_ms",
+    "increment_ms",
+    "increment_due",
+    "idle_ms",
+    "abandon_ms",
+    "max_ms",
+)
 _CARRIED = ("started_at", "carried_ms", "carried_cost")
 _OPENING = ("chat_id", "user_id", "advisor_id")
 
@@ -36,7 +47,7 @@ ALWAYS: Final = ("type", "id", "reply_to", "user_id")
 
 SHAPES: Final[dict[str, _Shape]] = {
     "start": _Shape(("id", *_OPENING), _TARIFF),
-    "adopt": _Shape(("id", *_OPENING, *_CARRIED), _TARIFF),
+    "adopt": _Shape(("id", *_OPENING, *_CARRIED), (*_TARIFF, "carried_free_ms")),
     "pause": _Shape(("id", "chat_id")),
     "resume": _Shape(("id", "chat_id")),
     "heartbeat": _Shape(("id", "chat_id")),
@@ -44,6 +55,7 @@ SHAPES: Final[dict[str, _Shape]] = {
     "end": _Shape(("id", "chat_id"), ("reason",)),
     "top_up": _Shape(("id", "user_id", "amount")),
     "refund": _Shape(("id", "chat_id", "amount"), ("reason",)),
+    "adjust": _Shape(("id", "user_id", "amount"), ("reason", "partial")),
     "settle": _Shape(("user_id",)),
 }
 """Command types with the fields each needs and may have."""
@@ -145,9 +157,10 @@ def _numbers(entry: str, fields: Mapping[str, str]) -> dict[str, int]:
     for name in shape.needs:
         if name not in fields:
             raise _FaultError(f"{name}: missing; {fields['type']} needs {', '.join(shape.needs)}")
+    checks = _CHECKS[fields["type"]]
     numbers: dict[str, int] = {}
     for name, value in fields.items():
-        number = _CHECKS[name](name, value)
+        number = checks[name](name, value)
         if number is not None:
             numbers[name] = number
     _check_carried(entry, numbers)
@@ -172,6 +185,10 @@ def _check_carried(entry: str, numbers: Mapping[str, int]) -> None:
         raise _FaultError(
             "carried_ms: started_at + carried_ms is later than the command; "
             "send the time that was active until now"
+        )
+    if numbers.get("carried_free_ms", 0) > numbers["carried_ms"]:
+        raise _FaultError(
+            "carried_free_ms: it is more than carried_ms; send how much of that time was free"
         )
 
 
@@ -207,6 +224,17 @@ def _amount(name: str, value: str) -> int:
     return amount
 
 
+def _signed_amount(name: str, value: str) -> int:
+    amount = _amount(name, value.removeprefix("-"))
+    return -amount if value.startswith("-") else amount
+
+
+def _one_of(words: field_formats.FieldFormat, name: str, value: str) -> None:
+    if words.pattern.fullmatch(value) is None:
+        listed = words.pattern.pattern.strip("(?:)").replace("|", ", ")
+        raise _FaultError(f"{name}: {_shown(value)} won't do; send one of {listed}")
+
+
 def _duration(name: str, value: str) -> int:
     if _is_duration(value) is None:
         raise _FaultError(f"{name}: {_shown(value)} is not milliseconds; send up to 12 digits")
@@ -228,10 +256,6 @@ def _timestamp(name: str, value: str) -> int:
     return int(value)
 
 
-def _known_type(_name: str, _value: str) -> None:
-    """``type`` was checked when the shape was looked up."""
-
-
 _Check = Callable[[str, str], int | None]
 
 _CHECK_OF: Final[dict[field_formats.FieldFormat, _Check]] = {
@@ -242,11 +266,27 @@ _CHECK_OF: Final[dict[field_formats.FieldFormat, _Check]] = {
     field_formats.DURATION: _duration,
     field_formats.INCREMENT: _increment,
     field_formats.TIMESTAMP: _timestamp,
+    field_formats.SIGNED_AMOUNT: _signed_amount,
+    field_formats.FREE_SCOPE: partial(_one_of, field_formats.FREE_SCOPE),
+    field_formats.INCREMENT_DUE: partial(_one_of, field_formats.INCREMENT_DUE),
+    field_formats.FLAG: partial(_one_of, field_formats.FLAG),
 }
-_CHECKS: Final[dict[str, _Check]] = {
-    "type": _known_type,
-    **{name: _CHECK_OF[form] for name, form in field_formats.FIELD_FORMATS.items()},
+
+
+def _known_type(_name: str, _value: str) -> None:
+    """``type`` was checked when the shape was looked up."""
+
+
+_CHECKS: Final[dict[str, dict[str, _Check]]] = {
+    command_type: {
+        name: _CHECK_OF[field_formats.format_of(command_type, name)]
+        if name != "type"
+        else _known_type
+        for name in (*shape.needs, *shape.may_have, *ALWAYS)
+    }
+    for command_type, shape in SHAPES.items()
 }
+"""Command type → field → what checks it."""
 
 
 def _shown(text: str) -> str:

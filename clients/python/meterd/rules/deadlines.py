@@ -14,6 +14,8 @@ class DueKind(IntEnum):
     IDLE = 1
     EXHAUSTION = 2
     GRACE = 3
+    ABANDONMENT = 4
+    LIMIT = 5
 
 
 class Due(NamedTuple):
@@ -30,10 +32,17 @@ def next_due(account: Account, policy: Policy) -> Due | None:
     Never before the account's last change: a threshold or grace that the operator has set since
     can lie in the past, and what has happened stays in order.
     """
-    due = min(_all_due(account, policy), default=None)
-    if due is None or due.at_ms >= account.as_of_ms:
-        return due
-    return due._replace(at_ms=account.as_of_ms)
+    return next(iter(next_dues(account, policy)), None)
+
+
+def next_dues(account: Account, policy: Policy) -> list[Due]:
+    """The next due changes, all of one kind and one millisecond, by ``chat_id``; [] if none."""
+    dues = list(_all_due(account, policy))
+    first = min(dues, default=None)
+    if first is None:
+        return []
+    at = max(first.at_ms, account.as_of_ms)
+    return sorted(due._replace(at_ms=at) for due in dues if due[:2] == first[:2])
 
 
 def warning_level(left_ms: int | None, policy: Policy) -> int | None:
@@ -56,3 +65,8 @@ def _all_due(account: Account, policy: Policy) -> Iterator[Due]:
             yield Due(chat.alive_at_ms + chat.idle_ms, DueKind.IDLE, chat.chat_id)
         elif chat.status == SUSPENDED:
             yield Due(chat.since_ms + policy.grace_ms, DueKind.GRACE, chat.chat_id)
+        if chat.abandon_ms:
+            yield Due(chat.alive_at_ms + chat.abandon_ms, DueKind.ABANDONMENT, chat.chat_id)
+        if chat.max_ms and chat.status == RUNNING:
+            left_ms = max(0, chat.max_ms - chat.active_ms)
+            yield Due(chat.since_ms + left_ms, DueKind.LIMIT, chat.chat_id)

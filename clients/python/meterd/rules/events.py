@@ -10,6 +10,7 @@ CHAT_SUSPENDED: Final = "chat.suspended"
 CHAT_ENDED: Final = "chat.ended"
 CHAT_REFUNDED: Final = "chat.refunded"
 WALLET_TOPPED_UP: Final = "wallet.topped_up"
+WALLET_ADJUSTED: Final = "wallet.adjusted"
 CREDITS_LOW: Final = "credits.low"
 CREDITS_EXHAUSTED: Final = "credits.exhausted"
 
@@ -22,6 +23,7 @@ EVENTS: Final[dict[str, tuple[str, ...]]] = {
     CHAT_ENDED: ("chat_id", "reason"),
     CHAT_REFUNDED: ("chat_id",),
     WALLET_TOPPED_UP: (),
+    WALLET_ADJUSTED: (),
     CREDITS_LOW: ("threshold_ms",),
     CREDITS_EXHAUSTED: (),
 }

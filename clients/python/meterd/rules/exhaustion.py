@@ -9,7 +9,7 @@ own length. That window alone is bisected.
 """
 
 from meterd.rules.billing import active_ms, available, billed_ms, charge, owed
-from meterd.rules.model import RUNNING, Account, Chat
+from meterd.rules.model import DUE_AT_END, RUNNING, Account, Chat
 from meterd.rules.money import MS_PER_MINUTE
 
 
@@ -50,12 +50,15 @@ def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
 def _off_the_line(chat: Chat, at: int) -> tuple[int, int]:
     """How far billed time is ahead of active time, and how far it can get ahead from ``at`` on.
 
-    Ahead by minimum and increment; behind, which is negative, by free time not used yet.
+    Ahead by minimum and increment; behind, which is negative, by free time not used yet. An
+    increment that is owed once it is complete lets billed time fall behind by as much.
     """
     now_ms = active_ms(chat, at)
     billed, counted_ms = billed_ms(chat, now_ms), now_ms - chat.free_ms
-    jump_ms = max(chat.min_ms, counted_ms + chat.increment_ms - 1) - billed
-    return billed - counted_ms, max(0, jump_ms)
+    step_ms = chat.increment_ms - 1
+    if chat.increment_due == DUE_AT_END:  # a step behind instead of a step ahead
+        return billed - counted_ms + step_ms, max(0, max(chat.min_ms, counted_ms) - billed)
+    return billed - counted_ms, max(0, max(chat.min_ms, counted_ms + step_ms) - billed)
 
 
 def _bisect(account: Account, at: int, affordable: int, beyond: int) -> int:

@@ -4,17 +4,21 @@
 never looks at a clock; lateness can't change its result.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from meterd.rules import events
 from meterd.rules.billing import available, burns
 from meterd.rules.commands import Command
-from meterd.rules.deadlines import Due, DueKind, next_due
+from meterd.rules.deadlines import Due, DueKind, next_dues
 from meterd.rules.handlers import HANDLERS
 from meterd.rules.model import (
+    ABANDONED,
     AT_ZERO_SUSPEND,
     BY_IDLE,
     CREDITS_EXHAUSTED,
+    LIMIT_REACHED,
     Account,
     Chat,
     Event,
@@ -34,6 +38,15 @@ class Decision(NamedTuple):
     ledger: list[LedgerEntry]
     touched: dict[str, Chat]
     """Chats that changed, ended ones included, as they are now."""
+
+
+_END_REASONS: Final[Mapping[DueKind, str]] = MappingProxyType(
+    {
+        DueKind.GRACE: CREDITS_EXHAUSTED,
+        DueKind.ABANDONMENT: ABANDONED,
+        DueKind.LIMIT: LIMIT_REACHED,
+    }
+)
 
 
 def apply(
@@ -76,22 +89,34 @@ def _advance(changes: Transition, before: int) -> None:
     # between; a rule gone wrong must not go round for ever.
     chats, thresholds = len(changes.account.chats), len(changes.policy.warn_ms)
     for _ in range((3 * chats + 1) * (thresholds + 1) + 1):
-        due = next_due(changes.account, changes.policy)
-        if due is None or due.at_ms >= before:
+        dues = next_dues(changes.account, changes.policy)
+        if not dues or dues[0].at_ms >= before:
             return
-        _bring_about(changes, due)
+        _bring_about(changes, dues)
     raise AssertionError("what falls due comes to an end")
 
 
-def _bring_about(changes: Transition, due: Due) -> None:
+def _bring_about(changes: Transition, dues: list[Due]) -> None:
+    """Bring about changes of one kind and one millisecond.
+
+    Only pauses and ends come several at once. They leave the account no poorer, so one closing
+    is enough; each is numbered.
+    """
+    at, kind, _ = dues[0]
+    if kind == DueKind.EXHAUSTION:
+        _exhaust(changes, at)
+    elif kind != DueKind.WARNING:  # a warning is announced with the closing below
+        for due in dues:
+            _stop(changes, changes.account.chats[due.chat_id], due)
+    changes.number_changes(len(dues) - 1)
+    changes.close(at)
+
+
+def _stop(changes: Transition, chat: Chat, due: Due) -> None:
     if due.kind == DueKind.IDLE:
-        changes.pause(changes.account.chats[due.chat_id], due.at_ms, BY_IDLE)
-    elif due.kind == DueKind.EXHAUSTION:
-        _exhaust(changes, due.at_ms)
-    elif due.kind == DueKind.GRACE:
-        changes.end(changes.account.chats[due.chat_id], due.at_ms, CREDITS_EXHAUSTED)
-    # A warning changes nothing but itself: it is announced with the closing below.
-    changes.close(due.at_ms)
+        changes.pause(chat, due.at_ms, BY_IDLE)
+    else:
+        changes.end(chat, due.at_ms, _END_REASONS[due.kind])
 
 
 def _exhaust(changes: Transition, at: int) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
-from meterd.rules import events, outcomes
-from meterd.rules.billing import available, burns, cost
+from meterd.rules import events, free_time, outcomes
+from meterd.rules.billing import available, charge, cost, owed, owed_whole
 from meterd.rules.commands import Command
 from meterd.rules.model import (
     BY_COMMAND,
@@ -16,10 +16,13 @@ from meterd.rules.model import (
     SUSPENDED,
     Account,
     Chat,
+    FreeScope,
+    IncrementDue,
     Policy,
 )
+from meterd.rules.money import MS_PER_MINUTE
 from meterd.rules.outcomes import Outcome
-from meterd.rules.transitions import Transition, resumed
+from meterd.rules.transitions import Transition, accrued, resumed
 
 Refusal = Outcome | None
 """The outcome of a start that could go ahead otherwise."""
@@ -30,11 +33,13 @@ def _start(changes: Transition, command: Command, known: Chat | None, refuse: Re
     other = account.chats.get(command.chat_id) or known
     if other is not None:
         return _refuse_start(account, other)
+    most = changes.policy.open_chats_max
+    if refuse or (most and len(account.chats) >= most):
+        return refuse or outcomes.AT_CAPACITY
     chat = _new_chat(account, command, changes.policy)
-    if not _can_run(account, chat, command.at_ms):
+    changes.use_free_time(chat)
+    if not _can_pay(changes, chat, command.at_ms):
         return outcomes.INSUFFICIENT_CREDITS
-    if refuse:
-        return refuse
     changes.open(chat)
     changes.close(command.at_ms)
     return outcomes.OK
@@ -47,11 +52,11 @@ def _refuse_start(account: Account, other: Chat) -> Outcome:
 
 
 def _new_chat(account: Account, command: Command, policy: Policy) -> Chat:
-    numbers, tariff = command.numbers, policy.tariff
-    return Chat(
+    fields, numbers, tariff = command.fields, command.numbers, policy.tariff
+    chat = Chat(
         chat_id=command.chat_id,
         user_id=account.user_id,  # the same object: there are many of these
-        advisor_id=command.fields["advisor_id"],
+        advisor_id=fields["advisor_id"],
         status=RUNNING,
         started_at_ms=numbers.get("started_at", command.at_ms),
         since_ms=command.at_ms,
@@ -64,15 +69,40 @@ def _new_chat(account: Account, command: Command, policy: Policy) -> Chat:
         idle_ms=numbers.get("idle_ms", tariff.idle_ms),
         active_ms=numbers.get("carried_ms", 0),
         carried_cost_micro=numbers.get("carried_cost", 0),
+        free_scope=cast("FreeScope", fields.get("free_scope", tariff.free_scope)),
+        increment_due=cast("IncrementDue", fields.get("increment_due", tariff.increment_due)),
+        abandon_ms=numbers.get("abandon_ms", tariff.abandon_ms),
+        max_ms=numbers.get("max_ms", tariff.max_ms),
     )
+    carried_ms, limit_ms = chat.active_ms, chat.free_ms
+    used_ms = numbers.get("carried_free_ms", min(carried_ms, limit_ms))
+    if free_time.shares(chat):
+        return chat._replace(free_ms=used_ms, free_limit_ms=limit_ms)
+    # Who has paid for time in the other system has no free time any more.
+    return chat._replace(free_ms=used_ms if used_ms < carried_ms else max(used_ms, limit_ms))
 
 
-def _can_run(account: Account, chat: Chat, at: int) -> bool:
-    """Whether the chat, running, burns nothing at once or its next millisecond can be paid."""
-    if not burns(chat, at):
+def _can_pay(changes: Transition, chat: Chat, at: int) -> bool:
+    """Whether the account can pay for a chat of it that would run from ``at`` on.
+
+    A chat that owes something in the next millisecond needs credits for all that the account owes
+    by then, the increments that running chats are in counted whole.
+    """
+    joined = changes.account._replace(chats={**changes.account.chats, chat.chat_id: chat})
+    joined = free_time.allotted(joined, changes.free_used_ms(at), at)
+    if not _owes_more(joined.chats[chat.chat_id], at):
         return True
-    joined = account._replace(chats={**account.chats, chat.chat_id: chat})
-    return available(joined, at + 1) >= 0
+    return _left_if_whole(joined, at + 1) >= 0
+
+
+def _owes_more(chat: Chat, at: int) -> bool:
+    return owed_whole(chat, at + 1) > owed(chat, at)
+
+
+def _left_if_whole(account: Account, at: int) -> int:
+    """Available credits at ``at`` with begun increments counted whole, in micro-credits."""
+    owed_micro = (owed_whole(chat, at) // MS_PER_MINUTE for chat in account.chats.values())
+    return account.settled_micro - sum(owed_micro)
 
 
 def _pause(changes: Transition, command: Command, chat: Chat) -> Outcome:
@@ -86,7 +116,7 @@ def _pause(changes: Transition, command: Command, chat: Chat) -> Outcome:
 def _resume(changes: Transition, command: Command, chat: Chat) -> Outcome:
     if chat.status not in (PAUSED, SUSPENDED):
         return outcomes.NOT_PAUSED
-    if not _can_run(changes.account, resumed(chat, command.at_ms), command.at_ms):
+    if not _can_pay(changes, resumed(chat, command.at_ms), command.at_ms):
         return outcomes.INSUFFICIENT_CREDITS
     changes.resume(chat, command.at_ms)
     changes.close(command.at_ms)
@@ -101,8 +131,13 @@ def _heartbeat(changes: Transition, command: Command, chat: Chat) -> Outcome:
 
 
 def _set_rate(changes: Transition, command: Command, chat: Chat) -> Outcome:
-    changes.set_rate(chat, command.at_ms, command.numbers["rate"])
-    changes.close(command.at_ms)
+    at, rate_micro = command.at_ms, command.numbers["rate"]
+    if changes.policy.rules_version > 1 and chat.status == RUNNING:
+        changed = accrued(chat, at)._replace(rate_micro=rate_micro)
+        if not _can_pay(changes, changed, at):
+            return outcomes.INSUFFICIENT_CREDITS
+    changes.set_rate(chat, at, rate_micro)
+    changes.close(at)
     return outcomes.OK
 
 
@@ -120,6 +155,23 @@ def _top_up(
     changes.credit("top_up", amount, command.at_ms, (command.entry, command.id, None))
     changes.wallet_event(events.WALLET_TOPPED_UP, command.at_ms)
     _resume_suspended(changes, command.at_ms)
+    changes.close(command.at_ms)
+    return outcomes.OK
+
+
+def _adjust(
+    changes: Transition, command: Command, _known: Chat | None, _refuse: Refusal
+) -> Outcome:
+    there = available(changes.account, command.at_ms)
+    amount = max(command.numbers["amount"], -there)
+    if amount != command.numbers["amount"] and command.fields.get("partial") != "1":
+        return outcomes.INSUFFICIENT_CREDITS
+    if amount == 0:
+        return outcomes.OK
+    changes.credit("adjustment", amount, command.at_ms, (command.entry, command.id, None))
+    changes.wallet_event(events.WALLET_ADJUSTED, command.at_ms)
+    if amount > 0:
+        _resume_suspended(changes, command.at_ms)
     changes.close(command.at_ms)
     return outcomes.OK
 
@@ -143,10 +195,22 @@ def _refund(changes: Transition, command: Command, known: Chat | None, _refuse: 
 
 def _resume_suspended(changes: Transition, at: int) -> None:
     waiting = sorted(k for k, c in changes.account.chats.items() if c.status == SUSPENDED)
+    if not waiting:
+        return
+    used = changes.free_used_ms(at)
+    left = _left_if_whole(changes.account, at + 1)
     for chat_id in waiting:
         chat = changes.account.chats[chat_id]
-        if _can_run(changes.account, resumed(chat, at), at):
+        running = resumed(chat, at)
+        if free_time.may_share(chat, used):  # rare: it stopped as another one used up the scope
+            if _can_pay(changes, running, at):
+                changes.resume(chat, at)
+                left = _left_if_whole(free_time.allotted(changes.account, used, at), at + 1)
+            continue
+        after = left + charge(chat, at) - owed_whole(running, at + 1) // MS_PER_MINUTE
+        if after >= 0 or not _owes_more(running, at):
             changes.resume(chat, at)
+            left = after
 
 
 def _settle(
@@ -187,6 +251,7 @@ HANDLERS: Final[Mapping[str, _Handler]] = MappingProxyType(
         "end": _on_open(_end),
         "top_up": _top_up,
         "refund": _refund,
+        "adjust": _adjust,
         "settle": _settle,
     }
 )

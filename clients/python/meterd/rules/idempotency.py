@@ -1,17 +1,56 @@
 """Idempotency: what is kept of a command's ``id``, and what a repetition gets (PROTOCOL 2)."""
 
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, cast
 
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, fingerprint
+from meterd.rules.commands import Command, entry_ms, fingerprint
 from meterd.rules.outcomes import Outcome
+
+DAY_MS: Final = 86_400_000
+ID_MS_MIN: Final = DAY_MS
+"""For so long at least an id gets its first outcome again."""
+CREDIT_ID_MS_MIN: Final = 30 * DAY_MS
+"""For so long where credits come or go: payment providers redeliver for days."""
+CREDIT_TYPES: Final = ("top_up", "refund", "adjust")
 
 
 class IdempotencyRecord(NamedTuple):
-    """What is kept of an id: the content it stood for and the outcome it got."""
+    """What is kept of an id: the content it stood for, the outcome it got, and whose entry."""
 
     fingerprint: str
     outcome: Outcome
+    entry: str = ""
+    """The stream ID of its first command; version 0.1 did not keep it."""
+
+    def packed(self) -> str:
+        """As Redis keeps it."""
+        return f"{self.fingerprint} {self.outcome} {self.entry}"
+
+    @staticmethod
+    def unpacked(text: str) -> "IdempotencyRecord":
+        """Out of what Redis keeps."""
+        content, outcome, *entry = text.split(" ")
+        return IdempotencyRecord(content, cast("Outcome", outcome), *entry)
+
+
+def id_ms_min(command_type: str) -> int:
+    """For how long at least the id of such a command gets its first outcome again, in ms."""
+    return CREDIT_ID_MS_MIN if command_type in CREDIT_TYPES else ID_MS_MIN
+
+
+def message(outcome: Outcome, repeated: IdempotencyRecord | None) -> str:
+    """The sentence for a person who gets the outcome; ``repeated``: the id's first use, if any."""
+    said = outcomes.MESSAGES[outcome]
+    if repeated is None or outcome in (outcomes.OK, outcomes.ID_CONFLICT):
+        return said
+    at = f", of {_time_text(repeated.entry)}" if repeated.entry else ""
+    return f"{said} (this is the first answer to this id{at}; a new try needs a new id)"
+
+
+def _time_text(entry: str) -> str:
+    seconds, ms = divmod(entry_ms(entry), 1_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
 def repeated_outcome(command: Command, seen: IdempotencyRecord | None) -> Outcome | None:

@@ -7,6 +7,10 @@ ChatStatus = Literal["running", "paused", "suspended", "ended", "not_started"]
 AtZero = Literal["end", "suspend"]
 """What becomes of chats that burn when the credits end."""
 PauseReason = Literal["command", "idle"]
+FreeScope = Literal["chat", "advisor", "user"]
+"""Which chats of a user share one allowance of free time."""
+IncrementDue = Literal["begin", "end"]
+"""When an increment is owed: as soon as it begins, or once it is complete."""
 LedgerKind = Literal["top_up", "charge", "refund", "adjustment", "migrated"]
 EventName = Literal[
     "chat.started",
@@ -17,6 +21,7 @@ EventName = Literal[
     "chat.ended",
     "chat.refunded",
     "wallet.topped_up",
+    "wallet.adjusted",
     "credits.low",
     "credits.exhausted",
 ]
@@ -34,13 +39,25 @@ LEGACY: Final = "legacy"
 AT_ZERO_END: Final = "end"
 AT_ZERO_SUSPEND: Final = "suspend"
 
+FREE_OF_CHAT: Final = "chat"
+FREE_OF_ADVISOR: Final = "advisor"
+FREE_OF_USER: Final = "user"
+
+DUE_AT_BEGIN: Final = "begin"
+DUE_AT_END: Final = "end"
+
 BY_COMMAND: Final = "command"
 BY_IDLE: Final = "idle"
 CREDITS_EXHAUSTED: Final = "credits_exhausted"
+ABANDONED: Final = "abandoned"
+LIMIT_REACHED: Final = "limit_reached"
+
+RULES_VERSION: Final = 2
+"""The rules as they are. By those of version 0.1, which are 1, any rate could be set."""
 
 
 class Tariff(NamedTuple):
-    """What a chat costs and when it is idle (PROTOCOL 3, *Billed time* and *Idle*)."""
+    """What a chat costs and when time alone stops it (PROTOCOL 3, *Billed time*, *Idle*)."""
 
     rate_micro: int = 1_000_000
     """Micro-credits a minute."""
@@ -49,6 +66,12 @@ class Tariff(NamedTuple):
     increment_ms: int = 1
     idle_ms: int = 0
     """A running chat without a sign of life for so long is paused; 0: never."""
+    free_scope: FreeScope = FREE_OF_CHAT
+    increment_due: IncrementDue = DUE_AT_BEGIN
+    abandon_ms: int = 0
+    """An open chat without a sign of life for so long ends; 0: never."""
+    max_ms: int = 0
+    """A chat that has been active for so long ends; 0: never."""
 
 
 class Policy(NamedTuple):
@@ -58,6 +81,9 @@ class Policy(NamedTuple):
     at_zero: AtZero = AT_ZERO_END
     grace_ms: int = 120_000
     warn_ms: tuple[int, ...] = (300_000, 60_000, 30_000)
+    open_chats_max: int = 100
+    """Open chats of one account; 0: any number."""
+    rules_version: int = RULES_VERSION
 
 
 class Chat(NamedTuple):
@@ -76,6 +102,8 @@ class Chat(NamedTuple):
     """The last sign of life."""
     rate_micro: int
     free_ms: int
+    """Free time. Of a chat that shares a scope's: what it has used and, while it runs, what it
+    will still get if nothing else changes."""
     min_ms: int
     increment_ms: int
     """Time is billed in whole steps of this; 0 of a chat that ended in another system, whose
@@ -91,6 +119,12 @@ class Chat(NamedTuple):
     end_reason: str | None = None
     pause_reason: PauseReason | None = None
     seq: int = 1
+    free_scope: FreeScope = FREE_OF_CHAT
+    increment_due: IncrementDue = DUE_AT_BEGIN
+    abandon_ms: int = 0
+    max_ms: int = 0
+    free_limit_ms: int = 0
+    """Of a chat that shares a scope's free time: it gets none once the scope has used so much."""
 
 
 class Account(NamedTuple):
@@ -98,7 +132,7 @@ class Account(NamedTuple):
 
     user_id: str
     settled_micro: int = 0
-    """Top-ups + refunds − what ended chats were charged, in micro-credits."""
+    """Top-ups + refunds + adjustments − what ended chats were charged, in micro-credits."""
     announced_ms: int | None = None
     """The warning threshold (ms) that the time left is under, if any."""
     zero_at_ms: int | None = None
@@ -106,6 +140,8 @@ class Account(NamedTuple):
     as_of_ms: int = 0
     seq: int = 0
     chats: Mapping[str, Chat] = {}  # never mutated: every change makes a new mapping
+    free_used_ms: Mapping[str, int] = {}
+    """Free time that each shared scope has used up to ``as_of_ms``, by ``free_time.scope_key``."""
 
 
 class Event(NamedTuple):

@@ -1,11 +1,14 @@
-"""What was imported from another system before an account's first command: balances and chats.
+"""What was imported from another system before an account's first command.
+
+That is what it has in credits, and the free time that its shared scopes have used.
 
 A balance is a ledger entry of its own kind. As long as nothing else has happened to the account, a
 changed balance brings one more entry with the difference: the ledger is only ever added to. The
 head of such an account is ``0-1``, ``0-2`` …: before any entry of a stream.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from meterd.rules.commands import entry_key
@@ -17,6 +20,20 @@ ORIGIN: Final = ""
 """The head of an account that is not there."""
 
 
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+class OpeningEntry(NamedTuple):
+    """One step of an account's opening."""
+
+    number: int
+    amount_micro: int
+    """What it adds to the credits; of a correction, the difference."""
+    at_ms: int
+    free_used_ms: Mapping[str, int] = _NONE
+    """Free time used, of the scopes of which it says something (``free_time.scope_key``)."""
+
+
 class OpenedAccount(NamedTuple):
     """An account that nothing but its opening has happened to."""
 
@@ -24,19 +41,24 @@ class OpenedAccount(NamedTuple):
     account: Account
 
 
-def opened(account: Account, number: int, amount: int, at: int) -> OpenedAccount:
-    """The account with its opening entry of that number: the first makes it, later ones fix it."""
-    settled = account.settled_micro + amount
+def opened(account: Account, entry: OpeningEntry) -> OpenedAccount:
+    """The account with an opening entry: the first makes it, later ones fix it."""
     return OpenedAccount(
-        head_of(number), account._replace(settled_micro=settled, as_of_ms=at, seq=number)
+        head_of(entry.number),
+        account._replace(
+            settled_micro=account.settled_micro + entry.amount_micro,
+            free_used_ms={**account.free_used_ms, **entry.free_used_ms},
+            as_of_ms=entry.at_ms,
+            seq=entry.number,
+        ),
     )
 
 
-def openings(user_id: str, entries: Iterable[tuple[int, int]]) -> list[OpenedAccount]:
-    """The account after each of its opening entries, amounts with their moments, in order."""
+def openings(user_id: str, entries: Iterable[OpeningEntry]) -> list[OpenedAccount]:
+    """The account after each of its opening entries, in order."""
     steps, account = list[OpenedAccount](), Account(user_id)
-    for number, (amount, at) in enumerate(entries, 1):
-        steps.append(opened(account, number, amount, at))
+    for entry in entries:
+        steps.append(opened(account, entry))
         account = steps[-1].account
     return steps
 

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, InvalidCommand, entry_key, entry_ms, parse_entry
 from meterd.rules.fold import Decision, apply
+from meterd.rules.free_time import shares
 from meterd.rules.model import ENDED, Account, Chat, Event, LedgerEntry, Policy
 from meterd.rules.opening_balance import ORIGIN, OpenedAccount
 from meterd.rules.outcomes import Outcome
@@ -133,19 +134,23 @@ class Replay:
         return known
 
     def _take(self, decision: Decision) -> ReplayStep:
-        self._assert_gapless(decision.events)
+        self._assert_gapless(decision)
         self.account = decision.account
         self.ended |= {k: c for k, c in decision.touched.items() if c.ended_at_ms is not None}
         self.ledger += decision.ledger
         return ReplayStep(decision.outcome, decision.events, decision.ledger)
 
-    def _assert_gapless(self, events: Iterable[Event]) -> None:
+    def _assert_gapless(self, decision: Decision) -> None:
         seqs: dict[str, int] = {}
-        for event in events:
+        for event in decision.events:
             if event.chat_id is not None:
                 known = self.chat(event.chat_id)
                 before = seqs.get(event.chat_id, known.seq if known else 0)
-                assert event.seq == before + 1, "a chat's changes are numbered without gaps"
+                # Free time that is shared moves without an event.
+                moves = shares(decision.touched[event.chat_id])
+                assert event.seq == before + 1 or (moves and event.seq > before), (
+                    "a chat's changes are numbered without gaps"
+                )
                 seqs[event.chat_id] = event.seq
 
 

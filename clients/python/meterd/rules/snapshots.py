@@ -34,9 +34,13 @@ def chat_snapshot(chat: Chat, at: int) -> JsonObject:
         "refunded": format_micro(chat.refunded_micro),
         "rate": format_micro(chat.rate_micro),
         "free_ms": chat.free_ms,
+        "free_scope": chat.free_scope,
         "min_ms": chat.min_ms,
         "increment_ms": chat.increment_ms,
+        "increment_due": chat.increment_due,
         "idle_ms": chat.idle_ms,
+        "abandon_ms": chat.abandon_ms,
+        "max_ms": chat.max_ms,
         "seq": chat.seq,
         **carried,
     }
@@ -86,7 +90,7 @@ def chat_from_snapshot(snapshot: JsonObject) -> Chat:
     """The chat that a snapshot shows, as far as commands for an ended chat need it."""
     carried = read_micro(snapshot.get("carried_cost", "0.000000"))
     charged = read_micro(snapshot["cost"]) - carried
-    same = {name: snapshot[name] for name in _AS_SHOWN}
+    same = {name: snapshot[name] for name in _AS_SHOWN if name in snapshot}
     return Chat(
         **same,
         as_of_ms=snapshot["as_of"],
@@ -114,4 +118,9 @@ _AS_SHOWN = (
     "increment_ms",
     "idle_ms",
     "seq",
+    # Snapshots that version 0.1 wrote do not have these.
+    "free_scope",
+    "increment_due",
+    "abandon_ms",
+    "max_ms",
 )

@@ -1,10 +1,14 @@
 """The elementary changes of an account, each with the events and ledger entries it makes."""
 
-from meterd.rules import events
+from collections.abc import Iterable
+from typing import cast
+
+from meterd.rules import events, free_time
 from meterd.rules.billing import active_ms, available, charge, owed
 from meterd.rules.deadlines import warning_level
 from meterd.rules.exhaustion import zero_at
 from meterd.rules.model import (
+    BY_COMMAND,
     ENDED,
     PAUSED,
     RUNNING,
@@ -24,7 +28,7 @@ class Transition:
     """An account on its way through one command, and what has come of it so far.
 
     Every change of chats or credits is followed by one ``close`` at its millisecond, which
-    finds the new zero_at and announces a warning if one is to be announced.
+    shares out free time, finds the new zero_at and announces a warning if one is to be announced.
     """
 
     def __init__(self, account: Account, policy: Policy) -> None:
@@ -34,9 +38,16 @@ class Transition:
         self.events: list[Event] = []
         self.ledger: list[LedgerEntry] = []
         self.touched: dict[str, Chat] = {}
+        self._closed = account
+        """The account as the last ``close`` left it."""
+        self._numbered: set[str] = set()
+        """Chats that have changed since then: their next snapshot is numbered already."""
+        self._free_at_least_ms: dict[str, int] = {}
+        """What a scope has used at least by now, as an adopted chat says."""
 
     def close(self, at: int) -> None:
         """After a change: the wallet as it is now, and the warning if it got tight."""
+        self._share_free_time(at)
         account = self.account
         assert available(account, at) >= 0, "an account is never negative"
         zero = zero_at(account, at)
@@ -46,6 +57,23 @@ class Transition:
         self.account = account._replace(
             zero_at_ms=zero, announced_ms=tight, as_of_ms=at, seq=account.seq + 1
         )
+        self._closed = self.account
+        self._numbered.clear()
+        self._free_at_least_ms.clear()
+
+    def number_changes(self, count: int) -> None:
+        """Number ``count`` changes that need no ``close`` of their own.
+
+        After each of them ``close`` would announce nothing: the account has no less credits, and
+        nothing more burns. The last change of the millisecond is closed.
+        """
+        self.account = self.account._replace(seq=self.account.seq + count)
+
+    def use_free_time(self, chat: Chat) -> None:
+        """Count what an adopted chat used elsewhere: its scope has used at least that much."""
+        if free_time.shares(chat) and chat.free_ms:
+            key = free_time.scope_key(chat.free_scope, chat.advisor_id)
+            self._free_at_least_ms[key] = chat.free_ms
 
     def open(self, chat: Chat) -> None:
         """Put a new chat into the account."""
@@ -54,7 +82,10 @@ class Transition:
 
     def pause(self, chat: Chat, at: int, reason: PauseReason) -> None:
         """Stop the timer of a running chat."""
-        chat = self._put(_counted(chat, at)._replace(status=PAUSED, pause_reason=reason))
+        alive_at_ms = at if reason == BY_COMMAND else chat.alive_at_ms
+        chat = self._put(
+            _stopped(chat, at)._replace(status=PAUSED, pause_reason=reason, alive_at_ms=alive_at_ms)
+        )
         self._chat_event(events.CHAT_PAUSED, chat, reason)
 
     def resume(self, chat: Chat, at: int) -> None:
@@ -64,7 +95,7 @@ class Transition:
 
     def suspend(self, chat: Chat, at: int) -> None:
         """Stop the timer of a running chat until credits come."""
-        chat = self._put(_counted(chat, at)._replace(status=SUSPENDED))
+        chat = self._put(_stopped(chat, at)._replace(status=SUSPENDED))
         self._chat_event(events.CHAT_SUSPENDED, chat)
 
     def set_rate(self, chat: Chat, at: int, rate_micro: int) -> None:
@@ -75,7 +106,7 @@ class Transition:
     def end(self, chat: Chat, at: int, reason: str, command_id: str | None = None) -> None:
         """Close a chat for ever and charge it once."""
         chat = self._put(
-            _counted(chat, at)._replace(
+            _stopped(chat, at)._replace(
                 status=ENDED,
                 since_ms=at,
                 ended_at_ms=at,
@@ -88,14 +119,12 @@ class Transition:
 
     def alive(self, chat: Chat, at: int) -> None:
         """Note a sign of life; nothing that a snapshot shows."""
-        self.account = self.account._replace(
-            chats={**self.account.chats, chat.chat_id: chat._replace(alive_at_ms=at)}
-        )
+        self._chats()[chat.chat_id] = chat._replace(alive_at_ms=at)
 
     def credit(
         self, kind: LedgerKind, amount: int, at: int, cause: tuple[str, str, str | None]
     ) -> None:
-        """Add credits for a cause: stream entry, command id, chat."""
+        """Add credits, or take some, for a cause: stream entry, command id, chat."""
         entry, command_id, chat_id = cause
         self.account = self.account._replace(settled_micro=self.account.settled_micro + amount)
         self.ledger.append(
@@ -118,6 +147,13 @@ class Transition:
         self.touched[chat.chat_id] = chat
         self._chat_event(events.CHAT_REFUNDED, chat)
 
+    def free_used_ms(self, at: int) -> dict[str, int]:
+        """Return what each shared scope has used of its free time by ``at``."""
+        used = free_time.used_ms(self._closed, at)
+        for key, at_least_ms in self._free_at_least_ms.items():
+            used[key] = max(used.get(key, 0), at_least_ms)
+        return used
+
     def wallet_event(self, name: EventName, at: int, threshold_ms: int | None = None) -> None:
         """Something happened to the account; ``seq`` is that of the snapshot being made."""
         account = self.account
@@ -135,10 +171,8 @@ class Transition:
 
     def _charge(self, chat: Chat, at: int, command_id: str | None) -> None:
         amount = charge(chat, at)
-        chats = {k: v for k, v in self.account.chats.items() if k != chat.chat_id}
-        self.account = self.account._replace(
-            settled_micro=self.account.settled_micro - amount, chats=chats
-        )
+        del self._chats()[chat.chat_id]
+        self.account = self.account._replace(settled_micro=self.account.settled_micro - amount)
         if amount:
             self.ledger.append(
                 LedgerEntry(
@@ -152,10 +186,28 @@ class Transition:
                 )
             )
 
+    def _chats(self) -> dict[str, Chat]:
+        """The open chats, to be changed: a copy of their own, made once between two closings."""
+        if self.account.chats is self._closed.chats:
+            self.account = self.account._replace(chats=dict(self._closed.chats))
+        return cast("dict[str, Chat]", self.account.chats)
+
     def _put(self, chat: Chat) -> Chat:
-        self.account = self.account._replace(chats={**self.account.chats, chat.chat_id: chat})
+        self._chats()[chat.chat_id] = chat
+        self._numbered.add(chat.chat_id)
         self.touched[chat.chat_id] = chat
         return chat
+
+    def _share_free_time(self, at: int) -> None:
+        if not any(map(free_time.shares, _of_both(self._closed, self.account))):
+            return
+        used = self.free_used_ms(at)
+        for chat_id, free_ms in free_time.free_ms_of(self.account.chats.values(), used, at).items():
+            chat = self.account.chats[chat_id]
+            if chat.free_ms != free_ms:
+                chat = chat if chat_id in self._numbered else _counted(chat, at)
+                self._put(chat._replace(free_ms=free_ms))
+        self.account = self.account._replace(free_used_ms=used)
 
     def _chat_event(self, name: EventName, chat: Chat, reason: str | None = None) -> None:
         self.events.append(
@@ -175,10 +227,26 @@ def resumed(chat: Chat, at: int) -> Chat:
     return chat._replace(status=RUNNING, since_ms=at, alive_at_ms=at, pause_reason=None)
 
 
+def accrued(chat: Chat, at: int) -> Chat:
+    """The chat with its time and debt counted up to ``at``."""
+    if chat.status != RUNNING:
+        return chat
+    return chat._replace(active_ms=active_ms(chat, at), owed_rate_ms=owed(chat, at), since_ms=at)
+
+
+def _of_both(before: Account, after: Account) -> Iterable[Chat]:
+    yield from before.chats.values()
+    yield from after.chats.values()
+
+
+def _stopped(chat: Chat, at: int) -> Chat:
+    """The chat counted up to ``at``, where its timer stops: it gets no more shared free time."""
+    chat = _counted(chat, at)
+    if free_time.shares(chat):
+        chat = chat._replace(free_ms=min(chat.free_ms, chat.active_ms))
+    return chat
+
+
 def _counted(chat: Chat, at: int) -> Chat:
-    """The chat with its time and debt counted up to ``at``, in a snapshot of its own."""
-    if chat.status == RUNNING:
-        chat = chat._replace(
-            active_ms=active_ms(chat, at), owed_rate_ms=owed(chat, at), since_ms=at
-        )
-    return chat._replace(as_of_ms=at, seq=chat.seq + 1)
+    """The chat counted up to ``at``, in a snapshot of its own."""
+    return accrued(chat, at)._replace(as_of_ms=at, seq=chat.seq + 1)
