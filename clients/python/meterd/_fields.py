@@ -12,8 +12,11 @@ Amount: TypeAlias = str | Decimal | int
 
 _CREDITS: Final = frozenset({"rate", "amount", "carried_cost"})
 _TIMES: Final = frozenset(
-    {"free_ms", "min_ms", "increment_ms", "idle_ms", "started_at", "carried_ms"}
-)
+    {
+        "free_ms", "min_ms", "increment_ms", "idle_ms", "abandon_ms", "max_ms",
+        "started_at", "carried_ms", "carried_free_ms",
+    }
+)  # fmt: skip
 # Later than any command can be: what a time is compared with is the queue's clock, not ours.
 _FAR: Final = f"{10**16}-0"
 
