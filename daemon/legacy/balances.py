@@ -14,6 +14,7 @@ import redis
 
 from daemon.legacy.diff import Databases
 from daemon.legacy.flush import make_room, queue_ms, wait_for_postgres
+from daemon.legacy.free_time import FreeTimeUsed, free_time_used, scopes_of
 from daemon.legacy.store import balances as kept
 from daemon.legacy.store.balances import OpenedBalance, QuarantinedBalance
 from daemon.legacy.store.reader import (
@@ -29,6 +30,7 @@ from meterd.rules.commands import is_identifier
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry, opening_number
 from meterd.rules.redis_keys import Keys
+from persistence.postgres.rows import FreeTimeRow
 from persistence.redis.opening_balances import Opening, Openings
 
 BATCH_USERS: Final = 500
@@ -67,7 +69,7 @@ def _bring_all(targets: Targets, tell: Callable[[int, int], None]) -> Counter[st
     wait_for_postgres(targets.client)
     with read_only(targets.sides.old) as old:
         total = count_balances(old, targets.sides.shape)
-        for some in _batches(old_balances(old, targets.sides.shape)):
+        for some in _batches(old_balances(old, targets.sides.shape, with_free_time=True)):
             counts.update(bring_some(targets, some))
             counts["rows"] += sum(one.rows for one in some)
             tell(counts["rows"], total)
@@ -106,6 +108,7 @@ class _Batch:
         self._done: list[OpenedBalance] = []
         self._asides: list[QuarantinedBalance] = []
         self._withdrawn: set[str] = set()
+        self._free: FreeTimeUsed = {}
 
     @property
     def left(self) -> set[str]:
@@ -115,6 +118,7 @@ class _Batch:
     def run(self) -> "_Batch":
         """Do it."""
         users = [one.user_id for one in self._found]
+        self._free = free_time_used(self._targets.sides, users)
         with self._targets.sides.own.connect() as own:
             unflushed = kept.unflushed_sums(own, users)
         pending = list(self._judged(unflushed))
@@ -135,14 +139,18 @@ class _Batch:
                 one, unflushed.get(one.user_id, 0), do_add_up=shape.do_balances_add_up
             )
             if isinstance(wanted, TargetBalance):
-                yield wanted
+                yield wanted._replace(free_used=self._free_used(one.user_id))
             else:
                 self._leave(*wanted)
+
+    def _free_used(self, user_id: str) -> tuple[tuple[str, int], ...]:
+        scope = self._targets.sides.shape.free_scope
+        return tuple(scopes_of(scope, self._free.get(user_id, {})).items())
 
     def _withdraw(self, users: Sequence[str]) -> None:
         """A balance that was fine when an account was opened with it is so no more.
 
-        It is taken back, unless it has been used.
+        It is taken back, unless it has been used. Free time that was used is there all the same.
         """
         accounts = self._targets.openings.read([user for user in users if is_identifier(user)])
         nothing = (
@@ -152,10 +160,11 @@ class _Batch:
                 target_micro=0,
                 unflushed_micro=0,
                 remainder=Decimal(0),
+                free_used=self._free_used(user),
             )
             for user in accounts
         )
-        rich = [one for one in nothing if accounts[one.user_id][1].settled_micro]
+        rich = [one for one in nothing if _differs(accounts[one.user_id][1], one)]
         fresh = [one for one in rich if not _is_used(accounts, one)]
         at_ms = self._now_ms() if fresh else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in fresh]
@@ -169,9 +178,7 @@ class _Batch:
         accounts = self._targets.openings.read([wanted.user_id for wanted in pending])
         self._in_use(wanted for wanted in pending if _is_used(accounts, wanted))
         fresh = [wanted for wanted in pending if not _is_used(accounts, wanted)]
-        changed = [
-            one for one in fresh if accounts[one.user_id][1].settled_micro != one.target_micro
-        ]
+        changed = [one for one in fresh if _differs(accounts[one.user_id][1], one)]
         at_ms = self._now_ms() if changed else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in changed]
         results = dict(zip(changed, self._targets.openings.open(made), strict=True))
@@ -207,6 +214,7 @@ class _Batch:
     def _note(self, wanted: TargetBalance, what: str) -> None:
         self.counts[what] += 1
         self.counts["micro"] += wanted.target_micro
+        self.counts["free_used_ms"] += sum(ms for _, ms in wanted.free_used)
         self._done.append(
             OpenedBalance(
                 user_id=wanted.user_id,
@@ -232,12 +240,26 @@ def _is_used(accounts: Mapping[str, tuple[str, Account]], wanted: TargetBalance)
     return found is None or opening_number(found[0]) is None
 
 
+def _free_changes(account: Account, wanted: TargetBalance) -> dict[str, int]:
+    """The scopes whose free time used is another one; one that has used none any more has 0."""
+    due = {**dict.fromkeys(account.free_used_ms, 0), **dict(wanted.free_used)}
+    return {key: ms for key, ms in due.items() if account.free_used_ms.get(key, 0) != ms}
+
+
+def _differs(account: Account, wanted: TargetBalance) -> bool:
+    amount_differs = account.settled_micro != wanted.target_micro
+    return amount_differs or bool(_free_changes(account, wanted))
+
+
 def _opening(head: str, account: Account, wanted: TargetBalance, at_ms: int) -> Opening:
+    """What makes the account as it is wanted; without a ledger entry if its credits stay."""
     number = (opening_number(head) or 0) + 1
     amount = wanted.target_micro - account.settled_micro
-    entry = opening_entry(wanted.user_id, number, amount, at_ms)
-    step = OpeningEntry(number, amount, at_ms)
-    return Opening(head, opened(account, step), entry)
+    free = _free_changes(account, wanted)
+    step = OpeningEntry(number, amount, at_ms, free)
+    entry = opening_entry(wanted.user_id, number, amount, at_ms) if amount else None
+    rows = [FreeTimeRow(wanted.user_id, number, key, ms, at_ms) for key, ms in free.items()]
+    return Opening(head, opened(account, step), entry, rows)
 
 
 def _step(head: str, is_changed: bool) -> str:

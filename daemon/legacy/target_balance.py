@@ -25,6 +25,8 @@ class TargetBalance(NamedTuple):
     target_micro: int
     unflushed_micro: int
     remainder: Decimal
+    free_used: tuple[tuple[str, int], ...] = ()
+    """Milliseconds of free time used, by scope."""
 
 
 def target_balance_of(

@@ -6,6 +6,7 @@ from daemon.legacy.errors import LegacyError
 from daemon.legacy.rules.rows import CHAT_DURATION, POLICIES, UNKNOWN, Division
 from daemon.legacy.store.names import LegacyNames
 from daemon.settings.legacy import LegacySettings
+from meterd.rules.model import FREE_OF_ADVISOR, FreeScope
 
 _DEFAULT = LegacySettings()
 
@@ -26,6 +27,8 @@ class LegacyShape(NamedTuple):
     """Whether several records of one chat add up."""
     do_balances_add_up: bool = False
     """Whether several balances of one user add up."""
+    free_scope: FreeScope = FREE_OF_ADVISOR
+    """Which chats share the free time that was used."""
 
     @classmethod
     def of(cls, settings: LegacySettings) -> Self:
@@ -38,6 +41,7 @@ class LegacyShape(NamedTuple):
             time_zone=settings.time_zone,
             are_sessions=settings.several_records == "add_up",
             do_balances_add_up=settings.several_balances == "add_up",
+            free_scope=settings.free_scope or FREE_OF_ADVISOR,
         )
 
     @property
