@@ -26,6 +26,7 @@ from meterd.rules.money import format_micro, parse_micro
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from daemon.console.progress import Report
     from daemon.legacy.adopt import CutoverOptions, CutoverResult
     from daemon.legacy.rules.adoption import OldTariff
     from daemon.legacy.store.balances import BalancePlan
@@ -96,16 +97,12 @@ def adopt(
 
       meterd legacy adopt --json | jq '.adopted[] | [.chat_id, .carried_ms]'
     """
-    from daemon.console.progress import progress  # noqa: PLC0415 - the help need not wait
-    from daemon.legacy import adopt as adopting  # noqa: PLC0415 - as above
+    from daemon.legacy import adopt as adopting  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.errors import CutoverError  # noqa: PLC0415 - as above
     from meterd import Meter, MeterError  # noqa: PLC0415 - as above
 
     at_ms = _moment_or_exit(at)
-    with (
-        accounts_or_exit(config) as (targets, settings, addresses),
-        progress(err, "adopt", "rows") as tell,
-    ):
+    with accounts_or_exit(config) as (targets, settings, addresses):
         cut = adopting.CutoverOptions(
             policy=settings.legacy.policy,
             at_ms=at_ms,
@@ -117,7 +114,7 @@ def adopt(
                 result = adopting.foresee(targets, cut)
             else:
                 with Meter(addresses.redis_url) as meter:
-                    result = _adopt(partial(adopting.adopt, targets, meter, tell=tell), cut, json)
+                    result = _adopt(partial(adopting.adopt, targets, meter), cut, json)
         except CutoverError as error:
             raise fail(str(error)) from None
         except MeterError as error:
@@ -153,20 +150,25 @@ def _tariff(settings: "Settings") -> "OldTariff":
 
 
 def _adopt(
-    run: "Callable[[CutoverOptions], CutoverResult]", cut: "CutoverOptions", json: bool
+    adopt_by: "Callable[[CutoverOptions, Report], CutoverResult]",
+    cut: "CutoverOptions",
+    json: bool,
 ) -> "CutoverResult":
     """Adopt; at a terminal, ask about chats that would carry very much."""
-    from daemon.legacy.errors import CarriesTooMuchError  # noqa: PLC0415 - the help need not wait
+    from daemon.console.progress import progress  # noqa: PLC0415 - the help need not wait
+    from daemon.legacy.errors import CarriesTooMuchError  # noqa: PLC0415 - as above
 
     try:
-        return run(cut)
+        with progress(err, "adopt", "chats") as report:
+            return adopt_by(cut, report)
     except CarriesTooMuchError as error:
         if json or not sys.stdin.isatty():
             raise
         err.print(str(error), soft_wrap=True, highlight=False)
         if not typer.confirm("Adopt them all the same?", err=True):
-            raise
-        return run(cut._replace(carried_ms_max=DURATION_MS_MAX))
+            raise typer.Exit(EXIT_FAILED) from None
+    with progress(err, "adopt", "chats") as report:
+        return adopt_by(cut._replace(carried_ms_max=DURATION_MS_MAX), report)
 
 
 def _exit_if_left(undone: set[str], *, is_any_left: bool) -> None:

@@ -1,6 +1,8 @@
 """What is not adopted without a word: chats that can't be, and chats that would carry very much."""
 
 import json
+import os
+import pty
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +72,28 @@ def test_what_can_not_be_adopted_is_named(both: Both, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_chat_that_was_forgotten_is_asked_about(both: Both, tmp_path: Path) -> None:
-    """It is named, and nothing is written down; with --yes it is adopted."""
+def _answered(both: Both, home: Path, answer: str) -> int:
+    """Adopt at a terminal, at which somebody answers; gives the exit code."""
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, f"{answer}\n".encode())
+        done = _ran(both, home, "adopt", stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "Adopt them all the same?" in done.stderr
+    return done.returncode
+
+
+def _yes(both: Both, home: Path) -> int:
+    return _ran(both, home, "adopt", "--yes").returncode
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_chat_that_was_forgotten_is_asked_about(
+    both: Both, tmp_path: Path, is_asked: bool
+) -> None:
+    """It is named, and nothing is written down; with --yes, or a yes, it is adopted."""
     _mixed(both)
     run_sql(both, "DELETE FROM conversation_time_records WHERE chat_id <> 'runs'")
     resumed = (
@@ -91,7 +113,10 @@ def test_a_chat_that_was_forgotten_is_asked_about(both: Both, tmp_path: Path) ->
         assert all(word in done.stderr for word in ("legacy.adopt_ms_max", "86400000", "--yes"))
         with both.engine.connect() as connection:
             assert fetch_plans(connection) == []
-        assert _ran(both, tmp_path, "adopt", "--yes").returncode == 0
+        assert _answered(both, tmp_path, "n") == 1
+        with both.engine.connect() as connection:
+            assert fetch_plans(connection) == []
+        assert (_answered(both, tmp_path, "y") if is_asked else _yes(both, tmp_path)) == 0
         # What was asked about once is written down: it goes on as it was.
         assert _ran(both, tmp_path, "adopt").returncode == 0
 
