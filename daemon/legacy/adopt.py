@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from daemon.legacy.balances import Targets, bring_users
+from daemon.legacy.balances import Targets, migrate_users
 from daemon.legacy.errors import CarriesTooMuchError, CutoverError
 from daemon.legacy.flush import queue_ms, wait_for_postgres
 from daemon.legacy.rules.adoption import (
@@ -102,7 +102,7 @@ class _Found(NamedTuple):
 
 
 def adopt(
-    targets: Targets, meter: Meter, cut: CutoverOptions, tell: Callable[[int, int], None]
+    targets: Targets, meter: Meter, cut: CutoverOptions, report: Callable[[int, int], None]
 ) -> CutoverResult:
     """Take over all that runs.
 
@@ -112,11 +112,11 @@ def adopt(
         LegacyError, UnverifiedStateError, FlushTimeoutError, MeterError: as said; run it again.
     """
     with exclusive_lock(targets.sides.own):
-        return _adopt(targets, meter, cut, tell)
+        return _adopt(targets, meter, cut, report)
 
 
 def _adopt(
-    targets: Targets, meter: Meter, cut: CutoverOptions, tell: Callable[[int, int], None]
+    targets: Targets, meter: Meter, cut: CutoverOptions, report: Callable[[int, int], None]
 ) -> CutoverResult:
     found = _running(targets, _policy(targets, cut))
     came_over = plan(targets, cut, found.running)
@@ -126,9 +126,11 @@ def _adopt(
         for first in range(0, len(ready), AT_ONCE):
             some = ready[first : first + AT_ONCE]
             _write(targets, list(senders.map(lambda one: send(meter, one), some)))
-            tell(first + len(some), len(ready))
+            report(first + len(some), len(ready))
     plans = _plans(targets)
-    bring_users(targets, sorted({one.adoption.user_id for one in plans if is_refusal(one.outcome)}))
+    migrate_users(
+        targets, sorted({one.adoption.user_id for one in plans if is_refusal(one.outcome)})
+    )
     return CutoverResult(_in_order([*plans, *came_over]), found.left)
 
 
@@ -212,7 +214,7 @@ def settle_balances(targets: Targets) -> None:
     An account that is in use already can't be lowered: then that cost is not carried.
     """
     planned = [one for one in _plans(targets) if one.outcome == PLANNED]
-    left = bring_users(targets, sorted({one.adoption.user_id for one in planned}))
+    left = migrate_users(targets, sorted({one.adoption.user_id for one in planned}))
     _write(targets, [_settled(one.adoption, left) for one in planned])
 
 

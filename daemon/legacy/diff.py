@@ -31,8 +31,8 @@ class Databases(NamedTuple):
 class DiffOptions(NamedTuple):
     """Both sides of some pairs."""
 
-    wanted: list[TargetRecords]
-    kept: ImportedState
+    targets: list[TargetRecords]
+    stored: ImportedState
     books: ReferenceData
 
 
@@ -43,7 +43,7 @@ def look_at(
     policy: str,
     found: tuple[Range, Iterable[OldPair]],
 ) -> DiffOptions:
-    """Give what is wanted and what is there of all pairs in a range.
+    """Give what should be and what is there of all pairs in a range.
 
     Args:
         old: the old system's database.
@@ -52,23 +52,25 @@ def look_at(
         policy: how time is divided.
         found: a range of pairs, and the old rows of each pair in it that has any.
     """
-    kept = fetch_imported(own, found[0])
+    stored = fetch_imported(own, found[0])
     olds = {(one.pair.user_id, one.pair.advisor_id): one for one in found[1]}
     division = shape.division(policy)
-    wanted = [
-        target_records_of(olds.get(pair, _nothing(pair)), division, kept.quarantined.get(pair, {}))
-        for pair in sorted(olds.keys() | kept.pairs())
+    targets = [
+        target_records_of(
+            olds.get(pair, _nothing(pair)), division, stored.quarantined.get(pair, {})
+        )
+        for pair in sorted(olds.keys() | stored.pairs())
     ]
-    return DiffOptions(wanted, kept, _books(old, own, shape, wanted, kept))
+    return DiffOptions(targets, stored, _books(old, own, shape, targets, stored))
 
 
 def plan_of(look: DiffOptions) -> MigrationPlan:
     """Make out what has to be written."""
     plan = MigrationPlan.empty()
-    for wanted in look.wanted:
-        if any(wanted.split[:3]):
-            plan.counts.update(count_split(wanted.split))
-        plan_pair(wanted, look.kept, look.books, plan)
+    for target in look.targets:
+        if any(target.split[:3]):
+            plan.counts.update(count_split(target.split))
+        plan_pair(target, look.stored, look.books, plan)
     return plan
 
 
@@ -76,14 +78,14 @@ def _books(
     old: Connection,
     own: Connection,
     shape: LegacyShape,
-    wanted: list[TargetRecords],
-    kept: ImportedState,
+    targets: list[TargetRecords],
+    stored: ImportedState,
 ) -> ReferenceData:
-    new = [i for one in wanted for i in _chats(one) if i not in kept.chats.get(one.pair, {})]
+    new = [i for one in targets for i in _chats(one) if i not in stored.chats.get(one.pair, {})]
     named = fetch_named(own, new) if new else {}
     live = [chat_id for chat_id, have in named.items() if have.owner is None]
     adopted = fetch_adopted(own, live) if live else {}
-    left = [*chain.from_iterable(_left(one, kept) for one in wanted)]
+    left = [*chain.from_iterable(_left(one, stored) for one in targets)]
     return ReferenceData(named, adopted, chats_known(old, shape, left) if left else set())
 
 
@@ -92,8 +94,8 @@ def _chats(one: TargetRecords) -> Iterable[str]:
     return chain(one.rows, (still.chat_id for still in one.split.running))
 
 
-def _left(one: TargetRecords, kept: ImportedState) -> Iterable[str]:
-    return (i for i in kept.chats.get(one.pair, {}) if i not in one.rows)
+def _left(one: TargetRecords, stored: ImportedState) -> Iterable[str]:
+    return (i for i in stored.chats.get(one.pair, {}) if i not in one.rows)
 
 
 def _nothing(pair: PairKey) -> OldPair:

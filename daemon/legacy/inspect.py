@@ -63,13 +63,13 @@ class _Examples:
         return {kind: Kind(n, self._examples[kind]) for kind, n in self._counts.most_common()}
 
 
-def inspect(old: Engine, shape: LegacyShape, tell: Callable[[int, int], None]) -> Inspection:
+def inspect(old: Engine, shape: LegacyShape, report: Callable[[int, int], None]) -> Inspection:
     """Look through the old tables; nothing is written anywhere.
 
     Args:
         old: the old system's database.
         shape: what its tables look like.
-        tell: is told now and then how many rows of how many were looked at.
+        report: is called now and then with how many rows of how many were looked at.
 
     Raises:
         LegacyError: A table or column is not there.
@@ -92,7 +92,7 @@ def inspect(old: Engine, shape: LegacyShape, tell: Callable[[int, int], None]) -
                 if policy == shown:
                     _show(done, reasons, odd)
             if number % _TELL_EVERY_PAIRS == 0:
-                tell(counts["records"] + counts["chats"], total)
+                report(counts["records"] + counts["chats"], total)
         _count_balances(old_balances(connection, shape), counts)
     plain = {policy: dict(sorted(found.items())) for policy, found in policies.items()}
     return Inspection(dict(counts), reasons.kinds(), odd.kinds(), plain, _meanings(words, shape))

@@ -118,3 +118,16 @@ def test_a_chat_of_which_nobody_knows_whether_it_runs_is_not_shown_as_ended(
         "paused", seconds * 1_000, "legacy",
     )  # fmt: skip
     assert ended.status == "ended"
+
+
+def test_milliseconds_do_as_well(owner: Databases) -> None:
+    """All durations in another unit: the same records, to the millisecond."""
+    columns = {"conversationTimeRecord": ("duration", "freeTimeUsed"), "chat": ("duration",)}
+    for table, names in columns.items():
+        changes = ", ".join(f'"{name}" = "{name}" * 1000' for name in names)
+        sql(owner.old, f'UPDATE "{table}" SET {changes}')
+    there = owner._replace(shape=owner.shape._replace(time_unit="ms"))
+    bring(there, "chat_duration")
+    assert records_found(there.own) == AFTER_MIGRATE["records"]
+    assert verdict_of(there, "chat_duration").differences == []
+    assert free_time_used(there, ["u1"]) == {"u1": AFTER_MIGRATE["free_time_used_ms"]["u1"]}

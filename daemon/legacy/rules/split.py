@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from daemon.legacy.rules.rows import (
+    CHAT,
     CHATS_EXCEED,
     DUPLICATE,
     LONGER_THAN_ITS_SPAN,
@@ -63,15 +64,15 @@ def split(pair: Pair, division: Division) -> Split:
 
 def _aimed(records: Iterable[OldRecord], targets: Targets, out: Split) -> Iterator[AimedRecord]:
     """Each record with the chat that gets what it has counted; the others are set aside."""
-    undecided = undecided_chats(out)
+    reasons = {chat_id: one.reason for chat_id, one in undecided_chats(out).items()}
+    reasons |= {one.key: one.reason for one in out.quarantined if one.kind == CHAT}
     for record in records:
         if record.chat_id is None:
             out.anomalies.append(Anomaly(POINTS_NOWHERE, record.key))
             chat_id, reason = next(reversed(list(targets)), None), NO_CHAT
         else:
             chat_id = record.chat_id if record.chat_id in targets else None
-            other = undecided.get(record.chat_id)
-            reason = NO_START if other is None else other.reason
+            reason = reasons.get(record.chat_id, NO_START)
         if chat_id is None:
             set_aside_record(record, reason, out)
         else:

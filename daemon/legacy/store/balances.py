@@ -8,6 +8,8 @@ from sqlalchemy import Connection
 
 from daemon.legacy.rules.adoption import Adoption
 from daemon.legacy.store.decimals import EXACT, exact_credits
+from meterd.rules.free_time import scope_key
+from meterd.rules.model import FREE_OF_ADVISOR
 from persistence.postgres.bulk_insert import batch, micro, plain, text
 from persistence.postgres.convert import json_text, micro_from_credits
 
@@ -113,6 +115,24 @@ _LEDGER_TOTAL: Final = """
 SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE kind = 'migrated'"""
 
 
+_FREE_TIMES: Final = """
+SELECT DISTINCT ON (user_id, scope) user_id, substr(scope, length(%(prefix)s) + 1), used_ms
+FROM opening_free_times WHERE user_id = ANY(%(users)s) AND starts_with(scope, %(prefix)s)
+ORDER BY user_id, scope, number DESC"""
+_IN_USE: Final = """
+SELECT key FROM legacy_quarantine
+WHERE kind = 'balance' AND reason = 'account_in_use' AND key = ANY(%s)"""
+
+
+class OpenedFreeTimes(NamedTuple):
+    """Free time that accounts were opened with."""
+
+    used_ms: dict[tuple[str, str], int]
+    """By user and advisor."""
+    in_use: set[str]
+    """Users whose accounts were in use before they could be opened."""
+
+
 class StoredBalance(NamedTuple):
     """All that there is of a user's old balance; in credits."""
 
@@ -199,6 +219,15 @@ def fetch_stored(
     """
     rows = connection.exec_driver_sql(HAD, {"after": after, "upto": upto})
     return {row[0]: StoredBalance._make(row) for row in rows}
+
+
+def fetch_free_times(connection: Connection, users: Sequence[str]) -> OpenedFreeTimes:
+    """Give what the accounts of these users were opened with, of free time for each advisor."""
+    given = {"users": list(users), "prefix": scope_key(FREE_OF_ADVISOR, "")}
+    rows = connection.exec_driver_sql(_FREE_TIMES, given)
+    used_ms = {(row[0], row[1]): int(row[2]) for row in rows}
+    in_use = connection.exec_driver_sql(_IN_USE, (list(users),))
+    return OpenedFreeTimes(used_ms, {row[0] for row in in_use})
 
 
 def ledger_total(connection: Connection) -> Decimal:

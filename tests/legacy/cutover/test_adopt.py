@@ -82,7 +82,7 @@ def test_killed_anywhere_it_comes_to_the_same(both: Both, kill_at: int, effect: 
     def act() -> None:
         migrate_balances(both.targets, lambda _done, _total: None)
         with pytest.MonkeyPatch.context() as patch:
-            for step in ("write_plans", "bring_users", "_send_all"):
+            for step in ("write_plans", "migrate_users", "_send_all"):
                 patch.setattr(adopting, step, dying(getattr(adopting, step)))
             with contextlib.suppress(KeyboardInterrupt):
                 adopt_all(both)

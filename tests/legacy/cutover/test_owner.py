@@ -100,3 +100,32 @@ def _use_free_time(both: Both) -> None:
             reply = meter.command({**sent, "advisor_id": advisor, **tariff})
             assert isinstance(reply.snapshot, ChatSnapshot)
             assert reply.snapshot.free_ms == free_ms
+
+
+def test_free_time_that_differs_is_found_and_corrected(owner: Both, tmp_path: Path) -> None:
+    """As long as nobody has used the account; more of it, or none any more."""
+
+    def ran(*words: str) -> Any:
+        done = _ran(owner, tmp_path, *words, "--json", **EXPECTED["settings"])
+        return json.loads(done.stdout)
+
+    def act() -> None:
+        ran("migrate")
+        assert ran("verify")["ok"]
+        ran("balances")
+        assert ran("verify")["ok"]
+        for user, seconds in (("u1", 50), ("u3", 0)):
+            used = f'"freeTimeUsed" = {seconds} WHERE "userId" = \'{user}\''
+            sql(owner.engine, f'UPDATE "conversationTimeRecord" SET {used}')
+        ran("migrate")
+        found = ran("verify")
+        kinds = {(one["kind"], one["pair"][0]) for one in found["differences"]}
+        assert kinds == {("free_time", "u1"), ("free_time", "u3")}
+        assert found["next"] == {"meterd legacy balances": found["count"]}
+        ran("balances")
+        assert ran("verify")["ok"]
+        wanted = {**AFTER_MIGRATE["free_time_used_ms"], "u1": {"a1": 50_000, "a2": 50_000}}
+        assert _free_time(owner) == {**wanted, "u3": {"a1": 0}}
+
+    owner.while_working(act)
+    assert_clean(owner.engine, owner.redis_url)
