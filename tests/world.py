@@ -23,6 +23,8 @@ class Result(NamedTuple):
     events: list[Event]
     ledger: list[LedgerEntry]
     message: str = ""
+    repeated: IdempotencyRecord | None = None
+    """The first use of an id that was used before."""
 
 
 class World:
@@ -63,11 +65,19 @@ class World:
         known = self.chat(command.chat_id) if command.chat_id not in account.chats else None
         decision = apply(account, command, self.policy, known, inert=inert)
         if command.id and seen is None:
-            self.ids[command.id] = IdempotencyRecord(fingerprint(command), decision.outcome)
+            self.ids[command.id] = IdempotencyRecord(
+                fingerprint(command), decision.outcome, command.entry
+            )
         self._keep(decision.account, decision.touched)
         replayed = bool(inert) and inert != outcomes.ID_CONFLICT
         return Result(
-            command.entry, command.id, decision.outcome, replayed, decision.events, decision.ledger
+            command.entry,
+            command.id,
+            decision.outcome,
+            replayed,
+            decision.events,
+            decision.ledger,
+            repeated=seen if replayed else None,
         )
 
     def _keep(self, account: Account, touched: dict[str, Chat]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
+from actors.chat.replies import reply_message
 from actors.chat.rows import command_row, invalid_row, quarantined_row, record_row
 from actors.messages import INVALID_TYPE, Task
 from meterd.rules import events, outcomes
@@ -11,7 +12,6 @@ from meterd.rules.fold import Decision, apply
 from meterd.rules.idempotency import (
     CREDIT_TYPES,
     IdempotencyRecord,
-    message,
     repeated_outcome,
 )
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
@@ -196,7 +196,7 @@ class CommitBuilder:
     def _reply(
         self, command: Command, outcome: Outcome, repeated: IdempotencyRecord | None
     ) -> list[str]:
-        text, replayed = message(outcome, repeated), repeated is not None
+        text, replayed = reply_message(outcome, repeated), repeated is not None
         fields = _reply_fields(command.id, outcome, text, command.entry, replayed)
         snapshot = self._reply_snapshot(command, outcome)
         return [*fields, "snapshot", snapshot] if snapshot else fields

@@ -34,7 +34,7 @@ class CommandEffects(msgspec.Struct, array_like=True):
     reply_to: str = ""
     reply: list[str] = []
     dead: list[str] = []
-    id_ttl_ms: int = 0
+    id_ttl_ms: int = Limits().id_ttl_ms
 
 
 class OutboxPayload(msgspec.Struct):

@@ -7,6 +7,7 @@ be refused: their replies show wallets and chats as they are at that millisecond
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -69,7 +70,7 @@ def entries(laid: Iterable[Laid], cleared: bool) -> list[Timed]:
 def _given(one: Laid) -> Iterable[Timed]:
     for ms, fields in one.example["entries"]:
         named = {k: one.named(v) if k in IDENTIFIERS and v else v for k, v in fields.items()}
-        if "started_at" in named:
+        if re.fullmatch("[0-9]+", named.get("started_at", "")):
             named["started_at"] = str(int(named["started_at"]) + one.shift_ms)
         yield ms + one.shift_ms, {**named, "reply_to": REPLY_TO}
 

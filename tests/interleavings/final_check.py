@@ -1,18 +1,19 @@
 """After a play: all that is in Redis and was recorded, against the fold of its commands."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from actors.chat.replies import reply_message
 from actors.chat.rows import command_row, invalid_row, record_row
 from daemon.audit.opening_state import opening_entries
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.deadlines import next_due
 from meterd.rules.opening_balance import openings
-from meterd.rules.outcomes import MESSAGES
+from meterd.rules.outcomes import Outcome
 from meterd.rules.redis_keys import GROUP
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
-from persistence.postgres.rows import LedgerRow
+from persistence.postgres.rows import FreeTimeRow, LedgerRow
 from persistence.redis.commit import (
     OutboxPayload,
     event_fields,
@@ -39,16 +40,18 @@ class Expected:
         self.journal: list[Any] = []
         self.ledger: list[Any] = []
         self.dead: list[str] = []
+        self.free_times: list[Any] = []
         for user, rows in context.monitor.opened.items():
-            self._open(user, rows)
+            self._open(user, rows, context.monitor.free_times.get(user, []))
         for entry, flat in context.log.items():
             self._feed(entry, flat)
 
-    def _open(self, user: str, rows: list[LedgerRow]) -> None:
+    def _open(self, user: str, rows: list[LedgerRow], free_times: list[FreeTimeRow]) -> None:
         """What an account begins with comes before its first command, whenever it came."""
-        last = openings(user, opening_entries(rows, []))[-1]
+        last = openings(user, opening_entries(rows, free_times))[-1]
         self.heads[user], self.world.accounts[user] = last
         self.ledger += rows
+        self.free_times += free_times
 
     def _feed(self, entry: str, flat: list[bytes]) -> None:
         command, result = parse_entry(entry, flat), self.world.feed(entry, flat)
@@ -73,7 +76,7 @@ class Expected:
         self.journal.append(command_row(command, user, result.outcome, result.replayed, POLICY_ID))
         if command.reply_to:
             snapshot = self._snapshot(command, user)
-            self._reply(command.reply_to, result, MESSAGES[result.outcome], snapshot)
+            self._reply(command.reply_to, result, _message(result), snapshot)
 
     def _reply(self, reply_to: str, result: Result, message: str, snapshot: str) -> None:
         told = [
@@ -83,7 +86,7 @@ class Expected:
         self.replies[result.entry] = told
 
     def _snapshot(self, command: Command, user: str) -> str:
-        if command.type in ("top_up", "settle"):
+        if command.type in ("top_up", "adjust", "settle"):
             return pack_json(wallet_snapshot(self.world.accounts[user], command.at_ms))
         chat = self.world.chat(command.chat_id)
         shown = chat is not None and chat.user_id == user
@@ -169,7 +172,8 @@ def check_sanity(context: PlayContext, ledger: RecordedFacts) -> None:
     for _, fields in found.stream("events"):
         if b"chat_id" in fields:
             seqs.setdefault(_value(fields, "chat_id"), []).append(int(fields[b"seq"]))
-    assert all(told == list(range(1, len(told) + 1)) for told in seqs.values()), "lives of chats"
+    # Free time that is shared moves without an event.
+    assert all(told == sorted(set(told)) for told in seqs.values()), "lives of chats"
     records = [(row.chat_id, row.seq) for row in found.rows("records")]
     assert len(set(records)) == len(records), "records, each once"
 
@@ -194,7 +198,7 @@ def _check_state(expected: Expected, found: Found) -> None:
     assert _read(found.named("wallet")) == {
         u: _plain(wallet_snapshot(a, a.as_of_ms)) for u, a in world.accounts.items() if a.seq
     }, "wallets"
-    ids = {k: f"{seen.fingerprint} {seen.outcome}".encode() for k, seen in world.ids.items()}
+    ids = {k: seen.packed().encode() for k, seen in world.ids.items()}
     assert found.named("id") == ids, "ids"
 
 
@@ -207,6 +211,7 @@ def _check_rows(expected: Expected, found: Found) -> None:
     journal = sorted(found.rows("journal"), key=lambda row: row.stream_id)
     assert journal == sorted(expected.journal, key=lambda row: row.stream_id), "journal"
     assert sorted(found.rows("ledger"), key=_by_id) == sorted(expected.ledger, key=_by_id), "ledger"
+    assert sorted(found.rows("free_times")) == sorted(expected.free_times), "free times"
     records = sorted(found.rows("records"), key=lambda row: row.seq)
     assert len({(r.chat_id, r.seq) for r in records}) == len(records), "records, each once"
     assert {r.chat_id: r for r in records} == {
@@ -224,6 +229,10 @@ def _check_open(context: PlayContext, expected: Expected) -> None:
     for user, account in accounts.items():
         due = next_due(account, context.policy)
         assert due is None or due.at_ms >= context.clock.ms, f"{user} is due, and nobody asked"
+
+
+def _message(result: Result) -> str:
+    return reply_message(cast("Outcome", result.outcome), result.repeated)
 
 
 def _by_id(row: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from meterd.rules.opening_balance import head_of
-from persistence.postgres.rows import LedgerRow
+from persistence.postgres.rows import FreeTimeRow, LedgerRow
 from persistence.redis.commit import Commit, OutboxPayload, unpack_payload
 
 SUPERVISOR = "supervisor"
@@ -52,6 +52,7 @@ class InvariantMonitor:
         self.facts: list[OutboxPayload] = []
         self.disposed: list[str] = []
         self.opened: dict[str, list[LedgerRow]] = {}
+        self.free_times: dict[str, list[FreeTimeRow]] = {}
         self.unread = 0
         """Commands that nobody has read yet."""
         self.seen: Counter[str] = Counter()
@@ -159,13 +160,16 @@ class InvariantMonitor:
             return
         self._want(self.is_verified, "an account was opened in a memory that nobody vouches for")
         for packed, result in zip(args, answer, strict=True):
-            user, before, state, _, row = msgspec.msgpack.decode(packed)
+            user, before, state, _, ledger, free_times = msgspec.msgpack.decode(packed)
             self.seen["opened" if result == b"ok" else "not opened"] += 1
             if result == b"ok":
                 self._want(self.heads.get(user, "") == before, "an account moved under its opening")
                 self._want(before in ("", *_UNUSED), "an account in use was opened")
                 self.heads[user] = state.partition("|")[0]
-                self.opened.setdefault(user, []).append(msgspec.json.decode(row, type=LedgerRow))
+                opened = (msgspec.json.decode(row, type=LedgerRow) for row in ledger)
+                self.opened.setdefault(user, []).extend(opened)
+                used = (msgspec.json.decode(row, type=FreeTimeRow) for row in free_times)
+                self.free_times.setdefault(user, []).extend(used)
 
     def _ack_outbox(self, args: list[Any], answer: Any) -> None:
         if not isinstance(answer, Exception):

@@ -10,7 +10,7 @@ import redis
 
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry, opening_number
-from persistence.postgres.rows import OperationRow
+from persistence.postgres.rows import FreeTimeRow, OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload, unpack_state
 from persistence.redis.opening_balances import Opening, pack_opening
 from tests.interleavings.actor_life import KEYS
@@ -59,8 +59,11 @@ class Operators:
     def _opening(self, head: str, account: Account, balance: int) -> bytes:
         number, at = (opening_number(head) or 0) + 1, self._context.clock.ms
         amount = balance - account.settled_micro
-        entry = opening_entry(account.user_id, number, amount, at)
-        return pack_opening(Opening(head, opened(account, OpeningEntry(number, amount, at)), entry))
+        used = self._context.rng.choice([{}, {"advisor:v": 15}, {"user": 5, "advisor:v": 30}])
+        entry = opening_entry(account.user_id, number, amount, at) if amount or not used else None
+        rows = [FreeTimeRow(account.user_id, number, k, ms, at) for k, ms in used.items()]
+        step = OpeningEntry(number, amount, at, used)
+        return pack_opening(Opening(head, opened(account, step), entry, rows))
 
     def _hold(self) -> None:
         """The clock has stepped: an operator has to decide."""

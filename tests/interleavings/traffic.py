@@ -13,10 +13,13 @@ _TARIFFS: tuple[Fields, ...] = (
     {"rate": "0.12", "increment_ms": "20"},
     {"rate": "0.06", "idle_ms": "30"},
     {"rate": "0", "idle_ms": "25"},
+    {"rate": "0.06", "free_ms": "40", "free_scope": "advisor"},
+    {"rate": "0.06", "free_ms": "60", "free_scope": "user", "max_ms": "50"},
+    {"rate": "0.12", "increment_ms": "20", "increment_due": "end", "abandon_ms": "40"},
 )  # 0.06 credits a minute are one micro-credit a millisecond
 _ODDS = {
     "start": 24, "top_up": 18, "pause": 8, "resume": 8, "heartbeat": 5, "set_rate": 4, "end": 7,
-    "refund": 4, "adopt": 3, "again": 7, "conflict": 5, "bad": 6, "stray": 4,
+    "refund": 4, "adopt": 3, "adjust": 5, "again": 7, "conflict": 5, "bad": 6, "stray": 4,
 }  # fmt: skip
 
 
@@ -45,6 +48,8 @@ class Traffic:
             return self._odd(kind)
         if kind == "top_up":
             return self._top_up()
+        if kind == "adjust":
+            return self._adjust()
         return self._of_chat(kind, now)
 
     def _odd(self, kind: str) -> Fields:
@@ -63,6 +68,11 @@ class Traffic:
         amount = self._rng.choice(["0.00002", "0.00008", "0.0003"])
         return self._new("top_up", user_id=user, amount=amount)
 
+    def _adjust(self) -> Fields:
+        amount = self._rng.choice(["0.00002", "-0.00001", "-0.00004", "-1"])
+        partial = self._rng.choice(["0", "1"])
+        return self._new("adjust", user_id=self._rng.choice(USERS), amount=amount, partial=partial)
+
     def _of_chat(self, kind: str, now: int) -> Fields:
         chat = self._rng.choice(CHATS)
         fields = self._new(kind, chat_id=chat)
@@ -76,7 +86,9 @@ class Traffic:
 
     def _rest(self, kind: str, now: int) -> Fields:
         if kind == "adopt":
-            return {"started_at": str(now - 50), "carried_ms": "20", "carried_cost": "0.00001"}
+            return {"started_at": str(now - 50), "carried_ms": "20", "carried_cost": "0.00001"} | (
+                self._rng.choice([{}, {"carried_free_ms": "10"}])
+            )
         if kind == "refund":
             return {"amount": self._rng.choice(["0.000001", "0.00001", "1"])}
         if kind == "set_rate":

@@ -34,6 +34,7 @@ def _put(queue: redis.Redis, chat_id: str, ended_at_ms: int | None) -> None:
     """A chat's snapshot, and its record in the outbox."""
     columns: dict[str, Any] = dict.fromkeys(RecordRow._fields, 0)
     texts = dict.fromkeys(("user_id", "advisor_id", "source"), "u")
+    texts |= {"free_scope": "chat", "increment_due": "begin"}
     texts["status"] = "running" if ended_at_ms is None else "ended"
     times = {"end_reason": None, "pause_reason": None, "ended_at_ms": ended_at_ms}
     row = RecordRow(**columns | texts | times | {"chat_id": chat_id})

@@ -15,6 +15,7 @@ from meterd.rules.deadlines import next_due
 from meterd.rules.model import (
     AT_ZERO_END,
     AT_ZERO_SUSPEND,
+    RULES_VERSION,
     Account,
     Chat,
     ChatStatus,
@@ -191,6 +192,7 @@ def policies(scale: Scale = ANY) -> st.SearchStrategy[Policy]:
         grace_ms=scale.grace_ms,
         warn_ms=st.lists(scale.warn_ms, max_size=3, unique=True).map(tuple),
         open_chats_max=st.sampled_from([100, 100, 2]),
+        rules_version=st.just(RULES_VERSION),
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.fold import apply
+from meterd.rules.free_time import shares
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 from tests.rules.strategies import (
     ANY,
@@ -126,15 +127,40 @@ def test_events_stay_in_order_when_the_operator_changes_the_policy(
 @HALF
 @given(streams())
 def test_a_chats_seq_counts_its_changes_without_gaps(stream: Stream) -> None:
-    """From 1, one for each event of the chat, and the snapshot has that of the last event."""
+    """From 1, one for each event of the chat, and the snapshot has that of the last event.
+
+    Of a chat that shares free time also one for each move of it, which has no event.
+    """
     world = World(stream.policy)
     seqs: dict[str, int] = defaultdict(int)
     for entry in settled(stream).entries:
         for event in world.feed(entry.id, entry.flat).events:
             if event.chat_id is not None:
                 seqs[event.chat_id] += 1
-                assert event.seq == seqs[event.chat_id]
-        assert {k: _chat(world, k).seq for k in world.owner} == seqs
+                is_shared = shares(_chat(world, event.chat_id))
+                assert event.seq == seqs[event.chat_id] or (
+                    is_shared and event.seq > seqs[event.chat_id]
+                )
+                seqs[event.chat_id] = event.seq
+        for chat in (_chat(world, k) for k in world.owner):
+            assert chat.seq == seqs[chat.chat_id] or (
+                shares(chat) and chat.seq > seqs[chat.chat_id]
+            )
+            seqs[chat.chat_id] = chat.seq
+
+
+@HALF
+@given(streams())
+def test_a_chats_seq_grows_when_what_its_snapshot_shows_changes(stream: Stream) -> None:
+    """And only then; what time alone moves while a chat runs is no change."""
+    world = World(stream.policy)
+    for entry in settled(stream).entries:
+        before = {k: _chat(world, k)._replace(alive_at_ms=0) for k in world.owner}
+        world.feed(entry.id, entry.flat)
+        for chat_id, old in before.items():
+            new = _chat(world, chat_id)._replace(alive_at_ms=0)
+            assert new.seq >= old.seq
+            assert (new == old) == (new.seq == old.seq)
 
 
 @HALF

@@ -1,10 +1,9 @@
 """Idempotency: what is kept of a command's ``id``, and what a repetition gets (PROTOCOL 2)."""
 
-from datetime import UTC, datetime
 from typing import Final, NamedTuple, cast
 
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, entry_ms, fingerprint
+from meterd.rules.commands import Command, fingerprint
 from meterd.rules.outcomes import Outcome
 
 DAY_MS: Final = 86_400_000
@@ -37,20 +36,6 @@ class IdempotencyRecord(NamedTuple):
 def id_ms_min(command_type: str) -> int:
     """For how long at least the id of such a command gets its first outcome again, in ms."""
     return CREDIT_ID_MS_MIN if command_type in CREDIT_TYPES else ID_MS_MIN
-
-
-def message(outcome: Outcome, repeated: IdempotencyRecord | None) -> str:
-    """The sentence for a person who gets the outcome; ``repeated``: the id's first use, if any."""
-    said = outcomes.MESSAGES[outcome]
-    if repeated is None or outcome in (outcomes.OK, outcomes.ID_CONFLICT):
-        return said
-    at = f", of {_time_text(repeated.entry)}" if repeated.entry else ""
-    return f"{said} (this is the first answer to this id{at}; a new try needs a new id)"
-
-
-def _time_text(entry: str) -> str:
-    seconds, ms = divmod(entry_ms(entry), 1_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
 def repeated_outcome(command: Command, seen: IdempotencyRecord | None) -> Outcome | None:
