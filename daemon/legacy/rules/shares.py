@@ -14,9 +14,9 @@ from daemon.legacy.rules.rows import (
     OldRecord,
     Split,
 )
-from daemon.legacy.rules.usable import Target
+from daemon.legacy.rules.usable import ChatTarget
 
-Targets = Mapping[str, Target]
+ChatTargets = Mapping[str, ChatTarget]
 """Chats by id, the oldest first."""
 Amounts = dict[str, int]
 """Milliseconds or micro-credits by chat."""
@@ -58,7 +58,7 @@ class Shares(NamedTuple):
 
 
 def shares_of(
-    aimed: Sequence[AimedRecord], targets: Targets, policy: str, trusted: str, out: Split
+    aimed: Sequence[AimedRecord], targets: ChatTargets, policy: str, trusted: str, out: Split
 ) -> Shares | None:
     """Divide what records have counted.
 
@@ -98,7 +98,7 @@ def free_time_of(aimed: Sequence[AimedRecord], total_ms: Amounts) -> Amounts:
 
 
 def _by_chat_duration(
-    aimed: Sequence[AimedRecord], targets: Targets, trusted: str, out: Split
+    aimed: Sequence[AimedRecord], targets: ChatTargets, trusted: str, out: Split
 ) -> Shares | None:
     """Each chat's own duration; the cost by the time that was paid for."""
     counted_ms = sum(one.total_ms for one in aimed)
@@ -119,7 +119,7 @@ def _by_chat_duration(
 def _give_rest(
     rest_ms: int,
     aimed: Sequence[AimedRecord],
-    targets: Targets,
+    targets: ChatTargets,
     total_ms: Amounts,
     out: Split,
 ) -> None:
@@ -160,7 +160,9 @@ def _cost_by_paid_time(
     return {**_nothing(total_ms), newest_of(aimed).chat_id: cost}
 
 
-def _share_out(amount: int, chat_id: str, targets: Targets, policy: str, shares: Amounts) -> None:
+def _share_out(
+    amount: int, chat_id: str, targets: ChatTargets, policy: str, shares: Amounts
+) -> None:
     """All to the chat that is pointed to; or by span, if any chat has one."""
     weights = {one: target.span_ms for one, target in targets.items()}
     if policy != PROPORTIONAL or not any(weights.values()):

@@ -27,9 +27,9 @@ from daemon.legacy.rules.rows import (
     Running,
     Split,
 )
-from daemon.legacy.rules.shares import AimedRecord, Shares, Targets, shares_of
+from daemon.legacy.rules.shares import AimedRecord, ChatTargets, Shares, shares_of
 from daemon.legacy.rules.usable import (
-    Target,
+    ChatTarget,
     set_aside_chat,
     set_aside_record,
     targets_of,
@@ -62,7 +62,7 @@ def split(pair: Pair, division: Division) -> Split:
     )
 
 
-def _aimed(records: Iterable[OldRecord], targets: Targets, out: Split) -> Iterator[AimedRecord]:
+def _aimed(records: Iterable[OldRecord], targets: ChatTargets, out: Split) -> Iterator[AimedRecord]:
     """Each record with the chat that gets what it has counted; the others are set aside."""
     reasons = {chat_id: one.reason for chat_id, one in undecided_chats(out).items()}
     reasons |= {one.key: one.reason for one in out.quarantined if one.kind == CHAT}
@@ -79,7 +79,7 @@ def _aimed(records: Iterable[OldRecord], targets: Targets, out: Split) -> Iterat
             yield AimedRecord(record, chat_id)
 
 
-def _set_all_aside(aimed: Iterable[AimedRecord], targets: Targets, out: Split) -> None:
+def _set_all_aside(aimed: Iterable[AimedRecord], targets: ChatTargets, out: Split) -> None:
     """The chats say more than the records: each is set aside with what records say of it.
 
     If a record of the pair could not be used, that is why.
@@ -109,7 +109,7 @@ class _Share(NamedTuple):
         return _Share(shares.total_ms[chat_id], shares.free_ms[chat_id], shares.cost_micro[chat_id])
 
 
-def _close(target: Target, share: _Share, division: Division, out: Split) -> None:
+def _close(target: ChatTarget, share: _Share, division: Division, out: Split) -> None:
     """One chat as it will be: an ended record, or one that is still to be adopted."""
     chat, running = target.chat, target.running
     if running is not None:
@@ -143,7 +143,7 @@ def _close(target: Target, share: _Share, division: Division, out: Split) -> Non
     )
 
 
-def _times(target: Target, total_ms: int, out: Split) -> tuple[int, int]:
+def _times(target: ChatTarget, total_ms: int, out: Split) -> tuple[int, int]:
     """Start and end, so far apart that the time fits in between.
 
     An end that no column could say is later then; else the start is earlier.

@@ -38,7 +38,7 @@ from meterd.rules.commands import is_identifier
 from meterd.rules.model import ENDED, RUNNING
 
 
-class Target(NamedTuple):
+class ChatTarget(NamedTuple):
     """A chat to be, whether the old chats have it or only records name it."""
 
     chat: OldChat
@@ -135,7 +135,7 @@ def set_aside_record(record: OldRecord, reason: str, out: Split) -> None:
 
 def targets_of(
     pair: Pair, records: Iterable[OldRecord], division: Division, out: Split
-) -> dict[str, Target]:
+) -> dict[str, ChatTarget]:
     """Every chat of the pair that can have a record, by its id, the oldest first."""
     named = {chat.chat_id: chat for chat in sorted(pair.chats, key=_chat_order, reverse=True)}
     undecided = undecided_chats(out)
@@ -220,7 +220,7 @@ def _target(
     around: tuple[int | None, bool],
     division: Division,
     out: Split,
-) -> Target:
+) -> ChatTarget:
     after, is_gone = around
     started = chat.created_at
     assert started is not None, "a chat without a start was set aside"
@@ -233,7 +233,7 @@ def _target(
     if ended < started:
         out.anomalies.append(Anomaly(ENDS_BEFORE_START, chat.chat_id))
         ended = started
-    return Target(
+    return ChatTarget(
         chat=chat,
         started_at=started,
         ended_at=ended,
