@@ -87,6 +87,9 @@ class Sender:
                 {"rate": "1"},
                 {"rate": "6", "increment_ms": "6000"},
                 {"rate": "60", "idle_ms": "4000"},
+                {"rate": "6", "free_ms": "5000", "free_scope": "advisor"},
+                {"rate": "6", "increment_ms": "3000", "increment_due": "end", "max_ms": "9000"},
+                {"rate": "1", "abandon_ms": "6000"},
             ]
         )
         opening = {"chat_id": self._chat(user, chat), "user_id": self._user(user)}

@@ -40,6 +40,10 @@ class Sizes(NamedTuple):
     records: int = 20_000
     reads_s: float = 8.0
     """How long snapshots are read, at each pace."""
+    account_commands: int = 2_000
+    """Commands of one account, a commit each."""
+    account_chats: tuple[int, int] = (300, 3_000)
+    """Open chats of a small and of a large account."""
     streams: int = 2_000
     stream_commands: int = 4_000
 
@@ -73,6 +77,8 @@ QUICK: Final = Sizes(
     recovery_chats=1_000,
     records=1_000,
     reads_s=1.0,
+    account_commands=100,
+    account_chats=(10, 50),
     streams=50,
     stream_commands=200,
 )

@@ -14,6 +14,7 @@ from typing import Final
 
 from loadtests.bench import (
     actors,
+    big_account,
     idle_cost,
     latency,
     reads,
@@ -54,6 +55,7 @@ def all_of_them(measured: Mapping[str, BenchFigures]) -> dict[str, Measure]:
         "recovery": recovery.measure,
         "records": records.measure,
         "reads": reads.measure,
+        "big_account": big_account.measure,
     }
 
 

@@ -138,6 +138,23 @@ PROMISES: Final = (
         (Check("ratio", "of one client", least=0.5),),
         (("recorder_per_s", "a second"),),
     ),
+    Promise(
+        "a command of an account with 100 open chats, against one of an account with one",
+        "big_account",
+        (Check("command_ratio", "times as long", most=3),),
+        (("command_us", "it takes"), ("command_of_one_us", "with one chat")),
+    ),
+    Promise(
+        "exhausting, waking or ending all chats of an account: each chat, against each of a tenth"
+        " of them",
+        "big_account",
+        (
+            Check("exhausting_ratio", "exhausting, times", most=1.5),
+            Check("waking_ratio", "waking, times", most=1.5),
+            Check("ending_ratio", "ending, times", most=1.5),
+        ),
+        (("waking_ms", "waking all"), ("chats", "chats")),
+    ),
 )
 
 

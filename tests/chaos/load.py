@@ -19,7 +19,8 @@ RETRY_S: Final = 0.05
 
 ACTS: Final = {
     "pause": 18, "resume": 24, "heartbeat": 14, "set_rate": 8, "top_up": 10, "refund": 6,
-    "end": 5, "adopt": 3, "anew": 3, "again": 5, "conflict": 2, "bad": 2, "stranger": 1,
+    "adjust": 6, "end": 5, "adopt": 3, "anew": 3, "again": 5, "conflict": 2, "bad": 2,
+    "stranger": 1,
 }  # fmt: skip
 
 
@@ -98,6 +99,10 @@ class Client(Sender):
             self._add(act, chat_id=chat, rate=self._random.choice(["0", "0.5", "3", "600"]))
         elif act == "top_up":
             self._add(act, user_id=self._user(user), amount=self._random.choice(["0.1", "5", "20"]))
+        elif act == "adjust":
+            amount = self._random.choice(["0.5", "-0.25", "-3", "-600"])
+            partial = self._random.choice(["0", "1"])
+            self._add(act, user_id=self._user(user), amount=amount, partial=partial)
         else:
             self._add(act, chat_id=chat)
 
