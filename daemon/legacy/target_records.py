@@ -158,8 +158,8 @@ def count_split(done: Split) -> Counts:
         counts.update(
             running=1, running_ms=still.carried_ms, running_micro=still.carried_cost_micro
         )
-    beyond = {"free_used_ms": done.free_used_ms, "surplus_ms": done.surplus_ms}
-    counts.update({name: ms for name, ms in beyond.items() if ms})
+    if done.free_used_ms or done.surplus_ms:
+        counts.update(free_used_ms=done.free_used_ms, surplus_ms=done.surplus_ms)
     for aside in done.quarantined:
         counts.update(aside=1, aside_ms=aside.total_ms, aside_micro=aside.cost_micro)
         counts[f"aside.{aside.reason}"] += 1

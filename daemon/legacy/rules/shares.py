@@ -164,12 +164,12 @@ def _share_out(
     amount: int, chat_id: str, targets: ChatTargets, policy: str, shares: Amounts
 ) -> None:
     """All to the chat that is pointed to; or by span, if any chat has one."""
-    weights = {one: target.span_ms for one, target in targets.items()}
-    if policy != PROPORTIONAL or not any(weights.values()):
+    if policy == PROPORTIONAL and any(target.span_ms for target in targets.values()):
+        weights = {one: target.span_ms for one, target in targets.items()}
+        for one, share in _weighted(amount, weights).items():
+            shares[one] += share
+    else:
         shares[chat_id] += amount
-        return
-    for one, share in _weighted(amount, weights).items():
-        shares[one] += share
 
 
 def _weighted(total: int, weights: Amounts) -> Amounts:
