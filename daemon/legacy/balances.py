@@ -14,7 +14,7 @@ import redis
 
 from daemon.legacy.diff import Databases
 from daemon.legacy.flush import make_room, queue_ms, wait_for_postgres
-from daemon.legacy.free_time import FreeTimeUsed, free_time_used, scopes_of
+from daemon.legacy.free_time import FreeTimeReader, FreeTimeUsed, free_time_used, scopes_of
 from daemon.legacy.store import balances as stored
 from daemon.legacy.store.balances import OpenedBalance, QuarantinedBalance
 from daemon.legacy.store.reader import (
@@ -56,7 +56,7 @@ def migrate_balances(targets: Targets, report: Callable[[int, int], None]) -> Co
     May be stopped anywhere and run again: whoever is done is left as it is.
 
     Raises:
-        LegacyError: a table or column is not there, or somebody else brings over.
+        LegacyError: a table or column is not there, or somebody else migrates.
         UnverifiedStateError: no daemon works on this Redis.
         FlushTimeoutError: what was opened does not reach Postgres.
     """
@@ -69,8 +69,10 @@ def _migrate_all(targets: Targets, report: Callable[[int, int], None]) -> Counte
     wait_for_postgres(targets.client)
     with read_only(targets.sides.old) as old:
         total = count_balances(old, targets.sides.shape)
+        free_times = FreeTimeReader.of_all(targets.sides, old)
         for some in _batches(old_balances(old, targets.sides.shape, with_free_time=True)):
-            counts.update(migrate_some(targets, some))
+            free = free_times.upto(some[-1].user_id)
+            counts.update(_Batch(targets, some, free).run().counts)
             counts["rows"] += sum(one.rows for one in some)
             report(counts["rows"], total)
             make_room(targets.openings)
@@ -88,27 +90,23 @@ def migrate_users(targets: Targets, users: Sequence[str]) -> set[str]:
             found = balances_of(old, targets.sides.shape, some)
         known = {one.user_id for one in found}
         bare = [OldBalance(user, 0, Decimal(0), 0) for user in some if user not in known]
-        left |= _Batch(targets, [*found, *bare]).run().left
+        free = free_time_used(targets.sides, some)
+        left |= _Batch(targets, [*found, *bare], free).run().left
         make_room(targets.openings)
     return left
-
-
-def migrate_some(targets: Targets, found: Sequence[OldBalance]) -> Counter[str]:
-    """Open some users' accounts and write down what became of each."""
-    return _Batch(targets, found).run().counts
 
 
 class _Batch:
     """Some users on their way."""
 
-    def __init__(self, targets: Targets, found: Sequence[OldBalance]) -> None:
+    def __init__(self, targets: Targets, found: Sequence[OldBalance], free: FreeTimeUsed) -> None:
         self.counts: Counter[str] = Counter(users=len(found))
         self._targets = targets
         self._found = found
         self._done: list[OpenedBalance] = []
         self._asides: list[QuarantinedBalance] = []
         self._withdrawn: set[str] = set()
-        self._free: FreeTimeUsed = {}
+        self._free = free
 
     @property
     def left(self) -> set[str]:
@@ -118,7 +116,6 @@ class _Batch:
     def run(self) -> "_Batch":
         """Do it."""
         users = [one.user_id for one in self._found]
-        self._free = free_time_used(self._targets.sides, users)
         with self._targets.sides.own.connect() as own:
             unflushed = stored.unflushed_sums(own, users)
         pending = list(self._judged(unflushed))

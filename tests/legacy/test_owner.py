@@ -1,6 +1,7 @@
 """The owner's tables: they become exactly what is expected of them."""
 
 import json
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -8,7 +9,7 @@ from typer.testing import CliRunner, Result
 from daemon.cli import app
 from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.diff import Databases
-from daemon.legacy.free_time import free_time_used
+from daemon.legacy.free_time import FreeTimeReader, free_time_used
 from daemon.legacy.inspect import inspect
 from daemon.legacy.rules.split import split
 from daemon.legacy.store.reader import old_balances, read_only, read_pairs
@@ -67,7 +68,11 @@ def test_free_time_used_is_as_expected(owner: Databases) -> None:
     assert free_time_used(owner, ["u2"]) == {"u2": expected["u2"]}
     with read_only(owner.old) as connection:
         users = [one.user_id for one in old_balances(connection, SHAPE, with_free_time=True)]
+        reader, one_by_one = FreeTimeReader.of_all(owner, connection), dict[str, Any]()
+        for user in ("a", *users, "z"):
+            one_by_one |= reader.upto(user)
     assert users == sorted(expected)
+    assert one_by_one == expected
 
 
 @pytest.mark.parametrize(("whom", "ms"), [("records", 200_000), ("chats", 300_000)])
