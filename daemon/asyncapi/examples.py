@@ -25,6 +25,12 @@ _VALUES: Final = {
     "min_ms": "60000",
     "increment_ms": "1000",
     "idle_ms": "120000",
+    "free_scope": "advisor",
+    "increment_due": "end",
+    "abandon_ms": "600000",
+    "max_ms": "7200000",
+    "carried_free_ms": "30000",
+    "partial": "1",
     "started_at": str(_START_MS - 90_000),
     "carried_ms": "60000",
     "carried_cost": "1.5",
@@ -35,9 +41,20 @@ _OWN_EVENT_FIELDS: Final[dict[str, Any]] = {
     "threshold_ms": 60_000,
 }
 _CHAT: Final = Chat(
-    "monday", "ann", "bob", RUNNING, _START_MS, _START_MS, _START_MS, _START_MS, 1_500_000,
-    *(0, 0, 1, 0),
-)  # fmt: skip
+    chat_id="monday",
+    user_id="ann",
+    advisor_id="bob",
+    status=RUNNING,
+    started_at_ms=_START_MS,
+    since_ms=_START_MS,
+    as_of_ms=_START_MS,
+    alive_at_ms=_START_MS,
+    rate_micro=1_500_000,
+    free_ms=0,
+    min_ms=0,
+    increment_ms=1,
+    idle_ms=0,
+)
 _ACCOUNT: Final = Account(
     user_id="ann",
     settled_micro=10_000_000,

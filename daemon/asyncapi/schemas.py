@@ -6,14 +6,21 @@ from typing import Any, Final
 from daemon.asyncapi import words
 from meterd.rules import events, outcomes
 from meterd.rules.commands import ALWAYS, SHAPES
-from meterd.rules.field_formats import FIELD_FORMATS, NAME, FieldFormat
-from meterd.rules.model import BY_COMMAND, BY_IDLE, CREDITS_EXHAUSTED, ENDED
+from meterd.rules.field_formats import FIELD_FORMATS, NAME, FieldFormat, format_of
+from meterd.rules.model import (
+    ABANDONED,
+    BY_COMMAND,
+    BY_IDLE,
+    CREDITS_EXHAUSTED,
+    ENDED,
+    LIMIT_REACHED,
+)
 
 Schema = dict[str, Any]
 
 ENTRY_ID: Final = "^[0-9]+-[0-9]+$"
 _DIGITS: Final = {"type": "string", "pattern": "^[0-9]+$"}
-_OWN_END_REASONS: Final = (ENDED, CREDITS_EXHAUSTED)
+_OWN_END_REASONS: Final = (ENDED, CREDITS_EXHAUSTED, ABANDONED, LIMIT_REACHED)
 
 
 def text(form: FieldFormat) -> Schema:
@@ -29,7 +36,7 @@ def command(type_: str) -> Schema:
     shape = SHAPES[type_]
     names = dict.fromkeys((*ALWAYS, *shape.needs, *shape.may_have))
     properties = {
-        name: _described(name, text(FIELD_FORMATS[name])) for name in names if name != "type"
+        name: _described(name, text(format_of(type_, name))) for name in names if name != "type"
     }
     return {
         **_entry({"type": _described("type", {"const": type_}), **properties}),

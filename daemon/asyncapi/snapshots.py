@@ -35,9 +35,13 @@ _CHAT: Final[dict[str, Schema]] = {
     "refunded": _CREDITS,
     "rate": _CREDITS,
     "free_ms": _WHOLE,
+    "free_scope": text(FIELD_FORMATS["free_scope"]),
     "min_ms": _WHOLE,
     "increment_ms": _CHANGES,
+    "increment_due": text(FIELD_FORMATS["increment_due"]),
     "idle_ms": _WHOLE,
+    "abandon_ms": _WHOLE,
+    "max_ms": _WHOLE,
     "seq": _CHANGES,
     "carried_cost": _CREDITS,
 }

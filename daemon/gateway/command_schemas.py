@@ -2,13 +2,14 @@
 
 from typing import Any, Final
 
+from meterd.rules import field_formats
 from meterd.rules.commands import SHAPES
+from meterd.rules.field_formats import FieldFormat
 
 Json = dict[str, Any]
 
-IDENTIFIER: Final[Json] = {"pattern": r"^[A-Za-z0-9_.:@/+=-]{1,128}$"}
-CREDITS: Final[Json] = {"pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?$"}
-_MORE_THAN_NONE: Final[Json] = {"pattern": r"^(?=[0-9.]*[1-9])[0-9]{1,9}(\.[0-9]{1,6})?$"}
+IDENTIFIER: Final[Json] = {"pattern": f"^{field_formats.IDENTIFIER.pattern.pattern}$"}
+CREDITS: Final[Json] = {"pattern": f"^{field_formats.CREDITS.pattern.pattern}$"}
 
 _OF_THE_DAEMON: Final = "settle"
 
@@ -38,8 +39,8 @@ def _command(type_: str) -> Json:
         "required": ["type", *needs],
         "properties": {
             "type": {"const": type_},
-            **{name: _FIELDS[name] for name in needs},
-            **{name: _or_none(_FIELDS[name]) for name in optional},
+            **{name: _field(type_, name) for name in needs},
+            **{name: _or_none(_field(type_, name)) for name in optional},
         },
         "additionalProperties": False,
     }
@@ -64,21 +65,34 @@ def _digits(most: int, least: int = 0) -> Json:
     return _number({"pattern": rf"^{some}[0-9]{{1,{most}}}$"}, least, 10**most - 1)
 
 
-_NAME: Final = _text({"pattern": r"^[A-Za-z0-9_.:@/+=-]{1,64}$"})
+def _credits(form: FieldFormat) -> Json:
+    """As text, or as whole credits."""
+    is_signed = form is field_formats.SIGNED_AMOUNT
+    least = -_CREDITS_MAX if is_signed else int(form.is_above_0)
+    return _number(_pattern(form), least, _CREDITS_MAX)
+
+
+def _pattern(form: FieldFormat) -> Json:
+    some = "(?=[^1-9]*[1-9])" if form.is_above_0 else ""
+    return {"pattern": f"^{some}{form.pattern.pattern}$"}
+
+
 _CREDITS_MAX: Final = 10**9 - 1
-_FIELDS: Final[dict[str, Json]] = {
-    "id": _text(IDENTIFIER),
-    "chat_id": _text(IDENTIFIER),
-    "user_id": _text(IDENTIFIER),
-    "advisor_id": _text(IDENTIFIER),
-    "reason": _NAME,
-    "rate": _number(CREDITS, 0, _CREDITS_MAX),
-    "amount": _number(_MORE_THAN_NONE, 1, _CREDITS_MAX),
-    "carried_cost": _number(CREDITS, 0, _CREDITS_MAX),
-    "free_ms": _digits(12),
-    "min_ms": _digits(12),
-    "increment_ms": _digits(12, least=1),
-    "idle_ms": _digits(12),
-    "carried_ms": _digits(12),
-    "started_at": _digits(15),
+_OF_CREDITS: Final = (field_formats.CREDITS, field_formats.AMOUNT, field_formats.SIGNED_AMOUNT)
+_DIGITS_MAX: Final = {
+    field_formats.DURATION: 12,
+    field_formats.INCREMENT: 12,
+    field_formats.TIMESTAMP: 15,
 }
+
+
+def _field(type_: str, name: str) -> Json:
+    """The shape of a field: numbers may come as such, and a flag as true or false."""
+    form = field_formats.format_of(type_, name)
+    if form in _OF_CREDITS:
+        return _credits(form)
+    if form in _DIGITS_MAX:
+        return _digits(_DIGITS_MAX[form], least=int(form.is_above_0))
+    if form is field_formats.FLAG:
+        return {"anyOf": [_text(_pattern(form)), {"type": "boolean"}]}
+    return _text(_pattern(form))

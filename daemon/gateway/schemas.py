@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from meterd.rules.model import FreeScope, IncrementDue, LedgerKind
+
 Credits = Annotated[str, Field(pattern=r"^-?[0-9]+\.[0-9]{6}$", examples=["1.500000"])]
 Ms = Annotated[int, Field(ge=0, description="Milliseconds")]
 MomentMs = Annotated[int, Field(ge=0, description="Milliseconds since 1970, of the queue's clock")]
@@ -26,6 +28,7 @@ class Burner(Shape):
     free_ms: Ms
     min_ms: Ms
     increment_ms: Annotated[int, Field(ge=1)]
+    increment_due: IncrementDue
 
 
 class Wallet(Shape):
@@ -76,9 +79,13 @@ class Chat(Shape):
     refunded: Credits
     rate: Credits
     free_ms: Ms
+    free_scope: FreeScope
     min_ms: Ms
     increment_ms: Ms
+    increment_due: IncrementDue
     idle_ms: Ms
+    abandon_ms: Ms
+    max_ms: Ms
     seq: Annotated[int, Field(ge=0)]
     carried_cost: Credits | None = None
 
@@ -109,7 +116,7 @@ class LedgerEntry(Shape):
 
     entry_id: str
     at: MomentMs
-    kind: Literal["top_up", "charge", "refund", "migrated"]
+    kind: LedgerKind
     amount: Credits
     chat_id: str | None
     command_id: str | None

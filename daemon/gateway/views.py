@@ -88,6 +88,7 @@ def _burner(chat: Chat) -> JsonObject:
         "free_ms": chat.free_ms,
         "min_ms": chat.min_ms,
         "increment_ms": chat.increment_ms,
+        "increment_due": chat.increment_due,
     }
 
 

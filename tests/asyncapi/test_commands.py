@@ -1,5 +1,6 @@
 """The schemas of commands take what the daemon takes, and refuse what it refuses."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from meterd.rules.commands import ENTRY_BYTES_MAX, SHAPES, Command, InvalidCommand, parse_entry
-from meterd.rules.field_formats import FIELD_FORMATS
+from meterd.rules.field_formats import FIELD_FORMATS, format_of
 from tests.asyncapi.checking import DOCUMENT, faults
 from tests.conformance import EXAMPLES, flat_fields
 
@@ -32,18 +33,28 @@ def valid(draw: st.DrawFn) -> dict[str, str]:
     shape = SHAPES[type_]
     options = (*shape.may_have, "reply_to", "user_id", "id")
     names = [*shape.needs, *draw(st.lists(st.sampled_from(options), unique=True))]
-    values = {name: draw(_value(name)) for name in dict.fromkeys(names)}
+    values = {name: draw(_value(type_, name)) for name in dict.fromkeys(names)}
+    if not _is_carried_free_part_of_carried(values):
+        values["carried_free_ms"] = values["carried_ms"]
     return {"type": type_, **values}
 
 
-def _value(name: str) -> st.SearchStrategy[str]:
-    form = FIELD_FORMATS[name]
+def _value(type_: str, name: str) -> st.SearchStrategy[str]:
+    form = format_of(type_, name)
     texts = st.from_regex(form.pattern, fullmatch=True)
     return texts.filter(_is_above_0) if form.is_above_0 else texts
 
 
 def _is_above_0(text: str) -> bool:
-    return text.strip("0.") != ""
+    return text.strip("-0.") != ""
+
+
+def _is_carried_free_part_of_carried(fields: Mapping[str, str]) -> bool:
+    """What no schema can say, as ``started_at`` before the command; words do."""
+    texts = fields.get("carried_free_ms", ""), fields.get("carried_ms", "")
+    if not all(text.isascii() and text.isdecimal() for text in texts):
+        return True
+    return int(texts[0]) <= int(texts[1])
 
 
 @st.composite
@@ -84,14 +95,19 @@ def test_what_is_described_is_what_is_taken(fields: dict[str, str]) -> None:
     """A map of fields is a command for the schemas if and only if it is one for the daemon."""
     is_taken = _is_taken(fields)
     event("taken" if is_taken else "refused")
-    assert _is_described(fields) == is_taken
+    if _is_carried_free_part_of_carried(fields):
+        assert _is_described(fields) == is_taken
 
 
 def test_the_worked_examples_agree() -> None:
     """The contract's own commands, valid and invalid, as if sent so late that no time is."""
     for example in EXAMPLES:
-        for _, fields in example["entries"]:
+        for _, fields in filter(_can_be_described, example["entries"]):
             assert _is_described(fields) == _is_taken(fields)
+
+
+def _can_be_described(entry: tuple[int, dict[str, str]]) -> bool:
+    return _is_carried_free_part_of_carried(entry[1])
 
 
 @pytest.mark.parametrize("type_", SHAPES)

@@ -33,21 +33,22 @@ COMMANDS: list[tuple[Callable[[Any], Any], dict[str, str]]] = [
     (
         lambda m: m.enqueue.start(
             "c", "u", "a", rate="1.50", free_ms=1, min_ms=2, increment_ms=3, idle_ms=4,
-            id="i",
+            free_scope="user", increment_due="end", abandon_ms=5, max_ms=6, id="i",
         ),
         {
             "type": "start", "chat_id": "c", "user_id": "u", "advisor_id": "a", "rate": "1.50",
             "free_ms": "1", "min_ms": "2", "increment_ms": "3", "idle_ms": "4",
+            "free_scope": "user", "increment_due": "end", "abandon_ms": "5", "max_ms": "6",
         },
     ),
     (
         lambda m: m.enqueue.adopt(
             "c", "u", "a", started_at=5, carried_ms=6, carried_cost=Decimal("0.70"),
-            id="i",
+            carried_free_ms=4, id="i",
         ),
         {
             "type": "adopt", "chat_id": "c", "user_id": "u", "advisor_id": "a",
-            "started_at": "5", "carried_ms": "6", "carried_cost": "0.7",
+            "started_at": "5", "carried_ms": "6", "carried_cost": "0.7", "carried_free_ms": "4",
         },
     ),
     (lambda m: m.enqueue.pause("c", id="i"), {"type": "pause", "chat_id": "c"}),
@@ -72,6 +73,10 @@ COMMANDS: list[tuple[Callable[[Any], Any], dict[str, str]]] = [
     (
         lambda m: m.enqueue.refund("c", "0.000001", reason="sorry", id="i"),
         {"type": "refund", "chat_id": "c", "amount": "0.000001", "reason": "sorry"},
+    ),
+    (
+        lambda m: m.enqueue.adjust("u", Decimal("-2.50"), "typo", partial=True, id="i"),
+        {"type": "adjust", "user_id": "u", "amount": "-2.5", "reason": "typo", "partial": "1"},
     ),
 ]  # fmt: skip
 

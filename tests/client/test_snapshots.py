@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from meterd import UnavailableError
 from meterd._results import ChatSnapshot, WalletSnapshot, read_chat, read_wallet
 from meterd.rules import billing
-from meterd.rules.model import RUNNING, Chat
+from meterd.rules.model import RUNNING, Chat, IncrementDue
 from meterd.rules.money import parse_micro
 from meterd.rules.snapshots import chat_snapshot
 from persistence.redis.commit import pack_json
@@ -96,11 +96,12 @@ CREATE TABLE chat_time_records (
     ended_at timestamptz, end_reason text, pause_reason text, active_ms bigint, paused_ms bigint,
     billed_ms bigint, rate numeric(20,6), cost numeric(20,6), refunded numeric(20,6),
     carried_cost numeric(20,6), free_ms bigint, min_ms bigint, increment_ms bigint,
-    idle_ms bigint, source text, seq bigint, updated_at timestamptz);
+    idle_ms bigint, source text, seq bigint, updated_at timestamptz, free_scope text,
+    increment_due text, abandon_ms bigint, max_ms bigint);
 INSERT INTO chat_time_records VALUES (
     'old', 'u', 'a', 'ended', to_timestamp(1700000000.001), to_timestamp(1700000060.999), 'ended',
     NULL, 60000, 998, 60000, 1.5, 1.5, 0.25, 0, 1, 2, 3, 4, 'live', 7,
-    to_timestamp(1700000099.123));
+    to_timestamp(1700000099.123), 'advisor', 'end', 5, 6);
 """
 
 
@@ -128,7 +129,7 @@ def test_a_chat_that_left_redis_is_read_from_postgres(
         started_at=1_700_000_000_001, ended_at=1_700_000_060_999, end_reason="ended",
         pause_reason=None, active_ms=60_000, paused_ms=998, billed_ms=60_000, cost=Decimal("1.5"),
         refunded=Decimal("0.25"), rate=Decimal("1.5"), free_ms=1, min_ms=2, increment_ms=3,
-        idle_ms=4, seq=7,
+        idle_ms=4, seq=7, free_scope="advisor", increment_due="end", abandon_ms=5, max_ms=6,
     )  # fmt: skip
 
 
@@ -181,6 +182,18 @@ def test_no_postgres_is_an_error_not_an_answer(make: Make, server: str, queue: r
         meter.snapshot("old")
 
 
+def test_a_snapshot_of_version_0_1_is_read() -> None:
+    """It lacks what the contract has since: free time is its own, increments due at their begin."""
+    chat = Chat("c", "u", "a", RUNNING, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    shown = chat_snapshot(chat, 9)
+    since = ("free_scope", "increment_due", "abandon_ms", "max_ms")
+    written = {name: value for name, value in shown.items() if name not in since}
+    assert read_chat(pack_json(written).encode()) == read_chat(pack_json(shown).encode())
+
+
+DUES: list[IncrementDue] = ["begin", "end"]
+
+
 @st.composite
 def _running(draw: st.DrawFn) -> Chat:
     as_of = draw(st.integers(10**12, 2 * 10**12))
@@ -192,6 +205,7 @@ def _running(draw: st.DrawFn) -> Chat:
         min_ms=draw(st.integers(0, 10**6)),
         increment_ms=draw(st.integers(1, 10**6)),
         idle_ms=0,
+        increment_due=draw(st.sampled_from(DUES)),
         active_ms=active_ms,
         owed_rate_ms=draw(st.integers(0, 10**15)),
     )  # fmt: skip

@@ -71,7 +71,9 @@ def _read(account: Account) -> Any:
 def _billed_ms(burner: Any, at: int) -> int:
     """As docs/protocol.md says."""
     counted_ms = burner["active_ms"] + at - burner["as_of"] - burner["free_ms"]
-    whole_ms = -(-counted_ms // burner["increment_ms"]) * burner["increment_ms"]
+    if burner["increment_due"] == "begin":
+        counted_ms += burner["increment_ms"] - 1 if counted_ms > 0 else 0
+    whole_ms = counted_ms // burner["increment_ms"] * burner["increment_ms"]
     return max(burner["min_ms"], whole_ms) if counted_ms > 0 else 0
 
 
@@ -179,8 +181,8 @@ def test_what_if_is_what_a_start_would_give(stream: Stream, rate: int, later_ms:
 
 def _started(world: World, user_id: str, rate: int, at: int) -> Account | None:
     """The account once one more chat has started; None if it is refused."""
-    start = {"type": "start", "id": "one-more", "chat_id": "one-more", "user_id": user_id}
-    start |= {"advisor_id": "v", "rate": as_sent(rate)}
+    start = {"type": "start", "id": "what-if", "chat_id": "what-if-0", "user_id": user_id}
+    start |= {"advisor_id": "what-if", "rate": as_sent(rate)}
     entry = Entry(f"{at}-{10**9 * ROOM}", flat(start))
     is_ok = world.feed(entry.id, entry.flat).outcome == "ok"
     return world.accounts[user_id] if is_ok else None

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
 from meterd._core import Core
 from meterd._fields import Amount
+from meterd.rules.model import FreeScope, IncrementDue
 
 ChatResultT = TypeVar("ChatResultT")
 WalletResultT = TypeVar("WalletResultT")
@@ -56,9 +57,13 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
         *,
         rate: Amount | None = None,
         free_ms: int | None = None,
+        free_scope: FreeScope | None = None,
         min_ms: int | None = None,
         increment_ms: int | None = None,
+        increment_due: IncrementDue | None = None,
         idle_ms: int | None = None,
+        abandon_ms: int | None = None,
+        max_ms: int | None = None,
         **sending: Unpack[Sending],
     ) -> ChatResultT:
         """Open a chat, running. What is not given of its tariff is as configured.
@@ -69,15 +74,22 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
             advisor_id: who is paid.
             rate: credits a minute.
             free_ms: active time that costs nothing.
+            free_scope: whether ``free_ms`` is this chat's (``chat``), or one allowance for all of
+                the user's chats with this ``advisor``, or for all of the ``user``.
             min_ms: the least that is billed of what comes after the free time.
             increment_ms: time is billed in whole increments of this length; 1 is exact.
-            idle_ms: the chat pauses after this time without a heartbeat; 0: never.
+            increment_due: an increment is owed as soon as it begins (``begin``), or once it is
+                complete (``end``).
+            idle_ms: the chat pauses after this time without a sign of life; 0: never.
+            abandon_ms: the chat ends after this time without a sign of life; 0: never.
+            max_ms: the chat ends when it has been active for so long; 0: never.
             sending: see ``Sending``.
 
         Raises:
             AlreadyStartedError, AlreadyEndedError, UserMismatchError: the chat exists.
             InsufficientCreditsError: the account can't pay for the first millisecond.
-            AtCapacityError: the operator's limit on open chats is reached.
+            AtCapacityError: the operator's limit on open chats is reached, in all or of this
+                account.
         """
         return self._chat_command(
             {
@@ -87,9 +99,13 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
                 "advisor_id": advisor_id,
                 "rate": rate,
                 "free_ms": free_ms,
+                "free_scope": free_scope,
                 "min_ms": min_ms,
                 "increment_ms": increment_ms,
+                "increment_due": increment_due,
                 "idle_ms": idle_ms,
+                "abandon_ms": abandon_ms,
+                "max_ms": max_ms,
             },
             sending,
         )
@@ -105,9 +121,14 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
         carried_cost: Amount,
         rate: Amount | None = None,
         free_ms: int | None = None,
+        free_scope: FreeScope | None = None,
         min_ms: int | None = None,
         increment_ms: int | None = None,
+        increment_due: IncrementDue | None = None,
         idle_ms: int | None = None,
+        abandon_ms: int | None = None,
+        max_ms: int | None = None,
+        carried_free_ms: int | None = None,
         **sending: Unpack[Sending],
     ) -> ChatResultT:
         """Open a chat that ran in another system until now.
@@ -121,15 +142,22 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
             carried_cost: the credits that were paid there.
             rate: credits a minute.
             free_ms: as for ``start``, and likewise below.
+            free_scope: which chats share the free time.
             min_ms: the least that is billed.
             increment_ms: the length of an increment.
-            idle_ms: pause after this time without a heartbeat.
+            increment_due: when an increment is owed.
+            idle_ms: pause after this time without a sign of life.
+            abandon_ms: end after this time without a sign of life.
+            max_ms: end after being active for so long.
+            carried_free_ms: how much of ``carried_ms`` was free; if not given, the lesser of
+                ``carried_ms`` and ``free_ms``.
             sending: see ``Sending``.
 
         Raises:
             AlreadyStartedError, AlreadyEndedError, UserMismatchError: the chat exists here.
             InsufficientCreditsError: the account can't pay for the first millisecond here.
-            AtCapacityError: the operator's limit on open chats is reached.
+            AtCapacityError: the operator's limit on open chats is reached, in all or of this
+                account.
         """
         return self._chat_command(
             {
@@ -140,11 +168,16 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
                 "started_at": started_at,
                 "carried_ms": carried_ms,
                 "carried_cost": carried_cost,
+                "carried_free_ms": carried_free_ms,
                 "rate": rate,
                 "free_ms": free_ms,
+                "free_scope": free_scope,
                 "min_ms": min_ms,
                 "increment_ms": increment_ms,
+                "increment_due": increment_due,
                 "idle_ms": idle_ms,
+                "abandon_ms": abandon_ms,
+                "max_ms": max_ms,
             },
             sending,
         )
@@ -196,7 +229,7 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
 
         Raises:
             UnknownChatError, AlreadyEndedError, UserMismatchError: there is no such open chat.
-            InsufficientCreditsError: the account can't pay the new rate.
+            InsufficientCreditsError: the account can't pay the new rate; the old one stays.
         """
         return self._chat_command(
             {"type": "set_rate", "chat_id": chat_id, "rate": rate, "user_id": user_id}, sending
@@ -228,7 +261,7 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
     def top_up(self, user_id: str, amount: Amount, **sending: Unpack[Sending]) -> WalletResultT:
         """Add ``amount`` credits to an account; resumes its suspended chats.
 
-        Use an ``id`` made of the payment's: then a repeated call adds nothing.
+        Use an ``id`` made of the payment's: then a repeated call adds nothing, for 30 days.
         """
         return self._wallet_command(
             {"type": "top_up", "user_id": user_id, "amount": amount}, sending
@@ -264,6 +297,39 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
                 "amount": amount,
                 "reason": reason,
                 "user_id": user_id,
+            },
+            sending,
+        )
+
+    def adjust(
+        self,
+        user_id: str,
+        amount: Amount,
+        reason: str | None = None,
+        *,
+        partial: bool | None = None,
+        **sending: Unpack[Sending],
+    ) -> WalletResultT:
+        """Correct an account by hand: a chargeback, a typo, goodwill.
+
+        Args:
+            user_id: whose account.
+            amount: credits, more than 0 to give, less than 0 to take. Giving resumes suspended
+                chats; chats that can't be paid any more stop.
+            reason: stays in the journal.
+            partial: take what is there, if that is less than ``amount``.
+            sending: see ``Sending``; use an ``id`` of the correction's, as for ``top_up``.
+
+        Raises:
+            InsufficientCreditsError: less is there than is to be taken, and not ``partial``.
+        """
+        return self._wallet_command(
+            {
+                "type": "adjust",
+                "user_id": user_id,
+                "amount": amount,
+                "reason": reason,
+                "partial": partial,
             },
             sending,
         )

@@ -6,17 +6,26 @@ from typing import Final, TypeAlias
 
 from meterd._errors import InvalidCommandError
 from meterd.rules.commands import InvalidCommand, parse_entry
+from meterd.rules.field_formats import (
+    AMOUNT,
+    CREDITS,
+    DURATION,
+    FIELD_FORMATS,
+    FLAG,
+    INCREMENT,
+    TIMESTAMP,
+)
 
 Amount: TypeAlias = str | Decimal | int
 """Credits, exactly: ``"12.5"``, ``Decimal("12.5")`` or ``12``. Never a float."""
 
-_CREDITS: Final = frozenset({"rate", "amount", "carried_cost"})
+_CREDITS: Final = frozenset(
+    name for name, form in FIELD_FORMATS.items() if form in (CREDITS, AMOUNT)
+)
 _TIMES: Final = frozenset(
-    {
-        "free_ms", "min_ms", "increment_ms", "idle_ms", "abandon_ms", "max_ms",
-        "started_at", "carried_ms", "carried_free_ms",
-    }
-)  # fmt: skip
+    name for name, form in FIELD_FORMATS.items() if form in (DURATION, INCREMENT, TIMESTAMP)
+)
+_FLAGS: Final = frozenset(name for name, form in FIELD_FORMATS.items() if form == FLAG)
 # Later than any command can be: what a time is compared with is the queue's clock, not ours.
 _FAR: Final = f"{10**16}-0"
 
@@ -53,6 +62,8 @@ def _text(name: str, value: object) -> str:
         return _credits(name, value)
     if name in _TIMES:
         return _milliseconds(name, value)
+    if name in _FLAGS:
+        return _flag(name, value)
     if not isinstance(value, str):
         raise TypeError(f"{name}: send a str, not {type(value).__name__}")
     return value
@@ -78,6 +89,12 @@ def _milliseconds(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: send milliseconds as an int, not {type(value).__name__}")
     return str(value)
+
+
+def _flag(name: str, value: object) -> str:
+    if not isinstance(value, bool | str):
+        raise TypeError(f"{name}: send a bool, not {type(value).__name__}")
+    return value if isinstance(value, str) else str(int(value))
 
 
 def _raw(text: str) -> bytes:

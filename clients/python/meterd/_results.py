@@ -7,7 +7,17 @@ from typing import Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from meterd.rules import billing
-from meterd.rules.model import ENDED, METERD, NOT_STARTED, RUNNING, Chat
+from meterd.rules.model import (
+    DUE_AT_BEGIN,
+    ENDED,
+    FREE_OF_CHAT,
+    METERD,
+    NOT_STARTED,
+    RUNNING,
+    Chat,
+    FreeScope,
+    IncrementDue,
+)
 from meterd.rules.money import MS_PER_MINUTE, format_micro, read_micro
 from meterd.rules.outcomes import OK
 
@@ -35,10 +45,16 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     rate: Decimal
     """Credits a minute, the last in force."""
     free_ms: int
+    """Free time; where chats share it, what this one has used and will still get."""
+    free_scope: FreeScope
+    """Which chats share the free time: ``chat``, ``advisor`` or ``user``."""
     min_ms: int
     increment_ms: int
     """0 where it is not known."""
+    increment_due: IncrementDue
     idle_ms: int
+    abandon_ms: int
+    max_ms: int
     seq: int
     """Grows with every change of the chat: of two snapshots, the higher is the newer."""
     source: str = METERD
@@ -74,8 +90,23 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return Decimal(format_micro(_micro(self.cost) + grown_micro))
 
     def _billed_ms(self, active_ms: int) -> int:
-        terms = (0, self.free_ms, self.min_ms, self.increment_ms, self.idle_ms)
-        return billing.billed_ms(Chat("", "", "", RUNNING, 0, 0, 0, 0, *terms), active_ms)
+        chat = Chat(
+            chat_id=self.chat_id,
+            user_id="",
+            advisor_id="",
+            status=RUNNING,
+            started_at_ms=0,
+            since_ms=0,
+            as_of_ms=0,
+            alive_at_ms=0,
+            rate_micro=0,
+            free_ms=self.free_ms,
+            min_ms=self.min_ms,
+            increment_ms=self.increment_ms,
+            idle_ms=0,
+            increment_due=self.increment_due,
+        )
+        return billing.billed_ms(chat, active_ms)
 
     def _since(self, now_ms: int) -> int:
         """For how long the clock has run since the snapshot; a clock that is behind is no debt."""
@@ -125,7 +156,7 @@ class Reply(msgspec.Struct, Generic[SnapshotT_co], frozen=True):
     """The id was handled before, in an earlier attempt (of yours, or of the client's own after
     a lost connection); this entry had no effect, and ``outcome`` is that of the first."""
     snapshot: SnapshotT_co | None
-    """The chat (or for ``top_up`` the wallet); None where there is none."""
+    """The chat (or for ``top_up`` and ``adjust`` the wallet); None where there is none."""
 
     @property
     def at(self) -> int:
@@ -174,9 +205,22 @@ class _Kind(msgspec.Struct):
 _read_kind: Final = msgspec.json.Decoder(_Kind).decode
 
 
+_SINCE_0_2: Final = {
+    "free_scope": FREE_OF_CHAT,
+    "increment_due": DUE_AT_BEGIN,
+    "abandon_ms": 0,
+    "max_ms": 0,
+}
+"""What a snapshot says that was written by version 0.1."""
+
+
 def read_chat(raw: bytes) -> ChatSnapshot:
     """A chat's snapshot from its JSON."""
-    return _read_chat(raw)
+    try:
+        return _read_chat(raw)
+    except msgspec.ValidationError:
+        written: dict[str, object] = msgspec.json.decode(raw)
+        return msgspec.convert({**_SINCE_0_2, **written}, ChatSnapshot)
 
 
 def read_wallet(raw: bytes) -> WalletSnapshot:
@@ -218,4 +262,4 @@ def _micro(amount: Decimal) -> int:
 
 
 def _read_snapshot(raw: bytes) -> Snapshot:
-    return _read_wallet(raw) if _read_kind(raw).chat_id is None else _read_chat(raw)
+    return _read_wallet(raw) if _read_kind(raw).chat_id is None else read_chat(raw)
