@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from daemon.legacy.balances import migrate_balances
+from daemon.legacy.difference import RecordDifference
+from daemon.legacy.migrate import migrate
+from daemon.legacy.verify import verify
 from meterd import ChatSnapshot, Meter
 from meterd.rules.redis_keys import Keys
 from persistence.redis.commit import unpack_state
@@ -16,6 +20,7 @@ from tests.legacy.cutover.test_command import _ran
 from tests.legacy.owner import (
     AFTER_MIGRATE,
     EXPECTED,
+    SHAPE,
     create_current_system,
     iso_ms,
     quarantine_found,
@@ -79,8 +84,6 @@ def test_the_whole_of_it_is_as_expected(owner: Both, tmp_path: Path) -> None:
         assert _adopted(adopted) == expected
         assert {one["outcome"] for one in adopted["adopted"]} == {"adopted"}
         _use_free_time(owner)
-        for words in ("migrate", "balances", "adopt"):
-            told(words)
         assert told("verify")["ok"]
 
     owner.while_working(act)
@@ -102,28 +105,27 @@ def _use_free_time(both: Both) -> None:
             assert reply.snapshot.free_ms == free_ms
 
 
-def test_free_time_that_differs_is_found_and_corrected(owner: Both, tmp_path: Path) -> None:
+def test_free_time_that_differs_is_found_and_corrected(owner: Both) -> None:
     """As long as nobody has used the account; more of it, or none any more."""
+    targets = owner.targets._replace(sides=owner.targets.sides._replace(shape=SHAPE))
 
-    def ran(*words: str) -> Any:
-        done = _ran(owner, tmp_path, *words, "--json", **EXPECTED["settings"])
-        return json.loads(done.stdout)
+    def differences() -> list[RecordDifference]:
+        return verify(targets.sides, SHAPE.policy, lambda *_: None).differences
 
     def act() -> None:
-        ran("migrate")
-        assert ran("verify")["ok"]
-        ran("balances")
-        assert ran("verify")["ok"]
+        migrate(targets.sides, SHAPE.policy, lambda _: None)
+        assert differences() == []
+        migrate_balances(targets, lambda *_: None)
+        assert differences() == []
         for user, seconds in (("u1", 50), ("u3", 0)):
             used = f'"freeTimeUsed" = {seconds} WHERE "userId" = \'{user}\''
             sql(owner.engine, f'UPDATE "conversationTimeRecord" SET {used}')
-        ran("migrate")
-        found = ran("verify")
-        kinds = {(one["kind"], one["pair"][0]) for one in found["differences"]}
-        assert kinds == {("free_time", "u1"), ("free_time", "u3")}
-        assert found["next"] == {"meterd legacy balances": found["count"]}
-        ran("balances")
-        assert ran("verify")["ok"]
+        migrate(targets.sides, SHAPE.policy, lambda _: None)
+        found = differences()
+        assert {(one.kind, one.next) for one in found} == {("free_time", "meterd legacy balances")}
+        assert {one.pair for one in found} == {("u1", "a1"), ("u1", "a2"), ("u3", "a1")}
+        migrate_balances(targets, lambda *_: None)
+        assert differences() == []
         wanted = {**AFTER_MIGRATE["free_time_used_ms"], "u1": {"a1": 50_000, "a2": 50_000}}
         assert _free_time(owner) == {**wanted, "u3": {"a1": 0}}
 
