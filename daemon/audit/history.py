@@ -13,7 +13,8 @@ from meterd.rules import outcomes
 from meterd.rules.billing import active_ms, cost
 from meterd.rules.commands import InvalidCommand, entry_ms
 from meterd.rules.deadlines import next_due
-from meterd.rules.model import Event, Policy
+from meterd.rules.events import CHAT_ENDED, WALLET_ADJUSTED
+from meterd.rules.model import ABANDONED, CREDITS_EXHAUSTED, LIMIT_REACHED, Event, Policy
 from meterd.rules.money import format_micro
 from meterd.rules.replay import JournalEntry, Replay, ReplayStep, command_of
 from persistence.postgres.rows import JournalRow
@@ -21,15 +22,21 @@ from persistence.postgres.rows import JournalRow
 REFUSED: Final = "refused"
 REPEATED: Final = "repeated"
 
+FREE_TIME_MOVED: Final = "free_time.moved"
+"""No event: another chat of the account has changed what this one gets of their free time."""
+
 _BY_TIME: Final = {
     "chat.paused": "no sign of life from the user",
     "chat.suspended": "the credits are used up",
-    "chat.ended": "the credits are used up",
     "credits.exhausted": "the account can't pay for the next millisecond",
 }
+_ENDED_BY_TIME: Final = {
+    CREDITS_EXHAUSTED: "the credits are used up",
+    ABANDONED: "abandoned: no sign of life from the user for {abandon_s:g} s",
+    LIMIT_REACHED: "it has been active for {max_s:g} s, its limit",
+}
 
-
-_TOLD: Final = ("rate", "amount", "reason")
+_TOLD: Final = ("rate", "amount", "reason", "partial")
 """Fields that say why, next to a command's type and id."""
 
 
@@ -38,7 +45,8 @@ class HistoryLine(NamedTuple):
 
     at: int
     event: str
-    """As in the contract, or ``refused`` or ``repeated`` for a command without effect."""
+    """As in the contract; ``refused`` or ``repeated`` for a command without effect;
+    ``free_time.moved`` where another chat of the account has changed this one's free time."""
     why: str
     active_ms: int
     cost: str
@@ -81,21 +89,49 @@ class ChatHistory:
             due = next_due(self._replay.account, policy)
             if due is None or due.at_ms >= before:
                 return
-            was_open = self._is_open()
-            for event in self._mine(self._replay.pass_time(due.at_ms + 1, policy), was_open):
-                yield self._line(event.at_ms, event.event, _left(event) or _BY_TIME[event.event])
+            was_open, before_ms = self._is_open(), self._free_ms()
+            step = self._replay.pass_time(due.at_ms + 1, policy)
+            for event in self._mine(step, was_open):
+                yield self._line(event.at_ms, event.event, _left(event) or self._by_time_why(event))
+            yield from self._moved(step, before_ms)
 
     def _by_command(self, row: JournalRow, policy: Policy) -> Iterator[HistoryLine]:
         by = row.outcome, row.stream_id, row.fields.get("id")
         if row.outcome == outcomes.OK and not row.replayed:
-            was_open = self._is_open()
-            for event in self._mine(self._replay.feed(_journaled(row), policy), was_open):
-                why = f"{_named(row)} {_left(event)}".rstrip()
+            was_open, before_ms = self._is_open(), self._free_ms()
+            step = self._replay.feed(_journaled(row), policy)
+            for event in self._mine(step, was_open):
+                why = f"{_named(row)}{_by_hand(event, step)} {_left(event)}".rstrip()
                 yield self._line(event.at_ms, event.event, why, *by)
+            yield from self._moved(step, before_ms)
         elif row.chat_id == self._chat_id:
             name = REPEATED if row.replayed else REFUSED
             why = f"{_named(row)}: {row.outcome}"
             yield self._line(entry_ms(row.stream_id), name, why, *by)
+
+    def _by_time_why(self, event: Event) -> str:
+        chat = self._replay.chat(self._chat_id)
+        if event.event != CHAT_ENDED or chat is None:
+            return _BY_TIME[event.event]
+        reason = _ENDED_BY_TIME[event.reason or CREDITS_EXHAUSTED]
+        return reason.format(abandon_s=chat.abandon_ms / 1000, max_s=chat.max_ms / 1000)
+
+    def _moved(self, step: ReplayStep, before_ms: int | None) -> Iterator[HistoryLine]:
+        """Whether this chat got more or less free time by what happened to others.
+
+        Which ones is not said: they may be with somebody else.
+        """
+        now_ms = self._free_ms()
+        of_chats = [event for event in step.events if event.chat_id]
+        is_told = any(event.chat_id == self._chat_id for event in of_chats)
+        if of_chats and not is_told and before_ms is not None and now_ms not in (None, before_ms):
+            why = f"another chat that shares its free time: {now_ms} ms instead of {before_ms} ms"
+            yield self._line(of_chats[-1].at_ms, FREE_TIME_MOVED, why)
+
+    def _free_ms(self) -> int | None:
+        """What the chat gets of free time; None while it is not open."""
+        chat = self._replay.account.chats.get(self._chat_id)
+        return None if chat is None else chat.free_ms
 
     def _is_open(self) -> bool:
         return self._chat_id in self._replay.account.chats
@@ -144,6 +180,15 @@ def _named(row: JournalRow) -> str:
     fields = row.fields
     facts = (f"{name}={fields[name]}" for name in _TOLD if name in fields)
     return " ".join(filter(None, (fields.get("type"), fields.get("id"), *facts)))
+
+
+def _by_hand(event: Event, step: ReplayStep) -> str:
+    """What an adjustment gave or took, which may be less than it asked for."""
+    if event.event != WALLET_ADJUSTED:
+        return ""
+    amount = sum(entry.amount_micro for entry in step.ledger if entry.kind == "adjustment")
+    done = "given" if amount > 0 else "taken"
+    return f": {format_micro(abs(amount))} credits {done} by hand"
 
 
 def _left(event: Event) -> str:

@@ -71,6 +71,8 @@ def send(
 
       meterd send start chat_id=c1 user_id=u1 advisor_id=a1 rate=1.50
 
+      meterd send adjust user_id=u1 amount=-5 reason=typo
+
       meterd send end chat_id=c1 id=end-of-c1 --json | jq -r .snapshot.cost
     """
     command = _command(type_, fields or [], no_wait)

@@ -61,11 +61,22 @@ def never_started(now_ms: int, chat_id: str) -> bytes:
 
 def wallet_json(wallet: bytes | None, account: bytes | None, user_id: str) -> bytes:
     """A wallet as Redis has it, with what its balance falls by."""
+    state = None if wallet is None else readable_account(account, user_id)
+    return wallet_of(wallet, state, user_id)
+
+
+def wallet_of(wallet: bytes | None, account: Account | None, user_id: str) -> bytes:
+    """Like ``wallet_json``, of an account that was read."""
     if wallet is None:
         return pack({**no_wallet(user_id), "running": []})
-    _, state = unpack_state(account, user_id)
-    running = running_of(state) if is_readable(state) else []
+    running = [] if account is None else running_of(account)
     return b'%s,"running":%s}' % (wallet[:-1], pack(running))
+
+
+def readable_account(raw: bytes | None, user_id: str) -> Account | None:
+    """An account as Redis has it; None of one that can't be read."""
+    _, account = unpack_state(raw, user_id)
+    return account if is_readable(account) else None
 
 
 def wallet_object(account: Account, at: int) -> JsonObject:

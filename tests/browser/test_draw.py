@@ -12,7 +12,16 @@ from daemon.gateway.views import wallet_object
 from meterd.rules import billing
 from meterd.rules.billing import available
 from meterd.rules.exhaustion import zero_at
-from meterd.rules.model import PAUSED, RUNNING, Account, Chat, ChatStatus
+from meterd.rules.model import (
+    DUE_AT_BEGIN,
+    DUE_AT_END,
+    PAUSED,
+    RUNNING,
+    Account,
+    Chat,
+    ChatStatus,
+    IncrementDue,
+)
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot
 
@@ -29,19 +38,25 @@ _names = itertools.count()
 
 
 def _chat(
-    terms: tuple[int, int, int], rate: int, active_ms: int, owed: int, status: ChatStatus = RUNNING
+    terms: tuple[int, int, int, IncrementDue],
+    rate: int,
+    active_ms: int,
+    owed: int,
+    status: ChatStatus = RUNNING,
 ) -> Chat:
-    free_ms, min_ms, increment_ms = terms
+    free_ms, min_ms, increment_ms, increment_due = terms
     chat = Chat(
         f"c{next(_names)}", "ann", "bob", status, T0 - active_ms, T0, T0, T0, rate, free_ms, min_ms,
         increment_ms, 0,
     )  # fmt: skip
-    return chat._replace(active_ms=active_ms, owed_rate_ms=owed)
+    return chat._replace(active_ms=active_ms, owed_rate_ms=owed, increment_due=increment_due)
 
 
-TERMS = st.tuples(TERMS_MS, TERMS_MS, INCREMENTS_MS)
+DUE: st.SearchStrategy[IncrementDue] = st.sampled_from((DUE_AT_BEGIN, DUE_AT_END))
+TERMS = st.tuples(TERMS_MS, TERMS_MS, INCREMENTS_MS, DUE)
 CHATS = st.builds(_chat, TERMS, RATES, st.integers(0, LONG_MS), st.integers(0, 10**20))
-SHORT_TERMS = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(1, 300))
+SHORT_MS = st.integers(0, 300)
+SHORT_TERMS = st.tuples(SHORT_MS, SHORT_MS, st.integers(1, 300), DUE)
 SHORT = st.builds(
     _chat, SHORT_TERMS, st.integers(0, 10**8), st.integers(0, 500), st.integers(0, 60_000 * 100),
     st.sampled_from((RUNNING, RUNNING, PAUSED)),

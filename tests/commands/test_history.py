@@ -1,10 +1,11 @@
 """A history tells what the fold did: nothing else, nothing less, and at the same cost."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
-from daemon.audit.history import ChatHistory, HistoryLine
+from daemon.audit.history import FREE_TIME_MOVED, ChatHistory, HistoryLine
 from daemon.errors import HistoryError
 from daemon.settings.derived import policy_of as policy_of_settings
 from daemon.settings.settings import Settings
@@ -84,6 +85,57 @@ def test_every_refusal_is_told(example: Example) -> None:
         ]
         history = told(example, world, journal, chat_id)
         assert [line.entry for line in history if line.outcome not in ("ok", None)] == refused
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e["name"])
+def test_every_change_of_a_snapshot_is_told(example: Example) -> None:
+    """By an event of the chat, or else as free time that another chat has moved."""
+    world, journal, _ = played(example)
+    for chat_id, user in world.owner.items():
+        history = told(example, world, journal, chat_id)
+        changes = [line for line in history if line.event.startswith(("chat.", FREE_TIME_MOVED))]
+        chat = world.ended.get(chat_id) or world.accounts[user].chats[chat_id]
+        assert len(changes) == chat.seq
+
+
+ENDS = {
+    "abandoned": r"abandoned: no sign of life from the user for \d+(\.\d+)? s",
+    "limit_reached": r"it has been active for \d+(\.\d+)? s, its limit",
+    "credits_exhausted": "the credits are used up",
+}
+
+
+def test_time_alone_says_why_it_ends_a_chat() -> None:
+    """Each reason of its own comes up in the examples, and is told in its own words."""
+    told_of = set()
+    for example in EXAMPLES:
+        world, journal, _ = played(example)
+        for chat_id, chat in world.ended.items():
+            last = told(example, world, journal, chat_id)[-1]
+            if last.event == "chat.ended" and last.entry is None:
+                assert chat.end_reason is not None
+                assert re.fullmatch(ENDS[chat.end_reason], last.why)
+                told_of.add(chat.end_reason)
+    assert told_of == ENDS.keys()
+
+
+def test_an_adjustment_is_told_with_what_it_did() -> None:
+    """Not with what was asked for, which may have been more than was there."""
+    asked = {"type": "adjust", "id": "a", "user_id": "u", "amount": "-7", "partial": "1"}
+    start = {"type": "start", "id": "s", "chat_id": "c", "user_id": "u", "advisor_id": "a"}
+    rows = [
+        JournalRow("100-0", "u", None, {**asked, "amount": "5", "id": "t"}, "ok", False, POLICY),
+        JournalRow("200-0", "u", "c", {**start, "rate": "0"}, "ok", False, POLICY),
+        JournalRow("300-0", "u", None, {**asked, "reason": "typo"}, "ok", False, POLICY),
+    ]
+    policy = policy_of(EXAMPLES[0])
+    (line,) = [
+        line
+        for line in ChatHistory("c", "u", {POLICY: policy}).lines(rows)
+        if line.event == "wallet.adjusted"
+    ]
+    expected = "adjust a amount=-7 reason=typo partial=1: 5.000000 credits taken by hand"
+    assert (line.at, line.why, line.id) == (300, expected, "a")
 
 
 @pytest.mark.parametrize("outcome", ["id_conflict", "at_capacity", "internal_error"])

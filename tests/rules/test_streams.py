@@ -311,3 +311,32 @@ def _ledger(run: Run) -> dict[str, list[LedgerEntry]]:
         for entry in result.ledger:
             ledger[entry.user_id].append(entry)
     return ledger
+
+
+def test_by_the_rules_of_version_0_1_any_rate_is_set() -> None:
+    """What its journals say happened: the chat ends in that millisecond, and nobody was refused."""
+    start = {"type": "start", "id": "1", "user_id": "u1", "chat_id": "a", "advisor_id": "v"}
+    entries = [
+        Entry(f"{T0}-0", flat(start | {"rate": "0"})),
+        Entry(f"{T0 + 5}-0", flat({"type": "set_rate", "id": "2", "chat_id": "a", "rate": "1"})),
+        settle("u1", f"{T0 + 100}-0"),
+    ]
+    old = fold(Policy(rules_version=1), entries)
+    assert [result.outcome for result in old.results] == ["ok", "ok", "ok"]
+    assert _chat(old.world, "a").ended_at_ms == T0 + 5
+    new = fold(Policy(), entries)
+    assert [result.outcome for result in new.results] == ["ok", "insufficient_credits", "ok"]
+    assert _chat(new.world, "a").status == "running"
+    assert _chat(new.world, "a").rate_micro == 0
+
+
+def test_version_0_1_had_no_limit_of_open_chats() -> None:
+    """Its policies name none, which is read as 0."""
+    start = {"type": "start", "user_id": "u1", "advisor_id": "v", "rate": "0"}
+    entries = [
+        Entry(f"{T0}-{n}", flat(start | {"id": f"i{n}", "chat_id": f"c{n}"})) for n in range(150)
+    ]
+    run = fold(Policy(open_chats_max=0, rules_version=1), entries)
+    assert {result.outcome for result in run.results} == {"ok"}
+    limited = [result.outcome for result in fold(Policy(), entries).results]
+    assert limited == ["ok"] * 100 + ["at_capacity"] * 50

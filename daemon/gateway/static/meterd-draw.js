@@ -27,17 +27,21 @@ export function formatMicro(micro, digits = 6) {
   return digits ? `${sign}${text.slice(0, -digits)}.${text.slice(-digits)}` : sign + text;
 }
 
-/** Billed time of an active time: free time, minimum and whole increments. */
+/** Billed time of an active time: free time, minimum and the increments that are owed. */
 export function billedMs(terms, activeMs) {
   const counted = activeMs - terms.free_ms;
   if (counted <= 0) return 0;
-  return Math.max(terms.min_ms, wholeIncrements(terms, counted));
+  return Math.max(terms.min_ms, owedIncrements(terms, counted));
 }
 
-function wholeIncrements(terms, counted) {
+function owedIncrements(terms, counted) {
   // By remainder, which is exact; a quotient of large numbers would be rounded.
   const beyond = counted % increment(terms);
-  return beyond ? counted - beyond + increment(terms) : counted;
+  return counted - beyond + (beyond && !isDueAtEnd(terms) ? increment(terms) : 0);
+}
+
+function isDueAtEnd(terms) {
+  return terms.increment_due === "end"; // what has no increment_due owes an increment as it begins
 }
 
 function increment(terms) {
@@ -100,7 +104,10 @@ export function runsUntil(chat, wallet, now) {
 /** The active time, from `activeMs` on, whose next millisecond costs. */
 function paidUpTo(terms, activeMs) {
   const billed = billedMs(terms, activeMs);
-  return terms.free_ms + billed - (billed % increment(terms));
+  const complete = terms.free_ms + billed - (billed % increment(terms));
+  const isInFreeTime = activeMs <= terms.free_ms;
+  if (!isDueAtEnd(terms) || (isInFreeTime && terms.min_ms > 0)) return complete;
+  return complete + increment(terms) - 1; // the millisecond that completes the next increment costs
 }
 
 /** Everything to be shown of a chat and its wallet (null where it may not be seen) at `now`. */

@@ -1,6 +1,7 @@
 """One place in the events stream for all readers of this process, on one Redis connection."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
@@ -12,9 +13,14 @@ from daemon.gateway.authorization import WHOLE, Caller
 from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
-from daemon.gateway.streams.messages import KEEP_ALIVE, Message
+from daemon.gateway.streams.messages import (
+    KEEP_ALIVE,
+    Message,
+    MovedChats,
+    StoredWallet,
+    messages_of,
+)
 from daemon.gateway.streams.subscriber import LOST, SHUTDOWN, TOKEN_EXPIRED, Subscriber
-from daemon.gateway.views import owner_of, pack, wallet_json
 from daemon.settings.settings import HttpSettings
 from meterd import AsyncMeter, Event, EventsLostError, MeterError
 from meterd.rules.commands import entry_key
@@ -73,8 +79,8 @@ class EventBroadcaster:
         subscriber.spoken_at_s = asyncio.get_running_loop().time()
         if subscriber.chat_id is not None:
             self._by_chat[subscriber.chat_id].add(subscriber)
-        if subscriber.user_id is not None:
-            self._by_user[subscriber.user_id].add(subscriber)
+        if subscriber.owner_id is not None:
+            self._by_user[subscriber.owner_id].add(subscriber)
         self._wanted.set()
 
     def remove(self, subscriber: Subscriber) -> None:
@@ -85,14 +91,21 @@ class EventBroadcaster:
         if not self._callers[subscriber.caller.sub]:
             del self._callers[subscriber.caller.sub]
         _discard(self._by_chat, subscriber.chat_id, subscriber)
-        _discard(self._by_user, subscriber.user_id, subscriber)
+        _discard(self._by_user, subscriber.owner_id, subscriber)
         if not self._tasks:
             self._wanted.clear()
 
-    def follow_user(self, subscriber: Subscriber, user_id: str) -> None:
-        """From now on also what happens to the account that a chat turned out to be of."""
-        if subscriber in self._tasks and subscriber.user_id is None:
-            subscriber.user_id = user_id
+    def follow_owner(self, subscriber: Subscriber, user_id: str, with_account: bool) -> None:
+        """From now on also what becomes of the chat because the user's other chats change.
+
+        Args:
+            subscriber: a reader of a chat.
+            user_id: whose the chat has turned out to be.
+            with_account: whether to tell of the account, too.
+        """
+        if subscriber in self._tasks and subscriber.owner_id is None:
+            subscriber.owner_id = user_id
+            subscriber.user_id = user_id if with_account else None
             self._by_user[user_id].add(subscriber)
 
     def since(self, place: tuple[int, int]) -> list[Event] | None:
@@ -115,25 +128,25 @@ class EventBroadcaster:
         except TimeoutError:
             raise redis_unavailable(self._live.trouble or "no events yet") from None
 
-    async def messages(self, events: Iterable[Event]) -> list[Message]:
+    async def messages(self, events: Iterable[Event]) -> list[Message | MovedChats]:
         """Events with what they are about as it is now, read in one round trip."""
         listed = list(events)
+        if not listed:
+            return []
+        chat_ids = list(dict.fromkeys(event.chat_id for event in listed if event.chat_id))
+        user_ids = list(dict.fromkeys(event.user_id for event in listed))
         keys = self._keys
         names = [
-            name
-            for e in listed
-            for name in (
-                keys.chat(e.chat_id or "-"),
-                keys.wallet(e.user_id),
-                keys.account(e.user_id),
-            )
+            *map(keys.chat, chat_ids),
+            *map(keys.wallet, user_ids),
+            *map(keys.account, user_ids),
         ]
-        values = await self._live.read(*names) if names else []
-        now_ms = self._clock.now_ms()
-        return [
-            _message(event, now_ms, *values[3 * number : 3 * number + 3])
-            for number, event in enumerate(listed)
-        ]
+        values = iter(await self._live.read(*names))
+        chats = dict(zip(chat_ids, itertools.islice(values, len(chat_ids)), strict=True))
+        wallets = list(itertools.islice(values, len(user_ids)))
+        stored = map(StoredWallet, wallets, values)
+        by_user = dict(zip(user_ids, stored, strict=True))
+        return messages_of(self._clock.now_ms(), listed, chats, by_user)
 
     async def keep(self) -> None:
         """Follow the events for ever, as long as anybody reads."""
@@ -197,7 +210,7 @@ class EventBroadcaster:
         for message in await self._surely([event for event in batch if self._readers(event)]):
             self._offer(message)
 
-    async def _surely(self, wanted: list[Event]) -> list[Message]:
+    async def _surely(self, wanted: list[Event]) -> list[Message | MovedChats]:
         """Again while Redis is away: what was taken from the stream has to be told."""
         while True:
             try:
@@ -210,17 +223,27 @@ class EventBroadcaster:
         of_chat = self._by_chat.get(event.chat_id, _NOBODY) if event.chat_id else _NOBODY
         return of_user | of_chat if of_chat else of_user
 
-    def _offer(self, message: Message) -> None:
-        event, now_s = message.event, asyncio.get_running_loop().time()
-        for subscriber in self._readers(event):
-            self.told += 1
-            subscriber.spoken_at_s = now_s
+    def _offer(self, message: Message | MovedChats) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for subscriber in self._readers_of(message):
             was_open = subscriber.ended_at_s is None
-            subscriber.offer(message)
+            if subscriber.offer(message):
+                self.told += 1
+                subscriber.spoken_at_s = now_s
             self.dropped += was_open and subscriber.ended_at_s is not None
-            view = subscriber.caller.view(event.user_id, message.advisor_id)
-            if event.chat_id == subscriber.chat_id and view == WHOLE:
-                self.follow_user(subscriber, event.user_id)
+            if isinstance(message, Message) and message.event.chat_id == subscriber.chat_id:
+                self._follow_owner(subscriber, message)
+
+    def _readers_of(self, message: Message | MovedChats) -> list[Subscriber]:
+        """A list: whose the chat is may be noted meanwhile."""
+        if isinstance(message, MovedChats):
+            return list(self._by_user.get(message.user_id, _NOBODY))
+        return list(self._readers(message.event))
+
+    def _follow_owner(self, subscriber: Subscriber, message: Message) -> None:
+        view = subscriber.caller.view(message.user_id, message.advisor_id)
+        if subscriber.chat_id is not None and view is not None:
+            self.follow_owner(subscriber, message.user_id, with_account=view == WHOLE)
 
     def check_room(self, caller: Caller) -> None:
         """Raises ProblemError: there are too many streams, here or of this caller."""
@@ -237,27 +260,6 @@ class EventBroadcaster:
 
 
 _NOBODY: Final[set[Subscriber]] = set()
-
-
-def _message(
-    event: Event, now_ms: int, chat: bytes | None, wallet: bytes | None, account: bytes | None
-) -> Message:
-    fields: dict[str, Any] = {"event": event.event, "at": event.at, "user_id": event.user_id}
-    more = {
-        "chat_id": event.chat_id,
-        "seq": event.seq,
-        "reason": event.reason,
-        "threshold_ms": event.threshold_ms,
-    }
-    fields |= {name: value for name, value in more.items() if value is not None}
-    return Message(
-        place=entry_key(event.id),
-        event=event,
-        advisor_id=owner_of(chat).advisor_id if chat else None,
-        head=b'{"now":%d,%s' % (now_ms, pack(fields)[1:-1]),
-        chat=chat or b"null",
-        wallet=wallet_json(wallet, account, event.user_id),
-    )
 
 
 def _entry(place: tuple[int, int]) -> str:

@@ -104,9 +104,10 @@ class Streams:
             return False
         owner = owner_of(raw)
         view = subscriber.caller.view(owner.user_id, owner.advisor_id)
-        if view == WHOLE:
-            self._hub.follow_user(subscriber, owner.user_id)
-        return view is not None
+        if view is None:
+            return False
+        self._hub.follow_owner(subscriber, owner.user_id, with_account=view == WHOLE)
+        return True
 
     async def _missed(self, subscriber: Subscriber, last_id: str) -> list[Event] | None:
         place = entry_key(last_id)
@@ -116,7 +117,7 @@ class Streams:
                 known = await self._search(last_id)
         if known is None:
             return None
-        mine = [event for event in known if _is_about(event, subscriber)]
+        mine = [event for event in known if subscriber.concerns(event)]
         subscriber.skip_to = entry_key(known[-1].id) if known else place
         return mine if len(mine) <= MISSED_MAX else None
 
@@ -172,10 +173,12 @@ class Streams:
         if raw is None:
             subscriber.skip_to = place
             return self._frame(place, b"null", [pack(not_started(chat_id))])
+        # Again, now that nothing is missed that happens to the user's other chats.
         user_id = subscriber.user_id
         if user_id is None:
+            place, (again,) = await self._together(keys.chat(chat_id))
             subscriber.skip_to = place
-            return self._frame(place, b"null", [raw])
+            return self._frame(place, b"null", [again or raw])
         names = keys.chat(chat_id), keys.wallet(user_id), keys.account(user_id)
         place, (again, wallet, account) = await self._together(*names)
         subscriber.skip_to = place
@@ -196,12 +199,6 @@ class Streams:
         now_ms = self._clock.now_ms()
         data = b'{"now":%d,"wallet":%s,"chats":[%s]}' % (now_ms, wallet, b",".join(chats))
         return sse("snapshot", data, f"{place[0]}-{place[1]}")
-
-
-def _is_about(event: Event, subscriber: Subscriber) -> bool:
-    return subscriber.user_id == event.user_id or (
-        subscriber.chat_id is not None and subscriber.chat_id == event.chat_id
-    )
 
 
 class EventStream(Response):

@@ -5,14 +5,13 @@ from collections import deque
 from typing import Final
 
 from daemon.gateway.authorization import WHOLE, Caller
-from daemon.gateway.streams.messages import Message, end
+from daemon.gateway.streams.messages import Message, MovedChats, Place, end
+from meterd import Event
 
 SLOW: Final = "slow"
 TOKEN_EXPIRED: Final = "token_expired"  # noqa: S105 - a reason
 SHUTDOWN: Final = "shutdown"
 LOST: Final = "lost"
-
-Place = tuple[int, int]
 
 
 class Subscriber:
@@ -28,6 +27,9 @@ class Subscriber:
         """Follow ``chat_id`` and, once it is known whose it is, that user's account."""
         self.caller = caller
         self.user_id = user_id
+        """Whose account is told of; None where there is none, or it may not be seen."""
+        self.owner_id = user_id
+        """Whose the chat is, as soon as that is known."""
         self.chat_id = chat_id
         self.ended_at_s: float | None = None
         self.spoken_at_s = 0.0
@@ -37,12 +39,21 @@ class Subscriber:
         self._waiting: deque[tuple[Place | None, bytes]] = deque()
         self._wake = asyncio.Event()
 
-    def offer(self, message: Message) -> None:
-        """Queue a message if this reader may and wants to see it."""
-        if self.ended_at_s is None and message.place > self.skip_to:
-            frame = self.frame(message)
-            if frame is not None:
-                self._put(message.place, frame)
+    def offer(self, message: Message | MovedChats) -> bool:
+        """Queue a message if this reader may and wants to see it; whether it does."""
+        if self.ended_at_s is not None or message.place <= self.skip_to:
+            return False
+        frame = self.frame(message)
+        if frame is None:
+            return False
+        self._put(message.place, frame)
+        return True
+
+    def concerns(self, event: Event) -> bool:
+        """Whether an event may change what this reader sees."""
+        if self.owner_id == event.user_id:
+            return True
+        return self.chat_id is not None and self.chat_id == event.chat_id
 
     def end(self, reason: str) -> None:
         """Say why, and nothing more. What waits is dropped: whoever comes back gets it then."""
@@ -78,8 +89,10 @@ class Subscriber:
         self._waiting.append((place, frame))
         self._wake.set()
 
-    def frame(self, message: Message) -> bytes | None:
+    def frame(self, message: Message | MovedChats) -> bytes | None:
         """What this reader is told of a message; None if nothing."""
+        if isinstance(message, MovedChats):
+            return self._moved(message)
         event = message.event
         if self.chat_id is None:
             return message.frame(with_chat=True, with_wallet=True)
@@ -88,6 +101,14 @@ class Subscriber:
         if view is None or not (is_mine or event.user_id == self.user_id):
             return None
         return message.frame(with_chat=is_mine, with_wallet=view == WHOLE)
+
+    def _moved(self, message: MovedChats) -> bytes | None:
+        if self.chat_id is None:
+            return b"".join(chat.frame for chat in message.chats.values())
+        chat = message.chats.get(self.chat_id)
+        if chat is None or self.caller.view(message.user_id, chat.advisor_id) is None:
+            return None
+        return chat.frame
 
     def _view(self, message: Message) -> str | None:
         return self.caller.view(message.event.user_id, message.advisor_id)
