@@ -87,12 +87,12 @@ def _old_snapshot(settings: "Settings", postgres_url: str, chat_id: str) -> "Cha
     """The chat as the old tables have it; None if they do not know it."""
     from daemon.legacy.chat_reader import read_snapshot  # noqa: PLC0415 - as above
     from daemon.legacy.errors import LegacyError  # noqa: PLC0415 - as above
-    from daemon.legacy.store.names import LegacyNames  # noqa: PLC0415 - as above
+    from daemon.legacy.store.shape import LegacyShape  # noqa: PLC0415 - as above
 
     legacy = settings.legacy
     with _connected(legacy.url or postgres_url) as connection:
         try:
-            return read_snapshot(connection, LegacyNames.of(legacy), legacy.policy, chat_id)
+            return read_snapshot(connection, LegacyShape.of(legacy), legacy.policy, chat_id)
         except LegacyError as error:
             raise fail(f"the old tables can't be read: {error}") from None
 

@@ -7,7 +7,7 @@ from daemon.gateway.errors import ProblemError, unavailable
 from daemon.gateway.postgres_reader import STATEMENT_MS_MAX, PostgresReader
 from daemon.legacy.chat_reader import can_be_asked, read_chat
 from daemon.legacy.errors import LegacyError
-from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.shape import LegacyShape
 from daemon.settings.settings import Settings
 from meterd.rules.model import Chat
 from persistence.postgres.engine import make_engine
@@ -18,10 +18,10 @@ log = structlog.get_logger()
 class LegacyFallback:
     """Asks the old database about chats."""
 
-    def __init__(self, reader: PostgresReader, names: LegacyNames, policy: str) -> None:
+    def __init__(self, reader: PostgresReader, shape: LegacyShape, policy: str) -> None:
         """``reader`` asks the old database; ``policy`` divides the time of a pair."""
         self._reader = reader
-        self._names = names
+        self._shape = shape
         self._policy = policy
 
     async def chat(self, chat_id: str) -> Chat | None:
@@ -34,7 +34,7 @@ class LegacyFallback:
             return None
 
         def question(connection: Connection) -> Chat | None:
-            return read_chat(connection, self._names, self._policy, chat_id)
+            return read_chat(connection, self._shape, self._policy, chat_id)
 
         try:
             return await self._reader.ask(question)
@@ -70,4 +70,4 @@ def legacy_fallback(settings: Settings, postgres_url: str) -> LegacyFallback | N
         application_name="meterd gateway",
     )
     reader = PostgresReader(engine, 2 * settings.postgres.pool_size, legacy_unavailable)
-    return LegacyFallback(reader, LegacyNames.of(legacy), legacy.policy)
+    return LegacyFallback(reader, LegacyShape.of(legacy), legacy.policy)

@@ -1,1 +1,1 @@
-"""Bringing over what the system before meterd has counted."""
+"""Migrating what the system before meterd has counted."""

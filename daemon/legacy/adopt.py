@@ -5,18 +5,19 @@ it is sent; what was taken for a chat that was refused is set aside. Whatever it
 next run goes on there and sends the same commands.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from daemon.legacy.balances import Targets, bring_users
-from daemon.legacy.errors import CutoverError
+from daemon.legacy.balances import Targets, migrate_users
+from daemon.legacy.errors import CarriesTooMuchError, CutoverError
 from daemon.legacy.flush import queue_ms, wait_for_postgres
 from daemon.legacy.rules.adoption import (
     Adoption,
     Fields,
+    OldTariff,
     adoption_of,
     affordable,
     again,
@@ -24,17 +25,16 @@ from daemon.legacy.rules.adoption import (
     ending_of,
     paying,
 )
-from daemon.legacy.rules.rows import COMPLETED, Pair, Running
-from daemon.legacy.rules.split import split
+from daemon.legacy.rules.rows import CHAT, DURATION_MS_MAX, RECORD, Quarantined, Running
+from daemon.legacy.splits import splits
 from daemon.legacy.store.balances import BalancePlan, fetch_plans, write_plans
-from daemon.legacy.store.quarantine import decided
 from daemon.legacy.store.reader import PairKey, balances_of, read_only, read_pairs
 from daemon.legacy.store.runs import exclusive_lock, last_run
 from daemon.legacy.target_balance import TargetBalance, target_balance_of
-from daemon.legacy.target_records import ASSIGNED_TO, with_assignments
 from meterd import CommandRefusedError, Meter
 from meterd.rules import outcomes
 from meterd.rules.model import CREDITS_EXHAUSTED
+from meterd.rules.model import ENDED as OVER
 from persistence.postgres.reader import fetch_records
 from persistence.postgres.rows import MIGRATED, RecordRow
 
@@ -65,71 +65,125 @@ class CutoverOptions(NamedTuple):
     """How time is divided if no run has divided it yet; else it is as in the last run."""
     at_ms: int | None
     """None: as it was at the first run, else now."""
-    rate_micro: int
+    tariff: OldTariff
+    carried_ms_max: int = DURATION_MS_MAX
+    """A chat that would carry more is not adopted without being asked for."""
+
+
+class NotAdoptable(NamedTuple):
+    """A chat that runs in the old system, or may run, and can't be taken over."""
+
+    chat_id: str
+    """Empty if its record names none."""
+    user_id: str
+    advisor_id: str
+    kind: str
+    key: str
+    reason: str
+    """Why it is set aside."""
+    status: str
+    """``running``, ``paused`` or ``unknown``."""
+
+
+class CutoverResult(NamedTuple):
+    """What came of the cut-over, or would."""
+
+    plans: list[BalancePlan]
+    """Everything that was ever taken over, and how; in order of chats."""
+    left: list[NotAdoptable]
+    """What runs there and can't be taken over, as its rows are now."""
+
+
+class _Found(NamedTuple):
+    """What runs in the old system."""
+
+    running: list[Running]
+    left: list[NotAdoptable]
 
 
 def adopt(
-    targets: Targets, meter: Meter, cut: CutoverOptions, tell: Callable[[int, int], None]
-) -> list[BalancePlan]:
-    """Take over all that runs; gives everything that was ever taken over, and how.
+    targets: Targets, meter: Meter, cut: CutoverOptions, report: Callable[[int, int], None]
+) -> CutoverResult:
+    """Take over all that runs.
 
     Raises:
-        CutOverError: the cut-over is later than now, or was another one before, or the last run was
-            not finished.
+        CutoverError: the cut-over is later than now, or was another one before, or the last run was
+            not finished; or a chat would carry more than ``cut.carried_ms_max``.
         LegacyError, UnverifiedStateError, FlushTimeoutError, MeterError: as said; run it again.
     """
     with exclusive_lock(targets.sides.own):
-        return _adopt(targets, meter, cut, tell)
+        return _adopt(targets, meter, cut, report)
 
 
 def _adopt(
-    targets: Targets, meter: Meter, cut: CutoverOptions, tell: Callable[[int, int], None]
-) -> list[BalancePlan]:
-    came_over = plan(targets, cut)
+    targets: Targets, meter: Meter, cut: CutoverOptions, report: Callable[[int, int], None]
+) -> CutoverResult:
+    found = _running(targets, _policy(targets, cut))
+    came_over = plan(targets, cut, found.running)
     settle_balances(targets)
     ready = [one for one in _plans(targets) if one.outcome == READY]
     with ThreadPoolExecutor(SENDERS, thread_name_prefix="adopt") as senders:
         for first in range(0, len(ready), AT_ONCE):
             some = ready[first : first + AT_ONCE]
             _write(targets, list(senders.map(lambda one: send(meter, one), some)))
-            tell(first + len(some), len(ready))
+            report(first + len(some), len(ready))
     plans = _plans(targets)
-    bring_users(targets, sorted({one.adoption.user_id for one in plans if is_refusal(one.outcome)}))
-    return sorted([*plans, *came_over])
+    migrate_users(
+        targets, sorted({one.adoption.user_id for one in plans if is_refusal(one.outcome)})
+    )
+    return CutoverResult(_in_order([*plans, *came_over]), found.left)
 
 
-def plan(targets: Targets, cut: CutoverOptions) -> list[BalancePlan]:
+def plan(targets: Targets, cut: CutoverOptions, running: Iterable[Running]) -> list[BalancePlan]:
     """Write down all that runs and is not written down yet; all of it, or nothing.
 
     Returns:
         What can't be, since it was imported as ended.
+
+    Raises:
+        CutoverError: as ``adopt``.
     """
-    fresh = _fresh(targets, cut, _plans(targets))
+    fresh = _fresh(targets, cut, _plans(targets), running)
+    _check_carried(fresh, cut.carried_ms_max)
     _write(targets, [one for one in fresh if one.outcome == PLANNED])
     return [one for one in fresh if one.outcome == CAME_OVER]
 
 
-def foresee(targets: Targets, cut: CutoverOptions) -> list[BalancePlan]:
+def foresee(targets: Targets, cut: CutoverOptions) -> CutoverResult:
     """What is written down, and what would be; nothing is written or sent.
 
     Raises:
-        CutOverError, LegacyError: as ``adopt``.
+        CutoverError, LegacyError: as ``adopt``, but for what chats would carry.
     """
-    known = _plans(targets)
-    return sorted([*known, *_fresh(targets, cut, known)])
+    known, found = _plans(targets), _running(targets, _policy(targets, cut))
+    fresh = _fresh(targets, cut, known, found.running)
+    return CutoverResult(_in_order([*known, *fresh]), found.left)
+
+
+def _in_order(plans: Iterable[BalancePlan]) -> list[BalancePlan]:
+    return sorted(plans, key=lambda one: one.adoption.chat_id)
+
+
+def _check_carried(fresh: Iterable[BalancePlan], carried_ms_max: int) -> None:
+    """A chat that was forgotten there for a year has not been talked in for a year."""
+    long = [one.adoption for one in fresh if one.adoption.carried_ms > carried_ms_max]
+    if long:
+        raise CarriesTooMuchError([(one.chat_id, one.carried_ms) for one in long], carried_ms_max)
 
 
 def _fresh(
-    targets: Targets, cut: CutoverOptions, plans: Sequence[BalancePlan]
+    targets: Targets,
+    cut: CutoverOptions,
+    plans: Sequence[BalancePlan],
+    found: Iterable[Running],
 ) -> list[BalancePlan]:
     known = {one.adoption.chat_id: one for one in plans}
     at_ms = _at(targets, cut, known.values())
-    policy = _policy(targets, cut)
-    running = [one for one in _running(targets, policy) if one.chat_id not in known]
+    running = [one for one in found if one.chat_id not in known]
     wait_for_postgres(targets.client)  # a chat that has just begun here may be on its way
     with targets.sides.own.connect() as own:
         here = fetch_records(own, [one.chat_id for one in running])
-    wanted = [adoption_of(one, at_ms, cut.rate_micro) for one in running]
+    wanted = [adoption_of(one, at_ms, cut.tariff) for one in running]
     fresh = [one for one in wanted if one.chat_id not in here]
     ended = [one for one in wanted if _is_migrated(here.get(one.chat_id))]
     paid = _paid(targets, fresh, _spent(known.values()))
@@ -160,7 +214,7 @@ def settle_balances(targets: Targets) -> None:
     An account that is in use already can't be lowered: then that cost is not carried.
     """
     planned = [one for one in _plans(targets) if one.outcome == PLANNED]
-    left = bring_users(targets, sorted({one.adoption.user_id for one in planned}))
+    left = migrate_users(targets, sorted({one.adoption.user_id for one in planned}))
     _write(targets, [_settled(one.adoption, left) for one in planned])
 
 
@@ -227,21 +281,31 @@ def _at(targets: Targets, cut: CutoverOptions, known: Iterable[BalancePlan]) -> 
     return at_ms
 
 
-def _running(targets: Targets, policy: str) -> list[Running]:
-    """All that runs there, with records where somebody has decided that they belong."""
-    with targets.sides.own.connect() as own:
-        assigned = decided(own, ASSIGNED_TO)
+def _running(targets: Targets, policy: str) -> _Found:
+    """All that runs there, with rows read as somebody has decided."""
+    found = _Found([], [])
     with read_only(targets.sides.old) as old:
-        return [
-            one
-            for pair in read_pairs(old, targets.sides.names)
-            if any(record.status != COMPLETED for record in pair.records)
-            for one in split(_obeying(pair, assigned), policy).running
-        ]
+        pairs = (
+            pair
+            for pair in read_pairs(old, targets.sides.shape)
+            if any(record.status != OVER for record in pair.records)
+        )
+        for key, done in splits(targets.sides, policy, pairs):
+            found.running.extend(done.running)
+            found.left.extend(_left(key, done.quarantined))
+    return found
 
 
-def _obeying(pair: Pair, assigned: Mapping[PairKey, Mapping[str, str]]) -> Pair:
-    return with_assignments(pair, assigned.get((pair.user_id, pair.advisor_id), {}))
+def _left(pair: PairKey, quarantined: Iterable[Quarantined]) -> list[NotAdoptable]:
+    """Each chat once, by its own row if it has one."""
+    open_ = sorted((one for one in quarantined if one.status), key=lambda one: one.kind == RECORD)
+    left: dict[tuple[str, str], NotAdoptable] = {}
+    for one in open_:
+        name = (CHAT, one.chat_id) if one.chat_id else (one.kind, one.key)
+        left.setdefault(
+            name, NotAdoptable(one.chat_id, *pair, one.kind, one.key, one.reason, one.status)
+        )
+    return list(left.values())
 
 
 def _paid(
@@ -255,8 +319,9 @@ def _paid(
 
 def _balances(targets: Targets, users: Sequence[str]) -> dict[str, int]:
     with read_only(targets.sides.old) as old:
-        found = balances_of(old, targets.sides.names, users)
-    wanted = [target_balance_of(one, 0) for one in found]
+        found = balances_of(old, targets.sides.shape, users)
+    add_up = targets.sides.shape.do_balances_add_up
+    wanted = [target_balance_of(one, 0, do_add_up=add_up) for one in found]
     return {one.user_id: one.target_micro for one in wanted if isinstance(one, TargetBalance)}
 
 

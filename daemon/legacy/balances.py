@@ -14,7 +14,8 @@ import redis
 
 from daemon.legacy.diff import Databases
 from daemon.legacy.flush import make_room, queue_ms, wait_for_postgres
-from daemon.legacy.store import balances as kept
+from daemon.legacy.free_time import FreeTimeReader, FreeTimeUsed, free_time_used, scopes_of
+from daemon.legacy.store import balances as stored
 from daemon.legacy.store.balances import OpenedBalance, QuarantinedBalance
 from daemon.legacy.store.reader import (
     OldBalance,
@@ -29,6 +30,7 @@ from meterd.rules.commands import is_identifier
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry, opening_number
 from meterd.rules.redis_keys import Keys
+from persistence.postgres.rows import FreeTimeRow
 from persistence.redis.opening_balances import Opening, Openings
 
 BATCH_USERS: Final = 500
@@ -48,64 +50,63 @@ class Targets(NamedTuple):
         return Targets(sides, client, Openings(client, Keys()))
 
 
-def migrate_balances(targets: Targets, tell: Callable[[int, int], None]) -> Counter[str]:
+def migrate_balances(targets: Targets, report: Callable[[int, int], None]) -> Counter[str]:
     """Open the accounts of all users, or fix what they were opened with.
 
     May be stopped anywhere and run again: whoever is done is left as it is.
 
     Raises:
-        LegacyError: a table or column is not there, or somebody else brings over.
+        LegacyError: a table or column is not there, or somebody else migrates.
         UnverifiedStateError: no daemon works on this Redis.
         FlushTimeoutError: what was opened does not reach Postgres.
     """
     with exclusive_lock(targets.sides.own):
-        return _bring_all(targets, tell)
+        return _migrate_all(targets, report)
 
 
-def _bring_all(targets: Targets, tell: Callable[[int, int], None]) -> Counter[str]:
+def _migrate_all(targets: Targets, report: Callable[[int, int], None]) -> Counter[str]:
     counts: Counter[str] = Counter()
     wait_for_postgres(targets.client)
     with read_only(targets.sides.old) as old:
-        total = count_balances(old, targets.sides.names)
-        for some in _batches(old_balances(old, targets.sides.names)):
-            counts.update(bring_some(targets, some))
+        total = count_balances(old, targets.sides.shape)
+        free_times = FreeTimeReader.of_all(targets.sides, old)
+        for some in _batches(old_balances(old, targets.sides.shape, with_free_time=True)):
+            free = free_times.upto(some[-1].user_id)
+            counts.update(_Batch(targets, some, free).run().counts)
             counts["rows"] += sum(one.rows for one in some)
-            tell(counts["rows"], total)
+            report(counts["rows"], total)
             make_room(targets.openings)
     wait_for_postgres(targets.client)
     return counts
 
 
-def bring_users(targets: Targets, users: Sequence[str]) -> set[str]:
+def migrate_users(targets: Targets, users: Sequence[str]) -> set[str]:
     """Open these users' accounts; returns those whose account can't be what it should be."""
     wait_for_postgres(targets.client)
     left: set[str] = set()
     for first in range(0, len(users), BATCH_USERS):
         some = users[first : first + BATCH_USERS]
         with read_only(targets.sides.old) as old:
-            found = balances_of(old, targets.sides.names, some)
+            found = balances_of(old, targets.sides.shape, some)
         known = {one.user_id for one in found}
         bare = [OldBalance(user, 0, Decimal(0), 0) for user in some if user not in known]
-        left |= _Batch(targets, [*found, *bare]).run().left
+        free = free_time_used(targets.sides, some)
+        left |= _Batch(targets, [*found, *bare], free).run().left
         make_room(targets.openings)
     return left
-
-
-def bring_some(targets: Targets, found: Sequence[OldBalance]) -> Counter[str]:
-    """Open some users' accounts and write down what became of each."""
-    return _Batch(targets, found).run().counts
 
 
 class _Batch:
     """Some users on their way."""
 
-    def __init__(self, targets: Targets, found: Sequence[OldBalance]) -> None:
+    def __init__(self, targets: Targets, found: Sequence[OldBalance], free: FreeTimeUsed) -> None:
         self.counts: Counter[str] = Counter(users=len(found))
         self._targets = targets
         self._found = found
         self._done: list[OpenedBalance] = []
         self._asides: list[QuarantinedBalance] = []
         self._withdrawn: set[str] = set()
+        self._free = free
 
     @property
     def left(self) -> set[str]:
@@ -116,44 +117,53 @@ class _Batch:
         """Do it."""
         users = [one.user_id for one in self._found]
         with self._targets.sides.own.connect() as own:
-            unflushed = kept.unflushed_sums(own, users)
+            unflushed = stored.unflushed_sums(own, users)
         pending = list(self._judged(unflushed))
         self._withdraw([aside.user_id for aside in self._asides])
         for _ in range(_ATTEMPTS_MAX):
             pending = self._open(pending)
             if not pending:
                 break
-        for wanted in pending:
-            self._leave(wanted.user_id, wanted.balance, IN_USE)
+        for target in pending:
+            self._leave(target.user_id, target.balance, IN_USE)
         self._write()
         return self
 
     def _judged(self, unflushed: Mapping[str, int]) -> Iterator[TargetBalance]:
+        shape = self._targets.sides.shape
         for one in self._found:
-            wanted = target_balance_of(one, unflushed.get(one.user_id, 0))
-            if isinstance(wanted, TargetBalance):
-                yield wanted
+            target = target_balance_of(
+                one, unflushed.get(one.user_id, 0), do_add_up=shape.do_balances_add_up
+            )
+            if isinstance(target, TargetBalance):
+                yield target._replace(free_used=self._free_used(one.user_id))
             else:
-                self._leave(*wanted)
+                self._leave(*target)
+
+    def _free_used(self, user_id: str) -> tuple[tuple[str, int], ...]:
+        scope = self._targets.sides.shape.free_scope
+        return tuple(scopes_of(scope, self._free.get(user_id, {})).items())
 
     def _withdraw(self, users: Sequence[str]) -> None:
         """A balance that was fine when an account was opened with it is so no more.
 
-        It is taken back, unless it has been used.
+        It is taken back, unless it has been used. Free time that was used is there all the same.
         """
         accounts = self._targets.openings.read([user for user in users if is_identifier(user)])
-        nothing = (
+        nothing = [
             TargetBalance(
                 user_id=user,
                 balance=Decimal(0),
                 target_micro=0,
                 unflushed_micro=0,
                 remainder=Decimal(0),
+                free_used=self._free_used(user),
             )
             for user in accounts
-        )
-        rich = [one for one in nothing if accounts[one.user_id][1].settled_micro]
-        fresh = [one for one in rich if not _is_used(accounts, one)]
+        ]
+        unused = [one for one in nothing if not _is_used(accounts, one)]
+        self._count_free_time(unused)
+        fresh = [one for one in unused if _differs(accounts[one.user_id][1], one)]
         at_ms = self._now_ms() if fresh else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in fresh]
         results = self._targets.openings.open(made)
@@ -163,19 +173,22 @@ class _Batch:
 
     def _open(self, pending: Sequence[TargetBalance]) -> list[TargetBalance]:
         """One attempt; returns those whose account has moved under it."""
-        accounts = self._targets.openings.read([wanted.user_id for wanted in pending])
-        self._in_use(wanted for wanted in pending if _is_used(accounts, wanted))
-        fresh = [wanted for wanted in pending if not _is_used(accounts, wanted)]
-        changed = [
-            one for one in fresh if accounts[one.user_id][1].settled_micro != one.target_micro
-        ]
+        accounts = self._targets.openings.read([target.user_id for target in pending])
+        self._in_use(target for target in pending if _is_used(accounts, target))
+        fresh = [target for target in pending if not _is_used(accounts, target)]
+        changed = [one for one in fresh if _differs(accounts[one.user_id][1], one)]
         at_ms = self._now_ms() if changed else 0
         made = [_opening(*accounts[one.user_id], one, at_ms) for one in changed]
         results = dict(zip(changed, self._targets.openings.open(made), strict=True))
-        for wanted in fresh:
-            if results.get(wanted, True):
-                self._note(wanted, _step(accounts[wanted.user_id][0], wanted in results))
-        return [wanted for wanted, is_open in results.items() if not is_open]
+        self._count_free_time(target for target in fresh if results.get(target, True))
+        for target in fresh:
+            if results.get(target, True):
+                self._note(target, _step(accounts[target.user_id][0], target in results))
+        return [target for target, is_open in results.items() if not is_open]
+
+    def _count_free_time(self, targets: Iterable[TargetBalance]) -> None:
+        """What accounts that nobody has used yet are opened with."""
+        self.counts["free_used_ms"] += sum(ms for one in targets for _, ms in one.free_used)
 
     def _in_use(self, used: Iterable[TargetBalance]) -> None:
         """Accounts that commands have had their turn in: fine if they were opened as they should.
@@ -186,31 +199,31 @@ class _Batch:
         if not all_used:
             return
         with self._targets.sides.own.connect() as own:
-            sums = kept.migrated_sums(own, [wanted.user_id for wanted in all_used])
-        for wanted in all_used:
-            if sums.get(wanted.user_id, 0) == wanted.target_micro:
-                self._note(wanted, "in_use")
+            sums = stored.migrated_sums(own, [target.user_id for target in all_used])
+        for target in all_used:
+            if sums.get(target.user_id, 0) == target.target_micro:
+                self._note(target, "in_use")
             else:
-                self._leave(wanted.user_id, wanted.balance, IN_USE)
+                self._leave(target.user_id, target.balance, IN_USE)
 
     def _write(self) -> None:
         """What an account was opened with before it was used is no part of what is set aside."""
         with self._targets.sides.own.begin() as own:
             users = [one.user_id for one in self._asides if one.user_id not in self._withdrawn]
-            before = kept.opened_before(own, users)
+            before = stored.opened_before(own, users)
             asides = [one.without(before.get(one.user_id)) for one in self._asides]
-            kept.write_balances(own, [*self._done, *before.values()], asides)
+            stored.write_balances(own, [*self._done, *before.values()], asides)
 
-    def _note(self, wanted: TargetBalance, what: str) -> None:
+    def _note(self, target: TargetBalance, what: str) -> None:
         self.counts[what] += 1
-        self.counts["micro"] += wanted.target_micro
+        self.counts["micro"] += target.target_micro
         self._done.append(
             OpenedBalance(
-                user_id=wanted.user_id,
-                balance=wanted.balance,
-                opened_micro=wanted.target_micro,
-                unflushed_micro=wanted.unflushed_micro,
-                remainder=wanted.remainder,
+                user_id=target.user_id,
+                balance=target.balance,
+                opened_micro=target.target_micro,
+                unflushed_micro=target.unflushed_micro,
+                remainder=target.remainder,
             )
         )
 
@@ -223,18 +236,32 @@ class _Batch:
         return queue_ms(self._targets.client)
 
 
-def _is_used(accounts: Mapping[str, tuple[str, Account]], wanted: TargetBalance) -> bool:
+def _is_used(accounts: Mapping[str, tuple[str, Account]], target: TargetBalance) -> bool:
     """Whether a command has had its turn in the account, or nobody can read it."""
-    found = accounts.get(wanted.user_id)
+    found = accounts.get(target.user_id)
     return found is None or opening_number(found[0]) is None
 
 
-def _opening(head: str, account: Account, wanted: TargetBalance, at_ms: int) -> Opening:
+def _free_changes(account: Account, target: TargetBalance) -> dict[str, int]:
+    """The scopes whose free time used is another one; one that has used none any more has 0."""
+    due = {**dict.fromkeys(account.free_used_ms, 0), **dict(target.free_used)}
+    return {key: ms for key, ms in due.items() if account.free_used_ms.get(key, 0) != ms}
+
+
+def _differs(account: Account, target: TargetBalance) -> bool:
+    amount_differs = account.settled_micro != target.target_micro
+    return amount_differs or bool(_free_changes(account, target))
+
+
+def _opening(head: str, account: Account, target: TargetBalance, at_ms: int) -> Opening:
+    """What makes the account as it should be; without a ledger entry if its credits stay."""
     number = (opening_number(head) or 0) + 1
-    amount = wanted.target_micro - account.settled_micro
-    entry = opening_entry(wanted.user_id, number, amount, at_ms)
-    step = OpeningEntry(number, amount, at_ms)
-    return Opening(head, opened(account, step), entry)
+    amount = target.target_micro - account.settled_micro
+    free = _free_changes(account, target)
+    step = OpeningEntry(number, amount, at_ms, free)
+    entry = opening_entry(target.user_id, number, amount, at_ms) if amount else None
+    rows = [FreeTimeRow(target.user_id, number, key, ms, at_ms) for key, ms in free.items()]
+    return Opening(head, opened(account, step), entry, rows)
 
 
 def _step(head: str, is_changed: bool) -> str:

@@ -16,8 +16,8 @@ from daemon.legacy.store.balances import (
     sums_of_balances,
 )
 from daemon.legacy.store.decimals import exact_credits, total
-from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import OldBalance, old_balances
+from daemon.legacy.store.shape import LegacyShape
 from daemon.legacy.store.totals import old_balances_total
 
 _BATCH_USERS: Final = 2_000
@@ -40,11 +40,11 @@ class BalancesFound(NamedTuple):
 class BalancesCheck:
     """Compares the balances of both sides, each as it is at one moment."""
 
-    def __init__(self, old: Connection, own: Connection, names: LegacyNames) -> None:
+    def __init__(self, old: Connection, own: Connection, shape: LegacyShape) -> None:
         """Take in both sides."""
         self._old = old
         self._own = own
-        self._names = names
+        self._shape = shape
         self._users = 0
         self._gone = _NOTHING
         self._behind = False
@@ -62,7 +62,7 @@ class BalancesCheck:
         yield from self._totals()
 
     def _batches(self) -> Iterator[tuple[dict[str, OldBalance], dict[str, StoredBalance]]]:
-        stream = old_balances(self._old, self._names)
+        stream = old_balances(self._old, self._shape)
         place: str | None = None
         while some := list(islice(stream, _BATCH_USERS)):
             upto = some[-1].user_id
@@ -92,7 +92,7 @@ class BalancesCheck:
         sums, ledger = sums_of_balances(self._own), ledger_total(self._own)
         here = total(sums.imported, sums.aside, -self._gone)
         self.found = BalancesFound(
-            self._users, old_balances_total(self._old, self._names), here, self._gone
+            self._users, old_balances_total(self._old, self._shape), here, self._gone
         )
         if self.found.old != here:
             one = _of_all("total_balance", self.found.old, here)

@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from daemon.legacy.rules.rows import POLICIES, Pair, Split
+from daemon.legacy.rules.rows import CHAT_DURATION, LATEST, UNKNOWN, Pair, Split
 from daemon.legacy.rules.split import split
-from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import old_balances, read_old_pairs, read_only, rows_after
+from daemon.legacy.store.shape import LegacyShape
 from daemon.legacy.target_records import Counts, count_split
 
 _EXAMPLES: Final = 3
@@ -23,6 +23,14 @@ class Kind(NamedTuple):
     examples: list[str]
 
 
+class StatusWord(NamedTuple):
+    """A word in the column of the status."""
+
+    rows: int
+    means: str
+    """``running``, ``paused`` or ``ended``; ``unknown`` if no setting says it."""
+
+
 class Inspection(NamedTuple):
     """What was found."""
 
@@ -34,6 +42,8 @@ class Inspection(NamedTuple):
     """What is odd and can be decided all the same."""
     policies: dict[str, dict[str, int]]
     """By policy: what becomes of chats, times and costs."""
+    status_words: dict[str, StatusWord]
+    """What stands in the column of the status."""
 
 
 class _Examples:
@@ -53,35 +63,47 @@ class _Examples:
         return {kind: Kind(n, self._examples[kind]) for kind, n in self._counts.most_common()}
 
 
-def inspect(old: Engine, names: LegacyNames, tell: Callable[[int, int], None]) -> Inspection:
+def inspect(old: Engine, shape: LegacyShape, report: Callable[[int, int], None]) -> Inspection:
     """Look through the old tables; nothing is written anywhere.
 
     Args:
         old: the old system's database.
-        names: what its tables are called.
-        tell: is told now and then how many rows of how many were looked at.
+        shape: what its tables look like.
+        report: is called now and then with how many rows of how many were looked at.
 
     Raises:
         LegacyError: A table or column is not there.
     """
     counts: Counts = Counter()
     reasons, odd = _Examples(), _Examples()
-    policies: dict[str, Counts] = {policy: Counter() for policy in POLICIES}
+    words: Counts = Counter()
+    policies: dict[str, Counts] = {policy: Counter() for policy in shape.policies}
+    shown = CHAT_DURATION if CHAT_DURATION in policies else LATEST
+    divisions = {policy: shape.division(policy) for policy in policies}
     with read_only(old) as connection:
-        total = rows_after(connection, names, None)
-        for number, one in enumerate(read_old_pairs(connection, names)):
+        total = rows_after(connection, shape, None)
+        for number, one in enumerate(read_old_pairs(connection, shape)):
             _count_pair(one.pair, counts)
             counts["fractions"] += len(one.remainders)
-            for policy in POLICIES:
-                done = split(one.pair, policy)
+            words.update(record.word for record in one.pair.records)
+            for policy, division in divisions.items():
+                done = split(one.pair, division)
                 policies[policy].update(count_split(done))
-                if policy == POLICIES[0]:
+                if policy == shown:
                     _show(done, reasons, odd)
             if number % _TELL_EVERY_PAIRS == 0:
-                tell(counts["records"] + counts["chats"], total)
-        _count_balances(old_balances(connection, names), counts)
+                report(counts["records"] + counts["chats"], total)
+        _count_balances(old_balances(connection, shape), counts)
     plain = {policy: dict(sorted(found.items())) for policy, found in policies.items()}
-    return Inspection(dict(counts), reasons.kinds(), odd.kinds(), plain)
+    return Inspection(dict(counts), reasons.kinds(), odd.kinds(), plain, _meanings(words, shape))
+
+
+def _meanings(words: Counts, shape: LegacyShape) -> dict[str, StatusWord]:
+    """Each word with its rows and what it means, those first that nobody knows."""
+    if not shape.names.has("records_status"):
+        return {word: StatusWord(rows, word) for word, rows in sorted(words.items())}
+    found = {word: StatusWord(rows, shape.status_of(word)) for word, rows in words.items()}
+    return dict(sorted(found.items(), key=lambda one: (one[1].means != UNKNOWN, one[0])))
 
 
 def _count_pair(pair: Pair, counts: Counts) -> None:

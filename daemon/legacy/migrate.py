@@ -1,4 +1,4 @@
-"""Brings old records over, batch by batch; killed anywhere, it goes on where it was."""
+"""Migrates old records, batch by batch; killed anywhere, it goes on where it was."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -51,7 +51,7 @@ class MigrationProgress(NamedTuple):
     run: MigrationRun
 
 
-Tell = Callable[[MigrationProgress], None]
+ReportProgress = Callable[[MigrationProgress], None]
 
 
 class _Mode(NamedTuple):
@@ -67,9 +67,9 @@ _SWEEP: Final = _Mode()
 
 
 def migrate(
-    sides: Databases, policy: str, tell: Tell, batch_pairs: int = BATCH_PAIRS
+    sides: Databases, policy: str, report: ReportProgress, batch_pairs: int = BATCH_PAIRS
 ) -> MigrationRun:
-    """Bring over everything that is not there yet, or has changed since.
+    """Migrate everything that is not there yet, or has changed since.
 
     A run of the same policy that was not finished is resumed.
 
@@ -80,7 +80,7 @@ def migrate(
     with exclusive_lock(sides.own):
         run = _begin(sides, policy)
         with read_only(sides.old) as old:
-            run = _all_pairs(sides, old, run, tell, batch_pairs)
+            run = _all_pairs(sides, old, run, report, batch_pairs)
         return _finish(sides, _again(sides, run))
 
 
@@ -116,15 +116,15 @@ def _finish(sides: Databases, run: MigrationRun) -> MigrationRun:
 
 
 def _all_pairs(
-    sides: Databases, old: Connection, run: MigrationRun, tell: Tell, batch_pairs: int
+    sides: Databases, old: Connection, run: MigrationRun, report: ReportProgress, batch_pairs: int
 ) -> MigrationRun:
-    total, done = rows_after(old, sides.names, run.place), 0
-    for olds in _batches(read_old_pairs(old, sides.names, run.place), batch_pairs):
+    total, done = rows_after(old, sides.shape, run.place), 0
+    for olds in _batches(read_old_pairs(old, sides.shape, run.place), batch_pairs):
         last = olds[-1].pair
         upto = (last.user_id, last.advisor_id)
         run = _batch(sides, old, run, (Range(run.place, upto), olds), _SWEEP)
         done += sum(len(one.pair.records) + len(one.pair.chats) for one in olds)
-        tell(MigrationProgress(done, max(done, total), run))
+        report(MigrationProgress(done, max(done, total), run))
     # Pairs that the old tables have no more, but meterd knows, may come after their last one.
     return _batch(sides, old, run, (Range(run.place, None), []), _SWEEP)
 
@@ -142,7 +142,7 @@ def _lookups(
     """Pair by pair; the run's place stays, so that a killed one leaves none out."""
     with read_only(sides.old) as old:
         for pair in pairs:
-            found = (Range.of(pair), [read_old_pair(old, sides.names, pair)])
+            found = (Range.of(pair), [read_old_pair(old, sides.shape, pair)])
             run = _batch(sides, old, run, found, _Mode(False, is_again))
     return run
 
@@ -172,7 +172,7 @@ def _try_batch(
     with sides.own.begin() as own:
         if hold_run(own, run.run_id) != run:
             raise LegacyError(f"somebody else goes on with run {run.run_id}")
-        plan = plan_of(look_at(old, own, sides.names, run.policy, found))
+        plan = plan_of(look_at(old, own, sides.shape, run.policy, found))
         after = run._replace(
             counts=_added(run.counts, plan, mode.is_again),
             place=_place(run, found[0]) if mode.moves else run.place,

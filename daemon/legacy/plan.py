@@ -1,4 +1,4 @@
-"""From what is wanted and what is there to what has to be written; the same again is nothing."""
+"""From what should be and what is there to what has to be written; the same again is nothing."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ ADOPTED: Final = "adopted"
 
 
 class ReferenceData(NamedTuple):
-    """What is there besides the pair's own rows; kept up to date while pairs are gone through."""
+    """What is there besides the pair's own rows; it is up to date while pairs are gone through."""
 
     named: dict[str, StoredRecord]
-    """Records of chats that are wanted, or run there, and are not the pair's own so far."""
+    """Records of chats that are to be stored, or run there, and are not the pair's own so far."""
     adopted: Mapping[str, Any]
     """Chats that were adopted, and so have a live record."""
     elsewhere: set[str]
@@ -39,37 +39,37 @@ class MigrationPlan(NamedTuple):
 
 
 def plan_pair(
-    wanted: TargetRecords, kept: ImportedState, books: ReferenceData, plan: MigrationPlan
+    target: TargetRecords, stored: ImportedState, books: ReferenceData, plan: MigrationPlan
 ) -> None:
-    """Add to the plan what has to be written so that the pair is as it is wanted.
+    """Add to the plan what has to be written so that the pair is as it is target.
 
     Of a pair whose old records are gone, what was imported stays: they may have been cleared away
     because it was.
     """
-    known, asides = kept.chats.get(wanted.pair, {}), dict(wanted.quarantined)
-    stays = _stays(wanted, known)
-    if wanted.is_gone:
-        asides.update(kept.quarantined.get(wanted.pair, {}))
-    for chat_id, row in wanted.rows.items():
+    known, asides = stored.chats.get(target.pair, {}), dict(target.quarantined)
+    stays = _stays(target, known)
+    if target.is_gone:
+        asides.update(stored.quarantined.get(target.pair, {}))
+    for chat_id, row in target.rows.items():
         have = known.get(chat_id) or books.named.get(chat_id)
-        if have is None or have.owner != wanted.pair:
-            _bring(wanted.pair, row, have, books, plan, asides)
+        if have is None or have.owner != target.pair:
+            _import(target.pair, row, have, books, plan, asides)
         elif stays:
             plan.counts["gone"] += 1
         else:
             _again(row, have, books, plan, asides)
     for chat_id, have in known.items():
-        if have is None or chat_id in wanted.rows:
+        if have is None or chat_id in target.rows:
             continue
         if stays and chat_id not in books.elsewhere:
             plan.counts["gone"] += 1
         else:
-            _leave(wanted, have, books, plan, asides)
-    _plan_asides(kept.quarantined.get(wanted.pair, {}), asides, plan)
-    _plan_leftovers(wanted, kept, plan)
+            _leave(target, have, books, plan, asides)
+    _plan_asides(stored.quarantined.get(target.pair, {}), asides, plan)
+    _plan_leftovers(target, stored, plan)
 
 
-def _bring(
+def _import(
     pair: PairKey,
     row: RecordRow,
     have: StoredRecord | None,
@@ -88,10 +88,10 @@ def _bring(
         _aside(have, pair, TAKEN, (row.active_ms, row.cost_micro), details, asides)
 
 
-def _stays(wanted: TargetRecords, known: Mapping[str, StoredRecord | None]) -> bool:
+def _stays(target: TargetRecords, known: Mapping[str, StoredRecord | None]) -> bool:
     """Whether a pair has no old record, and something was counted for it."""
     haves = (have for have in known.values() if have is not None)
-    return wanted.is_gone and any(have.active_ms or have.cost_micro for have in haves)
+    return target.is_gone and any(have.active_ms or have.cost_micro for have in haves)
 
 
 def _again(
@@ -110,15 +110,15 @@ def _again(
 
 
 def _leave(
-    wanted: TargetRecords,
+    target: TargetRecords,
     have: StoredRecord,
     books: ReferenceData,
     plan: MigrationPlan,
     asides: _Asides,
 ) -> None:
     """A chat that was imported before and is not to be imported any more."""
-    runs = any(one.chat_id == have.chat_id for one in wanted.split.running)
-    if not (runs or (CHAT, have.chat_id) in wanted.quarantined or have.chat_id in books.elsewhere):
+    runs = any(one.chat_id == have.chat_id for one in target.split.running)
+    if not (runs or (CHAT, have.chat_id) in target.quarantined or have.chat_id in books.elsewhere):
         # The old system has forgotten it. It was there, so it stays known.
         _again(_emptied(have), have, books, plan, asides)
     elif have.is_used:
@@ -188,13 +188,13 @@ def _plan_asides(
             plan.changes.quarantined.append(aside)
 
 
-def _plan_leftovers(wanted: TargetRecords, kept: ImportedState, plan: MigrationPlan) -> None:
-    before = kept.remainders.get(wanted.pair, {})
-    if wanted.is_gone:
+def _plan_leftovers(target: TargetRecords, stored: ImportedState, plan: MigrationPlan) -> None:
+    before = stored.remainders.get(target.pair, {})
+    if target.is_gone:
         return
     for key, leftover in before.items():
-        if wanted.remainders.get(key) != leftover:
+        if target.remainders.get(key) != leftover:
             plan.changes.remainders_gone.append(leftover)
-    for key, leftover in wanted.remainders.items():
+    for key, leftover in target.remainders.items():
         if before.get(key) != leftover:
             plan.changes.remainders.append(leftover)

@@ -3,11 +3,17 @@
 from daemon.legacy.diff import Databases
 from daemon.legacy.errors import CannotResolveError
 from daemon.legacy.migrate import retry
-from daemon.legacy.rules.rows import ASSIGNED
-from daemon.legacy.store.quarantine import count_reasons, pairs_of_record, remember
+from daemon.legacy.rules.rows import ASSIGNED, TRUSTED
+from daemon.legacy.store.quarantine import (
+    count_reasons,
+    pairs_exceeding,
+    pairs_of_record,
+    remember,
+    remember_of_pair,
+)
 from daemon.legacy.store.reader import PairKey, pair_of_chat, read_old_pair, read_only
 from daemon.legacy.store.runs import MigrationRun, exclusive_lock, last_run
-from daemon.legacy.target_records import ASSIGNED_TO
+from daemon.legacy.target_records import ASSIGNED_TO, TRUST_IN
 from meterd.rules.commands import is_identifier
 
 
@@ -24,7 +30,7 @@ def assign_record(sides: Databases, key: str, chat_id: str) -> bool:
     """Write down to which chat a record belongs; gives whether the old chats have that chat.
 
     Raises:
-        CantBe: The record is not set aside, or the chat is another pair's.
+        CannotResolveError: The record is not set aside, or the chat is another pair's.
         LegacyError: A run is at work, which would not see it.
     """
     if not is_identifier(chat_id):
@@ -45,12 +51,34 @@ def assign_record(sides: Databases, key: str, chat_id: str) -> bool:
     return is_known
 
 
+def trust(sides: Databases, chat_id: str, whom: str) -> PairKey:
+    """Write down whom to believe about the pair of a chat; gives its user and advisor.
+
+    Args:
+        sides: both databases.
+        chat_id: a chat that is set aside as ``chats_exceed_records``.
+        whom: ``chats`` or ``records``.
+
+    Raises:
+        CannotResolveError: No such chat is set aside for that reason.
+        LegacyError: A run is at work, which would not see it.
+    """
+    with exclusive_lock(sides.own), sides.own.begin() as own:
+        pairs = pairs_exceeding(own, chat_id)
+        if len(pairs) != 1:
+            raise CannotResolveError(
+                f"{chat_id} is not set aside as chats_exceed_records: meterd legacy quarantine list"
+            )
+        remember_of_pair(own, pairs[0], {TRUST_IN: whom})
+    return pairs[0]
+
+
 def _is_chat_of(sides: Databases, pair: PairKey, chat_id: str) -> bool:
     with read_only(sides.old) as old:
-        mine = read_old_pair(old, sides.names, pair).pair
+        mine = read_old_pair(old, sides.shape, pair).pair
         if any(chat.chat_id == chat_id for chat in mine.chats):
             return True
-        found = pair_of_chat(old, sides.names, chat_id)
+        found = pair_of_chat(old, sides.shape, chat_id)
     if found is not None and (found.user_id, found.advisor_id) != pair:
         raise CannotResolveError(f"{chat_id} is a chat of {found.user_id} with {found.advisor_id}")
     return False
@@ -58,4 +86,4 @@ def _is_chat_of(sides: Databases, pair: PairKey, chat_id: str) -> bool:
 
 def _aside(sides: Databases) -> int:
     with sides.own.connect() as own:
-        return sum(one.rows for one in count_reasons(own) if one.reason != ASSIGNED)
+        return sum(one.rows for one in count_reasons(own) if one.reason not in (ASSIGNED, TRUSTED))

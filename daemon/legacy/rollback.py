@@ -22,7 +22,7 @@ class RollbackResult(NamedTuple):
     """Chats that something happened to since: their records stay."""
 
 
-def rollback(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> RollbackResult:
+def rollback(own: Engine, run_id: int, report: Callable[[int, int], None]) -> RollbackResult:
     """Take out a run's records, and what it set aside; done twice, it does nothing more.
 
     Raises:
@@ -33,14 +33,16 @@ def rollback(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> Roll
             run = hold_run(connection, run_id)
         if run is None:
             raise LegacyError(f"there is no run {run_id}")
-        removed, kept = _take_out(own, run_id, tell)
+        removed, kept = _take_out(own, run_id, report)
         with own.begin() as connection:
             forget_run(connection, run_id)
             finish_run(connection, run_id, {**run.counts, "rolled_back": 1})
     return RollbackResult(run_id, removed, kept)
 
 
-def _take_out(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> tuple[int, list[str]]:
+def _take_out(
+    own: Engine, run_id: int, report: Callable[[int, int], None]
+) -> tuple[int, list[str]]:
     removed, kept, after = 0, list[str](), ""
     with own.connect() as connection:
         total = count_chats(connection, run_id)
@@ -53,4 +55,4 @@ def _take_out(own: Engine, run_id: int, tell: Callable[[int, int], None]) -> tup
             removed += delete_imported(connection, [i for i in chat_ids if i not in used])
             kept += sorted(used)
             after = chat_ids[-1]
-        tell(removed + len(kept), total)
+        report(removed + len(kept), total)

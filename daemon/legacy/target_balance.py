@@ -12,7 +12,8 @@ IN_USE: Final = "account_in_use"
 NEGATIVE: Final = "negative_balance"
 OUT_OF_RANGE: Final = "balance_out_of_range"
 UNREADABLE: Final = "unreadable_balance"
-REASONS: Final = (UNREADABLE, NEGATIVE, OUT_OF_RANGE, BAD_USER_ID, IN_USE)
+SEVERAL: Final = "several_balances"
+REASONS: Final = (UNREADABLE, SEVERAL, NEGATIVE, OUT_OF_RANGE, BAD_USER_ID, IN_USE)
 """Why a balance is set aside."""
 
 
@@ -24,16 +25,19 @@ class TargetBalance(NamedTuple):
     target_micro: int
     unflushed_micro: int
     remainder: Decimal
+    free_used: tuple[tuple[str, int], ...] = ()
+    """Milliseconds of free time used, by scope."""
 
 
 def target_balance_of(
-    one: OldBalance, unflushed_micro: int
+    one: OldBalance, unflushed_micro: int, *, do_add_up: bool
 ) -> TargetBalance | tuple[str, Decimal, str]:
     """What the user's account is to be opened with; or the user, the balance and why it is not.
 
     Args:
         one: what the old system has.
         unflushed_micro: what of it pays for time that is adopted.
+        do_add_up: whether several balances of one user add up.
     """
     if one.balance_micro is None:
         return one.user_id, Decimal(0), UNREADABLE
@@ -41,6 +45,8 @@ def target_balance_of(
     whole, residue = _floor(one.balance_micro, one.remainder_micro)
     if not is_identifier(one.user_id):
         return one.user_id, balance, BAD_USER_ID
+    if one.rows > 1 and not do_add_up:
+        return one.user_id, balance, SEVERAL
     if whole < 0:
         return one.user_id, balance, NEGATIVE
     if whole > AMOUNT_MAX:

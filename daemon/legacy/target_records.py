@@ -8,6 +8,8 @@ from daemon.legacy.rules.rows import (
     ASSIGNED,
     CHAT,
     RECORD,
+    TRUSTED,
+    Division,
     ImportedChat,
     OldChat,
     OldRecord,
@@ -23,6 +25,8 @@ from persistence.postgres.rows import RecordRow
 
 ASSIGNED_TO: Final = "assigned"
 """In an aside's details: the chat that somebody said a record belongs to."""
+TRUST_IN: Final = "trusted"
+"""In an aside's details: whom somebody said to believe, ``chats`` or ``records``."""
 
 Counts = Counter[str]
 
@@ -41,27 +45,28 @@ class TargetRecords(NamedTuple):
 
 
 def target_records_of(
-    old: OldPair, policy: str, known: Mapping[tuple[str, str], QuarantinedRow]
+    old: OldPair, division: Division, known: Mapping[tuple[str, str], QuarantinedRow]
 ) -> TargetRecords:
-    """Split a pair, obeying what was assigned.
+    """Split a pair, obeying what somebody has decided about it.
 
     Args:
         old: its old rows.
-        policy: ``latest`` or ``proportional``.
+        division: how they are read and divided.
         known: what of it is set aside at present.
     """
-    assigned = assignments(known)
-    pair = with_assignments(old.pair, assigned)
+    decisions = decisions_of(known)
+    pair = obeying(old.pair, decisions)
     key = (pair.user_id, pair.advisor_id)
-    done = split(pair, policy)
-    details = _details(old.pair, assigned)
+    done = split(pair, division)
+    details = _details(old.pair, known, decisions.assigned)
     asides = {
         (one.kind, one.key): _aside(key, one, details.get((one.kind, one.key), {}))
         for one in done.quarantined
     }
     for name, about in details.items():
-        if ASSIGNED_TO in about and name not in asides:
-            asides[name] = QuarantinedRow(*key, *name, ASSIGNED, 0, 0, about)
+        if name not in asides and (ASSIGNED_TO in about or TRUST_IN in about):
+            reason = ASSIGNED if ASSIGNED_TO in about else TRUSTED
+            asides[name] = QuarantinedRow(*key, *name, reason, 0, 0, about)
     leftovers = {
         one.key: StoredRemainder(*key, one.key, one.ms, credits_of(one.micro))
         for one in old.remainders
@@ -105,17 +110,34 @@ def record_row(one: ImportedChat) -> RecordRow:
     )
 
 
-def assignments(known: Mapping[tuple[str, str], QuarantinedRow]) -> dict[str, str]:
-    """Which record somebody has assigned to which chat."""
-    return {
+class Decisions(NamedTuple):
+    """What somebody has decided about a pair."""
+
+    assigned: Mapping[str, str]
+    """The chat to which a record belongs, by the record's key."""
+    trusted: str
+    """Whom to believe, ``chats`` or ``records``; empty: nobody has said."""
+
+
+UNDECIDED: Final = Decisions({}, "")
+
+
+def decisions_of(known: Mapping[tuple[str, str], QuarantinedRow]) -> Decisions:
+    """What somebody has decided, as it stands in what is set aside."""
+    assigned = {
         aside.key: aside.details[ASSIGNED_TO]
         for aside in known.values()
         if aside.kind == RECORD and ASSIGNED_TO in aside.details
     }
+    trusted = (one.details[TRUST_IN] for one in known.values() if TRUST_IN in one.details)
+    return Decisions(assigned, next(trusted, ""))
 
 
-def with_assignments(pair: Pair, assigned: Mapping[str, str]) -> Pair:
-    """The pair with its records pointed to where somebody has said that they belong."""
+def obeying(pair: Pair, decisions: Decisions) -> Pair:
+    """The pair as somebody has decided: its records point to where they belong."""
+    if decisions.trusted:
+        pair = pair._replace(trusted=decisions.trusted)
+    assigned = decisions.assigned
     if not assigned:
         return pair
     records = [
@@ -136,6 +158,8 @@ def count_split(done: Split) -> Counts:
         counts.update(
             running=1, running_ms=still.carried_ms, running_micro=still.carried_cost_micro
         )
+    if done.free_used_ms or done.surplus_ms:
+        counts.update(free_used_ms=done.free_used_ms, surplus_ms=done.surplus_ms)
     for aside in done.quarantined:
         counts.update(aside=1, aside_ms=aside.total_ms, aside_micro=aside.cost_micro)
         counts[f"aside.{aside.reason}"] += 1
@@ -145,27 +169,35 @@ def count_split(done: Split) -> Counts:
 
 
 def _aside(key: PairKey, one: Quarantined, details: Mapping[str, Any]) -> QuarantinedRow:
+    if one.status:
+        details = {**details, "chat_id": one.chat_id, "state": one.status}
     return QuarantinedRow(
         *key, one.kind, one.key, one.reason, one.total_ms, one.cost_micro, details
     )
 
 
-def _details(pair: Pair, assigned: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The old rows by name, for whoever is to decide about them."""
+def _details(
+    pair: Pair, known: Mapping[tuple[str, str], QuarantinedRow], assigned: Mapping[str, str]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """The old rows by name, for whoever is to decide about them, with what was decided."""
     details = {(CHAT, chat.chat_id): _of_chat(chat) for chat in pair.chats}
     for record in pair.records:
         about = details[RECORD, record.key] = _of_record(record)
         if record.key in assigned:
             about[ASSIGNED_TO] = assigned[record.key]
+    for name, aside in known.items():
+        if TRUST_IN in aside.details:
+            details.setdefault(name, {})[TRUST_IN] = aside.details[TRUST_IN]
     return details
 
 
 def _of_chat(chat: OldChat) -> dict[str, Any]:
-    return {"started_at": chat.created_at, "ended_at": chat.ended_at}
+    about = {"started_at": chat.created_at, "ended_at": chat.ended_at}
+    return {**about, "duration_ms": chat.duration_ms} if chat.duration_ms else about
 
 
 def _of_record(record: OldRecord) -> dict[str, Any]:
     return {
-        "chat_id": record.chat_id, "status": record.status, "started_at": record.started_at,
+        "chat_id": record.chat_id, "status": record.word, "started_at": record.started_at,
         "ended_at": record.ended_at, "updated_at": record.updated_at,
     }  # fmt: skip

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from daemon.legacy.balances_check import BalancesCheck, BalancesFound
 from daemon.legacy.diff import Databases, DiffOptions, look_at, plan_of
 from daemon.legacy.difference import RecordDifference
+from daemon.legacy.free_time_check import free_time_differences
 from daemon.legacy.pairs_check import Pairs
 from daemon.legacy.plan import MigrationPlan
 from daemon.legacy.store.adopted import fetch_shares
@@ -80,7 +81,7 @@ class _Findings:
         return [*self._lasting, *self._passing][:_SHOWN]
 
 
-def verify(sides: Databases, policy: str, tell: Callable[[int, int], None]) -> VerifyResult:
+def verify(sides: Databases, policy: str, report: Callable[[int, int], None]) -> VerifyResult:
     """Compare both sides; nothing is written on either.
 
     Both are looked at as they are at one moment, in transactions in which the server refuses to
@@ -94,10 +95,12 @@ def verify(sides: Databases, policy: str, tell: Callable[[int, int], None]) -> V
     with read_only(sides.old) as old, read_only(sides.own) as own:
         run = last_run(own)
         policy = policy if run is None else run.policy
-        total = rows_after(old, sides.names, None)
+        total = rows_after(old, sides.shape, None)
         for look, olds in _looks(sides, old, own, policy):
             _check(own, look, olds, counts, findings)
-            tell(counts["records"] + counts["chats"], total)
+            for found in free_time_differences(own, sides.shape, look.targets):
+                findings.add(found)
+            report(counts["records"] + counts["chats"], total)
         for chat_id in stray_records(own, _SHOWN):
             findings.add(
                 RecordDifference(
@@ -120,19 +123,19 @@ def verify(sides: Databases, policy: str, tell: Callable[[int, int], None]) -> V
 
 def _fingerprint(sides: Databases) -> dict[str, tuple[int, int]]:
     with read_only(sides.old) as old:
-        return fingerprint(old, sides.names)
+        return fingerprint(old, sides.shape)
 
 
 def _looks(
     sides: Databases, old: Connection, own: Connection, policy: str
 ) -> Iterator[tuple[DiffOptions, list[OldPair]]]:
-    stream = read_old_pairs(old, sides.names)
+    stream = read_old_pairs(old, sides.shape)
     place: PairKey | None = None
     while olds := list(islice(stream, _BATCH_PAIRS)):
         upto = (olds[-1].pair.user_id, olds[-1].pair.advisor_id)
-        yield look_at(old, own, sides.names, policy, (Range(place, upto), olds)), olds
+        yield look_at(old, own, sides.shape, policy, (Range(place, upto), olds)), olds
         place = upto
-    yield look_at(old, own, sides.names, policy, (Range(place, None), [])), []
+    yield look_at(old, own, sides.shape, policy, (Range(place, None), [])), []
 
 
 def _check(
@@ -169,7 +172,7 @@ def _pairs_behind(look: DiffOptions, plan: MigrationPlan) -> set[PairKey]:
         *((row.user_id, row.advisor_id) for row in changes.imported),
         *((row.user_id, row.advisor_id) for row in asides),
         *((row.user_id, row.advisor_id) for row in leftovers + changes.remainders),
-        *(pair for pair, chats in look.kept.chats.items() if not out.isdisjoint(chats)),
+        *(pair for pair, chats in look.stored.chats.items() if not out.isdisjoint(chats)),
     }
 
 
@@ -177,16 +180,16 @@ def _maybe_adopted(look: DiffOptions) -> list[str]:
     """Chats that are to have a record, or still run, and were not imported."""
     return [
         chat_id
-        for one in look.wanted
+        for one in look.targets
         for chat_id in [*one.rows, *(still.chat_id for still in one.split.running)]
-        if chat_id not in look.kept.chats.get(one.pair, {})
+        if chat_id not in look.stored.chats.get(one.pair, {})
     ]
 
 
 def _balances(
     sides: Databases, old: Connection, own: Connection, findings: _Findings
 ) -> BalancesFound | None:
-    check = BalancesCheck(old, own, sides.names)
+    check = BalancesCheck(old, own, sides.shape)
     for found in check.differences():
         findings.add(found)
     return check.found
@@ -196,12 +199,13 @@ def _totals(
     sides: Databases, old: Connection, own: Connection, counts: Counts, findings: _Findings
 ) -> tuple[Totals, Totals]:
     """In total, summed up by the servers themselves."""
-    wanted = old_totals(old, sides.names)
-    ms = counts["elsewhere_ms"] - counts["gone_ms"]
+    there = old_totals(old, sides.shape)
+    # What chats have beyond their records is no part of the old sum: somebody trusted the chats.
+    ms = counts["elsewhere_ms"] - counts["gone_ms"] - counts["surplus_ms"]
     micro = counts["elsewhere_micro"] - counts["gone_micro"]
     here = own_totals(own).plus(ms, micro)
     here = here.plus_exact(-findings.gone.ms, -findings.gone.credits)
-    for name, before, after in zip(Totals._fields, wanted, here, strict=True):
+    for name, before, after in zip(Totals._fields, there, here, strict=True):
         if before != after:
             again = MIGRATE if findings.next[MIGRATE] else ""
             findings.add(
@@ -214,4 +218,4 @@ def _totals(
                     next=again,
                 )
             )
-    return wanted, here
+    return there, here

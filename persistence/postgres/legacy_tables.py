@@ -1,4 +1,4 @@
-"""What meterd keeps of importing old records: which run importedwhat, and what it could not."""
+"""What meterd keeps of importing old records: which run imported what, and what it could not."""
 
 from typing import Any, Final
 
@@ -111,6 +111,12 @@ def _add_adoptions(metadata: MetaData) -> None:
         Column("was_paused", Boolean, nullable=False, comment="Whether it did not run"),
         _whole("at_ms", "The cut-over: milliseconds since 1970"),
         Column("outcome", Text, nullable=False, comment="planned, ready, or what came of it"),
+        Column(
+            "carried_free_ms", BigInteger, comment="Of carried_ms, what was free; null: not known"
+        ),
+        Column(
+            "tariff", JSONB, comment="Fields of its tariff besides the rate; null: as configured"
+        ),
         Index(None, "user_id"),
         comment="What was taken over while it ran: written before anything is sent",
     )

@@ -16,7 +16,7 @@ from daemon.legacy.diff import Databases
 from daemon.legacy.inspect import inspect
 from daemon.legacy.migrate import MigrationProgress, migrate
 from daemon.legacy.rollback import rollback
-from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.shape import LegacyShape
 from daemon.legacy.verify import verify
 from persistence.postgres import migrate as schema
 from persistence.postgres.engine import make_engine
@@ -41,12 +41,12 @@ def main() -> int:
 def _play(url: str, options: argparse.Namespace) -> int:
     pairs, policy = options.pairs, options.policy
     schema.upgrade(url)
-    sides = Databases(make_engine(url), make_engine(url), LegacyNames())
+    sides = Databases(make_engine(url), make_engine(url), LegacyShape())
     with _timed(f"generate {pairs:,} pairs"), sides.old.begin() as connection:
         create_ugly(connection, pairs)
     if not options.once:
         with _timed("inspect", pairs):
-            print(inspect(sides.old, sides.names, _seldom("inspect")).counts)
+            print(inspect(sides.old, sides.shape, _seldom("inspect")).counts)
     for what in ("migrate",) if options.once else ("migrate", "migrate again"):
         with _timed(what, pairs):
             done = migrate(sides, policy, _progress(what))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from daemon.legacy.diff import Databases
-from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.shape import LegacyShape
 from persistence.postgres.engine import make_engine
 from tests.legacy.old_data import create_tables
 
@@ -14,7 +14,7 @@ from tests.legacy.old_data import create_tables
 def sides(empty_url: str, url: str) -> Iterator[Databases]:
     """Both, the old one with no tables yet."""
     old, own = make_engine(empty_url), make_engine(url)
-    yield Databases(old, own, LegacyNames())
+    yield Databases(old, own, LegacyShape())
     old.dispose()
     own.dispose()
 

@@ -104,5 +104,5 @@ def create_ugly(
 
 
 def _run(connection: Connection, sql: str, names: LegacyNames, **values: object) -> None:
-    sql_names = {setting: quoted(name) for setting, name in names._asdict().items()}
+    sql_names = {setting: quoted(name) for setting, name in names._asdict().items() if name}
     connection.exec_driver_sql(sql.format(**sql_names, **values).replace("%", "%%"), ())

@@ -4,10 +4,28 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from daemon.legacy.rules.rows import AMOUNT_MAX, DURATION_MS_MAX, OldChat, OldRecord, Pair
+from daemon.legacy.rules.rows import (
+    AMOUNT_MAX,
+    DURATION_MS_MAX,
+    POLICIES,
+    TRUST_CHATS,
+    TRUST_RECORDS,
+    UNKNOWN,
+    Division,
+    OldChat,
+    OldRecord,
+    Pair,
+)
+from meterd.rules.model import ENDED, PAUSED, RUNNING
 
 _TIMES = st.one_of(st.none(), st.integers(0, 50), st.integers(0, 253_402_300_799_999))
 _IDS = st.sampled_from(["c1", "c2", "c3", "c4", "not an id", ""])
+
+
+def divisions() -> st.SearchStrategy[Division]:
+    """Every way to read and divide a pair."""
+    truth = st.booleans()
+    return st.builds(Division, st.sampled_from(POLICIES), truth, truth, truth, truth)
 
 
 def _amounts(most: int) -> st.SearchStrategy[int | None]:
@@ -24,7 +42,8 @@ def pairs(draw: st.DrawFn) -> Pair:
     advisor = draw(st.sampled_from(["a1", "a1", "a1", ""]))
     records = draw(st.lists(_records(user, advisor), max_size=4, unique_by=lambda r: r.key))
     chats = draw(st.lists(_chats(user, advisor), max_size=5))
-    return Pair(user, advisor, records, chats)
+    trusted = draw(st.sampled_from(["", "", TRUST_CHATS, TRUST_RECORDS]))
+    return Pair(user, advisor, records, chats, trusted)
 
 
 def _records(user: str, advisor: str) -> st.SearchStrategy[Any]:
@@ -34,7 +53,7 @@ def _records(user: str, advisor: str) -> st.SearchStrategy[Any]:
         user_id=st.just(user),
         advisor_id=st.just(advisor),
         chat_id=st.one_of(st.none(), _IDS, st.sampled_from(["gone1", "gone2"])),
-        status=st.sampled_from(["active", "paused", "completed", "completed", "odd", ""]),
+        status=st.sampled_from([RUNNING, PAUSED, ENDED, ENDED, UNKNOWN]),
         started_at=_TIMES,
         ended_at=_TIMES,
         last_resumed_at=_TIMES,
@@ -42,6 +61,8 @@ def _records(user: str, advisor: str) -> st.SearchStrategy[Any]:
         cost_micro=_amounts(AMOUNT_MAX),
         updated_at=st.integers(0, 100),
         points_elsewhere=st.sampled_from([False, False, False, True]),
+        free_ms=st.one_of(st.integers(0, 100), _amounts(DURATION_MS_MAX)),
+        rate_micro=st.sampled_from([None, None, 0, 10**6, AMOUNT_MAX + 1, -1]),
     )
 
 
@@ -53,4 +74,5 @@ def _chats(user: str, advisor: str) -> st.SearchStrategy[Any]:
         advisor_id=st.just(advisor),
         created_at=_TIMES,
         ended_at=_TIMES,
+        duration_ms=st.one_of(st.integers(0, 100), _amounts(DURATION_MS_MAX)),
     )

@@ -27,9 +27,9 @@ _CHILD = """
 import sys
 from daemon.legacy.diff import Sides
 from daemon.legacy.migrate import migrate
-from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.shape import LegacyShape
 from persistence.postgres.engine import make_engine
-sides = Sides(make_engine(sys.argv[1]), make_engine(sys.argv[2]), LegacyNames())
+sides = Sides(make_engine(sys.argv[1]), make_engine(sys.argv[2]), LegacyShape())
 print("ready", flush=True)
 migrate(sides, "latest", lambda _: None, 20)
 """

@@ -14,6 +14,7 @@ from daemon.legacy.rollback import rollback
 from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import fingerprint
 from daemon.legacy.store.runs import exclusive_lock
+from daemon.legacy.store.shape import LegacyShape
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, content, facts, quiet, rows, sql, verdict_of, xmins
 
@@ -32,8 +33,8 @@ def ugly(sides: Databases) -> Databases:
 def test_everything_is_found_again(ugly: Databases, policy: str) -> None:
     """To the last fraction, and inspect has foretold it; the old tables are as they were."""
     with ugly.old.connect() as connection:
-        before = fingerprint(connection, ugly.names)
-    foretold = inspect(ugly.old, ugly.names, lambda *_: None).policies[policy]
+        before = fingerprint(connection, ugly.shape)
+    foretold = inspect(ugly.old, ugly.shape, lambda *_: None).policies[policy]
     run = bring(ugly, policy)
     assert {k: n for k, n in run.counts.items() if k != "written"} == foretold
     assert run.counts["written"] == run.counts["brought"] > PAIRS
@@ -42,12 +43,12 @@ def test_everything_is_found_again(ugly: Databases, policy: str) -> None:
     assert result.old.ms == result.here.ms
     assert result.is_quiet
     with ugly.old.connect() as connection:
-        assert fingerprint(connection, ugly.names) == before
+        assert fingerprint(connection, ugly.shape) == before
 
 
 def test_the_ugly_data_are_ugly_enough(ugly: Databases) -> None:
     """Nearly every reason and anomaly is there."""
-    found = inspect(ugly.old, ugly.names, lambda *_: None)
+    found = inspect(ugly.old, ugly.shape, lambda *_: None)
     assert len(found.reasons) >= 8
     assert len(found.odd) >= 7
 
@@ -219,7 +220,7 @@ def test_a_wrong_name_is_named_with_its_setting(empty: Databases) -> None:
     """All at once, with what is there instead."""
     names = LegacyNames(chats_table="chat", records_total_seconds="seconds")
     with pytest.raises(LegacyError) as raised:
-        bring(empty._replace(names=names))
+        bring(empty._replace(shape=LegacyShape(names)))
     assert "legacy.chats_table: there is no table chat" in str(raised.value)
     assert "legacy.records_total_seconds: conversation_time_records has no column seconds" in str(
         raised.value
@@ -235,7 +236,7 @@ def test_other_names_do_as_well(sides: Databases) -> None:
     with sides.old.begin() as connection:
         connection.exec_driver_sql("CREATE SCHEMA old")
         create_ugly(connection, 50, names=names)
-    there = sides._replace(names=names)
+    there = sides._replace(shape=LegacyShape(names))
     bring(there)
     assert verdict_of(there).differences == []
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.legacy.plan import MigrationPlan, ReferenceData, plan_pair
-from daemon.legacy.rules.rows import POLICIES, Pair
+from daemon.legacy.rules.rows import Division, Pair
 from daemon.legacy.store.imported import ImportedState, QuarantinedRow, StoredRecord
 from daemon.legacy.store.reader import OldPair
 from daemon.legacy.target_records import TargetRecords, target_records_of
-from tests.legacy.strategies import pairs
+from tests.legacy.strategies import divisions, pairs
 
 STEPS = st.lists(
-    st.tuples(pairs(), st.sampled_from(POLICIES), st.sets(st.integers(0, 9))),
+    st.tuples(pairs(), divisions(), st.sets(st.integers(0, 9))),
     min_size=1, max_size=4,
 )  # fmt: skip
 
@@ -66,15 +66,15 @@ class Store:
 
 @given(STEPS)
 def test_a_plan_leads_to_what_is_wanted_and_then_to_nothing(
-    steps: list[tuple[Pair, str, set[int]]],
+    steps: list[tuple[Pair, Division, set[int]]],
 ) -> None:
     """However the old rows change and whatever is used meanwhile: all of it is somewhere, once."""
     store = Store()
-    for changed, policy, used in steps:
+    for changed, division, used in steps:
         pair = _of_one_pair(changed)
-        wanted = target_records_of(OldPair(pair, []), policy, store.asides)
+        wanted = target_records_of(OldPair(pair, []), division, store.asides)
         store.write(wanted, store.plan(wanted))
-        again = target_records_of(OldPair(pair, []), policy, store.asides)
+        again = target_records_of(OldPair(pair, []), division, store.asides)
         assert not store.plan(again).changes
         if pair.records:
             assert store.amounts() == _due(pair, wanted)
@@ -85,12 +85,14 @@ def test_a_plan_leads_to_what_is_wanted_and_then_to_nothing(
 def _of_one_pair(pair: Pair) -> Pair:
     records = [record._replace(user_id="u", advisor_id="a") for record in pair.records]
     chats = [chat._replace(user_id="u", advisor_id="a") for chat in pair.chats]
-    return Pair("u", "a", records, chats)
+    return Pair("u", "a", records, chats, pair.trusted)
 
 
 def _due(pair: Pair, wanted: TargetRecords) -> tuple[int, int]:
-    running = wanted.split.running
+    running, surplus_ms = wanted.split.running, wanted.split.surplus_ms
     return (
-        sum(r.total_ms or 0 for r in pair.records) - sum(r.carried_ms for r in running),
+        sum(r.total_ms or 0 for r in pair.records)
+        + surplus_ms
+        - sum(r.carried_ms for r in running),
         sum(r.cost_micro or 0 for r in pair.records) - sum(r.carried_cost_micro for r in running),
     )

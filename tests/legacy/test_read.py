@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from daemon.legacy.diff import Databases
 from daemon.legacy.rules.rows import Pair
-from daemon.legacy.store.names import LegacyNames, quoted
+from daemon.legacy.store.names import quoted
 from daemon.legacy.store.reader import (
     old_balances,
     pair_of_chat,
@@ -19,11 +19,12 @@ from daemon.legacy.store.reader import (
     read_pairs,
     whole,
 )
+from daemon.legacy.store.shape import LegacyShape
 from daemon.settings.legacy import is_column, is_table
 from tests.legacy.old_data import create_tables, create_ugly
 from tests.legacy.system import sql
 
-NAMES = LegacyNames()
+SHAPE = LegacyShape()
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False), st.sampled_from([3, 6]))
@@ -77,7 +78,7 @@ def _record(key: int, *values: str) -> str:
 
 def _pairs(sides: Databases) -> list[Pair]:
     with read_only(sides.old) as connection:
-        return list(read_pairs(connection, sides.names))
+        return list(read_pairs(connection, sides.shape))
 
 
 @pytest.mark.postgres
@@ -128,9 +129,9 @@ def test_ids_of_any_type(old: Databases, type_: str) -> None:
         one, one, False,
     )  # fmt: skip
     with read_only(old.old) as connection:
-        assert pair_of_chat(connection, NAMES, one) == pair
+        assert pair_of_chat(connection, SHAPE, one) == pair
         for nobody in (two, "x" * 300, "7.4", "\u00fc"):
-            assert pair_of_chat(connection, NAMES, nobody) is None
+            assert pair_of_chat(connection, SHAPE, nobody) is None
 
 
 @pytest.mark.postgres
@@ -166,13 +167,13 @@ def test_a_pair_alone_is_read_as_among_all(sides: Databases) -> None:
     with sides.old.begin() as connection:
         create_ugly(connection, 150)
     with read_only(sides.old) as connection:
-        every = list(read_old_pairs(connection, NAMES))
+        every = list(read_old_pairs(connection, SHAPE))
         keys = [(one.pair.user_id, one.pair.advisor_id) for one in every]
         assert keys == sorted(set(keys))
         for one, key in zip(every, keys, strict=True):
-            assert _in_order(read_old_pair(connection, NAMES, key).pair) == _in_order(one.pair)
+            assert _in_order(read_old_pair(connection, SHAPE, key).pair) == _in_order(one.pair)
         for n in (0, 70, len(keys) - 1):
-            assert len(list(read_pairs(connection, NAMES, keys[n]))) == len(keys) - n - 1
+            assert len(list(read_pairs(connection, SHAPE, keys[n]))) == len(keys) - n - 1
 
 
 def _in_order(pair: Pair) -> Pair:
@@ -187,11 +188,11 @@ def test_balances_by_user(old: Databases) -> None:
         "INSERT INTO user_credits VALUES ('b', 1.0000005), ('a', 2), ('b', 3), ('c', 'NaN')",
     )
     with read_only(old.old) as connection:
-        every = list(old_balances(connection, NAMES))
+        every = list(old_balances(connection, SHAPE))
         assert every == [
             ("a", 2_000_000, 0, 1), ("b", 4_000_000, Decimal("0.5"), 2), ("c", None, 0, 1),
         ]  # fmt: skip
-        assert list(old_balances(connection, NAMES, "a")) == every[1:]
+        assert list(old_balances(connection, SHAPE, "a")) == every[1:]
 
 
 @pytest.mark.postgres

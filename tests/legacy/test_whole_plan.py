@@ -1,51 +1,65 @@
-"""The plan of docs/migration.md, played through on a live system while everybody asks."""
+"""The plan of docs/migration.md on the owner's tables, played through while everybody asks."""
 
 import json
 import random
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from daemon.gateway.tokens import mint
-from daemon.legacy.rules.rows import LATEST
+from daemon.legacy.rules.rows import CHAT_DURATION
 from daemon.legacy.rules.split import split
-from daemon.legacy.store.names import LegacyNames
 from daemon.legacy.store.reader import read_pairs
 from loadtests.common.live import LiveDaemon, live_daemon
 from meterd import Meter
-from tests.legacy.old_data import create_ugly
+from tests.legacy.owner import EXPECTED, SHAPE, create_current_system
+from tests.legacy.owner_data import fill
 
 pytestmark = [
     pytest.mark.acceptance, pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300),
 ]  # fmt: skip
 
-PAIRS = 300
+PAIRS = 150
 LIVE_USERS = 6
-KNOWN = "SELECT id FROM chats UNION SELECT chat_id FROM conversation_time_records"
-RECORD = (
-    "INSERT INTO conversation_time_records VALUES (:key, :user, 'adviser', :chat, 'active', now(),"
-    " NULL, now(), 0, 0, now(), now())"
+TICK_S = 15
+FREE_S = 60
+KNOWN = 'SELECT id FROM chat UNION SELECT "chatId" FROM "conversationTimeRecord"'
+BEGIN = (
+    'INSERT INTO "conversationTimeRecord" ("userId", "advisorId", "chatId", "isActive", timestamp,'
+    " \"lastHeartbeatTime\") VALUES (:user, 'adviser', :chat, true, now(), now())"
 )
-CHAT = "INSERT INTO chats VALUES (:chat, :user, 'adviser', now(), NULL)"
+CHAT = "INSERT INTO chat VALUES (:chat, :user, 'adviser', now() - interval '1 day', 0)"
 TICK = (
-    "UPDATE conversation_time_records SET total_seconds = total_seconds"
-    " + extract(epoch FROM now() - last_resumed_at), credits_used = credits_used"
-    " + extract(epoch FROM now() - last_resumed_at) / 60, last_resumed_at = now(),"
-    " updated_at = now() WHERE id = :key"
+    f'UPDATE "conversationTimeRecord" SET duration = duration + {TICK_S},'
+    ' "lastHeartbeatTime" = now(), "creditsUsed" = "creditsUsed" +'
+    f' CASE WHEN "freeTimeUsed" < {FREE_S} THEN 0 ELSE 0.25 END,'
+    f' "freeTimeUsed" = least({FREE_S}, "freeTimeUsed" + {TICK_S})'
+    ' WHERE "userId" = :user AND "isActive"'
 )
-MOVE = (
-    "UPDATE conversation_time_records SET chat_id = :chat, last_resumed_at = now(),"
-    " updated_at = now() WHERE id = :key"
+PAY = (
+    'UPDATE "user" SET credits = credits - (SELECT CASE WHEN "freeTimeUsed" < 60 THEN 0 ELSE 0.25'
+    ' END FROM "conversationTimeRecord" WHERE "userId" = :user AND "isActive") WHERE id = :user'
+)
+RAN = (
+    f"UPDATE chat SET duration = duration + {TICK_S} WHERE id ="
+    ' (SELECT "chatId" FROM "conversationTimeRecord" WHERE "userId" = :user AND "isActive")'
+)
+MOVE = 'UPDATE "conversationTimeRecord" SET "chatId" = :chat WHERE "userId" = :user AND "isActive"'
+LOSE = (
+    'UPDATE "conversationTimeRecord" SET "isActive" = false WHERE "userId" = :user AND "isActive"'
+    ' RETURNING "chatId"'
 )
 
 
 class OldSystem:
-    """Goes on writing, as it always did: one record for a pair, moved to the latest chat."""
+    """Goes on ticking, as it always did, only faster: one active row for a pair, moved to the
+    newest chat; without a heartbeat it is over, and the next visit begins another row."""
 
     def __init__(self, engine: Engine, known: list[str]) -> None:
         self._engine = engine
@@ -54,7 +68,11 @@ class OldSystem:
         self._stop = threading.Event()
         self._chats = 0
         for number in range(LIVE_USERS):
-            self._begin(number)
+            with engine.begin() as connection:
+                given = {"user": f"live-{number}", "chat": self._chat(connection, f"live-{number}")}
+                connection.execute(text(BEGIN), given)
+                connection.execute(text('INSERT INTO "user" VALUES (:user, 5000)'), given)
+            known.append(given["chat"])
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -64,31 +82,28 @@ class OldSystem:
         self._thread.join(20)
         assert not self._thread.is_alive()
 
-    def _begin(self, number: int) -> None:
-        user = f"live-{number}"
-        with self._engine.begin() as connection:
-            chat = self._new_chat(connection, user)
-            key = 10**9 + number
-            connection.execute(text(RECORD), {"key": key, "user": user, "chat": chat})
-            connection.execute(text("INSERT INTO user_credits VALUES (:u, 50)"), {"u": user})
-        self._known.append(chat)
-
     def _work(self) -> None:
         while not self._stop.wait(0.05):
-            number = self._dice.randrange(LIVE_USERS)
-            key = {"key": 10**9 + number}
+            user = f"live-{self._dice.randrange(LIVE_USERS)}"
             with self._engine.begin() as connection:
-                connection.execute(text(TICK), key)
-                moved = self._dice.random() < 0.2
-                chat = self._new_chat(connection, f"live-{number}") if moved else ""
-                if moved:
-                    connection.execute(text(MOVE), {**key, "chat": chat})
-            if moved:
+                for step in (PAY, TICK, RAN):
+                    connection.execute(text(step), {"user": user})
+                chat = self._happens(connection, user, self._dice.random())
+            if chat:
                 self._known.append(chat)
 
-    def _new_chat(self, connection: Any, user: str) -> str:
-        ended = "UPDATE chats SET ended_at = now() WHERE user_id = :user AND ended_at IS NULL"
-        connection.execute(text(ended), {"user": user})
+    def _happens(self, connection: Connection, user: str, what: float) -> str:
+        """The row is moved to a new chat, which is given; or the user is away for a while."""
+        if what < 0.1:
+            chat = self._chat(connection, user)
+            connection.execute(text(MOVE), {"user": user, "chat": chat})
+            return chat
+        if what < 0.2:
+            chat = connection.execute(text(LOSE), {"user": user}).scalar_one()
+            connection.execute(text(BEGIN), {"user": user, "chat": chat})
+        return ""
+
+    def _chat(self, connection: Connection, user: str) -> str:
         self._chats += 1
         chat = f"live-chat-{self._chats}"
         connection.execute(text(CHAT), {"chat": chat, "user": user})
@@ -118,21 +133,47 @@ class Everybody:
     def _ask(self, seed: int) -> None:
         dice = random.Random(seed)
         headers = {"Authorization": f"Bearer {self._token}"}
+        ran_ms: dict[str, int] = {}
         with httpx.Client(base_url=self._url, headers=headers, timeout=20) as http:
             while not self._stop.wait(0.01):
                 chat = dice.choice(self._known)
                 answer = http.get(f"/v1/chats/{quote(chat, safe='')}")
                 self.asked += 1
-                status = answer.json().get("status")
-                if answer.status_code != 200 or status == "not_started":
+                found = answer.json()
+                if answer.status_code != 200 or found.get("status") == "not_started":
                     self.wrong.append(f"{chat}: {answer.status_code} {answer.text[:200]}")
+                elif chat.startswith("live-") and found["active_ms"] < ran_ms.get(chat, 0):
+                    self.wrong.append(f"{chat}: {ran_ms[chat]} ms before, now {answer.text[:200]}")
+                ran_ms[chat] = found.get("active_ms", 0)
+
+
+class Heartbeats:
+    """The backends after the cut-over: without them chats end as abandoned."""
+
+    def __init__(self, live: LiveDaemon, chats: list[str]) -> None:
+        self._live = live
+        self._chats = chats
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(20)
+
+    def _work(self) -> None:
+        with Meter(self._live.redis_url) as meter:
+            while not self._stop.wait(1):
+                for chat in self._chats:
+                    meter.heartbeat(chat)
 
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[LiveDaemon]:
     """meterd, deployed beside the old system, whose tables are in its database."""
     limits = {"METERD_HTTP__REQUESTS_PER_S": "100000", "METERD_HTTP__REQUESTS_BURST": "100000"}
-    with live_daemon(METERD_LEGACY__ENABLED="true", METERD_HTTP__PORT="0", **limits) as live:
+    named = {**EXPECTED["settings"], **limits, "METERD_LEGACY__ENABLED": "true"}
+    with live_daemon(**named, METERD_HTTP__PORT="0") as live:
         yield live
 
 
@@ -140,9 +181,12 @@ def test_the_whole_plan_with_live_chats(live: LiveDaemon) -> None:
     """From inspecting to retiring the old system: every chat that ever existed is answered at
     every moment, sums stay what they were, and what ran goes on."""
     engine = live.engine()
+    create_current_system(engine)
     with engine.begin() as connection:
-        create_ugly(connection, PAIRS, seed=6)
-        known = [row[0] for row in connection.execute(text(KNOWN)) if row[0] is not None]
+        # Its two chats that run are over by now: only the live ones tick.
+        connection.execute(text('UPDATE "conversationTimeRecord" SET "isActive" = false'))
+        fill(connection, PAIRS, seed=6)
+        known = [row[0] for row in connection.execute(text(KNOWN))]
     old = OldSystem(engine, known)
     secret = (live.home / "http-secret").read_text().strip()
     everybody = Everybody(live.status()["http_url"], secret, known)
@@ -150,12 +194,15 @@ def test_the_whole_plan_with_live_chats(live: LiveDaemon) -> None:
         _migrate_while_it_runs(live)
         old.stop()
         adopted = _cut_over(live)
+        heartbeats = Heartbeats(live, [chat["chat_id"] for chat in adopted])
+        _check_carried(engine, adopted)
+        _again(live)
     finally:
         everybody.stop()
     assert everybody.wrong == []
     assert everybody.asked > 200
-    assert {f"live-{n}" for n in range(LIVE_USERS)} <= {chat["user_id"] for chat in adopted}
-    _go_on(live, [chat for chat in adopted if chat["user_id"].startswith("live-")])
+    heartbeats.stop()
+    _go_on(live, adopted)
     _compare(live, engine)
     engine.dispose()
 
@@ -169,34 +216,55 @@ def _run(live: LiveDaemon, *command: str) -> Any:
 def _migrate_while_it_runs(live: LiveDaemon) -> None:
     """Steps 1 to 6."""
     inspected = _run(live, "legacy", "inspect")
-    assert inspected
+    assert len(inspected["reasons"]) >= 3
+    assert len(inspected["odd"]) >= 3
     for _ in range(3):
         _run(live, "legacy", "migrate", "--batch", "40")
+    foreseen = _run(live, "legacy", "adopt", "--dry-run")
+    assert len(foreseen["adopted"]) == LIVE_USERS
 
 
 def _cut_over(live: LiveDaemon) -> list[dict[str, Any]]:
-    """Step 7: catch up, open the accounts, take over what runs; and all of it once more."""
+    """Step 7: catch up, open the accounts, take over what runs."""
     _run(live, "legacy", "migrate")
+    _run(live, "legacy", "verify")
     _run(live, "legacy", "balances")
     adopted: list[dict[str, Any]] = _run(live, "legacy", "adopt")["adopted"]
+    return adopted
+
+
+def _check_carried(engine: Engine, adopted: list[dict[str, Any]]) -> None:
+    """Each live user's chat has what it had at the last tick; the wallet what was left."""
+    own = "SELECT duration * 1000 FROM chat WHERE id = :chat_id"
+    left = (
+        'SELECT u.credits - sum(e.amount) FROM "user" u JOIN ledger_entries e ON e.user_id = u.id'
+        " WHERE u.id = :user_id AND e.kind = 'migrated' GROUP BY u.credits"
+    )
+    assert {chat["user_id"] for chat in adopted} == {f"live-{n}" for n in range(LIVE_USERS)}
+    assert {chat["outcome"] for chat in adopted} == {"adopted"}
+    with engine.connect() as connection:
+        for chat in adopted:
+            assert connection.execute(text(own), chat).scalar_one() == chat["carried_ms"]
+            assert connection.execute(text(left), chat).scalar_one() == 0
+
+
+def _again(live: LiveDaemon) -> None:
+    """All of step 7 once more changes nothing."""
     for repeated in ("migrate", "balances", "adopt"):
         _run(live, "legacy", repeated)
     live.until_handled()
     _run(live, "legacy", "verify")
-    return adopted
 
 
 def _go_on(live: LiveDaemon, adopted: list[dict[str, Any]]) -> None:
     """Steps 8 and 9: meterd bills on, from where the old system was."""
     with Meter(live.redis_url, live.postgres_url) as meter:
         for chat in adopted:
-            running = meter.snapshot(chat["chat_id"])
-            assert (running.status, running.active_ms >= chat["carried_ms"]) == ("running", True)
-            before = meter.wallet(chat["user_id"]).balance
             ended = meter.end(chat["chat_id"]).snapshot
             assert ended is not None
+            assert ended.end_reason == "ended"
             assert ended.active_ms > chat["carried_ms"]
-            assert meter.wallet(chat["user_id"]).balance <= before
+            assert ended.cost >= Decimal(chat["carried_cost"])
         meter.start("after-all", "live-0", "adviser", rate="1")
         assert meter.end("after-all").snapshot is not None
     live.until_handled()
@@ -206,10 +274,11 @@ def _go_on(live: LiveDaemon, adopted: list[dict[str, Any]]) -> None:
 
 
 def _compare(live: LiveDaemon, engine: Engine) -> None:
-    """What each old chat is told to have run is what the rules make of the old rows."""
+    """What each old chat is said to have run is what the rules make of the old rows."""
+    division = SHAPE.division(CHAT_DURATION)
     with engine.connect() as connection, Meter(live.redis_url, live.postgres_url) as meter:
-        for pair in read_pairs(connection, LegacyNames(), None):
-            for one in split(pair, LATEST).imported[:2]:
-                told = meter.snapshot(one.chat_id)
-                if told.user_id == one.user_id:  # else two pairs named it, and one was first
-                    assert told.active_ms == one.active_ms, one
+        pairs = list(read_pairs(connection, SHAPE))
+        imported = [one for pair in pairs for one in split(pair, division).imported]
+        assert len(imported) > PAIRS / 2
+        for one in imported[::5]:
+            assert meter.snapshot(one.chat_id).active_ms == one.active_ms, one

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from daemon.console.common import ConfigOption, JsonOption, err, print_json
+from daemon.console.format import duration
 from daemon.legacy.cli.common import accounts_or_exit
 from meterd.rules.money import format_micro
 
 if TYPE_CHECKING:
     from daemon.legacy.store.balances import Sums
 
-_TOLD = {
+_TEXTS = {
     "opened": "accounts opened",
-    "corrected": "accounts mended, because the balance has changed since",
+    "corrected": "accounts corrected, because the balance has changed since",
     "unchanged": "accounts that are as they should be",
     "empty": "users without a credit: they need no account",
     "in_use": "accounts that were opened before and are in use",
@@ -40,8 +41,8 @@ def balances(json: JsonOption = False, config: ConfigOption = None) -> None:
     from daemon.legacy.balances import migrate_balances  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.store.balances import sums_of_balances  # noqa: PLC0415 - as above
 
-    with accounts_or_exit(config) as (targets, _, _), progress(err, "balances", "rows") as tell:
-        counts = migrate_balances(targets, tell)
+    with accounts_or_exit(config) as (targets, _, _), progress(err, "balances", "rows") as report:
+        counts = migrate_balances(targets, report)
         with targets.sides.own.connect() as own:
             sums = sums_of_balances(own)
     if json:
@@ -52,9 +53,11 @@ def balances(json: JsonOption = False, config: ConfigOption = None) -> None:
 
 def _print(counts: Counter[str], sums: "Sums") -> None:
     typer.echo(f"{counts['users']:,} users, {format_micro(counts['micro'])} credits")
-    for name, text in _TOLD.items():
+    for name, text in _TEXTS.items():
         if counts[name]:
             typer.echo(f"{counts[name]:>14,}  {text}")
+    if counts["free_used_ms"]:
+        typer.echo(f"free time     {duration(counts['free_used_ms'])}, used there")
     typer.echo(f"old balances  {sums.imported + sums.aside:f} credits, of which")
     typer.echo(f"  opened      {sums.opened:f}")
     typer.echo(f"  adopted     {sums.unflushed:f}, for time that was not yet paid")

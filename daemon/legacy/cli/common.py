@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from daemon.discovery.runfile import Addresses
     from daemon.legacy.balances import Targets
     from daemon.legacy.diff import Databases
-    from daemon.legacy.store.names import LegacyNames
+    from daemon.legacy.store.shape import LegacyShape
     from daemon.settings.settings import Settings
 
+_WORDS_OF_SQL: Final = ("user", "order", "group", "table")
 _NO_RIGHTS: Final = "42501"
 _STOPPED: Final = "Stopped. It may be run again at any time: it goes on where it was"
 
 
 @contextmanager
-def old_or_exit(config: Path | None) -> Iterator[tuple["Engine", "LegacyNames"]]:
-    """The old database alone, and what its tables are called; meterd's own need not be there."""
+def old_or_exit(config: Path | None) -> Iterator[tuple["Engine", "LegacyShape"]]:
+    """The old database alone, and the shape of its tables; meterd's own need not be there."""
     settings = settings_or_exit(config)
     with _old_side(settings, settings.legacy.url or postgres_url_or_exit(settings)) as old:
-        yield old, _names(settings)
+        yield old, _shape(settings)
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def legacy_or_exit(config: Path | None) -> Iterator[tuple["Databases", str]]:
         own = make_engine(own_url)
         try:
             with _old_side(settings, settings.legacy.url or own_url) as old:
-                yield Databases(old, own, _names(settings)), settings.legacy.policy
+                yield Databases(old, own, _shape(settings)), settings.legacy.policy
         finally:
             own.dispose()
 
@@ -72,7 +73,7 @@ def _old_side(settings: "Settings", url: str) -> Iterator["Engine"]:
     faults: list[BaseException | None] = []
     event.listen(old, "handle_error", lambda context: faults.append(context.original_exception))
     try:
-        _try_out(old, _names(settings))
+        _try_out(old, _shape(settings))
         yield old
     except LegacyError as error:
         raise fail(f"{error}{_next_step(str(error), settings)}") from None
@@ -86,34 +87,44 @@ def _old_side(settings: "Settings", url: str) -> Iterator["Engine"]:
         old.dispose()
 
 
-def _try_out(old: "Engine", names: "LegacyNames") -> None:
+def _try_out(old: "Engine", shape: "LegacyShape") -> None:
     """Read from every table: what can't be read later is told before anything is done."""
     from daemon.legacy.store.layout import layout_of  # noqa: PLC0415 - as above
     from daemon.legacy.store.names import TABLES  # noqa: PLC0415 - as above
     from daemon.legacy.store.reader import read_only  # noqa: PLC0415 - as above
 
     with read_only(old) as connection:
-        layout = layout_of(connection, names)
-        for table in TABLES:
+        layout = layout_of(connection, shape)
+        for table in filter(layout.has, TABLES):
             connection.exec_driver_sql(f"SELECT 1 FROM {layout.sql(table)} LIMIT 0")  # noqa: S608
 
 
-def _names(settings: "Settings") -> "LegacyNames":
-    from daemon.legacy.store.names import LegacyNames  # noqa: PLC0415 - the help need not wait
+def _shape(settings: "Settings") -> "LegacyShape":
+    from daemon.legacy.store.shape import LegacyShape  # noqa: PLC0415 - the help need not wait
 
-    return LegacyNames.of(settings.legacy)
+    return LegacyShape.of(settings.legacy)
 
 
 def _fault_there(url: str, settings: "Settings", cause: BaseException | None) -> str:
+    from daemon.legacy.store.names import TABLES  # noqa: PLC0415 - the help need not wait
+
     told = mask_credentials(str(cause).strip())
-    names = _names(settings)
+    names = _shape(settings).names
     step = "legacy.url says where it is"
     if not settings.legacy.url:
         step = "legacy.url is not set, so it is meterd's own: see meterd status"
     if getattr(cause, "pgcode", None) == _NO_RIGHTS:
-        tables = f"{names.records_table}, {names.chats_table}, {names.credits_table}"
+        tables = ", ".join(_typed(getattr(names, one)) for one in TABLES if names.has(one))
         step = f"Let the role of legacy.url read: GRANT SELECT ON {tables} TO …"
     return f"The old system's database fails at {mask_credentials(url)}: {told}\n{step}"
+
+
+def _typed(table: str) -> str:
+    """A table as one types it: in quotation marks where it needs them."""
+    from daemon.legacy.store.names import quoted  # noqa: PLC0415 - the help need not wait
+
+    plain = table.replace(".", "").replace("_", "")
+    return table if plain.islower() and table not in _WORDS_OF_SQL else quoted(table)
 
 
 def _next_step(message: str, settings: "Settings") -> str:

@@ -1,4 +1,4 @@
-"""``meterd legacy``: bring over what the system before meterd has counted."""
+"""``meterd legacy``: migrate what the system before meterd has counted."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from daemon.legacy.verify import VerifyResult
 
 app = typer.Typer(
-    help="Bring over what the system before meterd has counted. The plan: docs/migration.md",
+    help="Migrate what the system before meterd has counted. The plan: docs/migration.md",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PolicyOption = Annotated[
     str | None,
-    typer.Option("--policy", help="latest or proportional; else legacy.policy."),
+    typer.Option("--policy", help="latest, proportional or chat_duration; else legacy.policy."),
 ]
 _BATCH_PAIRS = 2_000
-_POLICIES = ("latest", "proportional")
+_POLICIES = ("latest", "proportional", "chat_duration")
 _SHOWN = 20
 
 
@@ -57,8 +57,8 @@ def inspect(json: JsonOption = False, config: ConfigOption = None) -> None:
     from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.inspect import inspect as look  # noqa: PLC0415 - the help need not wait
 
-    with old_or_exit(config) as (old, names), progress(err, "inspect", "rows") as tell:
-        found = look(old, names, tell)
+    with old_or_exit(config) as (old, shape), progress(err, "inspect", "rows") as report:
+        found = look(old, shape, report)
     if json:
         print_json(_inspection(found))
     else:
@@ -74,10 +74,10 @@ def migrate(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Bring over every chat that has ended, each with a record of its own.
+    """Migrate every chat that has ended, each with a record of its own.
 
     The old system may go on writing: run it again, and what has changed since is
-    imported over too. Stopped or killed anywhere, the next run goes on where it
+    migrated too. Stopped or killed anywhere, the next run goes on where it
     was. What can't be decided is set aside: meterd legacy quarantine list.
 
     A run by another policy divides everything again: better name it in the
@@ -90,16 +90,16 @@ def migrate(
       meterd legacy migrate --json | jq .counts
     """
     from daemon.console.progress import progress  # noqa: PLC0415 - as above
-    from daemon.legacy.migrate import migrate as bring  # noqa: PLC0415 - the help need not wait
+    from daemon.legacy.migrate import migrate as migrate_all  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.store.runs import last_run  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, usual), progress(err, "migrate", "rows") as tell:
+    with legacy_or_exit(config) as (sides, usual), progress(err, "migrate", "rows") as report:
         chosen = _policy(policy or usual)
         with sides.own.connect() as own:
             before = last_run(own)
         if before is not None and not before.is_finished and before.policy == chosen:
             err.print(f"run {before.run_id} was stopped: it goes on", highlight=False)
-        run = bring(sides, chosen, lambda p: tell(p.rows_done, p.rows_total), batch)
+        run = migrate_all(sides, chosen, lambda p: report(p.rows_done, p.rows_total), batch)
     if json:
         print_json({"run_id": run.run_id, "policy": run.policy, "counts": run.counts})
     else:
@@ -116,7 +116,7 @@ def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
     + what paid for adopted time + what is set aside + fractions. Exits 1 if
     anything differs. Nothing is written. As long as the old system writes, some
     differences are what it has changed since the last run: they are counted
-    apart, and another run brings them over.
+    apart, and another run migrates them.
 
     For example:
 
@@ -127,8 +127,8 @@ def verify(json: JsonOption = False, config: ConfigOption = None) -> None:
     from daemon.console.progress import progress  # noqa: PLC0415 - the help need not wait
     from daemon.legacy.verify import verify as compare  # noqa: PLC0415 - as above
 
-    with legacy_or_exit(config) as (sides, usual), progress(err, "verify", "rows") as tell:
-        result = compare(sides, usual, tell)
+    with legacy_or_exit(config) as (sides, usual), progress(err, "verify", "rows") as report:
+        result = compare(sides, usual, report)
     if json:
         print_json(_verdict(result))
     else:
@@ -158,8 +158,8 @@ def rollback(
     from daemon.console.progress import progress  # noqa: PLC0415 - as above
     from daemon.legacy.rollback import rollback as take_out  # noqa: PLC0415 - the help
 
-    with legacy_or_exit(config) as (sides, _), progress(err, "rollback", "rows") as tell:
-        done = take_out(sides.own, run_id, tell)
+    with legacy_or_exit(config) as (sides, _), progress(err, "rollback", "rows") as report:
+        done = take_out(sides.own, run_id, report)
     if json:
         print_json(done._asdict())
         return
@@ -176,14 +176,14 @@ app.command()(runs)
 
 def _policy(policy: str) -> str:
     if policy not in _POLICIES:
-        raise fail(f"--policy: {policy!r} is neither of {', '.join(_POLICIES)}", EXIT_USAGE)
+        raise fail(f"--policy: {policy!r} is none of {', '.join(_POLICIES)}", EXIT_USAGE)
     return policy
 
 
 def _print_run(run: "MigrationRun") -> None:
     counts = run.counts
     typer.echo(f"run {run.run_id}, {run.policy}: {counts.get('pairs', 0):,} users and advisors")
-    told = {
+    texts = {
         "written": "records written",
         "replaced": "records written anew, because the old rows or the policy have changed",
         "removed": "records taken out again: the chat runs, or is another's",
@@ -194,7 +194,7 @@ def _print_run(run: "MigrationRun") -> None:
         "running": "chats that run in the old system: meterd legacy adopt, once, at the cut-over",
         "aside": "rows set aside: meterd legacy quarantine list",
     }
-    for name, text in told.items():
+    for name, text in texts.items():
         if counts.get(name):
             typer.echo(f"{counts[name]:>14,}  {text}")
 
@@ -205,6 +205,7 @@ def _inspection(found: "Inspection") -> dict[str, Any]:
         "reasons": {name: kind._asdict() for name, kind in found.reasons.items()},
         "odd": {name: kind._asdict() for name, kind in found.odd.items()},
         "policies": found.policies,
+        "status_words": {word: about._asdict() for word, about in found.status_words.items()},
     }
 
 
@@ -213,6 +214,10 @@ def _print_inspection(found: "Inspection") -> None:
     for name, count in found.counts.items():
         there.add_row(name, f"{count:,}")
     print_table(there)
+    words = table("Status words, by legacy.status_words", "word", "means", "records")
+    for word, about in found.status_words.items():
+        words.add_row(ascii(word), about.means, f"{about.rows:,}")
+    print_table(words)
     _print_kinds("Can't be decided, and would be set aside", found.reasons)
     _print_kinds("Odd, and decided all the same", found.odd)
     names = sorted({name for counts in found.policies.values() for name in counts})

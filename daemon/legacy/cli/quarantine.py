@@ -22,13 +22,15 @@ app = typer.Typer(
 )
 
 _SHOWN = 100
+_WHOM = ("chats", "records")
 
 
 @app.command("list")
 def list_rows(
     reason: Annotated[str | None, typer.Option("--reason", help="Only those of it.")] = None,
     running: Annotated[
-        bool, typer.Option("--running", help="Only records that say that their chat runs.")
+        bool,
+        typer.Option("--running", help="Only what says that its chat runs or is paused."),
     ] = False,
     most: Annotated[int, typer.Option("--most", min=1, max=1_000_000, help="How many.")] = _SHOWN,
     json: JsonOption = False,
@@ -119,6 +121,41 @@ def assign(
     if not is_known:
         typer.echo(f"there is no chat {chat_id} in the old tables: it will be made of the record")
     typer.echo(f"record {key} belongs to {chat_id}; next: meterd legacy quarantine retry")
+
+
+@app.command()
+def trust(
+    chat_id: Annotated[
+        str, typer.Argument(metavar="CHAT", help="Set aside as chats_exceed_records.")
+    ],
+    whom: Annotated[str, typer.Argument(metavar="WHOM", help="chats or records.")],
+    config: ConfigOption = None,
+) -> None:
+    """Say whom to believe about a pair whose chats say more time than its records.
+
+    chats: each chat has its own duration. records: what the records have counted
+    is divided by the chats' durations. It goes for all chats of that user and
+    advisor, is obeyed by all later runs, and takes effect with: meterd legacy
+    quarantine retry.
+
+    For example:
+
+      meterd legacy quarantine trust c8 records
+    """
+    from daemon.legacy.errors import CannotResolveError  # noqa: PLC0415 - as above
+    from daemon.legacy.resolve import trust as decide  # noqa: PLC0415 - as above
+
+    if whom not in _WHOM:
+        raise fail(f"{whom!r} is none of {', '.join(_WHOM)}", EXIT_USAGE)
+    with legacy_or_exit(config) as (sides, _):
+        try:
+            user_id, advisor_id = decide(sides, chat_id, whom)
+        except CannotResolveError as error:
+            raise fail(str(error)) from None
+    typer.echo(
+        f"of {user_id} with {advisor_id} the {whom} are believed;"
+        " next: meterd legacy quarantine retry"
+    )
 
 
 def _reasons() -> tuple[str, ...]:

@@ -1,14 +1,16 @@
 """What a chat that runs in the old system carries along when it is adopted at the cut-over."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from daemon.legacy.rules.rows import ACTIVE, AMOUNT_MAX, DURATION_MS_MAX, Running
+from daemon.legacy.rules.rows import AMOUNT_MAX, DURATION_MS_MAX, Running
 from meterd.rules.commands import is_identifier
+from meterd.rules.model import RUNNING
 from meterd.rules.money import MS_PER_MINUTE, format_micro
 
 Fields = dict[str, str | int]
+NO_TARIFF: Final[Mapping[str, str | int]] = {}
 
 
 class Adoption(NamedTuple):
@@ -31,15 +33,36 @@ class Adoption(NamedTuple):
     was_paused: bool
     at_ms: int
     """The cut-over."""
+    carried_free_ms: int | None = None
+    """Free time in ``carried_ms``; None: nothing is known of it."""
+    tariff: Mapping[str, str | int] = NO_TARIFF
+    """Fields of the tariff besides the rate; what is not in it is as configured."""
 
 
-def adoption_of(running: Running, at_ms: int, rate_micro: int) -> Adoption:
-    """All that the chat would carry, if its user can pay for what is not yet paid."""
-    since = running.since if running.status == ACTIVE else None
+class OldTariff(NamedTuple):
+    """What chats cost in the old system, and go on to cost."""
+
+    rate_micro: int
+    """Credits a minute, of chats whose own rate is not known."""
+    fields: Mapping[str, str | int] = NO_TARIFF
+    """The others, as fields of a command; what is not in it is as configured."""
+
+
+def adoption_of(running: Running, at_ms: int, tariff: OldTariff) -> Adoption:
+    """All that the chat would carry, if its user can pay for what is not yet paid.
+
+    Args:
+        running: the chat in the old system.
+        at_ms: the cut-over, in milliseconds since 1970.
+        tariff: the old system's.
+    """
+    rate_micro = tariff.rate_micro if running.rate_micro is None else running.rate_micro
+    since = running.since if running.status == RUNNING else None
     unflushed_ms = max(0, at_ms - since) if since is not None else 0
     carried_ms = min(running.carried_ms + unflushed_ms, DURATION_MS_MAX, at_ms)
-    share_micro = running.carried_cost_micro
+    share_micro = min(running.carried_cost_micro, AMOUNT_MAX)
     cost = min(unflushed_ms * rate_micro // MS_PER_MINUTE, AMOUNT_MAX - share_micro)
+    free_ms = running.free_ms
     return Adoption(
         chat_id=running.chat_id,
         user_id=running.user_id,
@@ -52,15 +75,17 @@ def adoption_of(running: Running, at_ms: int, rate_micro: int) -> Adoption:
         rate_micro=rate_micro,
         # A record's time may be more than its chat's span: all of it has been before the cut-over.
         started_at=max(0, min(running.started_at, at_ms - carried_ms)),
-        was_paused=running.status != ACTIVE,
+        was_paused=running.status != RUNNING,
         at_ms=at_ms,
+        carried_free_ms=None if free_ms is None else min(free_ms, carried_ms),
+        tariff=tariff.fields,
     )
 
 
 def affordable(adoptions: Iterable[Adoption], balance_micro: int) -> list[Adoption]:
     """One user's, in order of chats: of what is not yet paid, what the balance pays for."""
     left, able = max(0, balance_micro), []
-    for adoption in sorted(adoptions):
+    for adoption in sorted(adoptions, key=lambda one: one.chat_id):
         paid = min(adoption.unflushed_micro, left)
         left -= paid
         able.append(paying(adoption, paid))
@@ -107,7 +132,10 @@ _FREE: Final = "0"
 
 
 def _adopt(adoption: Adoption, name: str, rate: str) -> Fields:
+    free_ms = adoption.carried_free_ms
     return {
+        **adoption.tariff,
+        **({} if free_ms is None else {"carried_free_ms": free_ms}),
         **_of_chat(adoption, "adopt", name),
         "advisor_id": adoption.advisor_id,
         "started_at": adoption.started_at,

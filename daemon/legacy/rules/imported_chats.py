@@ -1,9 +1,9 @@
 """A pair's chats as chats of ours: how old time is shown, and written down when it is imported."""
 
 from daemon.legacy.rules.rows import (
-    ACTIVE,
     AMOUNT_MAX,
     DURATION_MS_MAX,
+    Division,
     ImportedChat,
     OldRecord,
     Pair,
@@ -28,33 +28,35 @@ def ended_chat(chat: ImportedChat) -> Chat:
 
 def running_chat(running: Running) -> Chat:
     """A chat that runs there: its clock can be drawn; what it will cost nobody knows here."""
-    is_active = running.status == ACTIVE and running.since is not None
-    since = max(running.since or 0, running.started_at + running.carried_ms)
+    since = running.seen_at if running.since is None else running.since
+    since = max(since, running.started_at + running.carried_ms)
     return Chat(
-        running.chat_id, running.user_id, running.advisor_id, RUNNING if is_active else PAUSED,
+        running.chat_id, running.user_id, running.advisor_id,
+        RUNNING if running.status == RUNNING else PAUSED,
         started_at_ms=running.started_at, since_ms=since, as_of_ms=since, alive_at_ms=since,
         rate_micro=0, free_ms=0, min_ms=0, increment_ms=0, idle_ms=0,
         active_ms=running.carried_ms, carried_cost_micro=running.carried_cost_micro,
     )  # fmt: skip
 
 
-def chat_of_pair(pair: Pair, policy: str, chat_id: str) -> Chat | None:
+def chat_of_pair(pair: Pair, division: Division, chat_id: str) -> Chat | None:
     """A chat of the pair, as it will be once it is imported, or as it runs there.
 
-    One that can't be imported is shown with what its own rows say, as ended. None: the pair does
-    not know it.
+    One that can't be imported is shown with what its own rows say, as ended; or as paused, if they
+    do not say that it has. None: the pair does not know it.
     """
-    parts = split(pair, policy)
+    parts = split(pair, division)
     for chat in parts.imported:
         if chat.chat_id == chat_id:
             return ended_chat(chat)
     for running in parts.running:
         if running.chat_id == chat_id:
             return running_chat(running)
-    return _left_behind(pair, chat_id)
+    is_open = any(one.status and one.chat_id == chat_id for one in parts.quarantined)
+    return _left_behind(pair, chat_id, is_open=is_open)
 
 
-def _left_behind(pair: Pair, chat_id: str) -> Chat | None:
+def _left_behind(pair: Pair, chat_id: str, *, is_open: bool) -> Chat | None:
     named = [chat for chat in pair.chats if chat.chat_id == chat_id]
     records = [record for record in pair.records if record.chat_id == chat_id]
     if not named and not records:
@@ -64,6 +66,20 @@ def _left_behind(pair: Pair, chat_id: str) -> Chat | None:
     starts = [chat.created_at for chat in named] + [r.started_at for r in records]
     ends = [chat.ended_at for chat in named] + [r.ended_at for r in records]
     started = max(0, next((at for at in starts if at is not None), 0))
+    if is_open:
+        return running_chat(
+            Running(
+                chat_id=chat_id,
+                user_id=pair.user_id,
+                advisor_id=pair.advisor_id,
+                status=PAUSED,
+                started_at=started,
+                since=None,
+                carried_ms=active_ms,
+                carried_cost_micro=cost_micro,
+                seen_at=record.updated_at if record is not None else started,
+            )
+        )
     ended = max(next((at for at in ends if at is not None), 0), started + active_ms)
     return ended_chat(
         ImportedChat(

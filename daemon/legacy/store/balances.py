@@ -8,6 +8,8 @@ from sqlalchemy import Connection
 
 from daemon.legacy.rules.adoption import Adoption
 from daemon.legacy.store.decimals import EXACT, exact_credits
+from meterd.rules.free_time import scope_key
+from meterd.rules.model import FREE_OF_ADVISOR
 from persistence.postgres.bulk_insert import batch, micro, plain, text
 from persistence.postgres.convert import json_text, micro_from_credits
 
@@ -113,6 +115,24 @@ _LEDGER_TOTAL: Final = """
 SELECT coalesce(sum(amount), 0) FROM ledger_entries WHERE kind = 'migrated'"""
 
 
+_FREE_TIMES: Final = """
+SELECT DISTINCT ON (user_id, scope) user_id, substr(scope, length(%(prefix)s) + 1), used_ms
+FROM opening_free_times WHERE user_id = ANY(%(users)s) AND starts_with(scope, %(prefix)s)
+ORDER BY user_id, scope, number DESC"""
+_IN_USE: Final = """
+SELECT key FROM legacy_quarantine
+WHERE kind = 'balance' AND reason = 'account_in_use' AND key = ANY(%s)"""
+
+
+class OpenedFreeTimes(NamedTuple):
+    """Free time that accounts were opened with."""
+
+    used_ms: dict[tuple[str, str], int]
+    """By user and advisor."""
+    in_use: set[str]
+    """Users whose accounts were in use before they could be opened."""
+
+
 class StoredBalance(NamedTuple):
     """All that there is of a user's old balance; in credits."""
 
@@ -201,6 +221,15 @@ def fetch_stored(
     return {row[0]: StoredBalance._make(row) for row in rows}
 
 
+def fetch_free_times(connection: Connection, users: Sequence[str]) -> OpenedFreeTimes:
+    """Give what the accounts of these users were opened with, of free time for each advisor."""
+    given = {"users": list(users), "prefix": scope_key(FREE_OF_ADVISOR, "")}
+    rows = connection.exec_driver_sql(_FREE_TIMES, given)
+    used_ms = {(row[0], row[1]): int(row[2]) for row in rows}
+    in_use = connection.exec_driver_sql(_IN_USE, (list(users),))
+    return OpenedFreeTimes(used_ms, {row[0] for row in in_use})
+
+
 def ledger_total(connection: Connection) -> Decimal:
     """Give what all accounts were opened with, by the ledger."""
     return Decimal(connection.exec_driver_sql(_LEDGER_TOTAL).scalar_one())
@@ -209,7 +238,8 @@ def ledger_total(connection: Connection) -> Decimal:
 _NAMES: Final = (
     "chat_id, user_id, advisor_id, share_ms, share_micro, carried_ms,"
     " (carried_cost * 1000000)::bigint, (unflushed_cost * 1000000)::bigint,"
-    " (rate * 1000000)::bigint, started_at, was_paused, at_ms"
+    " (rate * 1000000)::bigint, started_at, was_paused, at_ms, carried_free_ms,"
+    " coalesce(tariff, '{}')"
 )
 _PLANS: Final = f"SELECT {_NAMES}, outcome FROM legacy_adoptions ORDER BY chat_id"  # noqa: S608
 _ADOPTIONS: Final = batch(
@@ -218,7 +248,7 @@ _ADOPTIONS: Final = batch(
         text("chat_id"), text("user_id"), text("advisor_id"), plain("share_ms"),
         plain("share_micro"), plain("carried_ms"), micro("carried_cost"), micro("unflushed_cost"),
         micro("rate"), plain("started_at"), plain("was_paused", "boolean"), plain("at_ms"),
-        text("outcome"),
+        plain("carried_free_ms"), plain("tariff", "jsonb"), text("outcome"),
     ),
     {},
     "(chat_id) DO UPDATE SET carried_cost = excluded.carried_cost,"
@@ -241,7 +271,13 @@ def fetch_plans(connection: Connection) -> list[BalancePlan]:
 
 def write_plans(connection: Connection, plans: Iterable[BalancePlan]) -> None:
     """Write new ones, or how far known ones are."""
-    _ADOPTIONS.write(connection, [(*plan.adoption, plan.outcome) for plan in sorted(plans)])
+    in_order = sorted(plans, key=lambda plan: plan.adoption.chat_id)
+    _ADOPTIONS.write(connection, [_plan_values(plan) for plan in in_order])
+
+
+def _plan_values(plan: BalancePlan) -> tuple[Any, ...]:
+    tariff = json_text(plan.adoption.tariff) if plan.adoption.tariff else None
+    return (*plan.adoption[:-1], tariff, plan.outcome)
 
 
 def _sums(connection: Connection, sql: str, users: Sequence[str]) -> dict[str, int]:

@@ -136,19 +136,19 @@ WHERE j.chat_id = ANY(%s) AND j.outcome = 'ok' AND NOT j.replayed
   AND j.fields ->> 'type' IN ('start', 'adopt') AND j.fields ->> 'type' = 'adopt'"""
 
 
-def fetch_imported(connection: Connection, wanted: Range) -> ImportedState:
+def fetch_imported(connection: Connection, pairs: Range) -> ImportedState:
     """Give what meterd has of the pairs in the range."""
     chats: dict[PairKey, dict[str, StoredRecord | None]] = {}
-    for row in _range(connection, _CHATS, wanted, "l"):
+    for row in _range(connection, _CHATS, pairs, "l"):
         owner = (row[0], row[1])
         have = None if row[3] is None else StoredRecord._make((*row[3:], owner))
         chats.setdefault(owner, {})[row[2]] = have
     asides: dict[PairKey, dict[tuple[str, str], QuarantinedRow]] = {}
-    for row in _range(connection, _ASIDES, wanted, "q"):
+    for row in _range(connection, _ASIDES, pairs, "q"):
         aside = QuarantinedRow._make((*row[:5], int(row[5]), int(row[6]), row[7]))
         asides.setdefault((row[0], row[1]), {})[aside.name] = aside
     leftovers: dict[PairKey, dict[str, StoredRemainder]] = {}
-    for row in _range(connection, _LEFTOVERS, wanted, "s"):
+    for row in _range(connection, _LEFTOVERS, pairs, "s"):
         leftovers.setdefault((row[0], row[1]), {})[row[2]] = StoredRemainder._make(row)
     return ImportedState(chats, asides, leftovers)
 
@@ -272,9 +272,9 @@ def undo_partial(connection: Connection, run_id: int) -> None:
     connection.exec_driver_sql(_RECLAIM, (run_id,))
 
 
-def _exactly(done: int, wanted: int) -> None:
-    if done != wanted:
-        raise ChangedMeanwhileError(f"{wanted - done} of {wanted} records were changed meanwhile")
+def _exactly(done: int, due: int) -> None:
+    if done != due:
+        raise ChangedMeanwhileError(f"{due - done} of {due} records were changed meanwhile")
 
 
 def _aside_values(aside: QuarantinedRow, run_id: int) -> tuple[Any, ...]:
@@ -288,5 +288,5 @@ def _delete(connection: Connection, sql: str, keys: Sequence[tuple[Any, ...]]) -
         connection.exec_driver_sql(sql, tuple(map(list, zip(*keys, strict=True))))
 
 
-def _range(connection: Connection, sql: str, wanted: Range, alias: str) -> Iterable[Any]:
-    return connection.exec_driver_sql(sql + wanted.sql(alias), wanted.parameters())
+def _range(connection: Connection, sql: str, pairs: Range, alias: str) -> Iterable[Any]:
+    return connection.exec_driver_sql(sql + pairs.sql(alias), pairs.parameters())

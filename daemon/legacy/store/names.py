@@ -6,7 +6,10 @@ from daemon.settings.legacy import LegacySettings, is_table
 
 
 class LegacyNames(NamedTuple):
-    """Tables, optionally with their schema, and columns. As they are written: case counts."""
+    """Tables, optionally with their schema, and columns. As they are written: case counts.
+
+    Empty: the old system has no such table or column.
+    """
 
     records_table: str = "conversation_time_records"
     records_id: str = "id"
@@ -19,6 +22,8 @@ class LegacyNames(NamedTuple):
     records_last_resumed_at: str = "last_resumed_at"
     records_total_seconds: str = "total_seconds"
     records_credits_used: str = "credits_used"
+    records_free_used: str = ""
+    records_rate: str = ""
     records_created_at: str = "created_at"
     records_updated_at: str = "updated_at"
     chats_table: str = "chats"
@@ -27,6 +32,7 @@ class LegacyNames(NamedTuple):
     chats_advisor_id: str = "advisor_id"
     chats_created_at: str = "created_at"
     chats_ended_at: str = "ended_at"
+    chats_duration: str = ""
     credits_table: str = "user_credits"
     credits_user_id: str = "user_id"
     credits_balance: str = "balance"
@@ -35,6 +41,10 @@ class LegacyNames(NamedTuple):
     def of(cls, settings: LegacySettings) -> Self:
         """Return the names that the settings give."""
         return cls(**{name: getattr(settings, name) for name in cls._fields})
+
+    def has(self, setting: str) -> bool:
+        """Return whether the old system has that table or column, by its setting."""
+        return bool(getattr(self, setting) and getattr(self, table_setting(setting)))
 
 
 TABLES: Final = ("records_table", "chats_table", "credits_table")

@@ -8,6 +8,7 @@ from daemon.legacy.rules.rows import OldChat, OldRecord, Pair
 from daemon.legacy.store import queries
 from daemon.legacy.store.decimals import EXACT, MICRO_DIGITS
 from daemon.legacy.store.layout import Layout, Rows
+from daemon.legacy.store.shape import LegacyShape
 
 PairKey = tuple[str, str]
 """A user and an advisor."""
@@ -38,7 +39,7 @@ def read_old_pair(rows: Rows, layout: Layout, key: PairKey) -> OldPair:
     of_chats = queries.of_pair_sql(layout, "c", "chats", key)
     records = rows(queries.records_sql(layout, of_records, alone=True), parameters(key))
     chats = rows(queries.chats_sql(layout, of_chats), parameters(key))
-    return old_pair(key, records, chats)
+    return old_pair(layout.shape, key, records, chats)
 
 
 def pair_of_chat(rows: Rows, layout: Layout, chat_id: str) -> Pair | None:
@@ -63,16 +64,18 @@ def whole(value: Decimal | None, digits: int) -> tuple[int | None, Decimal]:
     return int(rounded), EXACT.subtract(exact, rounded)
 
 
-def old_pair(key: PairKey, records: Iterable[Any], chats: Iterable[Any]) -> OldPair:
+def old_pair(
+    shape: LegacyShape, key: PairKey, records: Iterable[Any], chats: Iterable[Any]
+) -> OldPair:
     """Give a pair out of its rows."""
     read: dict[str, OldRecord] = {}
     residues: list[RoundingRemainder] = []
     for row in records:
         name = _apart(row[0], read)
-        read[name], residue = _record(name, row)
+        read[name], residue = _record(shape, name, row)
         if residue.ms or residue.micro:
             residues.append(residue)
-    return OldPair(Pair(*key, [*read.values()], [OldChat._make(row) for row in chats]), residues)
+    return OldPair(Pair(*key, [*read.values()], [_chat(row) for row in chats]), residues)
 
 
 def _apart(key: str, known: Mapping[str, OldRecord]) -> str:
@@ -84,11 +87,39 @@ def _apart(key: str, known: Mapping[str, OldRecord]) -> str:
     return name
 
 
-def _record(name: str, row: Any) -> tuple[OldRecord, RoundingRemainder]:
+def _record(shape: LegacyShape, name: str, row: Any) -> tuple[OldRecord, RoundingRemainder]:
     total_ms, ms = whole(row[8], _MS_DIGITS)
     cost_micro, micro = whole(row[9], MICRO_DIGITS)
-    record = OldRecord._make((name, *row[1:8], total_ms, cost_micro, *row[10:]))
+    word: str = row[4]
+    record = OldRecord(
+        key=name,
+        user_id=row[1],
+        advisor_id=row[2],
+        chat_id=row[3],
+        status=shape.status_of(word) if shape.names.has("records_status") else word,
+        started_at=row[5],
+        ended_at=row[6],
+        last_resumed_at=row[7],
+        total_ms=total_ms,
+        cost_micro=cost_micro,
+        updated_at=row[10],
+        points_elsewhere=row[11],
+        word=word,
+        free_ms=whole(row[12], _MS_DIGITS)[0],
+        rate_micro=_rate(row[13]),
+    )
     return record, RoundingRemainder(name, ms, micro)
+
+
+def _rate(value: Decimal | None) -> int | None:
+    if value is None:
+        return None
+    micro = whole(value, MICRO_DIGITS)[0]
+    return -1 if micro is None else micro
+
+
+def _chat(row: Any) -> OldChat:
+    return OldChat._make((*row[:5], whole(row[5], _MS_DIGITS)[0]))
 
 
 def parameters(key: PairKey) -> dict[str, str]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from daemon.legacy.store import queries
 from daemon.legacy.store.decimals import credits_of, total
 from daemon.legacy.store.layout import layout_of
-from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.shape import LegacyShape
 
 _OWN: Final = """
 SELECT (SELECT coalesce(sum(r.active_ms), 0) FROM legacy_chats l
@@ -39,15 +39,15 @@ class Totals(NamedTuple):
         return Totals(total(self.ms, ms), total(self.credits, credits_))
 
 
-def old_totals(connection: Connection, names: LegacyNames) -> Totals:
+def old_totals(connection: Connection, shape: LegacyShape) -> Totals:
     """Give what the old records come to: of every total that is a number."""
-    row = connection.exec_driver_sql(queries.totals_sql(layout_of(connection, names))).one()
+    row = connection.exec_driver_sql(queries.totals_sql(layout_of(connection, shape))).one()
     return Totals(row[0], row[1])
 
 
-def old_balances_total(connection: Connection, names: LegacyNames) -> Decimal:
+def old_balances_total(connection: Connection, shape: LegacyShape) -> Decimal:
     """Give what all old balances come to: of every user whose balance is a number."""
-    sql = queries.balances_total_sql(layout_of(connection, names))
+    sql = queries.balances_total_sql(layout_of(connection, shape))
     return Decimal(connection.exec_driver_sql(sql).scalar_one())
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from actors.supervisor.supervisor import SupervisorConfig
 from daemon.legacy.balances import Targets
 from daemon.legacy.diff import Databases
-from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.shape import LegacyShape
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from tests.engine.harness import KEYS, idle, running
@@ -34,7 +34,7 @@ class Both(NamedTuple):
 
     @property
     def targets(self) -> Targets:
-        return Targets.of(Databases(self.engine, self.engine, LegacyNames()), self.client)
+        return Targets.of(Databases(self.engine, self.engine, LegacyShape()), self.client)
 
     def while_working(self, act: Callable[[], T], policy: Policy = Policy()) -> T:  # noqa: B008 - immutable
         """Do something while a daemon works; all of it is in Postgres afterwards."""

@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from daemon.legacy.adopt import CutoverOptions, adopt
 from daemon.legacy.migrate import migrate
+from daemon.legacy.rules.adoption import OldTariff
 from daemon.legacy.store.balances import BalancePlan
 from daemon.legacy.verify import verify
 from meterd import Meter
@@ -18,7 +19,7 @@ from tests.legacy.cutover.test_balances import _ledger
 
 RATE = 600_000
 """0.6 credits a minute: 10 micro-credits a millisecond."""
-CUT = CutoverOptions("latest", T + 100_000, RATE)
+CUT = CutoverOptions("latest", T + 100_000, OldTariff(RATE))
 POLICY = Policy(Tariff(rate_micro=RATE))
 
 
@@ -45,8 +46,8 @@ def old_system(both: Both) -> None:
 
 def adopt_all(both: Both, cut: CutoverOptions = CUT) -> dict[str, BalancePlan]:
     with Meter(both.redis_url) as meter:
-        plans = adopt(both.targets, meter, cut, lambda _done, _total: None)
-    return {plan.adoption.chat_id: plan for plan in plans}
+        result = adopt(both.targets, meter, cut, lambda _done, _total: None)
+    return {plan.adoption.chat_id: plan for plan in result.plans}
 
 
 CARRIED = {

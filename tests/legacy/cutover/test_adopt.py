@@ -82,7 +82,7 @@ def test_killed_anywhere_it_comes_to_the_same(both: Both, kill_at: int, effect: 
     def act() -> None:
         migrate_balances(both.targets, lambda _done, _total: None)
         with pytest.MonkeyPatch.context() as patch:
-            for step in ("write_plans", "bring_users", "_send_all"):
+            for step in ("write_plans", "migrate_users", "_send_all"):
                 patch.setattr(adopting, step, dying(getattr(adopting, step)))
             with contextlib.suppress(KeyboardInterrupt):
                 adopt_all(both)
@@ -202,11 +202,11 @@ def test_it_can_be_foreseen(both: Both) -> None:
 
     def act() -> None:
         for _ in range(2):
-            plans = {one.adoption.chat_id: one for one in foresee(both.targets, CUT)}
+            plans = {one.adoption.chat_id: one for one in foresee(both.targets, CUT).plans}
             expected = {chat: (*one[:3], "planned") for chat, one in CARRIED.items()}
             assert shown(plans) == expected
         assert _ledger(both, "u") == []
-        assert list(adopt_all(both).values()) == foresee(both.targets, CUT)
+        assert list(adopt_all(both).values()) == foresee(both.targets, CUT).plans
 
     both.while_working(act, POLICY)
 

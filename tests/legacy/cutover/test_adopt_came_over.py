@@ -44,7 +44,7 @@ def test_it_is_told_and_adopted_after_the_next_migrate(came_over: Both) -> None:
     """All others are adopted meanwhile; foreseeing says the same; nothing of it is written down."""
 
     def act() -> None:
-        foreseen = {one.adoption.chat_id: one for one in foresee(came_over.targets, CUT)}
+        foreseen = {one.adoption.chat_id: one for one in foresee(came_over.targets, CUT).plans}
         assert foreseen["runs"].outcome == CAME_OVER
         assert shown(adopt_all(came_over)) == CARRIED | {"runs": (30_000, 1_000_000, 0, CAME_OVER)}
         bring_records(came_over, "latest")

@@ -17,12 +17,16 @@ from tests.legacy.cutover.old import add_chat, add_record, set_balance
 pytestmark = pytest.mark.acceptance
 
 
-def _ran(both: Both, home: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def _ran(
+    both: Both, home: Path, *args: str, stdin: int | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     url = both.engine.url.render_as_string(hide_password=False)
-    named = {"METERD_REDIS__URL": both.redis_url, "METERD_POSTGRES__URL": url}
+    named = {"METERD_REDIS__URL": both.redis_url, "METERD_POSTGRES__URL": url, **variables}
     env = LiveDaemon(home, named).env | named | {"METERD_HOME": str(home)}
     command = [METERD, "legacy", *args]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, stdin=stdin
+    )
 
 
 def _told(done: subprocess.CompletedProcess[str]) -> Any:

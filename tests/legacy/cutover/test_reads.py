@@ -19,7 +19,7 @@ from daemon.gateway.postgres_reader import PostgresReader
 from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.rules.imported_chats import ended_chat
 from daemon.legacy.rules.rows import ImportedChat
-from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.shape import LegacyShape
 from loadtests.common.live import METERD, LiveDaemon
 from meterd import ChatSnapshot, Meter
 from meterd.rules.redis_keys import Keys
@@ -177,7 +177,7 @@ def test_what_readers_would_be_told_is_said_at_the_start(house: House, other_url
     for url, told in ((house.postgres_url, []), (other_url, ["legacy.unavailable"])):
         records = PostgresReader(make_engine(url), 1, legacy_unavailable)
         with capture_logs() as logs:
-            asyncio.run(LegacyFallback(records, LegacyNames(), "latest").probe())
+            asyncio.run(LegacyFallback(records, LegacyShape(), "latest").probe())
         records.close()
         assert [one["event"] for one in logs] == told
         assert all("legacy.records_table" in one["why"] for one in logs)
@@ -195,7 +195,7 @@ def _admit(server_url: str, url: str, admitted: str) -> None:
 
 def _snapshot(house: House, chat_id: str, policy: str = "latest") -> ChatSnapshot:
     with house.engine.connect() as connection:
-        found = read_snapshot(connection, LegacyNames(), policy, chat_id)
+        found = read_snapshot(connection, LegacyShape(), policy, chat_id)
     assert found is not None
     return found
 
@@ -212,7 +212,7 @@ def test_a_running_chat_can_be_drawn(house: House) -> None:
 def test_what_the_old_tables_do_not_know_is_none(house: House, chat_id: str) -> None:
     """Whatever the id, and whether or not a database can take it."""
     with house.engine.connect() as connection:
-        assert read_snapshot(connection, LegacyNames(), "latest", chat_id) is None
+        assert read_snapshot(connection, LegacyShape(), "latest", chat_id) is None
 
 
 def test_times_without_a_zone_are_utc_to_everybody(house: House) -> None:

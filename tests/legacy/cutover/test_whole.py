@@ -9,7 +9,7 @@ from typing import Any
 from daemon.legacy.balances import migrate_balances
 from daemon.legacy.chat_reader import read_snapshot
 from daemon.legacy.migrate import migrate
-from daemon.legacy.store.names import LegacyNames
+from daemon.legacy.store.shape import LegacyShape
 from daemon.legacy.verify import verify
 from meterd import ChatSnapshot, Meter
 from tests.audit_check import assert_clean
@@ -46,7 +46,7 @@ class Watch:
         if found.status != "not_started":
             return found
         with self._engine.connect() as connection:
-            return read_snapshot(connection, LegacyNames(), "latest", chat_id) or found
+            return read_snapshot(connection, LegacyShape(), "latest", chat_id) or found
 
     def _look(self) -> None:
         before: dict[str, ChatSnapshot] = {}
