@@ -11,6 +11,8 @@ AnyReply: TypeAlias = Reply[ChatSnapshot] | Reply[WalletSnapshot]
 TOP_UP: Final = "10"
 RATE_A: Final = "24"
 RATE_B: Final = "36"
+FREE_MS: Final = 4_000
+"""Free time with the advisor, which both chats share."""
 RUN_S_MAX: Final = 20.0
 """By then the credits have ended, even if every step took a second."""
 
@@ -46,7 +48,18 @@ def new_cast() -> Cast:
 def _start(meter: Meter, cast: Cast, chat_id: str, rate: str) -> AnyReply:
     # Every part of the tariff, so that it is the same whatever the operator has configured.
     return meter.start(
-        chat_id, cast.user, cast.advisor, rate=rate, free_ms=0, min_ms=0, increment_ms=1, idle_ms=0
+        chat_id,
+        cast.user,
+        cast.advisor,
+        rate=rate,
+        free_ms=FREE_MS,
+        free_scope="advisor",
+        min_ms=0,
+        increment_ms=1,
+        increment_due="begin",
+        idle_ms=0,
+        abandon_ms=0,
+        max_ms=0,
     )
 
 
@@ -56,13 +69,13 @@ STEPS: Final = (
     ),
     ScriptStep(
         0.0,
-        f"starts chat A, {RATE_A} credits a minute",
+        f"starts chat A, {RATE_A} credits a minute; {FREE_MS // 1000} s with the advisor are free",
         lambda meter, cast: _start(meter, cast, cast.chat_a, RATE_A),
     ),
     ScriptStep(3.0, "leaves chat A for a while", lambda meter, cast: meter.pause(cast.chat_a)),
     ScriptStep(
         3.0,
-        f"starts chat B with the same advisor, {RATE_B} credits a minute",
+        f"starts chat B with the same advisor, {RATE_B} credits a minute after the free time left",
         lambda meter, cast: _start(meter, cast, cast.chat_b, RATE_B),
     ),
     ScriptStep(6.0, "leaves chat B", lambda meter, cast: meter.pause(cast.chat_b)),

@@ -21,6 +21,9 @@ def test_the_demonstration_adds_up(live: LiveDaemon) -> None:
         assert text in shown.stdout
     added = re.search(r"add up: ([\d.]+) for A \+ ([\d.]+) for B.* = 10\.000000", shown.stdout)
     assert added is not None
+    free = re.search(r"shared 4000 ms of free time: A had (\d+) ms of it, B (\d+) ms", shown.stdout)
+    assert free is not None
+    assert int(free[1]) + int(free[2]) == 4_000
     assert "\x1b" not in shown.stdout
     chat_id = shown.stdout.split()[-1]
     history = json.loads(live.run("chat", chat_id, "--json").stdout)
