@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -113,28 +113,16 @@ class Play:
         now_ms = self._clock()
         wallet: WalletSnapshot = self._meter.wallet(self._cast.user)
         left_ms = None if wallet.zero_at is None else max(0, wallet.zero_at - now_ms)
+        snapshots = [self._snapshot(chat_id) for chat_id in self._cast.chats]
         chats = tuple(
-            self._chat_view(name, chat_id, now_ms)
-            for name, chat_id in zip("AB", self._cast.chats, strict=True)
+            _chat_view(name, chat, now_ms) for name, chat in zip("AB", snapshots, strict=True)
         )
         return View(
             elapsed_s=self._elapsed_s(),
             chats=chats,
-            balance=wallet.balance_at(now_ms),
+            balance=_balance(wallet, snapshots, now_ms),
             burn_rate=wallet.burn_rate,
             left_ms=left_ms,
-        )
-
-    def _chat_view(self, name: str, chat_id: str, now_ms: int) -> DemoChat:
-        chat = self._snapshot(chat_id)
-        reason = chat.end_reason or chat.pause_reason or ""
-        return DemoChat(
-            name=name,
-            chat_id=chat_id,
-            status=chat.status,
-            reason=reason,
-            active_ms=chat.active_ms_at(now_ms),
-            cost=chat.cost_at(now_ms),
         )
 
     def _snapshot(self, chat_id: str) -> ChatSnapshot:
@@ -149,3 +137,24 @@ class Play:
         if event.threshold_ms is not None:
             detail = f" ({event.threshold_ms // 1000} s left or less)"
         return DemoEvent(self._since_began_s(event.at), event.event + which + detail, False)
+
+
+def _chat_view(name: str, chat: ChatSnapshot, now_ms: int) -> DemoChat:
+    return DemoChat(
+        name=name,
+        chat_id=chat.chat_id,
+        status=chat.status,
+        reason=chat.end_reason or chat.pause_reason or "",
+        active_ms=chat.active_ms_at(now_ms),
+        cost=chat.cost_at(now_ms),
+    )
+
+
+def _balance(wallet: WalletSnapshot, chats: Iterable[ChatSnapshot], now_ms: int) -> Decimal:
+    """Less what the chats have cost since the wallet's snapshot: in free time that is nothing."""
+    as_of = wallet.as_of
+    until_ms = now_ms if wallet.zero_at is None else min(now_ms, wallet.zero_at)
+    if as_of is None or until_ms <= as_of:
+        return wallet.balance
+    spent = sum((chat.cost_at(until_ms) - chat.cost_at(as_of) for chat in chats), Decimal(0))
+    return max(wallet.balance - spent, Decimal(0))
