@@ -39,6 +39,7 @@ def test_two_chats_of_two_people_each_keep_their_timer(
     user = desk.new()
     page = open_page(desk.link("/demo", user, "user", "backend"))
     expect(page).to_have_url(re.compile("/demo$"))  # the token is out of the address
+    page.get_by_label("Shared free time").select_option("none")
 
     _press(page, "Start chat A")
     expect(_told(page, "refused")).to_contain_text("cannot pay for the next millisecond")
@@ -57,6 +58,7 @@ def test_two_chats_of_two_people_each_keep_their_timer(
 
     ids = _ids(page)
     page.reload()
+    page.get_by_label("Shared free time").select_option("none")
     expect(_clock(page, "B")).to_contain_text("Running")
     expect(_clock(page, "A")).to_contain_text("Paused")
     assert _ids(page) == ids
@@ -116,6 +118,40 @@ def _equals_the_api(page: Page, desk: Desk, user: str, ids: list[str]) -> None:
         assert figures(page, number)["activeMs"] == chat["active_ms"]
     costs = sum(read_micro(desk.get(f"/v1/chats/{chat_id}")["cost"]) for chat_id in ids)
     assert format_micro(costs + read_micro(wallet["balance"])) == "11.000000"
+
+
+def test_chats_of_one_advisor_share_their_free_time(
+    desk: Desk, open_page: Open, shot: Shot
+) -> None:
+    """Nothing is paid until both together have used it; a pause of one leaves the other more."""
+    user, viewport = desk.new(), {"width": 1000, "height": 860}
+    page = open_page(f"/demo#token={desk.token(user, 'user', 'backend')}", viewport=viewport)
+    page.get_by_label("Shared free time").select_option("a minute")
+    _press(page, "Top up 10")
+    _press(page, "Start chat A")
+    expect(page.get_by_text("Free time: 60.000 s")).to_have_count(1)
+    _press(page, "Start chat B")
+    expect(_told(page, "Chat A has another share of the free time")).to_be_visible()
+    until(lambda: sum(_free_ms(page)) == 60_000, "the two have the minute between them")
+    before = _free_ms(page)
+    _press(page, "Pause chat A")
+    expect(_told(page, "Chat B has another share of the free time")).to_be_visible()
+    until(lambda: sum(_free_ms(page)) == 60_000, "what the one gives up, the other gets")
+    after = _free_ms(page)
+    assert after[0] < before[0]
+    assert after == [desk.get(f"/v1/chats/{chat}")["free_ms"] for chat in _ids(page)]
+    for name in ("A", "B"):
+        assert _figure(page, name, "Cost") == "0.000000"
+    until(lambda: figures(page, 1)["activeMs"] > 3_000, "time for a picture")
+    _press(page, "Resume chat A")
+    expect(_clock(page, "A")).to_contain_text("Running")
+    shot(page, "demo-shared")
+
+
+def _free_ms(page: Page) -> list[int]:
+    """What the page says under its clocks."""
+    texts = page.get_by_text(re.compile("^Free time: ")).all_inner_texts()
+    return [int(re.sub(r"\D", "", text)) for text in texts]
 
 
 def test_new_chats_leave_the_old_ones_their_records(desk: Desk, open_page: Open) -> None:

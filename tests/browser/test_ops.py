@@ -99,6 +99,22 @@ def test_a_chat_tells_its_story(desk: Desk, ops: Page, people: People, shot: Sho
     desk.meter.pause(people.first)
 
 
+def test_a_chats_terms_are_told(desk: Desk, ops: Page) -> None:
+    """Free time with whom it is shared, when a step is owed, and the chat's limits."""
+    user = desk.new()
+    desk.meter.top_up(user, "10")
+    desk.meter.start(
+        f"chat-{user}", user, "bob", free_ms=60_000, free_scope="advisor", increment_ms=60_000,
+        increment_due="end", idle_ms=5_000_000, abandon_ms=6_000_000, max_ms=7_000_000,
+    )  # fmt: skip
+    ops.evaluate("(id) => { location.hash = `#chat/${id}`; }", f"chat-{user}")
+    detail = _detail(ops, f"Chat chat-{user}")
+    for said in ("shared with the user's chats with this advisor", "each owed once complete"):
+        expect(detail).to_contain_text(said)
+    for name in ("Idle after", "Abandoned after", "At most"):
+        expect(detail).to_contain_text(name)
+
+
 def test_a_user_has_a_wallet_chats_and_a_ledger(
     desk: Desk, ops: Page, people: People, shot: Shot
 ) -> None:

@@ -15,10 +15,11 @@ from daemon.audit.run import Audit, Scope
 from daemon.errors import RecoverError
 from daemon.recovery.rebuild import Recovery
 from loadtests.common.timeouts import scaled
+from meterd.rules.idempotency import IdempotencyRecord
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
 from persistence.redis.commit import Limits
-from persistence.redis.functions import source
+from persistence.redis.functions import load_functions, source
 from persistence.redis.snapshot_scan import SnapshotScan
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
@@ -158,3 +159,28 @@ def test_nothing_that_is_whole_or_another_ones_is_touched(engine: Engine) -> Non
         with pytest.raises(RecoverError, match="another one"):
             _recovery(client, engine).run("ann", _count)
         assert client.exists(KEYS.account("u"))
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_ids_of_credits_are_remembered_for_longer(kind: str, engine: Engine) -> None:
+    """After 26 hours a payment's id still has its first answer; a start's is new again."""
+
+    async def play(url: str, client: redis.Redis) -> None:
+        seconds, _ = client.time()
+        sent_ms = seconds * 1_000 - 26 * 3_600_000
+        top_up = {"type": "top_up", "id": "payment", "user_id": "u", "amount": "5"}
+        start = {"type": "start", "id": "begin", "chat_id": "c", "user_id": "u", "rate": "0"}
+        for number, fields in enumerate([top_up, start | {"advisor_id": "v"}]):
+            client.xadd(KEYS.commands, fields, id=f"{sent_ms}-{number}")  # type: ignore[arg-type]
+        async with running(url, engine, Policy(), SETTINGS):
+            await idle(url)
+
+    with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+        client.flushall()
+        load_functions(client)
+        assert _recovery(client, engine).run("ann", _count).ids == 1
+        record = IdempotencyRecord.unpacked(client.get(KEYS.id("payment")).decode())  # type: ignore[union-attr]
+        assert record.outcome == "ok"
+        assert 28 * DAY_MS < client.pttl(KEYS.id("payment")) < 30 * DAY_MS
+        assert not client.exists(KEYS.id("begin"))

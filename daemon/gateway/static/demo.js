@@ -23,13 +23,17 @@ const EVENTS = {
   "chat.suspended": "waits for credits",
   "chat.ended": "ended",
   "chat.rate_changed": "has another rate",
+  "chat.snapshot": "has another share of the free time",
   "wallet.topped_up": "Credits have arrived",
+  "wallet.adjusted": "The credits were corrected",
   "credits.low": "Credits are low",
   "credits.exhausted": "The credits are used up",
 };
 
 const user = () => claims().sub ?? "";
-const chats = NAMES.map((name) => ({ name, id: "", clock: null, caption: null, buttons: {} }));
+// What an advisor's chats have used of their free time is remembered, so each run has an advisor of its own.
+const advisor = () => `demo-advisor-${run()}`;
+const chats = NAMES.map((name) => ({ name, id: "", clock: null, caption: null, free: null, buttons: {} }));
 const told = new Set();
 
 /** The chats of this run; the same ones after a reload. */
@@ -72,8 +76,10 @@ function topUp(amount) {
 function start(chat) {
   const rate = byId("rate").value;
   // Every part of the tariff, so that it is the same whatever the operator has configured.
-  const tariff = { rate, free_ms: 0, min_ms: 0, increment_ms: 1, idle_ms: 0 };
-  const fields = { type: "start", chat_id: chat.id, advisor_id: "demo-advisor", ...tariff };
+  const free = { free_ms: Number(byId("free").value), free_scope: "advisor" };
+  const steps = { min_ms: 0, increment_ms: 1, increment_due: "begin" };
+  const tariff = { rate, ...free, ...steps, idle_ms: 0, abandon_ms: 0, max_ms: 0 };
+  const fields = { type: "start", chat_id: chat.id, advisor_id: advisor(), ...tariff };
   return act(`Start chat ${chat.name} at ${rate} a minute`, fields);
 }
 
@@ -109,15 +115,16 @@ function build(chat) {
     const label = `${type[0].toUpperCase()}${type.slice(1)}`;
     chat.buttons[type] = h("button", { "aria-label": `${label} chat ${chat.name}`, click: () => DO[type](chat) }, label);
   }
-  chat.caption = h("span", { class: "soft" });
+  [chat.caption, chat.free] = [h("span", { class: "soft" }), h("p", { class: "soft" })];
   const title = h("h2", { id: `chat-${chat.name}` }, `Chat ${chat.name}`);
   const buttons = h("div", { class: "row" }, Object.values(chat.buttons));
-  return h("section", { class: "card", "aria-labelledby": title.id }, title, chat.clock, buttons, chat.caption);
+  return h("section", { class: "card", "aria-labelledby": title.id }, title, chat.clock, chat.free, buttons, chat.caption);
 }
 
-/** Which buttons make sense now. */
-function hear(chat, { event, message, state }) {
+/** Which buttons make sense now, and what is free. */
+function hear(chat, { event, message, state, chat: snapshot }) {
   for (const type of BUTTONS) chat.buttons[type].disabled = !CAN[type].includes(state);
+  chat.free.textContent = snapshot?.free_ms ? `Free time: ${(snapshot.free_ms / 1000).toFixed(3)} s` : "";
   if (event in EVENTS) logEvent(message);
 }
 
@@ -133,6 +140,7 @@ function logEvent({ event, at, chat_id: id, seq, reason }) {
 }
 
 function show() {
+  byId("who").textContent = `user ${user()}, advisor ${advisor()}`;
   for (const chat of chats) {
     chat.id = `demo-${run()}-${chat.name}`;
     chat.clock.setAttribute("chat", chat.id);
@@ -141,7 +149,6 @@ function show() {
 }
 
 function begin() {
-  byId("who").textContent = `user ${user()}, advisor demo-advisor`;
   byId("chats").append(...chats.map(build));
   byId("top-up-1").addEventListener("click", () => topUp("1"));
   byId("top-up-10").addEventListener("click", () => topUp("10"));

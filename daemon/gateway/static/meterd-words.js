@@ -19,6 +19,8 @@ export const WORDS = {
   refused: "Not available",
   because_idle: "no sign of life",
   because_credits_exhausted: "credits used up",
+  because_abandoned: "nobody was there any more",
+  because_limit_reached: "longest time reached",
   low: "Credits are low: {left} left",
   lost: "Connection lost. The figures go on from what was known last.",
   again: "Connected again",

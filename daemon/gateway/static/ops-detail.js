@@ -61,11 +61,25 @@ function chatFacts(chat) {
     ["Reason", chat.end_reason ?? chat.pause_reason],
     ["Billed", duration(chat.billed_ms)],
     ["Refunded", chat.refunded === "0.000000" ? null : credits(chat.refunded)],
-    ["Free", chat.free_ms ? short(chat.free_ms) : null],
+    ["Free", freeTime(chat)],
     ["At least", chat.min_ms ? short(chat.min_ms) : null],
-    ["In steps of", chat.increment_ms > 1 ? short(chat.increment_ms) : null],
+    ["In steps of", steps(chat)],
     ["Idle after", chat.idle_ms ? short(chat.idle_ms) : null],
+    ["Abandoned after", chat.abandon_ms ? short(chat.abandon_ms) : null],
+    ["At most", chat.max_ms ? short(chat.max_ms) : null],
   ]);
+}
+
+const SHARED_WITH = { advisor: "shared with the user's chats with this advisor", user: "shared with the user's other chats" };
+
+function freeTime({ free_ms: free, free_scope: scope }) {
+  if (scope in SHARED_WITH) return `${short(free)}, ${SHARED_WITH[scope]}`;
+  return free ? short(free) : null;
+}
+
+function steps({ increment_ms: step, increment_due: due }) {
+  if (step <= 1) return null;
+  return due === "end" ? `${short(step)}, each owed once complete` : short(step);
 }
 
 function historyTable(lines) {
