@@ -94,5 +94,5 @@ def _field(type_: str, name: str) -> Json:
     if form in _DIGITS_MAX:
         return _digits(_DIGITS_MAX[form], least=int(form.is_above_0))
     if form is field_formats.FLAG:
-        return {"anyOf": [_text(_pattern(form)), {"type": "boolean"}]}
+        return {"anyOf": [_text(_pattern(form)), {"enum": [0, 1]}, {"type": "boolean"}]}
     return _text(_pattern(form))

@@ -51,7 +51,7 @@ def reply(client: redis.Redis, entry: str, command: Fields, **changes: str) -> N
     """One reply to a command."""
     snapshot = (
         wallet_json(command["user_id"])
-        if command["type"] == "top_up"
+        if command["type"] in ("top_up", "adjust")
         else chat_json(command["chat_id"])
     )
     fields = {

@@ -36,10 +36,11 @@ def test_a_reply_is_typed(meter: Any, server: str) -> None:
     assert answer.snapshot.chat_id == "c"
 
 
-def test_a_top_up_is_answered_with_the_wallet(meter: Any, server: str) -> None:
+@pytest.mark.parametrize("call", ["top_up", "adjust"])
+def test_a_change_of_an_account_is_answered_with_it(meter: Any, server: str, call: str) -> None:
     """The account, not a chat."""
     with answering(server):
-        answer = meter.top_up("u", 1)
+        answer = getattr(meter, call)("u", 1)
     assert isinstance(answer.snapshot, WalletSnapshot)
     assert answer.snapshot.user_id == "u"
 

@@ -4,6 +4,7 @@ from collections.abc import Coroutine
 from typing import Any, assert_type
 
 from meterd import AsyncMeter, ChatSnapshot, Event, Meter, Reply, Sent, WalletSnapshot
+from meterd.rules.model import FreeScope, IncrementDue
 
 
 def threads(meter: Meter) -> None:
@@ -15,6 +16,11 @@ def threads(meter: Meter) -> None:
     assert_type(meter.enqueue.end("c", "left"), Sent)
     assert_type(meter.top_up("u", 1), Reply[WalletSnapshot])
     assert_type(meter.enqueue.top_up("u", 1), Sent)
+    assert_type(meter.adjust("u", "-1", "typo", partial=True), Reply[WalletSnapshot])
+    assert_type(meter.enqueue.adjust("u", -1), Sent)
+    assert_type(meter.start("c", "u", "a", free_scope="advisor"), Reply[ChatSnapshot])
+    assert_type(meter.snapshot("c").free_scope, FreeScope)
+    assert_type(meter.snapshot("c").increment_due, IncrementDue)
     assert_type(meter.enqueue.command({"type": "pause", "chat_id": "c"}), Sent)
     assert_type(meter.command({}), Reply[ChatSnapshot] | Reply[WalletSnapshot])
     assert_type(meter.snapshot("c"), ChatSnapshot)
@@ -24,6 +30,8 @@ def threads(meter: Meter) -> None:
     meter.pause("c", timeout=1)  # type: ignore[call-arg]
     meter.pause("c", wait=False)  # type: ignore[call-arg]
     meter.set_rate("c", 0.5)  # type: ignore[arg-type]
+    meter.start("c", "u", "a", free_scope="city")  # type: ignore[arg-type]
+    meter.start("c", "u", "a", increment_due="late")  # type: ignore[arg-type]
 
 
 async def tasks(meter: AsyncMeter) -> None:
@@ -32,6 +40,7 @@ async def tasks(meter: AsyncMeter) -> None:
     assert_type(await meter.start("c", "u", "a"), Reply[ChatSnapshot])
     assert_type(await meter.enqueue.refund("c", 1), Sent)
     assert_type(await meter.top_up("u", 1), Reply[WalletSnapshot])
+    assert_type(await meter.adjust("u", -1), Reply[WalletSnapshot])
     assert_type(await meter.snapshot("c"), ChatSnapshot)
     assert_type(await meter.wallet("u"), WalletSnapshot)
     async for event in meter.events(after="0", user_id="u"):

@@ -23,6 +23,17 @@ def test_a_reply_with_its_snapshot(live: LiveDaemon, name: str) -> None:
     assert "\x1b" not in sent.stdout
 
 
+def test_an_adjustment_by_hand(live: LiveDaemon, name: str) -> None:
+    """An amount with a minus is typed as it is; more than is there fails."""
+    assert live.run("send", "top_up", f"user_id={name}", "amount=7").returncode == 0
+    adjust = ("send", "adjust", f"user_id={name}", "reason=typo", "--json")
+    taken = json.loads(live.run(*adjust, "amount=-5").stdout)
+    assert (taken["outcome"], taken["snapshot"]["balance"]) == ("ok", "2.000000")
+    refused = live.run(*adjust, "amount=-5")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["outcome"] == "insufficient_credits"
+
+
 def test_a_reply_for_a_program(live: LiveDaemon, name: str) -> None:
     """All fields of the contract; the same id again has no second effect."""
     args = ("send", "top_up", f"user_id={name}", "amount=3", f"id={name}-t", "--json")

@@ -42,6 +42,28 @@ NONSENSE: dict[str, tuple[str, str]] = {
     "a field of another type": ('{"type":"pause","chat_id":"c","amount":"1"}', "amount"),
     "a field that is missing": ('{"type":"pause"}', "chat_id"),
     "a field twice": ('{"type":"top_up","user_id":"u","amount":"1","amount":"9"}', "amount"),
+    "an adjustment by nothing": ('{"type":"adjust","user_id":"u","amount":"-0"}', "amount"),
+    "an adjustment by a float": ('{"type":"adjust","user_id":"u","amount":-1.5}', "amount"),
+    "a flag that is none": (
+        '{"type":"adjust","user_id":"u","amount":"1","partial":"yes"}', "partial",
+    ),
+    "a flag that is another number": (
+        '{"type":"adjust","user_id":"u","amount":"1","partial":2}', "partial",
+    ),
+    "an unknown scope": (
+        '{"type":"start","chat_id":"c","user_id":"u","advisor_id":"a","free_scope":"city"}',
+        "free_scope",
+    ),
+    "a scope of another command": (
+        '{"type":"pause","chat_id":"c","free_scope":"user"}', "free_scope",
+    ),
+    "more free time than time": (
+        (
+            '{"type":"adopt","chat_id":"c","user_id":"u","advisor_id":"a","started_at":0,'
+            '"carried_ms":5,"carried_cost":0,"carried_free_ms":6}'
+        ),
+        "carried_free_ms",
+    ),
     "an unknown type": ('{"type":"begin"}', "type"),
     "an unknown field without a value": ('{"type":"pause","chat_id":"c","colour":null}', "colour"),
     "no type": ("{}", "type"),

@@ -240,6 +240,25 @@ def test_credits_are_whole_numbers_or_decimals(gateway: Gateway, name: str, amou
     assert _balance(gateway, name) == "5.000000"
 
 
+@pytest.mark.parametrize(
+    ("amount", "left"), [("-1.5", "3.500000"), (-2, "3.000000"), ("1", "6.000000")]
+)
+def test_an_account_is_adjusted(gateway: Gateway, name: str, amount: Any, left: str) -> None:
+    gateway.do("top_up", user_id=name, amount=5)
+    reply = gateway.do("adjust", user_id=name, amount=amount, reason="typo")
+    assert reply["snapshot"]["balance"] == _balance(gateway, name) == left
+
+
+@pytest.mark.parametrize("partial", ["1", 1, True])
+def test_what_is_there_can_be_taken(gateway: Gateway, name: str, partial: Any) -> None:
+    """However the flag is written; and without it nothing is."""
+    gateway.do("top_up", user_id=name, amount=5)
+    command = {"type": "adjust", "user_id": name, "amount": "-9"}
+    for flag in ({}, {"partial": "0"}, {"partial": 0}, {"partial": False}, {"partial": None}):
+        _refusal(gateway.post({**command, **flag}), outcomes.INSUFFICIENT_CREDITS)
+    assert gateway.do(**command, partial=partial)["snapshot"]["balance"] == "0.000000"
+
+
 # Without a daemon.
 
 

@@ -136,7 +136,7 @@ class NotEndedError(CommandRefusedError):
 
 
 class InsufficientCreditsError(CommandRefusedError):
-    """The account can't pay for the next millisecond."""
+    """The account can't pay for it: for the next millisecond, or for what an ``adjust`` takes."""
 
     outcome: str = outcomes.INSUFFICIENT_CREDITS
 
@@ -148,7 +148,10 @@ class ExceedsCostError(CommandRefusedError):
 
 
 class AtCapacityError(CommandRefusedError):
-    """The operator's limit on open chats is reached; try later with a new id."""
+    """The operator's limit on open chats, in all or of this user, is reached.
+
+    Try later, with a new id.
+    """
 
     outcome: str = outcomes.AT_CAPACITY
 

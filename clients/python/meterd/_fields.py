@@ -92,9 +92,9 @@ def _milliseconds(name: str, value: object) -> str:
 
 
 def _flag(name: str, value: object) -> str:
-    if not isinstance(value, bool | str):
+    if not isinstance(value, int | str):
         raise TypeError(f"{name}: send a bool, not {type(value).__name__}")
-    return value if isinstance(value, str) else str(int(value))
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _raw(text: str) -> bytes:
