@@ -44,19 +44,6 @@ def test_a_reply_for_a_program(live: LiveDaemon, name: str) -> None:
     assert second["snapshot"]["balance"] == "3.000000"
 
 
-def test_an_account_is_corrected_by_hand(live: LiveDaemon, name: str) -> None:
-    """As the help says: an amount below 0 is taken, and more than is there is refused."""
-    live.run("send", "top_up", f"user_id={name}", "amount=7.5")
-    adjust = ("send", "adjust", f"user_id={name}", "amount=-5", "reason=typo", "--json")
-    first, second = live.run(*adjust), live.run(*adjust)
-    assert json.loads(first.stdout)["snapshot"]["balance"] == "2.500000"
-    assert (first.returncode, second.returncode) == (0, 1)
-    refused = json.loads(second.stdout)
-    assert refused["outcome"] == "insufficient_credits"
-    rest = json.loads(live.run(*adjust, "partial=1").stdout)
-    assert (rest["outcome"], rest["snapshot"]["balance"]) == ("ok", "0.000000")
-
-
 def test_a_refusal_fails(live: LiveDaemon, name: str) -> None:
     """With exit code 1, also as JSON."""
     sent = live.run("send", "pause", f"chat_id={name}", "--json")
