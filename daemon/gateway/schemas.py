@@ -238,7 +238,8 @@ _SENT = {
 STREAM: dict[int | str, dict[str, Any]] = {
     **READ,
     200: {
-        "description": "Server-sent events: `snapshot`, then one for each event, at last `end`",
+        "description": "Server-sent events: `snapshot`, then one for each event, and "
+        "`chat.snapshot` for a chat whose free time another one has moved; at last `end`",
         "content": {"text/event-stream": {"itemSchema": _SENT}},
     },
 }
