@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daemon.recovery.rebuild import Recovery, RecoveryPlan, RecoveryReport
-    from daemon.settings.derived import limits_of
 
 
 def recover(
@@ -78,6 +77,7 @@ def recover(
 @contextlib.contextmanager
 def _recovery(config: "Path | None") -> "Iterator[Recovery]":
     from daemon.recovery.rebuild import Recovery  # noqa: PLC0415 - as above
+    from daemon.settings.derived import limits_of  # noqa: PLC0415 - as above
     from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
     from persistence.redis.functions import load_functions  # noqa: PLC0415 - as above

@@ -33,13 +33,14 @@ _CHAT: Final = (
     '"status":"paused","as_of":1767225661234,"started_at":1767225601000,"ended_at":null,'
     '"end_reason":null,"pause_reason":"command","active_ms":60234,"paused_ms":0,'
     '"billed_ms":60234,"cost":"1.505850","refunded":"0.000000","rate":"1.500000","free_ms":0,'
-    '"min_ms":0,"increment_ms":1,"idle_ms":0,"seq":2}'
+    '"free_scope":"chat","min_ms":0,"increment_ms":1,"increment_due":"begin","idle_ms":0,'
+    '"abandon_ms":0,"max_ms":0,"seq":2}'
 )
 _ACCOUNT: Final = (
     '1767225661234-0|["user-%(chat)06d",50000000,null,null,1767225661234,3,'
     '{"chat-%(chat)06d":["chat-%(chat)06d","user-%(chat)06d","advisor-007","paused",'
-    "1767225601000,1767225661234,1767225661234,1767225601000,1500000,0,0,1,0,60234,90351000000,"
-    '0,0,null,null,"command",2]}]'
+    "1767225601000,1767225661234,1767225661234,1767225661234,1500000,0,0,1,0,60234,90351000000,"
+    '0,0,null,null,"command",2,"chat","begin",0,0,0]},{}]'
 )
 _WALLET: Final = (
     '{"user_id":"user-%(chat)06d","as_of":1767225661234,"balance":"48.494150",'
@@ -48,12 +49,13 @@ _WALLET: Final = (
 _FACTS: Final = (
     '{"records":[["chat-%(chat)06d","user-%(chat)06d","advisor-007","paused",1767225601000,'
     "null,null,"
-    '"command",60234,0,60234,1500000,1505850,0,0,0,0,1,0,"live",2,1767225661234]],'
+    '"command",60234,0,60234,1500000,1505850,0,0,0,0,1,0,"live",2,1767225661234,'
+    '"chat","begin",0,0]],'
     '"ledger":[],"journal":[["1767225661234-0","user-%(chat)06d","chat-%(chat)06d",'
     '{"type":"pause","id":"cmd-%(job)08d","chat_id":"chat-%(chat)06d",'
-    '"reply_to":"backend-0"},"ok",false,"0123456789abcdef"]],"operations":[]}'
+    '"reply_to":"backend-0"},"ok",false,"0123456789abcdef"]]}'
 )
-_REMEMBERED: Final = "1a4f1297bc379b3b076709bb ok"
+_REMEMBERED: Final = "1a4f1297bc379b3b076709bb ok 1767225661234-0"
 
 Write = tuple[str | int, ...]
 """One command of the transaction, as it goes to the server."""

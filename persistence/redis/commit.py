@@ -37,7 +37,7 @@ class CommandEffects(msgspec.Struct, array_like=True):
     id_ttl_ms: int = Limits().id_ttl_ms
 
 
-class OutboxPayload(msgspec.Struct):
+class OutboxPayload(msgspec.Struct, omit_defaults=True):
     """What has to reach Postgres."""
 
     records: list[RecordRow]

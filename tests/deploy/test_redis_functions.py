@@ -46,7 +46,7 @@ def _attempts(epoch: str) -> dict[str, tuple[Any, ...]]:
         "take out of the outbox": ("meterd_ack_outbox", _PACK({**order, "delivered": ["1-0"]})),
         "set aside": ("meterd_ack_outbox", _PACK({**order, "refused": [["1-0", "why"]]})),
         "settle": ("meterd_settle", "supervisor", epoch, "old", "1-0", 1),
-        "open an account": ("meterd_open_accounts", _PACK(["o", "", "0-1|{}", "{}", "[]"])),
+        "open an account": ("meterd_open_accounts", _PACK(["o", "", "0-1|{}", "{}", ["[]"], []])),
         "trim": ("meterd_trim", epoch, "9-0"),
         "publish": ("meterd_publish", "{}", 1_000),
     }
