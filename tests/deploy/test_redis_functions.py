@@ -32,7 +32,7 @@ def _attempts(epoch: str) -> dict[str, tuple[Any, ...]]:
     """What functions write for a daemon, asked for by who has read its token and its epoch."""
     remembered, plain = ["1-0", "i", "x", "r", ["id", "i"], []], ["1-0", "", "", "", [], []]
     head = ("meterd_commit_all", "supervisor", epoch, _PACK(_LIMITS))
-    order = {"actor": "supervisor", "epoch": epoch, "ended_ttl_ms": 1, **_DELIVERY}
+    order = {"actor": "supervisor", "epoch": epoch, "ended_ttl_ms": 500_000, **_DELIVERY}
     return {
         "lead": ("meterd_acquire_lease", HOLDER, 1_000),
         "swear": ("meterd_confirm_integrity", HOLDER, epoch, "m"),
