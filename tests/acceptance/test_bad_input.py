@@ -10,7 +10,7 @@ import redis
 from loadtests.common.live import KEYS, LiveDaemon, live_daemon
 from meterd import Meter
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 START = ["type", "start", "id", "s", "chat_id", "x", "user_id", "u", "advisor_id", "v"]
 

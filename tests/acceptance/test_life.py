@@ -13,7 +13,7 @@ from loadtests.common.live import LiveDaemon, live_daemon
 from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from meterd import Meter
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 STOP_S_MAX = 10
 

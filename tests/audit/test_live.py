@@ -22,6 +22,8 @@ from tests.engine.harness import KEYS, idle, running
 from tests.load import Load, Sender
 from tests.servers import kinds, redis_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", kinds())
 def test_a_busy_system_is_audited_as_it_is(

@@ -17,7 +17,7 @@ from tests.browser.desk import (
     until,
 )
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 HOUR_MS = 3_600_000
 SLACK_MS = 150

@@ -44,6 +44,7 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     assert told["commands"]
 
 
+@pytest.mark.slow
 def test_a_second_charge_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody bills a chat twice behind the daemon's back: it is named, evidence is kept."""
     saboteur = Fault("saboteur", _charge_again)
@@ -58,6 +59,7 @@ def test_a_second_charge_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_what_to_set_is_told() -> None:
     """``--help`` names the variables, shows how, and lists the faults."""
     done = subprocess.run(

@@ -14,7 +14,7 @@ from loadtests.common.live import LiveDaemon
 from loadtests.common.timeouts import scaled
 from meterd import Meter
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "clients.md").read_text("utf-8")

@@ -13,6 +13,8 @@ from daemon.top.draw import BARS, facts, line, screen, spark
 from daemon.top.look import Frame, Past
 from loadtests.common.live import LiveDaemon
 
+pytestmark = pytest.mark.slow
+
 
 def frame(**status: Any) -> Frame:
     """A moment of a service that says this of itself."""

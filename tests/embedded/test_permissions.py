@@ -18,6 +18,8 @@ from loadtests.common.timeouts import scaled
 from tests.embedded._use import facts_are_there, leave_facts
 from tests.embedded.conftest import as_root
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

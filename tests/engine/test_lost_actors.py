@@ -20,6 +20,8 @@ from tests.load import Load, Sender
 from tests.seeds import new_seeds
 from tests.servers import kinds, redis_server
 
+pytestmark = pytest.mark.slow
+
 SEEDS = int(os.environ.get("METERD_TEST_SEEDS", "1"))
 
 

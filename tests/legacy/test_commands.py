@@ -14,7 +14,7 @@ from daemon.legacy.diff import Databases
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, rows, sql
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 ROLE = "meterd_test_reader"
 TABLES = "conversation_time_records, chats, user_credits"

@@ -11,7 +11,7 @@ from daemon.legacy.verify import MIGRATE
 from tests.legacy.old_data import create_ugly
 from tests.legacy.system import bring, sql, verdict_of
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 _ONE = "(SELECT chat_id FROM chat_time_records WHERE cost > 0 ORDER BY 1 LIMIT 1)"
 _ASIDE = "(SELECT ctid FROM legacy_quarantine WHERE {} ORDER BY 1 LIMIT 1)"

@@ -25,6 +25,8 @@ from tests.persistence.kept import (
 )
 from tests.servers import kinds, server_in
 
+pytestmark = pytest.mark.slow
+
 CUTS_MAX = int(os.environ.get("METERD_TEST_CUTS", "60"))
 ENTRIES = 60
 LAST = 3

@@ -14,7 +14,7 @@ from tests.legacy.cutover.conftest import Both
 from tests.legacy.cutover.cut_over import bring_records, run_sql
 from tests.legacy.cutover.old import add_chat, add_record, set_balance
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.slow, pytest.mark.acceptance]
 
 
 def _ran(

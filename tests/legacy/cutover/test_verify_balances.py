@@ -15,6 +15,8 @@ from tests.legacy.cutover.conftest import Both
 from tests.legacy.cutover.cut_over import POLICY, adopt_all, old_system
 from tests.legacy.cutover.old import set_balance
 
+pytestmark = pytest.mark.slow
+
 BALANCES: dict[str, str] = {
     "a": "12.3456789", "b": "0.0000019", "c": "0", "": "7", "odd user": "5", "minus": "-0.5",
     "nan": "NaN", "zz": "1e30", "busy": "3", "ä": "0.1",
