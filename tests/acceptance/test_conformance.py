@@ -67,6 +67,7 @@ def test_the_daemon_gives_what_the_examples_say(form: str, examples: list[Exampl
         preload(client, entries(laid, cleared=not mixed))
         with live_daemon(
             METERD_REDIS__URL=url,
+            METERD_CREDITS__WARN_MS=",".join(map(str, policy["warn_ms"])),
             **{name: str(policy[key]) for name, key in SETTINGS.items()},
             **FORMS[form],
         ) as daemon:
