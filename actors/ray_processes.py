@@ -43,7 +43,7 @@ class RayRecorder:
     def __init__(self, actor: Any) -> None:
         """Speak to ``actor``, a handle."""
         self._actor = actor
-        self._hello: ActorInfo | None = None
+        self._info: ActorInfo | None = None
 
     async def run(self) -> str:
         """Work until stopped; returns why it ended."""
@@ -52,8 +52,8 @@ class RayRecorder:
 
     async def status(self) -> dict[str, Any]:
         """How far it is."""
-        if self._hello is None:
-            self._hello = await self._actor.info.remote()
+        if self._info is None:
+            self._info = await self._actor.info.remote()
         status: dict[str, Any] = await self._actor.status.remote()
         return status
 
@@ -63,7 +63,7 @@ class RayRecorder:
 
     def kill(self) -> None:
         """End it at once."""
-        _end(self._actor, self._hello)
+        _end(self._actor, self._info)
 
 
 class RayProcess:
@@ -72,7 +72,7 @@ class RayProcess:
     def __init__(self, actor: Any) -> None:
         """Speak to ``actor``, a handle."""
         self._actor = actor
-        self._hello: ActorInfo | None = None
+        self._info: ActorInfo | None = None
 
     async def begin(self, name: str, epoch: str) -> None:
         """Give it a name, and the right to write under it."""
@@ -80,13 +80,13 @@ class RayProcess:
 
     async def info(self) -> ActorInfo:
         """Who it is; the first answer means that it is up."""
-        hello: ActorInfo = await self._actor.info.remote()
-        self._hello = hello
-        return hello
+        info: ActorInfo = await self._actor.info.remote()
+        self._info = info
+        return info
 
     async def check(self) -> None:
         """Raise if it is gone: by its process where that is on this machine, else by a call."""
-        known = self._hello
+        known = self._info
         if known is None or known.host != socket.gethostname():
             await self.info()
         elif not os.path.exists(f"/proc/{known.pid}"):  # noqa: PTH110 - twice a second, each actor
@@ -111,7 +111,7 @@ class RayProcess:
 
     def kill(self) -> None:
         """End it at once."""
-        _end(self._actor, self._hello)
+        _end(self._actor, self._info)
 
 
 class WarmProcesses:

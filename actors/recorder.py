@@ -30,7 +30,7 @@ REFUSED_CLASSES: Final = ("22", "23", "P0")
 constraints, refusals of our triggers. A full disk or a read-only server is not among them."""
 
 OVER: Final = (SupersededError, RecorderFencedError)
-"""Another recorder is in office: this one leaves."""
+"""Another recorder has the claim: this one leaves."""
 
 
 class RecorderConfig(NamedTuple):
@@ -71,7 +71,7 @@ class Recorder:
     def run(self) -> str:
         """Work until ``stop``, then move what is there, once; returns why it ended.
 
-        ``stopped``, or ``superseded``: another recorder is in office.
+        ``stopped``, or ``superseded``: another recorder has the claim.
         """
         try:
             self._work()
@@ -102,7 +102,7 @@ class Recorder:
         """Move one batch; returns how many outbox entries, or None if a server is away.
 
         Raises:
-            SupersededError, FencedError: another recorder is in office.
+            SupersededError, FencedError: another recorder has the claim.
         """
         try:
             self._put_policy()

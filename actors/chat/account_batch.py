@@ -65,7 +65,7 @@ class AccountBatch:
         return None
 
     def close(self) -> bool:
-        """The run was committed; whether nothing of the lane is left."""
+        """The run was committed; whether nothing of the batch is left."""
         self.tasks = self.tasks[len(self.run.tasks) :] if self.run else []
         return not self.tasks
 
@@ -128,7 +128,7 @@ def error_summary(error: BaseException) -> str:
 
 
 def batches_by_account(tasks: Sequence[Task]) -> list[AccountBatch]:
-    """Tasks by account; what has no account is a lane of its own."""
+    """Tasks by account; what has no account is a batch of its own."""
     batches: list[AccountBatch] = []
     by_user: dict[str, AccountBatch] = {}
     for task in tasks:

@@ -27,7 +27,7 @@ CACHED_ACCOUNTS_MAX: Final = 50_000
 ATTEMPTS_MAX: Final = 50
 
 FAILED: Final = "failed"
-"""Verdict of a lane in whose first task the code failed."""
+"""Result of a batch in whose first task the code failed."""
 
 
 class ChatWorker:
@@ -151,7 +151,7 @@ class ChatWorker:
         return [result or next(answers) for result in results]
 
     def _settled(self, batch: AccountBatch, result: CommitResult, answer: BatchResult) -> bool:
-        """Take in the commit's verdict; False if something of the lane is still to be decided."""
+        """Take in the commit's result; False if something of the batch is still to be decided."""
         if result.kind == commit.FENCED:
             raise ActorFencedError(self._writer.actor)
         if result.kind in (commit.OK, commit.DONE):

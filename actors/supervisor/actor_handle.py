@@ -97,7 +97,7 @@ class ActorHandle:
         ``starts``: the queue in which its processes start.
         """
         self.name = name
-        self.hello: ActorInfo | None = None
+        self.info: ActorInfo | None = None
         self.restarts = 0
         self.trouble = ""
         self._spawn = spawn
@@ -167,13 +167,13 @@ class ActorHandle:
                 await asyncio.sleep(REPLACE_PAUSE_S)
 
     async def _serve(self) -> None:
-        process, hello = await self._starts.run(self.name, self._start)
-        self.hello = hello
+        process, info = await self._starts.run(self.name, self._start)
+        self.info = info
         self._number = self._answered = 0
         await self._in_time(process.assign(self._hosting(self.name)))
         self._up.set()
         self.on_up()
-        log.info("actor.ready", actor=self.name, pid=hello.pid, restarts=self.restarts)
+        log.info("actor.ready", actor=self.name, pid=info.pid, restarts=self.restarts)
         while True:
             try:
                 await self._turn(process)

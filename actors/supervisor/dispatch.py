@@ -140,7 +140,7 @@ class Dispatcher:
             self.handles[move.after].assign(move.chat, move.user)
 
     def _is_quiet(self, user: str) -> bool:
-        return self._order.lane_of(f"u{user}") is None
+        return self._order.batch_of(f"u{user}") is None
 
     async def _look_up(self, entries: Iterable[Command | InvalidCommand]) -> None:
         """Ask once for all chats of the batch that are not open."""
@@ -252,8 +252,8 @@ class Dispatcher:
         home = self.placement.home(user) if user else None
         if home is not None:
             return home
-        lane = self._order.lane_of(f"u{user}") if user else None
-        return lane[1] if lane else min(self.handles, key=self._business)
+        batch = self._order.batch_of(f"u{user}") if user else None
+        return batch[1] if batch else min(self.handles, key=self._business)
 
     def _business(self, actor: str) -> tuple[bool, int]:
         return not self.handles[actor].is_up(), len(self._gathered.get(actor, ()))
@@ -310,7 +310,7 @@ class Dispatcher:
         With any command that names it, not with the start alone: others may be behind that.
         """
         for task in batch.tasks:
-            if task.chat_id and self._order.lane_of(f"c{task.chat_id}") is None:
+            if task.chat_id and self._order.batch_of(f"c{task.chat_id}") is None:
                 self.placement.drop_reservation(task.chat_id)
 
     def _hand_over(self, users: list[str]) -> None:

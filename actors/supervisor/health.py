@@ -47,8 +47,8 @@ def actor_status(handle: ActorHandle, placement: Placement) -> dict[str, Any]:
     """
     return {
         "name": handle.name,
-        "pid": handle.hello.pid if handle.hello else None,
-        "node": handle.hello.node if handle.hello else None,
+        "pid": handle.info.pid if handle.info else None,
+        "node": handle.info.node if handle.info else None,
         "up": handle.is_up(),
         "restarts": handle.restarts,
         "trouble": handle.trouble,

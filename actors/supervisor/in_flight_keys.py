@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from meterd.rules.commands import Command
 
-Lane = tuple[str, str]
+BatchKey = tuple[str, str]
 """Account and actor."""
 
 
@@ -24,26 +24,26 @@ def keys_of(user: str, command: Command) -> Iterator[str]:
 
 
 class InFlightKeys:
-    """The keys on their way, with the lane that each of them is in."""
+    """The keys on their way, with the batch that each of them is in."""
 
     def __init__(self) -> None:
         """Begin with nothing on its way."""
-        self._busy: dict[str, tuple[Lane, int]] = {}
+        self._busy: dict[str, tuple[BatchKey, int]] = {}
 
-    def free(self, keys: Iterable[str], batch: Lane) -> bool:
-        """Whether a command with these keys may follow in ``lane`` now."""
+    def free(self, keys: Iterable[str], batch: BatchKey) -> bool:
+        """Whether a command with these keys may follow in ``batch`` now."""
         for key in keys:
             found = self._busy.get(key)
             if found is not None and (found[0] != batch or not batch[0]):
                 return False
         return True
 
-    def lane_of(self, key: str) -> Lane | None:
-        """The lane that a key is in, if it is on its way."""
+    def batch_of(self, key: str) -> BatchKey | None:
+        """The batch that a key is in, if it is on its way."""
         found = self._busy.get(key)
         return found[0] if found else None
 
-    def enter(self, keys: Iterable[str], batch: Lane) -> None:
+    def enter(self, keys: Iterable[str], batch: BatchKey) -> None:
         """A command is on its way."""
         for key in keys:
             found = self._busy.get(key)

@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 from meterd.rules import outcomes
 from meterd.rules.commands import SHAPES
 from meterd.rules.events import EVENTS
-from meterd.rules.model import BY_COMMAND, RUNNING, Account, Chat, Event, EventName
+from meterd.rules.model import BY_COMMAND, Account, Event, EventName, chat_at
 from meterd.rules.snapshots import JsonObject, chat_snapshot, wallet_snapshot
 from persistence.redis.commit import event_fields, pack_json
 
@@ -40,21 +40,7 @@ _OWN_EVENT_FIELDS: Final[dict[str, Any]] = {
     "reason": BY_COMMAND,
     "threshold_ms": 60_000,
 }
-_CHAT: Final = Chat(
-    chat_id="monday",
-    user_id="ann",
-    advisor_id="bob",
-    status=RUNNING,
-    started_at_ms=_START_MS,
-    since_ms=_START_MS,
-    as_of_ms=_START_MS,
-    alive_at_ms=_START_MS,
-    rate_micro=1_500_000,
-    free_ms=0,
-    min_ms=0,
-    increment_ms=1,
-    idle_ms=0,
-)
+_CHAT: Final = chat_at("monday", "ann", _START_MS)._replace(advisor_id="bob", rate_micro=1_500_000)
 _ACCOUNT: Final = Account(
     user_id="ann",
     settled_micro=10_000_000,

@@ -25,7 +25,7 @@ STOP_S_MAX: Final = 20
 class _Empty:
     """Does nothing."""
 
-    def hello(self) -> int:
+    def ping(self) -> int:
         """Say that it is there."""
         return os.getpid()
 
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         made: Any = ray.remote(num_cpus=0)(_Empty)
         actors = [made.remote() for _ in range(int(sys.argv[1]))]
-        ray.get([actor.hello.remote() for actor in actors])
+        ray.get([actor.ping.remote() for actor in actors])
         print(READY, flush=True)
         sys.stdin.read()
     finally:

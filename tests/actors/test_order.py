@@ -5,9 +5,9 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.supervisor.in_flight_keys import InFlightKeys, Lane
+from actors.supervisor.in_flight_keys import BatchKey, InFlightKeys
 
-Step = tuple[frozenset[str], Lane]
+Step = tuple[frozenset[str], BatchKey]
 
 LANES = st.tuples(st.sampled_from(["", "u1", "u2"]), st.sampled_from(["a1", "a2"]))
 KEYS = st.frozensets(st.sampled_from(["cA", "cB", "iX", "iY"]), min_size=1)
@@ -15,7 +15,7 @@ KEYS = st.frozensets(st.sampled_from(["cA", "cB", "iX", "iY"]), min_size=1)
 
 @given(steps=st.lists(st.tuples(KEYS, LANES, st.booleans()), max_size=60))
 def test_only_followers_in_the_same_account_and_actor_may_be_under_way_together(
-    steps: list[tuple[frozenset[str], Lane, bool]],
+    steps: list[tuple[frozenset[str], BatchKey, bool]],
 ) -> None:
     """Against a plain list of what is under way."""
     order, under_way = InFlightKeys(), deque[Step]()

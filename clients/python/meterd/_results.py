@@ -14,9 +14,9 @@ from meterd.rules.model import (
     METERD,
     NOT_STARTED,
     RUNNING,
-    Chat,
     FreeScope,
     IncrementDue,
+    chat_at,
 )
 from meterd.rules.money import MS_PER_MINUTE, format_micro, read_micro
 from meterd.rules.outcomes import OK
@@ -90,20 +90,10 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return Decimal(format_micro(_micro(self.cost) + grown_micro))
 
     def _billed_ms(self, active_ms: int) -> int:
-        chat = Chat(
-            chat_id=self.chat_id,
-            user_id="",
-            advisor_id="",
-            status=RUNNING,
-            started_at_ms=0,
-            since_ms=0,
-            as_of_ms=0,
-            alive_at_ms=0,
-            rate_micro=0,
+        chat = chat_at(self.chat_id, "", 0)._replace(
             free_ms=self.free_ms,
             min_ms=self.min_ms,
             increment_ms=self.increment_ms,
-            idle_ms=0,
             increment_due=self.increment_due,
         )
         return billing.billed_ms(chat, active_ms)

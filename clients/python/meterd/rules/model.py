@@ -127,6 +127,25 @@ class Chat(NamedTuple):
     """Of a chat that shares a scope's free time: it gets none once the scope has used so much."""
 
 
+def chat_at(chat_id: str, user_id: str, at: int) -> Chat:
+    """Return a running chat in its first millisecond: without a tariff, nothing counted yet."""
+    return Chat(
+        chat_id=chat_id,
+        user_id=user_id,
+        advisor_id="",
+        status=RUNNING,
+        started_at_ms=at,
+        since_ms=at,
+        as_of_ms=at,
+        alive_at_ms=at,
+        rate_micro=0,
+        free_ms=0,
+        min_ms=0,
+        increment_ms=1,
+        idle_ms=0,
+    )
+
+
 class Account(NamedTuple):
     """One user's credits and open chats."""
 

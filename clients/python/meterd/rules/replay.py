@@ -13,7 +13,7 @@ from meterd.rules import outcomes
 from meterd.rules.commands import Command, InvalidCommand, entry_key, entry_ms, parse_entry
 from meterd.rules.fold import Decision, apply
 from meterd.rules.free_time import shares
-from meterd.rules.model import ENDED, Account, Chat, Event, LedgerEntry, Policy
+from meterd.rules.model import ENDED, Account, Chat, Event, LedgerEntry, Policy, chat_at
 from meterd.rules.opening_balance import ORIGIN, OpenedAccount
 from meterd.rules.outcomes import Outcome
 
@@ -165,22 +165,8 @@ def foreign_chat(chat_id: str, owner: str, entry: str) -> Chat:
     ``entry``: where it started; empty if it was imported from another system.
     """
     at, increment_ms = (entry_ms(entry), 1) if entry else (0, 0)
-    return Chat(
-        chat_id=chat_id,
-        user_id=owner,
-        advisor_id="",
-        status=ENDED,
-        started_at_ms=at,
-        since_ms=at,
-        as_of_ms=at,
-        alive_at_ms=at,
-        rate_micro=0,
-        free_ms=0,
-        min_ms=0,
-        increment_ms=increment_ms,
-        idle_ms=0,
-        ended_at_ms=at,
-    )
+    chat = chat_at(chat_id, owner, at)
+    return chat._replace(status=ENDED, ended_at_ms=at, increment_ms=increment_ms)
 
 
 def _pairs(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from meterd.rules.billing import active_ms, available, billed_ms, burn_rate, cost, paused_ms
-from meterd.rules.model import NOT_STARTED, Account, Chat
+from meterd.rules.model import NOT_STARTED, Account, Chat, chat_at
 from meterd.rules.money import MS_PER_MINUTE, format_micro, read_micro
 
 JsonObject = dict[str, Any]
@@ -61,22 +61,7 @@ def wallet_snapshot(account: Account, at: int) -> JsonObject:
 
 def not_started(chat_id: str) -> JsonObject:
     """The answer for a chat that never started: an answer, not an error."""
-    nobody = Chat(
-        chat_id=chat_id,
-        user_id="",
-        advisor_id="",
-        status=NOT_STARTED,
-        started_at_ms=0,
-        since_ms=0,
-        as_of_ms=0,
-        alive_at_ms=0,
-        rate_micro=0,
-        free_ms=0,
-        min_ms=0,
-        increment_ms=1,
-        idle_ms=0,
-        seq=0,
-    )
+    nobody = chat_at(chat_id, "", 0)._replace(status=NOT_STARTED, seq=0)
     empty = dict.fromkeys(("user_id", "advisor_id", "as_of", "started_at"))
     return {**chat_snapshot(nobody, 0), **empty, "increment_ms": 0}
 
