@@ -75,6 +75,12 @@ def _repeat(system: System, ms_later: int, outcome: str = "ok", **more: str) -> 
     )  # fmt: skip
 
 
+def _repeat_of_0_1(system: System) -> None:
+    """A day later, under the rules of version 0.1: an id was remembered for a day."""
+    system.sql("UPDATE policies SET policy = policy - 'rules_version' - 'open_chats_max'")
+    _repeat(system, 86_400_000)
+
+
 def _account(system: System, **changed: Any) -> None:
     applied, account = unpack_state(system.client.get(KEYS.account("calm")), "calm")  # type: ignore[arg-type]
     state = pack_state(changed.pop("applied", applied), account._replace(**changed))
@@ -212,6 +218,14 @@ CASES = {
             ("balance", "wx", None),
             ("missing_account", "wx", None),
             ("double_effect", "wx", None),
+        ],
+    ),
+    "id-after-a-day-of-version-0.1": Case(
+        _repeat_of_0_1,
+        [
+            ("missing_ledger_entry", "wx", None),
+            ("balance", "wx", None),
+            ("missing_account", "wx", None),
         ],
     ),
     "id-after-30-days": Case(

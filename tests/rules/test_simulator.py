@@ -67,6 +67,28 @@ def test_credits_end_before_a_grace_that_ends_with_them() -> None:
     ]  # fmt: skip
 
 
+def test_a_chat_that_stopped_in_free_time_wakes_for_what_is_left_of_it() -> None:
+    """It stopped since another would use the last; that one ended in the same millisecond."""
+    policy = Policy(at_zero="suspend", grace_ms=50, warn_ms=())
+    start = {"type": "start", "user_id": "u1", "advisor_id": "v", "rate": "1.2"}
+    start |= {"free_ms": "5", "free_scope": "user"}
+    commands = [
+        (0, start | {"id": "1", "chat_id": "a", "max_ms": "2"}),
+        (0, start | {"id": "2", "chat_id": "b"}),
+        (10, {"type": "top_up", "id": "3", "user_id": "u1", "amount": "0.000001"}),
+    ]
+    stream = Stream(
+        policy, [Entry(f"{T0 + at}-{at}{n}", flat(f)) for n, (at, f) in enumerate(commands)]
+    )
+    _check_like_the_clock(stream)
+    told = _told(fold(policy, settled(stream, AFTER_MS).entries))
+    assert [(name, at - T0, chat_id) for name, at, chat_id, *_ in told[2:]] == [
+        ("credits.exhausted", 2, None), ("chat.suspended", 2, "b"), ("chat.ended", 2, "a"),
+        ("wallet.topped_up", 10, None), ("chat.resumed", 10, "b"),
+        ("credits.exhausted", 11, None), ("chat.suspended", 11, "b"), ("chat.ended", 61, "b"),
+    ]  # fmt: skip
+
+
 def test_the_simulator_itself_does_what_is_easily_seen() -> None:
     """One chat at a micro-credit a millisecond, 60 of them, suspended, ended after the grace."""
     policy = Policy(at_zero="suspend", grace_ms=40, warn_ms=(30, 10))

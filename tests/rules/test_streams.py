@@ -340,3 +340,15 @@ def test_version_0_1_had_no_limit_of_open_chats() -> None:
     assert {result.outcome for result in run.results} == {"ok"}
     limited = [result.outcome for result in fold(Policy(), entries).results]
     assert limited == ["ok"] * 100 + ["at_capacity"] * 50
+
+
+def test_changes_of_one_millisecond_are_numbered_one_by_one() -> None:
+    """Three chats are paused as idle at once: three changes of the wallet, as version 0.1 said."""
+    start = {"type": "start", "user_id": "u1", "advisor_id": "v", "rate": "0", "idle_ms": "5"}
+    entries = [
+        Entry(f"{T0}-{n}", flat(start | {"id": f"{n}", "chat_id": f"c{n}"})) for n in range(3)
+    ]
+    before = fold(Policy(), entries).world.accounts["u1"]
+    after = fold(Policy(), [*entries, settle("u1", f"{T0 + 10}-0")]).world.accounts["u1"]
+    assert {chat.status for chat in after.chats.values()} == {"paused"}
+    assert after.seq == before.seq + 3
