@@ -87,6 +87,15 @@ def test_the_order_of_rows_does_not_matter(pair: Pair, division: Division, rando
     ]
 
 
+def test_of_two_rows_of_a_chat_the_one_with_a_start_counts() -> None:
+    """In whatever order they come, also where the other one starts at 0."""
+    for start in (0, 5):
+        rows = [OldChat("c1", "u", "a", start, None), OldChat("c1", "u", "a", None, None)]
+        for chats in (rows, rows[::-1]):
+            done = split(Pair("u", "a", [], chats), Division(LATEST))
+            assert [one.started_at for one in done.imported] == [start]
+
+
 @given(pairs())
 def test_latest_gives_nothing_to_chats_that_no_record_points_to(pair: Pair) -> None:
     """Except the newest, if a record points nowhere."""

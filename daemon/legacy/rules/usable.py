@@ -169,8 +169,20 @@ def undecided_chats(out: Split) -> dict[str, Quarantined]:
     return {one.chat_id: one for one in sorted(open_, key=lambda one: one.status == UNKNOWN)}
 
 
-def _chat_order(chat: OldChat) -> tuple[int, str, int]:
-    return chat.created_at or 0, chat.chat_id, chat.ended_at or 0
+def _chat_order(chat: OldChat) -> tuple[bool, int, str, int, bool, bool, int]:
+    """By start; of two rows of one chat the first counts, whatever order they were read in.
+
+    A row with a start comes before one without, and so does one that can be read.
+    """
+    return (
+        chat.created_at is None,
+        chat.created_at or 0,
+        chat.chat_id,
+        chat.ended_at or 0,
+        chat.ended_at is None,
+        chat.duration_ms is None,
+        chat.duration_ms or 0,
+    )
 
 
 def _is_usable(
