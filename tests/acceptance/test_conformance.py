@@ -45,13 +45,13 @@ FORMS = {
 def _cases() -> Iterator[Any]:
     """Most examples in both forms, those of each other policy in one.
 
-    One group of each form is quick enough for ``make test``; the tests of the engine play all.
+    One group is quick enough for ``make test``; the tests of the engine play all, in both forms.
     """
     most, *others = sorted(by_policy(), key=len, reverse=True)
     cases = [("shared", most), *zip(cycle(reversed(FORMS)), others), ("dedicated", most)]
     for number, (form, examples) in enumerate(cases):
         name = f"{len(examples)}x-{examples[0]['name']}-{form}"
-        yield pytest.param(form, examples, id=name, marks=pytest.mark.slow if number > 1 else ())
+        yield pytest.param(form, examples, id=name, marks=pytest.mark.slow if number else ())
 
 
 @pytest.mark.parametrize(("form", "examples"), list(_cases()))
