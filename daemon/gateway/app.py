@@ -13,7 +13,7 @@ from daemon.gateway import errors
 from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
-from daemon.gateway.routes import chats, commands, health, operators, pages, users
+from daemon.gateway.routes import chats, commands, health, operators, pages, usage, users
 from daemon.gateway.schemas import Problem
 from daemon.gateway.service import Service
 
@@ -32,6 +32,7 @@ _ASKED_WITH: Final = (
 _ROUTERS: Final = (
     chats.router,
     users.router,
+    usage.router,
     commands.router,
     operators.router,
     health.router,

@@ -48,6 +48,16 @@ def unpack_place(cursor: str) -> PagePosition:
     return place
 
 
+def unpack_key(cursor: str) -> str:
+    """The name of the last line of a list in order of names. Raises ProblemError."""
+    key: str = unpack_cursor(cursor, str)[0]
+    try:
+        check_texts((key,))
+    except ValueError:
+        raise _foreign() from None
+    return key
+
+
 def unpack_number(cursor: str) -> int:
     """How much of a list has been told. Raises ProblemError."""
     number: int = unpack_cursor(cursor, int)[0]

@@ -1,7 +1,9 @@
 """What every route asks first: who is it, may it, and not too often."""
 
+import difflib
 import math
 import time
+from collections import Counter
 from typing import Annotated
 
 from fastapi import Depends, Path, Request, Security
@@ -14,6 +16,8 @@ from daemon.gateway.errors import ProblemError, TokenError, forbidden, invalid, 
 from meterd.rules.commands import is_identifier
 
 bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`meterd token USER`")
+_NAME_MAX = 64
+"""How much of an unknown name is told back."""
 _IDENTIFIER = "want 1 to 128 of A-Z a-z 0-9 _ . : @ / + = -"
 
 
@@ -42,7 +46,22 @@ def caller_of(request: Request, credentials: HTTPAuthorizationCredentials | None
         raise unauthenticated(str(error)) from None
     if not caller.may_command():  # a backend speaks for all its users; its bound is the queue's
         _count(parts, caller.sub)
+    if request.scope["query_string"]:
+        _check_query(request)
     return caller
+
+
+def _check_query(request: Request) -> None:
+    """Refuse what would be passed over: a misspelt filter would give everybody's chats."""
+    # The route's own: no dependency of ours has any.
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    for name, number in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise invalid(name[:_NAME_MAX], f"no such parameter; {hint if known else 'send none'}")
+        if number > 1:
+            raise invalid(name, "it is there twice; send it once")
 
 
 def _count(parts: Dependencies, who: str) -> None:

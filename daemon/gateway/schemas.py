@@ -128,6 +128,31 @@ class LedgerPage(Page):
     entries: list[LedgerEntry]
 
 
+class UsageLine(Shape):
+    """What one user, advisor or day came to in a period; one of the first three is there."""
+
+    user_id: str | None = None
+    advisor_id: str | None = None
+    day: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+    chats: Annotated[int, Field(ge=0, description="How many chats ended")]
+    active_ms: Ms
+    billed_ms: Ms
+    cost: Annotated[Credits, Field(description="Of the chats that ended, `carried_cost` included")]
+    charged: Annotated[Credits, Field(description="Taken from accounts for chats")]
+    refunded: Credits
+    adjusted: Annotated[Credits, Field(description="Given, less what was taken")] | None
+    topped_up: Credits | None
+
+
+class UsagePage(Page):
+    """The usage of a period, in order of names or days."""
+
+    by: Literal["user", "advisor", "day"]
+    from_: Annotated[MomentMs, Field(alias="from")]
+    to: MomentMs
+    usage: list[UsageLine]
+
+
 class Line(Shape):
     """Something that happened to a chat, or to its account while it was open."""
 
@@ -225,6 +250,13 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
 READ = problems(401, 403, 422, 429, 503)
 
 _TEXT = {"type": "string"}
+USAGE: dict[int | str, dict[str, Any]] = {
+    **READ,
+    200: {
+        "description": "The usage; as CSV with a `Link` to the next page where there is one",
+        "content": {"text/csv": {"schema": _TEXT}},
+    },
+}
 _SENT = {
     "type": "object",
     "required": ["event", "data"],

@@ -51,6 +51,16 @@ class PagePosition(NamedTuple):
     """``chat_id`` or ``entry_id``: many may be of the same millisecond."""
 
 
+class Period(NamedTuple):
+    """From a millisecond to before another one; None: without that bound."""
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+ALWAYS: Final = Period()
+
+
 class ChatFilter(NamedTuple):
     """Which chats are wanted; what is left out does not matter."""
 
@@ -60,6 +70,7 @@ class ChatFilter(NamedTuple):
     """Any of these; empty for all."""
     search: str = ""
     """A part of the chat's, the user's or the advisor's name, as it stands; of open chats only."""
+    started: Period = ALWAYS
 
 
 def chats_page(
@@ -81,6 +92,7 @@ def chats_page_query(wanted: ChatFilter, limit: int, after: PagePosition | None 
     if wanted.search and not set(statuses) <= set(OPEN):
         raise ValueError("only open chats can be searched")
     conditions = _whose(wanted) + _found(wanted.search)
+    conditions += within(_records.started_at, wanted.started)
     if after is not None:
         conditions.append(_comes_after(_records.started_at, _records.chat_id, after))
     if wanted.user_id is not None or wanted.advisor_id is not None:
@@ -95,21 +107,28 @@ def open_of_user(connection: Connection, user_id: str, limit: int) -> list[Recor
 
 
 def ledger_page(
-    connection: Connection, user_id: str, limit: int, after: PagePosition | None = None
+    connection: Connection,
+    user_id: str,
+    limit: int,
+    after: PagePosition | None = None,
+    period: Period = ALWAYS,
 ) -> list[LedgerRow]:
-    """Give the user's entries that come after a place, the newest first.
+    """Give the user's entries of a period that come after a place, the newest first.
 
     Raises:
         ValueError: A text or moment that PostgreSQL can't hold.
     """
-    rows = connection.execute(ledger_page_query(user_id, limit, after))
+    rows = connection.execute(ledger_page_query(user_id, limit, after, period))
     return [LedgerRow._make(integers(row)) for row in rows]
 
 
-def ledger_page_query(user_id: str, limit: int, after: PagePosition | None = None) -> Query:
+def ledger_page_query(
+    user_id: str, limit: int, after: PagePosition | None = None, period: Period = ALWAYS
+) -> Query:
     """Give the statement, so that a test can see its plan."""
     check_texts((user_id,))
-    query = select(ledger_entries).where(_ledger.user_id == user_id)
+    of_user = _ledger.user_id == user_id
+    query = select(ledger_entries).where(of_user, *within(_ledger.at, period))
     if after is not None:
         query = query.where(_comes_after(_ledger.at, _ledger.entry_id, after))
     return query.order_by(_ledger.at.desc(), _ledger.entry_id.desc()).limit(limit)
@@ -155,6 +174,17 @@ def _found(part: str) -> Conditions:
         return []
     names = (_records.chat_id, _records.user_id, _records.advisor_id)
     return [or_(*(func.strpos(name, part) > 0 for name in names))]
+
+
+def within(at: ColumnElement[Any], period: Period) -> Conditions:
+    """Give the conditions of a period. Raises UnstorableError: PostgreSQL can't hold the moment."""
+    check_moments(period)
+    bounds: Conditions = []
+    if period.from_ms is not None:
+        bounds.append(at >= datetime_from_ms(period.from_ms))
+    if period.to_ms is not None:
+        bounds.append(at < datetime_from_ms(period.to_ms))
+    return bounds
 
 
 def _comes_after(at: ColumnElement[Any], name: ColumnElement[Any], after: PagePosition) -> Any:

@@ -122,6 +122,15 @@ Index(
     postgresql_where=chat_time_records.c.ended_at.is_not(None),
 )
 
+# The usage of a period, summed up: rows come about in order of time, so block ranges are enough,
+# and cost next to nothing to keep.
+Index(
+    "ix_chat_time_records_ended_at",
+    chat_time_records.c.ended_at,
+    postgresql_using="brin",
+    postgresql_with={"autosummarize": "on"},
+)
+
 ledger_entries: Final = Table(
     "ledger_entries",
     metadata,
@@ -144,6 +153,12 @@ ledger_entries: Final = Table(
     # An account that runs out ends all its chats, and charges each of them, in one millisecond.
     Index(None, "user_id", "at", "entry_id"),
     Index(None, "chat_id", postgresql_where=text("chat_id IS NOT NULL")),
+    Index(
+        "ix_ledger_entries_at",
+        "at",
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    ),
     comment="Every movement of credits; append-only",
 )
 

@@ -22,6 +22,7 @@ CURSORS: Final = {
     "/v1/chats/{chat_id}/history": pack_cursor(5),
     "/v1/users/{user_id}/ledger": pack_cursor(1_700_000_000_000, "e"),
     "/v1/dead": pack_cursor("1700000000000-0"),
+    "/v1/usage": pack_cursor("k"),
 }
 
 # Of a stream, its first message: it would go on until its token ends.
@@ -35,17 +36,29 @@ def _say_what_a_description_can_not(_: Any, case: Any) -> Any:
     if not case.meta.generation.mode.is_positive:
         return case
     query, fields = case.query or {}, case.body if isinstance(case.body, dict) else {}
-    if "after" in query:
-        query["after"] = CURSORS[case.operation.path]
+    _relate_query(query, case.operation.path)
     if case.operation.path == "/v1/chats":
         # One of three is needed, and a search is of open chats.
         case.query = {**query, "status": "open"}
     if case.headers and fields.get("id"):
         case.headers.pop("idempotency-key", None)  # one id is enough
+    _relate_fields(fields)
+    return case
+
+
+def _relate_query(query: dict[str, Any], path: str) -> None:
+    if "after" in query:
+        query["after"] = CURSORS[path]
+    if "from" in query and "to" in query:
+        query["from"], query["to"] = sorted((query["from"], query["to"]))
+
+
+def _relate_fields(fields: dict[str, Any]) -> None:
+    if int(fields.get("carried_free_ms") or 0) > int(fields.get("carried_ms") or 0):
+        del fields["carried_free_ms"]  # it is part of that
     for name, value in fields.items():
         if isinstance(value, float) and value.is_integer():
             fields[name] = int(value)  # to a schema 5.0 is whole; to an account it is a float
-    return case
 
 
 def _is_about_the_token(case: Any) -> bool:

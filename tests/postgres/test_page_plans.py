@@ -8,7 +8,8 @@ from sqlalchemy import Connection, text
 
 from persistence.postgres import pages
 from persistence.postgres.engine import make_engine
-from persistence.postgres.pages import ChatFilter, PagePosition, Query
+from persistence.postgres.pages import ChatFilter, PagePosition, Period, Query
+from persistence.postgres.usage import UsageFilter, usage_query
 from tests.databases import fresh
 
 ROWS = 200_000
@@ -54,7 +55,14 @@ PAGES = [
     *((pages.chats_page_query(f, LIMIT, at), by) for f, by in FILTERS for at in (None, MIDDLE)),
     *((pages.ledger_page_query("heavy", LIMIT, at), {LEDGER_OF_USER}) for at in (None, MIDDLE)),
 ]
+DAY = Period(1_790_086_400_000, 1_790_096_400_000)
+BY_TIME = {"ix_chat_time_records_ended_at", "ix_ledger_entries_at"}
 SUMS = [
+    (usage_query(UsageFilter("user", DAY), LIMIT), BY_TIME),
+    (
+        usage_query(UsageFilter("day", DAY, user_id="user-7"), LIMIT),
+        {USER, LEDGER_OF_USER, *BY_TIME},
+    ),
     (pages.balance_of_user_query("user-7"), {LEDGER_OF_USER}),
     (pages.open_counts_query(), {OPEN}),
 ]

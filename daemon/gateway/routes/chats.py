@@ -17,8 +17,8 @@ from daemon.gateway.errors import ProblemError, forbidden, invalid
 from daemon.gateway.history import HistoryReader
 from daemon.gateway.views import pack, record_snapshot
 from meterd.rules.model import ENDED, PAUSED, RUNNING, SUSPENDED
-from persistence.postgres.convert import check_texts
-from persistence.postgres.pages import ChatFilter, chats_page
+from persistence.postgres.convert import MOMENT_MS_MAX, check_texts
+from persistence.postgres.pages import ChatFilter, Period, chats_page
 from persistence.postgres.rows import RecordRow
 
 router = APIRouter(prefix="/v1/chats", tags=["chats"])
@@ -30,6 +30,14 @@ _JSON = "application/json"
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
 After = Annotated[str | None, Query(max_length=1_000, description="`next` of the page before")]
 Named = Annotated[str | None, Query(json_schema_extra=IDENTIFIER)]
+FromMs = Annotated[
+    int | None,
+    Query(alias="from", ge=0, le=MOMENT_MS_MAX, description="First millisecond of the period"),
+]
+ToMs = Annotated[
+    int | None,
+    Query(alias="to", ge=0, le=MOMENT_MS_MAX, description="First millisecond after the period"),
+]
 Status = Literal["running", "paused", "suspended", "ended", "open"]
 
 
@@ -47,11 +55,17 @@ async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
     advisor_id: Named = None,
     status: Status | None = None,
     search: Annotated[str, Query(max_length=_SEARCH_MAX)] = "",
+    from_ms: FromMs = None,
+    to_ms: ToMs = None,
     limit: Limit = 50,
     after: After = None,
 ) -> Response:
-    """List chats, the newest first: of a user, of an advisor, or of a status."""
+    """List chats, the newest first: of a user, of an advisor, or of a status.
+
+    `from` and `to` are about when a chat started.
+    """
     wanted = _filter(caller, user_id, advisor_id, status, search)
+    wanted = wanted._replace(started=Period(from_ms, to_ms))
     place = unpack_place(after) if after else None
     rows = await parts.postgres_reader.ask(lambda c: chats_page(c, wanted, limit + 1, place))
     page, last = page_and_next(rows, limit)
@@ -110,7 +124,7 @@ def _filter(
             identifier(field, value)
     statuses = _OPEN if status == "open" else (status,) if status else ()
     if not caller.may_operate():
-        user_id, advisor_id = _narrowed(caller, user_id, advisor_id)
+        user_id, advisor_id = narrowed(caller, user_id, advisor_id)
     if search:
         _check_search(caller, search, statuses)
     if user_id is None and advisor_id is None and not statuses:
@@ -118,7 +132,7 @@ def _filter(
     return ChatFilter(user_id, advisor_id, statuses, search)
 
 
-def _narrowed(
+def narrowed(
     caller: Caller, user_id: str | None, advisor_id: str | None
 ) -> tuple[str | None, str | None]:
     """A user's own chats, or an advisor's own; of a caller who is both, as it asks."""

@@ -12,11 +12,11 @@ from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.dependencies import AllParts, Reader, UserToRead
 from daemon.gateway.errors import invalid
 from daemon.gateway.queries import wallet_answer
-from daemon.gateway.routes.chats import After, Limit
+from daemon.gateway.routes.chats import After, FromMs, Limit, ToMs
 from daemon.gateway.views import pack, what_if
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import JsonObject
-from persistence.postgres.pages import ledger_page
+from persistence.postgres.pages import Period, ledger_page
 from persistence.postgres.rows import LedgerRow
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
@@ -46,11 +46,19 @@ async def read_wallet(
 
 @router.get("/{user_id:id}/ledger", response_model=schemas.LedgerPage, responses=schemas.READ)
 async def read_ledger(
-    user_id: UserToRead, parts: AllParts, limit: Limit = 50, after: After = None
+    user_id: UserToRead,
+    parts: AllParts,
+    from_ms: FromMs = None,
+    to_ms: ToMs = None,
+    limit: Limit = 50,
+    after: After = None,
 ) -> Response:
     """List every movement of the user's credits, the newest first."""
     place = unpack_place(after) if after else None
-    rows = await parts.postgres_reader.ask(lambda c: ledger_page(c, user_id, limit + 1, place))
+    period = Period(from_ms, to_ms)
+    rows = await parts.postgres_reader.ask(
+        lambda c: ledger_page(c, user_id, limit + 1, place, period)
+    )
     page, last = page_and_next(rows, limit)
     document = {
         "now": parts.clock.now_ms(),
