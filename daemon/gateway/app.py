@@ -13,7 +13,7 @@ from daemon.gateway import errors
 from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
-from daemon.gateway.routes import chats, commands, health, operators, pages, usage, users
+from daemon.gateway.routes import chats, commands, events, health, operators, pages, usage, users
 from daemon.gateway.schemas import Problem
 from daemon.gateway.service import Service
 
@@ -34,6 +34,7 @@ _ROUTERS: Final = (
     users.router,
     usage.router,
     commands.router,
+    events.router,
     operators.router,
     health.router,
     pages.router,

@@ -45,6 +45,10 @@ class Caller(NamedTuple):
         """Whether the caller may post commands."""
         return BACKEND in self.roles
 
+    def may_follow(self) -> bool:
+        """Whether the caller may follow everything that happens, to all users."""
+        return bool(self.roles & {BACKEND, OPS})
+
     def may_read(self) -> bool:
         """Whether the caller may read anything at all."""
         return bool(self.roles & {USER, ADVISOR, OPS})

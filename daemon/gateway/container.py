@@ -18,6 +18,7 @@ from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.rate_limit import Buckets
 from daemon.gateway.redis_reader import RedisReader
 from daemon.gateway.streams.event_broadcaster import EventBroadcaster
+from daemon.gateway.streams.event_feed import EventFeed
 from daemon.gateway.streams.stream import Streams
 from daemon.gateway.tokens import Tokens
 from daemon.settings.derived import policy_of
@@ -46,6 +47,7 @@ class Dependencies(NamedTuple):
     meter: AsyncMeter
     broadcaster: EventBroadcaster
     streams: Streams
+    feed: EventFeed
     tokens: Tokens
     buckets: Buckets
     metrics: Metrics
@@ -84,6 +86,7 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
         meter=meter,
         broadcaster=hub,
         streams=streams,
+        feed=EventFeed(meter, http.keep_alive_ms / 1000),
         tokens=tokens,
         buckets=Buckets(http.requests_per_s, http.requests_burst),
         metrics=Metrics(hub),

@@ -95,6 +95,14 @@ async def backend_of(request: Request, credentials: Credentials) -> Caller:
     return caller
 
 
+async def follower_of(request: Request, credentials: Credentials) -> Caller:
+    """A caller who may follow everything that happens."""
+    caller = caller_of(request, credentials)
+    if not caller.may_follow():
+        raise forbidden("this wants role backend or ops")
+    return caller
+
+
 async def user_to_read(
     user_id: Annotated[str, Path(json_schema_extra=IDENTIFIER)],
     caller: Annotated[Caller, Depends(reader_of)],
@@ -115,4 +123,5 @@ def identifier(field: str, value: str) -> str:
 Reader = Annotated[Caller, Depends(reader_of)]
 Operator = Annotated[Caller, Depends(operator_of)]
 Backend = Annotated[Caller, Depends(backend_of)]
+Follower = Annotated[Caller, Depends(follower_of)]
 UserToRead = Annotated[str, Depends(user_to_read)]

@@ -102,6 +102,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.broadcaster.close()
+        self._parts.feed.close()
         await super().shutdown(sockets)
 
 

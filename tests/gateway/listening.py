@@ -99,7 +99,7 @@ def _blocks(lines: Iterator[str]) -> Iterator[list[str]]:
 @contextlib.contextmanager
 def listening(gateway: Gateway, path: str, token: str, last_id: str = "") -> Iterator[Listener]:
     """A stream that has begun."""
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
     if last_id:
         headers["Last-Event-ID"] = last_id
     timeout = httpx.Timeout(10, read=scaled(WAIT_S))

@@ -72,6 +72,9 @@ GET /v1/chats                     advisor_id=nobody 401  401    none  403      n
 GET /v1/chats                     user_id=other&advisor_id=other 401 401 403 403 foreign 403  403          403
 GET /v1/chats                     status=open     401    401    asked answered all    403     asked        asked
 GET /v1/chats                     status=open&search=matrix 401 401 403 403    all    403     403          403
+GET /v1/usage                     by=user         401    401    200   200      200    403     200          200
+GET /v1/usage                     by=user&user_id=other 401 401 403   200      200    403     403          200
+GET /v1/events                    -               401    401    403   403      200    200     200          403
 GET /v1/status                    -               401    401    403   403      200    403     403          403
 GET /v1/dead                      -               401    401    403   403      200    403     403          403
 POST /v1/commands                 -               401    401    403   403      403    200     200          403

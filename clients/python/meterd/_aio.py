@@ -111,9 +111,12 @@ class AsyncEvents:
         """The place up to which everything was given out: where to go on another time."""
         return self._reader.after
 
-    async def batch(self) -> list[Event]:
-        """The next events, as many as have come: for who follows everything. Empty once closed."""
-        return await self._reader.batch()
+    async def batch(self, timeout_s: float | None = None) -> list[Event]:
+        """The next events, as many as have come: for who follows everything.
+
+        Empty once closed, or if none has come within ``timeout_s``; ``after`` says where to go on.
+        """
+        return await self._reader.batch(timeout_s)
 
     def close(self) -> None:
         """End the iteration."""

@@ -41,35 +41,42 @@ class EventReader:
 
     async def next(self) -> Event | None:
         """The next event, as soon as there is one; None once closed."""
-        try:
-            await self._fill()
-        except Exception:
-            if self._is_over():
-                return None  # closing cut the connection
-            raise
-        if self._is_over():
+        if not await self._filled():
             return None
         event = self._ready.popleft()
         self.after = event.id
         return event
 
-    async def batch(self) -> list[Event]:
-        """As many events as are there, at least one; none once closed."""
-        first = await self.next()
-        if first is None:
+    async def batch(self, timeout_s: float | None = None) -> list[Event]:
+        """As many events as are there, at least one; none once closed, or after ``timeout_s``."""
+        if not await self._filled(timeout_s):
             return []
-        events = [first, *self._ready]
+        events = list(self._ready)
         self._ready.clear()
         self.after = events[-1].id
         return events
 
-    async def _fill(self) -> None:
-        """Wait until something is ready, or until closed."""
+    async def _filled(self, timeout_s: float | None = None) -> bool:
+        """Whether something is ready: waits for it, until closed or for so long."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            await self._fill(until)
+        except Exception:
+            if self._is_over():
+                return False  # closing cut the connection
+            raise
+        return bool(self._ready) and not self._is_over()
+
+    async def _fill(self, until: float | None) -> None:
         await self.begin()
         while not self._ready and not self._is_over():
             self.after = self._read_up_to
-            if not await self._fetch():
-                await self._wait()
+            if await self._fetch():
+                continue
+            left_ms = BLOCK_MS if until is None else int((until - time.monotonic()) * 1000)
+            if left_ms <= 0:
+                return
+            await self._wait(min(left_ms, BLOCK_MS))
 
     def _is_over(self) -> bool:
         return self.is_closed or self._core.is_closed
@@ -110,10 +117,10 @@ class EventReader:
             raise UnavailableError(f"the events can't be read: {entries}") from entries
         return info, entries
 
-    async def _wait(self) -> None:
+    async def _wait(self, block_ms: int) -> None:
         """Until there is more, or for a moment; only wakes, ``_fetch`` reads."""
         await self._persist(
-            *("XREAD", "COUNT", "1", "BLOCK", BLOCK_MS, "STREAMS", self._stream, self._read_up_to)
+            *("XREAD", "COUNT", "1", "BLOCK", block_ms, "STREAMS", self._stream, self._read_up_to)
         )
 
     async def _persist(self, *command: str | int) -> Any:

@@ -1,10 +1,11 @@
 """One place in the events stream for all readers of this process, on one Redis connection."""
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import structlog
@@ -94,6 +95,15 @@ class EventBroadcaster:
         _discard(self._by_user, subscriber.owner_id, subscriber)
         if not self._tasks:
             self._wanted.clear()
+
+    @contextlib.contextmanager
+    def joined(self, subscriber: Subscriber) -> Iterator[None]:
+        """Hand events to a reader meanwhile. Raises ProblemError: there are too many."""
+        self.add(subscriber)
+        try:
+            yield
+        finally:
+            self.remove(subscriber)
 
     def follow_owner(self, subscriber: Subscriber, user_id: str, with_account: bool) -> None:
         """From now on also what becomes of the chat because the user's other chats change.

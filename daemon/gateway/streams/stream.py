@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import redis.asyncio
@@ -64,7 +65,7 @@ class Streams:
 
     def _open(self, subscriber: Subscriber, last_id: str) -> "EventStream":
         self._hub.check_room(subscriber.caller)
-        return EventStream(self._hub, subscriber, self._frames(subscriber, last_id))
+        return EventStream(self._hub.joined(subscriber), self._frames(subscriber, last_id))
 
     async def _frames(self, subscriber: Subscriber, last_id: str) -> AsyncIterator[bytes]:
         await self._hub.begun()
@@ -205,30 +206,28 @@ class EventStream(Response):
     """The answer; ends with the reader, or with its last message."""
 
     def __init__(
-        self, hub: EventBroadcaster, subscriber: Subscriber, frames: AsyncIterator[bytes]
+        self, membership: AbstractContextManager[None], frames: AsyncIterator[bytes]
     ) -> None:
-        """Nothing is read before the answer begins."""
+        """Nothing is read before the answer begins; ``membership`` is held while it lasts."""
         super().__init__(None, 200, _HEADERS)
         del self.headers["content-length"]  # nobody knows how long it will be
-        self._hub = hub
-        self._subscriber = subscriber
+        self._membership = membership
         self._frames = frames
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until either side is done."""
-        self._hub.add(self._subscriber)
-        gone = asyncio.create_task(_until_gone(receive))
-        sending = asyncio.create_task(self._send(send))
-        try:
-            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-        finally:
-            self._hub.remove(self._subscriber)
-            for task in (gone, sending):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await task
+        with self._membership:
+            gone = asyncio.create_task(_until_gone(receive))
+            sending = asyncio.create_task(self._send(send))
+            try:
+                await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    sending.result()
+            finally:
+                for task in (gone, sending):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, Exception):
+                        await task
 
     async def _send(self, send: Send) -> None:
         first = await anext(self._frames)
