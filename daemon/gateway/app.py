@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from daemon.gateway import errors
+from daemon.gateway.command_schemas import body
 from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
@@ -53,16 +54,18 @@ def describe() -> FastAPI:
         app.include_router(router)
     app.mount("/static", pages.Static(directory=pages.FOLDER))
     errors.install(app)
-    app.openapi = _with_problem(app.openapi)  # type: ignore[method-assign]  # as FastAPI says
+    app.openapi = _with_shapes(app.openapi)  # type: ignore[method-assign]  # as FastAPI says
     return app
 
 
-def _with_problem(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Say once what a problem is, though every route may answer one."""
+def _with_shapes(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Say once what a problem and a command are, though several places name them."""
 
     def described() -> dict[str, Any]:
         document = openapi()
-        document["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        shapes = document["components"]["schemas"]
+        shapes.setdefault("Problem", Problem.model_json_schema())
+        shapes.setdefault("Command", body())
         return document
 
     return described

@@ -11,6 +11,7 @@ Json = dict[str, Any]
 IDENTIFIER: Final[Json] = {"pattern": f"^{field_formats.IDENTIFIER.pattern.pattern}$"}
 CREDITS: Final[Json] = {"pattern": f"^{field_formats.CREDITS.pattern.pattern}$"}
 
+_ID: Final[Json] = {"id": {"type": "string", **IDENTIFIER}}
 _OF_THE_DAEMON: Final = "settle"
 
 
@@ -28,6 +29,18 @@ def body() -> Json:
         "oneOf": [_command(type_) for type_ in SHAPES if type_ != _OF_THE_DAEMON],
         "examples": [{"type": "top_up", "id": "t-1", "user_id": "ann", "amount": "10"}],
     }
+
+
+COMMANDS_MAX: Final = 100
+"""Commands in one array."""
+
+
+def request_body() -> Json:
+    """One command, or an array of them, each with its id."""
+    command = {"$ref": "#/components/schemas/Command"}
+    with_id = {"allOf": [command, {"type": "object", "required": ["id"], "properties": _ID}]}
+    array = {"type": "array", "items": with_id, "minItems": 1, "maxItems": COMMANDS_MAX}
+    return {"anyOf": [command, array]}
 
 
 def _command(type_: str) -> Json:

@@ -74,9 +74,9 @@ def unavailable(code: str, what: str) -> ProblemError:
     return ProblemError(503, code, f"{what}; what needs it can't be told now", {"Retry-After": "1"})
 
 
-def problem_response(problem: ProblemError, request_id: str) -> Response:
-    """The problem as an answer."""
-    document = {
+def problem_document(problem: ProblemError, request_id: str) -> dict[str, Any]:
+    """The problem as programs read it."""
+    return {
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
@@ -85,7 +85,11 @@ def problem_response(problem: ProblemError, request_id: str) -> Response:
         "request_id": request_id,
         **problem.more,
     }
-    body = msgspec.json.encode(document)
+
+
+def problem_response(problem: ProblemError, request_id: str) -> Response:
+    """The problem as an answer."""
+    body = msgspec.json.encode(problem_document(problem, request_id))
     return Response(body, problem.status, problem.headers, media_type=MEDIA_TYPE)
 
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from daemon.gateway.errors import ProblemError, problem_response
 from daemon.gateway.metrics import Metrics
 
-BODY_BYTES_MAX: Final = 16 * 1024
+BODY_BYTES_MAX: Final = 64 * 1024
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:@/+=-]{1,64}")
 _HEADERS: Final = (

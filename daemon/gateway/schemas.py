@@ -247,6 +247,30 @@ class Problem(BaseModel):
     request_id: str
 
 
+class ReplyResult(Reply):
+    """The reply to one command of an array."""
+
+    status: Literal[200]
+
+
+class SentResult(Sent):
+    """One command of an array that is in the queue."""
+
+    status: Literal[202]
+
+
+class Replies(Shape):
+    """The answers to an array of commands, in its order."""
+
+    results: list[ReplyResult | Problem]
+
+
+class SentAll(Shape):
+    """What became of an array of commands, in its order."""
+
+    results: list[SentResult | Problem]
+
+
 _WHY = {
     401: "No token, or one that does not count",
     402: "The account can't pay for the next millisecond",

@@ -36,16 +36,19 @@ def _say_what_a_description_can_not(_: Any, case: Any) -> Any:
     """In what is meant to be accepted, what holds between fields, or of what a list gave."""
     if not case.meta.generation.mode.is_positive:
         return case
-    query, fields = case.query or {}, case.body if isinstance(case.body, dict) else {}
+    query = case.query or {}
+    commands = case.body if isinstance(case.body, list) else [case.body]
     _relate_query(query, case.operation.path)
     if case.operation.path == "/v1/chats":
         # One of three is needed, and a search is of open chats.
         case.query = {**query, "status": "open"}
-    if case.headers and fields.get("id"):
+    if case.headers and any(isinstance(one, dict) and one.get("id") for one in commands):
         case.headers.pop("idempotency-key", None)  # one id is enough
     if case.headers and case.operation.path == "/v1/events":
         case.headers.pop("last-event-id", None)  # events after it may be gone
-    _relate_fields(fields)
+    for one in commands:
+        if isinstance(one, dict):
+            _relate_fields(one)
     return case
 
 

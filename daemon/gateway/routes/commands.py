@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -10,10 +12,16 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
 from daemon.gateway import schemas
-from daemon.gateway.command_schemas import IDENTIFIER, body, known_fields
+from daemon.gateway.command_schemas import COMMANDS_MAX, IDENTIFIER, known_fields, request_body
 from daemon.gateway.container import Dependencies
 from daemon.gateway.dependencies import AllParts, Backend
-from daemon.gateway.errors import ProblemError, busy, invalid
+from daemon.gateway.errors import (
+    ProblemError,
+    busy,
+    invalid,
+    problem_document,
+    request_id_of,
+)
 from daemon.gateway.views import pack
 from meterd import (
     BusyError,
@@ -46,15 +54,15 @@ STATUS_OF: Final = {
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _RESPOND_ASYNC: Final = "respond-async"
 _BODY: Final = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": body()}}}
+    "requestBody": {"required": True, "content": {"application/json": {"schema": request_body()}}}
 }
 
 
 @router.post(
     "",
-    response_model=schemas.Reply,
+    response_model=schemas.Reply | schemas.Replies,
     responses={
-        202: {"model": schemas.Sent, "description": "In the queue"},
+        202: {"model": schemas.Sent | schemas.SentAll, "description": "In the queue"},
         **schemas.problems(401, 402, 403, 404, 409, 413, 422, 429, 500, 503, 504),
     },
     openapi_extra=_BODY,
@@ -66,12 +74,72 @@ async def post_command(
     idempotency_key: Annotated[str | None, Header(json_schema_extra=IDENTIFIER)] = None,
     prefer: Annotated[str, Header(max_length=200)] = "",
 ) -> Response:
-    """Send one command and give its reply."""
-    fields = _fields(await request.body(), idempotency_key)
+    """Send one command, or an array of them in order, and give the replies.
+
+    Each command of an array has its `id`, so that the array can be sent again, and a result of its
+    own: one that is refused does not keep the others back.
+    """
+    sent, pairs = _decoded(await request.body())
     is_async = _RESPOND_ASYNC in _preferences(prefer)
-    result = await _send(parts, fields, not is_async)
-    status = 202 if is_async else 200
-    return Response(pack(msgspec.to_builtins(result)), status, media_type="application/json")
+    if isinstance(sent, list):
+        _check_array(sent, idempotency_key)
+        results = await _send_all(request, zip(sent, pairs, strict=True), not is_async)
+        document: Any = {"results": results}
+    else:
+        fields = _fields(sent, pairs, idempotency_key)
+        document = await _send(parts, fields, not is_async, _timeout_s(parts))
+    return Response(pack(document), 202 if is_async else 200, media_type="application/json")
+
+
+def _timeout_s(parts: Dependencies) -> float:
+    return parts.settings.http.reply_timeout_ms / 1000
+
+
+def _decoded(raw: bytes) -> tuple[dict[str, Any] | list[Any], list[Any]]:
+    """The body, and the same with every object as its pairs. Raises ProblemError."""
+    try:
+        sent = msgspec.json.decode(raw, type=dict[str, Any] | list[Any])
+        pairs: list[Any] = json.loads(raw, object_pairs_hook=list)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise invalid("body", f"send one JSON object with the command's fields ({error})") from None
+    return sent, pairs
+
+
+def _check_array(commands: list[Any], idempotency_key: str | None) -> None:
+    """Refuse an array that could not be sent again as it is."""
+    if not 1 <= len(commands) <= COMMANDS_MAX:
+        raise invalid("body", f"send 1 to {COMMANDS_MAX} commands; these are {len(commands)}")
+    if idempotency_key is not None:
+        raise invalid("Idempotency-Key", "leave it out; each command of an array has its id")
+    for number, command in enumerate(commands):
+        if not isinstance(command, dict):
+            raise invalid(f"body.{number}", "send a JSON object with the command's fields")
+        if not isinstance(command.get("id"), str):
+            raise invalid(f"body.{number}.id", "send one, so that the array can be sent again")
+
+
+async def _send_all(
+    request: Request, commands: Iterable[tuple[dict[str, Any], list[Any]]], wait: bool
+) -> list[dict[str, Any]]:
+    """Send one after the other, so that they take effect in this order; all within one limit."""
+    parts: Dependencies = request.app.state.parts
+    until = time.monotonic() + _timeout_s(parts)
+    results: list[dict[str, Any]] = []
+    for sent, pairs in commands:
+        left_s = until - time.monotonic()
+        try:
+            if left_s <= 0:
+                raise _not_sent(str(sent["id"]))
+            result = await _send(parts, _fields(sent, pairs, None), wait, left_s)
+            results.append({"status": 200 if wait else 202, **result})
+        except ProblemError as problem:
+            results.append(problem_document(problem, request_id_of(request)))
+    return results
+
+
+def _not_sent(id_: str) -> ProblemError:
+    detail = "the time for this request was over; send it again with the same id"
+    return ProblemError(503, "not_sent", detail, id=id_)
 
 
 def _given(sent: dict[str, Any]) -> dict[str, Any]:
@@ -95,13 +163,10 @@ def _preferences(prefer: str) -> list[str]:
     return [name.strip().lower() for name in names]
 
 
-def _fields(raw: bytes, idempotency_key: str | None) -> dict[str, Any]:
+def _fields(
+    sent: dict[str, Any], pairs: Iterable[tuple[str, Any]], idempotency_key: str | None
+) -> dict[str, Any]:
     """The command as it stands in the body. Raises ProblemError."""
-    try:
-        sent = msgspec.json.decode(raw, type=dict[str, Any])
-        pairs = json.loads(raw, object_pairs_hook=list)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise invalid("body", f"send one JSON object with the command's fields ({error})") from None
     for name, number in Counter(name for name, _ in pairs).items():
         if number > 1:
             raise invalid(name, "it is there twice; send it once")
@@ -115,9 +180,11 @@ def _fields(raw: bytes, idempotency_key: str | None) -> dict[str, Any]:
     return fields
 
 
-async def _send(parts: Dependencies, fields: dict[str, Any], wait: bool) -> Any:
+async def _send(
+    parts: Dependencies, fields: dict[str, Any], wait: bool, timeout_s: float
+) -> dict[str, Any]:
+    """The reply, or where it stands in the queue. Raises ProblemError."""
     id_ = fields.pop("id", None)
-    timeout_s = parts.settings.http.reply_timeout_ms / 1000
     try:
         return await _sent(parts, fields, id_, wait, timeout_s)
     except CommandRefusedError as error:
@@ -139,11 +206,12 @@ async def _send(parts: Dependencies, fields: dict[str, Any], wait: bool) -> Any:
 
 async def _sent(
     parts: Dependencies, fields: dict[str, Any], id_: str | None, wait: bool, timeout_s: float
-) -> Any:
+) -> dict[str, Any]:
     if id_ is not None and not isinstance(id_, str):
         raise TypeError("id: send a str")
     if not wait:
-        return await parts.meter.enqueue.command(fields, id=id_, timeout_s=timeout_s)
+        queued = await parts.meter.enqueue.command(fields, id=id_, timeout_s=timeout_s)
+        return dict(msgspec.to_builtins(queued))
     reply = await parts.meter.command(fields, id=id_, timeout_s=timeout_s)
     return {**msgspec.to_builtins(reply), "snapshot": _plain(reply.snapshot)}
 
