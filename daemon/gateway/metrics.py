@@ -4,6 +4,7 @@ No label names a user or a chat: there are as many of these as there are users a
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
 from typing import Any, Final, NamedTuple, Protocol
 
 from prometheus_client import (
@@ -21,8 +22,14 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody reads
 
+STATES: Final = (
+    "starting", "recovering", "ready", "degraded", "held", "lost", "standby", "stopping", "down",
+)  # fmt: skip
+"""Every state that a daemon says of itself, and `down` where none does."""
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _BUCKETS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -80,6 +87,9 @@ class Metrics:
         return generate_latest(_All(self._registry, self._own_and(scraped)))
 
     def _own_and(self, scraped: Scraped) -> Iterator[Metric]:
+        yield _labelled(
+            "build_info", "1; its label is the version", "version", {metadata.version("meterd"): 1}
+        )
         yield _gauge("gateway_streams", "Streams that are open here", len(self._streams))
         yield _counter("gateway_stream_messages", "Messages handed to streams", self._streams.told)
         yield _counter(
@@ -106,11 +116,13 @@ def service(scraped: Scraped) -> Iterator[Metric]:
     yield _gauge("redis_up", "Whether Redis answers", int(scraped.queue is not None))
     yield _gauge("postgres_up", "Whether PostgreSQL answers", int(scraped.chats is not None))
     yield from _queue(scraped.queue or {})
-    chats = _labelled("chats", "Chats that are open, by status", "status", scraped.chats or {})
-    yield chats
+    if scraped.chats is not None:
+        chats = dict.fromkeys(_OPEN, 0) | dict(scraped.chats)
+        yield _labelled("chats", "Chats that are open, by status", "status", chats)
     yield from _daemon(scraped.status)
 
 
+_OPEN: Final = (RUNNING, PAUSED, SUSPENDED)
 _QUEUE: Final = {
     "lag": ("queue_lag_entries", "Commands that nobody has read yet"),
     "pending": ("queue_pending_entries", "Commands that were read and have no effect yet"),
@@ -131,8 +143,9 @@ def _queue(queue: Mapping[str, int]) -> Iterator[Metric]:
 
 
 def _daemon(status: Mapping[str, Any]) -> Iterator[Metric]:
-    state = status.get("state", "down")
-    yield _labelled("daemon_state", "1 for the state the daemon is in", "state", {state: 1})
+    # All states, so that an alarm on `ready` being 0 has a series to look at.
+    states = dict.fromkeys(STATES, 0) | {status.get("state", "down"): 1}
+    yield _labelled("daemon_state", "1 for the state the daemon is in, else 0", "state", states)
     if "uptime_ms" not in status:
         return
     uptime_s = status["uptime_ms"] / 1000

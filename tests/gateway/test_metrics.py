@@ -1,18 +1,21 @@
 """What Prometheus is told: in its form, of what was done, and of nobody in particular."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.gateway.metrics import Metrics, Scraped
+from daemon.gateway.metrics import STATES, Metrics, Scraped
 from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
+ROOT = Path(__file__).parents[2]
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
@@ -196,8 +199,27 @@ def test_what_is_away_is_left_out(scraped: Scraped) -> None:
     assert _value(samples, "meterd_redis_up") == (scraped.queue is not None)
     assert _value(samples, "meterd_postgres_up") == (scraped.chats is not None)
     state: Any = scraped.status.get("state", "down")
-    assert _value(samples, "meterd_daemon_state", state=state) == 1
+    states = {
+        dict(labels)["state"]: v for (n, labels), v in samples.items() if n.endswith("_state")
+    }
+    assert states == {one: float(one == state) for one in STATES}
     assert _value(samples, "meterd_queue_lag_entries") == (scraped.queue or {}).get("lag", 0)
     assert _value(samples, "meterd_chats", status="running") == (scraped.chats or {}).get(
         "running", 0
     )
+
+
+def test_every_state_that_a_daemon_can_be_in_has_its_series() -> None:
+    """Those that the code publishes: each is reported or assigned by its word somewhere."""
+    words = re.compile(r"""(?:state"?\] ?=|"state":|_state =|report\(|return) ?"([a-z]+)"[,}) ]?""")
+    folders = ("actors/supervisor", "daemon/process", "daemon/discovery", "daemon/gateway")
+    published = {
+        word
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "state" in line or "report(" in line
+        for word in words.findall(line)
+    }
+    assert {"ready", "standby", "lost", "stopping", "down"} <= published
+    assert published <= set(STATES)
