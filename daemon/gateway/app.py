@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from daemon.gateway import errors
 from daemon.gateway.command_schemas import body
+from daemon.gateway.conditional import Conditional
 from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
@@ -26,8 +27,17 @@ _ASKED_WITH: Final = (
     "Authorization",
     "Content-Type",
     "Idempotency-Key",
+    "If-None-Match",
     "Last-Event-ID",
     "Prefer",
+    "X-Request-Id",
+)
+_TOLD_WITH: Final = (
+    "ETag",
+    "Link",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
     "X-Request-Id",
 )
 _ROUTERS: Final = (
@@ -78,13 +88,14 @@ def make_app(parts: Dependencies) -> FastAPI:
     app.state.parts = parts
     app.state.service = Service(parts)
     app.add_middleware(SlashesInSegments)
+    app.add_middleware(Conditional)
     if parts.settings.http.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(parts.settings.http.cors_origins),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "HEAD", "POST"],
             allow_headers=list(_ASKED_WITH),
-            expose_headers=["X-Request-Id", "Retry-After"],
+            expose_headers=list(_TOLD_WITH),
             max_age=600,
         )
     app.add_middleware(Observed, metrics=parts.metrics)

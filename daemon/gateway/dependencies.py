@@ -13,6 +13,7 @@ from daemon.gateway.authorization import Caller
 from daemon.gateway.command_schemas import IDENTIFIER
 from daemon.gateway.container import Dependencies
 from daemon.gateway.errors import ProblemError, TokenError, forbidden, invalid, unauthenticated
+from daemon.gateway.middleware import RATE_LIMIT
 from meterd.rules.commands import is_identifier
 
 bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`meterd token USER`")
@@ -42,10 +43,10 @@ def caller_of(request: Request, credentials: HTTPAuthorizationCredentials | None
             raise TokenError("send Authorization: Bearer <token>; for development: meterd token")
         caller = parts.tokens.caller(credentials.credentials)
     except TokenError as error:
-        _count(parts, f"address {request.client.host if request.client else ''}")
+        _count(request, f"address {request.client.host if request.client else ''}")
         raise unauthenticated(str(error)) from None
     if not caller.may_command():  # a backend speaks for all its users; its bound is the queue's
-        _count(parts, caller.sub)
+        _count(request, caller.sub)
     if request.scope["query_string"]:
         _check_query(request)
     return caller
@@ -64,8 +65,10 @@ def _check_query(request: Request) -> None:
             raise invalid(name, "it is there twice; send it once")
 
 
-def _count(parts: Dependencies, who: str) -> None:
-    wait_s = parts.buckets.take(who, time.monotonic())
+def _count(request: Request, who: str) -> None:
+    buckets = request.app.state.parts.buckets
+    wait_s, left, full_s = buckets.take(who, time.monotonic())
+    request.scope[RATE_LIMIT] = buckets.policy, f'"default";r={left};t={math.ceil(full_s)}'
     if wait_s:
         after = {"Retry-After": str(math.ceil(wait_s))}
         raise ProblemError(429, "too_many_requests", f"wait {wait_s:.3f} s, then ask again", after)

@@ -13,6 +13,9 @@ from daemon.gateway.metrics import Metrics
 
 BODY_BYTES_MAX: Final = 64 * 1024
 
+RATE_LIMIT: Final = "meterd.rate_limit"
+"""In a request's scope: what RateLimit-Policy and RateLimit say of its caller."""
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:@/+=-]{1,64}")
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -94,6 +97,12 @@ class _Request:
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append(_NO_STORE)
             headers += [*_HEADERS, (b"x-request-id", self.id.encode())]
+            policy, left = self._scope.get(RATE_LIMIT, ("", ""))
+            if policy:  # nobody counts backends, pages and probes
+                headers += [
+                    (b"ratelimit-policy", policy.encode()),
+                    (b"ratelimit", left.encode()),
+                ]
             message = {**message, "headers": headers}
         await self._send(message)
 
