@@ -6,11 +6,12 @@ from importlib import metadata
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from daemon.gateway import errors
-from daemon.gateway.command_schemas import body
+from daemon.gateway.command_schemas import components
 from daemon.gateway.conditional import Conditional
 from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
@@ -59,6 +60,8 @@ def describe() -> FastAPI:
         version=metadata.version("meterd"),
         description=_ABOUT,
         redoc_url=None,
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        generate_unique_id_function=_operation_id,
     )
     for router in _ROUTERS:
         app.include_router(router)
@@ -68,6 +71,11 @@ def describe() -> FastAPI:
     return app
 
 
+def _operation_id(route: APIRoute) -> str:
+    """The name of the route's function, which is what a generated client calls it."""
+    return route.name
+
+
 def _with_shapes(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     """Say once what a problem and a command are, though several places name them."""
 
@@ -75,7 +83,7 @@ def _with_shapes(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str
         document = openapi()
         shapes = document["components"]["schemas"]
         shapes.setdefault("Problem", Problem.model_json_schema())
-        shapes.setdefault("Command", body())
+        shapes |= components()
         return document
 
     return described

@@ -11,7 +11,6 @@ Json = dict[str, Any]
 IDENTIFIER: Final[Json] = {"pattern": f"^{field_formats.IDENTIFIER.pattern.pattern}$"}
 CREDITS: Final[Json] = {"pattern": f"^{field_formats.CREDITS.pattern.pattern}$"}
 
-_ID: Final[Json] = {"id": {"type": "string", **IDENTIFIER}}
 _OF_THE_DAEMON: Final = "settle"
 
 
@@ -23,10 +22,10 @@ def known_fields(type_: str) -> frozenset[str]:
     return frozenset({"type", "id", "user_id", *needs, *may_have})
 
 
-def body() -> Json:
-    """One command of any type."""
+def body(needs_id: bool = False) -> Json:
+    """One command of any type; with its id where one would not be made."""
     return {
-        "oneOf": [_command(type_) for type_ in SHAPES if type_ != _OF_THE_DAEMON],
+        "oneOf": [_command(type_, needs_id) for type_ in SHAPES if type_ != _OF_THE_DAEMON],
         "examples": [{"type": "top_up", "id": "t-1", "user_id": "ann", "amount": "10"}],
     }
 
@@ -37,17 +36,24 @@ COMMANDS_MAX: Final = 100
 
 def request_body() -> Json:
     """One command, or an array of them, each with its id."""
-    command = {"$ref": "#/components/schemas/Command"}
-    with_id = {"allOf": [command, {"type": "object", "required": ["id"], "properties": _ID}]}
-    array = {"type": "array", "items": with_id, "minItems": 1, "maxItems": COMMANDS_MAX}
-    return {"anyOf": [command, array]}
+    array = {"type": "array", "items": _ref("CommandWithId"), "minItems": 1}
+    return {"anyOf": [_ref("Command"), {**array, "maxItems": COMMANDS_MAX}]}
 
 
-def _command(type_: str) -> Json:
-    needs = [name for name in SHAPES[type_].needs if name != "id"]  # one is made
+def components() -> dict[str, Json]:
+    """The shapes that ``request_body`` names."""
+    return {"Command": body(), "CommandWithId": body(needs_id=True)}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _command(type_: str, needs_id: bool) -> Json:
+    needs = [name for name in SHAPES[type_].needs if name != "id" or needs_id]
     optional = sorted(known_fields(type_) - {"type", *needs})
     return {
-        "title": type_,
+        "title": f"{type_}_with_id" if needs_id else type_,  # generators name classes after it
         "type": "object",
         "required": ["type", *needs],
         "properties": {

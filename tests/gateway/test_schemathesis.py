@@ -16,7 +16,7 @@ from tests.gateway.conftest import Gateway
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
 SEED: Final = int(os.environ.get("SCHEMATHESIS_SEED", "20261125"))
-MAX_EXAMPLES: Final = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "20"))
+MAX_EXAMPLES: Final = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "10"))
 CURSORS: Final = {
     "/v1/chats": pack_cursor(1_700_000_000_000, "c"),
     "/v1/chats/{chat_id}/history": pack_cursor(5),

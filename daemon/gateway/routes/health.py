@@ -1,5 +1,7 @@
 """For whoever watches over the gateway: is it alive, can it answer, and how is everything."""
 
+from typing import Any, Final
+
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -13,6 +15,10 @@ from daemon.gateway.views import pack
 router = APIRouter(tags=["health"])
 
 
+_OPEN: Final[dict[str, Any]] = {"security": []}
+"""For everybody: whoever watches over the process has no token."""
+
+
 async def may_scrape(
     request: Request,
     parts: AllParts,
@@ -23,13 +29,15 @@ async def may_scrape(
         await operator_of(request, credentials)
 
 
-@router.get("/healthz")
+@router.get("/healthz", openapi_extra=_OPEN)
 async def healthz() -> Response:
     """Say that the process lives."""
     return _answer(200, {"status": "ok"})
 
 
-@router.get("/readyz", responses={503: {"description": "Redis does not answer"}})
+@router.get(
+    "/readyz", openapi_extra=_OPEN, responses={503: {"description": "Redis does not answer"}}
+)
 async def readyz(request: Request) -> Response:
     """Say whether snapshots can be read and commands taken: whether Redis answers."""
     service = service_of(request)
