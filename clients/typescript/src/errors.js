@@ -27,13 +27,15 @@ export class BusyError extends MeterError {}
  * Read the snapshots of the chats you follow, then go on with `events({ after: "0" })`.
  */
 export class EventsLostError extends MeterError {
+  /** @readonly @type {string} */
+  after;
+
   /** @param {string} after the last event that was read */
   constructor(after) {
     super(
       `events after ${after} have left the stream: read the snapshots of what you follow, ` +
         'then go on with events({ after: "0" })',
     );
-    /** @readonly */
     this.after = after;
   }
 }
@@ -44,6 +46,9 @@ export class EventsLostError extends MeterError {
  * The same id with the same content has one effect, however often it is sent.
  */
 export class UncertainError extends MeterError {
+  /** @readonly @type {string} */
+  id;
+
   /**
    * @param {string} message
    * @param {string} id the command's
@@ -51,7 +56,6 @@ export class UncertainError extends MeterError {
    */
   constructor(message, id, options) {
     super(message, options);
-    /** @readonly */
     this.id = id;
   }
 }
@@ -65,6 +69,9 @@ export class NotConfirmedError extends UncertainError {}
  * It stays there and takes effect as of the millisecond in `entry` when the daemon gets to it.
  */
 export class NoReplyError extends UncertainError {
+  /** @readonly @type {string} */
+  entry;
+
   /**
    * @param {string} id the command's
    * @param {string} entry its place in the queue
@@ -78,13 +85,19 @@ export class NoReplyError extends UncertainError {
       id,
       options,
     );
-    /** @readonly */
     this.entry = entry;
   }
 }
 
 /** The command had no effect; `outcome` says why in the contract's words. */
 export class CommandRefusedError extends MeterError {
+  /** @readonly @type {string} */
+  outcome;
+  /** @readonly @type {string} */
+  id;
+  /** @readonly @type {AnyReply | null} */
+  reply;
+
   /**
    * @param {string} outcome
    * @param {string} message
@@ -93,11 +106,8 @@ export class CommandRefusedError extends MeterError {
    */
   constructor(outcome, message, id, reply = null) {
     super(message);
-    /** @readonly */
     this.outcome = outcome;
-    /** @readonly */
     this.id = id;
-    /** @readonly */
     this.reply = reply;
   }
 }

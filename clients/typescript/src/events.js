@@ -33,6 +33,9 @@ export class Events {
   #connection;
   #user_id;
   #is_closed = false;
+  /** @type {string} */
+  #after;
+  /** @type {string} */
   #read_up_to;
   /** @type {Event[]} */
   #ready = [];
@@ -48,12 +51,16 @@ export class Events {
     if (!PLACE.test(after)) {
       throw new TypeError(`after: ${JSON.stringify(after)} is neither an event's id nor "$" nor "0"`);
     }
-    /** The place up to which everything was given out: where to go on another time. */
-    this.after = after;
+    this.#after = after;
     this.#read_up_to = after;
     this.#core = core;
     this.#connection = core.open();
     this.#user_id = user_id;
+  }
+
+  /** The place up to which everything was given out: where to go on another time. */
+  get after() {
+    return this.#after;
   }
 
   /**
@@ -62,10 +69,10 @@ export class Events {
    * @returns {Promise<this>}
    */
   async begin() {
-    if (this.after === "$") {
+    if (this.#after === "$") {
       const last = await this.#core.query(this.#connection, "XREVRANGE", this.#stream, "+", "-", "COUNT", 1);
       // Once: asked again with every read it would leave gaps.
-      this.after = this.#read_up_to = /** @type {Entries} */ (last)[0]?.[0] ?? "0-0";
+      this.#after = this.#read_up_to = /** @type {Entries} */ (last)[0]?.[0] ?? "0-0";
     }
     return this;
   }
@@ -139,7 +146,7 @@ export class Events {
     }
     if (this.#is_over) return [];
     const events = this.#ready.splice(0, number_max);
-    this.after = events.at(-1)?.id ?? this.after;
+    this.#after = events.at(-1)?.id ?? this.#after;
     return events;
   }
 
@@ -148,7 +155,7 @@ export class Events {
     if (this.#is_over) return;
     await this.begin();
     while (this.#ready.length === 0 && !this.#is_over) {
-      this.after = this.#read_up_to;
+      this.#after = this.#read_up_to;
       if (!(await this.#fetch())) await this.#wait();
     }
   }

@@ -9,72 +9,101 @@ import { MS_PER_MINUTE, divide_to_nearest, format_micro, parse_micro } from "./m
 
 /** A chat as it was at `as_of`. Of a chat that never started: zeros and null. */
 export class ChatSnapshot {
+  /** @readonly @type {string} */
+  chat_id;
+  /** @readonly @type {string | null} */
+  user_id;
+  /** @readonly @type {string | null} */
+  advisor_id;
+  /** @readonly @type {ChatStatus} */
+  status;
+  /** @readonly @type {number | null} */
+  as_of;
+  /** @readonly @type {number | null} */
+  started_at;
+  /** @readonly @type {number | null} */
+  ended_at;
+  /** @readonly @type {string | null} */
+  end_reason;
+  /** @readonly @type {string | null} */
+  pause_reason;
+  /** @readonly @type {number} */
+  active_ms;
+  /** @readonly @type {number} */
+  paused_ms;
+  /** @readonly @type {number} */
+  billed_ms;
+  /** @readonly @type {string} */
+  cost;
+  /** @readonly @type {string} */
+  refunded;
+  /**
+   * Credits a minute, the last in force.
+   *
+   * @readonly
+   * @type {string}
+   */
+  rate;
+  /**
+   * Free time; where chats share it, what this one has used and will still get.
+   *
+   * @readonly
+   * @type {number}
+   */
+  free_ms;
+  /** @readonly @type {FreeScope} */
+  free_scope;
+  /** @readonly @type {number} */
+  min_ms;
+  /**
+   * 0 where it is not known.
+   *
+   * @readonly
+   * @type {number}
+   */
+  increment_ms;
+  /** @readonly @type {IncrementDue} */
+  increment_due;
+  /** @readonly @type {number} */
+  idle_ms;
+  /** @readonly @type {number} */
+  abandon_ms;
+  /** @readonly @type {number} */
+  max_ms;
+  /**
+   * Grows with every change of the chat: of two snapshots, the higher is the newer.
+   *
+   * @readonly
+   * @type {number}
+   */
+  seq;
+
   /** @param {Raw} raw as it stands in Redis */
   constructor(raw) {
     const read = new Reader({ ...SINCE_0_2, ...raw });
-    /** @readonly */
     this.chat_id = read.text("chat_id");
-    /** @readonly */
     this.user_id = read.text_or_null("user_id");
-    /** @readonly */
     this.advisor_id = read.text_or_null("advisor_id");
-    /** @readonly */
     this.status = /** @type {ChatStatus} */ (read.text("status"));
-    /** @readonly */
     this.as_of = read.integer_or_null("as_of");
-    /** @readonly */
     this.started_at = read.integer_or_null("started_at");
-    /** @readonly */
     this.ended_at = read.integer_or_null("ended_at");
-    /** @readonly */
     this.end_reason = read.text_or_null("end_reason");
-    /** @readonly */
     this.pause_reason = read.text_or_null("pause_reason");
-    /** @readonly */
     this.active_ms = read.integer("active_ms");
-    /** @readonly */
     this.paused_ms = read.integer("paused_ms");
-    /** @readonly */
     this.billed_ms = read.integer("billed_ms");
-    /** @readonly */
     this.cost = read.credits("cost");
-    /** @readonly */
     this.refunded = read.credits("refunded");
-    /**
-     * Credits a minute, the last in force.
-     *
-     * @readonly
-     */
     this.rate = read.credits("rate");
-    /**
-     * Free time; where chats share it, what this one has used and will still get.
-     *
-     * @readonly
-     */
     this.free_ms = read.integer("free_ms");
-    /** @readonly */
     this.free_scope = /** @type {FreeScope} */ (read.text("free_scope"));
-    /** @readonly */
     this.min_ms = read.integer("min_ms");
-    /**
-     * 0 where it is not known.
-     *
-     * @readonly
-     */
     this.increment_ms = read.integer("increment_ms");
-    /** @readonly */
     this.increment_due = /** @type {IncrementDue} */ (read.text("increment_due"));
-    /** @readonly */
     this.idle_ms = read.integer("idle_ms");
-    /** @readonly */
     this.abandon_ms = read.integer("abandon_ms");
-    /** @readonly */
     this.max_ms = read.integer("max_ms");
-    /**
-     * Grows with every change of the chat: of two snapshots, the higher is the newer.
-     *
-     * @readonly
-     */
     this.seq = read.integer("seq");
     Object.freeze(this);
   }
@@ -142,30 +171,40 @@ export class ChatSnapshot {
 
 /** A user's account as it was at `as_of`. Of a user without one: zeros and null. */
 export class WalletSnapshot {
+  /** @readonly @type {string} */
+  user_id;
+  /** @readonly @type {number | null} */
+  as_of;
+  /** @readonly @type {string} */
+  balance;
+  /**
+   * Credits a minute, of all chats that cost at `as_of`.
+   *
+   * @readonly
+   * @type {string}
+   */
+  burn_rate;
+  /**
+   * The last millisecond that the account can pay for, if nothing else happens.
+   *
+   * @readonly
+   * @type {number | null}
+   */
+  zero_at;
+  /** @readonly @type {number} */
+  open_chats;
+  /** @readonly @type {number} */
+  seq;
+
   /** @param {Raw} raw as it stands in Redis */
   constructor(raw) {
     const read = new Reader(raw);
-    /** @readonly */
     this.user_id = read.text("user_id");
-    /** @readonly */
     this.as_of = read.integer_or_null("as_of");
-    /** @readonly */
     this.balance = read.credits("balance");
-    /**
-     * Credits a minute, of all chats that cost at `as_of`.
-     *
-     * @readonly
-     */
     this.burn_rate = read.credits("burn_rate");
-    /**
-     * The last millisecond that the account can pay for, if nothing else happens.
-     *
-     * @readonly
-     */
     this.zero_at = read.integer_or_null("zero_at");
-    /** @readonly */
     this.open_chats = read.integer("open_chats");
-    /** @readonly */
     this.seq = read.integer("seq");
     Object.freeze(this);
   }
@@ -195,40 +234,51 @@ export class WalletSnapshot {
  * @template {Snapshot} S
  */
 export class Reply {
+  /** @readonly @type {string} */
+  id;
+  /** @readonly @type {string} */
+  outcome;
+  /**
+   * For a person.
+   *
+   * @readonly
+   * @type {string}
+   */
+  message;
+  /**
+   * The command's place in the queue; it happened at `at`.
+   *
+   * @readonly
+   * @type {string}
+   */
+  entry;
+  /**
+   * The id was handled before, in an earlier attempt (of yours, or of the client's own after
+   * a lost connection); this entry had no effect, and `outcome` is that of the first.
+   *
+   * @readonly
+   * @type {boolean}
+   */
+  replayed;
+  /**
+   * The chat (or for `top_up` and `adjust` the wallet); null where there is none.
+   *
+   * @readonly
+   * @type {S | null}
+   */
+  snapshot;
+
   /**
    * @param {Raw} fields of its stream entry
    * @param {S | null} snapshot
    */
   constructor(fields, snapshot) {
     const read = new Reader(fields);
-    /** @readonly */
     this.id = read.text("id");
-    /** @readonly */
     this.outcome = read.text("outcome");
-    /**
-     * For a person.
-     *
-     * @readonly
-     */
     this.message = read.text_or_null("message") ?? "";
-    /**
-     * The command's place in the queue; it happened at `at`.
-     *
-     * @readonly
-     */
     this.entry = read.text("entry");
-    /**
-     * The id was handled before, in an earlier attempt (of yours, or of the client's own after
-     * a lost connection); this entry had no effect, and `outcome` is that of the first.
-     *
-     * @readonly
-     */
     this.replayed = fields["replayed"] === "1";
-    /**
-     * The chat (or for `top_up` and `adjust` the wallet); null where there is none.
-     *
-     * @readonly
-     */
     this.snapshot = snapshot;
     Object.freeze(this);
   }
@@ -247,21 +297,26 @@ export class Reply {
 /** A command that is in the queue, sent by `enqueue`: nobody waits for its reply. */
 export class Sent {
   /**
+   * The idempotency key: send the command again with it to learn its outcome.
+   *
+   * @readonly
+   * @type {string}
+   */
+  id;
+  /**
+   * The command's place in the queue.
+   *
+   * @readonly
+   * @type {string}
+   */
+  entry;
+
+  /**
    * @param {string} id
    * @param {string} entry
    */
   constructor(id, entry) {
-    /**
-     * The idempotency key: send the command again with it to learn its outcome.
-     *
-     * @readonly
-     */
     this.id = id;
-    /**
-     * The command's place in the queue.
-     *
-     * @readonly
-     */
     this.entry = entry;
     Object.freeze(this);
   }
@@ -269,35 +324,46 @@ export class Sent {
 
 /** Something that happened. `id` is its place in the stream: `events({ after: event.id })`. */
 export class Event {
+  /** @readonly @type {string} */
+  id;
+  /**
+   * Such as `chat.started` or `credits.low`.
+   *
+   * @readonly
+   * @type {string}
+   */
+  event;
+  /**
+   * When, in milliseconds since 1970.
+   *
+   * @readonly
+   * @type {number}
+   */
+  at;
+  /** @readonly @type {string} */
+  user_id;
+  /** @readonly @type {string | null} */
+  chat_id;
+  /** @readonly @type {number} */
+  seq;
+  /** @readonly @type {string | null} */
+  reason;
+  /** @readonly @type {number | null} */
+  threshold_ms;
+
   /**
    * @param {string} id
    * @param {Raw} fields of its stream entry; those of later releases are left out
    */
   constructor(id, fields) {
     const read = new Reader(fields);
-    /** @readonly */
     this.id = id;
-    /**
-     * Such as `chat.started` or `credits.low`.
-     *
-     * @readonly
-     */
     this.event = read.text("event");
-    /**
-     * When, in milliseconds since 1970.
-     *
-     * @readonly
-     */
     this.at = read.digits("at");
-    /** @readonly */
     this.user_id = read.text("user_id");
-    /** @readonly */
     this.chat_id = read.text_or_null("chat_id");
-    /** @readonly */
     this.seq = read.digits("seq");
-    /** @readonly */
     this.reason = read.text_or_null("reason");
-    /** @readonly */
     this.threshold_ms = fields["threshold_ms"] === undefined ? null : read.digits("threshold_ms");
     Object.freeze(this);
   }

@@ -19,8 +19,8 @@ export declare class BusyError extends MeterError {
  * Read the snapshots of the chats you follow, then go on with `events({ after: "0" })`.
  */
 export declare class EventsLostError extends MeterError {
-    /** @readonly */
-    after: string;
+    /** @readonly @type {string} */
+    readonly after: string;
     /** @param {string} after the last event that was read */
     constructor(after: string);
 }
@@ -30,8 +30,8 @@ export declare class EventsLostError extends MeterError {
  * The same id with the same content has one effect, however often it is sent.
  */
 export declare class UncertainError extends MeterError {
-    /** @readonly */
-    id: string;
+    /** @readonly @type {string} */
+    readonly id: string;
     /**
      * @param {string} message
      * @param {string} id the command's
@@ -48,8 +48,8 @@ export declare class NotConfirmedError extends UncertainError {
  * It stays there and takes effect as of the millisecond in `entry` when the daemon gets to it.
  */
 export declare class NoReplyError extends UncertainError {
-    /** @readonly */
-    entry: string;
+    /** @readonly @type {string} */
+    readonly entry: string;
     /**
      * @param {string} id the command's
      * @param {string} entry its place in the queue
@@ -60,12 +60,12 @@ export declare class NoReplyError extends UncertainError {
 }
 /** The command had no effect; `outcome` says why in the contract's words. */
 export declare class CommandRefusedError extends MeterError {
-    /** @readonly */
-    outcome: string;
-    /** @readonly */
-    id: string;
-    /** @readonly */
-    reply: import("./results.js").Reply<import("./results.js").Snapshot> | null;
+    /** @readonly @type {string} */
+    readonly outcome: string;
+    /** @readonly @type {string} */
+    readonly id: string;
+    /** @readonly @type {AnyReply | null} */
+    readonly reply: AnyReply | null;
     /**
      * @param {string} outcome
      * @param {string} message

@@ -22,7 +22,7 @@ export type EventsOptions = {
 export declare class Events implements AsyncIterableIterator<Event> {
     #private;
     /** The place up to which everything was given out: where to go on another time. */
-    after: string;
+    get after(): string;
     /**
      * Fix what `$` means, now: events that happen after this will be read.
      *

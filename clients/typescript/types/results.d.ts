@@ -10,70 +10,74 @@ export type Raw = Readonly<Record<string, unknown>>;
 /** A chat as it was at `as_of`. Of a chat that never started: zeros and null. */
 export declare class ChatSnapshot {
     #private;
-    /** @readonly */
-    chat_id: string;
-    /** @readonly */
-    user_id: string | null;
-    /** @readonly */
-    advisor_id: string | null;
-    /** @readonly */
-    status: ChatStatus;
-    /** @readonly */
-    as_of: number | null;
-    /** @readonly */
-    started_at: number | null;
-    /** @readonly */
-    ended_at: number | null;
-    /** @readonly */
-    end_reason: string | null;
-    /** @readonly */
-    pause_reason: string | null;
-    /** @readonly */
-    active_ms: number;
-    /** @readonly */
-    paused_ms: number;
-    /** @readonly */
-    billed_ms: number;
-    /** @readonly */
-    cost: string;
-    /** @readonly */
-    refunded: string;
+    /** @readonly @type {string} */
+    readonly chat_id: string;
+    /** @readonly @type {string | null} */
+    readonly user_id: string | null;
+    /** @readonly @type {string | null} */
+    readonly advisor_id: string | null;
+    /** @readonly @type {ChatStatus} */
+    readonly status: ChatStatus;
+    /** @readonly @type {number | null} */
+    readonly as_of: number | null;
+    /** @readonly @type {number | null} */
+    readonly started_at: number | null;
+    /** @readonly @type {number | null} */
+    readonly ended_at: number | null;
+    /** @readonly @type {string | null} */
+    readonly end_reason: string | null;
+    /** @readonly @type {string | null} */
+    readonly pause_reason: string | null;
+    /** @readonly @type {number} */
+    readonly active_ms: number;
+    /** @readonly @type {number} */
+    readonly paused_ms: number;
+    /** @readonly @type {number} */
+    readonly billed_ms: number;
+    /** @readonly @type {string} */
+    readonly cost: string;
+    /** @readonly @type {string} */
+    readonly refunded: string;
     /**
      * Credits a minute, the last in force.
      *
      * @readonly
+     * @type {string}
      */
-    rate: string;
+    readonly rate: string;
     /**
      * Free time; where chats share it, what this one has used and will still get.
      *
      * @readonly
+     * @type {number}
      */
-    free_ms: number;
-    /** @readonly */
-    free_scope: FreeScope;
-    /** @readonly */
-    min_ms: number;
+    readonly free_ms: number;
+    /** @readonly @type {FreeScope} */
+    readonly free_scope: FreeScope;
+    /** @readonly @type {number} */
+    readonly min_ms: number;
     /**
      * 0 where it is not known.
      *
      * @readonly
+     * @type {number}
      */
-    increment_ms: number;
-    /** @readonly */
-    increment_due: IncrementDue;
-    /** @readonly */
-    idle_ms: number;
-    /** @readonly */
-    abandon_ms: number;
-    /** @readonly */
-    max_ms: number;
+    readonly increment_ms: number;
+    /** @readonly @type {IncrementDue} */
+    readonly increment_due: IncrementDue;
+    /** @readonly @type {number} */
+    readonly idle_ms: number;
+    /** @readonly @type {number} */
+    readonly abandon_ms: number;
+    /** @readonly @type {number} */
+    readonly max_ms: number;
     /**
      * Grows with every change of the chat: of two snapshots, the higher is the newer.
      *
      * @readonly
+     * @type {number}
      */
-    seq: number;
+    readonly seq: number;
     /** @param {Raw} raw as it stands in Redis */
     constructor(raw: Raw);
     /** Whether the clock runs. */
@@ -97,28 +101,30 @@ export declare class ChatSnapshot {
 }
 /** A user's account as it was at `as_of`. Of a user without one: zeros and null. */
 export declare class WalletSnapshot {
-    /** @readonly */
-    user_id: string;
-    /** @readonly */
-    as_of: number | null;
-    /** @readonly */
-    balance: string;
+    /** @readonly @type {string} */
+    readonly user_id: string;
+    /** @readonly @type {number | null} */
+    readonly as_of: number | null;
+    /** @readonly @type {string} */
+    readonly balance: string;
     /**
      * Credits a minute, of all chats that cost at `as_of`.
      *
      * @readonly
+     * @type {string}
      */
-    burn_rate: string;
+    readonly burn_rate: string;
     /**
      * The last millisecond that the account can pay for, if nothing else happens.
      *
      * @readonly
+     * @type {number | null}
      */
-    zero_at: number | null;
-    /** @readonly */
-    open_chats: number;
-    /** @readonly */
-    seq: number;
+    readonly zero_at: number | null;
+    /** @readonly @type {number} */
+    readonly open_chats: number;
+    /** @readonly @type {number} */
+    readonly seq: number;
     /** @param {Raw} raw as it stands in Redis */
     constructor(raw: Raw);
     /**
@@ -138,35 +144,39 @@ export type Snapshot = ChatSnapshot | WalletSnapshot;
  * @template {Snapshot} S
  */
 export declare class Reply<S extends Snapshot> {
-    /** @readonly */
-    id: string;
-    /** @readonly */
-    outcome: string;
+    /** @readonly @type {string} */
+    readonly id: string;
+    /** @readonly @type {string} */
+    readonly outcome: string;
     /**
      * For a person.
      *
      * @readonly
+     * @type {string}
      */
-    message: string;
+    readonly message: string;
     /**
      * The command's place in the queue; it happened at `at`.
      *
      * @readonly
+     * @type {string}
      */
-    entry: string;
+    readonly entry: string;
     /**
      * The id was handled before, in an earlier attempt (of yours, or of the client's own after
      * a lost connection); this entry had no effect, and `outcome` is that of the first.
      *
      * @readonly
+     * @type {boolean}
      */
-    replayed: boolean;
+    readonly replayed: boolean;
     /**
      * The chat (or for `top_up` and `adjust` the wallet); null where there is none.
      *
      * @readonly
+     * @type {S | null}
      */
-    snapshot: S | null;
+    readonly snapshot: S | null;
     /**
      * @param {Raw} fields of its stream entry
      * @param {S | null} snapshot
@@ -183,14 +193,16 @@ export declare class Sent {
      * The idempotency key: send the command again with it to learn its outcome.
      *
      * @readonly
+     * @type {string}
      */
-    id: string;
+    readonly id: string;
     /**
      * The command's place in the queue.
      *
      * @readonly
+     * @type {string}
      */
-    entry: string;
+    readonly entry: string;
     /**
      * @param {string} id
      * @param {string} entry
@@ -199,30 +211,32 @@ export declare class Sent {
 }
 /** Something that happened. `id` is its place in the stream: `events({ after: event.id })`. */
 export declare class Event {
-    /** @readonly */
-    id: string;
+    /** @readonly @type {string} */
+    readonly id: string;
     /**
      * Such as `chat.started` or `credits.low`.
      *
      * @readonly
+     * @type {string}
      */
-    event: string;
+    readonly event: string;
     /**
      * When, in milliseconds since 1970.
      *
      * @readonly
+     * @type {number}
      */
-    at: number;
-    /** @readonly */
-    user_id: string;
-    /** @readonly */
-    chat_id: string | null;
-    /** @readonly */
-    seq: number;
-    /** @readonly */
-    reason: string | null;
-    /** @readonly */
-    threshold_ms: number | null;
+    readonly at: number;
+    /** @readonly @type {string} */
+    readonly user_id: string;
+    /** @readonly @type {string | null} */
+    readonly chat_id: string | null;
+    /** @readonly @type {number} */
+    readonly seq: number;
+    /** @readonly @type {string | null} */
+    readonly reason: string | null;
+    /** @readonly @type {number | null} */
+    readonly threshold_ms: number | null;
     /**
      * @param {string} id
      * @param {Raw} fields of its stream entry; those of later releases are left out
