@@ -1,5 +1,7 @@
 """Servers, proxies and both clients."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,8 +59,17 @@ def live() -> Iterator[LiveDaemon]:
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the client in TypeScript with the packages of its lock file."""
-    return install(tmp_path_factory.mktemp("package"))
+    """A copy of the client in TypeScript with the packages of its lock file.
+
+    Installed once, however many processes run the tests.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "package.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        package = folder / "package"
+        return package if package.exists() else install(package)
 
 
 @pytest.fixture(scope="session")

@@ -35,12 +35,12 @@ def run(
 
 
 def install(folder: Path) -> Path:
-    """A copy of the package in ``folder``, with what its lock file names."""
-    copy = folder / "typescript"
+    """Make a copy of the package in ``folder``, with what its lock file names."""
+    copy = folder.with_name(f"{folder.name}.part")
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("node_modules"))
     quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
     run(NPM, "ci", *quiet, cwd=copy, timeout_s=INSTALL_TIMEOUT_S)
-    return copy
+    return copy.rename(folder)
 
 
 class Failed(Exception):  # noqa: N818 - what the other side said, not an error of the test
