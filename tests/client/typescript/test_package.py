@@ -4,23 +4,27 @@ import filecmp
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loadtests.common.live import LiveDaemon
+from meterd import Meter
+from tests.client.by_hand import KEYS
 from tests.client.test_docs import TEXT, examples
 from tests.client.typescript.node import INSTALL_TIMEOUT_S, NODE, NPM, PACKAGE, run
 
 pytestmark = pytest.mark.timeout(180)
 
+Call = Callable[..., Any]
 README = (PACKAGE / "README.md").read_text("utf-8")
 USES = Path(__file__).with_name("uses.ts")
 STRICT = (
     *("--noEmit", "--strict", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes"),
     *("--target", "es2022", "--module", "nodenext", "--types", "node"),
 )
-DAEMON = [pytest.mark.slow, pytest.mark.acceptance, pytest.mark.ray]
 
 
 def tsc(folder: Path, package: Path, *args: str) -> None:
@@ -96,25 +100,45 @@ def test_a_program_elsewhere_compiles_with_the_installed_package(
     tsc(installed, package, *STRICT, "uses.ts")
 
 
-@pytest.mark.parametrize("_", [pytest.param(None, marks=DAEMON)])
-def test_the_quick_start_prints_what_the_readme_says(
-    installed: Path, live: LiveDaemon, _: None
-) -> None:
+def with_daemon(test: Call) -> Call:
+    """Mark a test that needs one."""
+    for mark in (pytest.mark.slow, pytest.mark.acceptance, pytest.mark.ray):
+        test = mark(test)
+    return test
+
+
+@with_daemon
+def test_the_quick_start_prints_what_the_readme_says(installed: Path, live: LiveDaemon) -> None:
     """As it stands there, in a project that has installed the package."""
     (example,) = examples("js", README)
-    (installed / "quick.js").write_text(example)
-    done = run(NODE, "quick.js", cwd=installed, REDIS_URL=live.redis_url)
-    assert f"It prints `{done.stdout.strip()}`" in README
+    assert f"It prints `{_printed(installed, live, example)}`" in README
 
 
-@pytest.mark.parametrize(
-    "example", [pytest.param(text, marks=DAEMON) for text in examples("js", TEXT)]
-)
+@with_daemon
+@pytest.mark.parametrize("example", examples("js", TEXT))
 def test_an_example_of_the_documentation_runs(
     installed: Path, live: LiveDaemon, example: str
 ) -> None:
     """As it stands in docs/clients.md."""
-    (installed / "example.js").write_text(example)
+    assert _printed(installed, live, example)
+
+
+@with_daemon
+def test_an_old_chat_is_read_from_the_gateway(installed: Path, live: LiveDaemon) -> None:
+    """The documented way, of a chat that Redis has no more, and of one that never was."""
+    (example,) = (each for each in examples("js", TEXT) if "read_record" in each)
+    with Meter(live.redis_url) as meter:
+        meter.start("old-chat", "old-user", "a", rate=0)
+        meter.end("old-chat")
+    live.until_handled()
+    with live.client() as queue:
+        assert queue.delete(KEYS.chat("old-chat")) == 1
+    assert _printed(installed, live, example.replace("chat-6", "old-chat")) == "ended"
+    assert _printed(installed, live, example.replace("chat-6", "never")) == "not_started"
+
+
+def _printed(installed: Path, live: LiveDaemon, program: str) -> str:
+    (installed / "program.js").write_text(program)
     token = live.run("token", "--role", "ops", "me").stdout.strip().splitlines()[-1]
     urls = {"REDIS_URL": live.redis_url, "HTTP_URL": live.status()["http_url"], "TOKEN": token}
-    assert run(NODE, "example.js", cwd=installed, **urls).stdout
+    return run(NODE, "program.js", cwd=installed, **urls).stdout.strip()
