@@ -193,6 +193,31 @@ def test_a_late_reply_is_not_taken_for_a_later_command_of_the_same_id(
     assert failed.said["outcome"] == "id_conflict"
 
 
+EARLY = """
+import assert from "node:assert/strict";
+import { Pending } from "./src/pending.js";
+
+const pending = new Pending();
+const waiting = pending.add("i");
+for (let number = 0; number < 100; number += 1) pending.deliver({ id: "i", entry: `${number}-0` });
+waiting.expect("3-0");
+assert.equal((await waiting.reply).entry, "3-0");
+const late = pending.add("i");
+for (let number = 0; number < 100; number += 1) pending.deliver({ id: "i", entry: `${number}-0` });
+late.expect("16-0");
+const nothing = await Promise.race([late.reply, new Promise((done) => setTimeout(done, 20, null))]);
+assert.equal(nothing, null);
+pending.remove(waiting);
+pending.remove(late);
+assert.ok(pending.is_empty);
+"""
+
+
+def test_a_reply_faster_than_the_answer_to_xadd_is_kept(package: Path) -> None:
+    """It waits for the command to learn its entry; sixteen are kept, and no more."""
+    run(NODE, "--input-type=module", "-e", EARLY, cwd=package)
+
+
 def test_an_unreadable_reply_harms_nobody(meter: Any, server: str, queue: redis.Redis) -> None:
     """The reader goes on with the next one."""
 

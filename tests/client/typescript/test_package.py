@@ -32,6 +32,7 @@ def tsc(folder: Path, package: Path, *args: str) -> None:
     run(NODE, package / "node_modules" / "typescript" / "bin" / "tsc", *args, cwd=folder)
 
 
+@pytest.mark.acceptance  # not one of the fast tests: npm gets packages
 def test_the_sources_are_typed_and_the_declarations_are_theirs(package: Path) -> None:
     """`npm run types` gives what is in `types/`: nobody forgot it, nobody wrote it by hand."""
     made = package / "made"
@@ -43,6 +44,7 @@ def test_the_sources_are_typed_and_the_declarations_are_theirs(package: Path) ->
     shutil.rmtree(made)
 
 
+@pytest.mark.acceptance  # not one of the fast tests: npm gets packages
 def test_a_strict_program_is_told_of_its_mistakes(package: Path) -> None:
     """What may be written compiles; what may not is an error where it stands."""
     shutil.copy(USES, package)
