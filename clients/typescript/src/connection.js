@@ -130,8 +130,9 @@ export function is_passing(error) {
  * @param {unknown} url
  */
 export function fault_of_url(url) {
-  const is_url = typeof url === "string" && /^(rediss?|unix):\/\//.test(url) && URL.canParse(url);
-  return is_url ? null : "redis_url: send a URL such as redis://127.0.0.1:6379/0";
+  const is_socket = typeof url === "string" && /^unix:\/\/[^?]*\/./.test(url); // may have a user but no host
+  const is_url = typeof url === "string" && /^rediss?:\/\//.test(url) && URL.canParse(url);
+  return is_socket || is_url ? null : "redis_url: send a URL such as redis://127.0.0.1:6379/0";
 }
 
 /** @param {string} url */

@@ -274,6 +274,13 @@ def test_what_is_no_url_of_redis_is_refused_at_once(make: Call, url: str) -> Non
     assert "secret-word" not in json.dumps(caught.value.said)
 
 
+@pytest.mark.parametrize("url", ["rediss://h:1/2", "unix:///none.sock", "unix://u:p@/none?db=1"])
+def test_any_url_that_the_library_reads_will_do(make: Call, url: str) -> None:
+    """Nothing is connected before the first call, so nothing has to be there."""
+    said = refused(make(url), "pause", chat_id="c", timeout_s=0.1)
+    assert said["error"] == "NotConfirmedError"
+
+
 def test_a_server_that_accepts_and_says_nothing_ends_the_call_in_time(
     make: Call, proxy: Proxy
 ) -> None:
