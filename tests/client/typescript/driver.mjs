@@ -45,6 +45,9 @@ const requests = {
     }
     return { events, after: iterator.after };
   },
+  unfollow({ name }) {
+    followed.get(name).close();
+  },
   async close({ meter }) {
     await meters.get(meter).close();
   },

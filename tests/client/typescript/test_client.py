@@ -295,6 +295,38 @@ def test_a_server_that_accepts_and_says_nothing_ends_the_call_in_time(
     proxy.flow()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_a_connection_that_gives_no_answer_is_left_for_another_one(
+    make: Call, proxy: Proxy, queue: redis.Redis, is_connected: bool
+) -> None:
+    """After 2 seconds of connecting, or 3 of waiting: it may lead to a server that is gone."""
+    meter = make(proxy.url)
+    if is_connected:
+        meter.call("wallet", user_id="u")
+    proxy.stall()
+    accepted = proxy.accepted
+    asking = meter.begin("wallet", user_id="u")
+    until(lambda: proxy.accepted >= accepted + (1 if is_connected else 2), timeout_s=8)
+    proxy.flow()
+    assert asking.result(30)["user_id"] == "u"
+
+
+def test_closing_leaves_no_connection(make: Call, server: str, queue: redis.Redis) -> None:
+    """Neither of events that were closed nor of the client."""
+    before = len(queue.client_list())
+    meter = make(server)
+    meter.driver.ask("follow", meter=meter.name, name="closed", after="$")
+    assert len(queue.client_list()) == before + 1
+    meter.driver.ask("unfollow", name="closed")
+    until(lambda: len(queue.client_list()) == before)
+    meter.driver.ask("follow", meter=meter.name, name="open", after="$")
+    with answering(server):
+        meter.call("pause", chat_id="c")
+    meter.close()
+    until(lambda: len(queue.client_list()) == before)
+
+
 def test_a_server_that_is_read_only_is_left_for_its_successor(
     make: Call, proxy: Proxy, server: str, queue: redis.Redis
 ) -> None:
