@@ -1,6 +1,9 @@
 """Servers, proxies and both clients."""
 
+import fcntl
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ import redis
 
 from loadtests.common.live import LiveDaemon, live_daemon
 from tests.client.either import Make, maker
+from tests.client.typescript.node import Driver, install
 from tests.proxy import Proxy, proxy_to
 from tests.servers import kinds, redis_server
 
@@ -51,3 +55,26 @@ def live() -> Iterator[LiveDaemon]:
     """One real daemon for all tests of the client; each has users and chats of its own."""
     with live_daemon() as live:
         yield live
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the client in TypeScript with the packages of its lock file.
+
+    Installed once, however many processes run the tests.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "package.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        package = folder / "package"
+        return package if package.exists() else install(package)
+
+
+@pytest.fixture(scope="session")
+def driver(package: Path) -> Iterator[Driver]:
+    """A process of Node.js for all clients in TypeScript."""
+    driver = Driver(package)
+    yield driver
+    driver.close()

@@ -14,9 +14,10 @@ import pytest
 import redis
 
 from loadtests.common.timeouts import scaled
-from meterd import AsyncMeter, Meter, MeterError, NoReplyError
+from meterd import AsyncMeter, Meter, MeterError, NoReplyError, NotConfirmedError
 from tests.client.by_hand import answering, commands, until
 from tests.client.either import Make
+from tests.proxy import Proxy
 
 pytestmark = pytest.mark.redis
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,6 +145,31 @@ def test_a_cancelled_task_leaves_nothing_behind(server: str, queue: redis.Redis)
 
     asyncio.run(cancel())
     assert len(commands(queue)) == 2
+
+
+def test_closing_while_a_command_is_unconfirmed_reports_nothing_behind_its_back(
+    proxy: Proxy, queue: redis.Redis
+) -> None:
+    """The caller gets its error; the event loop has none left that nobody asked for."""
+    reported: list[dict[str, Any]] = []
+
+    async def close_in_the_middle() -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: reported.append(context)
+        )
+        async with AsyncMeter(proxy.url) as meter:
+            await meter.wallet("u")  # there is a connection
+            proxy.stall()
+            task = asyncio.create_task(meter.pause("c"))
+            while not len(meter._core.pending):
+                await asyncio.sleep(0.01)
+        with pytest.raises(NotConfirmedError):
+            await task
+
+    asyncio.run(close_in_the_middle())
+    gc.collect()
+    proxy.flow()
+    assert reported == []
 
 
 FORKING = """

@@ -207,7 +207,10 @@ class _TaskIo:
             return await future
 
     def future(self) -> "asyncio.Future[AnyReply]":
-        return asyncio.get_running_loop().create_future()
+        future: asyncio.Future[AnyReply] = asyncio.get_running_loop().create_future()
+        # A command that fails before it waits for its reply leaves an error nobody asks for.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return future
 
     def flag(self) -> asyncio.Event:
         return asyncio.Event()

@@ -1,0 +1,147 @@
+/**
+ * One connection to Redis that repeats nothing by itself, and never waits for ever.
+ *
+ * The library's own reconnecting and its queue for commands without a connection are switched off:
+ * whoever sends a command decides whether it may be sent again. After an error the connection is
+ * thrown away; the next command makes a new one.
+ */
+
+import { ErrorReply, createClient } from "redis";
+
+import { within } from "./limits.js";
+
+/** How long one read waits in Redis; below ANSWER_MS_MAX, which ends a dead connection. */
+export const BLOCK_MS = 1_000;
+
+const ANSWER_MS_MAX = 3_000;
+const CONNECT_MS_MAX = 2_000;
+
+/** Errors of the server that may soon be over: it restarts, fails over, or is full of clients. */
+const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|ERR max number of clients)/;
+
+/** @typedef {ReturnType<typeof make_client>} Client */
+/** @typedef {string | number} Arg */
+
+/** A connection, made when it is first needed, and again after it was lost. */
+export class Connection {
+  #url;
+  #is_closed = false;
+  /** @type {{ client: Client, ready: Promise<void> } | null} */
+  #current = null;
+
+  /** @param {string} url */
+  constructor(url) {
+    this.#url = url;
+  }
+
+  /**
+   * Do one Redis command, once.
+   *
+   * @param {...Arg} command
+   * @returns {Promise<unknown>}
+   */
+  async send(...command) {
+    const client = await this.#ready();
+    return this.#answer(client, client.sendCommand(command.map(String)));
+  }
+
+  /**
+   * Do several in one transaction; an error of one is a result in its place.
+   *
+   * @param {...Arg[]} commands
+   * @returns {Promise<unknown[]>}
+   */
+  async send_together(...commands) {
+    const client = await this.#ready();
+    const whole = [["MULTI"], ...commands.map((command) => command.map(String)), ["EXEC"]];
+    const answers = Promise.all(whole.map((command) => client.sendCommand(command)));
+    const results = (await this.#answer(client, answers)).at(-1);
+    if (!Array.isArray(results)) throw new TypeError("Redis has not done a transaction");
+    return results;
+  }
+
+  /** Let go at once; what waits for an answer is told. */
+  close() {
+    this.#is_closed = true;
+    if (this.#current !== null) this.#drop(this.#current.client);
+  }
+
+  /** @returns {Promise<Client>} */
+  async #ready() {
+    if (this.#is_closed) throw new Error("the connection was closed");
+    if (this.#current === null) {
+      const client = make_client(this.#url);
+      client.on("error", () => this.#drop(client));
+      this.#current = { client, ready: this.#connect(client) };
+    }
+    const { client, ready } = this.#current;
+    await ready;
+    return client;
+  }
+
+  /** @param {Client} client */
+  async #connect(client) {
+    const connecting = client.connect();
+    try {
+      await within(connecting, CONNECT_MS_MAX, `no connection within ${CONNECT_MS_MAX} ms`);
+    } catch (error) {
+      this.#drop(client);
+      // What was on its way when it was dropped may yet come: it is to go, too.
+      connecting.then(() => client.destroy(), () => {});
+      throw error;
+    }
+  }
+
+  /**
+   * @template T
+   * @param {Client} client
+   * @param {Promise<T>} answer
+   */
+  async #answer(client, answer) {
+    try {
+      return await within(answer, ANSWER_MS_MAX, `no answer within ${ANSWER_MS_MAX} ms`);
+    } catch (error) {
+      // A server that says READONLY for ever stays connected: the next one may be the new master.
+      if (!(error instanceof ErrorReply) || is_passing(error)) this.#drop(client);
+      throw error;
+    }
+  }
+
+  /** @param {Client} client */
+  #drop(client) {
+    if (this.#current?.client === client) this.#current = null;
+    client.destroy();
+  }
+}
+
+/**
+ * Whether an error may soon be over: a lost connection, a server that restarts or fails over.
+ *
+ * @param {unknown} error
+ */
+export function is_passing(error) {
+  return !(error instanceof ErrorReply) || PASSING.test(error.message);
+}
+
+/**
+ * A message for a URL that can't be one of Redis; null if it can. Does not repeat it: it may
+ * hold a password.
+ *
+ * @param {unknown} url
+ */
+export function fault_of_url(url) {
+  const is_socket = typeof url === "string" && /^unix:\/\/[^?]*\/./.test(url); // may have a user but no host
+  const is_url = typeof url === "string" && /^rediss?:\/\//.test(url) && URL.canParse(url);
+  return is_socket || is_url ? null : "redis_url: send a URL such as redis://127.0.0.1:6379/0";
+}
+
+/** @param {string} url */
+function make_client(url) {
+  return createClient({
+    url,
+    RESP: 2, // RESP3 gives streams another shape
+    disableOfflineQueue: true,
+    maintNotifications: "disabled",
+    socket: { reconnectStrategy: false, connectTimeout: CONNECT_MS_MAX },
+  });
+}

@@ -1,0 +1,234 @@
+/** Reading events: in order, each once, and an error rather than a gap. */
+
+import { BLOCK_MS } from "./connection.js";
+import { TIMEOUT_S, fields_of, unless_unavailable } from "./core.js";
+import { EventsLostError, UnavailableError } from "./errors.js";
+import { now_ms } from "./limits.js";
+import { Event } from "./results.js";
+
+/** @import { Core, Entries } from "./core.js" */
+
+/**
+ * Which events.
+ *
+ * @typedef {object} EventsOptions
+ * @property {string | undefined} [after] the id of the last event that was read; `$`, the default:
+ *   those from now on; `0`: all that the stream still holds
+ * @property {string | undefined} [user_id] those of one user only
+ */
+
+const EVENTS_READ_MAX = 500;
+const PLACE = /^(\$|[0-9]{1,20}(-[0-9]{1,20})?)$/;
+
+/**
+ * An endless asynchronous iterator over events; `close` ends it, and so does leaving a
+ * `for await` loop.
+ *
+ * `$` means from the first event asked for, or from `begin` on.
+ *
+ * @implements {AsyncIterableIterator<Event>}
+ */
+export class Events {
+  #core;
+  #connection;
+  #user_id;
+  #is_closed = false;
+  /** @type {string} */
+  #after;
+  /** @type {string} */
+  #read_up_to;
+  /** @type {Event[]} */
+  #ready = [];
+  /** @type {Promise<unknown>} */
+  #turn = Promise.resolve();
+
+  /**
+   * @param {Core} core
+   * @param {EventsOptions} options
+   * @internal
+   */
+  constructor(core, { after = "$", user_id }) {
+    if (!PLACE.test(after)) {
+      throw new TypeError(`after: ${JSON.stringify(after)} is neither an event's id nor "$" nor "0"`);
+    }
+    this.#after = after;
+    this.#read_up_to = after;
+    this.#core = core;
+    this.#connection = core.open();
+    this.#user_id = user_id;
+  }
+
+  /** The place up to which everything was given out: where to go on another time. */
+  get after() {
+    return this.#after;
+  }
+
+  /**
+   * Fix what `$` means, now: events that happen after this will be read.
+   *
+   * @returns {Promise<this>}
+   */
+  async begin() {
+    if (this.#after === "$") {
+      const last = await this.#core.query(this.#connection, "XREVRANGE", this.#stream, "+", "-", "COUNT", 1);
+      // Once: asked again with every read it would leave gaps.
+      this.#after = this.#read_up_to = /** @type {Entries} */ (last)[0]?.[0] ?? "0-0";
+    }
+    return this;
+  }
+
+  /**
+   * The next event, as soon as there is one.
+   *
+   * @returns {Promise<IteratorResult<Event, undefined>>}
+   */
+  async next() {
+    const [event] = await this.#in_turn(1);
+    return event === undefined ? { done: true, value: undefined } : { done: false, value: event };
+  }
+
+  /**
+   * The next events, as many as have come: for who follows everything. Empty once closed.
+   *
+   * @returns {Promise<Event[]>}
+   */
+  batch() {
+    return this.#in_turn(EVENTS_READ_MAX);
+  }
+
+  /** End the iteration. */
+  close() {
+    this.#is_closed = true;
+    this.#core.release(this.#connection);
+  }
+
+  /**
+   * What leaving a `for await` loop calls: ends the iteration.
+   *
+   * @returns {Promise<IteratorResult<Event, undefined>>}
+   */
+  async return() {
+    this.close();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  get #stream() {
+    return this.#core.keys.events;
+  }
+
+  get #is_over() {
+    return this.#is_closed || this.#core.is_closed;
+  }
+
+  /**
+   * Calls that overlap get their events one after the other.
+   *
+   * @param {number} number_max
+   * @returns {Promise<Event[]>}
+   */
+  #in_turn(number_max) {
+    const taking = this.#turn.then(() => this.#take(number_max));
+    this.#turn = taking.catch(() => {});
+    return taking;
+  }
+
+  /** @param {number} number_max */
+  async #take(number_max) {
+    try {
+      await this.#fill();
+    } catch (error) {
+      if (this.#is_over) return []; // closing cut the connection
+      throw error;
+    }
+    if (this.#is_over) return [];
+    const events = this.#ready.splice(0, number_max);
+    this.#after = events.at(-1)?.id ?? this.#after;
+    return events;
+  }
+
+  /** Wait until something is ready, or until closed. */
+  async #fill() {
+    if (this.#is_over) return;
+    await this.begin();
+    while (this.#ready.length === 0 && !this.#is_over) {
+      this.#after = this.#read_up_to;
+      if (!(await this.#fetch())) await this.#wait();
+    }
+  }
+
+  /** Take what is there; false if there is nothing. */
+  async #fetch() {
+    const [info, entries] = await this.#look();
+    if (may_have_lost(this.#read_up_to, info)) throw new EventsLostError(this.#read_up_to);
+    for (const [id, parts] of entries) {
+      const event = new Event(id, fields_of(parts));
+      if (this.#user_id === undefined || this.#user_id === event.user_id) this.#ready.push(event);
+      this.#read_up_to = id;
+    }
+    return entries.length > 0;
+  }
+
+  /**
+   * The stream's state and what comes next in it, both of the same moment.
+   *
+   * @returns {Promise<[unknown, Entries]>}
+   */
+  async #look() {
+    const range = ["XRANGE", this.#stream, `(${this.#read_up_to}`, "+", "COUNT", EVENTS_READ_MAX];
+    const [info, entries] = await unless_unavailable(() =>
+      this.#core.persist(now_ms() + TIMEOUT_S * 1_000, () =>
+        this.#connection.send_together(["XINFO", "STREAM", this.#stream], range),
+      ),
+    );
+    if (!Array.isArray(entries)) throw new UnavailableError(`the events can't be read: ${entries}`);
+    return [info, entries];
+  }
+
+  /** Until there is more, or for a moment; only wakes, `#fetch` reads. */
+  async #wait() {
+    const limits = ["COUNT", 1, "BLOCK", BLOCK_MS];
+    const from = ["STREAMS", this.#stream, this.#read_up_to];
+    await this.#core.query(this.#connection, "XREAD", ...limits, ...from);
+  }
+}
+
+/**
+ * Whether entries later than `after` may have been trimmed away. Cautious, never careless.
+ *
+ * @param {string} after
+ * @param {unknown} info what XINFO STREAM gives; an error if there is no stream
+ */
+function may_have_lost(after, info) {
+  // Whoever asks for all that is there gets that; without a stream nothing was trimmed.
+  if (is_before(after, "0-1") || !Array.isArray(info)) return false;
+  const state = new Map();
+  for (let index = 0; index + 1 < info.length; index += 2) state.set(info[index], info[index + 1]);
+  if (state.get("entries-added") === state.get("length")) return false;
+  const oldest = state.get("first-entry")?.[0] ?? state.get("last-generated-id");
+  return is_before(after, oldest);
+}
+
+/**
+ * Whether a place in a stream comes before another one.
+ *
+ * @param {string} one
+ * @param {string} other
+ */
+function is_before(one, other) {
+  const [one_ms, one_number] = place_of(one);
+  const [other_ms, other_number] = place_of(other);
+  return one_ms < other_ms || (one_ms === other_ms && one_number < other_number);
+}
+
+/**
+ * @param {string} id
+ * @returns {[bigint, bigint]}
+ */
+function place_of(id) {
+  const [at = "0", number = "0"] = id.split("-");
+  return [BigInt(at), BigInt(number)];
+}

@@ -1,0 +1,41 @@
+/**
+ * The client of meterd: send commands, read snapshots and follow events.
+ *
+ * @module
+ */
+export { Commands } from "./commands.js";
+export { AlreadyEndedError, AlreadyStartedError, AtCapacityError, BusyError, ClosedError, CommandRefusedError, EventsLostError, ExceedsCostError, IdConflictError, InsufficientCreditsError, InternalError, InvalidCommandError, MeterError, NoReplyError, NotConfirmedError, NotEndedError, NotPausedError, NotRunningError, UnavailableError, UncertainError, UnknownChatError, UserMismatchError, } from "./errors.js";
+export { Events } from "./events.js";
+export { Meter } from "./meter.js";
+export { format_micro, parse_micro } from "./money.js";
+export { ChatSnapshot, Event, Reply, Sent, WalletSnapshot } from "./results.js";
+export type AdjustOptions = import("./commands.js").AdjustOptions;
+export type AdoptOptions = import("./commands.js").AdoptOptions;
+export type ChatOptions = import("./commands.js").ChatOptions;
+export type ReasonOptions = import("./commands.js").ReasonOptions;
+export type Sending = import("./commands.js").Sending;
+export type StartOptions = import("./commands.js").StartOptions;
+export type TariffOptions = import("./commands.js").TariffOptions;
+export type EventsOptions = import("./events.js").EventsOptions;
+export type Amount = import("./fields.js").Amount;
+export type MeterOptions = import("./meter.js").MeterOptions;
+export type ReadRecord = import("./meter.js").ReadRecord;
+export type ChatStatus = import("./results.js").ChatStatus;
+export type FreeScope = import("./results.js").FreeScope;
+export type IncrementDue = import("./results.js").IncrementDue;
+export type Snapshot = import("./results.js").Snapshot;
+/** @typedef {import("./commands.js").AdjustOptions} AdjustOptions */
+/** @typedef {import("./commands.js").AdoptOptions} AdoptOptions */
+/** @typedef {import("./commands.js").ChatOptions} ChatOptions */
+/** @typedef {import("./commands.js").ReasonOptions} ReasonOptions */
+/** @typedef {import("./commands.js").Sending} Sending */
+/** @typedef {import("./commands.js").StartOptions} StartOptions */
+/** @typedef {import("./commands.js").TariffOptions} TariffOptions */
+/** @typedef {import("./events.js").EventsOptions} EventsOptions */
+/** @typedef {import("./fields.js").Amount} Amount */
+/** @typedef {import("./meter.js").MeterOptions} MeterOptions */
+/** @typedef {import("./meter.js").ReadRecord} ReadRecord */
+/** @typedef {import("./results.js").ChatStatus} ChatStatus */
+/** @typedef {import("./results.js").FreeScope} FreeScope */
+/** @typedef {import("./results.js").IncrementDue} IncrementDue */
+/** @typedef {import("./results.js").Snapshot} Snapshot */
