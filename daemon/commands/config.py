@@ -9,7 +9,9 @@ from daemon.console.common import (
     ConfigOption,
     JsonOption,
     fail,
+    print_file,
     print_json,
+    print_line,
     print_table,
     table,
 )
@@ -62,8 +64,8 @@ def check(config: ConfigOption = None) -> None:
     """
     loaded = _load_or_exit(config)
     count = len(loaded.sources)
-    typer.echo(f"The settings are valid: {count} set, the others are defaults.")
-    typer.echo(f"Data are in {loaded.settings.home} ({loaded.home_source}).")
+    print_line(f"The settings are valid: {count} set, the others are defaults.")
+    print_line(f"Data are in {loaded.settings.home} ({loaded.home_source}).")
 
 
 @app.command()
@@ -89,10 +91,11 @@ def example(
     from daemon.resources import names, read  # noqa: PLC0415 - the help need not wait for it
 
     if list_names:
-        typer.echo("\n".join(names()))
+        for one in names():
+            print_line(one)
         return
     try:
-        typer.echo(read(name), nl=False)
+        print_file(read(name))
     except ResourceNotFoundError as error:
         raise fail(str(error)) from None
 

@@ -86,7 +86,7 @@ def test_in_a_wrong_folder_commands_say_where_they_looked(tmp_path: Path) -> Non
     elsewhere = LiveDaemon(tmp_path / "home", {})
     elsewhere.env = {**elsewhere.env, **state}
     home = str(tmp_path / "state" / "meterd")
-    for command in (("token", "me"), ("status",), ("send", "top_up"), ("clock", "show")):
+    for command in (("token", "me"), ("status",), ("send", "end", "chat_id=c"), ("clock", "show")):
         done = elsewhere.run(*command)
         assert done.returncode == 1
         assert home in done.stdout + done.stderr

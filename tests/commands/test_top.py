@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def frame(**status: Any) -> Frame:
     """A moment of a service that says this of itself."""
     told = {"state": "ready", "why": "", **status}
-    return Frame(told, [], Past(deque([3.0]), deque([0.0]), deque([1.0])), 0, "")
+    return Frame(told, [], Past(deque([3.0]), deque([0.0]), deque([1.0])), "")
 
 
 @given(st.lists(st.floats(0, 1e9)))
