@@ -126,7 +126,8 @@ def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
         _print_history(_history(connection, snapshot))
         record = fetch_records(connection, [snapshot.chat_id]).get(snapshot.chat_id)
     print_line()
-    print_line("Record", is_bold=True)
+    heading = "Record, as of the last change" if snapshot.is_open else "Record"
+    print_line(heading, is_bold=True)
     if record is None and snapshot.source == LEGACY:
         print_line("none yet: the chat is still in the old system")
     elif record is None:
