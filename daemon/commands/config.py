@@ -32,22 +32,22 @@ app = typer.Typer(
 def show(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Show every setting, its value and where it comes from.
 
-    The source is `default`, a file with its line, or the name of an environment
+    The place is `default`, a file with its line, or the name of an environment
     variable. Secrets and passwords are masked.
 
     For example:
 
       meterd config show
 
-      meterd config show --json | jq '.[] | select(.source != "default")'
+      meterd config show --json | jq '.[] | select(.place != "default")'
     """
     rows = _rows(_load_or_exit(config))
     if json:
         print_json(rows)
         return
-    shown = table("", "setting", "value", "source")
+    shown = table("", "setting", "value", "place")
     for row in rows:
-        shown.add_row(row["setting"], _text(row["value"]), row["source"])
+        shown.add_row(row["setting"], _text(row["value"]), row["place"])
     print_table(shown)
 
 
@@ -116,7 +116,7 @@ def _rows(loaded: "LoadedSettings") -> list[dict[str, Any]]:
         {
             "setting": f"{section}.{key}",
             "value": _masked(key, value),
-            "source": loaded.sources.get((section, key), "default"),
+            "place": loaded.sources.get((section, key), "default"),
         }
         for section, keys in document.items()
         for key, value in keys.items()
@@ -124,7 +124,7 @@ def _rows(loaded: "LoadedSettings") -> list[dict[str, Any]]:
     home = {
         "setting": "METERD_HOME",
         "value": str(loaded.settings.home),
-        "source": loaded.home_source,
+        "place": loaded.home_source,
     }
     return [*rows, home]
 
