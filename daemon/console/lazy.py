@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from daemon.console.common import EXIT_FAILED, print_note
 
-HELP_OPTIONS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+HELP_OPTIONS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class LazyCommand(NamedTuple):

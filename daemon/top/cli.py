@@ -47,7 +47,7 @@ def top(
 
       meterd top --times 1
 
-      meterd top --json --sort cost --times 1 | jq '.chats[] | [.chat_id, .cost]'
+      meterd top --json --sort cost --times 1 | jq '.chats[0].cost'
     """
     from daemon.top.look import Watch, engine_for  # noqa: PLC0415 - the help need not wait
 
