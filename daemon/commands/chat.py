@@ -20,7 +20,8 @@ from daemon.console.common import (
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.console.format import duration, moment, print_snapshot, span
+from daemon.console.format import print_snapshot
+from daemon.console.units import duration, moment, span
 from meterd.rules.model import LEGACY, NOT_STARTED
 from meterd.rules.money import format_micro
 

@@ -16,7 +16,7 @@ from daemon.console.common import (
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.console.format import moment, span
+from daemon.console.units import moment, span
 
 app = typer.Typer(
     help="See whether the queue's clock has stepped, and decide to go on.", no_args_is_help=True

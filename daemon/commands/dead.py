@@ -24,7 +24,7 @@ from daemon.console.common import (
     table,
 )
 from daemon.console.escape import printable
-from daemon.console.format import moment
+from daemon.console.units import moment
 from meterd.rules import outcomes
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from daemon.console.common import (
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.console.format import moment, print_snapshot
+from daemon.console.format import print_snapshot
+from daemon.console.units import moment
 from meterd.rules import commands, outcomes
 from meterd.rules.redis_keys import Keys
 

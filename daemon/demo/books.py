@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from daemon.console.format import duration, span
+from daemon.console.units import duration, span
 from daemon.demo.script import FREE_MS, RATE_A, RATE_B, TOP_UP, Cast
 from meterd.rules.money import MS_PER_MINUTE, format_micro, parse_micro
 from persistence.postgres.reader import fetch_records, ledger_of_user

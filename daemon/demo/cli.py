@@ -14,7 +14,7 @@ from daemon.console.common import (
     settings_or_exit,
     table,
 )
-from daemon.console.format import duration, moment
+from daemon.console.units import duration, moment
 from meterd.rules.money import format_micro
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from daemon.console.common import is_terminal, print_line
-from daemon.console.format import STATUS_COLOURS, duration
+from daemon.console.format import STATUS_COLOURS
 from daemon.console.table import Cell, Table
+from daemon.console.units import duration
 from daemon.demo.play import DemoEvent, Frame, View
 
 if TYPE_CHECKING:

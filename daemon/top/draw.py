@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.console.chat_now import ChatNow
-from daemon.console.format import STATUS_COLOURS, duration, span
+from daemon.console.format import STATUS_COLOURS
 from daemon.console.table import Cell
 from daemon.console.table import Table as Rows
+from daemon.console.units import duration, span
 from daemon.top.look import CHATS_READ, Frame
 from daemon.top.order import KEYS, Order, ordered
 from meterd.rules.money import format_micro

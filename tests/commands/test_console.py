@@ -15,10 +15,11 @@ from rich.live import Live
 
 from daemon.console import common
 from daemon.console.escape import printable
-from daemon.console.format import moment, print_snapshot, span
+from daemon.console.format import print_snapshot
 from daemon.console.progress import progress
 from daemon.console.table import Cell, Table
 from daemon.console.terminal import SafeConsole
+from daemon.console.units import moment, span
 from persistence.redis.dead_letters import read_letter
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from daemon.console.common import (
     print_table,
     table,
 )
-from daemon.console.format import duration
+from daemon.console.units import duration
 from daemon.legacy.cli.common import accounts_or_exit
 from daemon.legacy.rules.rows import DURATION_MS_MAX
 from meterd.rules.money import format_micro, parse_micro

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from daemon.console.common import ConfigOption, JsonOption, err, print_json, print_line
-from daemon.console.format import duration
+from daemon.console.units import duration
 from daemon.legacy.cli.common import accounts_or_exit
 from meterd.rules.money import format_micro
 
