@@ -86,24 +86,21 @@ def test_a_dead_letter_that_is_valid_by_now_takes_effect_when_retried(
     assert sent.stdout.splitlines()[-1].endswith(" ok")
 
 
-@pytest.mark.parametrize(
-    "type_", [b"[/red]", b"\x1b[31m\x07", b"\x1b]8;;http://x\x1b\\", b"\xff\xfe", "\u202e".encode()]
-)
-def test_a_dead_letter_of_any_bytes_is_shown_as_text(
-    live: LiveDaemon, name: str, type_: bytes
-) -> None:
-    """Listed and shown, with nothing in it that a terminal would obey."""
+def test_dead_letters_of_any_bytes_are_shown_as_text(live: LiveDaemon, name: str) -> None:
+    """Listed and shown, with nothing in them that a terminal would obey."""
+    types = (b"[/red]", b"\x1b[31m\x07", b"\x1b]8;;http://x\x1b\\", b"\xff\xfe", "\u202e".encode())
     with contextlib.closing(live.client()) as client:
-        fields: Any = {"type": type_, "id": name}
-        added: Any = client.xadd(KEYS.commands, fields)
-        entry = added.decode()
-        live.until(lambda: any(letter["entry"] == entry for letter in _letters(live)))
-    for args in (["list"], ["show", entry], ["list", "--json"]):
-        shown = live.run("dead", *args)
+        fields: list[Any] = [{"type": type_, "id": name} for type_ in types]
+        added: list[Any] = [client.xadd(KEYS.commands, one) for one in fields]
+    entries = {entry.decode() for entry in added}
+    live.until(lambda: entries <= {letter["entry"] for letter in _letters(live)})
+    listed = [live.run("dead", *args) for args in (["list"], ["list", "--json"])]
+    assert all(entry in shown.stdout for entry in entries for shown in listed)
+    assert r"\x1b]8;;http" in listed[0].stdout
+    for shown in (*listed, live.run("dead", "show", added[1].decode())):
         assert (shown.returncode, shown.stderr) == (0, "")
-        assert entry in shown.stdout
         assert all(line.isprintable() for line in shown.stdout.split("\n"))
-    assert live.run("dead", "drop", entry).returncode == 0
+    assert live.run("dead", "drop", *entries).returncode == 0
 
 
 def test_a_letter_that_is_not_there_is_told_with_the_next_step(live: LiveDaemon) -> None:
