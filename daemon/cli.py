@@ -1,61 +1,63 @@
-"""The command line ``meterd``."""
+"""The command line ``meterd``. Each command is imported when it is used."""
 
-from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+import sys
+import traceback
+from typing import Annotated, Final
 
 import typer
 
-from daemon.audit.cli import audit
-from daemon.commands.chat import chat
-from daemon.commands.clock import app as clock
-from daemon.commands.config import app as config
-from daemon.commands.db import app as db
-from daemon.commands.dead import app as dead
-from daemon.commands.gateway import gateway
-from daemon.commands.send import send
-from daemon.commands.status import status
-from daemon.commands.token import token
-from daemon.commands.up import up
-from daemon.demo.cli import demo
-from daemon.legacy.cli.migrate import app as legacy  # migration seam
-from daemon.recovery.cli import recover
-from daemon.top.cli import top
+from daemon.console.common import EXIT_FAILED, print_line, print_note
+from daemon.console.lazy import HELP_OPTIONS, LazyCommand, LazyGroup
+
+COMMANDS: Final = tuple(
+    LazyCommand(name, f"daemon.{module}", attribute, summary)
+    for name, module, attribute, summary in (
+        ("up", "commands.up", "up", "Run meterd in the foreground until Ctrl-C or SIGTERM."),
+        ("status", "commands.status", "status", "Show whether commands are being handled."),
+        ("top", "top.cli", "top", "Watch the service: totals, queue, actors, open chats."),
+        ("gateway", "commands.gateway", "gateway", "Answer over HTTP, in the foreground."),
+        ("token", "commands.token", "token", "Mint a token for development."),
+        ("demo", "demo.cli", "demo", "Watch two chats being timed and billed on one wallet."),
+        ("send", "commands.send", "app", "Send one command to the daemon and print its reply."),
+        ("chat", "commands.chat", "chat", "Show a chat's history: what, when, why, the cost."),
+        ("audit", "audit.cli", "audit", "Fold the journal again and compare everything."),
+        ("recover", "recovery.cli", "recover", "Rebuild Redis from PostgreSQL after a loss."),
+        ("dead", "commands.dead", "app", "Look at entries that were set aside; send or drop them."),
+        ("clock", "commands.clock", "app", "See whether the queue's clock has stepped; go on."),
+        ("db", "commands.db", "app", "The tables in Postgres."),
+        ("config", "commands.config", "app", "Show the settings, check them, print an example."),
+        ("legacy", "legacy.cli.migrate", "app", "Migrate from the old system."),  # migration seam
+    )
+)
+
+
+class _Meterd(LazyGroup):
+    lazy_commands = COMMANDS
+
 
 app = typer.Typer(
     name="meterd",
+    cls=_Meterd,
     help="Time and bill pay-per-minute chats: every chat its own timer and its own record.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP_OPTIONS,
 )
-app.command()(up)
-app.command()(status)
-app.command()(top)
-app.command()(gateway)
-app.command()(token)
-app.command()(demo)
-app.command()(send)
-app.command()(chat)
-app.command()(audit)
-app.command()(recover)
-app.add_typer(dead, name="dead")
-app.add_typer(clock, name="clock")
-app.add_typer(db, name="db")
-app.add_typer(config, name="config")
-app.add_typer(legacy, name="legacy")  # migration seam
-
 
 DISTRIBUTIONS = ("meterd-daemon", "meterd")
 
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"meterd {_version()}")
+        print_line(f"meterd {_version()}")
         raise typer.Exit
 
 
 def _version() -> str:
     """The version of the installed service."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - takes long
+
     for name in DISTRIBUTIONS:
         try:
             return version(name)
@@ -78,4 +80,8 @@ def meterd(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except Exception:
+        print_note(traceback.format_exc().rstrip("\n"))
+        sys.exit(EXIT_FAILED)

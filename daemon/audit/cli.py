@@ -17,10 +17,10 @@ from daemon.console.common import (
     err,
     fail,
     print_json,
+    print_line,
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.console.format import printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -174,19 +174,17 @@ def _since_ms(since: str) -> int:
 def _print_difference(difference: "Difference") -> None:
     about = (("user", difference.user), ("chat", difference.chat), ("entry", difference.entry))
     named = "  ".join(f"{name} {value}" for name, value in about if value)
-    typer.secho(printable(f"{difference.kind:20}  {named}"), fg=typer.colors.RED)
-    typer.echo(f"    expected  {printable(difference.expected)}")
-    typer.echo(f"    found     {printable(difference.found)}")
+    print_line(f"{difference.kind:20}  {named}", typer.colors.RED)
+    print_line(f"    expected  {difference.expected}")
+    print_line(f"    found     {difference.found}")
 
 
 def _print_end(findings: "Findings") -> None:
     if findings.is_truncated:
-        typer.echo("further differences were only counted")
+        print_line("further differences were only counted")
     colour = typer.colors.RED if findings.differences else typer.colors.GREEN
     users, entries = f"{findings.users:,} users", f"{findings.entries:,} entries"
-    typer.secho(
-        f"{users}, {findings.chats:,} chats, {entries}, {_differences(findings)}", fg=colour
-    )
+    print_line(f"{users}, {findings.chats:,} chats, {entries}, {_differences(findings)}", colour)
 
 
 def _counts(findings: "Findings") -> str:

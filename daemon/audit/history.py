@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from daemon.audit.opening_state import NOTHING_IMPORTED, OpeningState
+from daemon.console.units import span
 from daemon.errors import HistoryError
 from meterd.rules import outcomes
 from meterd.rules.billing import active_ms, cost
@@ -125,7 +126,8 @@ class ChatHistory:
         of_chats = [event for event in step.events if event.chat_id]
         is_told = any(event.chat_id == self._chat_id for event in of_chats)
         if of_chats and not is_told and before_ms is not None and now_ms not in (None, before_ms):
-            why = f"another chat that shares its free time: {now_ms} ms instead of {before_ms} ms"
+            moved = f"{span(now_ms)} instead of {span(before_ms)}"
+            why = f"another chat that shares its free time: {moved}"
             yield self._line(of_chats[-1].at_ms, FREE_TIME_MOVED, why)
 
     def _free_ms(self) -> int | None:

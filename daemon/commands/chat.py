@@ -1,22 +1,27 @@
 """``meterd chat``."""
 
 import contextlib
-import json as json_text
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from daemon.console.chat_now import chat_now
 from daemon.console.common import (
     ConfigOption,
     JsonOption,
     addresses_or_exit,
     fail,
+    json_text,
     postgres_or_exit,
+    print_fact,
+    print_json_part,
+    print_line,
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.console.format import duration, moment, print_fact, print_snapshot
+from daemon.console.format import print_snapshot
+from daemon.console.units import duration, moment, span
 from meterd.rules.model import LEGACY, NOT_STARTED
 from meterd.rules.money import format_micro
 
@@ -54,17 +59,17 @@ def chat(
     """
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
-    snapshot, now_ms = _snapshot(addresses, settings, chat_id)
+    snapshot, now_ms, zero_at = _snapshot(addresses, settings, chat_id)
     if json:
         _print_json(snapshot, addresses)
     else:
-        _print(snapshot, addresses, now_ms)
+        _print(snapshot, addresses, now_ms, zero_at)
 
 
 def _snapshot(
     addresses: "Addresses", settings: "Settings", chat_id: str
-) -> tuple["ChatSnapshot", int]:
-    """The chat, from wherever it is, and the queue's clock."""
+) -> tuple["ChatSnapshot", int, int | None]:
+    """The chat, from wherever it is, the queue's clock, and when its account's credits end."""
     from meterd import Meter, UnavailableError  # noqa: PLC0415 - the help need not wait for it
 
     with redis_or_exit(addresses.redis_url) as client:
@@ -72,14 +77,16 @@ def _snapshot(
     now_ms = seconds * 1000 + microseconds // 1000
     try:
         with Meter(addresses.redis_url, addresses.postgres_url or None) as meter:
-            snapshot = meter.snapshot(chat_id)
+            snapshot, zero_at = meter.snapshot(chat_id), None
+            if snapshot.is_running and snapshot.user_id is not None:
+                zero_at = meter.wallet(snapshot.user_id).zero_at
     except UnavailableError as error:
         raise fail(f"{error}\nSee whether the daemon runs with: meterd status") from None
     # migration seam: begin
     if snapshot.status == NOT_STARTED and settings.legacy.enabled:
         snapshot = _old_snapshot(settings, addresses.postgres_url, chat_id) or snapshot
     # migration seam: end
-    return snapshot, now_ms
+    return snapshot, now_ms, zero_at
 
 
 # migration seam: begin
@@ -100,13 +107,16 @@ def _old_snapshot(settings: "Settings", postgres_url: str, chat_id: str) -> "Cha
 # migration seam: end
 
 
-def _print(snapshot: "ChatSnapshot", addresses: "Addresses", now_ms: int) -> None:
-    print_snapshot(_plain(snapshot))
+def _print(
+    snapshot: "ChatSnapshot", addresses: "Addresses", now_ms: int, zero_at: int | None
+) -> None:
     if snapshot.status == NOT_STARTED:
+        print_line(f"{snapshot.chat_id} never started: no start of it has been accepted.")
         return
-    if snapshot.is_running:
-        active, cost = duration(snapshot.active_ms_at(now_ms)), snapshot.cost_at(now_ms)
-        print_fact("now", f"active {active}, cost {cost}")
+    now = chat_now(_plain(snapshot), now_ms, zero_at)
+    print_snapshot(now.snapshot)
+    if now.left_ms is not None:
+        print_fact("time left", span(now.left_ms))
     _print_past(snapshot, addresses.postgres_url)
 
 
@@ -116,24 +126,27 @@ def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
     with _connected(postgres_url) as connection:
         _print_history(_history(connection, snapshot))
         record = fetch_records(connection, [snapshot.chat_id]).get(snapshot.chat_id)
-    typer.secho("\nRecord", bold=True)
+    print_line()
+    heading = "Record, as of the last change" if snapshot.is_open else "Record"
+    print_line(heading, is_bold=True)
     if record is None and snapshot.source == LEGACY:
-        typer.echo("none yet: the chat is still in the old system")
+        print_line("none yet: the chat is still in the old system")
     elif record is None:
-        typer.echo("not in Postgres yet; it gets there within a second")
+        print_line("not in Postgres yet; it gets there within a second")
     else:
         _print_record(record)
 
 
 def _print_history(history: "Iterable[HistoryLine]") -> None:
     """Line by line: a long history is never in memory, nor waited for."""
-    typer.secho("\nHistory", bold=True)
-    typer.echo(_COLUMNS.format(*_HEADINGS))
+    print_line()
+    print_line("History", is_bold=True)
+    print_line(_COLUMNS.format(*_HEADINGS))
     for line in history:
         text = _COLUMNS.format(
             moment(line.at), line.event, duration(line.active_ms), line.cost, line.why
         )
-        typer.secho(text, fg=_COLOURS.get(line.event))
+        print_line(text, _COLOURS.get(line.event))
 
 
 def _print_record(record: "RecordRow") -> None:
@@ -148,14 +161,12 @@ def _print_record(record: "RecordRow") -> None:
 
 
 def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
-    plain = json_text.dumps(_plain(snapshot))
-    typer.echo(f'{{"snapshot": {plain}, "history": [', nl=False)
+    print_json_part(f'{{"snapshot": {json_text(_plain(snapshot))}, "history": [')
     if snapshot.status != NOT_STARTED:
         with _connected(addresses.postgres_url) as connection:
             for number, line in enumerate(_history(connection, snapshot)):
-                text = json_text.dumps(line._asdict(), ensure_ascii=False)
-                typer.echo(", " * bool(number) + text, nl=False)
-    typer.echo("]}")
+                print_json_part(", " * bool(number) + json_text(line._asdict()))
+    print_json_part("]}\n")
 
 
 def _history(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":

@@ -11,12 +11,12 @@ from daemon.console.common import (
     JsonOption,
     addresses_or_exit,
     fail,
-    out,
     print_json,
+    print_line,
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.console.format import moment
+from daemon.console.units import moment, span
 
 app = typer.Typer(
     help="See whether the queue's clock has stepped, and decide to go on.", no_args_is_help=True
@@ -41,17 +41,21 @@ def show(json: JsonOption = False, config: ConfigOption = None) -> None:
     if json:
         print_json(found)
         return
-    out.print(f"queue's clock  {moment(found['queue_ms'])}", markup=False)
+    print_line(f"queue's clock  {moment(found['queue_ms'])}")
     if hold is None:
-        out.print("It has not stepped; nothing is held.")
+        print_line("It has not stepped; nothing is held.")
         return
-    out.print(
-        f"stepped by     {hold['step_ms']:+d} ms, to {moment(hold['queue_ms'])}\n"
-        "Nothing is decided until you say so. If the clock is wrong now, set it right first;\n"
+    for line in (
+        f"stepped by     {_step(hold)}, to {moment(hold['queue_ms'])}",
+        "Nothing is decided until you say so. If the clock is wrong now, set it right first;",
         "then go on with: meterd clock accept",
-        style="bold red",
-        markup=False,
-    )
+    ):
+        print_line(line, typer.colors.RED, is_bold=True)
+
+
+def _step(hold: dict[str, Any]) -> str:
+    """How far the clock stepped, with its direction."""
+    return f"{'+' if hold['step_ms'] > 0 else ''}{span(hold['step_ms'])}"
 
 
 @app.command()
@@ -79,4 +83,4 @@ def accept(
         now_ms = time.time_ns() // 1_000_000
         if hold is None or not clear_hold(client, Keys(), hold, by or getpass.getuser(), now_ms):
             raise fail("Nothing is held because of the clock.")
-    out.print(f"Going on; the clock had stepped by {hold['step_ms']:+d} ms.")
+    print_line(f"Going on; the clock had stepped by {_step(hold)}.")

@@ -9,7 +9,9 @@ from daemon.console.common import (
     ConfigOption,
     JsonOption,
     fail,
+    print_file,
     print_json,
+    print_line,
     print_table,
     table,
 )
@@ -30,22 +32,22 @@ app = typer.Typer(
 def show(json: JsonOption = False, config: ConfigOption = None) -> None:
     """Show every setting, its value and where it comes from.
 
-    The source is `default`, a file with its line, or the name of an environment
+    The place is `default`, a file with its line, or the name of an environment
     variable. Secrets and passwords are masked.
 
     For example:
 
       meterd config show
 
-      meterd config show --json | jq '.[] | select(.source != "default")'
+      meterd config show --json | jq '.[] | select(.place != "default")'
     """
     rows = _rows(_load_or_exit(config))
     if json:
         print_json(rows)
         return
-    shown = table("", "setting", "value", "source")
+    shown = table("", "setting", "value", "place")
     for row in rows:
-        shown.add_row(row["setting"], _text(row["value"]), row["source"])
+        shown.add_row(row["setting"], _text(row["value"]), row["place"])
     print_table(shown)
 
 
@@ -62,8 +64,8 @@ def check(config: ConfigOption = None) -> None:
     """
     loaded = _load_or_exit(config)
     count = len(loaded.sources)
-    typer.echo(f"The settings are valid: {count} set, the others are defaults.")
-    typer.echo(f"Data are in {loaded.settings.home} ({loaded.home_source}).")
+    print_line(f"The settings are valid: {count} set, the others are defaults.")
+    print_line(f"Data are in {loaded.settings.home} ({loaded.home_source}).")
 
 
 @app.command()
@@ -89,10 +91,11 @@ def example(
     from daemon.resources import names, read  # noqa: PLC0415 - the help need not wait for it
 
     if list_names:
-        typer.echo("\n".join(names()))
+        for one in names():
+            print_line(one)
         return
     try:
-        typer.echo(read(name), nl=False)
+        print_file(read(name))
     except ResourceNotFoundError as error:
         raise fail(str(error)) from None
 
@@ -113,7 +116,7 @@ def _rows(loaded: "LoadedSettings") -> list[dict[str, Any]]:
         {
             "setting": f"{section}.{key}",
             "value": _masked(key, value),
-            "source": loaded.sources.get((section, key), "default"),
+            "place": loaded.sources.get((section, key), "default"),
         }
         for section, keys in document.items()
         for key, value in keys.items()
@@ -121,7 +124,7 @@ def _rows(loaded: "LoadedSettings") -> list[dict[str, Any]]:
     home = {
         "setting": "METERD_HOME",
         "value": str(loaded.settings.home),
-        "source": loaded.home_source,
+        "place": loaded.home_source,
     }
     return [*rows, home]
 

@@ -9,6 +9,7 @@ from daemon.console.common import (
     postgres_or_exit,
     postgres_url_or_exit,
     print_json,
+    print_line,
     settings_or_exit,
 )
 from daemon.logging.masking import mask_credentials
@@ -52,6 +53,6 @@ def upgrade(config: ConfigOption = None, json: JsonOption = False) -> None:
     if json:
         print_json({"from": before, "to": after, "changed": before != after})
     elif before == after:
-        typer.echo(f"nothing to be done: the tables are at {after} ({mask_credentials(url)})")
+        print_line(f"nothing to be done: the tables are at {after} ({mask_credentials(url)})")
     else:
-        typer.echo(f"upgraded: {before or 'empty'} → {after} ({mask_credentials(url)})")
+        print_line(f"upgraded: {before or 'empty'} → {after} ({mask_credentials(url)})")

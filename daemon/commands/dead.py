@@ -1,6 +1,7 @@
 """``meterd dead``: what could not be a command, and what made the daemon fail."""
 
 import getpass
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -8,19 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daemon.console.common import (
+    EXIT_FAILED,
+    EXIT_NO_REPLY,
     ConfigOption,
     JsonOption,
     addresses_or_exit,
     fail,
-    out,
     print_json,
     print_line,
+    print_note,
     print_table,
     redis_or_exit,
     settings_or_exit,
     table,
 )
-from daemon.console.format import moment
+from daemon.console.escape import printable
+from daemon.console.units import moment
+from meterd.rules import outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +38,9 @@ app = typer.Typer(
 )
 
 _SHOWN = 100
+_PAUSE_S = 0.1
+Journal = Callable[[str], str | None]
+"""Gives the outcome of a stream entry; None while the journal does not have it."""
 
 Names = Annotated[
     list[str], typer.Argument(metavar="LETTER…", help="IDs as `meterd dead list` shows them.")
@@ -66,9 +74,9 @@ def list_letters(
         return
     rows = table(f"Dead letters ({count})", "letter", "entry", "when", "outcome", "type", "reason")
     for letter in found:
-        sent = moment(int(letter.entry.partition("-")[0]))
         type_ = str(letter.fields.get("type", "-"))
-        rows.add_row(letter.letter, letter.entry, sent, letter.outcome, type_, letter.reason)
+        cells = (letter.letter, letter.entry, _when(letter), letter.outcome, type_, letter.reason)
+        rows.add_row(*cells)
     print_table(rows)
 
 
@@ -97,17 +105,32 @@ def show(
 
 
 @app.command()
-def retry(names: Names, by: ByOption = None, config: ConfigOption = None) -> None:
-    """Send dead letters again, each as a new command of now.
+def retry(
+    names: Names,
+    by: ByOption = None,
+    timeout_s: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="How long to wait for outcomes.")
+    ] = 10.0,
+    config: ConfigOption = None,
+) -> None:
+    """Send dead letters again, each as a new command of now, and say what came of it.
 
     Its id is forgotten if it stood for nothing but the failure. What was invalid
     is as invalid as before. What you do is recorded in the table operations.
+
+    Exits 0 when every outcome is ok, 1 if one was refused again, 3 if one was
+    not known in time: that one may still take effect.
 
     For example:
 
       meterd dead retry 1767225600000-0
     """
-    _each(names, by, config, lambda letters, letter, who: letters.retry(letter, who), "sent again")
+    who = by or getpass.getuser()
+    with _letters(config) as letters, _journal(config) as journal:
+        sent = [_retried(letters, letter, who) for letter in _found_all(letters, names)]
+        codes = [_told(letters, journal, entry, timeout_s) for entry in sent]
+    if any(codes):
+        raise typer.Exit(EXIT_FAILED if EXIT_FAILED in codes else EXIT_NO_REPLY)
 
 
 @app.command()
@@ -118,30 +141,77 @@ def drop(names: Names, by: ByOption = None, config: ConfigOption = None) -> None
 
       meterd dead drop 1767225600000-0 --by ann
     """
-    _each(names, by, config, lambda letters, letter, who: letters.drop(letter, who), "dropped")
-
-
-def _each(
-    names: list[str],
-    by: str | None,
-    config: "Path | None",
-    act: "Callable[[DeadLetters, DeadLetter, str], str | bool]",
-    done: str,
-) -> None:
     who = by or getpass.getuser()
     with _letters(config) as letters:
-        for letter in [_found(letters, name) for name in names]:
-            result = act(letters, letter, who)
-            if not result:
-                raise fail(f"{letter.letter} is gone: somebody else was faster")
-            as_ = f" as {result}" if isinstance(result, str) else ""
-            out.print(f"{letter.letter} {done}{as_}", markup=False)
+        for letter in _found_all(letters, names):
+            if not letters.drop(letter, who):
+                raise _gone(letter)
+            print_line(f"{letter.letter} dropped")
+
+
+def _retried(letters: "DeadLetters", letter: "DeadLetter", who: str) -> str:
+    """Send it again; returns the new entry."""
+    entry = letters.retry(letter, who)
+    if not entry:
+        raise _gone(letter)
+    print_line(f"{letter.letter} sent again as {entry}")
+    return entry
+
+
+def _told(letters: "DeadLetters", journal: "Journal", entry: str, timeout_s: float) -> int:
+    """Wait for the outcome of an entry and say it; returns the exit code for it."""
+    found = _outcome(letters, journal, entry, time.monotonic() + timeout_s)
+    if found is None:
+        print_note(
+            f"{entry}: no outcome within {timeout_s:g} s; it may still take effect.\n"
+            "See whether the daemon runs with: meterd status"
+        )
+        return EXIT_NO_REPLY
+    outcome, why = found
+    if outcome == outcomes.OK:
+        print_line(f"{entry} ok", "green")
+        return 0
+    print_note(f"{entry} was refused again: {outcome}, {why}", "red")
+    return EXIT_FAILED
+
+
+def _outcome(
+    letters: "DeadLetters", journal: "Journal", entry: str, deadline_s: float
+) -> tuple[str, str] | None:
+    """The outcome of an entry and why, once it is known; None if it is not in time."""
+    while True:
+        letter = next((one for one in letters.latest(_SHOWN) if one.entry == entry), None)
+        if letter is not None:
+            return letter.outcome, letter.reason
+        outcome = journal(entry)
+        if outcome is not None:
+            return outcome, outcomes.MESSAGES.get(outcome, "")
+        if time.monotonic() >= deadline_s:
+            return None
+        time.sleep(_PAUSE_S)
+
+
+def _gone(letter: "DeadLetter") -> typer.Exit:
+    return fail(f"{letter.letter} is gone: somebody else was faster")
+
+
+def _found_all(letters: "DeadLetters", names: list[str]) -> "list[DeadLetter]":
+    return [_found(letters, name) for name in names]
+
+
+def _when(letter: "DeadLetter") -> str:
+    """When the entry came; whoever writes to the stream by hand may name none."""
+    at, _, _ = letter.entry.partition("-")
+    return moment(int(at)) if at.isascii() and at.isdecimal() else "-"
 
 
 def _found(letters: "DeadLetters", name: str) -> "DeadLetter":
     letter = letters.find(name)
     if letter is None:
-        raise fail(f"There is no dead letter {name}.\nSee which there are with: meterd dead list")
+        raise fail(
+            f"There is no dead letter {printable(name)}.\n"
+            "See which there are with: meterd dead list"
+        )
     return letter
 
 
@@ -153,3 +223,30 @@ def _letters(config: "Path | None") -> "Iterator[DeadLetters]":
     addresses = addresses_or_exit(settings_or_exit(config))
     with redis_or_exit(addresses.redis_url) as client:
         yield DeadLetters(client, Keys())
+
+
+@contextmanager
+def _journal(config: "Path | None") -> Iterator[Journal]:
+    """Look into the journal; without a PostgreSQL that answers, it has nothing."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - as above
+
+    from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
+    from persistence.postgres.reader import outcome_of  # noqa: PLC0415 - as above
+
+    url = addresses_or_exit(settings_or_exit(config)).postgres_url
+    if not url:
+        yield lambda _: None
+        return
+    engine = make_engine(url, pool_size=1)
+
+    def outcome(entry: str) -> str | None:
+        try:
+            with engine.connect() as connection:
+                return outcome_of(connection, entry)
+        except SQLAlchemyError:  # it is away: the dead letters alone have to do
+            return None
+
+    try:
+        yield outcome
+    finally:
+        engine.dispose()

@@ -1,8 +1,10 @@
 """``meterd send``."""
 
+import difflib
 import json as json_text
 import os
 import shlex
+import textwrap
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -13,16 +15,20 @@ import typer
 from daemon.console.common import (
     EXIT_FAILED,
     EXIT_NO_REPLY,
+    EXIT_USAGE,
     ConfigOption,
     JsonOption,
     addresses_or_exit,
     fail,
+    print_fact,
     print_json,
+    print_line,
     redis_or_exit,
     settings_or_exit,
 )
-from daemon.console.format import moment, print_fact, print_snapshot
-from meterd.rules import outcomes
+from daemon.console.format import print_snapshot
+from daemon.console.units import moment
+from meterd.rules import commands, outcomes
 from meterd.rules.redis_keys import Keys
 
 if TYPE_CHECKING:
@@ -34,6 +40,27 @@ _PAUSE_S = 0.2
 _Raw = Mapping[bytes, bytes]
 
 
+_TYPES = tuple(name for name in commands.SHAPES if name != "settle")
+"""The types that people send; a ``settle`` is the daemon's own."""
+_LATEST_ENTRY = f"{10**15 - 1}-0"
+"""The latest millisecond that a field can name: whether one is over is for the daemon to say."""
+_HELP_WIDTH = 76
+
+
+def _types_and_fields() -> str:
+    """The commands' table for the help, not to be wrapped again."""
+    lines = ["\b", "Types and their fields; those in brackets may be left out:"]
+    for name in _TYPES:
+        shape = commands.SHAPES[name]
+        needs = (field for field in shape.needs if field != "id")
+        text = " ".join((f"{name:9}", *needs, *(f"[{field}]" for field in shape.may_have)))
+        lines += textwrap.wrap(text, _HELP_WIDTH, subsequent_indent=" " * 10)
+    return "\n".join([*lines, "Each may also have: id reply_to user_id"])
+
+
+app = typer.Typer(add_completion=False)
+
+
 class _Command(NamedTuple):
     """What goes into the queue: names and values in turn, just as they were typed."""
 
@@ -42,6 +69,7 @@ class _Command(NamedTuple):
     flat: list[str]
 
 
+@app.command(epilog=_types_and_fields())
 def send(
     type_: Annotated[str, typer.Argument(metavar="TYPE", help="start, pause, end, top_up, …")],
     fields: Annotated[
@@ -51,6 +79,9 @@ def send(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Only queue it; don't wait for the reply.")
     ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Send it as typed; the daemon says what is wrong.")
+    ] = False,
     timeout_s: Annotated[
         float, typer.Option(min=0.001, metavar="SECONDS", help="How long to wait for the reply.")
     ] = 10.0,
@@ -58,12 +89,12 @@ def send(
 ) -> None:
     """Send one command to the daemon and print its reply.
 
-    It is sent as typed; the daemon says what is wrong with it. An id is made if
-    none is given.
+    It is checked first: what can't be a command is not sent, unless --raw. An id
+    is made if none is given.
 
-    Exits 0 when the outcome is ok, 1 on any other, 3 if no reply came in time:
-    the command may still take effect then, and sending it again with the same
-    id is safe.
+    Exits 0 when the outcome is ok, 1 on any other, 2 if it can't be a command, 3 if
+    no reply came in time: the command may still take effect then, and sending it
+    again with the same id is safe.
 
     For example:
 
@@ -76,6 +107,8 @@ def send(
       meterd send end chat_id=c1 id=end-of-c1 --json | jq -r .snapshot.cost
     """
     command = _command(type_, fields or [], no_wait)
+    if not raw:
+        _check(command.flat)
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
         sent = _SentCommand(client, command)
         entry = sent.send()
@@ -107,6 +140,25 @@ def _command(type_: str, fields: list[str], no_wait: bool) -> _Command:
         flat += ["reply_to", uuid4().hex]
     sent = _fields(flat)
     return _Command(sent["id"], sent.get("reply_to", ""), flat)
+
+
+def _check(flat: list[str]) -> None:
+    """Fails if it can't be a command, with the field, and the name that was probably meant."""
+    checked = commands.parse_entry(_LATEST_ENTRY, [os.fsencode(part) for part in flat])
+    if isinstance(checked, commands.InvalidCommand):
+        raise fail(f"Nothing was sent. {checked.reason}{_meant(flat)}", EXIT_USAGE)
+
+
+def _meant(flat: list[str]) -> str:
+    """The name that is nearest to the first one that there is not; empty if none is near."""
+    shape = commands.SHAPES.get(flat[1])
+    if shape is None:
+        wrong, known = flat[1], list(_TYPES)
+    else:
+        known = [*shape.needs, *shape.may_have, *commands.ALWAYS]
+        wrong = next((name for name in flat[::2] if name not in known), "")
+    near = difflib.get_close_matches(wrong, known, n=1) if wrong else []
+    return f"\nDid you mean {near[0]}?" if near else ""
 
 
 def _fields(flat: list[str]) -> dict[str, str]:
@@ -207,12 +259,12 @@ def _print_reply(reply: dict[str, Any], json: bool) -> None:
         print_json(reply)
         return
     is_ok = reply["outcome"] == outcomes.OK
-    print_fact("outcome", reply["outcome"], typer.colors.GREEN if is_ok else typer.colors.RED)
+    print_fact("outcome", reply["outcome"], "green" if is_ok else "red")
     print_fact("message", reply["message"])
     print_fact("id", reply["id"] + (" (handled before: no second effect)" * reply["replayed"]))
     print_fact("entry", f"{reply['entry']} ({moment(int(reply['entry'].partition('-')[0]))})")
     if "snapshot" in reply:
-        typer.echo()
+        print_line()
         print_snapshot(reply["snapshot"])
 
 

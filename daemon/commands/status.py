@@ -3,16 +3,15 @@
 from typing import Any
 
 import typer
-from rich.text import Text
 
 from actors.supervisor.histogram import percentile
 from daemon.console.common import (
     EXIT_FAILED,
     ConfigOption,
     JsonOption,
-    out,
     print_json,
     print_line,
+    print_parts,
     print_table,
     settings_or_exit,
     table,
@@ -45,37 +44,41 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 def _print(found: dict[str, Any]) -> None:
     colour = "green" if found["state"] == "ready" else "red"
-    state = Text.assemble(
-        "state      ", (found["state"], f"bold {colour}"), f"  {found.get('why', '')}"
-    )
-    out.print(state, soft_wrap=True)
+    _print_state("state", found["state"], colour, found.get("why", ""))
     print_line(f"home       {found['home']}")
     here = found.get("here")
     if here and here["state"] in ("standby", "starting", "restarting"):
         why = "another daemon works" if here["state"] == "standby" else here["why"]
-        state = Text.assemble(
-            "here       ", (here["state"], "bold yellow"), f"  process {here['pid']}: {why}"
-        )
-        out.print(state, soft_wrap=True)
+        _print_state("here", here["state"], "yellow", f"process {here['pid']}: {why}")
     for name in ("redis_url", "postgres_url", "http_url"):
         if found.get(name):
             print_line(f"{name:10} {mask_credentials(found[name])}")
-    if "actors" not in found:
-        return
-    out.print(f"chats      {found['open_chats']} open, {found['in_flight']} commands in hand")
+    if "actors" in found:
+        _print_work(found)
+        _print_actors(found["actors"])
+
+
+def _print_state(name: str, state: str, colour: str, why: str) -> None:
+    print_parts((f"{name:10} ", ""), (state, colour), (f"  {why}", ""))
+
+
+def _print_work(found: dict[str, Any]) -> None:
+    print_line(f"chats      {found['open_chats']} open, {found['in_flight']} commands in hand")
     queue = found.get("queue", {})
     if queue:
-        out.print(
+        print_line(
             f"queue      {queue['lag']} not read, {queue['outbox']} wait for PostgreSQL, "
-            f"{queue['dead']} dead letters, {queue['refused']} refused by PostgreSQL",
-            soft_wrap=True,
+            f"{queue['dead']} dead letters, {queue['refused']} refused by PostgreSQL"
         )
     latency = found.get("latency_ms", {"count": 0})
     if latency["count"]:
         half, most = (percentile(latency, percent) for percent in (50, 99))
-        out.print(f"latency    half of all commands {half}, 99 in 100 {most}, since it started")
+        print_line(f"latency    half of all commands {half}, 99 in 100 {most}, since it started")
+
+
+def _print_actors(actors: list[dict[str, Any]]) -> None:
     rows = table("Actors", "actor", "process", "up", "chats", "restarts", "which")
-    for actor in found["actors"]:
+    for actor in actors:
         more = "…" if actor["chats"] > len(actor["chat_ids"]) else ""
         which = ", ".join(actor["chat_ids"]) + more
         rows.add_row(

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import typer
 
-from daemon.console.common import EXIT_USAGE, ConfigOption, fail, settings_or_exit
+from daemon.console.common import EXIT_USAGE, ConfigOption, fail, print_line, settings_or_exit
 
 ROLES: Final = ("user", "advisor", "ops", "backend")
 
@@ -51,7 +51,7 @@ def token(
     except KeysError as error:
         raise fail(str(error)) from None
     made = mint(secret, settings.http.audience, sub, roles, ttl_s)
-    typer.echo(made if link is None else f"{_http_url(config)}{_path(link)}#token={quote(made)}")
+    print_line(made if link is None else f"{_http_url(config)}{_path(link)}#token={quote(made)}")
 
 
 def _path(link: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from daemon.console.common import ConfigOption, fail, out, print_line, settings_or_exit
+from daemon.console.common import ConfigOption, fail, print_line, settings_or_exit
 from daemon.logging.masking import mask_credentials
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def up(config: ConfigOption = None) -> None:
         daemon.run(lambda addresses, status: _report(settings, addresses, status))
     except STARTING_ERRORS as error:
         raise fail(str(error)) from None
-    out.print("meterd has stopped.")
+    print_line("meterd has stopped.")
 
 
 def _prepare_ray(settings: "Settings") -> None:
@@ -55,9 +55,9 @@ def _report(settings: "Settings", addresses: "Addresses", status: dict[str, Any]
 
     structlog.get_logger().info("daemon.state", state=status["state"], why=status["why"])
     if status["state"] == "standby":
-        out.print("meterd stands by: another daemon works on this Redis.")
+        print_line("meterd stands by: another daemon works on this Redis.")
     if status["state"] in ("lost", "held"):
-        out.print(f"meterd bills nothing: {status['why']}", style="bold red", markup=False)
+        print_line(f"meterd bills nothing: {status['why']}", "red", is_bold=True)
     if status["state"] == "ready":
         _report_ready(settings, addresses, status)
 
@@ -75,6 +75,6 @@ def _report_ready(settings: "Settings", addresses: "Addresses", status: dict[str
         f"  actors    {actors}, {status['open_chats']} open chats",
         "  try       meterd demo   ·   meterd status   ·   stop with Ctrl-C",
     ]
-    out.print("meterd is ready.", style="bold green")
+    print_line("meterd is ready.", "green", is_bold=True)
     for line in lines:
         print_line(line)

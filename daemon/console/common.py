@@ -1,29 +1,33 @@
 """Shared by the commands: options, printing, errors with the next step.
 
-Settings, Redis and Postgres are imported where they are used: ``meterd --help`` waits for none.
+Everything that a command prints goes through here or through ``terminal``: what is not plain text
+is escaped, whoever it is from. Settings, Rich, Redis and Postgres are imported where they are used:
+``meterd --help`` waits for none.
 """
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from daemon.console.escape import printable, printable_lines
+from daemon.console.table import Table
 from daemon.logging.masking import mask_credentials
 
 if TYPE_CHECKING:
     import redis
     from sqlalchemy import Engine
 
+    from daemon.console.terminal import SafeConsole
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+    out: SafeConsole
+    err: SafeConsole
 
 ConfigOption = Annotated[
     Path | None,
@@ -36,7 +40,7 @@ EXIT_USAGE = 2
 EXIT_NO_REPLY = 3
 EXIT_STOPPED = 130
 
-_PIPE_WIDTH = 1_000
+_NAME_WIDTH = 13
 
 
 def settings_or_exit(config: Path | None) -> "Settings":
@@ -128,35 +132,80 @@ def postgres_url_or_exit(settings: "Settings") -> str:
 
 def fail(message: str, code: int = EXIT_FAILED) -> typer.Exit:
     """Print what is wrong and the next step; raise what this returns."""
-    err.print(message, style="red", markup=False, soft_wrap=True)
+    print_note(message, "red")
     return typer.Exit(code)
 
 
-def print_line(text: str, style: str | None = None) -> None:
-    """One line as it is: not wrapped, and nothing in it is markup."""
-    out.print(text, style=style, markup=False, soft_wrap=True)
+def print_line(text: str = "", colour: str | None = None, *, is_bold: bool = False) -> None:
+    """One line on the output, as text: not wrapped, and nothing in it is markup."""
+    typer.secho(printable(text), fg=colour, bold=is_bold or None)
+
+
+def print_parts(*parts: tuple[str, str]) -> None:
+    """One line of texts, each bold in its colour; those without a colour are plain."""
+    shown = (
+        typer.style(printable(text), fg=colour or None, bold=True) if colour else printable(text)
+        for text, colour in parts
+    )
+    typer.echo("".join(shown))
+
+
+def print_note(text: str, colour: str | None = None) -> None:
+    """Lines on the error output, as text."""
+    typer.secho(printable_lines(text), fg=colour, err=True)
+
+
+def print_fact(name: str, value: str, colour: str = "") -> None:
+    """One line: a name and its value."""
+    print_parts((f"{name:{_NAME_WIDTH}} ", ""), (value, colour))
+
+
+def print_file(text: str) -> None:
+    """A file that comes with meterd, as it is."""
+    typer.echo(text, nl=False)
 
 
 def print_json(document: Any) -> None:
-    """Plain JSON on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False))
+    """Plain JSON on the output, a line of it."""
+    print_json_part(f"{json_text(document)}\n")
+
+
+def print_json_part(text: str) -> None:
+    """A part of a JSON document, made of what ``json_text`` gives."""
+    typer.echo(text, nl=False)
+
+
+def json_text(document: Any) -> str:
+    """JSON of printable ASCII only: a terminal shows it as it is, and any program reads it."""
+    # DEL is the one control character that the encoder leaves; it can only be within a string.
+    return json.dumps(document).replace("\x7f", "\\u007f")
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table; ``print_table`` prints it as plain text in a pipe."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
+    """A table without rows."""
+    return Table(title, *columns)
 
 
 def print_table(rows: Table) -> None:
     """Print a table; a pipe gets aligned columns without lines, wide enough for every cell."""
-    if out.is_terminal:
-        out.print(rows)
+    if is_terminal():
+        from daemon.console.terminal import out  # noqa: PLC0415 - a pipe need not wait for Rich
+
+        out.print(rows.drawn())
         return
-    rows.box, rows.pad_edge, rows.padding = None, False, (0, 2, 0, 0)
-    plain = Console(width=_PIPE_WIDTH, highlight=False)
-    with plain.capture() as printed:
-        plain.print(rows)
-    typer.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+    for line in rows.lines():
+        print_line(line)
+
+
+def is_terminal() -> bool:
+    """Whether a person sees the output as it is printed."""
+    return sys.stdout.isatty()
+
+
+def __getattr__(name: str) -> object:
+    """Give ``out`` and ``err``, for what Rich draws, when they are asked for; see PEP 562."""
+    if name in ("out", "err"):
+        from daemon.console import terminal  # noqa: PLC0415 - takes long
+
+        return getattr(terminal, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,17 @@
-"""Moments, durations, statuses and snapshots as people read them."""
+"""Statuses and snapshots as people read them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
-import typer
+from daemon.console.common import print_fact
+from daemon.console.units import moment, span
 
-_TIMES = ("as_of", "started_at", "ended_at", "updated_at", "zero_at")
+__all__ = ["STATUS_COLOURS", "moment", "print_snapshot"]
+
+_TIMES: Final = ("as_of", "started_at", "ended_at", "updated_at", "zero_at")
+_LIMITS: Final = ("idle_ms", "abandon_ms", "max_ms")
+_CREDITS: Final = ("balance", "cost", "refunded", "carried_cost")
+_RATES: Final = ("rate", "burn_rate")
 STATUS_COLOURS: Final[Mapping[str, str]] = {
     "running": "green",
     "paused": "yellow",
@@ -14,31 +19,6 @@ STATUS_COLOURS: Final[Mapping[str, str]] = {
     "ended": "blue",
 }
 """The colour of a chat's status, wherever it is shown."""
-_NAME_WIDTH = 13
-
-
-def moment(at_ms: int) -> str:
-    """Local time in ISO form with milliseconds, e.g. ``2026-03-01T09:30:00.125+01:00``."""
-    whole = datetime.fromtimestamp(at_ms // 1000, UTC).replace(microsecond=at_ms % 1000 * 1000)
-    return whole.astimezone().isoformat(timespec="milliseconds")
-
-
-def duration(ms: int) -> str:
-    """Hours, minutes, seconds and milliseconds, e.g. ``0:01:30.125``."""
-    seconds, rest_ms = divmod(ms, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}.{rest_ms:03d}"
-
-
-def printable(text: str) -> str:
-    """Text of senders, which may be anything, without what would drive the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def print_fact(name: str, value: str, colour: str | None = None) -> None:
-    """One line: a name and its value."""
-    typer.echo(f"{name:{_NAME_WIDTH}} {typer.style(value, fg=colour, bold=bool(colour))}")
 
 
 def print_snapshot(snapshot: Mapping[str, Any]) -> None:
@@ -46,11 +26,17 @@ def print_snapshot(snapshot: Mapping[str, Any]) -> None:
     for name, value in snapshot.items():
         if value is None:
             continue
-        colour = STATUS_COLOURS.get(value) if name == "status" else None
-        print_fact(name, _readable(name, value), colour)
+        colour = STATUS_COLOURS.get(value, "") if name == "status" else ""
+        print_fact(name.removesuffix("_ms"), _readable(name, value), colour)
 
 
 def _readable(name: str, value: Any) -> str:
     if name in _TIMES:
         return moment(value)
-    return duration(value) if name.endswith("_ms") else str(value)
+    if name in _LIMITS and value == 0:
+        return "never"
+    if name in _CREDITS:
+        return f"{value} credits"
+    if name in _RATES:
+        return f"{value} credits/min"
+    return span(value) if name.endswith("_ms") else str(value)

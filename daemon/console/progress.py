@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_EVERY_S: Final = 5.0
 DRAW_EVERY_S: Final = 0.1
@@ -20,7 +21,7 @@ class Report(Protocol):
 
 @contextmanager
 def progress(
-    console: Console, name: str, unit: str, note: Callable[[], str] = str
+    console: "Console", name: str, unit: str, note: Callable[[], str] = str
 ) -> Iterator[Report]:
     """Give the function to report with.
 
@@ -41,8 +42,8 @@ def progress(
     )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(),
+        TextColumn("{task.fields[counts]}", markup=False), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as bar:
         task, began_s = bar.add_task(name, total=None, counts=""), time.monotonic()
@@ -80,7 +81,7 @@ class _Throttled:
 class _Lines:
     """Plain lines."""
 
-    def __init__(self, console: Console, name: str, unit: str, note: Callable[[], str]) -> None:
+    def __init__(self, console: "Console", name: str, unit: str, note: Callable[[], str]) -> None:
         self._console = console
         self._name = name
         self._unit = unit

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from daemon.console.format import duration
+from daemon.console.units import duration, span
 from daemon.demo.script import FREE_MS, RATE_A, RATE_B, TOP_UP, Cast
 from meterd.rules.money import MS_PER_MINUTE, format_micro, parse_micro
 from persistence.postgres.reader import fetch_records, ledger_of_user
@@ -71,9 +71,10 @@ def result(books: DemoLedger, cast: Cast) -> list[str]:
     left = f" + {format_micro(books.left_micro)} left" if books.left_micro else ""
     why = " (too little for one more millisecond of both)" if left else ""
     active_a, active_b = duration(a.active_ms), duration(b.active_ms)
+    free_a, free_b = span(a.free_ms), span(b.free_ms)
     return [
         f"Each chat has a record of its own: A was active for {active_a}, B for {active_b}.",
-        f"They shared {FREE_MS} ms of free time: A had {a.free_ms} ms of it, B {b.free_ms} ms.",
+        f"They shared {span(FREE_MS)} of free time: A had {free_a} of it, B {free_b}.",
         f"They add up: {cost_a} for A + {cost_b} for B{left} = {total} topped up{why}.",
     ]
 
@@ -84,13 +85,13 @@ def _record_problems(books: DemoLedger, cast: Cast) -> Iterator[str]:
         assert record.ended_at_ms is not None, "the books are final"
         lasted_ms = record.ended_at_ms - record.started_at_ms
         if lasted_ms != record.active_ms + record.paused_ms:
-            yield f"{chat_id}: active and paused time are not the {lasted_ms} ms that it lasted"
+            yield f"{chat_id}: active and paused time are not the {span(lasted_ms)} that it lasted"
         due = (record.active_ms - record.free_ms) * parse_micro(rate) // MS_PER_MINUTE
         if record.cost_micro != due:
             yield f"{chat_id}: costs {format_micro(record.cost_micro)}, not {format_micro(due)}"
     free_ms = sum(record.free_ms for record in books.records.values())
     if free_ms != FREE_MS:
-        yield f"both together had {free_ms} ms of free time, not {FREE_MS} ms"
+        yield f"both together had {span(free_ms)} of free time, not {span(FREE_MS)}"
 
 
 def _ledger_problems(books: DemoLedger) -> Iterator[str]:

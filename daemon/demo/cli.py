@@ -4,24 +4,21 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import typer
-
 from daemon.console.common import (
     ConfigOption,
     engine_or_exit,
     fail,
-    out,
+    print_line,
     print_table,
     redis_or_exit,
     settings_or_exit,
     table,
 )
-from daemon.console.format import duration, moment
+from daemon.console.units import duration, moment
 from meterd.rules.money import format_micro
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from daemon.console.table import Table
     from daemon.demo.books import DemoLedger
     from daemon.demo.script import Cast
     from daemon.discovery.runfile import Addresses
@@ -45,7 +42,8 @@ def demo(config: ConfigOption = None) -> None:
     from daemon.demo.script import new_cast  # noqa: PLC0415
 
     addresses, cast = _ready_or_exit(settings_or_exit(config)), new_cast()
-    typer.echo(f"One user ({cast.user}), one advisor ({cast.advisor}), two chats, one wallet.\n")
+    print_line(f"One user ({cast.user}), one advisor ({cast.advisor}), two chats, one wallet.")
+    print_line()
     _play(addresses, cast)
     books = _books(addresses.postgres_url, cast)
     _print_books(books)
@@ -53,8 +51,8 @@ def demo(config: ConfigOption = None) -> None:
     if wrong:
         raise fail("\n".join(["This does not add up:", *wrong, "Please report it."]))
     for line in result(books, cast):
-        out.print(line, style="bold green", soft_wrap=True)
-    typer.echo(f"The history of one of them: meterd chat {cast.chat_a}")
+        print_line(line, "green", is_bold=True)
+    print_line(f"The history of one of them: meterd chat {cast.chat_a}")
 
 
 def _ready_or_exit(settings: "Settings") -> "Addresses":
@@ -79,7 +77,7 @@ def _play(addresses: "Addresses", cast: "Cast") -> None:
     with Meter(addresses.redis_url) as meter:
         play = Play(meter, cast, _queue_clock(addresses.redis_url))
         try:
-            show(play.frames(), out)
+            show(play.frames())
         except (MeterError, DemoError) as error:
             raise fail(f"The demonstration can't go on: {error}") from None
         except KeyboardInterrupt:
@@ -103,16 +101,16 @@ def _books(postgres_url: str, cast: "Cast") -> "DemoLedger":
 
 
 def _print_books(books: "DemoLedger") -> None:
-    typer.echo()
+    print_line()
     print_table(_records(books))
-    typer.echo()
+    print_line()
     ledger = table("Ledger (ledger_entries)", "at", "kind", "chat", "amount")
     for entry in books.ledger:
         amount = format_micro(entry.amount_micro)
         ledger.add_row(moment(entry.at_ms), entry.kind, entry.chat_id or "", amount)
     ledger.add_row("", "= left", "", format_micro(books.left_micro))
     print_table(ledger)
-    typer.echo()
+    print_line()
 
 
 def _records(books: "DemoLedger") -> "Table":

@@ -2,48 +2,61 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from daemon.console.common import table
-from daemon.console.format import STATUS_COLOURS, duration
+from daemon.console.common import is_terminal, print_line
+from daemon.console.format import STATUS_COLOURS
+from daemon.console.table import Cell, Table
+from daemon.console.units import duration
 from daemon.demo.play import DemoEvent, Frame, View
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+_COLUMNS: Final = ("chat", "status", "active", "cost", "why")
 EVENTS_SHOWN: Final = 10
 LINE_EVERY_S: Final = 1.0
 
 
-def show(frames: Iterable[Frame], console: Console) -> None:
+def show(frames: Iterable[Frame]) -> None:
     """Show all frames as they come."""
-    if console.is_terminal:
-        _show_live(frames, console)
+    if is_terminal():
+        _show_live(frames)
     else:
         _show_lines(frames)
 
 
-def _show_live(frames: Iterable[Frame], console: Console) -> None:
+def _show_live(frames: Iterable[Frame]) -> None:
+    from rich.live import Live  # noqa: PLC0415 - a pipe need not wait for it
+
+    from daemon.console.terminal import out  # noqa: PLC0415 - as above
+
     told: deque[DemoEvent] = deque(maxlen=EVENTS_SHOWN)
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=out, auto_refresh=False) as live:
         for view, news in frames:
             told.extend(news)
-            live.update(Group(_table(view), _wallet(view), _last(told)), refresh=True)
+            live.update(_screen(view, told), refresh=True)
+
+
+def _screen(view: View, told: Iterable[DemoEvent]) -> "RenderableType":
+    """The wallet first: what is left of the credits is what the demonstration is about."""
+    from rich.console import Group  # noqa: PLC0415 - as above
+
+    return Group(_wallet(view), _table(view).drawn(), _last(told))
 
 
 def _table(view: View) -> Table:
-    rows = table(f"{view.elapsed_s:6.1f} s")
-    for column in ("chat", "status", "active", "cost", "why"):
-        rows.add_column(column, min_width=11)
+    rows = Table(f"{view.elapsed_s:6.1f} s", *_COLUMNS)
     for chat in view.chats:
-        status = Text(chat.status, style=STATUS_COLOURS.get(chat.status, ""))
+        status = Cell(chat.status, STATUS_COLOURS.get(chat.status, ""))
         rows.add_row(chat.name, status, duration(chat.active_ms), str(chat.cost), chat.reason)
     return rows
 
 
-def _wallet(view: View) -> Text:
+def _wallet(view: View) -> "Text":
+    from rich.text import Text  # noqa: PLC0415 - as above
+
     return Text.assemble(
         "balance ",
         (f"{view.balance:>10}", "bold"),
@@ -54,7 +67,9 @@ def _wallet(view: View) -> Text:
     )
 
 
-def _last(told: Iterable[DemoEvent]) -> Text:
+def _last(told: Iterable[DemoEvent]) -> "Text":
+    from rich.text import Text  # noqa: PLC0415 - as above
+
     lines = [(f"{_line(item)}\n", "bold" if item.is_step else "dim") for item in told]
     return Text.assemble(*lines)
 
@@ -68,10 +83,10 @@ def _show_lines(frames: Iterable[Frame]) -> None:
     next_s = 0.0
     for view, news in frames:
         for item in news:
-            print(_line(item), flush=True)  # noqa: T201 - this is its job
+            print_line(_line(item))
         if not news and view.elapsed_s >= next_s:
             next_s = view.elapsed_s + LINE_EVERY_S
-            print(_state(view), flush=True)  # noqa: T201 - as above
+            print_line(_state(view))
 
 
 def _state(view: View) -> str:

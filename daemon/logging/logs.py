@@ -1,4 +1,7 @@
-"""Logs: JSON lines in a pipe, coloured text in a terminal, never a credential."""
+"""Logs: JSON lines in a pipe, coloured text in a terminal, never a credential.
+
+Nothing that is logged can drive a terminal: JSON is ASCII, and text is escaped.
+"""
 
 import io
 import logging
@@ -13,6 +16,7 @@ from typing import TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from daemon.console.escape import printable_lines
 from daemon.logging.masking import MASK, mask_credentials
 
 __all__ = ["MASK", "configure_logging", "configure_worker_logging", "mask_credentials"]
@@ -108,9 +112,13 @@ def _finish(is_console: bool, out: TextIO) -> list[Processor]:
         _mask,
     ]
     if not is_console:
-        return [*text, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        return [*text, structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
-    return [*text, structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain)]
+    return [
+        *text,
+        _escape,
+        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=plain),
+    ]
 
 
 def _route_standard_library(number: int, finish: list[Processor], out: TextIO) -> None:
@@ -132,6 +140,11 @@ def _route_standard_library(number: int, finish: list[Processor], out: TextIO) -
 
 def _mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {key: _masked_item(key, value) for key, value in event.items()}
+
+
+def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Text of others may be anything; what is no text is shown as Python writes it, escaped."""
+    return {k: printable_lines(v) if isinstance(v, str) else v for k, v in event.items()}
 
 
 def _masked_item(key: object, value: object) -> object:

@@ -7,12 +7,23 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from daemon.console.common import table
-from daemon.console.format import STATUS_COLOURS, duration
-from daemon.top.look import Frame
+from daemon.console.chat_now import ChatNow
+from daemon.console.format import STATUS_COLOURS
+from daemon.console.table import Cell
+from daemon.console.table import Table as Rows
+from daemon.console.units import duration, span
+from daemon.top.look import CHATS_READ, Frame
+from daemon.top.order import KEYS, Order, ordered
+from meterd.rules.money import format_micro
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 PLOT_WIDTH: Final = 40
+CHATS_SHOWN: Final = 10
+_NAME_WIDTH: Final = 24
+_COLUMNS: Final = (
+    *("chat", "user", "advisor", "status", "active", "billed"),
+    *("cost", "burn a minute", "time left"),
+)
 
 _STATES: Final = {"ready": "bold green", "degraded": "bold yellow", "recovering": "yellow"}
 
@@ -28,7 +39,18 @@ def spark(values: Iterable[float], width: int = PLOT_WIDTH) -> str:
 
 def line(frame: Frame) -> str:
     """One line, for a pipe."""
-    return "  ".join(f"{name}={value}" for name, value in facts(frame).items())
+    shown = facts(frame)
+    shown["oldest"] = span(shown.pop("oldest_ms")).replace(" ", "")
+    return "  ".join(f"{name}={value}" for name, value in shown.items())
+
+
+def document(frame: Frame, order: Order) -> dict[str, Any]:
+    """The same for a program, with the first chats as they are now."""
+    chats = [
+        {**chat.snapshot, "burn_rate": format_micro(chat.burn_micro), "left_ms": chat.left_ms}
+        for chat in _first(frame, order)
+    ]
+    return {**facts(frame), "chats": chats}
 
 
 def facts(frame: Frame) -> dict[str, Any]:
@@ -47,7 +69,7 @@ def facts(frame: Frame) -> dict[str, Any]:
     }
 
 
-def screen(frame: Frame) -> RenderableType:
+def screen(frame: Frame, order: Order = Order.NEWEST) -> RenderableType:
     """The whole screen, for a terminal."""
     why = frame.trouble or frame.status.get("why", "")
     head = Text.assemble(
@@ -55,7 +77,14 @@ def screen(frame: Frame) -> RenderableType:
         (frame.status["state"], _STATES.get(frame.status["state"], "bold red")),
         f"  {why}",
     )
-    return Group(head, _totals(frame), _actors(frame.status.get("actors", ())), _chats(frame))
+    keys = "  ".join(f"{key} {name}" for key, name in KEYS.items())
+    return Group(
+        head,
+        _totals(frame),
+        _actors(frame.status.get("actors", ())).drawn(),
+        _chats(frame, order).drawn(),
+        Text(f"sort by: {keys}   q quit", "dim"),
+    )
 
 
 def _totals(frame: Frame) -> Table:
@@ -72,8 +101,8 @@ def _totals(frame: Frame) -> Table:
     return rows
 
 
-def _actors(actors: Iterable[dict[str, Any]]) -> Table:
-    rows = table("Actors", "name", "process", "chats", "waiting", "restarts", "state")
+def _actors(actors: Iterable[dict[str, Any]]) -> Rows:
+    rows = Rows("Actors", "name", "process", "chats", "waiting", "restarts", "state")
     for actor in actors:
         state = actor["trouble"] or ("up" if actor["up"] else "starting")
         numbers = (actor["pid"] or "", actor["chats"], actor["waiting"], actor["restarts"])
@@ -81,14 +110,18 @@ def _actors(actors: Iterable[dict[str, Any]]) -> Table:
     return rows
 
 
-def _chats(frame: Frame) -> Table:
-    rows = table("Newest open chats")
-    for name in ("chat", "user", "advisor", "status", "active", "cost", "rate"):
-        rows.add_column(name, overflow="ellipsis", max_width=24)
-    for chat in frame.chats:
-        is_running = chat["status"] == "running"
-        active_ms = chat["active_ms"] + (frame.now_ms - chat["as_of"] if is_running else 0)
-        status = Text(chat["status"], STATUS_COLOURS.get(chat["status"], ""))
-        names = (chat["chat_id"], chat["user_id"], chat["advisor_id"])
-        rows.add_row(*names, status, duration(active_ms), chat["cost"], chat["rate"])
+def _first(frame: Frame, order: Order) -> list[ChatNow]:
+    return ordered(frame.chats, order)[:CHATS_SHOWN]
+
+
+def _chats(frame: Frame, order: Order) -> Rows:
+    of = f", of the {CHATS_READ:,} newest" if len(frame.chats) == CHATS_READ else ""
+    rows = Rows(f"Open chats by {order}{of}", *_COLUMNS, width_max=_NAME_WIDTH)
+    for snapshot, burn_micro, left_ms in _first(frame, order):
+        status = Cell(snapshot["status"], STATUS_COLOURS.get(snapshot["status"], ""))
+        names = (snapshot["chat_id"], snapshot["user_id"], snapshot["advisor_id"])
+        times = (duration(snapshot["active_ms"]), duration(snapshot["billed_ms"]))
+        left = "" if left_ms is None else duration(left_ms)
+        burn = format_micro(burn_micro) if burn_micro else ""
+        rows.add_row(*names, status, *times, snapshot["cost"], burn, left)
     return rows

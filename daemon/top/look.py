@@ -11,6 +11,7 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from daemon.console.chat_now import ChatNow, chat_now
 from daemon.discovery.status import DOWN
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
 from meterd.rules.redis_keys import Keys
@@ -19,7 +20,8 @@ from persistence.redis.published_status import read_status
 
 REMEMBERED: Final = 120
 """Looks that the small plots are drawn from: two minutes at one a second."""
-CHATS_SHOWN: Final = 10
+CHATS_READ: Final = 1_000
+"""So many of the newest open chats are looked at, and put in order."""
 
 _OPEN: Final = ChatFilter(statuses=(RUNNING, PAUSED, SUSPENDED))
 
@@ -36,10 +38,9 @@ class Frame(NamedTuple):
     """The service at one moment."""
 
     status: dict[str, Any]
-    chats: list[dict[str, Any]]
-    """The newest open ones, as their snapshots."""
+    chats: list[ChatNow]
+    """The newest open ones, the newest first, as they are now."""
     past: Past
-    now_ms: int
     trouble: str
     """Why something is missing; empty if nothing is."""
 
@@ -59,28 +60,37 @@ class Watch:
         """The service now."""
         trouble = ""
         status: dict[str, Any] = {**DOWN, "why": "no daemon answers on this Redis"}
-        chats: list[dict[str, Any]] = []
-        now_ms = time.time_ns() // 1_000_000
+        chats: list[ChatNow] = []
         try:
             status = read_status(self._client, self._keys) or status
             chats = list(self._chats())
-            seconds, microseconds = self._client.time()
-            now_ms = seconds * 1_000 + microseconds // 1_000
         except redis.RedisError as error:
             trouble = f"Redis does not answer: {error}"
         except SQLAlchemyError as error:
             trouble = f"PostgreSQL does not answer: {type(error).__name__}"
         self._remember(status)
-        return Frame(status=status, chats=chats, past=self._past, now_ms=now_ms, trouble=trouble)
+        return Frame(status=status, chats=chats, past=self._past, trouble=trouble)
 
-    def _chats(self) -> Iterator[dict[str, Any]]:
+    def _chats(self) -> Iterator[ChatNow]:
         if self._engine is None:
             return
         with self._engine.connect() as connection:
-            names = [row.chat_id for row in chats_page(connection, _OPEN, CHATS_SHOWN, None)]
-        raws: Any = self._client.mget(map(self._keys.chat, names)) if names else []
-        for raw in filter(None, raws):
-            yield msgspec.json.decode(raw)
+            rows = chats_page(connection, _OPEN, CHATS_READ, None)
+        chats = self._read([self._keys.chat(row.chat_id) for row in rows])
+        users = {chat["user_id"] for chat in chats}
+        wallets = self._read([self._keys.wallet(user) for user in users])
+        zero_at = {wallet["user_id"]: wallet["zero_at"] for wallet in wallets}
+        seconds, microseconds = self._client.time()
+        now_ms = seconds * 1_000 + microseconds // 1_000
+        for chat in chats:
+            # Its record may say that it is open a moment after it has ended.
+            if chat["status"] in _OPEN.statuses:
+                yield chat_now(chat, now_ms, zero_at.get(chat["user_id"]))
+
+    def _read(self, keys: list[str]) -> list[dict[str, Any]]:
+        """The snapshots under these keys that are there."""
+        raws: Any = self._client.mget(keys) if keys else []
+        return [msgspec.json.decode(raw) for raw in filter(None, raws)]
 
     def _remember(self, status: dict[str, Any]) -> None:
         handled, now_s = sum(status.get("outcomes", {}).values()), time.monotonic()
@@ -92,15 +102,6 @@ class Watch:
         queue = status.get("queue", {})
         self._past.lag.append(queue.get("lag", 0) + queue.get("pending", 0))
         self._past.open_chats.append(status.get("open_chats", 0))
-
-
-def watched(watch: Watch, every_s: float, times: int | None) -> Iterator[Frame]:
-    """Look on; ``times`` None: for ever."""
-    while times is None or times > 0:
-        yield watch.look()
-        times = None if times is None else times - 1
-        if times != 0:
-            time.sleep(every_s)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from rich.table import Table
-
+from daemon.console.table import Table
 from loadtests.common.processes import MIB
 
 COLUMNS: Final = (
@@ -39,14 +38,10 @@ def rows_of(figures: Mapping[str, Any]) -> list[list[Row]]:
 
 def table_of(sections: list[list[Row]]) -> Table:
     """For a terminal or a pipe."""
-    table = Table(title="Load", title_justify="left", title_style="bold", header_style="bold")
-    table.add_column("")
-    for column in COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
+    table = Table("Load", "", *COLUMNS)
     for rows in sections:
         for row in rows:
             table.add_row(*row)
-        table.add_section()
     return table
 
 

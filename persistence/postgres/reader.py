@@ -87,6 +87,13 @@ def journaled(connection: Connection, entries: Sequence[str]) -> set[str]:
     return set(connection.scalars(query))
 
 
+def outcome_of(connection: Connection, entry: str) -> str | None:
+    """Give the outcome of a stream entry; None if the journal does not have it yet."""
+    query = select(_journal.outcome).where(_journal.stream_id == entry)
+    outcome: str | None = connection.scalar(query)
+    return outcome
+
+
 def fetch_policies(connection: Connection) -> dict[str, dict[str, Any]]:
     """Give every policy that was ever in force, by id."""
     rows = connection.execute(select(policies.c.policy_id, policies.c.policy))

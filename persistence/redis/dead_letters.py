@@ -121,11 +121,24 @@ def read_letter(raw: tuple[bytes, dict[bytes, bytes]]) -> DeadLetter:
     name, fields = raw
     return DeadLetter(
         letter=name.decode(),
-        entry=fields[b"entry"].decode(),
-        outcome=fields.get(b"outcome", outcomes.INVALID_COMMAND.encode()).decode(),
-        reason=fields[b"reason"].decode(),
-        fields=json.loads(fields[b"fields"]),
+        entry=_text(fields.get(b"entry", b"")),
+        outcome=_text(fields.get(b"outcome", outcomes.INVALID_COMMAND.encode())),
+        reason=_text(fields.get(b"reason", b"")),
+        fields=_sent(fields.get(b"fields", b"{}")),
     )
+
+
+def _sent(raw: bytes) -> dict[str, Any]:
+    """The fields of the entry. Whoever can write to the stream may have put anything there."""
+    try:
+        sent = json.loads(raw)
+    except ValueError:
+        sent = None
+    return sent if isinstance(sent, dict) else {"fields": _text(raw)}
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")
 
 
 def _is_id(name: str) -> bool:

@@ -1,6 +1,8 @@
 """``meterd chat``: any chat has a history, and one that never was has an answer."""
 
 import json
+import re
+from decimal import Decimal
 
 import pytest
 
@@ -92,14 +94,37 @@ def test_a_running_chat_shows_its_clock(live: LiveDaemon, name: str) -> None:
         asked = live.run("chat", name)
         meter.end(name)
     assert asked.returncode == 0, asked.stderr
-    assert "now           active 0:00:0" in asked.stdout
+    facts = dict(line.split(None, 1) for line in asked.stdout.splitlines()[:20] if line)
+    assert re.fullmatch(r"0\.\d+ s|[1-9]\d*(\.\d+)? s", facts["active"])
+    assert "active_ms" not in facts
+
+
+def test_a_running_chat_shows_what_it_costs_now(live: LiveDaemon, name: str) -> None:
+    """Active and billed time and cost grow while it runs, though its snapshot stands still."""
+    with Meter(live.redis_url) as meter:
+        meter.top_up(name, "100")
+        meter.start(name, name, "a", rate=600)
+        assert meter.snapshot(name).cost == 0
+        found = [_facts(live, name) for _ in range(2)]
+        meter.end(name)
+    costs = [Decimal(facts["cost"].removesuffix(" credits")) for facts in found]
+    assert 0 < costs[0] < costs[1]
+    assert all(facts["billed"] == facts["active"] != "0 s" for facts in found)
+
+
+def _facts(live: LiveDaemon, chat_id: str) -> dict[str, str]:
+    """How it stands, by name."""
+    asked = live.run("chat", chat_id)
+    assert asked.returncode == 0, asked.stderr
+    top = asked.stdout.partition("\nHistory")[0]
+    return dict(line.split(None, 1) for line in top.splitlines() if line)
 
 
 def test_a_chat_that_never_started(live: LiveDaemon, name: str) -> None:
     """Is an answer, not an error."""
     asked = live.run("chat", name)
     assert (asked.returncode, asked.stderr) == (0, "")
-    assert "not_started" in asked.stdout
+    assert asked.stdout == f"{name} never started: no start of it has been accepted.\n"
     found = json.loads(live.run("chat", "what is this?", "--json").stdout)
     assert found["snapshot"]["status"] == "not_started"
     assert found["history"] == []

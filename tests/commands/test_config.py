@@ -24,7 +24,7 @@ def test_the_version_is_that_of_the_installed_service(tmp_path: Path) -> None:
     assert _run(tmp_path, "--version")[:2] == (0, f"meterd {version('meterd-daemon')}\n")
 
 
-def test_show_has_every_setting_with_its_source_and_no_secret(tmp_path: Path) -> None:
+def test_show_has_every_setting_with_its_place_and_no_secret(tmp_path: Path) -> None:
     """Defaults, the file with its line, variables; METERD_HOME comes last."""
     (tmp_path / "config.yaml").write_text("actors:\n  max: 7\n")
     env = {
@@ -33,7 +33,7 @@ def test_show_has_every_setting_with_its_source_and_no_secret(tmp_path: Path) ->
         "METERD_QUEUE__BATCH_MAX": "5",
     }
     code, out, _ = _run(tmp_path, "config", "show", "--json", **env)
-    rows = {row["setting"]: (row["value"], row["source"]) for row in json.loads(out)}
+    rows = {row["setting"]: (row["value"], row["place"]) for row in json.loads(out)}
     assert code == 0
     assert rows["actors.max"] == (7, "config.yaml:2")
     assert rows["queue.batch_max"] == (5, "METERD_QUEUE__BATCH_MAX")
@@ -86,7 +86,7 @@ def test_in_a_wrong_folder_commands_say_where_they_looked(tmp_path: Path) -> Non
     elsewhere = LiveDaemon(tmp_path / "home", {})
     elsewhere.env = {**elsewhere.env, **state}
     home = str(tmp_path / "state" / "meterd")
-    for command in (("token", "me"), ("status",), ("send", "top_up"), ("clock", "show")):
+    for command in (("token", "me"), ("status",), ("send", "end", "chat_id=c"), ("clock", "show")):
         done = elsewhere.run(*command)
         assert done.returncode == 1
         assert home in done.stdout + done.stderr

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -21,9 +22,11 @@ def test_the_demonstration_adds_up(live: LiveDaemon) -> None:
         assert text in shown.stdout
     added = re.search(r"add up: ([\d.]+) for A \+ ([\d.]+) for B.* = 10\.000000", shown.stdout)
     assert added is not None
-    free = re.search(r"shared 4000 ms of free time: A had (\d+) ms of it, B (\d+) ms", shown.stdout)
+    free = re.search(
+        r"shared 4 s of free time: A had ([\d.]+) s of it, B ([\d.]+) s\.", shown.stdout
+    )
     assert free is not None
-    assert int(free[1]) + int(free[2]) == 4_000
+    assert Decimal(free[1]) + Decimal(free[2]) == 4
     assert "\x1b" not in shown.stdout
     chat_id = shown.stdout.split()[-1]
     history = json.loads(live.run("chat", chat_id, "--json").stdout)

@@ -59,9 +59,48 @@ def test_a_dead_letter_is_listed_shown_and_dropped_with_a_record_of_it(
 def test_a_dead_letter_that_is_retried_is_a_new_command(live: LiveDaemon, name: str) -> None:
     """What was invalid is as invalid as before, and says so."""
     entry = _bad_entry(live, name)
-    sent = live.run("dead", "retry", entry).stdout
-    again = sent.split()[-1]
-    live.until(lambda: again in {letter["entry"] for letter in _letters(live)})
+    sent = live.run("dead", "retry", entry)
+    again = sent.stdout.split()[-1]
+    assert again in {letter["entry"] for letter in _letters(live)}
+    assert sent.returncode == 1
+    assert f"{again} was refused again: invalid_command, 'colour'" in sent.stderr
+
+
+def test_a_dead_letter_that_is_valid_by_now_takes_effect_when_retried(
+    live: LiveDaemon, name: str
+) -> None:
+    """The outcome is told, and nothing is left of the letter."""
+    with contextlib.closing(live.client()) as client:
+        fields = {"type": "top_up", "id": name, "user_id": name, "amount": "1"}
+        letter: Any = client.xadd(
+            KEYS.dead,
+            {
+                "entry": "1-1",
+                "outcome": "internal_error",
+                "reason": "",
+                "fields": json.dumps(fields),
+            },
+        )
+    sent = live.run("dead", "retry", letter.decode())
+    assert sent.returncode == 0, sent.stderr
+    assert sent.stdout.splitlines()[-1].endswith(" ok")
+
+
+def test_dead_letters_of_any_bytes_are_shown_as_text(live: LiveDaemon, name: str) -> None:
+    """Listed and shown, with nothing in them that a terminal would obey."""
+    types = (b"[/red]", b"\x1b[31m\x07", b"\x1b]8;;http://x\x1b\\", b"\xff\xfe", "\u202e".encode())
+    with contextlib.closing(live.client()) as client:
+        fields: list[Any] = [{"type": type_, "id": name} for type_ in types]
+        added: list[Any] = [client.xadd(KEYS.commands, one) for one in fields]
+    entries = {entry.decode() for entry in added}
+    live.until(lambda: entries <= {letter["entry"] for letter in _letters(live)})
+    listed = [live.run("dead", *args) for args in (["list"], ["list", "--json"])]
+    assert all(entry in shown.stdout for entry in entries for shown in listed)
+    assert r"\x1b]8;;http" in listed[0].stdout
+    for shown in (*listed, live.run("dead", "show", added[1].decode())):
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert all(line.isprintable() for line in shown.stdout.split("\n"))
+    assert live.run("dead", "drop", *entries).returncode == 0
 
 
 def test_a_letter_that_is_not_there_is_told_with_the_next_step(live: LiveDaemon) -> None:

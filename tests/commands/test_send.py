@@ -1,11 +1,13 @@
 """``meterd send``: what was typed reaches the queue, and its reply reaches the person."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from loadtests.common.live import KEYS, LiveDaemon
+from meterd.rules.commands import SHAPES
 from tests.commands.elsewhere import run
 from tests.servers import redis_server
 
@@ -18,7 +20,7 @@ def test_a_reply_with_its_snapshot(live: LiveDaemon, name: str) -> None:
     assert sent.returncode == 0, sent.stderr
     facts = dict(line.split(None, 1) for line in sent.stdout.splitlines() if line)
     assert facts["outcome"] == "ok"
-    assert facts["balance"] == "12.500000"
+    assert facts["balance"] == "12.500000 credits"
     assert facts["id"]
     assert "\x1b" not in sent.stdout
 
@@ -62,8 +64,8 @@ def test_a_refusal_fails(live: LiveDaemon, name: str) -> None:
     ],
 )
 def test_the_daemon_says_what_is_wrong(live: LiveDaemon, args: tuple[str, ...], named: str) -> None:
-    """Nothing is checked on this side: it goes into the queue as typed and into ``dead``."""
-    sent = live.run("send", *args, "--json")
+    """With --raw nothing is checked here: it goes into the queue as typed and into ``dead``."""
+    sent = live.run("send", *args, "--raw", "--json")
     assert sent.returncode == 1
     reply = json.loads(sent.stdout)
     assert reply["outcome"] == "invalid_command"
@@ -71,6 +73,41 @@ def test_the_daemon_says_what_is_wrong(live: LiveDaemon, args: tuple[str, ...], 
     with live.client() as client:
         dead = client.xrevrange(KEYS.dead, count=1)
     assert dead[0][1][b"entry"].decode() == reply["entry"]
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (("strat", "chat_id=c"), ("type: 'strat'", "Did you mean start?")),
+        (("pause", "chatid=c"), ("'chatid': pause has no such field", "Did you mean chat_id?")),
+        (("pause", "chat_id=c", "chat_id=d"), ("'chat_id': the field is there twice",)),
+        (("top_up", "user_id=u", "amount=1,5"), ("amount: '1,5' is not an amount of credits",)),
+        (("end", "chat_id=\x1b[31m"), (r"chat_id: '\x1b[31m' is not an identifier",)),
+        (("end", b"chat_id=\xff".decode(errors="surrogateescape")), ("is not UTF-8",)),
+    ],
+)
+def test_a_typo_is_not_sent(
+    live: LiveDaemon, args: tuple[str, ...], named: tuple[str, ...]
+) -> None:
+    """The error names the field and the name that was meant; nothing gets into the queue."""
+    with live.client() as client:
+        before = client.xinfo_stream(KEYS.commands)["entries-added"]
+        sent = live.run("send", *args)
+        assert client.xinfo_stream(KEYS.commands)["entries-added"] == before
+    assert (sent.returncode, sent.stdout) == (2, "")
+    assert all(text in sent.stderr for text in named)
+
+
+def test_the_help_lists_every_type_with_its_fields(tmp_path: Path) -> None:
+    """As the rules have them."""
+    asked = run(tmp_path, "send", "--help")
+    listed = asked.stdout.partition("Types and their fields")[2]
+    by_type = re.split(r"\n  (?=[a-z_]+ )", listed)[1:]
+    found = {text.split()[0]: set(re.findall(r"[a-z_]+", text)) for text in by_type}
+    for name, shape in SHAPES.items():
+        if name != "settle":
+            assert found[name] >= {name, *shape.needs, *shape.may_have} - {"id"}
+    assert "settle" not in found
 
 
 def test_a_reply_is_found_among_others(live: LiveDaemon, name: str) -> None:

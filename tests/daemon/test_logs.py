@@ -165,6 +165,19 @@ def test_console_format_in_a_pipe_has_no_colours() -> None:
     assert "\x1b[" not in stream.getvalue()
 
 
+@pytest.mark.parametrize("format_name", ["console", "json"])
+@pytest.mark.parametrize("text", ["\x1b[31m", "\x1b]8;;http://x\x07", "\x9b31m", "\u202egpj", "\r"])
+def test_what_is_logged_drives_no_terminal(format_name: str, text: str) -> None:
+    """In the event, in a field, and in an exception."""
+    stream = io.StringIO()
+    configure_logging("info", format_name, stream)
+    try:
+        raise RuntimeError(text)
+    except RuntimeError:
+        structlog.get_logger().exception(text, chat_id=text, ids=[text])
+    assert all(line.isprintable() for line in stream.getvalue().split("\n"))
+
+
 def test_it_works_in_a_process_of_its_own() -> None:
     """A plain call is all that a worker needs; standard error is the default."""
     code = (

@@ -15,10 +15,12 @@ from daemon.console.common import (
     err,
     fail,
     print_json,
+    print_line,
+    print_note,
     print_table,
     table,
 )
-from daemon.console.format import duration, printable
+from daemon.console.units import duration
 from daemon.legacy.cli.common import accounts_or_exit
 from daemon.legacy.rules.rows import DURATION_MS_MAX
 from meterd.rules.money import format_micro, parse_micro
@@ -164,7 +166,7 @@ def _adopt(
     except CarriesTooMuchError as error:
         if json or not sys.stdin.isatty():
             raise
-        err.print(str(error), soft_wrap=True, highlight=False)
+        print_note(str(error))
         if not typer.confirm("Adopt them all the same?", err=True):
             raise typer.Exit(EXIT_FAILED) from None
     with progress(err, "adopt", "chats") as report:
@@ -175,11 +177,11 @@ def _exit_if_left(undone: set[str], *, is_any_left: bool) -> None:
     from daemon.legacy.adopt import CAME_OVER, is_refusal  # noqa: PLC0415 - as above
 
     if CAME_OVER in undone:
-        err.print(_CAME_OVER, soft_wrap=True)
+        print_note(_CAME_OVER)
     if any(map(is_refusal, undone)):
-        err.print(_SETTLE, soft_wrap=True)
+        print_note(_SETTLE)
     elif undone - {CAME_OVER}:
-        err.print(_AGAIN, soft_wrap=True)
+        print_note(_AGAIN)
     if undone or is_any_left:
         raise typer.Exit(EXIT_FAILED)
 
@@ -187,7 +189,7 @@ def _exit_if_left(undone: set[str], *, is_any_left: bool) -> None:
 def _print_foreseen(result: "CutoverResult", json: bool) -> None:
     plans = sorted(result.plans, key=_resumed_ms, reverse=True)
     _print("Would be adopted", result._replace(plans=plans), json)
-    err.print(_FORESEEN, soft_wrap=True)
+    print_note(_FORESEEN)
 
 
 def _print(title: str, result: "CutoverResult", json: bool) -> None:
@@ -203,7 +205,7 @@ def _print(title: str, result: "CutoverResult", json: bool) -> None:
     outcomes = Counter(plan.outcome for plan in plans)
     counted = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(outcomes.items()))
     unpaid = format_micro(sum(plan.adoption.unflushed_micro for plan in plans))
-    typer.echo(f"{len(plans):,} chats ({counted or 'none runs'}), {unpaid} credits not yet paid")
+    print_line(f"{len(plans):,} chats ({counted or 'none runs'}), {unpaid} credits not yet paid")
 
 
 def _print_left(result: "CutoverResult") -> None:
@@ -211,11 +213,11 @@ def _print_left(result: "CutoverResult") -> None:
     for one in result.left[:_SHOWN]:
         what = f"chat {one.chat_id}" if one.chat_id else f"{one.kind} {one.key}"
         text = f"not adopted: {what} of {one.user_id} with {one.advisor_id}: {one.reason}"
-        err.print(printable(text), soft_wrap=True, highlight=False)
+        print_note(text)
     if len(result.left) > _SHOWN:
-        err.print(f"not adopted: {len(result.left) - _SHOWN:,} more", highlight=False)
+        print_note(f"not adopted: {len(result.left) - _SHOWN:,} more")
     if result.left:
-        err.print(_LEFT, soft_wrap=True, highlight=False)
+        print_note(_LEFT)
 
 
 def _resumed_ms(plan: "BalancePlan") -> int:

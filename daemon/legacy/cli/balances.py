@@ -3,10 +3,8 @@
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from daemon.console.common import ConfigOption, JsonOption, err, print_json
-from daemon.console.format import duration
+from daemon.console.common import ConfigOption, JsonOption, err, print_json, print_line
+from daemon.console.units import duration
 from daemon.legacy.cli.common import accounts_or_exit
 from meterd.rules.money import format_micro
 
@@ -52,17 +50,17 @@ def balances(json: JsonOption = False, config: ConfigOption = None) -> None:
 
 
 def _print(counts: Counter[str], sums: "Sums") -> None:
-    typer.echo(f"{counts['users']:,} users, {format_micro(counts['micro'])} credits")
+    print_line(f"{counts['users']:,} users, {format_micro(counts['micro'])} credits")
     for name, text in _TEXTS.items():
         if counts[name]:
-            typer.echo(f"{counts[name]:>14,}  {text}")
+            print_line(f"{counts[name]:>14,}  {text}")
     if counts["free_used_ms"]:
-        typer.echo(f"free time     {duration(counts['free_used_ms'])}, used there")
-    typer.echo(f"old balances  {sums.imported + sums.aside:f} credits, of which")
-    typer.echo(f"  opened      {sums.opened:f}")
-    typer.echo(f"  adopted     {sums.unflushed:f}, for time that was not yet paid")
-    typer.echo(f"  set aside   {sums.aside:f}")
-    typer.echo(f"  left over   {sums.residue:f}, less than a micro-credit each")
+        print_line(f"free time     {duration(counts['free_used_ms'])}, used there")
+    print_line(f"old balances  {sums.imported + sums.aside:f} credits, of which")
+    print_line(f"  opened      {sums.opened:f}")
+    print_line(f"  adopted     {sums.unflushed:f}, for time that was not yet paid")
+    print_line(f"  set aside   {sums.aside:f}")
+    print_line(f"  left over   {sums.residue:f}, less than a micro-credit each")
 
 
 def _plain(sums: "Sums") -> dict[str, Any]:

@@ -13,6 +13,8 @@ from daemon.console.common import (
     err,
     fail,
     print_json,
+    print_line,
+    print_note,
     print_table,
     table,
 )
@@ -98,7 +100,7 @@ def migrate(
         with sides.own.connect() as own:
             before = last_run(own)
         if before is not None and not before.is_finished and before.policy == chosen:
-            err.print(f"run {before.run_id} was stopped: it goes on", highlight=False)
+            print_note(f"run {before.run_id} was stopped: it goes on")
         run = migrate_all(sides, chosen, lambda p: report(p.rows_done, p.rows_total), batch)
     if json:
         print_json({"run_id": run.run_id, "policy": run.policy, "counts": run.counts})
@@ -163,9 +165,9 @@ def rollback(
     if json:
         print_json(done._asdict())
         return
-    typer.echo(f"run {run_id}: {done.removed:,} records taken out, {len(done.kept):,} kept")
+    print_line(f"run {run_id}: {done.removed:,} records taken out, {len(done.kept):,} kept")
     for chat_id in done.kept:
-        typer.echo(f"kept, used since: {chat_id}")
+        print_line(f"kept, used since: {chat_id}")
 
 
 app.add_typer(quarantine, name="quarantine")
@@ -182,7 +184,7 @@ def _policy(policy: str) -> str:
 
 def _print_run(run: "MigrationRun") -> None:
     counts = run.counts
-    typer.echo(f"run {run.run_id}, {run.policy}: {counts.get('pairs', 0):,} users and advisors")
+    print_line(f"run {run.run_id}, {run.policy}: {counts.get('pairs', 0):,} users and advisors")
     texts = {
         "written": "records written",
         "replaced": "records written anew, because the old rows or the policy have changed",
@@ -196,7 +198,7 @@ def _print_run(run: "MigrationRun") -> None:
     }
     for name, text in texts.items():
         if counts.get(name):
-            typer.echo(f"{counts[name]:>14,}  {text}")
+            print_line(f"{counts[name]:>14,}  {text}")
 
 
 def _inspection(found: "Inspection") -> dict[str, Any]:
@@ -257,29 +259,30 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 def _print_verdict(result: "VerifyResult") -> None:
     for one in result.differences[:_SHOWN]:
         line = f"{one.kind:12} {one.pair!a} {one.key!a}"
-        typer.secho(line, fg=typer.colors.RED)
-        typer.echo(f"    expected  {one.expected}\n    found     {one.found}")
+        print_line(line, typer.colors.RED)
+        print_line(f"    expected  {one.expected}")
+        print_line(f"    found     {one.found}")
     for name, value in result.counts.items():
-        typer.echo(f"{value:>18,}  {name}")
-    typer.echo(f"old records   {result.old.ms} ms, {result.old.credits} credits")
-    typer.echo(f"found again   {result.here.ms} ms, {result.here.credits} credits")
+        print_line(f"{value:>18,}  {name}")
+    print_line(f"old records   {result.old.ms} ms, {result.old.credits} credits")
+    print_line(f"found again   {result.here.ms} ms, {result.here.credits} credits")
     if result.balances is None:
-        typer.echo("old balances  not imported yet: meterd legacy balances")
+        print_line("old balances  not imported yet: meterd legacy balances")
     else:
-        typer.echo(f"old balances  {result.balances.old:f} credits")
-        typer.echo(f"found again   {result.balances.here:f} credits")
+        print_line(f"old balances  {result.balances.old:f} credits")
+        print_line(f"found again   {result.balances.here:f} credits")
     _print_end(result)
 
 
 def _print_end(result: "VerifyResult") -> None:
     """What it comes to, and what to do."""
     if result.stopped_run is not None:
-        typer.echo(f"run {result.stopped_run} was stopped: meterd legacy migrate goes on with it")
+        print_line(f"run {result.stopped_run} was stopped: meterd legacy migrate goes on with it")
     if not result.is_quiet:
-        typer.echo("the old system has written meanwhile: run meterd legacy migrate again later")
+        print_line("the old system has written meanwhile: run meterd legacy migrate again later")
     colour = typer.colors.RED if result.differ else typer.colors.GREEN
-    typer.secho(f"{result.differ:,} differences", fg=colour)
+    print_line(f"{result.differ:,} differences", colour)
     for command, count in result.next.items():
-        typer.echo(f"{count:>18,}  where something has changed since: {command}, then verify again")
+        print_line(f"{count:>18,}  where something has changed since: {command}, then verify again")
     if left := result.differ - sum(result.next.values()):
-        typer.echo(f"{left:>18,}  that no other run mends: docs/migration.md, If verify differs")
+        print_line(f"{left:>18,}  that no other run mends: docs/migration.md, If verify differs")

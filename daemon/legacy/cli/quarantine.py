@@ -10,6 +10,7 @@ from daemon.console.common import (
     JsonOption,
     fail,
     print_json,
+    print_line,
     print_table,
     table,
 )
@@ -92,7 +93,7 @@ def retry(json: JsonOption = False, config: ConfigOption = None) -> None:
     if json:
         print_json({"run_id": run.run_id, "before": before, "after": after})
         return
-    typer.echo(f"run {run.run_id}: {before:,} rows were set aside, {after:,} are now")
+    print_line(f"run {run.run_id}: {before:,} rows were set aside, {after:,} are now")
 
 
 @app.command()
@@ -119,8 +120,8 @@ def assign(
         except CannotResolveError as error:
             raise fail(str(error)) from None
     if not is_known:
-        typer.echo(f"there is no chat {chat_id} in the old tables: it will be made of the record")
-    typer.echo(f"record {key} belongs to {chat_id}; next: meterd legacy quarantine retry")
+        print_line(f"there is no chat {chat_id} in the old tables: it will be made of the record")
+    print_line(f"record {key} belongs to {chat_id}; next: meterd legacy quarantine retry")
 
 
 @app.command()
@@ -152,7 +153,7 @@ def trust(
             user_id, advisor_id = decide(sides, chat_id, whom)
         except CannotResolveError as error:
             raise fail(str(error)) from None
-    typer.echo(
+    print_line(
         f"of {user_id} with {advisor_id} the {whom} are believed;"
         " next: meterd legacy quarantine retry"
     )
