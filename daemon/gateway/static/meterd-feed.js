@@ -6,12 +6,31 @@ import { Stream } from "./meterd-stream.js";
 
 const feeds = new Set();
 
+/** The page's function has given no token, or has failed; why is in `cause`. */
+export class NoTokenError extends Error {
+  constructor(cause) {
+    super("the page gives no token", { cause });
+    this.name = "NoTokenError";
+  }
+}
+
 /** The token of a source: a string, or a function that gives one, another one each time that it is called. */
 export async function tokenOf(source, refused) {
-  if (typeof source === "function") return source();
+  if (typeof source === "function") return ask(source);
   // There is only this one, so asking again will not help.
   if (refused) throw Object.assign(refused, { isFinal: true });
   return source;
+}
+
+async function ask(source) {
+  let token;
+  try {
+    token = await source();
+  } catch (error) {
+    throw new NoTokenError(error);
+  }
+  if (typeof token !== "string" || !token) throw new NoTokenError();
+  return token;
 }
 
 /**
@@ -40,7 +59,7 @@ class Feed {
     this.#stream = new Stream({
       url,
       clock,
-      token: (refused) => tokenOf(source, refused),
+      token: (refused) => tokenOf(this.source, refused),
       hear: (message, askedAt) => this.#hear(message, askedAt),
       tell: (link, problem) => this.#tell(link, problem),
     });
@@ -56,6 +75,15 @@ class Feed {
     if (this.#listeners.size) return;
     feeds.delete(this);
     this.#stream.close();
+  }
+
+  /** Another function for the same token, as a framework makes one with each draw; false: that needs another feed. */
+  replaceSource(source) {
+    const isOurs = this.#listeners.size <= 1 && this.link !== "refused";
+    if (!isOurs || typeof source !== "function" || typeof this.source !== "function") return false;
+    this.source = source;
+    this.retry();
+    return true;
   }
 
   retry() {
