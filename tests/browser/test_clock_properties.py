@@ -1,4 +1,4 @@
-"""Properties of <meterd-clock>: what frameworks set, in whatever order script, element and values come."""
+"""Properties of <meterd-clock>, in whatever order script, element and values come."""
 
 from typing import Any
 
@@ -104,7 +104,10 @@ def test_a_token_is_not_written_into_the_page(blank: Page) -> None:
 
 
 @pytest.mark.parametrize("order", [*ORDERS])
-@pytest.mark.parametrize("with_function", [True, False], ids=["function", "string"])
+@pytest.mark.parametrize(
+    "with_function",
+    [pytest.param(True, id="function"), pytest.param(False, id="string", marks=pytest.mark.slow)],
+)
 def test_a_clock_runs_in_whatever_order_it_is_made(
     desk: Desk, open_page: Open, order: str, with_function: bool
 ) -> None:
@@ -176,7 +179,14 @@ def test_a_clock_without_a_token_says_so(desk: Desk, open_page: Open) -> None:
     clock_runs(page)
 
 
-@pytest.mark.parametrize("gives", ["undefined", "''", "Promise.reject(new Error('no session'))"])
+@pytest.mark.parametrize(
+    "gives",
+    [
+        "Promise.reject(new Error('no session'))",
+        pytest.param("undefined", marks=pytest.mark.slow),
+        pytest.param("''", marks=pytest.mark.slow),
+    ],
+)
 def test_a_function_that_gives_no_token_is_said_and_asked_again(
     desk: Desk, open_page: Open, gives: str
 ) -> None:
