@@ -13,7 +13,7 @@ from daemon.gateway import errors
 from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
-from daemon.gateway.routes import chats, commands, health, operators, pages, users
+from daemon.gateway.routes import chats, commands, health, operators, pages, streams, users
 from daemon.gateway.schemas import Problem
 from daemon.gateway.service import Service
 
@@ -31,6 +31,7 @@ _ASKED_WITH: Final = (
 )
 _ROUTERS: Final = (
     chats.router,
+    streams.router,
     users.router,
     commands.router,
     operators.router,

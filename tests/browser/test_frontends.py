@@ -12,6 +12,14 @@ from tests.browser.site import Site
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 
+NOTE_STREAMS = """{
+  const ask = globalThis.fetch;
+  globalThis.streams = [];
+  globalThis.fetch = (url, ...more) => {
+    if (String(url).includes("/stream")) globalThis.streams.push(String(url));
+    return ask(url, ...more);
+  };
+}"""
 FRAMEWORKS = {"react": "React 19", "vue": "Vue 3"}
 
 
@@ -68,11 +76,12 @@ def test_a_frameworks_program_shows_chats_as_they_change(
 
 
 def _follow(desk: Desk, site: Site, open_page: Open, name: str) -> Page:
-    """See a running chat, and one that starts, pauses and ends while the page is open."""
+    """See a running chat, and one that starts, pauses and ends, over one connection."""
     user, running, later = desk.new(), desk.new(), desk.new()
     desk.start(user, running)
     site.token = desk.token(user)
-    page = open_page(f"{site.origin}/{name}/index.html?chat={running}&chat={later}")
+    address = f"{site.origin}/{name}/index.html?chat={running}&chat={later}"
+    page = open_page(address, script=NOTE_STREAMS)
     _shows(page, running, "Running", "running")
     _shows(page, later, "Not started", "not_started")
     desk.start(user, later)
@@ -81,6 +90,7 @@ def _follow(desk: Desk, site: Site, open_page: Open, name: str) -> Page:
     _shows(page, later, "Paused", "paused")
     desk.meter.end(later)
     _shows(page, later, "Ended", "ended")
+    assert len(page.evaluate("globalThis.streams")) == 1
     assert site.token not in page.content(), "no token is in the page"
     return page
 

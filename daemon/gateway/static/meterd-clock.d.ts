@@ -25,10 +25,10 @@ export interface ChatSnapshot {
   readonly refunded: string;
   readonly rate: string;
   readonly free_ms: number;
-  readonly free_scope: "chat" | "user" | "pair";
+  readonly free_scope: "chat" | "advisor" | "user";
   readonly min_ms: number;
   readonly increment_ms: number;
-  readonly increment_due: "start" | "end";
+  readonly increment_due: "begin" | "end";
   readonly idle_ms: number;
   readonly abandon_ms: number;
   readonly max_ms: number;
@@ -45,7 +45,7 @@ export interface RunningChat {
   readonly free_ms: number;
   readonly min_ms: number;
   readonly increment_ms: number;
-  readonly increment_due: "start" | "end";
+  readonly increment_due: "begin" | "end";
 }
 
 /** A user's account as of its last change. */

@@ -3,7 +3,7 @@
 
 import { figuresAt, newer } from "./meterd-draw.js";
 import { Face } from "./meterd-face.js";
-import { join, tokenOf } from "./meterd-feed.js";
+import { join, tokenOf, walletsOf } from "./meterd-feed.js";
 import { reflect, takeEarly } from "./meterd-properties.js";
 import { refuse } from "./meterd-stream.js";
 import { News, marksOf, noteOf, stateOf, stillWarned, textsOf } from "./meterd-tell.js";
@@ -155,7 +155,7 @@ export class MeterdClock extends HTMLElement {
   #join() {
     if (!this.chat) this.#lack("no_chat");
     else if (!this.token) this.#lack("no_token");
-    else this.#feed = join(this.#streamUrl(), this.token, this.#clock, this.#listener);
+    else this.#feed = join(this.#place(), this.token, this.#clock, this.#listener);
   }
 
   /** What the page has not given yet; `word` is the sentence's name. */
@@ -181,11 +181,8 @@ export class MeterdClock extends HTMLElement {
     return new URL(`v1/chats/${encodeURIComponent(this.chat)}`, this.#gateway()).href;
   }
 
-  /** The user's stream, which all clocks of the user share, or the chat's own. */
-  #streamUrl() {
-    const { user } = this;
-    if (!user) return `${this.#url()}/stream`;
-    return new URL(`v1/users/${encodeURIComponent(user)}/stream`, this.#gateway()).href;
+  #place() {
+    return { gateway: this.#gateway().href, user: this.user, chat: this.chat };
   }
 
   #tell(link, problem) {
@@ -200,12 +197,23 @@ export class MeterdClock extends HTMLElement {
 
   #hear({ event, data }) {
     const chat = event === "snapshot" ? data.chats.find((each) => this.#isMine(each)) : data.chat;
-    this.#take(this.#isMine(chat) ? chat : null, data.wallet);
+    this.#take(this.#isMine(chat) ? chat : null, walletsOf(data));
+    if (event !== "snapshot" && !this.#isAbout(data)) return;
     if (event === "credits.low") this.#warned = data.threshold_ms;
     // A user's snapshot has the open chats only.
     if (event === "snapshot" && (!this.#isMine(chat) || this.#isUnsure())) this.#ask();
     this.#draw();
     this.#changed(event, data);
+  }
+
+  /** Whether a message is of this chat or of its user; a stream may have several of both. */
+  #isAbout({ chat_id: chat, user_id: user }) {
+    return chat === this.chat || user === this.#payer;
+  }
+
+  /** Whose wallet is shown. */
+  get #payer() {
+    return this.user || (this.#snapshot?.user_id ?? null);
   }
 
   #isUnsure() {
@@ -216,9 +224,9 @@ export class MeterdClock extends HTMLElement {
     return chat?.chat_id === this.chat;
   }
 
-  #take(chat, wallet) {
+  #take(chat, wallets) {
     this.#snapshot = newer(this.#snapshot, chat);
-    this.#wallet = newer(this.#wallet, wallet);
+    this.#wallet = newer(this.#wallet, wallets.find((each) => each.user_id === this.#payer) ?? null);
   }
 
   /** Ask once more, over the connection that is there now: how late is it, and how is the chat? */
@@ -247,7 +255,7 @@ export class MeterdClock extends HTMLElement {
 
   #answered({ now, source, wallet, ...chat }, askedAt) {
     this.#clock.learn(now, askedAt);
-    this.#take(this.#isMine(chat) ? chat : null, wallet);
+    this.#take(this.#isMine(chat) ? chat : null, walletsOf({ wallet }));
     this.#draw();
     this.#changed("asked", null);
   }

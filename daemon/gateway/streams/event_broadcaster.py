@@ -77,10 +77,10 @@ class EventBroadcaster:
         self._tasks[subscriber] = task
         self._callers[subscriber.caller.sub] += 1
         subscriber.spoken_at_s = asyncio.get_running_loop().time()
-        if subscriber.chat_id is not None:
-            self._by_chat[subscriber.chat_id].add(subscriber)
-        if subscriber.owner_id is not None:
-            self._by_user[subscriber.owner_id].add(subscriber)
+        for chat_id in subscriber.chat_ids:
+            self._by_chat[chat_id].add(subscriber)
+        for user_id in subscriber.accounts:
+            self._by_user[user_id].add(subscriber)
         self._wanted.set()
 
     def remove(self, subscriber: Subscriber) -> None:
@@ -90,8 +90,8 @@ class EventBroadcaster:
         self._callers[subscriber.caller.sub] -= 1
         if not self._callers[subscriber.caller.sub]:
             del self._callers[subscriber.caller.sub]
-        _discard(self._by_chat, subscriber.chat_id, subscriber)
-        _discard(self._by_user, subscriber.owner_id, subscriber)
+        _discard(self._by_chat, subscriber.chat_ids, subscriber)
+        _discard(self._by_user, subscriber.accounts, subscriber)
         if not self._tasks:
             self._wanted.clear()
 
@@ -99,13 +99,12 @@ class EventBroadcaster:
         """From now on also what becomes of the chat because the user's other chats change.
 
         Args:
-            subscriber: a reader of a chat.
-            user_id: whose the chat has turned out to be.
+            subscriber: a reader of chats.
+            user_id: whose a chat of them has turned out to be.
             with_account: whether to tell of the account, too.
         """
-        if subscriber in self._tasks and subscriber.owner_id is None:
-            subscriber.owner_id = user_id
-            subscriber.user_id = user_id if with_account else None
+        if subscriber in self._tasks and user_id not in subscriber.accounts:
+            subscriber.accounts[user_id] = with_account
             self._by_user[user_id].add(subscriber)
 
     def since(self, place: tuple[int, int]) -> list[Event] | None:
@@ -231,7 +230,7 @@ class EventBroadcaster:
                 self.told += 1
                 subscriber.spoken_at_s = now_s
             self.dropped += was_open and subscriber.ended_at_s is not None
-            if isinstance(message, Message) and message.event.chat_id == subscriber.chat_id:
+            if isinstance(message, Message) and message.event.chat_id in subscriber.chat_ids:
                 self._follow_owner(subscriber, message)
 
     def _readers_of(self, message: Message | MovedChats) -> list[Subscriber]:
@@ -242,7 +241,7 @@ class EventBroadcaster:
 
     def _follow_owner(self, subscriber: Subscriber, message: Message) -> None:
         view = subscriber.caller.view(message.user_id, message.advisor_id)
-        if subscriber.chat_id is not None and view is not None:
+        if view is not None:
             self.follow_owner(subscriber, message.user_id, with_account=view == WHOLE)
 
     def check_room(self, caller: Caller) -> None:
@@ -267,9 +266,9 @@ def _entry(place: tuple[int, int]) -> str:
 
 
 def _discard(
-    index: defaultdict[str, set[Subscriber]], name: str | None, subscriber: Subscriber
+    index: defaultdict[str, set[Subscriber]], names: Iterable[str], subscriber: Subscriber
 ) -> None:
-    if name is not None and name in index:
+    for name in names:
         index[name].discard(subscriber)
         if not index[name]:
             del index[name]
