@@ -59,6 +59,9 @@ GET /v1/stream                    foreign         401    401    none  none     w
 GET /v1/stream                    over            401    401    none  none     whole  403     none         none
 GET /v1/stream                    old             401    401    none  none     whole  403     none         none
 GET /v1/stream                    unknown         401    401    none  none     none   403     none         none
+GET /v1/advisors/{advisor_id}/stream me           401    401    403   answered answered 403  403         answered
+GET /v1/advisors/{advisor_id}/stream other        401    401    403   403      theirs 403    403          403
+GET /v1/advisors/{advisor_id}/stream nobody       401    401    403   403      none   403    403          403
 GET /v1/users/{user_id}/wallet    me              401    401    200   403      200    403     200          200
 GET /v1/users/{user_id}/wallet    other           401    401    403   403      200    403     403          403
 GET /v1/users/{user_id}/wallet    nobody          401    401    403   403      200    403     403          403
@@ -144,7 +147,11 @@ def _named(of: str) -> str:
 
 def _url(route: str, of: str) -> str:
     if "{" in route:
-        return route.replace("{chat_id}", _named(of)).replace("{user_id}", _named(of))
+        return (
+            route.replace("{chat_id}", _named(of))
+            .replace("{user_id}", _named(of))
+            .replace("{advisor_id}", _named(of))
+        )
     if of == "-":
         return route
     if route == "/v1/stream":
@@ -202,7 +209,7 @@ def _seen(route: str, document: Any) -> str:
         return _word(not document["wallet"]["seq"], True)
     if route.endswith("{chat_id}"):
         return _word(document["status"] == "not_started", document["wallet"] is not None)
-    if route == "/v1/chats":
+    if route in ("/v1/chats", "/v1/advisors/{advisor_id}/stream"):
         listed = {chat["chat_id"] for chat in document["chats"]} & OPEN_CHATS
         return next((word for word, chats in LISTS.items() if chats == listed), "none")
     return "200"

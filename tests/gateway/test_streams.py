@@ -463,3 +463,29 @@ def test_a_list_of_chats_is_bounded(gateway: Gateway) -> None:
             headers={"Authorization": f"Bearer {gateway.token('ops', 'ops')}"},
         )
         assert answer.status_code == 422, query
+
+
+def test_an_advisor_is_told_of_all_its_chats(gateway: Gateway, name: str) -> None:
+    """Of the open ones at first, of each that starts, and of what was missed; none has a wallet."""
+    advisor, users = f"{name}-advisor", [f"{name}-{number}" for number in range(4)]
+    for user in users:
+        gateway.do("top_up", user_id=user, amount="10")
+    for user in users[:2]:
+        gateway.do("start", chat_id=user, user_id=user, advisor_id=advisor, rate="6")
+    gateway.do("end", chat_id=users[1])
+    path, token = f"/v1/advisors/{advisor}/stream", gateway.token(advisor, "advisor")
+    with listening(gateway, path, token) as listener:
+        first = listener.until_event("snapshot")
+        assert [chat["chat_id"] for chat in first.data["chats"]] == users[:1]
+        gateway.do("start", chat_id=users[2], user_id=users[2], advisor_id=advisor, rate="6")
+        gateway.do("start", chat_id=users[3], user_id=users[3], advisor_id="another", rate="6")
+        gateway.do("pause", chat_id=users[0])
+        last = listener.until_event("chat.paused")
+        told = [(each.event, each.data["chat_id"]) for each in listener.heard[1:]]
+        assert told == [("chat.started", users[2]), ("chat.paused", users[0])]
+        assert all(each.data["wallet"] is None for each in listener.heard[1:])
+    gateway.do("pause", chat_id=users[3])
+    gateway.do("pause", chat_id=users[2])
+    with listening(gateway, path, token, last.id or "") as listener:
+        listener.until_event("chat.paused")
+        assert [each.data["chat_id"] for each in listener.heard] == [users[2]]

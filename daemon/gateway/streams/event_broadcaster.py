@@ -55,6 +55,7 @@ class EventBroadcaster:
         self._http = http
         self._by_user: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._by_chat: defaultdict[str, set[Subscriber]] = defaultdict(set)
+        self._by_advisor: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._tasks: dict[Subscriber, asyncio.Task[Any]] = {}
         self._callers: Counter[str] = Counter()
         self._window: deque[tuple[tuple[int, int], Event]] = deque(maxlen=WINDOW_MAX)
@@ -81,6 +82,8 @@ class EventBroadcaster:
             self._by_chat[chat_id].add(subscriber)
         for user_id in subscriber.accounts:
             self._by_user[user_id].add(subscriber)
+        if subscriber.advisor_id is not None:
+            self._by_advisor[subscriber.advisor_id].add(subscriber)
         self._wanted.set()
 
     def remove(self, subscriber: Subscriber) -> None:
@@ -92,6 +95,8 @@ class EventBroadcaster:
             del self._callers[subscriber.caller.sub]
         _discard(self._by_chat, subscriber.chat_ids, subscriber)
         _discard(self._by_user, subscriber.accounts, subscriber)
+        if subscriber.advisor_id is not None:
+            _discard(self._by_advisor, (subscriber.advisor_id,), subscriber)
         if not self._tasks:
             self._wanted.clear()
 
@@ -206,7 +211,7 @@ class EventBroadcaster:
         # snapshot, and is not handed them again.
         self._window.extend((entry_key(event.id), event) for event in batch)
         self._at = entry_key(batch[-1].id)
-        for message in await self._surely([event for event in batch if self._readers(event)]):
+        for message in await self._surely([event for event in batch if self._is_wanted(event)]):
             self._offer(message)
 
     async def _surely(self, wanted: list[Event]) -> list[Message | MovedChats]:
@@ -216,6 +221,10 @@ class EventBroadcaster:
                 return await self.messages(wanted)
             except ProblemError:
                 await asyncio.sleep(RETRY_S)
+
+    def _is_wanted(self, event: Event) -> bool:
+        """Whether to read what it is about: whose advisor's chat it is, is known only then."""
+        return bool(self._readers(event) or (self._by_advisor and event.chat_id))
 
     def _readers(self, event: Event) -> set[Subscriber]:
         of_user = self._by_user.get(event.user_id, _NOBODY)
@@ -236,8 +245,11 @@ class EventBroadcaster:
     def _readers_of(self, message: Message | MovedChats) -> list[Subscriber]:
         """A list: whose the chat is may be noted meanwhile."""
         if isinstance(message, MovedChats):
-            return list(self._by_user.get(message.user_id, _NOBODY))
-        return list(self._readers(message.event))
+            advisors = {chat.advisor_id for chat in message.chats.values()}
+            of_user = self._by_user.get(message.user_id, _NOBODY)
+            return list(of_user.union(*(self._by_advisor.get(a, _NOBODY) for a in advisors)))
+        of_advisor = self._by_advisor.get(message.advisor_id or "", _NOBODY)
+        return list(self._readers(message.event) | of_advisor)
 
     def _follow_owner(self, subscriber: Subscriber, message: Message) -> None:
         view = subscriber.caller.view(message.user_id, message.advisor_id)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import redis.asyncio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,6 +23,7 @@ from daemon.gateway.streams.subscriber import Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
 from meterd import AsyncMeter, Event, EventsLostError
 from meterd.rules.commands import entry_key
+from meterd.rules.model import ENDED
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import not_started
 from persistence.redis.commit import is_readable, unpack_state
@@ -30,7 +32,9 @@ MISSED_MAX: Final = 2_000
 """Events that are told one by one to whoever comes back; after more a new snapshot says it all."""
 SEARCHES_MAX: Final = 4
 CHATS_MAX: Final = 100
-"""Chats that one stream follows."""
+"""Chats that one stream follows, or begins with."""
+RECENT_MAX: Final = 1_000
+"""Events among which a chat is looked for that may not be in Postgres yet."""
 
 Snapshot = Callable[[], Awaitable[bytes]]
 
@@ -74,6 +78,12 @@ class Streams:
         assert 0 < len(chat_ids) <= CHATS_MAX, "the route holds it"
         subscriber = Subscriber(caller, None, chat_ids, self._messages_max)
         return self._open(subscriber, last_id, partial(self._chats_snapshot, subscriber))
+
+    def of_advisor(self, advisor_id: str, caller: Caller, last_id: str) -> "EventStream":
+        """All that happens to an advisor's chats."""
+        subscriber = Subscriber(caller, None, (), self._messages_max, advisor_id)
+        snapshot = partial(self._advisor_snapshot, subscriber, advisor_id)
+        return self._open(subscriber, last_id, snapshot)
 
     def _open(self, subscriber: Subscriber, last_id: str, snapshot: Snapshot) -> "EventStream":
         self._hub.check_room(subscriber.caller)
@@ -185,6 +195,25 @@ class Streams:
         head = b'{"now":%d,"wallets":[%s]' % (self._clock.now_ms(), b",".join(wallets))
         return _snapshot_frame(place, head, chats)
 
+    async def _advisor_snapshot(self, subscriber: Subscriber, advisor_id: str) -> bytes:
+        """The open chats, without wallets: their users are many."""
+        names = await self._open_of_advisor(advisor_id)
+        place, found = await self._together(*map(self._keys.chat, names))
+        subscriber.skip_to = place
+        chats = [raw for raw in found if raw and _is_open_of(raw, advisor_id)]
+        head = b'{"now":%d,"wallets":[]' % self._clock.now_ms()
+        return _snapshot_frame(place, head, chats[:CHATS_MAX])
+
+    async def _open_of_advisor(self, advisor_id: str) -> list[str]:
+        """Chats that may be the advisor's: of the last events, because Postgres comes later."""
+        try:
+            entries: Any = await self._client.xrevrange(self._keys.events, count=RECENT_MAX)
+        except redis.RedisError as error:
+            raise redis_unavailable(error) from None
+        started = [f[b"chat_id"].decode() for _, f in entries if f[b"event"] == b"chat.started"]
+        recorded = await self._reading.open_of_advisor(advisor_id, CHATS_MAX)
+        return list(dict.fromkeys([*started, *recorded]))
+
     async def _chats_now(
         self, subscriber: Subscriber
     ) -> tuple[tuple[int, int], list[bytes], list[bytes]]:
@@ -217,11 +246,12 @@ class Streams:
         try:
             async with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.xrevrange(self._keys.events, count=1)
-                pipeline.mget(names)
-                last, values = await pipeline.execute()
+                if names:
+                    pipeline.mget(names)
+                last, *read = await pipeline.execute()
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
-        return entry_key(last[0][0].decode()) if last else (0, 0), values
+        return entry_key(last[0][0].decode()) if last else (0, 0), read[0] if read else []
 
     def _frame(self, place: tuple[int, int], wallet: bytes, chats: list[bytes]) -> bytes:
         head = b'{"now":%d,"wallet":%s' % (self._clock.now_ms(), wallet)
@@ -264,6 +294,11 @@ class EventStream(Response):
         async for chunk in self._frames:
             await send(_body(chunk, more=True))
         await send(_body(b"", more=False))
+
+
+def _is_open_of(raw: bytes, advisor_id: str) -> bool:
+    chat = msgspec.json.decode(raw)
+    return bool(chat["advisor_id"] == advisor_id and chat["status"] != ENDED)
 
 
 def _snapshot_frame(place: tuple[int, int], head: bytes, chats: list[bytes]) -> bytes:

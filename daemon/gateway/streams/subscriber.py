@@ -24,11 +24,14 @@ class Subscriber:
         user_id: str | None,
         chat_ids: Collection[str],
         messages_max: int,
+        advisor_id: str | None = None,
     ) -> None:
-        """Follow a user with all chats, or these chats and, once known, their users' accounts."""
+        """Follow a user or an advisor, or these chats and, once known, their users' accounts."""
         self.caller = caller
+        self.advisor_id = advisor_id
+        """Whose chats are told of, whatever users they are of; None: not an advisor's stream."""
         self.chat_ids = frozenset(chat_ids)
-        """Empty: all chats of the user."""
+        """Empty: all chats of the user, or of the advisor."""
         self.accounts = {} if user_id is None else {user_id: True}
         """By user, as soon as it is known whose the chats are: whether to tell of the account."""
         self.ended_at_s: float | None = None
@@ -50,7 +53,9 @@ class Subscriber:
         return True
 
     def concerns(self, event: Event) -> bool:
-        """Whether an event may change what this reader sees."""
+        """Whether an event may change what this reader sees; whose a chat is, it does not say."""
+        if self.advisor_id is not None:
+            return event.chat_id is not None
         return event.user_id in self.accounts or event.chat_id in self.chat_ids
 
     def end(self, reason: str) -> None:
@@ -92,6 +97,8 @@ class Subscriber:
         if isinstance(message, MovedChats):
             return self._moved(message)
         event = message.event
+        if self.advisor_id is not None:
+            return self._of_advisor(message)
         if not self.chat_ids:
             return message.frame(with_chat=True, with_wallet=True)
         is_mine = event.chat_id in self.chat_ids
@@ -100,7 +107,15 @@ class Subscriber:
             return None
         return message.frame(with_chat=is_mine, with_wallet=view == WHOLE)
 
+    def _of_advisor(self, message: Message) -> bytes | None:
+        if message.advisor_id != self.advisor_id:
+            return None
+        return message.frame(with_chat=True, with_wallet=self._view(message) == WHOLE)
+
     def _moved(self, message: MovedChats) -> bytes | None:
+        if self.advisor_id is not None:
+            chats = message.chats.values()
+            return b"".join(c.frame for c in chats if c.advisor_id == self.advisor_id) or None
         if not self.chat_ids:
             return b"".join(chat.frame for chat in message.chats.values())
         seen = [
