@@ -16,7 +16,17 @@ from daemon.gateway.conditional import Conditional
 from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
-from daemon.gateway.routes import chats, commands, events, health, operators, pages, usage, users
+from daemon.gateway.routes import (
+    chats,
+    commands,
+    events,
+    health,
+    operators,
+    pages,
+    streams,
+    usage,
+    users,
+)
 from daemon.gateway.schemas import Problem
 from daemon.gateway.service import Service
 
@@ -43,6 +53,7 @@ _TOLD_WITH: Final = (
 )
 _ROUTERS: Final = (
     chats.router,
+    streams.router,
     users.router,
     usage.router,
     commands.router,

@@ -37,6 +37,10 @@ class Caller(NamedTuple):
         """Whether the caller may read a user's wallet, ledger and stream."""
         return OPS in self.roles or self.is_user(user_id)
 
+    def may_read_advisor(self, advisor_id: str) -> bool:
+        """Whether the caller may read an advisor's stream."""
+        return OPS in self.roles or (ADVISOR in self.roles and advisor_id == self.sub)
+
     def may_operate(self) -> bool:
         """Whether the caller may read what concerns the whole service."""
         return OPS in self.roles

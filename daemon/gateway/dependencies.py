@@ -4,7 +4,7 @@ import difflib
 import math
 import time
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, get_origin
 
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -55,13 +55,14 @@ def caller_of(request: Request, credentials: HTTPAuthorizationCredentials | None
 def _check_query(request: Request) -> None:
     """Refuse what would be passed over: a misspelt filter would give everybody's chats."""
     # The route's own: no dependency of ours has any.
-    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    fields = request.scope["route"].dependant.query_params
+    known = {field.alias: get_origin(field.field_info.annotation) is list for field in fields}
     for name, number in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
             raise invalid(name[:_NAME_MAX], f"no such parameter; {hint if known else 'send none'}")
-        if number > 1:
+        if number > 1 and not known[name]:
             raise invalid(name, "it is there twice; send it once")
 
 

@@ -27,10 +27,16 @@ from daemon.gateway.views import (
     wallet_object,
 )
 from meterd.rules.commands import is_identifier
-from meterd.rules.model import LEGACY, Account, Chat
+from meterd.rules.model import LEGACY, PAUSED, RUNNING, SUSPENDED, Account, Chat
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import JsonObject
-from persistence.postgres.pages import balance_of_user, ledger_page, open_of_user
+from persistence.postgres.pages import (
+    ChatFilter,
+    balance_of_user,
+    chats_page,
+    ledger_page,
+    open_of_user,
+)
 from persistence.redis.commit import is_readable, unpack_state
 
 OPEN_MAX: Final = 10_000
@@ -85,6 +91,12 @@ class Queries:
     async def view(self, chat_id: str, caller: Caller) -> ChatView | None:
         """The chat, if the caller may see it and it has started."""
         return (await self._read_chat(chat_id, caller))[0]
+
+    async def open_of_advisor(self, advisor_id: str, limit: int) -> list[str]:
+        """The advisor's open chats that Postgres knows of, the newest first."""
+        wanted = ChatFilter(None, advisor_id, (RUNNING, PAUSED, SUSPENDED), "")
+        rows = await self._records.ask(lambda c: chats_page(c, wanted, limit, None))
+        return [row.chat_id for row in rows]
 
     async def wallet(self, user_id: str) -> tuple[str, bytes]:
         """Where a wallet is from, and the wallet as JSON."""

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from loadtests.common.live import live_daemon
 from loadtests.common.timeouts import scaled
 from tests.browser.desk import SECRET, Desk, listen
+from tests.browser.site import Site, serving
 
 FLAGS = (
     "--headless",
@@ -57,13 +58,21 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def desk(chromium: str) -> Iterator[Desk]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site of another origin than the gateway's, which the gateway lets in."""
+    with serving(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="package")
+def desk(chromium: str, site: Site) -> Iterator[Desk]:
     """A daemon with its gateway. Each test has users and chats of its own in it."""
     assert chromium, "no daemon is started for tests that skip"
     env = {
         "METERD_HTTP__PORT": "0",
         "METERD_HTTP__JWT_SECRET": SECRET,
         "METERD_CREDITS__WARN_MS": WARN_MS,
+        "METERD_HTTP__CORS_ORIGINS": site.origin,
     }
     with live_daemon(**env) as live, Desk(live) as desk:
         yield desk

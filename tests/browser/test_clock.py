@@ -301,5 +301,5 @@ def test_changes_are_events_of_the_page(desk: Desk, open_page: Open) -> None:
     told: Callable[[], list[str]] = lambda: page.evaluate("changes.map((each) => each.event)")  # noqa: E731
     until(lambda: "chat.started" in told(), "the start is told")
     last = page.evaluate("changes.findLast((each) => each.event === 'chat.started')")
-    assert (last["state"], last["chat"]["chat_id"], last["link"]) == ("running", chat, "live")
+    assert (last["state"], last["snapshot"]["chat_id"], last["link"]) == ("running", chat, "live")
     assert last["wallet"]["user_id"] == user

@@ -53,6 +53,15 @@ GET /v1/chats/{chat_id}/stream    answered        401    401    none  part     w
 GET /v1/chats/{chat_id}/stream    foreign         401    401    none  none     whole  403     none         none
 GET /v1/chats/{chat_id}/stream    over            401    401    none  none     whole  403     none         none
 GET /v1/chats/{chat_id}/stream    unknown         401    401    none  none     none   403     none         none
+GET /v1/stream                    asked           401    401    whole none     whole  403     whole        whole
+GET /v1/stream                    answered        401    401    none  part     whole  403     none         part
+GET /v1/stream                    foreign         401    401    none  none     whole  403     none         none
+GET /v1/stream                    over            401    401    none  none     whole  403     none         none
+GET /v1/stream                    old             401    401    none  none     whole  403     none         none
+GET /v1/stream                    unknown         401    401    none  none     none   403     none         none
+GET /v1/advisors/{advisor_id}/stream me           401    401    403   answered answered 403  403         answered
+GET /v1/advisors/{advisor_id}/stream other        401    401    403   403      theirs 403    403          403
+GET /v1/advisors/{advisor_id}/stream nobody       401    401    403   403      none   403    403          403
 GET /v1/users/{user_id}/wallet    me              401    401    200   403      200    403     200          200
 GET /v1/users/{user_id}/wallet    other           401    401    403   403      200    403     403          403
 GET /v1/users/{user_id}/wallet    nobody          401    401    403   403      200    403     403          403
@@ -141,9 +150,15 @@ def _named(of: str) -> str:
 
 def _url(route: str, of: str) -> str:
     if "{" in route:
-        return route.replace("{chat_id}", _named(of)).replace("{user_id}", _named(of))
+        return (
+            route.replace("{chat_id}", _named(of))
+            .replace("{user_id}", _named(of))
+            .replace("{advisor_id}", _named(of))
+        )
     if of == "-":
         return route
+    if route == "/v1/stream":
+        return f"{route}?chat_id={_named(of)}"
     pairs = (pair.partition("=") for pair in of.split("&"))
     is_name = ("user_id", "advisor_id")
     query = "&".join(f"{k}={_named(v) if k in is_name else v}" for k, _, v in pairs)
@@ -161,7 +176,7 @@ def _headers(gateway: Gateway, who: str) -> dict[str, str]:
 
 def _asked(gateway: Gateway, method: str, url: str, headers: dict[str, str]) -> tuple[int, Any]:
     """The status, and the document; of a stream its first message."""
-    if not url.endswith("/stream"):
+    if not url.partition("?")[0].endswith("/stream"):
         body = {"type": "heartbeat", "chat_id": ASKED} if method == "POST" else None
         answer = gateway.http.request(method, url, headers=headers, json=body)
         is_json = "json" in answer.headers["content-type"]
@@ -190,11 +205,14 @@ def _seen(route: str, document: Any) -> str:
     if route.endswith("{chat_id}/stream"):
         (chat,) = document["chats"]
         return _word(chat["status"] == "not_started", document["wallet"] is not None)
+    if route == "/v1/stream":
+        (chat,) = document["chats"]
+        return _word(chat["status"] == "not_started", bool(document["wallets"]))
     if route.endswith("{user_id}/stream"):
         return _word(not document["wallet"]["seq"], True)
     if route.endswith("{chat_id}"):
         return _word(document["status"] == "not_started", document["wallet"] is not None)
-    if route == "/v1/chats":
+    if route in ("/v1/chats", "/v1/advisors/{advisor_id}/stream"):
         listed = {chat["chat_id"] for chat in document["chats"]} & OPEN_CHATS
         return next((word for word, chats in LISTS.items() if chats == listed), "none")
     return "200"
@@ -241,7 +259,8 @@ OTHERS: Final = {
     "both": ("matrix-x", ("user", "advisor")),
 }
 RATIO_MAX: Final = 1.5
-VOLATILE: Final = ("date", "x-request-id", "content-length")
+VOLATILE: Final = ("date", "x-request-id", "content-length", "etag", "ratelimit")
+"""Of the moment, or of the bytes of the body, which are compared themselves."""
 
 
 def _bare(answer: httpx.Response, chat_id: str) -> tuple[int, dict[str, str], bytes]:

@@ -20,7 +20,7 @@ def test_thousands_that_are_passed_over_do_not_keep_the_next_from_the_reader() -
     comes something new."""
 
     async def play() -> None:
-        subscriber = Subscriber(Caller("s", frozenset({OPS}), 1e12), "u", None, 10)
+        subscriber = Subscriber(Caller("s", frozenset({OPS}), 1e12), "u", (), 10)
         reading = asyncio.create_task(subscriber.next())
         await asyncio.sleep(0)
         for number in range(1, PASSED_OVER + 1):

@@ -122,7 +122,7 @@ function build(chat) {
 }
 
 /** Which buttons make sense now, and what is free. */
-function hear(chat, { event, message, state, chat: snapshot }) {
+function hear(chat, { event, message, state, snapshot }) {
   for (const type of BUTTONS) chat.buttons[type].disabled = !CAN[type].includes(state);
   chat.free.textContent = snapshot?.free_ms ? `Free time: ${(snapshot.free_ms / 1000).toFixed(3)} s` : "";
   if (event in EVENTS) logEvent(message);

@@ -3,7 +3,8 @@
 
 import { figuresAt, newer } from "./meterd-draw.js";
 import { Face } from "./meterd-face.js";
-import { join, tokenOf } from "./meterd-feed.js";
+import { join, tokenOf, walletsOf } from "./meterd-feed.js";
+import { reflect, takeEarly } from "./meterd-properties.js";
 import { refuse } from "./meterd-stream.js";
 import { News, marksOf, noteOf, stateOf, stillWarned, textsOf } from "./meterd-tell.js";
 import { clockOf, keepDrawing, stopDrawing } from "./meterd-time.js";
@@ -13,7 +14,6 @@ import { Voice, langOf } from "./meterd-words.js";
 const UNCERTAIN_MS_MAX = 100;
 const ANSWER_MS_MAX = 5_000;
 const ASK_AGAIN_MS = 1_000;
-const DIGITS_MAX = 6;
 const LOOKS = ["lang", "compact", "digits", "label", "low-ms"];
 
 export class MeterdClock extends HTMLElement {
@@ -24,9 +24,10 @@ export class MeterdClock extends HTMLElement {
   #words = {};
   #token = null;
   #feed = null;
+  #isJoining = false;
   #clock = null;
   #sleeps = 0;
-  #chat = null;
+  #snapshot = null;
   #wallet = null;
   #link = "connecting";
   #problem = null;
@@ -39,10 +40,17 @@ export class MeterdClock extends HTMLElement {
     tell: (link, problem) => this.#tell(link, problem),
   };
 
-  /** A token, or a function (async or not) that gives one; it is called again when a token is over. */
+  /**
+   * A token, or a function (async or not) that gives one; it is called again when a token is over. What is set here
+   * is not written to the attribute: whatever reads or records the page's elements would have the token, too.
+   */
+  get token() {
+    return this.#token ?? this.getAttribute("token");
+  }
+
   set token(token) {
-    this.#token = token;
-    if (this.#link !== "live") this.#restart();
+    this.#token = token ?? null;
+    if (!this.#feed?.replaceSource(this.token) && this.#link !== "live") this.#restart();
   }
 
   /** Sentences to be said otherwise: see WORDS in meterd-words.js. */
@@ -56,11 +64,11 @@ export class MeterdClock extends HTMLElement {
   }
 
   /** The chat's snapshot as the gateway gave it; null before the first. */
-  get chat() {
-    return this.#chat;
+  get snapshot() {
+    return this.#snapshot;
   }
 
-  /** The wallet's; null before the first, and for whoever may not see it. */
+  /** The wallet's snapshot; null before the first, and for whoever may not see it. */
   get wallet() {
     return this.#wallet;
   }
@@ -68,7 +76,7 @@ export class MeterdClock extends HTMLElement {
   /** connecting, not_started, running, paused, suspended, ended or refused. */
   get state() {
     if (this.#link === "refused") return "refused";
-    return this.#chat?.status ?? "connecting";
+    return this.#snapshot?.status ?? "connecting";
   }
 
   /** Whether the connection is there: connecting, live, lost or refused. */
@@ -83,23 +91,14 @@ export class MeterdClock extends HTMLElement {
 
   #figuresAt(steady) {
     const now = this.#clock?.now(steady) ?? null;
-    return this.#chat && now !== null ? figuresAt(this.#chat, this.#wallet, now) : null;
+    return this.#snapshot && now !== null ? figuresAt(this.#snapshot, this.#wallet, now) : null;
   }
 
   connectedCallback() {
-    this.#takeEarly("token");
-    this.#takeEarly("words");
+    takeEarly(this, "token", "words");
     for (const [target, name] of this.#wakers()) target.addEventListener(name, this);
     this.#speak();
     this.#restart();
-  }
-
-  /** What was set before this file was loaded hides the setters. */
-  #takeEarly(name) {
-    if (!Object.hasOwn(this, name)) return;
-    const value = this[name];
-    delete this[name];
-    this[name] = value;
   }
 
   disconnectedCallback() {
@@ -138,11 +137,32 @@ export class MeterdClock extends HTMLElement {
     this.#clock = clockOf(this.#gateway().href);
     this.#sleeps = this.#clock.sleeps;
     [this.#link, this.#problem, this.#warned, this.#news] = ["connecting", null, null, new News()];
-    if (this.#chat?.chat_id !== this.getAttribute("chat")) [this.#chat, this.#wallet] = [null, null];
-    if (this.getAttribute("chat") && this.#source()) {
-      this.#feed = join(this.#streamUrl(), this.#source(), this.#clock, this.#listener);
-    }
+    if (!this.#isMine(this.#snapshot)) [this.#snapshot, this.#wallet] = [null, null];
     this.#draw();
+    this.#joinSoon();
+  }
+
+  /** Once for all that is set in one go: a framework sets one property after the other. */
+  #joinSoon() {
+    if (this.#isJoining) return;
+    this.#isJoining = true;
+    queueMicrotask(() => {
+      this.#isJoining = false;
+      if (this.isConnected) this.#join();
+    });
+  }
+
+  #join() {
+    if (!this.chat) this.#lack("no_chat");
+    else if (!this.token) this.#lack("no_token");
+    else this.#feed = join(this.#place(), this.token, this.#clock, this.#listener);
+  }
+
+  /** What the page has not given yet; `word` is the sentence's name. */
+  #lack(word) {
+    [this.#link, this.#problem] = ["refused", { word }];
+    this.#draw();
+    this.#changed("refused", null);
   }
 
   #stop() {
@@ -153,28 +173,21 @@ export class MeterdClock extends HTMLElement {
 
   #gateway() {
     // By default the gateway is where this file came from: …/static/meterd-clock.js.
-    const base = this.getAttribute("src") ?? new URL("../", import.meta.url).href;
+    const base = this.src ?? new URL("../", import.meta.url).href;
     return new URL(base.endsWith("/") ? base : `${base}/`, document.baseURI);
   }
 
   #url() {
-    return new URL(`v1/chats/${encodeURIComponent(this.getAttribute("chat"))}`, this.#gateway()).href;
+    return new URL(`v1/chats/${encodeURIComponent(this.chat)}`, this.#gateway()).href;
   }
 
-  /** The user's stream, which all clocks of the user share, or the chat's own. */
-  #streamUrl() {
-    const user = this.getAttribute("user");
-    if (!user) return `${this.#url()}/stream`;
-    return new URL(`v1/users/${encodeURIComponent(user)}/stream`, this.#gateway()).href;
-  }
-
-  #source() {
-    return this.#token ?? this.getAttribute("token");
+  #place() {
+    return { gateway: this.#gateway().href, user: this.user, chat: this.chat };
   }
 
   #tell(link, problem) {
     // Another token has been set meanwhile, while the old one was still good.
-    if (link === "refused" && this.#feed.source !== this.#source()) return this.#restart();
+    if (link === "refused" && this.#feed.source !== this.token) return this.#restart();
     const was = this.#link;
     [this.#link, this.#problem] = [link, problem];
     if (link === "live" && this.#isUnsure()) this.#ask();
@@ -184,7 +197,8 @@ export class MeterdClock extends HTMLElement {
 
   #hear({ event, data }) {
     const chat = event === "snapshot" ? data.chats.find((each) => this.#isMine(each)) : data.chat;
-    this.#take(this.#isMine(chat) ? chat : null, data.wallet);
+    this.#take(this.#isMine(chat) ? chat : null, walletsOf(data));
+    if (event !== "snapshot" && !this.#isAbout(data)) return;
     if (event === "credits.low") this.#warned = data.threshold_ms;
     // A user's snapshot has the open chats only.
     if (event === "snapshot" && (!this.#isMine(chat) || this.#isUnsure())) this.#ask();
@@ -192,17 +206,27 @@ export class MeterdClock extends HTMLElement {
     this.#changed(event, data);
   }
 
+  /** Whether a message is of this chat or of its user; a stream may have several of both. */
+  #isAbout({ chat_id: chat, user_id: user }) {
+    return chat === this.chat || user === this.#payer;
+  }
+
+  /** Whose wallet is shown. */
+  get #payer() {
+    return this.user || (this.#snapshot?.user_id ?? null);
+  }
+
   #isUnsure() {
     return this.#clock.now() !== null && this.#clock.uncertainMs > UNCERTAIN_MS_MAX;
   }
 
   #isMine(chat) {
-    return chat?.chat_id === this.getAttribute("chat");
+    return chat?.chat_id === this.chat;
   }
 
-  #take(chat, wallet) {
-    this.#chat = newer(this.#chat, chat);
-    this.#wallet = newer(this.#wallet, wallet);
+  #take(chat, wallets) {
+    this.#snapshot = newer(this.#snapshot, chat);
+    this.#wallet = newer(this.#wallet, wallets.find((each) => each.user_id === this.#payer) ?? null);
   }
 
   /** Ask once more, over the connection that is there now: how late is it, and how is the chat? */
@@ -210,13 +234,13 @@ export class MeterdClock extends HTMLElement {
     if (this.#question || !this.#feed) return;
     const question = (this.#question = {});
     try {
-      const token = await tokenOf(this.#source(), null);
+      const token = await tokenOf(this.token, null);
       const askedAt = this.#clock.steady();
       const answer = await this.#answer(token);
       if (question === this.#question) this.#answered(answer, askedAt);
     } catch {
       this.#clock.assumeSlept(); // the stream knows better what is wrong, and says so
-      if (question === this.#question && !this.#chat) setTimeout(() => this.#ask(), ASK_AGAIN_MS * (1 + Math.random()));
+      if (question === this.#question && !this.#snapshot) setTimeout(() => this.#ask(), ASK_AGAIN_MS * (1 + Math.random()));
     } finally {
       if (question === this.#question) this.#question = null;
     }
@@ -231,35 +255,30 @@ export class MeterdClock extends HTMLElement {
 
   #answered({ now, source, wallet, ...chat }, askedAt) {
     this.#clock.learn(now, askedAt);
-    this.#take(this.#isMine(chat) ? chat : null, wallet);
+    this.#take(this.#isMine(chat) ? chat : null, walletsOf({ wallet }));
     this.#draw();
     this.#changed("asked", null);
   }
 
   /** `event` is the message's name or, without a message, what the connection is like now, or `asked`. */
   #changed(event, message) {
-    const { state, link, chat, wallet } = this;
-    const detail = { event, message, state, link, chat, wallet };
+    const { state, link, snapshot, wallet } = this;
+    const detail = { event, message, state, link, snapshot, wallet };
     this.dispatchEvent(new CustomEvent("meterd-change", { detail, bubbles: true, composed: true }));
   }
 
   #speak() {
-    const digits = Math.min(DIGITS_MAX, Math.max(0, Number.parseInt(this.getAttribute("digits") ?? "2", 10) || 0));
-    this.#voice = new Voice(langOf(this), digits, this.#words);
-    this.#face.name(this.#voice, this.getAttribute("label"));
+    this.#voice = new Voice(langOf(this), this.digits, this.#words);
+    this.#face.name(this.#voice, this.label);
     this.#draw();
   }
 
   #view(steady) {
     const figures = this.#figuresAt(steady);
-    const view = { state: this.state, link: this.#link, problem: this.#problem, chat: this.#chat, figures };
+    const view = { state: this.state, link: this.#link, problem: this.#problem, chat: this.#snapshot, figures };
     this.#warned = this.#warned === null ? null : stillWarned(this.#warned, view);
-    return { ...view, warned: this.#warned ?? stillWarned(this.#lowMs, view) };
-  }
-
-  /** The page's own threshold: a warning of the daemon's is not told again to a page that was loaded since. */
-  get #lowMs() {
-    return Number.parseInt(this.getAttribute("low-ms"), 10) || 0;
+    // The page's own threshold: a warning of the daemon's is not told again to a page that was loaded since.
+    return { ...view, warned: this.#warned ?? stillWarned(this.lowMs, view) };
   }
 
   #draw(steady) {
@@ -267,7 +286,7 @@ export class MeterdClock extends HTMLElement {
     if (this.#sleeps !== (this.#clock?.sleeps ?? 0)) this.#wake();
     const [view, voice] = [this.#view(steady), this.#voice];
     this.#face.show({
-      marks: marksOf(view, this.hasAttribute("compact")),
+      marks: marksOf(view, this.compact),
       state: stateOf(view, voice),
       time: voice.duration(view.figures?.activeMs ?? 0),
       figures: textsOf(view, voice),
@@ -287,10 +306,11 @@ export class MeterdClock extends HTMLElement {
   /** Draws on while something moves; what is shown depends on the moment alone. */
   #keepDrawing() {
     const falls = (this.#wallet?.zero_at ?? null) !== null;
-    const moves = this.#feed !== null && (falls || this.#chat?.status === "running");
+    const moves = this.#feed !== null && (falls || this.#snapshot?.status === "running");
     if (moves) keepDrawing(this.#tick);
     else stopDrawing(this.#tick);
   }
 }
 
+reflect(MeterdClock);
 if (!customElements.get("meterd-clock")) customElements.define("meterd-clock", MeterdClock);

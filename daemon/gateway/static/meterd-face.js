@@ -28,7 +28,8 @@ const STYLE = `
   display: block; font-size: var(--meterd-time-size, 2.25em); font-weight: 600; line-height: 1.25;
 }
 [part~="value"], [part~="time"] {
-  font-variant-numeric: tabular-nums; direction: ltr; unicode-bidi: isolate; text-align: inherit;
+  font-variant-numeric: tabular-nums; direction: ltr; unicode-bidi: isolate;
+  text-align: match-parent; text-align: -webkit-match-parent; /* the start of the lines around it; browsers differ in the name */
 }
 [part~="figure"] { display: flex; justify-content: space-between; gap: 1em; }
 [part~="label"] { color: var(--meterd-label-color, color-mix(in srgb, currentColor 75%, transparent)); }

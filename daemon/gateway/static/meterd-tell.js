@@ -40,15 +40,16 @@ export function textsOf({ figures, state }, voice) {
 
 /** The sentence under the figures. */
 export function noteOf(view, voice) {
-  if (view.link === "refused") return view.problem?.message ?? "";
-  if (view.link === "lost" && !view.figures) return saidBy(view.problem) ?? voice.say("unreached");
+  if (view.link === "refused") return view.problem?.word ? voice.say(view.problem.word) : (view.problem?.message ?? "");
+  if (view.link === "lost" && !view.figures) return whyLost(view.problem, voice);
   if (view.link === "lost") return voice.say("lost");
   return view.warned === null ? "" : voice.low(view.figures.leftMs);
 }
 
 /** The gateway's own words, if it has answered at all. */
-function saidBy(problem) {
-  return problem?.name === "RefusedError" ? problem.message : null;
+function whyLost(problem, voice) {
+  if (problem?.name === "RefusedError") return problem.message;
+  return voice.say(problem?.name === "NoTokenError" ? "token_awaited" : "unreached");
 }
 
 /** Remembers what was said last, and finds what is new. */

@@ -24,6 +24,9 @@ export const WORDS = {
   low: "Credits are low: {left} left",
   lost: "Connection lost. The figures go on from what was known last.",
   again: "Connected again",
+  no_chat: "The page names no chat.",
+  no_token: "The page gives no token.",
+  token_awaited: "The page gives no token. Trying again.",
   unreached: "The gateway is not reached. Trying again.",
 };
 

@@ -44,8 +44,8 @@ class ChatDetail {
     clearTimeout(this.#later);
   }
 
-  #heard({ chat, message }) {
-    if (chat) this.#facts.replaceChildren(chatFacts(chat));
+  #heard({ snapshot, message }) {
+    if (snapshot) this.#facts.replaceChildren(chatFacts(snapshot));
     if (!message) return;
     clearTimeout(this.#later);
     this.#later = setTimeout(() => this.open(), RECORDS_AFTER_MS);

@@ -56,6 +56,7 @@ class EventBroadcaster:
         self._http = http
         self._by_user: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._by_chat: defaultdict[str, set[Subscriber]] = defaultdict(set)
+        self._by_advisor: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._tasks: dict[Subscriber, asyncio.Task[Any]] = {}
         self._callers: Counter[str] = Counter()
         self._window: deque[tuple[tuple[int, int], Event]] = deque(maxlen=WINDOW_MAX)
@@ -78,10 +79,12 @@ class EventBroadcaster:
         self._tasks[subscriber] = task
         self._callers[subscriber.caller.sub] += 1
         subscriber.spoken_at_s = asyncio.get_running_loop().time()
-        if subscriber.chat_id is not None:
-            self._by_chat[subscriber.chat_id].add(subscriber)
-        if subscriber.owner_id is not None:
-            self._by_user[subscriber.owner_id].add(subscriber)
+        for chat_id in subscriber.chat_ids:
+            self._by_chat[chat_id].add(subscriber)
+        for user_id in subscriber.accounts:
+            self._by_user[user_id].add(subscriber)
+        if subscriber.advisor_id is not None:
+            self._by_advisor[subscriber.advisor_id].add(subscriber)
         self._wanted.set()
 
     def remove(self, subscriber: Subscriber) -> None:
@@ -91,8 +94,10 @@ class EventBroadcaster:
         self._callers[subscriber.caller.sub] -= 1
         if not self._callers[subscriber.caller.sub]:
             del self._callers[subscriber.caller.sub]
-        _discard(self._by_chat, subscriber.chat_id, subscriber)
-        _discard(self._by_user, subscriber.owner_id, subscriber)
+        _discard(self._by_chat, subscriber.chat_ids, subscriber)
+        _discard(self._by_user, subscriber.accounts, subscriber)
+        if subscriber.advisor_id is not None:
+            _discard(self._by_advisor, (subscriber.advisor_id,), subscriber)
         if not self._tasks:
             self._wanted.clear()
 
@@ -109,13 +114,12 @@ class EventBroadcaster:
         """From now on also what becomes of the chat because the user's other chats change.
 
         Args:
-            subscriber: a reader of a chat.
-            user_id: whose the chat has turned out to be.
+            subscriber: a reader of chats.
+            user_id: whose a chat of them has turned out to be.
             with_account: whether to tell of the account, too.
         """
-        if subscriber in self._tasks and subscriber.owner_id is None:
-            subscriber.owner_id = user_id
-            subscriber.user_id = user_id if with_account else None
+        if subscriber in self._tasks and user_id not in subscriber.accounts:
+            subscriber.accounts[user_id] = with_account
             self._by_user[user_id].add(subscriber)
 
     def since(self, place: tuple[int, int]) -> list[Event] | None:
@@ -217,7 +221,7 @@ class EventBroadcaster:
         # snapshot, and is not handed them again.
         self._window.extend((entry_key(event.id), event) for event in batch)
         self._at = entry_key(batch[-1].id)
-        for message in await self._surely([event for event in batch if self._readers(event)]):
+        for message in await self._surely([event for event in batch if self._is_wanted(event)]):
             self._offer(message)
 
     async def _surely(self, wanted: list[Event]) -> list[Message | MovedChats]:
@@ -227,6 +231,10 @@ class EventBroadcaster:
                 return await self.messages(wanted)
             except ProblemError:
                 await asyncio.sleep(RETRY_S)
+
+    def _is_wanted(self, event: Event) -> bool:
+        """Whether to read what it is about: whose advisor's chat it is, is known only then."""
+        return bool(self._readers(event) or (self._by_advisor and event.chat_id))
 
     def _readers(self, event: Event) -> set[Subscriber]:
         of_user = self._by_user.get(event.user_id, _NOBODY)
@@ -241,18 +249,21 @@ class EventBroadcaster:
                 self.told += 1
                 subscriber.spoken_at_s = now_s
             self.dropped += was_open and subscriber.ended_at_s is not None
-            if isinstance(message, Message) and message.event.chat_id == subscriber.chat_id:
+            if isinstance(message, Message) and message.event.chat_id in subscriber.chat_ids:
                 self._follow_owner(subscriber, message)
 
     def _readers_of(self, message: Message | MovedChats) -> list[Subscriber]:
         """A list: whose the chat is may be noted meanwhile."""
         if isinstance(message, MovedChats):
-            return list(self._by_user.get(message.user_id, _NOBODY))
-        return list(self._readers(message.event))
+            advisors = {chat.advisor_id for chat in message.chats.values()}
+            of_user = self._by_user.get(message.user_id, _NOBODY)
+            return list(of_user.union(*(self._by_advisor.get(a, _NOBODY) for a in advisors)))
+        of_advisor = self._by_advisor.get(message.advisor_id or "", _NOBODY)
+        return list(self._readers(message.event) | of_advisor)
 
     def _follow_owner(self, subscriber: Subscriber, message: Message) -> None:
         view = subscriber.caller.view(message.user_id, message.advisor_id)
-        if subscriber.chat_id is not None and view is not None:
+        if view is not None:
             self.follow_owner(subscriber, message.user_id, with_account=view == WHOLE)
 
     def check_room(self, caller: Caller) -> None:
@@ -277,9 +288,9 @@ def _entry(place: tuple[int, int]) -> str:
 
 
 def _discard(
-    index: defaultdict[str, set[Subscriber]], name: str | None, subscriber: Subscriber
+    index: defaultdict[str, set[Subscriber]], names: Iterable[str], subscriber: Subscriber
 ) -> None:
-    if name is not None and name in index:
+    for name in names:
         index[name].discard(subscriber)
         if not index[name]:
             del index[name]

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final
 
+import msgspec
 import redis.asyncio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,6 +24,7 @@ from daemon.gateway.streams.subscriber import Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
 from meterd import AsyncMeter, Event, EventsLostError
 from meterd.rules.commands import entry_key
+from meterd.rules.model import ENDED
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import not_started
 from persistence.redis.commit import is_readable, unpack_state
@@ -29,6 +32,12 @@ from persistence.redis.commit import is_readable, unpack_state
 MISSED_MAX: Final = 2_000
 """Events that are told one by one to whoever comes back; after more a new snapshot says it all."""
 SEARCHES_MAX: Final = 4
+CHATS_MAX: Final = 100
+"""Chats that one stream follows, or begins with."""
+RECENT_MAX: Final = 1_000
+"""Events among which a chat is looked for that may not be in Postgres yet."""
+
+Snapshot = Callable[[], Awaitable[bytes]]
 
 _PLACE = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _HEADERS: Final = {
@@ -57,35 +66,53 @@ class Streams:
 
     def of_user(self, user_id: str, caller: Caller, last_id: str) -> "EventStream":
         """All that happens to a user's account and chats."""
-        return self._open(Subscriber(caller, user_id, None, self._messages_max), last_id)
+        subscriber = Subscriber(caller, user_id, (), self._messages_max)
+        return self._open(subscriber, last_id, partial(self._user_snapshot, subscriber, user_id))
 
     def of_chat(self, chat_id: str, caller: Caller, last_id: str) -> "EventStream":
         """All that happens to a chat, and to the wallet that pays for it."""
-        return self._open(Subscriber(caller, None, chat_id, self._messages_max), last_id)
+        subscriber = Subscriber(caller, None, (chat_id,), self._messages_max)
+        return self._open(subscriber, last_id, partial(self._chat_snapshot, subscriber))
 
-    def _open(self, subscriber: Subscriber, last_id: str) -> "EventStream":
+    def of_chats(self, chat_ids: Collection[str], caller: Caller, last_id: str) -> "EventStream":
+        """All that happens to these chats, and to the wallets that pay for them."""
+        assert 0 < len(chat_ids) <= CHATS_MAX, "the route holds it"
+        subscriber = Subscriber(caller, None, chat_ids, self._messages_max)
+        return self._open(subscriber, last_id, partial(self._chats_snapshot, subscriber))
+
+    def of_advisor(self, advisor_id: str, caller: Caller, last_id: str) -> "EventStream":
+        """All that happens to an advisor's chats."""
+        subscriber = Subscriber(caller, None, (), self._messages_max, advisor_id)
+        snapshot = partial(self._advisor_snapshot, subscriber, advisor_id)
+        return self._open(subscriber, last_id, snapshot)
+
+    def _open(self, subscriber: Subscriber, last_id: str, snapshot: Snapshot) -> "EventStream":
         self._hub.check_room(subscriber.caller)
-        return EventStream(self._hub.joined(subscriber), self._frames(subscriber, last_id))
+        frames = self._frames(subscriber, last_id, snapshot)
+        return EventStream(self._hub.joined(subscriber), frames)
 
-    async def _frames(self, subscriber: Subscriber, last_id: str) -> AsyncIterator[bytes]:
+    async def _frames(
+        self, subscriber: Subscriber, last_id: str, snapshot: Snapshot
+    ) -> AsyncIterator[bytes]:
         await self._hub.begun()
-        yield await self._beginning(subscriber, last_id)
+        yield await self._beginning(subscriber, last_id, snapshot)
         while chunk := await subscriber.next():
             yield chunk
 
-    async def _beginning(self, subscriber: Subscriber, last_id: str) -> bytes:
+    async def _beginning(self, subscriber: Subscriber, last_id: str, snapshot: Snapshot) -> bytes:
         """What was missed since ``last_id``; the snapshot if there is none, or it is too old."""
         if _PLACE.fullmatch(last_id):
-            if subscriber.chat_id is not None:
-                await self._find_owner(subscriber, subscriber.chat_id)
+            await self._find_owners(subscriber)
             missed = await self._missed(subscriber, last_id)
             if missed is not None:
                 return await self._told(subscriber, last_id, missed)
-        return await self._snapshot(subscriber)
+        return await snapshot()
 
-    async def _find_owner(self, subscriber: Subscriber, chat_id: str) -> None:
-        (raw,) = await self._live.read(self._keys.chat(chat_id))
-        await self._visible(subscriber, chat_id, raw)
+    async def _find_owners(self, subscriber: Subscriber) -> None:
+        names = sorted(subscriber.chat_ids)
+        found = await self._live.read(*map(self._keys.chat, names)) if names else []
+        for name, raw in zip(names, found, strict=True):
+            await self._visible(subscriber, name, raw)
 
     async def _visible(
         self, subscriber: Subscriber, chat_id: str, raw: bytes | None
@@ -151,12 +178,6 @@ class Streams:
             raise redis_unavailable(error) from None
         return entry_key(found[0][0].decode()) if found else (0, 0)
 
-    async def _snapshot(self, subscriber: Subscriber) -> bytes:
-        if subscriber.chat_id is None:
-            assert subscriber.user_id is not None, "a stream is of a chat or of a user"
-            return await self._user_snapshot(subscriber, subscriber.user_id)
-        return await self._chat_snapshot(subscriber, subscriber.chat_id)
-
     async def _user_snapshot(self, subscriber: Subscriber, user_id: str) -> bytes:
         """The wallet and the open chats, and the place in the stream that they are as of."""
         keys = self._keys
@@ -167,39 +188,76 @@ class Streams:
         chats = await self._live.read(*map(keys.chat, names)) if names else []
         return self._frame(place, wallet_json(wallet, account, user_id), list(filter(None, chats)))
 
-    async def _chat_snapshot(self, subscriber: Subscriber, chat_id: str) -> bytes:
-        keys = self._keys
-        place, (raw,) = await self._together(keys.chat(chat_id))
-        raw = await self._visible(subscriber, chat_id, raw)
-        if raw is None:
-            subscriber.skip_to = place
-            return self._frame(place, b"null", [pack(not_started(chat_id))])
-        # Again, now that nothing is missed that happens to the user's other chats.
-        user_id = subscriber.user_id
-        if user_id is None:
-            place, (again,) = await self._together(keys.chat(chat_id))
-            subscriber.skip_to = place
-            return self._frame(place, b"null", [again or raw])
-        names = keys.chat(chat_id), keys.wallet(user_id), keys.account(user_id)
-        place, (again, wallet, account) = await self._together(*names)
+    async def _chat_snapshot(self, subscriber: Subscriber) -> bytes:
+        place, chats, wallets = await self._chats_now(subscriber)
+        return self._frame(place, wallets[0] if wallets else b"null", chats)
+
+    async def _chats_snapshot(self, subscriber: Subscriber) -> bytes:
+        place, chats, wallets = await self._chats_now(subscriber)
+        head = b'{"now":%d,"wallets":[%s]' % (self._clock.now_ms(), b",".join(wallets))
+        return _snapshot_frame(place, head, chats)
+
+    async def _advisor_snapshot(self, subscriber: Subscriber, advisor_id: str) -> bytes:
+        """The open chats, without wallets: their users are many."""
+        names = await self._open_of_advisor(advisor_id)
+        place, found = await self._together(*map(self._keys.chat, names))
         subscriber.skip_to = place
-        return self._frame(place, wallet_json(wallet, account, user_id), [again or raw])
+        chats = [raw for raw in found if raw and _is_open_of(raw, advisor_id)]
+        head = b'{"now":%d,"wallets":[]' % self._clock.now_ms()
+        return _snapshot_frame(place, head, chats[:CHATS_MAX])
+
+    async def _open_of_advisor(self, advisor_id: str) -> list[str]:
+        """Chats that may be the advisor's: of the last events, because Postgres comes later."""
+        try:
+            entries: Any = await self._client.xrevrange(self._keys.events, count=RECENT_MAX)
+        except redis.RedisError as error:
+            raise redis_unavailable(error) from None
+        started = [f[b"chat_id"].decode() for _, f in entries if f[b"event"] == b"chat.started"]
+        recorded = await self._reading.open_of_advisor(advisor_id, CHATS_MAX)
+        return list(dict.fromkeys([*started, *recorded]))
+
+    async def _chats_now(
+        self, subscriber: Subscriber
+    ) -> tuple[tuple[int, int], list[bytes], list[bytes]]:
+        """The place in the stream, and the chats and the wallets that may be seen as of it."""
+        keys, names = self._keys, sorted(subscriber.chat_ids)
+        place, found = await self._together(*map(keys.chat, names))
+        # One after the other: those that are in Postgres alone are read from there one by one.
+        seen = [
+            await self._visible(subscriber, name, raw)
+            for name, raw in zip(names, found, strict=True)
+        ]
+        users = sorted(user for user, with_account in subscriber.accounts.items() if with_account)
+        wallets: list[bytes] = []
+        if any(seen):
+            # Again, now that nothing is missed that happens to the users' other chats.
+            wanted = *map(keys.chat, names), *map(keys.wallet, users), *map(keys.account, users)
+            place, values = await self._together(*wanted)
+            seen = [raw and (again or raw) for raw, again in zip(seen, values, strict=False)]
+            balances, accounts = (
+                values[len(names) :][: len(users)],
+                values[len(names) + len(users) :],
+            )
+            wallets = list(map(wallet_json, balances, accounts, users))
+        subscriber.skip_to = place
+        chats = [raw or pack(not_started(name)) for name, raw in zip(names, seen, strict=True)]
+        return place, chats, wallets
 
     async def _together(self, *names: str) -> tuple[tuple[int, int], list[bytes | None]]:
         """Values, and the last event at the very moment they were read."""
         try:
             async with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.xrevrange(self._keys.events, count=1)
-                pipeline.mget(names)
-                last, values = await pipeline.execute()
+                if names:
+                    pipeline.mget(names)
+                last, *read = await pipeline.execute()
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
-        return entry_key(last[0][0].decode()) if last else (0, 0), values
+        return entry_key(last[0][0].decode()) if last else (0, 0), read[0] if read else []
 
     def _frame(self, place: tuple[int, int], wallet: bytes, chats: list[bytes]) -> bytes:
-        now_ms = self._clock.now_ms()
-        data = b'{"now":%d,"wallet":%s,"chats":[%s]}' % (now_ms, wallet, b",".join(chats))
-        return sse("snapshot", data, f"{place[0]}-{place[1]}")
+        head = b'{"now":%d,"wallet":%s' % (self._clock.now_ms(), wallet)
+        return _snapshot_frame(place, head, chats)
 
 
 class EventStream(Response):
@@ -236,6 +294,16 @@ class EventStream(Response):
         async for chunk in self._frames:
             await send(_body(chunk, more=True))
         await send(_body(b"", more=False))
+
+
+def _is_open_of(raw: bytes, advisor_id: str) -> bool:
+    chat = msgspec.json.decode(raw)
+    return bool(chat["advisor_id"] == advisor_id and chat["status"] != ENDED)
+
+
+def _snapshot_frame(place: tuple[int, int], head: bytes, chats: list[bytes]) -> bytes:
+    data = b'%s,"chats":[%s]}' % (head, b",".join(chats))
+    return sse("snapshot", data, f"{place[0]}-{place[1]}")
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from typing import Final
 
 from daemon.gateway.authorization import WHOLE, Caller
@@ -15,22 +16,24 @@ LOST: Final = "lost"
 
 
 class Subscriber:
-    """A caller who follows a user, or a chat."""
+    """A caller who follows a user, or chats."""
 
     def __init__(
         self,
         caller: Caller,
         user_id: str | None,
-        chat_id: str | None,
+        chat_ids: Collection[str],
         messages_max: int,
+        advisor_id: str | None = None,
     ) -> None:
-        """Follow ``chat_id`` and, once it is known whose it is, that user's account."""
+        """Follow a user or an advisor, or these chats and, once known, their users' accounts."""
         self.caller = caller
-        self.user_id = user_id
-        """Whose account is told of; None where there is none, or it may not be seen."""
-        self.owner_id = user_id
-        """Whose the chat is, as soon as that is known."""
-        self.chat_id = chat_id
+        self.advisor_id = advisor_id
+        """Whose chats are told of, whatever users they are of; None: not an advisor's stream."""
+        self.chat_ids = frozenset(chat_ids)
+        """Empty: all chats of the user, or of the advisor."""
+        self.accounts = {} if user_id is None else {user_id: True}
+        """By user, as soon as it is known whose the chats are: whether to tell of the account."""
         self.ended_at_s: float | None = None
         self.spoken_at_s = 0.0
         self.skip_to: Place = (0, 0)
@@ -50,10 +53,10 @@ class Subscriber:
         return True
 
     def concerns(self, event: Event) -> bool:
-        """Whether an event may change what this reader sees."""
-        if self.owner_id == event.user_id:
-            return True
-        return self.chat_id is not None and self.chat_id == event.chat_id
+        """Whether an event may change what this reader sees; whose a chat is, it does not say."""
+        if self.advisor_id is not None:
+            return event.chat_id is not None
+        return event.user_id in self.accounts or event.chat_id in self.chat_ids
 
     def end(self, reason: str) -> None:
         """Say why, and nothing more. What waits is dropped: whoever comes back gets it then."""
@@ -94,21 +97,34 @@ class Subscriber:
         if isinstance(message, MovedChats):
             return self._moved(message)
         event = message.event
-        if self.chat_id is None:
+        if self.advisor_id is not None:
+            return self._of_advisor(message)
+        if not self.chat_ids:
             return message.frame(with_chat=True, with_wallet=True)
-        is_mine = event.chat_id == self.chat_id
+        is_mine = event.chat_id in self.chat_ids
         view = self._view(message) if is_mine else WHOLE
-        if view is None or not (is_mine or event.user_id == self.user_id):
+        if view is None or not (is_mine or self.accounts.get(event.user_id)):
             return None
         return message.frame(with_chat=is_mine, with_wallet=view == WHOLE)
 
-    def _moved(self, message: MovedChats) -> bytes | None:
-        if self.chat_id is None:
-            return b"".join(chat.frame for chat in message.chats.values())
-        chat = message.chats.get(self.chat_id)
-        if chat is None or self.caller.view(message.user_id, chat.advisor_id) is None:
+    def _of_advisor(self, message: Message) -> bytes | None:
+        if message.advisor_id != self.advisor_id:
             return None
-        return chat.frame
+        return message.frame(with_chat=True, with_wallet=self._view(message) == WHOLE)
+
+    def _moved(self, message: MovedChats) -> bytes | None:
+        if self.advisor_id is not None:
+            chats = message.chats.values()
+            return b"".join(c.frame for c in chats if c.advisor_id == self.advisor_id) or None
+        if not self.chat_ids:
+            return b"".join(chat.frame for chat in message.chats.values())
+        seen = [
+            chat.frame
+            for chat_id, chat in message.chats.items()
+            if chat_id in self.chat_ids
+            and self.caller.view(message.user_id, chat.advisor_id) is not None
+        ]
+        return b"".join(seen) or None
 
     def _view(self, message: Message) -> str | None:
         return self.caller.view(message.event.user_id, message.advisor_id)
