@@ -90,7 +90,7 @@ def _show(watch: "Watch", every_s: float, times: int | None, order: Order) -> No
     with keyboard() as wait, Live(console=out, auto_refresh=False, screen=True) as live:
         while True:
             frame = watch.look()
-            live.update(screen(frame, order), refresh=True)
+            live.update(screen(frame, order, out.width), refresh=True)
             times = None if times is None else times - 1
             if times == 0:
                 return
@@ -101,4 +101,4 @@ def _show(watch: "Watch", every_s: float, times: int | None, order: Order) -> No
                     return
                 if key in KEYS:
                     order = KEYS[key]
-                    live.update(screen(frame, order), refresh=True)
+                    live.update(screen(frame, order, out.width), refresh=True)

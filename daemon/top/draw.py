@@ -1,5 +1,6 @@
 """A frame as a person reads it: tables in a terminal, one line in a pipe. Pure."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -19,7 +20,12 @@ from meterd.rules.money import format_micro
 BARS: Final = "▁▂▃▄▅▆▇█"
 PLOT_WIDTH: Final = 40
 CHATS_SHOWN: Final = 10
+WIDE_COLUMNS: Final = 120
+"""From so many columns of the terminal on, all columns of the chats fit."""
 _NAME_WIDTH: Final = 24
+_NARROW_NAME_WIDTH: Final = 16
+"""So that a time and a cost are whole, and the columns fit into 80."""
+_WIDE_ONLY: Final = ("user", "advisor", "billed", "burn a minute")
 _COLUMNS: Final = (
     *("chat", "user", "advisor", "status", "active", "billed"),
     *("cost", "burn a minute", "time left"),
@@ -69,8 +75,10 @@ def facts(frame: Frame) -> dict[str, Any]:
     }
 
 
-def screen(frame: Frame, order: Order = Order.NEWEST) -> RenderableType:
-    """The whole screen, for a terminal."""
+def screen(
+    frame: Frame, order: Order = Order.NEWEST, columns: int = WIDE_COLUMNS
+) -> RenderableType:
+    """The whole screen, for a terminal of so many columns."""
     why = frame.trouble or frame.status.get("why", "")
     head = Text.assemble(
         ("meterd ", "bold"),
@@ -82,7 +90,7 @@ def screen(frame: Frame, order: Order = Order.NEWEST) -> RenderableType:
         head,
         _totals(frame),
         _actors(frame.status.get("actors", ())).drawn(),
-        _chats(frame, order).drawn(),
+        _chats(frame, order, columns < WIDE_COLUMNS).drawn(),
         Text(f"sort by: {keys}   q quit", "dim"),
     )
 
@@ -114,14 +122,20 @@ def _first(frame: Frame, order: Order) -> list[ChatNow]:
     return ordered(frame.chats, order)[:CHATS_SHOWN]
 
 
-def _chats(frame: Frame, order: Order) -> Rows:
+def _chats(frame: Frame, order: Order, is_narrow: bool) -> Rows:
+    """The first chats; a narrow terminal gets fewer columns, each of them whole."""
     of = f", of the {CHATS_READ:,} newest" if len(frame.chats) == CHATS_READ else ""
-    rows = Rows(f"Open chats by {order}{of}", *_COLUMNS, width_max=_NAME_WIDTH)
+    shown = [name not in _WIDE_ONLY or not is_narrow for name in _COLUMNS]
+    width_max = _NARROW_NAME_WIDTH if is_narrow else _NAME_WIDTH
+    rows = Rows(
+        f"Open chats by {order}{of}", *itertools.compress(_COLUMNS, shown), width_max=width_max
+    )
     for snapshot, burn_micro, left_ms in _first(frame, order):
         status = Cell(snapshot["status"], STATUS_COLOURS.get(snapshot["status"], ""))
         names = (snapshot["chat_id"], snapshot["user_id"], snapshot["advisor_id"])
         times = (duration(snapshot["active_ms"]), duration(snapshot["billed_ms"]))
         left = "" if left_ms is None else duration(left_ms)
         burn = format_micro(burn_micro) if burn_micro else ""
-        rows.add_row(*names, status, *times, snapshot["cost"], burn, left)
+        cells = (*names, status, *times, snapshot["cost"], burn, left)
+        rows.add_row(*itertools.compress(cells, shown))
     return rows

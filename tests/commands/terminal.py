@@ -47,9 +47,10 @@ class Terminal:
 
 @contextlib.contextmanager
 def in_terminal(env: Mapping[str, str], *args: str) -> Iterator[Terminal]:
-    """Run a command of meterd's in a terminal of 160 columns."""
+    """Run a command of meterd's in a terminal of 160 columns, whatever the tests run in."""
     ours, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
+    env = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
         [METERD, *args], env={**env, "TERM": "xterm"}, stdin=side, stdout=side, stderr=side
     )

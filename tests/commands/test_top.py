@@ -51,6 +51,25 @@ def test_a_service_that_says_little_is_shown_all_the_same(status: dict[str, Any]
     assert "state=" in line(frame(**status))
 
 
+@pytest.mark.parametrize("columns", [80, 119, 120, 200])
+def test_times_and_costs_are_whole_in_any_terminal(columns: int) -> None:
+    """Names are cut before figures are."""
+    snapshot = {
+        **chat_snapshot(chat_at("a" * 40, "b" * 40, 0), 0),
+        "active_ms": 3_599_999,
+        "billed_ms": 3_599_998,
+        "cost": "12345.678901",
+    }
+    chats = [ChatNow(snapshot, 60_000_000, 7_199_999)]
+    console = Console(width=columns, record=True)
+    console.print(screen(frame()._replace(chats=chats), columns=columns))
+    text = console.export_text()
+    assert "12345.678901" in text
+    assert "0:59:59.999" in text
+    assert "1:59:59.999" in text
+    assert max(map(len, text.splitlines())) <= columns
+
+
 counts = st.integers(0, 10**9)
 
 
