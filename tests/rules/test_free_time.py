@@ -76,6 +76,9 @@ def test_a_scope_uses_what_its_chats_use_and_forgets_nothing(stream: Stream) -> 
     for entry in settled(stream).entries:
         adopted = entry.fields.get("type") == "adopt"
         world.feed(entry.id, entry.flat)
+        # A command about nobody's chat leaves what was due before it to be done.
+        seq = int(entry.id.partition("-")[2])
+        world.feed(f"{entry.at}-{seq + 1}", flat({"type": "settle", "user_id": "u1"}))
         account = world.accounts.get("u1", Account("u1"))
         after = free_time.used_ms(account, max(entry.at, account.as_of_ms))
         by_chats = _used_by_chats(world, entry.at)
