@@ -81,6 +81,11 @@ class Keys(NamedTuple):
         return f"{self.prefix}hold"
 
     @property
+    def progress(self) -> str:
+        """Hash: how far the stream has been read, and what went wrong with it (internal)."""
+        return f"{self.prefix}progress"
+
+    @property
     def status(self) -> str:
         """String, JSON: what ``meterd status`` shows (internal)."""
         return f"{self.prefix}status"
