@@ -95,7 +95,8 @@ class Supervisor:
         self._settings = settings
         self._state = "starting"
         self._why = ""
-        self._is_over = False
+        self.is_over = False
+        """Whether it leads no more: another daemon does, or Redis is to be verified again."""
         self._error = ""
         self._stopping = asyncio.Event()
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
@@ -141,7 +142,7 @@ class Supervisor:
             work.result()
             return "stopped"
         except NotLeadingError as error:
-            self._is_over = True
+            self.is_over = True
             log.error("supervisor.superseded", why=str(error))
             return "superseded"
         except Exception:
@@ -277,7 +278,7 @@ class Supervisor:
         await asyncio.gather(*(handle.close() for handle in self._dispatcher.handles.values()))
         await self._recording.stop()
         with contextlib.suppress(redis.RedisError):
-            if self._parts.queue.epoch and not self._is_over:
+            if self._parts.queue.epoch and not self.is_over:
                 await self._parts.queue.resign()
                 await self._parts.client.delete(self._parts.keys.status)
 

@@ -12,7 +12,7 @@ from daemon.gateway.container import Dependencies
 from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.metrics import Scraped
 from persistence.postgres.pages import open_counts
-from persistence.redis.published_status import read_status_async
+from persistence.redis.published_status import check_writable, read_status_async
 
 DOWN: Final = {"state": "down", "why": "no daemon has published a status for some seconds"}
 COUNTS_S: Final = 5.0
@@ -46,11 +46,12 @@ class Service:
         return Scraped(status, status["queue"], await self._open_counts())
 
     async def is_redis_up(self) -> bool:
-        """Whether Redis answers now."""
+        """Whether Redis answers now, and takes commands."""
         try:
-            return bool(await self._parts.client.ping())
+            await check_writable(self._parts.client, self._parts.keys)
         except redis.RedisError:
             return False
+        return True
 
     async def is_postgres_up(self) -> bool:
         """Whether Postgres answered a moment ago."""

@@ -578,9 +578,6 @@ end
 
 local function version() return VERSION end
 
--- Probe: whether this server takes writes. It writes nothing, but a server that can't refuses it.
-local function probe() return 1 end
-
 -- What holds on to the lead or makes room works on a full server too.
 local function register(name, callback, ...)
   redis.register_function{function_name = 'meterd_' .. name, callback = callback, flags = {...}}
@@ -600,7 +597,6 @@ register('ack_outbox', ack_outbox, 'allow-oom')
 register('resolve_dead_letter', resolve_dead_letter)
 register('clear_hold', clear_hold)
 register('drop_ahead', drop_ahead)
-register('probe', probe)
 register('open_accounts', open_accounts)
 register('trim', trim, 'allow-oom')
 register('status', status, 'no-writes', 'allow-stale')
