@@ -2,68 +2,26 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import redis
 from sqlalchemy import Engine
 
 from actors.supervisor.supervisor import SupervisorConfig
-from loadtests.common.timeouts import scaled
 from meterd import AsyncMeter, Meter
 from meterd.rules.model import Policy
-from meterd.sentinel_url import parse_sentinel_url
 from persistence.errors import NotLeadingError
 from persistence.redis.client import connect, connect_async
 from persistence.redis.published_status import check_writable, read_status
 from tests.engine.harness import KEYS, idle, running
+from tests.engine.pair import Pair, fail_over_by_sentinel, replicated_pair
 from tests.engine.play import differences, until, until_state
-from tests.proxy import Proxy, proxy_to
-from tests.servers import kinds, redis_server, sentinel
+from tests.servers import kinds, sentinel
 
 SETTINGS = SupervisorConfig(actors_max=1, stop_timeout_ms=1_000)
-
-
-class Pair(NamedTuple):
-    """A master and its replica, and the address that clients know."""
-
-    first: str
-    second: str
-    proxy: Proxy
-
-    @property
-    def client(self) -> redis.Redis:
-        """A client of the first server."""
-        return connect(self.first)
-
-    def fail_over(self) -> None:
-        """The replica becomes the master; the old master stays up, and so do its connections."""
-        with connect(self.first) as first, connect(self.second) as second:
-            second.replicaof("NO", "ONE")
-            host, port = _address(self.second)
-            first.replicaof(host, str(port))
-        self.proxy.move(self.second)
-
-
-def _address(url: str) -> tuple[str, int]:
-    host, _, port = url.removeprefix("redis://").removesuffix("/0").partition(":")
-    return host, int(port)
-
-
-@contextlib.contextmanager
-def _pair(kind: str) -> Iterator[Pair]:
-    with redis_server(kind) as first, redis_server(kind) as second:
-        with connect(second) as replica:
-            replica.replicaof(*map(str, _address(first)))
-            deadline = time.monotonic() + scaled(30)
-            while replica.info("replication")["master_link_status"] != "up":
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-        with proxy_to(first) as proxy:
-            yield Pair(first, second, proxy)
 
 
 def _play(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -92,9 +50,10 @@ def test_daemon_and_clients_follow_the_address_to_the_new_master(kind: str, engi
                         await tasks.top_up("u", "1")
                         await until(_until_replicated(pair))
                         await idle(url)
-                        assert (read_status(pair.client, KEYS) or {})["state"] == "ready"
-                        pair.fail_over()
-                        status = read_status(pair.client, KEYS) or {}
+                        with connect(pair.first) as old:
+                            assert (read_status(old, KEYS) or {})["state"] == "ready"
+                            pair.fail_over()
+                            status = read_status(old, KEYS) or {}
                         assert status["state"] == "degraded"
                         assert "read only replica" in status["why"]
                         # It leads no more: the new master's state is to be verified first.
@@ -111,7 +70,7 @@ def test_daemon_and_clients_follow_the_address_to_the_new_master(kind: str, engi
             assert b'"4.000000"' in (client.get(KEYS.wallet("u")) or b"")
             assert differences(client, engine) == []
 
-    with _pair(kind) as pair:
+    with replicated_pair(kind) as pair:
         _play(play(pair))
 
 
@@ -127,10 +86,11 @@ def test_a_server_that_can_not_be_written_to_is_not_up(kind: str) -> None:
             await check_writable(client, KEYS)
             assert not await client.exists(KEYS.commands)
 
-    with _pair(kind) as pair:
+    with replicated_pair(kind) as pair:
         _play(play(pair))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", kinds())
 def test_sentinels_are_asked_for_the_master(kind: str, engine: Engine, tmp_path: Path) -> None:
     """By the daemon and both clients, at the start and after a failover."""
@@ -143,7 +103,7 @@ def test_sentinels_are_asked_for_the_master(kind: str, engine: Engine, tmp_path:
                         await asyncio.to_thread(threads.top_up, "u", "1")
                         await tasks.top_up("u", "1")
                         await until(_until_replicated(pair))
-                        await asyncio.to_thread(_fail_over_by_sentinel, url)
+                        await asyncio.to_thread(fail_over_by_sentinel, url)
                         await until(lambda: supervisor.is_over)
                 sent = asyncio.gather(
                     asyncio.to_thread(threads.top_up, "u", "1", timeout_s=30),
@@ -152,19 +112,5 @@ def test_sentinels_are_asked_for_the_master(kind: str, engine: Engine, tmp_path:
                 async with running(url, engine, Policy(), SETTINGS):
                     assert [reply.outcome for reply in await sent] == ["ok", "ok"]
 
-    with _pair(kind) as pair, sentinel(kind, tmp_path, _address(pair.first)) as url:
+    with replicated_pair(kind) as pair, sentinel(kind, tmp_path, pair.first_address) as url:
         _play(play(pair, url))
-
-
-def _fail_over_by_sentinel(url: str) -> None:
-    """Ask for a failover as soon as the Sentinel has found the replica, and wait for its end."""
-    ((host, port), *_) = parse_sentinel_url(url).hosts
-    with redis.Redis(host, port) as client:
-        ask: Any = client.execute_command
-        before = ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")
-        deadline = time.monotonic() + scaled(60)
-        while ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster") == before:
-            assert time.monotonic() < deadline
-            with contextlib.suppress(redis.ResponseError):  # no replica is known yet, or under way
-                ask("SENTINEL", "FAILOVER", "mymaster")
-            time.sleep(0.05)

@@ -34,7 +34,7 @@ class SentinelUrl(NamedTuple):
 
 def is_sentinel(url: str) -> bool:
     """Whether the URL names Sentinels."""
-    return url.partition("://")[0].lower() in SENTINEL_SCHEMES
+    return url.lower().startswith(tuple(f"{scheme}://" for scheme in SENTINEL_SCHEMES))
 
 
 def parse_sentinel_url(url: str) -> SentinelUrl:
