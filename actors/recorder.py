@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from persistence.errors import RecorderFencedError, SupersededError, UnstorableError
+from persistence.postgres.engine import server_message
 from persistence.postgres.recorder_state import RecorderClaim
 from persistence.postgres.writer import put_policy, write_batch
 from persistence.redis.outbox import Outbox, OutboxEntry
@@ -163,7 +164,7 @@ class Recorder:
             log.warning(
                 "recorder.backend_unavailable", error=type(error).__name__, detail=str(error)[:200]
             )
-        self.trouble = type(error).__name__
+        self.trouble = server_message(error)
 
     def _note_recovery(self) -> None:
         if self.trouble:
