@@ -90,4 +90,4 @@ class Leadership:
         if tenure is LeaseStatus.LOST:
             raise NotLeadingError("another daemon has taken over")
         if tenure is LeaseStatus.UNVERIFIED and self.is_verified:
-            raise NotLeadingError("Redis was restarted; its memory has to be compared again")
+            raise NotLeadingError("Redis or Postgres has to be compared with the other again")

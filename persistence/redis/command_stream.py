@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import redis
 import redis.asyncio
 
-from meterd.rules.commands import Command, InvalidCommand, entry_key, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, entry_key, entry_ms, parse_entry
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.errors import NotLeadingError
 
@@ -155,12 +155,15 @@ class CommandStream:
     async def trim(self, keep_ms: int) -> None:
         """Drop entries that were handled longer than ``keep_ms`` ago (by the queue's clock).
 
-        All of a handled entry that is of use has gone to the outbox with its commit.
+        All of a handled entry that is of use has gone to the outbox with its commit; those of
+        commits that Postgres does not have yet stay all the same, for ``meterd recover``.
         """
         seconds, _ = await self._client.time()
+        undelivered: Any = await self._client.xrange(self._keys.outbox, count=1)
         oldest: Any = (await self._client.xpending(self._keys.commands, GROUP))["min"]
         first = oldest.decode() if oldest else self._delivered
-        limit = min(entry_key(first), (seconds * 1000 - keep_ms, 0))
+        since_ms = entry_ms(undelivered[0][0].decode()) if undelivered else seconds * 1000
+        limit = min(entry_key(first), (since_ms - keep_ms, 0))
         if limit > (0, 0):
             await self._call("meterd_trim", self.epoch, f"{limit[0]}-{limit[1]}")
 

@@ -46,6 +46,11 @@ class Keys(NamedTuple):
         return f"{self.prefix}outbox:refused"
 
     @property
+    def outbox_delivered(self) -> str:
+        """String: the last outbox entry that Postgres has said to have (internal)."""
+        return f"{self.prefix}outbox:delivered"
+
+    @property
     def open_users(self) -> str:
         """Set: users with open chats, so that a restart finds them (internal)."""
         return f"{self.prefix}open"
