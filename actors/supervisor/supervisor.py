@@ -312,6 +312,8 @@ class Supervisor:
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
             **self._counts.as_dict(),
+            "clock_steps": self._clock.steps,
+            "lease_changes": self._leadership.changes,
             "recent": msgspec.structs.asdict(self._sampler.last),
             "limits": {
                 "open_chats": self._settings.actors_max * self._settings.chats_per_actor,

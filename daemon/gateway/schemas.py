@@ -294,6 +294,16 @@ class Work(Shape):
     failed: Annotated[Number, _about("Attempts at an entry in which the code failed")]
 
 
+class CreditsMoved(Shape):
+    """Credits that moved since the supervisor began; what is in the books, GET /v1/usage has."""
+
+    charged: Annotated[Credits, _about("For chats that ended")]
+    refunded: Credits
+    topped_up: Credits
+    adjusted_up: Annotated[Credits, _about("Given by hand")]
+    adjusted_down: Annotated[Credits, _about("Taken by hand, above 0")]
+
+
 class RecorderStatus(Shape):
     """The process that moves commits to PostgreSQL; fields but `restarts` from its first answer."""
 
@@ -356,6 +366,18 @@ class Status(Shape):
     ) = None
     outcomes: Annotated[dict[str, Number], _about("The same by outcome alone")] | None = None
     work: Work | None = None
+    credits: CreditsMoved | None = None
+    events: Annotated[dict[str, Number], _about("Event, how many since it began")] | None = None
+    dead_letters: (
+        Annotated[dict[str, Number], _about("Outcome, entries set aside since it began")] | None
+    ) = None
+    active_ms: Annotated[Ms, _about("Of chats that ended since it began")] | None = None
+    clock_steps: (
+        Annotated[Number, _about("Steps of the queue's clock, seen since it began")] | None
+    ) = None
+    lease_changes: Annotated[Number, _about("How often a supervisor has taken the lead")] | None = (
+        None
+    )
     latency_ms: Annotated[Durations, _about("From a command's entry until its effect")] | None = (
         None
     )

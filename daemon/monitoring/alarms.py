@@ -54,7 +54,7 @@ def _is_full(number: int, status: Status, limit: str) -> bool:
 
 
 def _quantile(name: str) -> str:
-    buckets = f"sum by (le) (rate(meterd_{name}_seconds_bucket[5m]))"
+    buckets = f"max by (le) (rate(meterd_{name}_seconds_bucket[5m]))"
     return f"histogram_quantile(0.99, {buckets}) > {LATENCY_MS_MAX // 1_000}"
 
 

@@ -1,9 +1,11 @@
 """What actors tell of their batches adds up, and is timed by the queue's clock."""
 
-from actors.messages import INVALID_TYPE, BatchStats, Task
+from actors.messages import CREDIT_MOVEMENTS, INVALID_TYPE, BatchStats, Task
 from actors.supervisor.histogram import BUCKETS_MS
 from actors.supervisor.stats import SupervisorStats
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
+from meterd.rules.events import EVENTS
+from meterd.rules.money import format_micro
 
 
 def _task(at_ms: int, kind: str) -> Task:
@@ -30,6 +32,29 @@ def test_batches_add_up_by_type_and_outcome() -> None:
     }
     assert told["outcomes"] == {"ok": 3, "not_running": 1, "invalid_command": 1}
     assert told["work"] == {"replayed": 1, "commits": 4, "redecided": 0, "failed": 0}
+
+
+def test_credits_add_up_to_the_micro_credit_and_everything_is_there_from_the_start() -> None:
+    """A metric that is not there before its first time can't be told from one that is broken."""
+    counts = SupervisorStats(lambda: 0)
+    told = counts.as_dict()
+    assert told["credits"] == dict.fromkeys(CREDIT_MOVEMENTS, "0.000000")
+    assert told["events"] == dict.fromkeys(EVENTS, 0)
+    assert told["dead_letters"] == {"invalid_command": 0, "internal_error": 0}
+    for _ in range(3):
+        counts.add(
+            [],
+            BatchStats(
+                credits_micro={"charged": 2**53 + 1},
+                events={"credits.low": 2},
+                dead={"internal_error": 1},
+                active_ms=7,
+            ),
+        )
+    told = counts.as_dict()
+    assert told["credits"]["charged"] == format_micro(3 * (2**53 + 1)), "no float on the way"
+    assert (told["events"]["credits.low"], told["events"]["chat.paused"]) == (6, 0)
+    assert (told["dead_letters"]["internal_error"], told["active_ms"]) == (3, 21)
 
 
 def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond() -> None:
