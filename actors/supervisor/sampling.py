@@ -22,7 +22,7 @@ MEDIAN: Final = 50
 MOST: Final = 99
 
 
-class Sampler:
+class StatusSampler:
     """Writes a sample to the history as each step of ten seconds begins, and keeps the last one."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, stats: SupervisorStats) -> None:

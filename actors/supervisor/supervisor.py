@@ -24,7 +24,7 @@ from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.placement import Placement
 from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
 from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
-from actors.supervisor.sampling import Sampler
+from actors.supervisor.sampling import StatusSampler
 from actors.supervisor.starts import Starts
 from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
@@ -108,7 +108,7 @@ class Supervisor:
         self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
         self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms)
         self._counts = SupervisorStats(self._clock.now_ms)
-        self._sampler = Sampler(parts.client, parts.keys, self._counts)
+        self._sampler = StatusSampler(parts.client, parts.keys, self._counts)
         self._condition_since = ConditionSince()
         deps = MaintenanceDeps(
             leadership=self._leadership,

@@ -5,7 +5,7 @@ No label names a user or a chat: there are as many of these as there are users a
 Every series is always there, so that an alarm can tell "none" from "not measured": a counter begins
 at 0, and while its daemon can't be asked it stands still at what this gateway heard last. A gauge
 that nobody can know now is NaN, of which no comparison holds; so is a counter of which this gateway
-has heard nothing because Redis is away.
+has heard nothing because Redis is away, histograms aside.
 """
 
 import math
@@ -239,9 +239,9 @@ class _Counted:
         }
 
     def histogram(self, name: str) -> Mapping[str, Any]:
-        """A histogram of milliseconds."""
-        counts = [self.none] * (len(BUCKETS_MS) + 1)
-        nothing = {"buckets_ms": BUCKETS_MS, "counts": counts, "sum_ms": self.none}
+        """A histogram of milliseconds. Of NaN, Prometheus would make its highest bucket."""
+        counts = [0] * (len(BUCKETS_MS) + 1)
+        nothing = {"buckets_ms": BUCKETS_MS, "counts": counts, "sum_ms": 0}
         found: Mapping[str, Any] = (self._status or {}).get(name, nothing)
         return found
 

@@ -217,7 +217,7 @@ def _about(text: str) -> Any:
     return Field(description=text)
 
 
-class Alarm(Shape):
+class FiringAlarm(Shape):
     """An alarm that holds now; Prometheus has the same (deploy/prometheus/)."""
 
     name: Annotated[str, Field(description="As in Prometheus", examples=["MeterdNotReady"])]
@@ -226,7 +226,7 @@ class Alarm(Shape):
     tile: Annotated[str, _about("The figure that it is about")]
 
 
-class Recovery(Shape):
+class RecoveryProgress(Shape):
     """How far a new leader is."""
 
     chats_done: Annotated[Number, _about("Open chats whose actor is up")]
@@ -278,7 +278,7 @@ class Recent(Shape):
     ]
 
 
-class Limits(Shape):
+class StatusLimits(Shape):
     """What may be there at most."""
 
     open_chats: Annotated[Number, _about("Open chats; a start beyond gets `at_capacity`")]
@@ -347,11 +347,13 @@ class Status(Shape):
     ]
     why: Annotated[str, _about("Why it is so; empty if there is nothing to say")]
     next_step: Annotated[str | None, _about("What to do; null if nothing")]
-    alarms: Annotated[list[Alarm], _about("What is wrong now, by the alarms of Prometheus")]
+    alarms: Annotated[list[FiringAlarm], _about("What is wrong now, by the alarms of Prometheus")]
     environment: Annotated[str, _about("`http.environment`: what people call this deployment")]
     version: Annotated[str, _about("The daemon's; without one, the gateway's")]
     queue: QueueStatus
-    recovery: Annotated[Recovery | None, _about("Progress; null unless `recovering`")] = None
+    recovery: Annotated[RecoveryProgress | None, _about("Progress; null unless `recovering`")] = (
+        None
+    )
     pid: Annotated[int, _about("The supervisor's process")] | None = None
     epoch: Annotated[str, _about("Under which the supervisor writes")] | None = None
     uptime_ms: Annotated[Ms, _about("Since the supervisor began")] | None = None
@@ -386,7 +388,7 @@ class Status(Shape):
         | None
     ) = None
     recent: Recent | None = None
-    limits: Limits | None = None
+    limits: StatusLimits | None = None
     recorder: RecorderStatus | None = None
     actor_restarts: Annotated[Number, _about("Actors that were replaced")] | None = None
     actors: list[ActorStatus] | None = None
