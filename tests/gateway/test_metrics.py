@@ -18,12 +18,16 @@ from daemon.discovery.runfile import Addresses
 from daemon.gateway.container import make_dependencies
 from daemon.gateway.metrics import STATES, Scraped
 from daemon.gateway.service import Service
+from daemon.monitoring.alarms import ALARMS
+from daemon.monitoring.dashboard import ROWS
 from daemon.settings.settings import Settings
 from loadtests.common.live import LiveDaemon
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
 from tests.monitoring.pages import page_of, with_one_actor_down, working
+from tests.monitoring.promtool import promtool
+from tests.monitoring.selectors import missing_of
 from tests.servers import redis_server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
@@ -284,3 +288,26 @@ def test_every_state_that_a_daemon_can_be_in_has_its_series() -> None:
     }
     assert {"ready", "standby", "lost", "stopping", "down"} <= published
     assert published <= set(STATES)
+
+
+def test_prometheus_has_nothing_to_say_against_a_page(gateway: Gateway) -> None:
+    """Of a real gateway and a real daemon: names, units, help texts."""
+    assert promtool("check", "metrics", page=gateway.http.get("/metrics").text) == ""
+
+
+def test_every_expression_finds_its_metric_on_a_real_page(gateway: Gateway) -> None:
+    """Those of the dashboard and of the alarms; before anything else has happened as well."""
+    page = gateway.http.get("/metrics").text
+    panels = (panel for row in ROWS.values() for panel in row)
+    expressions = [expr for panel in panels for expr in panel.queries.values()]
+    for expr in (*expressions, *(alarm.expr for alarm in ALARMS)):
+        assert missing_of(expr, page) == []
+
+
+def test_the_page_has_the_series_that_every_page_has(gateway: Gateway) -> None:
+    """A working service's, as other tests make it, and no other of the service itself."""
+    told, made = (
+        {name for name in _parsed(page) if not name[0].startswith(("meterd_gateway", "process"))}
+        for page in (gateway.http.get("/metrics").text, page_of(working()))
+    )
+    assert told == made
