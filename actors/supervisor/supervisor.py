@@ -300,9 +300,11 @@ class Supervisor:
         state, why = self._condition()
         handles = self._dispatcher.handles.values()
         is_recovering = self._state == "recovering"
+        now_ms = self._clock.now_ms() or int(time.time() * 1_000)
         return {
+            "now": now_ms,
             "state": state,
-            "state_since": self._condition_since.told(state, self._clock.now_ms()),
+            "state_since": self._condition_since.told(state, now_ms),
             "why": why,
             "recovery": recovery_progress(handles, self._placement) if is_recovering else None,
             "version": _VERSION,
