@@ -38,9 +38,13 @@ class StatusSampler:
         self.last = StatusSample()
 
     async def sample_if_due(self, now_ms: int, gauges: Gauges, open_chats: int) -> None:
-        """Write a sample if none of this step was written. What Redis can't take is left out."""
+        """Write a sample if none of this step was written. What Redis can't take is left out.
+
+        After a step back of the queue's clock there are none until it has caught up: stream IDs
+        wait for that as well.
+        """
         step = now_ms // STEP_MS
-        if step == self._step:
+        if step <= self._step:
             return
         self._step = step
         self.last = self._sample(gauges, open_chats)

@@ -8,7 +8,8 @@ from meterd.rules.events import EVENTS
 from meterd.rules.money import format_micro
 
 
-def _task(at_ms: int, kind: str) -> Task:
+def a_task(at_ms: int, kind: str) -> Task:
+    """A command, or what can't be one."""
     flat = [b"type", kind.encode(), b"id", b"k", b"chat_id", b"c"]
     found = parse_entry(f"{at_ms}-0", flat)
     return Task("u", found) if isinstance(found, Command) else Task("", None, invalid=found)
@@ -60,7 +61,7 @@ def test_credits_add_up_to_the_micro_credit_and_everything_is_there_from_the_sta
 def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond() -> None:
     """Entries that can't be a command as well: their senders wait for an answer, too."""
     counts = SupervisorStats(lambda: 1_000)
-    tasks = [_task(1_000, "pause"), _task(995, "end"), _task(991, "nonsense")]
+    tasks = [a_task(1_000, "pause"), a_task(995, "end"), a_task(991, "nonsense")]
     counts.add(tasks, BatchStats(dues={900: 3, 990: 1}))
     latency, lateness = counts.as_dict()["latency_ms"], counts.as_dict()["lateness_ms"]
     assert (latency["count"], latency["sum_ms"]) == (3, 14)
@@ -72,13 +73,13 @@ def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond
 def test_nothing_takes_less_than_no_time() -> None:
     """Though the queue's clock is known to a few milliseconds only."""
     counts = SupervisorStats(lambda: 1_000)
-    counts.add([_task(1_003, "pause")], BatchStats(dues={1_002: 1}))
+    counts.add([a_task(1_003, "pause")], BatchStats(dues={1_002: 1}))
     for name in ("latency_ms", "lateness_ms"):
         assert (counts.as_dict()[name]["count"], counts.as_dict()[name]["sum_ms"]) == (1, 0)
 
 
 def test_what_cannot_be_a_command_has_a_type_of_its_own() -> None:
     """Its own words may be anything: as labels of a metric they would have no end."""
-    assert _task(1, "pause").kind == "pause"
-    assert _task(1, "nonsense").kind == INVALID_TYPE
-    assert isinstance(_task(1, "nonsense").invalid, InvalidCommand)
+    assert a_task(1, "pause").kind == "pause"
+    assert a_task(1, "nonsense").kind == INVALID_TYPE
+    assert isinstance(a_task(1, "nonsense").invalid, InvalidCommand)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -179,3 +180,44 @@ def test_the_oldest_command_is_found_though_an_unread_one_was_deleted(kind: str)
         assert groups[0]["lag"] is None
         least_ms, told_ms, most_ms = _age(client, url, f"{now_ms - 70_000}-0".encode())
         assert least_ms <= told_ms <= most_ms
+
+
+def test_a_recovery_says_how_many_chats_have_their_actor(engine: Engine) -> None:
+    """Of those that were open; once it is over there is nothing to say."""
+    may_start = asyncio.Event()
+    chats = ("a", "b", "c")
+
+    class Waiting(ThreadProcess):
+        async def assign(self, chats: Mapping[str, str]) -> None:
+            await may_start.wait()
+            await super().assign(chats)
+
+    async def play(url: str, client: redis.Redis) -> None:
+        async with running(url, engine, Policy(), SETTINGS):
+            for chat in chats:
+                send(client, type="start", chat_id=chat, **PEOPLE, rate="0")
+            await idle(url)
+        async with running(url, engine, Policy(), SETTINGS, Waiting) as supervisor:
+            wanted = {"chats_done": 0, "chats_total": 3}
+            await until(lambda: supervisor.status()["recovery"] == wanted)
+            may_start.set()
+            await until(lambda: supervisor.status()["state"] == "ready")
+            told = supervisor.status()
+            assert told["recovery"] is None
+            assert 0 <= told["now"] - told["state_since"] < 60_000
+            assert told["lease_changes"] == 2, "both have led"
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+
+
+def test_the_oldest_commit_that_waits_for_postgres_has_its_age() -> None:
+    """By the queue's clock; without any there is none."""
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        assert _gauges(url).outbox_oldest_ms == 0
+        came_ms = _now_ms(client) - 90_000
+        for at_ms in (came_ms, came_ms + 80_000):
+            client.xadd(KEYS.outbox, {"facts": "x"}, id=f"{at_ms}-0")
+        least_ms = _now_ms(client) - came_ms
+        told_ms = _gauges(url).outbox_oldest_ms
+        assert least_ms <= told_ms <= _now_ms(client) - came_ms
