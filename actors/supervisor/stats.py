@@ -52,11 +52,19 @@ class SupervisorStats:
             self.lateness.add(max(0, now_ms - due_ms), changes)
         for kind, outcomes in stats.commands.items():
             self._commands.setdefault(kind, Counter()).update(outcomes)
-        self._work.update({name: getattr(stats, name) for name in _WORK})
-        self._credits_micro.update(stats.credits_micro)
-        self._events.update(stats.events)
-        self._dead.update(stats.dead)
-        self._active_ms += stats.active_ms
+        self._work.update(
+            replayed=stats.replayed,
+            commits=stats.commits,
+            redecided=stats.redecided,
+            failed=stats.failed,
+        )
+        if (
+            stats.events or stats.credits_micro or stats.dead
+        ):  # most batches are heartbeats, and bring about nothing
+            self._credits_micro.update(stats.credits_micro)
+            self._events.update(stats.events)
+            self._dead.update(stats.dead)
+            self._active_ms += stats.active_ms
 
     def as_dict(self) -> dict[str, Any]:
         """What the status has of it."""

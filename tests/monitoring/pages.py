@@ -66,7 +66,7 @@ def with_one_actor_down() -> dict[str, Any]:
 
 
 def _actor(is_up: bool) -> dict[str, Any]:
-    return {"up": is_up, "restarts": 1}
+    return {"up": is_up, "restarts": 1, "chats": 0}
 
 
 def _durations(number: int, each_ms: int) -> dict[str, Any]:

@@ -215,6 +215,14 @@ def test_every_state_has_its_next_step() -> None:
     assert next_step("something new") is not None
 
 
+def test_an_actor_that_has_never_been_up_and_has_no_chat_is_not_missed() -> None:
+    """It is being started for chats to come; Prometheus waits for minutes before it complains."""
+    status = {"state": "ready", "actors": [{"up": False, "restarts": 0, "chats": 0}]}
+    assert list(alarms_of(status)) == []
+    status["actors"] = [{"up": False, "restarts": 0, "chats": 1}]
+    assert [alarm["name"] for alarm in alarms_of(status)] == ["MeterdActorsDown"]
+
+
 def test_where_nothing_is_known_nothing_is_raised_but_the_state() -> None:
     """A status of a daemon that is down, or of another version, has few fields."""
     assert [alarm["name"] for alarm in alarms_of({})] == ["MeterdNotReady"]
