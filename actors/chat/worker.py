@@ -14,6 +14,7 @@ from actors.chat.account_batch import (
     late_batches,
 )
 from actors.chat.commit_builder import CommitBuilder, CommitContext
+from actors.chat.counting import count_commit
 from actors.chat.timer_service import TimerService
 from actors.errors import ActorFencedError, CommitError, OutOfTurnError, UndecidedError
 from actors.messages import BatchResult, BatchStats, Task
@@ -171,6 +172,8 @@ class ChatWorker:
         if result.kind == commit.FENCED:
             raise ActorFencedError(self._writer.actor)
         if result.kind in (commit.OK, commit.DONE):
+            if result.kind == commit.OK and batch.run is not None:
+                count_commit(batch.run, answer.stats)
             self._keep(batch, answer)
             return batch.close()
         if result.kind == commit.KNOWN:
@@ -189,8 +192,6 @@ class ChatWorker:
 
     def _keep(self, batch: AccountBatch, answer: BatchResult) -> None:
         run = batch.run
-        if run is not None:
-            _count(run, answer.stats)
         if not batch.user:
             return
         if run is not None:
@@ -231,15 +232,6 @@ class ChatWorker:
         self._accounts.move_to_end(user)
         if len(self._accounts) > CACHED_ACCOUNTS_MAX:
             self._accounts.popitem(last=False)
-
-
-def _count(run: CommitBuilder, stats: BatchStats) -> None:
-    for kind, outcome, replayed in run.outcomes:
-        counts = stats.commands.setdefault(kind, {})
-        counts[outcome] = counts.get(outcome, 0) + 1
-        stats.replayed += replayed
-    for due_ms, changes in run.dues.items():
-        stats.dues[due_ms] = stats.dues.get(due_ms, 0) + changes
 
 
 def _opens_or_ends(batch: AccountBatch, run: CommitBuilder) -> bool:

@@ -34,6 +34,8 @@ class Gauges(msgspec.Struct, frozen=True):
     """Commands that another consumer of the group had read, ever."""
     recreated: int = 0
     """How often the group was gone and was made again."""
+    outbox_oldest_ms: int = 0
+    """For how long the oldest commit has waited for Postgres; 0 without one."""
 
 
 class _Read(NamedTuple):
@@ -52,6 +54,7 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
     pipeline.xpending(keys.commands, GROUP)
     for key in (keys.commands, keys.outbox, keys.rejected, keys.dead, keys.events):
         pipeline.xlen(key)
+    pipeline.xrange(keys.outbox, count=1)
     pipeline.time()
     pipeline.hmget(keys.progress, "missing", "claimed", "recreated")
     # Before the first daemon there is no group, and perhaps no stream: Redis says so in errors.
@@ -59,13 +62,12 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
     for answer in rest:
         if isinstance(answer, Exception):
             raise answer
-    commands, outbox, refused, dead, events, (seconds, micros), progress = rest
+    commands, outbox, refused, dead, events, unsaved, (seconds, micros), progress = rest
     read = _group(groups, commands)
     first = None if isinstance(waiting, redis.ResponseError) else waiting["min"]
     unread = await _first_unread(client, keys, read)
     oldest = first or unread
     now_ms = seconds * 1_000 + micros // 1_000
-    age_ms = max(0, now_ms - entry_ms(oldest.decode())) if oldest else 0
     missing, claimed, recreated = (int(number or 0) for number in progress)
     return Gauges(
         lag=(read.lag or 1) if unread else 0,
@@ -74,11 +76,16 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
         refused=refused,
         dead=dead,
         events=events,
-        oldest_ms=age_ms,
+        oldest_ms=_age_ms(oldest, now_ms),
+        outbox_oldest_ms=_age_ms(unsaved[0][0] if unsaved else None, now_ms),
         missing=missing,
         claimed=claimed,
         recreated=recreated,
     )
+
+
+def _age_ms(entry: bytes | None, now_ms: int) -> int:
+    return max(0, now_ms - entry_ms(entry.decode())) if entry else 0
 
 
 async def _first_unread(client: redis.asyncio.Redis, keys: Keys, read: _Read) -> bytes | None:

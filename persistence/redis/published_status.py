@@ -80,7 +80,8 @@ def _probe(client: Any, keys: Keys) -> Any:
 def _unless_unable(status: dict[str, Any], error: redis.ResponseError) -> dict[str, Any]:
     if _REFUSED_ID in str(error) or isinstance(error, redis.exceptions.NoPermissionError):
         return status
-    return {**status, "state": "degraded", "why": f"Redis takes no commands here: {error}"}
+    why = f"Redis takes no commands here: {error}"
+    return {**status, "state": "degraded", "state_since": None, "why": why}
 
 
 def _decide(published: bytes | None, verified: bytes) -> dict[str, Any] | None:
@@ -88,5 +89,7 @@ def _decide(published: bytes | None, verified: bytes) -> dict[str, Any] | None:
         return None
     status = msgspec.json.decode(published, type=dict[str, Any])
     if verified == _UNVERIFIED and status["state"] == READY:
-        return {**status, "state": "recovering", "why": "Redis was restarted: it is compared first"}
+        # Nobody knows since when.
+        why = "Redis was restarted: it is compared first"
+        return {**status, "state": "recovering", "state_since": None, "why": why}
     return status
