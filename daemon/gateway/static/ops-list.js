@@ -1,7 +1,8 @@
-// A list that comes page by page, with a button for the next one.
+// A list that comes page by page. `PagedList` grows by a button; `Pages` turns them.
 
 import { get } from "./page-api.js";
-import { h } from "./page-dom.js";
+import { h, put, replace } from "./page-dom.js";
+import { count } from "./ops-show.js";
 
 const LIMIT = 50;
 const LIMIT_MAX = 200;
@@ -13,10 +14,10 @@ export class PagedList {
   #more = h("button", { hidden: true, click: () => this.#load(this.#next) }, "More");
   #body = h("div");
 
-  /** `show(items)` makes an element of all items so far; `fail(error)` shows what went wrong. */
+  /** `show(items)` makes an element of all items so far; `fail(error, path)` is told what went wrong, or null. */
   constructor({ path, field, parameters = {}, show, fail }) {
     Object.assign(this, { path, field, parameters, show, fail });
-    this.element = h("div", {}, this.#body, this.#more);
+    this.element = h("div", { class: "list" }, this.#body, this.#more);
   }
 
   /** From the first page on, as far as it was read; a list that is longer than one answer stays as it is. */
@@ -31,8 +32,9 @@ export class PagedList {
       this.#next = found.next;
       this.#more.hidden = found.next === null;
       this.#show(found.now);
+      this.fail(null, this.path);
     } catch (error) {
-      this.fail(error);
+      this.fail(error, this.path);
     }
   }
 
@@ -40,10 +42,61 @@ export class PagedList {
     const shown = JSON.stringify(this.#items);
     if (shown === this.#shown) return; // what has the focus or is selected stays where it is
     this.#shown = shown;
-    this.#body.replaceChildren(this.show(this.#items, now));
+    replace(this.#body, this.show(this.#items, now));
   }
 
   #limit() {
     return Math.min(LIMIT_MAX, Math.max(LIMIT, this.#items.length));
+  }
+}
+
+/** Pages of a list, one at a time, each asked for again every few seconds. */
+export class Pages {
+  #places = [null]; // where each page begins, as far as they are known
+  #number = 0;
+  #asked = 0;
+  #previous = h("button", { click: () => this.#turn(-1) }, "Previous");
+  #following = h("button", { click: () => this.#turn(1) }, "Next");
+  #said = h("p", { class: "soft" });
+
+  /** `show(answer)` shows a page; `fail(error)` as above. `parameters()` are those of the question. */
+  constructor({ path, field, parameters, show, fail }) {
+    Object.assign(this, { path, field, parameters, show, fail });
+    this.element = h("nav", { class: "pages row", "aria-label": "Pages of the list" }, this.#said, this.#previous, this.#following);
+  }
+
+  /** Other parameters: from the first page on. */
+  restart() {
+    [this.#places, this.#number] = [[null], 0];
+    return this.refresh();
+  }
+
+  #turn(by) {
+    this.#number += by;
+    return this.refresh();
+  }
+
+  /** An answer to an older question is dropped. */
+  async refresh() {
+    const asked = (this.#asked += 1);
+    const number = this.#number;
+    try {
+      const found = await get(this.path, { ...this.parameters(), after: this.#places[number], limit: LIMIT });
+      if (asked !== this.#asked) return;
+      this.#places[number + 1] = found.next;
+      this.show(found);
+      this.#count(found[this.field].length);
+      this.fail(null, this.path);
+    } catch (error) {
+      if (asked === this.#asked) this.fail(error, this.path);
+    }
+  }
+
+  #count(length) {
+    const first = this.#number * LIMIT + 1;
+    put(this.#said, length ? `${count(first)} to ${count(first + length - 1)}` : "");
+    this.#previous.disabled = this.#number === 0;
+    this.#following.disabled = !this.#places[this.#number + 1];
+    this.element.hidden = this.#previous.disabled && this.#following.disabled;
   }
 }
