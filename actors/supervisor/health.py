@@ -1,5 +1,6 @@
 """What runs where, and what a person should know about it: for ``meterd status`` and metrics."""
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -38,6 +39,32 @@ class Health(NamedTuple):
         if self.gauges.refused:
             found.append(f"Postgres has refused {self.gauges.refused} commits: meterd audit")
         return found
+
+
+class ConditionSince:
+    """Since when the state has been what it is."""
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._state = ""
+        self._since_ms = 0
+
+    def told(self, state: str, queue_ms: int) -> int:
+        """Since which millisecond it is in this state.
+
+        Args:
+            state: the state now.
+            queue_ms: the queue's clock; 0 before it was read, then this machine's counts.
+        """
+        if state != self._state:
+            self._state, self._since_ms = state, queue_ms or int(time.time() * 1_000)
+        return self._since_ms
+
+
+def recovery_progress(handles: Iterable[ActorHandle], placement: Placement) -> dict[str, int]:
+    """How many open chats have an actor that is up, of those that were found so far."""
+    done = sum(placement.load(handle.name) for handle in handles if handle.is_up())
+    return {"chats_done": done, "chats_total": placement.open_chats()}
 
 
 def actor_status(handle: ActorHandle, placement: Placement) -> dict[str, Any]:

@@ -6,7 +6,7 @@ little later than that.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.messages import BatchStats, Task
@@ -20,19 +20,22 @@ class SupervisorStats:
         """Nothing yet; ``now_ms`` is the queue's clock, as far as it is known."""
         self._now_ms = now_ms
         self._commands: dict[str, Counter[str]] = {}
-        self._work: Counter[str] = Counter()
-        self._latency = Histogram()
-        self._lateness = Histogram()
+        self._work = Counter(replayed=0, commits=0, redecided=0, failed=0)
+        self.latency = Histogram()
+        self.lateness = Histogram()
+        self.handled = 0
+        """Entries that have had their effect."""
 
-    def add(self, tasks: Iterable[Task], stats: BatchStats) -> None:
+    def add(self, tasks: Sequence[Task], stats: BatchStats) -> None:
         """A batch has had its effect just now."""
         now_ms = self._now_ms()
+        self.handled += len(tasks)
         # Under load a batch has tens of entries of each millisecond: they are counted together.
         for at_ms, entries in Counter([task.at_ms for task in tasks]).items():
             # An estimate of another machine's clock may be behind it.
-            self._latency.add(max(0, now_ms - at_ms), entries)
+            self.latency.add(max(0, now_ms - at_ms), entries)
         for due_ms, changes in stats.dues.items():
-            self._lateness.add(max(0, now_ms - due_ms), changes)
+            self.lateness.add(max(0, now_ms - due_ms), changes)
         for kind, outcomes in stats.commands.items():
             self._commands.setdefault(kind, Counter()).update(outcomes)
         self._work.update(
@@ -48,6 +51,6 @@ class SupervisorStats:
             "outcomes": dict(sum(self._commands.values(), Counter())),
             "commands": {kind: dict(outcomes) for kind, outcomes in self._commands.items()},
             "work": dict(self._work),
-            "latency_ms": self._latency.as_dict(),
-            "lateness_ms": self._lateness.as_dict(),
+            "latency_ms": self.latency.as_dict(),
+            "lateness_ms": self.lateness.as_dict(),
         }

@@ -85,6 +85,7 @@ GET /v1/usage                     by=user         401    401    200   200      2
 GET /v1/usage                     by=user&user_id=other 401 401 403   200      200    403     403          200
 GET /v1/events                    -               401    401    403   403      200    200     200          403
 GET /v1/status                    -               401    401    403   403      200    403     403          403
+GET /v1/status/history            -               401    401    403   403      200    403     403          403
 GET /v1/dead                      -               401    401    403   403      200    403     403          403
 POST /v1/commands                 -               401    401    403   403      403    200     200          403
 GET /healthz                      -               200    200    200   200      200    200     200          200
