@@ -29,9 +29,11 @@ function rowOf(actor) {
   ];
 }
 
-function stateOf({ up, trouble, waiting }) {
-  const texts = [up === false ? "down" : "up", trouble, waiting > 0 && `${count(waiting)} batches wait`].filter(Boolean);
-  return h("span", { class: up === false || trouble ? "bad" : "" }, texts.join(", "));
+function stateOf({ up, pid, trouble, waiting }) {
+  const isStarting = up === false && !pid; // it has had no process yet
+  const state = up === false ? (isStarting ? "starting" : "down") : "up";
+  const texts = [state, trouble, waiting > 0 && `${count(waiting)} batches wait`].filter(Boolean);
+  return h("span", { class: state === "down" || trouble ? "bad" : "" }, texts.join(", "));
 }
 
 function someOf({ chats = 0, chat_ids: ids = [] }) {

@@ -48,7 +48,7 @@ export class Find {
 
   #build() {
     const filters = h("div", { class: "switch", role: "group", "aria-label": "Status" }, Object.values(this.#statuses));
-    const sort = h("div", { class: "sort row" }, h("label", { for: "sort" }, "First"), this.#select);
+    const sort = h("div", { class: "sort row" }, h("label", { for: "sort" }, "Sort by"), this.#select);
     const bar = h("div", { class: "row between bar" }, filters, sort);
     return h("section", { class: "card", "aria-label": "Chats" }, bar, this.#exact, this.#table.element, this.#pages.element, this.#said);
   }

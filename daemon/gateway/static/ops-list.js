@@ -62,7 +62,7 @@ export class Pages {
   /** `show(answer)` shows a page; `fail(error)` as above. `parameters()` are those of the question. */
   constructor({ path, field, parameters, show, fail }) {
     Object.assign(this, { path, field, parameters, show, fail });
-    this.element = h("nav", { class: "pages row", "aria-label": "Pages of the list" }, this.#said, this.#previous, this.#following);
+    this.element = h("nav", { class: "pages row", "aria-label": "Pages of the list", hidden: true }, this.#said, this.#previous, this.#following);
   }
 
   /** Other parameters: from the first page on. */

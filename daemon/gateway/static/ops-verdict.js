@@ -122,6 +122,8 @@ function showAlarms(alarms) {
   if (list.dataset.shown === shown) return; // said once, not every two seconds
   list.dataset.shown = shown;
   list.replaceChildren(...alarms.map(alarmItem));
+  byId("alarm-count").hidden = alarms.length === 0;
+  put(byId("alarm-count"), alarms.length === 1 ? "1 alarm" : `${count(alarms.length)} alarms`);
 }
 
 function alarmItem({ name, severity, summary }) {
