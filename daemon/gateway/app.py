@@ -21,6 +21,7 @@ from daemon.gateway.routes import (
     commands,
     events,
     health,
+    operations,
     operators,
     pages,
     streams,
@@ -59,6 +60,7 @@ _ROUTERS: Final = (
     commands.router,
     events.router,
     operators.router,
+    operations.router,
     health.router,
     pages.router,
 )

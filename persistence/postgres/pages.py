@@ -94,7 +94,7 @@ def chats_page_query(wanted: ChatFilter, limit: int, after: PagePosition | None 
     conditions = _whose(wanted) + _found(wanted.search)
     conditions += within(_records.started_at, wanted.started)
     if after is not None:
-        conditions.append(_comes_after(_records.started_at, _records.chat_id, after))
+        conditions.append(comes_after(_records.started_at, _records.chat_id, after))
     if wanted.user_id is not None or wanted.advisor_id is not None:
         # One index has all of theirs in order; to name ended_at would invite another one.
         return _newest([*conditions, _records.status == _one_of(statuses)], limit)
@@ -130,7 +130,7 @@ def ledger_page_query(
     of_user = _ledger.user_id == user_id
     query = select(ledger_entries).where(of_user, *within(_ledger.at, period))
     if after is not None:
-        query = query.where(_comes_after(_ledger.at, _ledger.entry_id, after))
+        query = query.where(comes_after(_ledger.at, _ledger.entry_id, after))
     return query.order_by(_ledger.at.desc(), _ledger.entry_id.desc()).limit(limit)
 
 
@@ -187,7 +187,12 @@ def within(at: ColumnElement[Any], period: Period) -> Conditions:
     return bounds
 
 
-def _comes_after(at: ColumnElement[Any], name: ColumnElement[Any], after: PagePosition) -> Any:
+def comes_after(at: ColumnElement[Any], name: ColumnElement[Any], after: PagePosition) -> Any:
+    """Give the condition of what comes after a place, the newest first.
+
+    Raises:
+        UnstorableError: PostgreSQL can't hold the place.
+    """
     check_moments((after.at_ms,))
     check_texts((after.name,))
     return tuple_(at, name) < tuple_(literal(datetime_from_ms(after.at_ms)), literal(after.name))

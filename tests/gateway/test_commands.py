@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from daemon.gateway.routes import commands
-from daemon.gateway.routes.commands import STATUS_OF
+from daemon.gateway import sending
+from daemon.gateway.sending import STATUS_OF
 from loadtests.common.live import LiveDaemon
 from meterd import AtCapacityError, InternalError
 from meterd.rules import outcomes
@@ -134,7 +134,7 @@ def test_what_the_service_can_not_bear_is_not_the_callers_fault(
     error: Any, status: int, after: str | None
 ) -> None:
     """Caused in tests of the daemon; here, what they are told as."""
-    told = commands._refused(error("because", id="x"))
+    told = sending._refused(error("because", id="x"))
     assert (told.status, told.code, told.headers.get("Retry-After")) == (
         status,
         error.outcome,

@@ -22,6 +22,7 @@ CURSORS: Final = {
     "/v1/chats/{chat_id}/history": pack_cursor(5),
     "/v1/users/{user_id}/ledger": pack_cursor(1_700_000_000_000, "e"),
     "/v1/dead": pack_cursor("1700000000000-0"),
+    "/v1/operations": pack_cursor(1_700_000_000_000, "o"),
     "/v1/events": "0",
     "/v1/usage": pack_cursor("k"),
 }
@@ -83,7 +84,7 @@ def _is_about_the_token(case: Any) -> bool:
 def test_every_answer_is_as_described(case: Any, gateway: Gateway) -> None:
     """To what the description allows and to what it does not; with and without a token."""
     print(f"SCHEMATHESIS_SEED={SEED}")
-    roles = "user", "advisor", "ops", "backend"
+    roles = "user", "advisor", "ops", "admin", "backend"
     headers = {} if _is_about_the_token(case) else gateway.bearer("schema", *roles)
     answer = case.call(base_url=gateway.url, headers=headers)
     # What the daemon refuses was a command: which chats and credits there are, or what time it is,

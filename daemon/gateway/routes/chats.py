@@ -147,7 +147,7 @@ def narrowed(
 
 def _check_search(caller: Caller, search: str, statuses: tuple[str, ...]) -> None:
     if not caller.may_operate():
-        raise forbidden("search: this wants role ops")
+        raise forbidden("search: this wants role ops or admin")
     try:
         check_texts((search,))
     except ValueError as error:

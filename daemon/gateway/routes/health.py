@@ -24,7 +24,7 @@ async def may_scrape(
     parts: AllParts,
     credentials: Credentials,
 ) -> None:
-    """Open where only this machine can ask; elsewhere for role ops."""
+    """Open where only this machine can ask; elsewhere for role ops or admin."""
     if not metrics_are_open(parts.settings.http):
         await operator_of(request, credentials)
 
