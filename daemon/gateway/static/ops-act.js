@@ -5,7 +5,7 @@ import { formatMicro, readMicro } from "./meterd-draw.js";
 import { hasRole, newId, post, says } from "./page-api.js";
 import { byId, facts, h, put } from "./page-dom.js";
 import { moment } from "./ops-moments.js";
-import { micro } from "./ops-show.js";
+import { micro, spaced } from "./ops-show.js";
 
 const REASON_MAX = 500;
 const AMOUNT = { plain: /^\d{1,9}(\.\d{1,6})?$/, signed: /^-?\d{1,9}(\.\d{1,6})?$/ };
@@ -32,7 +32,6 @@ const ACTS = {
     amount: "signed",
     hint: "Below 0, such as -2.50, takes credits away.",
     mayBePartial: true,
-    isGrave: true,
   },
   "account.top_up": {
     verb: "Top up",
@@ -202,6 +201,11 @@ function fieldsOf(operation, { chat_id: chat, user_id: user, letter }) {
 
 function field(id, label, input, hint) {
   return h("p", { class: "field" }, h("label", { for: id }, label), input, hint && h("span", { id: "act-hint", class: "soft" }, hint));
+}
+
+/** What an operation is called; one that this page does not offer by its own name. */
+export function nameOf(operation) {
+  return ACTS[operation]?.verb ?? spaced(operation);
 }
 
 /** Whether a dialog is open: keys are its own then. */

@@ -140,5 +140,5 @@ function historyTable(lines) {
     duration(line.active_ms),
     credits(line.cost),
   ]);
-  return table("History", ["At", "Event", "Why", "Active", "Cost"], rows);
+  return table("History", ["At", "Event", "Why", "Active", "Cost"], rows, "records");
 }

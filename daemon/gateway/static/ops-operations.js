@@ -1,6 +1,7 @@
 // What was done by hand: when, by whom, to what, why, and what came of it.
 
 import { h, nothing, table } from "./page-dom.js";
+import { nameOf } from "./ops-act.js";
 import { chatLink, idText, userLink } from "./ops-ids.js";
 import { PagedList } from "./ops-list.js";
 import { moment } from "./ops-moments.js";
@@ -61,12 +62,12 @@ const CELLS = {
 };
 
 function operationTable(operations, columns) {
-  return table("Operations", columns, operations.map((each) => columns.map((name) => CELLS[name](each))));
+  return table("Operations", columns, operations.map((each) => columns.map((name) => CELLS[name](each))), "records");
 }
 
 function whatOf({ operation, details }) {
   const amount = details?.command?.amount;
-  return amount ? `${spaced(operation)} ${amount}` : spaced(operation);
+  return h("span", { title: operation }, amount ? `${nameOf(operation)} ${amount}` : nameOf(operation));
 }
 
 function subjectOf({ operation, subject }) {

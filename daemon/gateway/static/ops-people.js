@@ -124,7 +124,7 @@ function whatIf({ rate: more, left_ms: left }) {
 function ledgerTable(entries) {
   if (!entries.length) return nothing("No movement yet.");
   const rows = entries.map((entry) => [moment(entry.at), spaced(entry.kind), credits(entry.amount), entry.chat_id && chatLink(entry.chat_id)]);
-  return table("Ledger", ["At", "Kind", "Amount", "Chat"], rows);
+  return table("Ledger", ["At", "Kind", "Amount", "Chat"], rows, "records");
 }
 
 export class AdvisorView {

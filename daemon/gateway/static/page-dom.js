@@ -47,13 +47,14 @@ function nameOf(element) {
 
 /**
  * A table of texts and elements, with a caption for those who can't see its heading. `columns` are names, or elements
- * with the name in `data-name`; a cell's style follows from its column's name.
+ * with the name in `data-name`; a cell's style follows from its column's name. With the style `records` each row is a
+ * list of names and values where there is little room.
  */
-export function table(caption, columns, rows) {
+export function table(caption, columns, rows, style = null) {
   const names = columns.map((column) => column.dataset?.name ?? column);
   const head = h("tr", {}, columns.map((column) => (column.dataset ? column : h("th", { scope: "col", "data-name": column }, column))));
   const body = rows.map((cells) => h("tr", {}, cells.map((cell, n) => h("td", { "data-name": names[n] }, cell ?? "–"))));
-  return h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, head), h("tbody", {}, body));
+  return h("table", { class: style }, h("caption", { class: "unseen" }, caption), h("thead", {}, head), h("tbody", {}, body));
 }
 
 /** Names and values. */
