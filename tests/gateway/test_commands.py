@@ -51,7 +51,9 @@ def test_a_reply_is_the_contracts(gateway: Gateway, name: str) -> None:
     assert (reply["id"], reply["outcome"], reply["replayed"]) == (f"{name}-s", "ok", False)
     seen = gateway.read(f"/v1/chats/{name}", name)
     assert reply["snapshot"] == {field: seen[field] for field in reply["snapshot"]}
-    assert seen.keys() - reply["snapshot"].keys() == {"now", "source", "wallet"}
+    assert seen.keys() - reply["snapshot"].keys() == {
+        *("now", "source", "read_from", "chat_source", "wallet")
+    }
 
 
 def _refusal(answer: httpx.Response, outcome: str) -> Json:
