@@ -5,7 +5,7 @@ import { formatMicro, readMicro } from "./meterd-draw.js";
 import { api, get, token } from "./page-api.js";
 import { facts, h, nothing, put, replace, table } from "./page-dom.js";
 import { actButton } from "./ops-act.js";
-import { advisorLink, idText, userLink } from "./ops-ids.js";
+import { advisorLink, userLink } from "./ops-ids.js";
 import { PagedList } from "./ops-list.js";
 import { moment } from "./ops-moments.js";
 import { chatNow } from "./ops-now.js";
@@ -24,7 +24,7 @@ export class ChatView {
   #shown = "";
 
   constructor(id, fail) {
-    [this.id, this.title] = [id, idText(id, { kind: "chat" })];
+    this.id = id;
     this.history = new PagedList({ path: api`v1/chats/${id}/history`, field: "history", show: historyTable, fail });
     this.operations = operationsOf(id, fail);
     this.clock = h("meterd-clock", { chat: id, label: `Clock of chat ${id}`, digits: 6 });

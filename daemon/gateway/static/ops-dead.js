@@ -14,7 +14,7 @@ export class DeadLetters {
     this.letters = new PagedList({ path: "v1/dead", field: "letters", show: (letters) => this.#show(letters), fail });
     const how = h("p", { class: "soft" }, "Entries of the queue that can't be a command, or that made the daemon fail. ",
       "An admin sends them again or drops them, here or with ", h("code", {}, "meterd dead"), ".");
-    this.element = h("section", { class: "card", "aria-label": "Dead letters" }, how, this.letters.element);
+    this.element = h("div", { class: "card" }, how, this.letters.element);
   }
 
   open() {

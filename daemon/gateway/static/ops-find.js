@@ -4,6 +4,7 @@ import { api, get } from "./page-api.js";
 import { byId, h, put, replace } from "./page-dom.js";
 import { ChatTable } from "./ops-chats.js";
 import { advisorLink, chatLink, userLink } from "./ops-ids.js";
+import { Lasts } from "./ops-lasts.js";
 import { Pages } from "./ops-list.js";
 import { count, credits } from "./ops-show.js";
 
@@ -31,6 +32,7 @@ export class Find {
   #select = h("select", { id: "sort", change: () => this.#sort(this.#select.value) });
   #table = new ChatTable("Chats", { head: (name) => this.#head(name), empty: "No chat is so." });
   #pages;
+  #lasts = new Lasts();
   #searched = "";
 
   /** `go(address)` follows an address; `fail(error, path)` is told what went wrong, or null. */
@@ -50,13 +52,14 @@ export class Find {
     const filters = h("div", { class: "switch", role: "group", "aria-label": "Status" }, Object.values(this.#statuses));
     const sort = h("div", { class: "sort row" }, h("label", { for: "sort" }, "Sort by"), this.#select);
     const bar = h("div", { class: "row between bar" }, filters, sort);
-    return h("section", { class: "card", "aria-label": "Chats" }, bar, this.#exact, this.#table.element, this.#pages.element, this.#said);
+    return h("div", { class: "card" }, bar, this.#exact, this.#table.element, this.#pages.element, this.#said);
   }
 
   /** `query`: what the address asks for. */
   open(query) {
     const wanted = { ...DEFAULT, ...Object.fromEntries(query) };
-    wanted.status = wanted.status in STATUSES ? wanted.status : DEFAULT.status;
+    wanted.status = Object.hasOwn(STATUSES, wanted.status) ? wanted.status : DEFAULT.status;
+    if (wanted.status === "all" && !wanted.search) wanted.status = DEFAULT.status;
     wanted.sort = byWords.some(({ sort }) => sort === wanted.sort) ? wanted.sort : DEFAULT.sort;
     const isSame = JSON.stringify(wanted) === JSON.stringify(this.#wanted);
     this.#wanted = wanted;
@@ -72,6 +75,7 @@ export class Find {
 
   #mark() {
     for (const [name, button] of Object.entries(this.#statuses)) button.setAttribute("aria-pressed", name === this.#wanted.status);
+    this.#statuses.all.disabled = !this.#wanted.search; // the API lists all chats of a name, not all there ever were
     this.#select.value = this.#wanted.sort;
   }
 
@@ -94,8 +98,9 @@ export class Find {
   }
 
   #show(found) {
-    this.#table.show(found.chats, (chat) => chat.zero_at ?? null);
+    this.#table.show(found.chats, (chat) => this.#lasts.of(chat));
     this.#table.draw(found.now);
+    this.#lasts.ask(found.chats);
     const { search } = this.#wanted;
     // Chats come and go by themselves; only what somebody has searched for is announced.
     if (search !== this.#searched) put(this.#said, search ? saidOf(found, search) : "");

@@ -8,16 +8,20 @@ const COPIED_MS = 1_500;
 
 /** An id. `href` makes it a link; `copy`: `tab` for a button that Tab reaches, `pointer` for one in a long list. */
 export function idText(id, { href = null, copy = "tab", kind = "ID" } = {}) {
-  if (!id) return null;
-  const [head, tail] = [id.slice(0, -TAIL), id.slice(-TAIL)];
-  const parts = [head && h("span", { class: "head" }, head), h("span", { class: "tail" }, tail)];
-  const text = href
-    ? h("a", { class: "cut", href, title: id, "aria-label": id }, parts)
-    : h("span", { class: "cut", title: id }, parts);
-  return h("span", { class: "id" }, text, copyButton(id, copy, kind));
+  return id ? h("span", { class: "id" }, cutText(id, href), copyButton(id, copy, kind)) : null;
 }
 
-function copyButton(id, copy, kind) {
+/** The id alone. */
+export function cutText(id, href = null) {
+  const cut = id.length > 2 * TAIL ? id.length - TAIL : 0;
+  const [head, tail] = [id.slice(0, cut), id.slice(cut)];
+  const parts = [head && h("span", { class: "head" }, head), h("span", { class: "tail" }, tail)];
+  return href
+    ? h("a", { class: "cut", href, title: id, "aria-label": id }, parts)
+    : h("span", { class: "cut", title: id }, parts);
+}
+
+export function copyButton(id, copy, kind) {
   const label = `Copy ${kind} ${id}`;
   const button = h("button", { class: "copy", type: "button", "aria-label": label, title: "Copy", tabindex: copy === "tab" ? null : -1 });
   button.addEventListener("click", async () => {

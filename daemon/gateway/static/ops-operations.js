@@ -15,7 +15,7 @@ export class Operations {
   constructor(fail) {
     this.list = listOf({}, COLUMNS, fail);
     const how = h("p", { class: "soft" }, "What people did by hand, on this page and on the command line, the newest first.");
-    this.element = h("section", { class: "card", "aria-label": "Operations" }, how, this.list.element);
+    this.element = h("div", { class: "card" }, how, this.list.element);
   }
 
   open() {

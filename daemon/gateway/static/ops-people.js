@@ -5,7 +5,8 @@ import { api, get, says } from "./page-api.js";
 import { facts, h, nothing, put, replace, table } from "./page-dom.js";
 import { actButton } from "./ops-act.js";
 import { ChatTable } from "./ops-chats.js";
-import { chatLink, idText } from "./ops-ids.js";
+import { chatLink } from "./ops-ids.js";
+import { Lasts } from "./ops-lasts.js";
 import { PagedList } from "./ops-list.js";
 import { moment } from "./ops-moments.js";
 import { operationsOf } from "./ops-operations.js";
@@ -13,16 +14,18 @@ import { count, credits, duration, micro, rate, spaced } from "./ops-show.js";
 
 /** The chats of a user or an advisor. */
 class Chats {
+  #lasts = new Lasts();
+
   constructor(of, without, parameters, fail, empty) {
     this.table = new ChatTable(`Chats of ${of}`, { without, empty });
     this.list = new PagedList({ path: "v1/chats", field: "chats", parameters, show: (found, now) => this.#show(found, now), fail });
     this.element = this.list.element;
-    this.zeroAt = () => null;
   }
 
   #show(found, now) {
-    this.table.show(found, (chat) => this.zeroAt(chat));
+    this.table.show(found, (chat) => this.#lasts.of(chat));
     this.table.draw(now);
+    this.#lasts.ask(found);
     return this.table.element;
   }
 }
@@ -37,9 +40,8 @@ export class UserView {
   #rate = h("input", { id: "what-if-rate", inputmode: "decimal", autocomplete: "off", value: "1.50" });
 
   constructor(id, fail) {
-    [this.id, this.title, this.fail] = [id, idText(id, { kind: "user" }), fail];
+    [this.id, this.fail] = [id, fail];
     this.chats = new Chats(id, ["User"], { user_id: id }, fail, "This user has had no chat.");
-    this.chats.zeroAt = (chat) => chat.zero_at ?? this.#wallet?.zero_at ?? null;
     this.ledger = new PagedList({ path: api`v1/users/${id}/ledger`, field: "entries", show: ledgerTable, fail });
     this.operations = operationsOf(id, fail);
     const wallet = h("section", { class: "card" }, h("h3", {}, "Wallet"), this.#facts, this.#acts(), this.#form());
@@ -133,9 +135,8 @@ export class AdvisorView {
   #shown = "";
 
   constructor(id, fail) {
-    [this.id, this.title, this.fail] = [id, idText(id, { kind: "advisor" }), fail];
+    [this.id, this.fail] = [id, fail];
     this.chats = new Chats(id, ["Advisor"], { advisor_id: id }, fail, "This advisor has had no chat.");
-    this.chats.zeroAt = (chat) => chat.zero_at ?? null;
     const totals = h("section", { class: "card" }, h("h3", {}, "Totals"), this.#facts);
     const chats = h("section", { class: "card" }, h("h3", {}, "Chats"), this.chats.element);
     this.element = h("div", { class: "stack" }, totals, chats);

@@ -9,6 +9,7 @@ import { showActors } from "./ops-actors.js";
 import { ChatView } from "./ops-chat.js";
 import { DeadLetters } from "./ops-dead.js";
 import { Find } from "./ops-find.js";
+import { copyButton, cutText } from "./ops-ids.js";
 import { currentZone, moment, setZone } from "./ops-moments.js";
 import { Operations } from "./ops-operations.js";
 import { AdvisorView, UserView } from "./ops-people.js";
@@ -144,16 +145,23 @@ function openDetail(kind, id) {
   let mine = null;
   mine = new DETAILS[kind](id, tellOf(() => mine));
   show(mine, true);
-  byId("view-title").replaceChildren(`${mine.kind} `, mine.title);
+  title(mine.kind, id, kind);
   byId("view-title").focus();
   mine.open();
+}
+
+/** The heading: a word, or a word and an id that can be copied. */
+function title(word, id = "", kind = "") {
+  byId("view-title").setAttribute("aria-label", `${word} ${id}`.trim());
+  byId("view-title").replaceChildren(word, ...(id ? [" ", cutText(id)] : []));
+  byId("view-copy").replaceChildren(...(id ? [copyButton(id, "tab", kind)] : []));
 }
 
 function openList(kind, query) {
   back = location.hash;
   if (shown !== lists[kind]) {
     show(lists[kind], false);
-    put(byId("view-title"), lists[kind].title);
+    title(lists[kind].title);
   }
   lists[kind].open(query);
   focusOpener();

@@ -2,7 +2,8 @@
 
 import { refuse } from "./meterd-stream.js";
 
-const BASE = new URL("../", import.meta.url);
+/** Where the gateway is. */
+export const BASE = new URL("../", import.meta.url);
 const KEY = `meterd-token:${location.pathname}`;
 const ASK_MS_MAX = 15_000;
 const ID_BYTES = 16;
