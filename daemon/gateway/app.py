@@ -17,6 +17,7 @@ from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
 from daemon.gateway.routes import (
+    advisors,
     chats,
     commands,
     events,
@@ -56,6 +57,7 @@ _ROUTERS: Final = (
     chats.router,
     streams.router,
     users.router,
+    advisors.router,
     usage.router,
     commands.router,
     events.router,

@@ -123,6 +123,34 @@ class ChatPage(Page):
     chats: list[Chat]
 
 
+class OpenChats(Shape):
+    """How many chats are open, by status."""
+
+    running: Annotated[int, Field(ge=0)]
+    paused: Annotated[int, Field(ge=0)]
+    suspended: Annotated[int, Field(ge=0)]
+
+
+class Totals(Shape):
+    """What chats that ended came to, of all time."""
+
+    chats: Annotated[int, Field(ge=0)]
+    active_ms: Ms
+    billed_ms: Ms
+    cost: Credits
+    refunded: Credits
+
+
+class Advisor(Shape):
+    """An advisor's chats summed up, as their records are."""
+
+    now: MomentMs
+    advisor_id: str
+    open: OpenChats
+    burn_rate: Annotated[Credits, Field(description="Credits a minute of the running chats")]
+    totals: Totals
+
+
 class LedgerEntry(Shape):
     """A movement of credits."""
 

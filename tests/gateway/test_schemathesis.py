@@ -41,8 +41,7 @@ def _say_what_a_description_can_not(_: Any, case: Any) -> Any:
     commands = case.body if isinstance(case.body, list) else [case.body]
     _relate_query(query, case.operation.path)
     if case.operation.path == "/v1/chats":
-        # One of three is needed, and a search is of open chats.
-        case.query = {**query, "status": "open"}
+        case.query = _listed(query)
     if case.headers and any(isinstance(one, dict) and one.get("id") for one in commands):
         case.headers.pop("idempotency-key", None)  # one id is enough
     if case.headers and case.operation.path == "/v1/events":
@@ -51,6 +50,13 @@ def _say_what_a_description_can_not(_: Any, case: Any) -> Any:
         if isinstance(one, dict):
             _relate_fields(one)
     return case
+
+
+def _listed(query: dict[str, Any]) -> dict[str, Any]:
+    """What can be listed: one of four is needed, and a search or a cursor goes with one order."""
+    without = {"sort", "order"} if {"after", "search"} & query.keys() else set()
+    without |= {"search"} if "after" in query else set()
+    return {k: v for k, v in {**query, "status": "open"}.items() if k not in without}
 
 
 def _relate_query(query: dict[str, Any], path: str) -> None:
