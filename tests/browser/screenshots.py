@@ -129,16 +129,19 @@ def main() -> None:
         "METERD_HTTP__JWT_SECRET": SECRET,
         "METERD_HTTP__ENVIRONMENT": "production",
     }
-    with live_daemon(**env) as live, Desk(live) as desk, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=arguments.chromium, args=list(FLAGS))
+    with live_daemon(**env) as live, Desk(live) as desk:
         for begin, end in itertools.pairwise((0, *COUNTS)):
             asyncio.run(open_chats(live.redis_url, begin, end))
             if begin == 0:
                 prepare(desk)
             live.until_handled()
-            for path in shoot(desk, browser, arguments.folder, end):
-                print(path)
-        browser.close()
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(
+                    executable_path=arguments.chromium, args=list(FLAGS)
+                )
+                for path in shoot(desk, browser, arguments.folder, end):
+                    print(path)
+                browser.close()
 
 
 if __name__ == "__main__":

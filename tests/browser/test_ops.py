@@ -158,6 +158,7 @@ def test_a_running_chats_figures_are_the_daemons_at_that_moment(desk: Desk, ops:
       const cell = (name) => table.querySelector(`td[data-name="${name}"]`).textContent;
       return [table.parentElement.dataset.now, cell("Time"), cell("Cost"), cell("Time left")];
     }"""
+    expect(table.locator('td[data-name="Time left"]')).not_to_have_text("–")
     now, time, cost, left = table.evaluate(script)
     expected = chat_now(snapshot, int(now), zero_at)
     assert time == _duration(expected.snapshot["active_ms"])
@@ -283,16 +284,16 @@ def test_a_long_id_is_cut_in_the_middle_and_copied_whole(
 ) -> None:
     """Its end is seen, its title has all of it, and so has what the button copies."""
     page = open_page(
-        f"/#token={desk.token('ops', 'ops')}&chats",
+        f"/#token={desk.token('ops', 'ops')}&chats?search={people.long}&status=all",
         permissions=["clipboard-read", "clipboard-write"],
     )
-    link = page.get_by_role("link", name=people.long, exact=True)
+    link = page.get_by_role("row").get_by_role("link", name=people.long, exact=True)
     expect(link).to_have_attribute("title", people.long)
     head, tail = link.locator(".head"), link.locator(".tail")
     expect(tail).to_be_in_viewport(ratio=1)
     assert head.evaluate("(each) => each.scrollWidth > each.clientWidth"), "the middle is cut"
     link.hover()
-    page.get_by_role("button", name=f"Copy chat {people.long}").click()
+    page.get_by_role("row").get_by_role("button", name=f"Copy chat {people.long}").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == people.long
 

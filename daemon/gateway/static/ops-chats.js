@@ -14,7 +14,7 @@ const CELLS = {
   Started: ({ chat }) => moment(chat.started_at),
   Time: ({ time }) => time,
   Cost: ({ cost }) => cost,
-  "Burn a minute": ({ chat }) => h("span", { class: chat.status === "running" ? "" : "soft" }, rate(chat.rate)),
+  "Burn a minute": ({ chat }) => (chat.status === "running" ? rate(chat.rate) : UNKNOWN),
   "Time left": ({ left }) => left,
 };
 
@@ -40,6 +40,8 @@ export class ChatTable {
     const cells = this.#rows.map((row) => this.columns.map((name) => CELLS[name](row)));
     const heads = this.columns.map((name) => this.head(name));
     replace(this.element, chats.length ? table(this.caption, heads, cells) : nothing(this.empty));
+    // Where there is little room, the column that it is sorted by stays.
+    this.element.dataset.sorted = heads.find((head) => head.ariaSort)?.dataset.name ?? "";
   }
 
   draw(now) {

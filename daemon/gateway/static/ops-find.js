@@ -11,20 +11,21 @@ import { count, credits } from "./ops-show.js";
 const TYPING_MS = 250;
 const IDENTIFIER = /^[A-Za-z0-9_.:@/+=-]{1,128}$/;
 const STATUSES = { open: "Open", running: "Running", paused: "Paused", suspended: "Suspended", ended: "Ended", all: "All" };
-// The API's sorts, by the column that shows them; `first` is the order that somebody who presses it wants to see.
+// The API's sorts, by the column that shows them; `first` is the order that somebody wants to see first.
+// Only what runs burns, and has a time left.
 const SORTS = {
   Started: { sort: "started", first: "desc", words: "Newest" },
   Cost: { sort: "cost", first: "desc", words: "Highest cost" },
   Time: { sort: "active_ms", first: "desc", words: "Longest time" },
-  "Burn a minute": { sort: "rate", first: "desc", words: "Highest burn" },
-  "Time left": { sort: "left", first: "asc", words: "Least time left" },
+  "Burn a minute": { sort: "rate", first: "desc", words: "Highest burn", isOfRunning: true },
+  "Time left": { sort: "left", first: "asc", words: "Least time left", isOfRunning: true },
 };
-const DEFAULT = { status: "open", sort: "started", order: "desc", search: "" };
+const DEFAULT = { status: "open", sort: "started", order: "", search: "" };
 const byWords = Object.values(SORTS);
 
 export class Find {
   title = "Chats";
-  #wanted = { ...DEFAULT };
+  #wanted = sound(DEFAULT);
   #typing = null;
   #said = h("p", { class: "unseen", role: "status" });
   #exact = h("div", { class: "exact" });
@@ -40,7 +41,7 @@ export class Find {
     this.go = go;
     this.#pages = new Pages({ path: "v1/chats", field: "chats", parameters: () => this.#parameters(), show: (found) => this.#show(found), fail });
     for (const [name, word] of Object.entries(STATUSES)) {
-      this.#statuses[name] = h("button", { type: "button", click: () => this.#change({ status: name }) }, word);
+      this.#statuses[name] = h("button", { type: "button", click: () => this.#filter(name) }, word);
     }
     this.#select.append(...byWords.map(({ sort, words }) => h("option", { value: sort }, words)));
     this.element = this.#build();
@@ -57,10 +58,7 @@ export class Find {
 
   /** `query`: what the address asks for. */
   open(query) {
-    const wanted = { ...DEFAULT, ...Object.fromEntries(query) };
-    wanted.status = Object.hasOwn(STATUSES, wanted.status) ? wanted.status : DEFAULT.status;
-    if (wanted.status === "all" && !wanted.search) wanted.status = DEFAULT.status;
-    wanted.sort = byWords.some(({ sort }) => sort === wanted.sort) ? wanted.sort : DEFAULT.sort;
+    const wanted = sound({ ...DEFAULT, ...Object.fromEntries(query) });
     const isSame = JSON.stringify(wanted) === JSON.stringify(this.#wanted);
     this.#wanted = wanted;
     this.#mark();
@@ -75,7 +73,7 @@ export class Find {
 
   #mark() {
     for (const [name, button] of Object.entries(this.#statuses)) button.setAttribute("aria-pressed", name === this.#wanted.status);
-    this.#statuses.all.disabled = !this.#wanted.search; // the API lists all chats of a name, not all there ever were
+    this.#statuses.all.disabled = !this.#wanted.search;
     this.#select.value = this.#wanted.sort;
   }
 
@@ -93,7 +91,7 @@ export class Find {
 
   #parameters() {
     const { status, sort, order, search } = this.#wanted;
-    const isUsual = sort === DEFAULT.sort && order === DEFAULT.order;
+    const isUsual = sort === DEFAULT.sort && order === SORTS.Started.first;
     return { status: status === "all" ? "" : status, search, ...(isUsual ? {} : { sort, order }) };
   }
 
@@ -116,7 +114,7 @@ export class Find {
     const isSorted = known.sort === this.#wanted.sort;
     const sorted = this.#wanted.order === "asc" ? "ascending" : "descending";
     const button = h("button", { type: "button", class: "head", click: () => this.#sort(known.sort) }, name);
-    return h("th", { scope: "col", "data-name": name, class: isSorted ? "sorted" : null, "aria-sort": isSorted ? sorted : null }, button);
+    return h("th", { scope: "col", "data-name": name, "aria-sort": isSorted ? sorted : null }, button);
   }
 
   #sort(sort) {
@@ -126,8 +124,14 @@ export class Find {
     this.#change({ sort, order: isAgain ? other[this.#wanted.order] : first });
   }
 
+  #filter(status) {
+    const { isOfRunning } = byWords.find(({ sort }) => sort === this.#wanted.sort);
+    const isOther = isOfRunning && status !== "running";
+    this.#change({ status, ...(isOther && { sort: DEFAULT.sort, order: DEFAULT.order }) });
+  }
+
   #change(change) {
-    this.go(addressOf({ ...this.#wanted, ...change }));
+    this.go(addressOf(sound({ ...this.#wanted, ...change })));
   }
 
   #typed() {
@@ -162,8 +166,21 @@ export class Find {
   }
 }
 
+/** The same, as far as the API has such a list. */
+function sound(wanted) {
+  const { search } = wanted;
+  const sort = byWords.find((each) => each.sort === wanted.sort) ?? SORTS.Started;
+  const isFound = sort === SORTS.Started && search !== ""; // what is called exactly so comes first
+  let status = Object.hasOwn(STATUSES, wanted.status) ? wanted.status : DEFAULT.status;
+  if (status === "all" && !search) status = DEFAULT.status; // all chats of a name, not all there ever were
+  if (sort.isOfRunning) status = "running";
+  const order = isFound || !["asc", "desc"].includes(wanted.order) ? sort.first : wanted.order;
+  return { status, sort: sort.sort, order, search };
+}
+
 function addressOf(wanted) {
-  const changed = Object.entries(wanted).filter(([name, value]) => value && value !== DEFAULT[name]);
+  const usual = { ...DEFAULT, order: byWords.find(({ sort }) => sort === wanted.sort).first };
+  const changed = Object.entries(wanted).filter(([name, value]) => value !== usual[name]);
   const query = new URLSearchParams(changed).toString();
   return query ? `#chats?${query}` : "#chats";
 }

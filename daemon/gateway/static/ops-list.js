@@ -52,7 +52,7 @@ export class PagedList {
 
 /** Pages of a list, one at a time, each asked for again every few seconds. */
 export class Pages {
-  #places = [null]; // where each page begins, as far as they are known
+  #pages = [{ after: null, first: 1 }]; // where each begins, as far as they are known, and the number of its first item
   #number = 0;
   #asked = 0;
   #previous = h("button", { click: () => this.#turn(-1) }, "Previous");
@@ -67,7 +67,7 @@ export class Pages {
 
   /** Other parameters: from the first page on. */
   restart() {
-    [this.#places, this.#number] = [[null], 0];
+    [this.#pages, this.#number] = [this.#pages.slice(0, 1), 0];
     return this.refresh();
   }
 
@@ -81,22 +81,26 @@ export class Pages {
     const asked = (this.#asked += 1);
     const number = this.#number;
     try {
-      const found = await get(this.path, { ...this.parameters(), after: this.#places[number], limit: LIMIT });
+      const found = await get(this.path, { ...this.parameters(), after: this.#pages[number].after, limit: LIMIT });
       if (asked !== this.#asked) return;
-      this.#places[number + 1] = found.next;
       this.show(found);
-      this.#count(found[this.field].length);
+      this.#count(found[this.field].length, found.next);
       this.fail(null, this.path);
     } catch (error) {
       if (asked === this.#asked) this.fail(error, this.path);
     }
   }
 
-  #count(length) {
-    const first = this.#number * LIMIT + 1;
-    put(this.#said, length ? `${count(first)} to ${count(first + length - 1)}` : "");
+  #count(length, next) {
+    const { first } = this.#pages[this.#number];
+    const last = first + length - 1;
+    this.#pages.length = this.#number + 1;
+    if (next !== null) this.#pages.push({ after: next, first: last + 1 });
+    // A search may have looked at much, found nothing, and not be at the end.
+    const none = next === null ? "" : "Nothing so far, go on";
+    put(this.#said, length ? `${count(first)} to ${count(last)}` : none);
     this.#previous.disabled = this.#number === 0;
-    this.#following.disabled = !this.#places[this.#number + 1];
-    this.element.hidden = this.#previous.disabled && this.#following.disabled;
+    this.#following.disabled = next === null;
+    this.element.hidden = this.#number === 0 && next === null;
   }
 }

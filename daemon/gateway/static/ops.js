@@ -199,7 +199,7 @@ function mark(kind) {
 
 /** Back to the link that led to a detail, or the one that stands for it by now. */
 function focusOpener() {
-  const link = opener && [...document.querySelectorAll("main a")].find((each) => each.getAttribute("href") === opener);
+  const link = opener && [...document.querySelectorAll("main a")].find((each) => each.getAttribute("href") === opener && each.checkVisibility());
   link?.focus();
   opener = null;
 }
