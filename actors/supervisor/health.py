@@ -1,6 +1,5 @@
 """What runs where, and what a person should know about it: for ``meterd status`` and metrics."""
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -49,15 +48,10 @@ class ConditionSince:
         self._state = ""
         self._since_ms = 0
 
-    def told(self, state: str, queue_ms: int) -> int:
-        """Since which millisecond it is in this state.
-
-        Args:
-            state: the state now.
-            queue_ms: the queue's clock; 0 before it was read, then this machine's counts.
-        """
+    def told(self, state: str, now_ms: int) -> int:
+        """Since which millisecond it has been in this state, which it is in now."""
         if state != self._state:
-            self._state, self._since_ms = state, queue_ms or int(time.time() * 1_000)
+            self._state, self._since_ms = state, now_ms
         return self._since_ms
 
 

@@ -14,7 +14,7 @@ from actors.supervisor.actor_handle import error_summary
 from actors.supervisor.clock_monitor import ClockMonitor
 from actors.supervisor.gauges import Gauges, OutboxBound, read_gauges
 from actors.supervisor.leadership import Leadership
-from actors.supervisor.sampling import Sampler
+from actors.supervisor.sampling import StatusSampler
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
 from persistence.redis.command_stream import CommandStream
@@ -36,7 +36,7 @@ class MaintenanceDeps(NamedTuple):
     outbox: OutboxBound
     load_library: Callable[[], object]
     """Loads the functions into Redis, unless newer ones are there."""
-    sampler: Sampler
+    sampler: StatusSampler
     open_chats: Callable[[], int]
     lease_ms: int
     processed_retention_ms: int

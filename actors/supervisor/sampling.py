@@ -22,7 +22,7 @@ MEDIAN: Final = 50
 MOST: Final = 99
 
 
-class Sampler:
+class StatusSampler:
     """Writes a sample to the history as each step of ten seconds begins, and keeps the last one."""
 
     def __init__(self, client: redis.asyncio.Redis, keys: Keys, stats: SupervisorStats) -> None:
@@ -38,9 +38,13 @@ class Sampler:
         self.last = StatusSample()
 
     async def sample_if_due(self, now_ms: int, gauges: Gauges, open_chats: int) -> None:
-        """Write a sample if none of this step was written. What Redis can't take is left out."""
+        """Write a sample if none of this step was written. What Redis can't take is left out.
+
+        After a step back of the queue's clock there are none until it has caught up: stream IDs
+        wait for that as well.
+        """
         step = now_ms // STEP_MS
-        if step == self._step:
+        if step <= self._step:
             return
         self._step = step
         self.last = self._sample(gauges, open_chats)

@@ -24,7 +24,7 @@ from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.placement import Placement
 from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
 from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
-from actors.supervisor.sampling import Sampler
+from actors.supervisor.sampling import StatusSampler
 from actors.supervisor.starts import Starts
 from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
@@ -108,7 +108,7 @@ class Supervisor:
         self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
         self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms)
         self._counts = SupervisorStats(self._clock.now_ms)
-        self._sampler = Sampler(parts.client, parts.keys, self._counts)
+        self._sampler = StatusSampler(parts.client, parts.keys, self._counts)
         self._condition_since = ConditionSince()
         deps = MaintenanceDeps(
             leadership=self._leadership,
@@ -300,9 +300,11 @@ class Supervisor:
         state, why = self._condition()
         handles = self._dispatcher.handles.values()
         is_recovering = self._state == "recovering"
+        now_ms = self._clock.now_ms() or int(time.time() * 1_000)
         return {
+            "now": now_ms,
             "state": state,
-            "state_since": self._condition_since.told(state, self._clock.now_ms()),
+            "state_since": self._condition_since.told(state, now_ms),
             "why": why,
             "recovery": recovery_progress(handles, self._placement) if is_recovering else None,
             "version": _VERSION,
@@ -312,6 +314,8 @@ class Supervisor:
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
             **self._counts.as_dict(),
+            "clock_steps": self._clock.steps,
+            "lease_changes": self._leadership.changes,
             "recent": msgspec.structs.asdict(self._sampler.last),
             "limits": {
                 "open_chats": self._settings.actors_max * self._settings.chats_per_actor,

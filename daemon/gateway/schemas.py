@@ -257,7 +257,7 @@ def _about(text: str) -> Any:
     return Field(description=text)
 
 
-class Alarm(Shape):
+class FiringAlarm(Shape):
     """An alarm that holds now; Prometheus has the same (deploy/prometheus/)."""
 
     name: Annotated[str, Field(description="As in Prometheus", examples=["MeterdNotReady"])]
@@ -266,7 +266,7 @@ class Alarm(Shape):
     tile: Annotated[str, _about("The figure that it is about")]
 
 
-class Recovery(Shape):
+class RecoveryProgress(Shape):
     """How far a new leader is."""
 
     chats_done: Annotated[Number, _about("Open chats whose actor is up")]
@@ -318,7 +318,7 @@ class Recent(Shape):
     ]
 
 
-class Limits(Shape):
+class StatusLimits(Shape):
     """What may be there at most."""
 
     open_chats: Annotated[Number, _about("Open chats; a start beyond gets `at_capacity`")]
@@ -332,6 +332,16 @@ class Work(Shape):
     commits: Annotated[Number, _about("Calls of the commit function")]
     redecided: Annotated[Number, _about("Accounts that were decided once more")]
     failed: Annotated[Number, _about("Attempts at an entry in which the code failed")]
+
+
+class CreditsMoved(Shape):
+    """Credits that moved since the supervisor began; what is in the books, GET /v1/usage has."""
+
+    charged: Annotated[Credits, _about("For chats that ended")]
+    refunded: Credits
+    topped_up: Credits
+    adjusted_up: Annotated[Credits, _about("Given by hand")]
+    adjusted_down: Annotated[Credits, _about("Taken by hand, above 0")]
 
 
 class RecorderStatus(Shape):
@@ -377,11 +387,13 @@ class Status(Shape):
     ]
     why: Annotated[str, _about("Why it is so; empty if there is nothing to say")]
     next_step: Annotated[str | None, _about("What to do; null if nothing")]
-    alarms: Annotated[list[Alarm], _about("What is wrong now, by the alarms of Prometheus")]
+    alarms: Annotated[list[FiringAlarm], _about("What is wrong now, by the alarms of Prometheus")]
     environment: Annotated[str, _about("`http.environment`: what people call this deployment")]
     version: Annotated[str, _about("The daemon's; without one, the gateway's")]
     queue: QueueStatus
-    recovery: Annotated[Recovery | None, _about("Progress; null unless `recovering`")] = None
+    recovery: Annotated[RecoveryProgress | None, _about("Progress; null unless `recovering`")] = (
+        None
+    )
     pid: Annotated[int, _about("The supervisor's process")] | None = None
     epoch: Annotated[str, _about("Under which the supervisor writes")] | None = None
     uptime_ms: Annotated[Ms, _about("Since the supervisor began")] | None = None
@@ -396,6 +408,18 @@ class Status(Shape):
     ) = None
     outcomes: Annotated[dict[str, Number], _about("The same by outcome alone")] | None = None
     work: Work | None = None
+    credits: CreditsMoved | None = None
+    events: Annotated[dict[str, Number], _about("Event, how many since it began")] | None = None
+    dead_letters: (
+        Annotated[dict[str, Number], _about("Outcome, entries set aside since it began")] | None
+    ) = None
+    active_ms: Annotated[Ms, _about("Of chats that ended since it began")] | None = None
+    clock_steps: (
+        Annotated[Number, _about("Steps of the queue's clock, seen since it began")] | None
+    ) = None
+    lease_changes: Annotated[Number, _about("How often a supervisor has taken the lead")] | None = (
+        None
+    )
     latency_ms: Annotated[Durations, _about("From a command's entry until its effect")] | None = (
         None
     )
@@ -404,7 +428,7 @@ class Status(Shape):
         | None
     ) = None
     recent: Recent | None = None
-    limits: Limits | None = None
+    limits: StatusLimits | None = None
     recorder: RecorderStatus | None = None
     actor_restarts: Annotated[Number, _about("Actors that were replaced")] | None = None
     actors: list[ActorStatus] | None = None

@@ -33,6 +33,7 @@ class Service:
         self._counts: dict[str, int] | None = None
         self._counted_at_s = -COUNTS_S
         self._seen = "", 0
+        self._counted: dict[str, Any] | None = None
 
     async def status(self) -> dict[str, Any]:
         """What the daemon says of itself, and what to make of it. Raises ProblemError."""
@@ -63,12 +64,18 @@ class Service:
         return {"now": now_ms, **history}
 
     async def scrape(self) -> Scraped:
-        """All that metrics are made of; what is away is left out."""
+        """All that metrics are made of, as far as it can be known.
+
+        Counters stand still while nobody tells them: a fall to 0 would look like a new daemon.
+        """
         try:
             status = await self.status()
         except ProblemError:
-            return Scraped({}, None, await self._open_counts())
-        return Scraped(status, status["queue"], await self._open_counts())
+            return Scraped({}, None, await self._open_counts(), self._counted)
+        if "uptime_ms" in status:
+            self._counted = status
+        self._counted = self._counted or {}
+        return Scraped(status, status["queue"], await self._open_counts(), self._counted)
 
     async def is_redis_up(self) -> bool:
         """Whether Redis answers now."""

@@ -53,8 +53,13 @@ def _is_full(number: int, status: Status, limit: str) -> bool:
     return most > 0 and number * 100 > most * FILLED_PERCENT_MAX
 
 
+def _is_missed(actor: Mapping[str, Any]) -> bool:
+    """Whether an actor is down, and not just one for chats to come that is about to start."""
+    return not actor["up"] and bool(actor["restarts"] or actor["chats"])
+
+
 def _quantile(name: str) -> str:
-    buckets = f"sum by (le) (rate(meterd_{name}_seconds_bucket[5m]))"
+    buckets = f"max by (le) (rate(meterd_{name}_seconds_bucket[5m]))"
     return f"histogram_quantile(0.99, {buckets}) > {LATENCY_MS_MAX // 1_000}"
 
 
@@ -209,7 +214,7 @@ ALARMS: Final = (
         summary="a chat actor does not work: commands of its chats wait",
         runbook="crashes-and-restarts",
         tile="actors",
-        holds=lambda status: any(not actor["up"] for actor in status.get("actors") or ()),
+        holds=lambda status: any(map(_is_missed, status.get("actors") or ())),
     ),
     Alarm(
         name="MeterdActorsRestarting",

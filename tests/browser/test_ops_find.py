@@ -96,12 +96,14 @@ def test_a_status_is_filtered_by(ops: Page, people: People) -> None:
     go(ops, "chats")
     statuses = ops.get_by_role("group", name="Status")
     for name, chat in (("Paused", people.first), ("Ended", people.second)):
-        statuses.get_by_role("button", name=name).click()
+        statuses.get_by_role("button", name=name, exact=True).click()
         expect(_table(ops).get_by_role("link", name=chat, exact=True)).to_be_visible()
         assert {text.split()[0] for text in _column(ops, "Status")} == {name.lower()}
     ops.reload()
     expect(_table(ops).get_by_role("link", name=people.second, exact=True)).to_be_visible()
-    expect(statuses.get_by_role("button", name="Ended")).to_have_attribute("aria-pressed", "true")
+    expect(statuses.get_by_role("button", name="Ended", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
 
 
 def test_the_next_page_begins_where_one_ends(ops: Page, crowd: Crowd) -> None:

@@ -220,7 +220,7 @@ def _first_message(answer: httpx.Response) -> dict[str, str]:
 
 def _seen(route: str, document: Any) -> str:
     """The table's word for an answer that is 200."""
-    if route.endswith("/history"):
+    if route.endswith("{chat_id}/history"):
         events = {line["event"] for line in document["history"]}
         return _word(not events, any(event.startswith("wallet.") for event in events))
     if route.endswith("{chat_id}/stream"):

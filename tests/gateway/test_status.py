@@ -1,12 +1,25 @@
 """The status and its history: whole as OpenAPI describes them, and true."""
 
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from daemon.discovery.runfile import Addresses
 from daemon.gateway import schemas
+from daemon.gateway.container import make_dependencies
+from daemon.gateway.service import Service
 from daemon.monitoring.alarms import ALARMS
+from daemon.settings.settings import Settings
 from loadtests.common.live import KEYS, LiveDaemon
+from persistence.redis.client import connect
+from persistence.redis.functions import load_functions
 from persistence.redis.status_history import SAMPLES_MAX, SERIES, STEP_MS
 from tests.gateway.conftest import Gateway
+from tests.servers import redis_server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -25,6 +38,37 @@ def test_the_status_of_a_daemon_is_as_described_and_no_field_more(
     assert told["recorder"].keys() == schemas.RecorderStatus.model_fields.keys()
     assert all(a.keys() == schemas.ActorStatus.model_fields.keys() for a in told["actors"])
     assert told["queue"].keys() == schemas.QueueStatus.model_fields.keys()
+
+
+@pytest.mark.parametrize("state", ["down", "recovering"])
+def test_the_status_without_a_daemon_is_as_described(state: str, tmp_path: Path) -> None:
+    """None has published, or Redis was restarted since; it is so since the gateway has seen it."""
+
+    async def ask(url: str) -> list[dict[str, Any]]:
+        addresses = Addresses(url, "postgresql://nobody@127.0.0.1:1/none")
+        parts = make_dependencies(Settings(home=tmp_path), addresses)
+        try:
+            await parts.clock.sample()
+            service = Service(parts)
+            first = await service.status()
+            return [first, await service.status()]
+        finally:
+            await parts.meter.close()
+            await parts.client.aclose()
+            parts.postgres_reader.close()
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        load_functions(client)
+        if state == "recovering":
+            client.hset(KEYS.epochs, "supervisor", "1")
+            published = {"state": "ready", "state_since": 5, "why": "", "version": "0.1"}
+            client.set(KEYS.status, json.dumps(published))
+        first, second = asyncio.run(ask(url))
+    schemas.Status.model_validate(first, strict=True)
+    assert (first["state"], first["state_since"]) == (state, first["now"])
+    assert second["state_since"] == first["state_since"]
+    assert first["next_step"]
+    assert [alarm["name"] for alarm in first["alarms"]] == ["MeterdNotReady"]
 
 
 def test_the_status_says_since_when_and_what_to_do(gateway: Gateway) -> None:
