@@ -227,6 +227,7 @@ def test_the_right_to_append_is_a_right_to_trim(server: Guarded) -> None:
     assert "XADD can also trim" in told
 
 
+@pytest.mark.slow
 def test_a_gateway_may_act_with_an_operators_rights_only(server: Guarded, tmp_path: Path) -> None:
     """With its own it says so, before anything is done or recorded."""
     act = {"operation": "account.top_up", "id": "a", "user_id": "u", "amount": "1", "reason": "r"}
