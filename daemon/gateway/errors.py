@@ -137,16 +137,16 @@ def _problem_of(request: Request, error: HTTPException) -> ProblemError:
         return invalid("body", "send JSON in UTF-8")
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(sorted(_methods_of(request)))
+        headers["Allow"] = ", ".join(sorted(_methods_of(request))) or headers.get("Allow", "")
     code = _ROUTING.get(error.status_code, "http_error")
     detail = f"{request.method} {request.url.path}: {error.detail}; see /docs"
     return ProblemError(error.status_code, code, detail, headers)
 
 
 def _methods_of(request: Request) -> set[str]:
-    """The methods that there are at a path: each of its routes knows its own only."""
-    matching = (route for route in request.app.routes if route.matches(request.scope)[0].value)
-    return {method for route in matching for method in getattr(route, "methods", ())}
+    """The methods that there are at a path, as described: each of its routes knows its own only."""
+    path = getattr(request.scope.get("route"), "path_format", "")
+    return {method.upper() for method in request.app.openapi()["paths"].get(path, ())}
 
 
 def request_id_of(request: Request) -> str:

@@ -1,12 +1,19 @@
 """What an admin does by hand: done once, recorded with who and why, also where it is refused."""
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.gateway.cursors import pack_cursor
 from loadtests.common.live import KEYS, LiveDaemon
-from tests.gateway.conftest import Gateway
+from meterd.rules.commands import entry_key
+from persistence.postgres.rows import OperationRow
+from persistence.redis.client import connect
+from persistence.redis.commit import OutboxPayload, pack_payload, unpack_payload
+from tests.gateway.conftest import Gateway, gateway_alone
+from tests.servers import redis_server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -287,3 +294,52 @@ def test_a_list_that_can_not_be_is_refused(gateway: Gateway, query: dict[str, st
     answer = gateway.get("/v1/operations", "o", "ops", **query)
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == list(query)
+
+
+# What happens between the record and the command.
+
+
+def test_it_is_recorded_before_it_is_sent(tmp_path: Path, name: str) -> None:
+    """So no gateway can end in between and leave something done that nobody has done."""
+    with (
+        redis_server() as redis_url,
+        contextlib.closing(connect(redis_url)) as client,
+        gateway_alone(
+            tmp_path,
+            METERD_REDIS__URL=redis_url,
+            METERD_POSTGRES__URL="postgresql://127.0.0.1:1/none",
+            METERD_HTTP__REPLY_TIMEOUT_MS="100",
+        ) as gateway,
+    ):
+        client.set(KEYS.commands, "no stream")  # so that nothing can be sent
+        wanted = {"id": f"{name}-1", "user_id": name, "amount": "5"}
+        answer = gateway.act("account.top_up", **wanted)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_confirmed")
+        client.delete(KEYS.commands)
+        assert gateway.act("account.top_up", **wanted).json()["code"] == "no_reply"
+        found: Any = client.xrange(KEYS.outbox)
+        recorded = [unpack_payload(fields[b"facts"]).operations for _, fields in found]
+        assert [[row.operation for row in rows] for rows in recorded] == [["account.top_up"]] * 2
+        assert len({row.operation_id for rows in recorded for row in rows}) == 1
+        sent: Any = client.xrange(KEYS.commands)
+        ((command, _),) = sent
+        assert entry_key(found[-1][0].decode()) <= entry_key(command.decode())
+
+
+def test_what_was_recorded_and_never_sent_has_no_outcome(
+    gateway: Gateway, live: LiveDaemon, name: str
+) -> None:
+    """As a gateway leaves it that is killed in between; sent again, it has one."""
+    wanted = {"id": f"{name}-1", "user_id": name, "amount": "5"}
+    operation = gateway.act("account.top_up", **{**wanted, "id": f"{name}-0"}).json()["operation"]
+    details = {**operation["details"], "id": f"{name}-1"}
+    left = OperationRow("left", operation["at"], "eve", "account.top_up", name, details)
+    with live.client() as client:
+        client.xadd(KEYS.outbox, {"facts": pack_payload(OutboxPayload([], [], [], [left]))})
+    (told,) = _recorded(gateway, live, subject=name, done_by="eve")
+    assert (told["outcome"], told["entry"]) == (None, None)
+    assert gateway.act("account.top_up", "eve", **wanted).status_code == 200
+    assert [one["outcome"] for one in _recorded(gateway, live, done_by="eve", subject=name)] == [
+        "ok",
+        "ok",
+    ]
