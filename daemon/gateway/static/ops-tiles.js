@@ -13,7 +13,8 @@ const FAST_MS = 60_000;
 const TILES = [
   { name: "open_chats", label: "Open chats", of: (now) => now.open_chats, write: count, href: "#chats" },
   { name: "commands_per_s", label: "Commands handled per second", of: commandsPerS, write: roughly },
-  { name: "latency_p99_ms", label: "Time to handle a command, p99", of: (now) => now.recent?.latency_p99_ms, write: short, second: "latency_p50_ms", also: "p50" },
+  { name: "latency_p99_ms", label: "Time to handle a command, p99", of: (now) => now.recent?.latency_p99_ms, write: short,
+    second: { name: "latency_p50_ms", label: "p50", of: (now) => now.recent?.latency_p50_ms } },
   { name: "lateness_p99_ms", label: "Lateness of timed changes, p99", of: (now) => now.recent?.lateness_p99_ms, write: short },
   { name: "queue_oldest_ms", label: "Wait of the oldest command", of: (now) => now.queue?.oldest_ms, write: short },
   { name: "queue_lag", label: "Commands not read yet", of: (now) => now.queue?.lag, write: count },
@@ -54,7 +55,7 @@ export class Tiles {
     TILES.forEach(({ name, of }, index) => {
       const value = of(status, this.#status);
       if (value !== undefined) this.#series.see(name, status.now, value);
-      this.#tiles[index].show(value, alarmOf(status, name), status.now);
+      this.#tiles[index].show(value, alarmOf(status, name), status);
     });
     this.#status = status;
     this.#plot();
@@ -83,17 +84,19 @@ class Tile {
   #plot;
   #known = null; // when the number was known last
 
-  constructor({ name, label, write, second, also, href }) {
-    Object.assign(this, { name, write, second, also });
+  constructor({ name, label, write, second, href }) {
+    Object.assign(this, { name, write, second });
     this.#plot = new Plot(label, write);
     const title = h("h3", { class: "label" }, href ? h("a", { href }, label) : label);
     this.element = h("li", { class: "tile" }, title, h("div", { class: "figure" }, this.#number, this.#also, this.#note), this.#plot.element);
   }
 
-  show(value, alarm, now) {
+  show(value, alarm, status) {
     if (value === undefined && this.#known !== null) return this.age();
-    if (value !== undefined) this.#known = now;
+    if (value !== undefined) this.#known = status.now;
     put(this.#number, this.write(value));
+    const beside = this.second?.of(status);
+    put(this.#also, Number.isFinite(beside) ? `${this.second.label} ${this.write(beside)}` : "");
     this.element.classList.remove("stale");
     this.#say(alarm);
   }
@@ -111,9 +114,6 @@ class Tile {
   }
 
   plot(pointsOf, now) {
-    const second = pointsOf(this.second);
-    this.#plot.show(pointsOf(this.name), second, now);
-    const last = second.at(-1)?.value;
-    put(this.#also, Number.isFinite(last) ? `${this.also} ${this.write(last)}` : "");
+    this.#plot.show(pointsOf(this.name), pointsOf(this.second?.name), now);
   }
 }
