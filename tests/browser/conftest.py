@@ -4,7 +4,6 @@ Both are gone after this package: while Playwright works, its event loop runs, a
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from loadtests.common.live import live_daemon
 from loadtests.common.timeouts import scaled
-from tests.browser.desk import FLAGS, SECRET, Desk, listen
+from tests.browser.desk import FLAGS, SECRET, Desk, find_chromium, listen
 from tests.browser.people import People, is_ready
 from tests.browser.site import Site, serving
 
@@ -31,7 +30,7 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="package")
 def chromium() -> str:
     """The browser's path. Without one these tests skip, unless they must not."""
-    path = os.environ.get("METERD_TEST_CHROMIUM") or shutil.which("chromium")
+    path = find_chromium()
     if path is None:
         why = "no chromium was found; name one in METERD_TEST_CHROMIUM"
         if os.environ.get("METERD_TEST_REQUIRE_CHROMIUM"):

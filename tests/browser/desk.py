@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import os
+import shutil
 import socket
 import subprocess
 import time
@@ -30,6 +32,13 @@ FLAGS = (
     "--disable-sync",
 )
 """Of chromium."""
+
+
+def find_chromium() -> str | None:
+    """The browser's path: as METERD_TEST_CHROMIUM says, else the one on the PATH."""
+    return os.environ.get("METERD_TEST_CHROMIUM") or shutil.which("chromium")
+
+
 SECRET = "of these tests alone, and long enough"
 # A browser says in its console that an answer was an error or did not come. That is what these
 # tests bring about; what pages make of it is asserted where it happens.

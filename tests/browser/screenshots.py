@@ -6,7 +6,6 @@ Every view at two widths, light and dark, with 5 and with 5 000 open chats of a 
 import argparse
 import asyncio
 import itertools
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from loadtests.common.live import live_daemon
 from loadtests.common.timeouts import scaled
 from meterd import AsyncMeter
-from tests.browser.desk import FLAGS, SECRET, Desk
+from tests.browser.desk import FLAGS, SECRET, Desk, find_chromium
 from tests.browser.people import go, is_ready
 
 COUNTS: Final = (5, 5_000)
@@ -119,10 +118,10 @@ def main() -> None:
     """Start a daemon, open chats, and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("build/screenshots"))
-    parser.add_argument("--chromium", default=shutil.which("chromium"))
     arguments = parser.parse_args()
-    if arguments.chromium is None:
-        parser.error("no chromium was found; name one with --chromium")
+    chromium = find_chromium()
+    if chromium is None:
+        parser.error("no chromium was found; name one in METERD_TEST_CHROMIUM")
     arguments.folder.mkdir(parents=True, exist_ok=True)
     env = {
         "METERD_HTTP__PORT": "0",
@@ -136,9 +135,7 @@ def main() -> None:
                 prepare(desk)
             live.until_handled()
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(
-                    executable_path=arguments.chromium, args=list(FLAGS)
-                )
+                browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
                 for path in shoot(desk, browser, arguments.folder, end):
                     print(path)
                 browser.close()

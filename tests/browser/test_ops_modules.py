@@ -63,6 +63,30 @@ def test_a_recovery_says_how_far_it_is(blank: Page) -> None:
     }  # fmt: skip
 
 
+def test_the_line_says_how_far_a_recovery_is(ops: Page) -> None:
+    """In words and as a bar; what to do and why stand beside it, and the tab has the state."""
+    status = {
+        "state": "recovering", "state_since": T0, "now": T0 + 65_000, "why": "chats are placed",
+        "next_step": "Wait.", "environment": "somewhere", "version": "9.8.7", "actor_restarts": 3,
+        "recovery": {"chats_done": 120, "chats_total": 5_000},
+    }  # fmt: skip
+    script = """async (status) => {
+      const { Verdict } = await import("/static/ops-verdict.js");
+      new Verdict().show(status);
+      const bar = document.querySelector("progress");
+      return [document.getElementById("verdict").innerText, bar.value, bar.max, document.title];
+    }"""
+    text, done, total, title = ops.evaluate(script, status)
+    said = " ".join(text.split())
+    for part in (
+        "Recovering chats are placed", "since 14 Nov 2023, 22:13:20.000 UTC (1 min 5 s)",
+        "Environment somewhere", "Version 9.8.7", "Actor restarts 3", "What to do: Wait.",
+        "120 of 5,000 chats placed",
+    ):  # fmt: skip
+        assert part in said
+    assert (done, total, title) == (120, 5_000, "Recovering · somewhere · meterd")
+
+
 def test_a_daemon_that_says_less_has_a_verdict_too(blank: Page) -> None:
     """What an older one, or none, does not say is not known; restarts are counted."""
     old = {"state": "ready", "why": "", "actors": [{"restarts": 2}, {"restarts": 1}, {}]}

@@ -3,7 +3,7 @@
 
 import { formatMicro, readMicro } from "./meterd-draw.js";
 import { hasRole, newId, post, says } from "./page-api.js";
-import { byId, facts, h, put } from "./page-dom.js";
+import { facts, h, put } from "./page-dom.js";
 import { moment } from "./ops-moments.js";
 import { micro, spaced } from "./ops-show.js";
 

@@ -2,7 +2,7 @@
 
 import "./meterd-clock.js";
 import { formatMicro, readMicro } from "./meterd-draw.js";
-import { api, get, token } from "./page-api.js";
+import { api, token } from "./page-api.js";
 import { facts, h, nothing, put, replace, table } from "./page-dom.js";
 import { actButton } from "./ops-act.js";
 import { advisorLink, userLink } from "./ops-ids.js";

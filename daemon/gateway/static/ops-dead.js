@@ -47,7 +47,13 @@ export class DeadLetters {
       { class: "letter" },
       h("div", { class: "row between" }, h("strong", {}, spaced(outcome ?? "")), h("div", { class: "row acts" }, buttons)),
       h("p", {}, reason ?? ""),
-      h("p", { class: "soft row" }, h("span", {}, "Set aside ", moment(momentOf(letter))), h("span", {}, "letter ", idText(letter, { kind: "letter" })), h("span", {}, "entry ", idText(entry, { kind: "entry" }))),
+      h(
+        "p",
+        { class: "soft row" },
+        h("span", {}, "Set aside ", moment(momentOf(letter))),
+        h("span", {}, "letter ", idText(letter, { kind: "letter" })),
+        h("span", {}, "entry ", idText(entry, { kind: "entry" })),
+      ),
       h("pre", { tabindex: 0, "aria-label": "Fields" }, JSON.stringify(fields, null, 2)),
     );
   }

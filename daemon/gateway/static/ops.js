@@ -35,6 +35,7 @@ let back = ""; // the address of the last view that is not a detail
 let opener = null; // the link that led from there to a detail
 let known = null; // {now, steady} of the last status
 let viewKnown = null; // of the last answer that the view had
+let seenSince = 0; // since when somebody looks at the page; before, nothing was asked
 
 // --- what is asked for again and again
 
@@ -85,8 +86,8 @@ function showDead(number) {
 }
 
 function draw(steady) {
-  const isLate = known !== null && steady - known.steady > STALE_MS;
-  if (isLate) lose({ name: "TimeoutError" });
+  const isLate = known !== null && steady - Math.max(known.steady, seenSince) > STALE_MS;
+  if (isLate && !isStale()) lose({ name: "TimeoutError" });
   const now = clock.now(steady);
   if (!isStale()) verdict.age(now);
   shown?.draw(now);
@@ -235,6 +236,14 @@ function escape(isTyping, target) {
   else if (!byId("view-close").hidden) close();
 }
 
+/** Somebody looks again: what is shown is old, and nobody has asked. */
+function lookedAt() {
+  if (document.visibilityState !== "visible") return;
+  seenSince = clock.steady();
+  poll();
+  shown?.refresh();
+}
+
 function markZone() {
   for (const button of byId("zones").children) button.setAttribute("aria-pressed", button.dataset.zone === currentZone());
 }
@@ -248,6 +257,7 @@ function begin() {
   for (const [kind, View] of Object.entries(others)) lists[kind] = new View(tellOf(() => lists[kind]));
   window.addEventListener("hashchange", route);
   document.addEventListener("keydown", key);
+  document.addEventListener("visibilitychange", lookedAt);
   byId("view-close").addEventListener("click", close);
   every(STATUS_MS, poll);
   every(LIST_MS, () => shown?.refresh());
