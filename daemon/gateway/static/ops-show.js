@@ -44,6 +44,6 @@ export function capital(text) {
 /** A chat's status with its colour; the word says it too. */
 export function status(chat) {
   const reason = chat.end_reason ?? chat.pause_reason;
-  const why = reason && !["ended", "command"].includes(reason) ? ` (${spaced(reason)})` : "";
-  return h("span", { class: `status ${chat.status}` }, spaced(chat.status) + why);
+  const why = reason && !["ended", "command"].includes(reason) ? h("small", {}, ` (${spaced(reason)})`) : null;
+  return h("span", { class: `status ${chat.status}` }, spaced(chat.status), why);
 }
