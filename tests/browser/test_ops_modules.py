@@ -79,7 +79,7 @@ def test_the_line_says_how_far_a_recovery_is(ops: Page) -> None:
     text, done, total, title = ops.evaluate(script, status)
     said = " ".join(text.split())
     for part in (
-        "Recovering chats are placed", "since 14 Nov 2023, 22:13:20.000 UTC (1 min 5 s)",
+        "Recovering Chats are placed", "since 14 Nov 2023, 22:13:20.000 UTC (1 min 5 s)",
         "Environment somewhere", "Version 9.8.7", "Actor restarts 3", "What to do: Wait.",
         "120 of 5,000 chats placed",
     ):  # fmt: skip
@@ -109,13 +109,39 @@ def test_a_view_stands_on_an_answer_without_fields(blank: Page) -> None:
       const tiles = new Tiles();
       tiles.show({ state: "down", now: 1_700_000_000_000 });
       showActors({});
-      tiles.age();
+      tiles.lose();
       const numbers = [...page.querySelectorAll(".number")].map((each) => each.textContent);
       page.remove();
       return numbers;
     }"""
     numbers = blank.evaluate(script)
     assert numbers == ["–"] * 10
+
+
+def test_what_was_known_last_is_shown_while_nobody_answers(blank: Page) -> None:
+    """A page that is opened when the daemon is down has the history's last value, and its time."""
+    script = """async ([now, history]) => {
+      const page = document.createElement("div");
+      page.innerHTML = '<ul id="tiles"></ul>';
+      document.body.append(page);
+      const { Tiles } = await import("/static/ops-tiles.js");
+      const tiles = new Tiles();
+      tiles.show({ state: "down", now, queue: { lag: 3 } });
+      tiles.keep(history);
+      const texts = [...page.querySelectorAll(".tile")].map((tile) => [
+        tile.querySelector("h3").textContent,
+        tile.querySelector(".number").textContent,
+        tile.querySelector(".note").textContent,
+      ]);
+      page.remove();
+      return texts;
+    }"""
+    series = {"open_chats": [7, 8, None], "queue_lag": [1, 2, 3]}
+    history = {"from": T0 - 30_000, "step_ms": 10_000, "series": series}
+    found = {label: (number, note) for label, number, note in blank.evaluate(script, [T0, history])}
+    assert found["Open chats"] == ("8", "as of 14 Nov 2023, 22:13:00.000 UTC")
+    assert found["Commands not read yet"] == ("3", "")
+    assert found["Dead letters"] == ("–", "")
 
 
 @given(CHATS, st.integers(0, LONG_MS), st.integers(0, 2 * LONG_MS))

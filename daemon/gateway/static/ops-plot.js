@@ -16,6 +16,7 @@ export class Plot {
   #to = h("span", {}, "now");
   #points = [];
   #now = 0;
+  #end = "now"; // what the right end is
 
   constructor(name, write) {
     [this.name, this.write] = [name, write];
@@ -31,7 +32,8 @@ export class Plot {
 
   /** `points`: {at, value} in order of `at`, value null where nothing is known; `second` another line on the same scale. */
   show(points, second, now) {
-    [this.#points, this.#now] = [points, now];
+    [this.#points, this.#now, this.#end] = [points, now, "now"];
+    if (!this.element.classList.contains("pointed")) put(this.#to, this.#end);
     const values = [...points, ...second].map(({ value }) => value).filter(Number.isFinite);
     const top = roundUp(Math.max(0, ...values));
     const lines = [second, points].map((each) => this.#runs(each, top));
@@ -79,8 +81,14 @@ export class Plot {
   #leave() {
     this.#cursor.setAttribute("visibility", "hidden");
     put(this.#from, "1 h ago");
-    put(this.#to, "now");
+    put(this.#to, this.#end);
     this.element.classList.remove("pointed");
+  }
+
+  /** Nothing new comes: the right end is no longer now. */
+  age() {
+    if (this.#now) this.#end = timeOfDay(this.#now);
+    this.#leave();
   }
 }
 

@@ -72,8 +72,8 @@ export class Tiles {
   }
 
   /** No answer comes any more. */
-  age() {
-    for (const tile of this.#tiles) tile.age();
+  lose() {
+    for (const tile of this.#tiles) tile.lose();
   }
 }
 
@@ -113,7 +113,23 @@ class Tile {
     this.#note.replaceChildren("as of ", moment(this.#known));
   }
 
+  /** No answer comes: that holds for the plot, too. */
+  lose() {
+    this.age();
+    this.#plot.age();
+  }
+
   plot(pointsOf, now) {
-    this.#plot.show(pointsOf(this.name), pointsOf(this.second?.name), now);
+    const points = pointsOf(this.name);
+    this.#plot.show(points, pointsOf(this.second?.name), now);
+    if (this.#known === null) this.#remember(points.findLast(({ value }) => Number.isFinite(value)));
+  }
+
+  /** Opened when the daemon is down: what was known last is more than nothing. */
+  #remember(last) {
+    if (!last) return;
+    this.#known = last.at;
+    put(this.#number, this.write(last.value));
+    this.age();
   }
 }

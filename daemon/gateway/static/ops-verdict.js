@@ -64,7 +64,7 @@ export class Verdict {
   lose(why, known) {
     this.#say("bad", "bad", "No answer", why);
     if (known !== null && byId("since").dataset.known !== String(known)) {
-      replace(byId("since"), "the figures are as of ", moment(known));
+      replace(byId("since"), "Figures as of ", moment(known));
       byId("since").dataset.known = known;
     }
     put(byId("since-span"), "");
@@ -76,7 +76,7 @@ export class Verdict {
     byId("state").dataset.tone = tone;
     delete byId("since").dataset.known;
     put(byId("state"), state);
-    put(byId("why"), why ?? "");
+    put(byId("why"), capital(why ?? ""));
   }
 
   /** For how long it is in this state. */

@@ -68,7 +68,7 @@ function lose(error) {
   if (error.status === 401) return askForToken(says(error));
   byId("work").classList.add("stale");
   verdict.lose(says(error), known?.now ?? null);
-  tiles.age();
+  tiles.lose();
 }
 
 async function pollHistory() {
