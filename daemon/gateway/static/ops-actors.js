@@ -32,7 +32,7 @@ function rowOf(actor) {
 function stateOf({ up, pid, trouble, waiting }) {
   const isStarting = up === false && !pid; // it has had no process yet
   const state = up === false ? (isStarting ? "starting" : "down") : "up";
-  const texts = [state, trouble, waiting > 0 && `${count(waiting)} batches wait`].filter(Boolean);
+  const texts = [state, trouble, waiting > 0 && (waiting === 1 ? "1 batch waits" : `${count(waiting)} batches wait`)].filter(Boolean);
   return h("span", { class: state === "down" || trouble ? "bad" : "" }, texts.join(", "));
 }
 
