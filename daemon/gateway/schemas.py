@@ -131,7 +131,7 @@ class OpenChats(Shape):
     suspended: Annotated[int, Field(ge=0)]
 
 
-class Totals(Shape):
+class EndedTotals(Shape):
     """What chats that ended came to, of all time."""
 
     chats: Annotated[int, Field(ge=0)]
@@ -148,7 +148,7 @@ class Advisor(Shape):
     advisor_id: str
     open: OpenChats
     burn_rate: Annotated[Credits, Field(description="Credits a minute of the running chats")]
-    totals: Totals
+    totals: EndedTotals
 
 
 class LedgerEntry(Shape):
