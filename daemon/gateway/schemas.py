@@ -261,7 +261,9 @@ class FiringAlarm(Shape):
     """An alarm that holds now; Prometheus has the same (deploy/prometheus/)."""
 
     name: Annotated[str, Field(description="As in Prometheus", examples=["MeterdNotReady"])]
-    severity: Literal["critical", "warning"]
+    severity: Annotated[
+        Literal["critical", "warning"], _about("`critical`: somebody has to look at once")
+    ]
     summary: Annotated[str, _about("What is wrong, for a person")]
     tile: Annotated[str, _about("The figure that it is about")]
 
@@ -338,8 +340,8 @@ class CreditsMoved(Shape):
     """Credits that moved since the supervisor began; what is in the books, GET /v1/usage has."""
 
     charged: Annotated[Credits, _about("For chats that ended")]
-    refunded: Credits
-    topped_up: Credits
+    refunded: Annotated[Credits, _about("Of chats that had ended")]
+    topped_up: Annotated[Credits, _about("Added to accounts")]
     adjusted_up: Annotated[Credits, _about("Given by hand")]
     adjusted_down: Annotated[Credits, _about("Taken by hand, above 0")]
 
@@ -358,7 +360,7 @@ class RecorderStatus(Shape):
 class ActorStatus(Shape):
     """One chat actor."""
 
-    name: str
+    name: Annotated[str, _about("Which actor it is; its processes change")]
     pid: Annotated[int | None, _about("Its process; null before its first start")]
     node: Annotated[str | None, _about("The Ray node it runs on")]
     up: Annotated[bool, _about("Whether it works")]
@@ -390,7 +392,7 @@ class Status(Shape):
     alarms: Annotated[list[FiringAlarm], _about("What is wrong now, by the alarms of Prometheus")]
     environment: Annotated[str, _about("`http.environment`: what people call this deployment")]
     version: Annotated[str, _about("The daemon's; without one, the gateway's")]
-    queue: QueueStatus
+    queue: Annotated[QueueStatus, _about("How full everything is that grows in Redis")]
     recovery: Annotated[RecoveryProgress | None, _about("Progress; null unless `recovering`")] = (
         None
     )
@@ -407,8 +409,8 @@ class Status(Shape):
         | None
     ) = None
     outcomes: Annotated[dict[str, Number], _about("The same by outcome alone")] | None = None
-    work: Work | None = None
-    credits: CreditsMoved | None = None
+    work: Annotated[Work, _about("What the actors did")] | None = None
+    credits: Annotated[CreditsMoved, _about("Credits that moved")] | None = None
     events: Annotated[dict[str, Number], _about("Event, how many since it began")] | None = None
     dead_letters: (
         Annotated[dict[str, Number], _about("Outcome, entries set aside since it began")] | None
@@ -427,11 +429,11 @@ class Status(Shape):
         Annotated[Durations, _about("From the millisecond computed for a change to its effect")]
         | None
     ) = None
-    recent: Recent | None = None
-    limits: StatusLimits | None = None
-    recorder: RecorderStatus | None = None
+    recent: Annotated[Recent, _about("The last ten seconds")] | None = None
+    limits: Annotated[StatusLimits, _about("What may be there at most")] | None = None
+    recorder: Annotated[RecorderStatus, _about("The recorder")] | None = None
     actor_restarts: Annotated[Number, _about("Actors that were replaced")] | None = None
-    actors: list[ActorStatus] | None = None
+    actors: Annotated[list[ActorStatus], _about("The chat actors")] | None = None
 
 
 def _series(text: str) -> Any:
@@ -461,7 +463,7 @@ class StatusHistory(Shape):
     now: MomentMs
     step_ms: Annotated[int, Field(ge=1, description="What one figure stands for")]
     from_: Annotated[MomentMs, Field(alias="from", description="Where the first step begins")]
-    series: HistorySeries
+    series: Annotated[HistorySeries, _about("A list of figures for each")]
 
 
 class Reply(Shape):

@@ -40,6 +40,20 @@ def test_the_status_of_a_daemon_is_as_described_and_no_field_more(
     assert told["queue"].keys() == schemas.QueueStatus.model_fields.keys()
 
 
+@pytest.mark.parametrize("shape", [schemas.Status, schemas.StatusHistory])
+def test_every_field_is_described(shape: type[schemas.Shape]) -> None:
+    """Of what it holds as well: a generated client shows nothing else."""
+    described = shape.model_json_schema()
+    parts = {shape.__name__: described, **described["$defs"]}
+    bare = [
+        f"{part}.{name}"
+        for part, schema in parts.items()
+        for name, field in schema["properties"].items()
+        if not any("description" in one for one in (field, *field.get("anyOf", ())))
+    ]
+    assert bare == []
+
+
 @pytest.mark.parametrize("state", ["down", "recovering"])
 def test_the_status_without_a_daemon_is_as_described(state: str, tmp_path: Path) -> None:
     """None has published, or Redis was restarted since; it is so since the gateway has seen it."""

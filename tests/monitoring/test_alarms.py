@@ -168,6 +168,33 @@ def test_prometheus_raises_each_alarm_when_it_should_and_no_other(tmp_path: Path
     promtool("test", "rules", str(file))
 
 
+def test_one_gateway_that_knows_is_enough(tmp_path: Path) -> None:
+    """The highest of what they tell passes over what another one can't know, and has just begun."""
+    plan = {
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": f'meterd_{name}{{instance="{gateway}"}}', "values": values}
+                    for name, known in (("open_chats", "7x9"), ("credits_charged_total", "0+2x9"))
+                    for gateway, values in (("new", " ".join(["NaN"] * 10)), ("old", known))
+                ],
+                "promql_expr_test": [
+                    {"expr": expr, "eval_time": "9m", "exp_samples": [{"labels": "{}", "value": n}]}
+                    for expr, n in (
+                        ("max(meterd_open_chats)", 7),
+                        ("max(increase(meterd_credits_charged_total[5m]))", 10),
+                    )
+                ],
+            }
+        ],
+    }
+    file = tmp_path / "plan.yml"
+    file.write_text(yaml.safe_dump(plan))
+    promtool("test", "rules", str(file))
+
+
 def test_every_alarm_has_a_trouble_that_raises_it() -> None:
     assert {name for trouble in TROUBLES.values() for name in trouble.raises} == set(BY_NAME)
 
