@@ -4,8 +4,8 @@ from actors.messages import Task
 from meterd.rules import outcomes
 from meterd.rules.billing import billed_ms, cost, paused_ms
 from meterd.rules.commands import Command, InvalidCommand
-from meterd.rules.model import Chat
-from persistence.postgres.rows import LIVE, MIGRATED, JournalRow, RecordRow
+from meterd.rules.model import LIVE, MIGRATED, Chat
+from persistence.postgres.rows import JournalRow, RecordRow
 
 
 def record_row(chat: Chat) -> RecordRow:

@@ -7,9 +7,10 @@ from actors.chat.rows import record_row
 from daemon.audit.differences import NOTHING, Difference, differing
 from daemon.audit.folding import Folded
 from daemon.audit.opening_state import opening_rows
+from meterd.rules.model import MIGRATED
 from meterd.rules.money import format_micro
 from meterd.rules.opening_balance import entry_id, number_of
-from persistence.postgres.rows import MIGRATED, LedgerRow, RecordRow
+from persistence.postgres.rows import LedgerRow, RecordRow
 from persistence.redis.commit import ledger_row
 
 

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection
 
 from actors.chat.rows import chat_of_record
-from meterd.rules.model import Chat
+from meterd.rules.model import MIGRATED, Chat
 from meterd.rules.opening_balance import OpenedAccount, OpeningEntry, number_of, openings
 from persistence.postgres.reader import free_times_of_users, ledger_of_users, records_of_users
-from persistence.postgres.rows import MIGRATED, FreeTimeRow, LedgerRow, RecordRow
+from persistence.postgres.rows import FreeTimeRow, LedgerRow, RecordRow
 
 _REFUND = "refund"
 

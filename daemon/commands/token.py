@@ -7,14 +7,14 @@ import typer
 
 from daemon.console.common import EXIT_USAGE, ConfigOption, fail, print_line, settings_or_exit
 
-ROLES: Final = ("user", "advisor", "ops", "backend")
+ROLES: Final = ("user", "advisor", "ops", "admin", "backend")
 
 
 def token(
     sub: Annotated[str, typer.Argument(metavar="SUB", help="Whom it speaks for: a user, …")],
     role: Annotated[
         list[str] | None,
-        typer.Option(help="user (the default), advisor, ops, backend."),
+        typer.Option(help="user (the default), advisor, ops, admin, backend."),
     ] = None,
     ttl_s: Annotated[int, typer.Option(min=1, metavar="SECONDS", help="For how long.")] = 3_600,
     link: Annotated[

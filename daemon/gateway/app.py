@@ -17,10 +17,12 @@ from daemon.gateway.container import Dependencies, running
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
 from daemon.gateway.routes import (
+    advisors,
     chats,
     commands,
     events,
     health,
+    operations,
     operators,
     pages,
     streams,
@@ -55,10 +57,12 @@ _ROUTERS: Final = (
     chats.router,
     streams.router,
     users.router,
+    advisors.router,
     usage.router,
     commands.router,
     events.router,
     operators.router,
+    operations.router,
     health.router,
     pages.router,
 )

@@ -5,8 +5,11 @@ from typing import Final, NamedTuple
 USER: Final = "user"
 ADVISOR: Final = "advisor"
 OPS: Final = "ops"
+ADMIN: Final = "admin"
+"""Reads what ``ops`` reads, and may act on chats and accounts."""
 BACKEND: Final = "backend"
-ROLES: Final = (USER, ADVISOR, OPS, BACKEND)
+ROLES: Final = (USER, ADVISOR, OPS, ADMIN, BACKEND)
+_OPERATORS: Final = frozenset({OPS, ADMIN})
 
 WHOLE: Final = "whole"
 """A view of a chat with its wallet, and with what happens to the account."""
@@ -23,7 +26,7 @@ class Caller(NamedTuple):
 
     def view(self, user_id: str | None, advisor_id: str | None) -> str | None:
         """How the caller may see a chat of these two; None: as one that never started."""
-        if OPS in self.roles or self.is_user(user_id):
+        if self.may_operate() or self.is_user(user_id):
             return WHOLE
         if ADVISOR in self.roles and advisor_id is not None and advisor_id == self.sub:
             return WITHOUT_WALLET
@@ -35,15 +38,19 @@ class Caller(NamedTuple):
 
     def may_read_user(self, user_id: str) -> bool:
         """Whether the caller may read a user's wallet, ledger and stream."""
-        return OPS in self.roles or self.is_user(user_id)
+        return self.may_operate() or self.is_user(user_id)
 
     def may_read_advisor(self, advisor_id: str) -> bool:
-        """Whether the caller may read an advisor's stream."""
-        return OPS in self.roles or (ADVISOR in self.roles and advisor_id == self.sub)
+        """Whether the caller may read an advisor's stream and totals."""
+        return self.may_operate() or (ADVISOR in self.roles and advisor_id == self.sub)
 
     def may_operate(self) -> bool:
         """Whether the caller may read what concerns the whole service."""
-        return OPS in self.roles
+        return bool(self.roles & _OPERATORS)
+
+    def may_act(self) -> bool:
+        """Whether the caller may end chats, move credits and resolve dead letters by hand."""
+        return ADMIN in self.roles
 
     def may_command(self) -> bool:
         """Whether the caller may post commands."""
@@ -51,8 +58,8 @@ class Caller(NamedTuple):
 
     def may_follow(self) -> bool:
         """Whether the caller may follow everything that happens, to all users."""
-        return bool(self.roles & {BACKEND, OPS})
+        return self.may_command() or self.may_operate()
 
     def may_read(self) -> bool:
         """Whether the caller may read anything at all."""
-        return bool(self.roles & {USER, ADVISOR, OPS})
+        return bool(self.roles & {USER, ADVISOR}) or self.may_operate()

@@ -58,8 +58,8 @@ def _command(type_: str, needs_id: bool) -> Json:
         "required": ["type", *needs],
         "properties": {
             "type": {"const": type_},
-            **{name: _field(type_, name) for name in needs},
-            **{name: _or_none(_field(type_, name)) for name in optional},
+            **{name: field_shape(type_, name) for name in needs},
+            **{name: _or_none(field_shape(type_, name)) for name in optional},
         },
         "additionalProperties": False,
     }
@@ -105,8 +105,8 @@ _DIGITS_MAX: Final = {
 }
 
 
-def _field(type_: str, name: str) -> Json:
-    """The shape of a field: numbers may come as such, and a flag as true or false."""
+def field_shape(type_: str, name: str) -> Json:
+    """Give the shape of a field: numbers may come as such, and a flag as true or false."""
     form = field_formats.format_of(type_, name)
     if form in _OF_CREDITS:
         return _credits(form)

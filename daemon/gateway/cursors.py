@@ -10,6 +10,7 @@ from daemon.gateway.errors import ProblemError, invalid
 from meterd.rules.commands import entry_key
 from persistence.postgres.convert import check_moments, check_texts
 from persistence.postgres.pages import PagePosition
+from persistence.postgres.search import STAGES, SearchPosition
 
 T = TypeVar("T")
 
@@ -18,6 +19,7 @@ NUMBER_MAX: Final = 10**9
 
 _ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _ENTRY_PART_MAX = 2**64 - 1
+_FIGURE_END = 10**30
 
 
 def pack_cursor(*parts: str | int) -> str:
@@ -46,6 +48,31 @@ def unpack_place(cursor: str) -> PagePosition:
     except ValueError:
         raise _foreign() from None
     return place
+
+
+def unpack_search(cursor: str) -> SearchPosition:
+    """A place in what a search finds. Raises ProblemError."""
+    stage, at_ms, name = unpack_cursor(cursor, int, int, str)
+    if not 0 <= stage < len(STAGES):
+        raise _foreign()
+    return SearchPosition(stage, unpack_place(pack_cursor(at_ms, name)))
+
+
+def unpack_sorted(cursor: str, by: str) -> tuple[int, int, str]:
+    """A place in a list in order of a figure: as of which moment, which figure, which chat.
+
+    Raises:
+        ProblemError: it is none, or one of a list in order of another figure.
+    """
+    sorted_by, now_ms, value, name = unpack_cursor(cursor, str, int, int, str)
+    try:
+        check_moments((now_ms,))
+        check_texts((name,))
+    except ValueError:
+        raise _foreign() from None
+    if sorted_by != by or not 0 <= value < _FIGURE_END:
+        raise _foreign()
+    return now_ms, value, name
 
 
 def unpack_key(cursor: str) -> str:

@@ -79,7 +79,7 @@ async def reader_of(request: Request, credentials: Credentials) -> Caller:
     """A caller who may read something."""
     caller = caller_of(request, credentials)
     if not caller.may_read():
-        raise forbidden("this token's role reads nothing; role user, advisor or ops does")
+        raise forbidden("this token's role reads nothing; role user, advisor, ops or admin does")
     return caller
 
 
@@ -87,7 +87,15 @@ async def operator_of(request: Request, credentials: Credentials) -> Caller:
     """A caller who may read what concerns the whole service."""
     caller = caller_of(request, credentials)
     if not caller.may_operate():
-        raise forbidden("this wants role ops")
+        raise forbidden("this wants role ops or admin")
+    return caller
+
+
+async def admin_of(request: Request, credentials: Credentials) -> Caller:
+    """A caller who may act on chats, accounts and dead letters."""
+    caller = caller_of(request, credentials)
+    if not caller.may_act():
+        raise forbidden("this wants role admin")
     return caller
 
 
@@ -103,7 +111,7 @@ async def follower_of(request: Request, credentials: Credentials) -> Caller:
     """A caller who may follow everything that happens."""
     caller = caller_of(request, credentials)
     if not caller.may_follow():
-        raise forbidden("this wants role backend or ops")
+        raise forbidden("this wants role backend, ops or admin")
     return caller
 
 
@@ -126,6 +134,7 @@ def identifier(field: str, value: str) -> str:
 
 Reader = Annotated[Caller, Depends(reader_of)]
 Operator = Annotated[Caller, Depends(operator_of)]
+Admin = Annotated[Caller, Depends(admin_of)]
 Backend = Annotated[Caller, Depends(backend_of)]
 Follower = Annotated[Caller, Depends(follower_of)]
 UserToRead = Annotated[str, Depends(user_to_read)]

@@ -1,6 +1,6 @@
 """Errors as programs and people can use them: application/problem+json (RFC 9457)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -108,7 +108,7 @@ async def _tell(request: Request, error: Exception) -> Response:
 async def _tell_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "it was registered for that"
     errors = [
-        {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"]}
+        {"field": _field_of(one["loc"], one.get("ctx", {})), "message": one["msg"]}
         for one in error.errors()
     ]
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
@@ -116,15 +116,37 @@ async def _tell_invalid(request: Request, error: Exception) -> Response:
     return problem_response(problem, request_id_of(request))
 
 
+def _field_of(place: Sequence[Any], context: Mapping[str, Any]) -> str:
+    """The name of what is wrong: where a body may be of several shapes, its shape is no part."""
+    if "discriminator" in context:  # the field that says which shape it is
+        return str(context["discriminator"]).strip("'")
+    return ".".join(str(part) for part in place[1:] if "." not in str(part))
+
+
 _ROUTING: Final = {404: "not_found", 405: "method_not_allowed"}
 
 
 async def _tell_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "it was registered for that"
+    problem = _problem_of(request, error)
+    return problem_response(problem, request_id_of(request))
+
+
+def _problem_of(request: Request, error: HTTPException) -> ProblemError:
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # what FastAPI says of a body that is no text
+        return invalid("body", "send JSON in UTF-8")
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods_of(request))) or headers.get("Allow", "")
     code = _ROUTING.get(error.status_code, "http_error")
     detail = f"{request.method} {request.url.path}: {error.detail}; see /docs"
-    problem = ProblemError(error.status_code, code, detail, error.headers)
-    return problem_response(problem, request_id_of(request))
+    return ProblemError(error.status_code, code, detail, headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """The methods that there are at a path, as described: each of its routes knows its own only."""
+    path = getattr(request.scope.get("route"), "path_format", "")
+    return {method.upper() for method in request.app.openapi()["paths"].get(path, ())}
 
 
 def request_id_of(request: Request) -> str:

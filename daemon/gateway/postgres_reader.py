@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 CHATS_MAX: Final = 200
 STATEMENT_MS_MAX: Final = 5_000
+QUERY_CANCELED: Final = "57014"
 WAITING_MAX: Final = 100
 """Questions that wait for a connection; one more is refused."""
 
@@ -62,6 +63,8 @@ class PostgresReader:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pool, self._answer, question)
         except SQLAlchemyError as error:
+            if _code(error) == QUERY_CANCELED:
+                raise _too_slow() from error
             raise self._away(_cause(error)) from error
         finally:
             self._waiting -= 1
@@ -75,9 +78,24 @@ class PostgresReader:
         return [found.get(chat_id) for chat_id in chat_ids]
 
 
+def _code(error: SQLAlchemyError) -> str | None:
+    """The SQLSTATE of what the server said."""
+    return getattr(error.orig, "pgcode", None) if isinstance(error, DBAPIError) else None
+
+
+def _too_slow() -> ProblemError:
+    """PostgreSQL has looked for as long as it may."""
+    limit_s = STATEMENT_MS_MAX / 1000
+    detail = (
+        f"PostgreSQL did not find it within {limit_s:g} s; ask for less:"
+        " name a user, an advisor, a status, or from and to"
+    )
+    return ProblemError(503, "too_slow", detail, {"Retry-After": "1"})
+
+
 def _cause(error: SQLAlchemyError) -> str:
     """The first line of what the server or the driver said: no parameters, no addresses."""
     if isinstance(error, DBAPIError) and error.orig is not None:
-        code = getattr(error.orig, "pgcode", None)
+        code = _code(error)
         return f"{type(error.orig).__name__}{f' {code}' if code else ''}"
     return type(error).__name__

@@ -15,11 +15,14 @@ from daemon.gateway.postgres_reader import PostgresReader
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
 from daemon.gateway.views import (
-    LIVE,
-    RECORD,
+    LEGACY_TABLES,
+    POSTGRES,
+    REDIS,
+    ReadFrom,
     account_of_records,
     join,
     never_started,
+    origin_json,
     owner_of,
     pack,
     record_snapshot,
@@ -27,7 +30,7 @@ from daemon.gateway.views import (
     wallet_object,
 )
 from meterd.rules.commands import is_identifier
-from meterd.rules.model import LEGACY, PAUSED, RUNNING, SUSPENDED, Account, Chat
+from meterd.rules.model import LEGACY, LIVE, MIGRATED, PAUSED, RUNNING, SUSPENDED, Account, Chat
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import JsonObject
 from persistence.postgres.pages import (
@@ -44,8 +47,9 @@ OPEN_MAX: Final = 10_000
 
 
 class StoredChat(NamedTuple):
-    """A chat as one of the sources has it."""
+    """A chat as one of the stores has it."""
 
+    read_from: ReadFrom
     source: str
     snapshot: bytes
     user_id: str
@@ -55,7 +59,9 @@ class StoredChat(NamedTuple):
 class ChatView(NamedTuple):
     """A chat as the caller may see it."""
 
+    read_from: ReadFrom
     source: str
+    """The chat's own: ``live``, ``migrated`` or ``legacy``."""
     snapshot: bytes
     user_id: str
     view: str
@@ -86,7 +92,7 @@ class Queries:
             return never_started(self._clock.now_ms(), chat_id)
         if wallet is None and chat.view == WHOLE:
             wallet = (await self.wallet(chat.user_id))[1]
-        return join(self._clock.now_ms(), chat.source, chat.snapshot, wallet)
+        return join(self._clock.now_ms(), chat.read_from, chat.source, chat.snapshot, wallet)
 
     async def view(self, chat_id: str, caller: Caller) -> ChatView | None:
         """The chat, if the caller may see it and it has started."""
@@ -98,26 +104,26 @@ class Queries:
         rows = await self._records.ask(lambda c: chats_page(c, wanted, limit, None))
         return [row.chat_id for row in rows]
 
-    async def wallet(self, user_id: str) -> tuple[str, bytes]:
+    async def wallet(self, user_id: str) -> tuple[ReadFrom, bytes]:
         """Where a wallet is from, and the wallet as JSON."""
         keys = self._keys.wallet(user_id), self._keys.account(user_id)
         try:
             wallet, account = await self._live.read(*keys)
         except ProblemError:
             made = await self.account_of_records(user_id)
-            return RECORD, pack(wallet_object(made, made.as_of_ms))
-        return LIVE, wallet_json(wallet, account, user_id)
+            return POSTGRES, pack(wallet_object(made, made.as_of_ms))
+        return REDIS, wallet_json(wallet, account, user_id)
 
-    async def account(self, user_id: str) -> tuple[str, Account]:
+    async def account(self, user_id: str) -> tuple[ReadFrom, Account]:
         """Where an account is from, and the account, with all that the rules need."""
         try:
             (raw,) = await self._live.read(self._keys.account(user_id))
         except ProblemError:
-            return RECORD, await self.account_of_records(user_id)
+            return POSTGRES, await self.account_of_records(user_id)
         _, account = unpack_state(raw, user_id)
         if not is_readable(account):
-            return RECORD, await self.account_of_records(user_id)
-        return LIVE, account
+            return POSTGRES, await self.account_of_records(user_id)
+        return REDIS, account
 
     async def account_of_records(self, user_id: str) -> Account:
         """The account as Postgres knows it."""
@@ -178,31 +184,36 @@ class Queries:
         if snapshot is None:
             return None, own_wallet
         owner = owner_of(snapshot)
-        return StoredChat(LIVE, snapshot, owner.user_id, owner.advisor_id), own_wallet
+        source = LIVE if owner.increment_ms else MIGRATED
+        found = StoredChat(REDIS, source, snapshot, owner.user_id, owner.advisor_id)
+        return found, own_wallet
 
     async def _from_record(self, chat_id: str) -> StoredChat | None:
         record = await self._records.chat(chat_id)
-        return None if record is None else _stored(RECORD, chat_of_record(record))
+        return None if record is None else _stored(POSTGRES, record.source, chat_of_record(record))
 
     async def _from_fallback(self, chat_id: str, may_run: bool) -> StoredChat | None:
         chat = await self._fallback.chat(chat_id) if self._fallback is not None else None
         if chat is None or not (may_run or chat.ended_at_ms is not None):
             return None
-        return _stored(LEGACY, chat)
+        return _stored(LEGACY_TABLES, LEGACY, chat)
 
 
-def _stored(source: str, chat: Chat) -> StoredChat:
-    return StoredChat(source, pack(record_snapshot(chat)), chat.user_id, chat.advisor_id)
+def _stored(read_from: ReadFrom, source: str, chat: Chat) -> StoredChat:
+    snapshot = pack(record_snapshot(chat))
+    return StoredChat(read_from, source, snapshot, chat.user_id, chat.advisor_id)
 
 
 def _view(chat: StoredChat | None, caller: Caller) -> ChatView | None:
     if chat is None:
         return None
     view = caller.view(chat.user_id, chat.advisor_id)
-    return None if view is None else ChatView(chat.source, chat.snapshot, chat.user_id, view)
+    if view is None:
+        return None
+    return ChatView(chat.read_from, chat.source, chat.snapshot, chat.user_id, view)
 
 
-def wallet_answer(now_ms: int, source: str, wallet: bytes, more: JsonObject) -> bytes:
+def wallet_answer(now_ms: int, read_from: ReadFrom, wallet: bytes, more: JsonObject) -> bytes:
     """A wallet's answer."""
     rest = b"".join(b",%s:%s" % (pack(name), pack(value)) for name, value in more.items())
-    return b'{"now":%d,"source":"%s",%s%s}' % (now_ms, source.encode(), wallet[1:-1], rest)
+    return b'{"now":%d,%s,%s%s}' % (now_ms, origin_json(read_from), wallet[1:-1], rest)

@@ -9,7 +9,13 @@ from meterd.rules.model import FreeScope, IncrementDue, LedgerKind
 Credits = Annotated[str, Field(pattern=r"^-?[0-9]+\.[0-9]{6}$", examples=["1.500000"])]
 Ms = Annotated[int, Field(ge=0, description="Milliseconds")]
 MomentMs = Annotated[int, Field(ge=0, description="Milliseconds since 1970, of the queue's clock")]
-Source = Literal["live", "record", "legacy", "none"]
+Source = Annotated[
+    Literal["live", "record", "legacy", "none"],
+    Field(deprecated=True, description="As in 0.1: `live` (Redis), `record` (PostgreSQL), …"),
+]
+ReadFrom = Annotated[
+    Literal["redis", "postgres", "legacy", "none"], Field(description="Where the answer was read")
+]
 
 
 class Shape(BaseModel):
@@ -57,6 +63,7 @@ class WalletAnswer(Wallet):
 
     now: MomentMs
     source: Source
+    read_from: ReadFrom
     what_if: WhatIf | None = None
 
 
@@ -95,6 +102,11 @@ class ChatAnswer(Chat):
 
     now: MomentMs
     source: Source
+    read_from: ReadFrom
+    chat_source: Annotated[
+        Literal["live", "migrated", "legacy"] | None,
+        Field(description="Where the chat was metered, as its record has it; null: not started"),
+    ]
     wallet: Wallet | None
 
 
@@ -109,6 +121,34 @@ class ChatPage(Page):
     """Chats, the newest first."""
 
     chats: list[Chat]
+
+
+class OpenChats(Shape):
+    """How many chats are open, by status."""
+
+    running: Annotated[int, Field(ge=0)]
+    paused: Annotated[int, Field(ge=0)]
+    suspended: Annotated[int, Field(ge=0)]
+
+
+class EndedTotals(Shape):
+    """What chats that ended came to, of all time."""
+
+    chats: Annotated[int, Field(ge=0)]
+    active_ms: Ms
+    billed_ms: Ms
+    cost: Credits
+    refunded: Credits
+
+
+class Advisor(Shape):
+    """An advisor's chats summed up, as their records are."""
+
+    now: MomentMs
+    advisor_id: str
+    open: OpenChats
+    burn_rate: Annotated[Credits, Field(description="Credits a minute of the running chats")]
+    totals: EndedTotals
 
 
 class LedgerEntry(Shape):

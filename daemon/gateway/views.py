@@ -1,7 +1,7 @@
 """What is answered, made of what is stored: pure. Shapes are those of docs/http.md."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -20,9 +20,15 @@ from meterd.rules.snapshots import (
 )
 from persistence.redis.commit import is_readable, unpack_state
 
-LIVE: Final = "live"
-RECORD: Final = "record"
-NONE: Final = "none"
+ReadFrom = Literal["redis", "postgres", "legacy", "none"]
+REDIS: Final = "redis"
+POSTGRES: Final = "postgres"
+LEGACY_TABLES: Final = "legacy"
+NOWHERE: Final = "none"
+_SOURCE_OF_0_1: Final = {
+    REDIS: b"live", POSTGRES: b"record", LEGACY_TABLES: b"legacy", NOWHERE: b"none",
+}  # fmt: skip
+"""What version 0.1 says for ``read_from``, as ``source``."""
 
 RUNNING_MAX: Final = 100
 
@@ -30,10 +36,11 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Owner(msgspec.Struct):
-    """Whose a chat is, out of its snapshot."""
+    """Whose a chat is, out of its snapshot, and by which steps it is billed."""
 
     user_id: str
     advisor_id: str
+    increment_ms: int
 
 
 owner_of: Final = msgspec.json.Decoder(Owner).decode
@@ -44,11 +51,22 @@ def pack(document: Any) -> bytes:
     return _encode(document)
 
 
-def join(now_ms: int, source: str, snapshot: bytes, wallet: bytes | None) -> bytes:
-    """A chat's answer out of parts that are JSON already: this is asked for most."""
-    return b'{"now":%d,"source":"%s",%s,"wallet":%s}' % (
+def origin_json(read_from: ReadFrom) -> bytes:
+    """Where an answer was read, as fields of it."""
+    return b'"source":"%s","read_from":"%s"' % (_SOURCE_OF_0_1[read_from], read_from.encode())
+
+
+def join(
+    now_ms: int, read_from: ReadFrom, source: str | None, snapshot: bytes, wallet: bytes | None
+) -> bytes:
+    """A chat's answer out of parts that are JSON already: this is asked for most.
+
+    ``source`` is the chat's own, as records have it: ``live``, ``migrated``, ``legacy``.
+    """
+    return b'{"now":%d,%s,"chat_source":%s,%s,"wallet":%s}' % (
         now_ms,
-        source.encode(),
+        origin_json(read_from),
+        b"null" if source is None else b'"%s"' % source.encode(),
         snapshot[1:-1],
         wallet or b"null",
     )
@@ -56,7 +74,7 @@ def join(now_ms: int, source: str, snapshot: bytes, wallet: bytes | None) -> byt
 
 def never_started(now_ms: int, chat_id: str) -> bytes:
     """The answer for a chat that never started, and for one that is not the caller's."""
-    return join(now_ms, NONE, pack(not_started(chat_id)), None)
+    return join(now_ms, NOWHERE, None, pack(not_started(chat_id)), None)
 
 
 def wallet_json(wallet: bytes | None, account: bytes | None, user_id: str) -> bytes:

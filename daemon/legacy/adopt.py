@@ -33,10 +33,10 @@ from daemon.legacy.store.runs import exclusive_lock, last_run
 from daemon.legacy.target_balance import TargetBalance, target_balance_of
 from meterd import CommandRefusedError, Meter
 from meterd.rules import outcomes
-from meterd.rules.model import CREDITS_EXHAUSTED
+from meterd.rules.model import CREDITS_EXHAUSTED, MIGRATED
 from meterd.rules.model import ENDED as OVER
 from persistence.postgres.reader import fetch_records
-from persistence.postgres.rows import MIGRATED, RecordRow
+from persistence.postgres.rows import RecordRow
 
 PLANNED: Final = "planned"
 READY: Final = "ready"

@@ -69,18 +69,20 @@ class ChatFilter(NamedTuple):
     statuses: tuple[str, ...] = ()
     """Any of these; empty for all."""
     search: str = ""
-    """A part of the chat's, the user's or the advisor's name, as it stands; of open chats only."""
+    """A part of the chat's, the user's or the advisor's name, as it stands."""
     started: Period = ALWAYS
+    oldest_first: bool = False
+    """The earliest start first, not the latest."""
 
 
 def chats_page(
     connection: Connection, wanted: ChatFilter, limit: int, after: PagePosition | None = None
 ) -> list[RecordRow]:
-    """Give the wanted chats that come after a place, the latest start first.
+    """Give the wanted chats that come after a place, in order of their start.
 
     Raises:
-        ValueError: A search in ended chats, too many to look at each of them; or a text or moment
-            that PostgreSQL can't hold.
+        ValueError: A search in ended chats, too many to look at each of them (there is
+            ``search_page``); or a text or moment that PostgreSQL can't hold.
     """
     rows = connection.execute(chats_page_query(wanted, limit, after))
     return [RecordRow._make(integers(row)) for row in rows]
@@ -91,14 +93,37 @@ def chats_page_query(wanted: ChatFilter, limit: int, after: PagePosition | None 
     statuses = tuple(dict.fromkeys(wanted.statuses)) or (*OPEN, ENDED)
     if wanted.search and not set(statuses) <= set(OPEN):
         raise ValueError("only open chats can be searched")
-    conditions = _whose(wanted) + _found(wanted.search)
-    conditions += within(_records.started_at, wanted.started)
+    up = wanted.oldest_first
+    conditions = conditions_of(wanted)
     if after is not None:
-        conditions.append(_comes_after(_records.started_at, _records.chat_id, after))
+        conditions.append(comes_after(_records.started_at, _records.chat_id, after, up))
     if wanted.user_id is not None or wanted.advisor_id is not None:
         # One index has all of theirs in order; to name ended_at would invite another one.
-        return _newest([*conditions, _records.status == _one_of(statuses)], limit)
-    return _merged([_newest(conditions + part, limit) for part in _parts(statuses)], limit)
+        return in_order([*conditions, _records.status == one_of(statuses)], limit, up)
+    return merged(
+        [in_order(conditions + part, limit, up) for part in parts_of(statuses)], limit, up
+    )
+
+
+def conditions_of(wanted: ChatFilter) -> Conditions:
+    """Give the conditions of a filter but for its statuses.
+
+    Raises:
+        UnstorableError: A text or moment that PostgreSQL can't hold.
+    """
+    started = within(_records.started_at, wanted.started)
+    return [*_whose(wanted), *found(wanted.search), *started]
+
+
+def running_page(connection: Connection, wanted: ChatFilter, limit: int) -> list[tuple[str, str]]:
+    """Give the wanted running chats, each with its user, in no order.
+
+    Raises:
+        UnstorableError: A text or moment that PostgreSQL can't hold.
+    """
+    running = (_records.ended_at.is_(None), _records.status == "running")
+    query = select(_records.chat_id, _records.user_id).where(*conditions_of(wanted), *running)
+    return [(chat_id, user_id) for chat_id, user_id in connection.execute(query.limit(limit))]
 
 
 def open_of_user(connection: Connection, user_id: str, limit: int) -> list[RecordRow]:
@@ -130,7 +155,7 @@ def ledger_page_query(
     of_user = _ledger.user_id == user_id
     query = select(ledger_entries).where(of_user, *within(_ledger.at, period))
     if after is not None:
-        query = query.where(_comes_after(_ledger.at, _ledger.entry_id, after))
+        query = query.where(comes_after(_ledger.at, _ledger.entry_id, after))
     return query.order_by(_ledger.at.desc(), _ledger.entry_id.desc()).limit(limit)
 
 
@@ -167,13 +192,19 @@ def _whose(wanted: ChatFilter) -> Conditions:
     return [column == name for column, name in named if name is not None]
 
 
-def _found(part: str) -> Conditions:
-    """The part is somewhere in a name, letter for letter: LIKE would take some as wildcards."""
+def found(part: str, *names: ColumnElement[str]) -> Conditions:
+    """Give the condition that the part is somewhere in a name, letter for letter.
+
+    LIKE would take some letters as wildcards. Without ``names``, those of the records.
+
+    Raises:
+        UnstorableError: A text that PostgreSQL can't hold.
+    """
     check_texts((part,))
     if not part:
         return []
-    names = (_records.chat_id, _records.user_id, _records.advisor_id)
-    return [or_(*(func.strpos(name, part) > 0 for name in names))]
+    columns = names or (_records.chat_id, _records.user_id, _records.advisor_id)
+    return [or_(*(func.strpos(name, part) > 0 for name in columns))]
 
 
 def within(at: ColumnElement[Any], period: Period) -> Conditions:
@@ -187,14 +218,22 @@ def within(at: ColumnElement[Any], period: Period) -> Conditions:
     return bounds
 
 
-def _comes_after(at: ColumnElement[Any], name: ColumnElement[Any], after: PagePosition) -> Any:
+def comes_after(
+    at: ColumnElement[Any], name: ColumnElement[Any], after: PagePosition, is_up: bool = False
+) -> Any:
+    """Give the condition of what comes after a place, the newest or (``is_up``) oldest first.
+
+    Raises:
+        UnstorableError: PostgreSQL can't hold the place.
+    """
     check_moments((after.at_ms,))
     check_texts((after.name,))
-    return tuple_(at, name) < tuple_(literal(datetime_from_ms(after.at_ms)), literal(after.name))
+    place = tuple_(literal(datetime_from_ms(after.at_ms)), literal(after.name))
+    return tuple_(at, name) > place if is_up else tuple_(at, name) < place
 
 
-def _parts(statuses: Sequence[str]) -> list[Conditions]:
-    """In the words of the partial indexes: one has open chats in order, the other ended ones.
+def parts_of(statuses: Sequence[str]) -> list[Conditions]:
+    """Give the statuses in the words of the partial indexes: one has open chats, one ended ones.
 
     Of open chats those of other statuses are passed over: they are few, and an index by status
     would be written at every pause.
@@ -202,26 +241,33 @@ def _parts(statuses: Sequence[str]) -> list[Conditions]:
     parts: list[Conditions] = []
     is_open = [status for status in statuses if status != ENDED]
     if is_open:
-        some = [_records.status == _one_of(is_open)] if set(is_open) < set(OPEN) else []
+        some = [_records.status == one_of(is_open)] if set(is_open) < set(OPEN) else []
         parts.append([_records.ended_at.is_(None), *some])
     if ENDED in statuses:
         parts.append([_records.ended_at.is_not(None)])
     return parts
 
 
-def _newest(conditions: Conditions, limit: int) -> Select[Any]:
-    newest = (_records.started_at.desc(), _records.chat_id.desc())
-    return select(chat_time_records).where(*conditions).order_by(*newest).limit(limit)
+def in_order(conditions: Conditions, limit: int, is_up: bool = False) -> Select[Any]:
+    """Give the records of these conditions in order of their start."""
+    query = select(chat_time_records).where(*conditions)
+    return query.order_by(*_by_start(_records, is_up)).limit(limit)
 
 
-def _merged(pages: list[Select[Any]], limit: int) -> Query:
-    """The newest of several pages, each found by itself: of each no more is read than is shown."""
+def merged(pages: list[Select[Any]], limit: int, is_up: bool = False) -> Query:
+    """Merge pages, each found by itself: of each no more is read than is shown."""
     if len(pages) == 1:
         return pages[0]
     rows = union_all(*(select(page.subquery()) for page in pages)).subquery()
-    newest = (rows.c.started_at.desc(), rows.c.chat_id.desc())
-    return select(rows).order_by(*newest).limit(limit)
+    return select(rows).order_by(*_by_start(rows.c, is_up)).limit(limit)
 
 
-def _one_of(texts: Sequence[str]) -> Any:
+def _by_start(columns: Any, is_up: bool) -> tuple[Any, Any]:
+    if is_up:
+        return columns.started_at.asc(), columns.chat_id.asc()
+    return columns.started_at.desc(), columns.chat_id.desc()
+
+
+def one_of(texts: Sequence[str]) -> Any:
+    """Give what a column is compared with that may be any of these."""
     return any_(literal(list(texts), ARRAY(Text)))

@@ -4,7 +4,7 @@ No database library is imported here, so that whoever fills the outbox needs non
 are integer micro-credits, times integer milliseconds. Plain tuples: any codec can carry them.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from meterd.rules.model import (
     DUE_AT_BEGIN,
@@ -14,10 +14,6 @@ from meterd.rules.model import (
     IncrementDue,
     PauseReason,
 )
-
-LIVE: Final = "live"
-MIGRATED: Final = "migrated"
-"""Sources of a record: metered here, or imported from elsewhere; so are some ledger entries."""
 
 
 class RecordRow(NamedTuple):

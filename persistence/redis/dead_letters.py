@@ -18,6 +18,9 @@ PAGE: Final = 500
 RETRY: Final = "dead.retry"
 DROP: Final = "dead.drop"
 
+RESOLVE: Final = "meterd_resolve_dead_letter"
+"""The function of Redis that resolves a letter."""
+
 
 class DeadLetter(NamedTuple):
     """One dead letter."""
@@ -69,7 +72,7 @@ class DeadLetters:
 
     def find(self, name: str) -> DeadLetter | None:
         """One by its own ID, or by that of the entry it was."""
-        if not _is_id(name):
+        if not is_letter_id(name):
             return None
         found: Any = self._client.xrange(self._keys.dead, name, name)
         if found:
@@ -82,38 +85,45 @@ class DeadLetters:
         Its id is forgotten if it stands for nothing but this failure: else the retry would get
         the first answer again.
         """
-        return self._dispose(letter, RETRY, done_by, letter.again())
+        return self._dispose(letter, RETRY, done_by)
 
     def drop(self, letter: DeadLetter, done_by: str) -> bool:
         """Take it away; False if it is gone already."""
-        return bool(self._dispose(letter, DROP, done_by, []))
+        return bool(self._dispose(letter, DROP, done_by))
 
-    def _dispose(self, letter: DeadLetter, act: str, done_by: str, again: list[str]) -> str:
-        failed = letter.outcome == outcomes.INTERNAL_ERROR
-        order = {
-            "letter": letter.letter,
-            "again": again,
-            "id": str(letter.fields.get("id", "")) if failed else "",
-            "facts": pack_payload(OutboxPayload([], [], [], [_operation(letter, act, done_by)])),
-        }
-        packed: Any = msgspec.msgpack.encode(order)
-        answer: Any = self._client.fcall(
-            "meterd_resolve_dead_letter", 1, self._keys.commands, packed
-        )
+    def _dispose(self, letter: DeadLetter, act: str, done_by: str) -> str:
+        order = pack_resolution(letter, operation_of(letter, act, done_by))
+        answer: Any = self._client.fcall(RESOLVE, 1, self._keys.commands, order)
         return str(answer.decode())
 
 
-def _operation(letter: DeadLetter, act: str, done_by: str) -> OperationRow:
+def operation_of(letter: DeadLetter, act: str, done_by: str, **more: Any) -> OperationRow:
+    """What is recorded of an operator's decision about a letter; ``more`` goes into the details."""
     details = {"reason": letter.reason, "outcome": letter.outcome, "fields": letter.fields}
-    at_ms = time.time_ns() // 1_000_000
     return OperationRow(
         operation_id=f"{act}:{letter.letter}",
-        at_ms=at_ms,
+        at_ms=time.time_ns() // 1_000_000,
         done_by=done_by,
         operation=act,
         subject=letter.entry,
-        details=details,
+        details={**details, **more},
     )
+
+
+def pack_resolution(letter: DeadLetter, operation: OperationRow) -> Any:
+    """The argument of ``RESOLVE``: what becomes of the letter, and what is recorded of it.
+
+    The function answers with the new entry (``dead.retry``), ``dropped``, or nothing if the letter
+    is gone. Any: redis-py takes no bytes where it takes them.
+    """
+    failed = letter.outcome == outcomes.INTERNAL_ERROR
+    order = {
+        "letter": letter.letter,
+        "again": letter.again() if operation.operation == RETRY else [],
+        "id": str(letter.fields.get("id", "")) if failed else "",
+        "facts": pack_payload(OutboxPayload([], [], [], [operation])),
+    }
+    return msgspec.msgpack.encode(order)
 
 
 def read_letter(raw: tuple[bytes, dict[bytes, bytes]]) -> DeadLetter:
@@ -141,6 +151,7 @@ def _text(raw: bytes) -> str:
     return raw.decode(errors="backslashreplace")
 
 
-def _is_id(name: str) -> bool:
+def is_letter_id(name: str) -> bool:
+    """Whether a letter can be called so."""
     ms, _, number = name.partition("-")
     return ms.isdecimal() and (number.isdecimal() or not number)

@@ -42,6 +42,7 @@ def test_a_chat_that_never_started_is_an_answer(meter: Any, chat_id: str) -> Non
     """Any text at all, and never an error."""
     chat = meter.snapshot(chat_id)
     assert (chat.chat_id, chat.status, chat.cost) == (chat_id, "not_started", 0)
+    assert chat.source is None
     assert (chat.started_at, chat.as_of, chat.increment_ms) == (None, None, 0)
     assert not chat.is_open
     assert chat.active_ms_at(10**12) == 0
@@ -100,7 +101,7 @@ CREATE TABLE chat_time_records (
     increment_due text, abandon_ms bigint, max_ms bigint);
 INSERT INTO chat_time_records VALUES (
     'old', 'u', 'a', 'ended', to_timestamp(1700000000.001), to_timestamp(1700000060.999), 'ended',
-    NULL, 60000, 998, 60000, 1.5, 1.5, 0.25, 0, 1, 2, 3, 4, 'live', 7,
+    NULL, 60000, 998, 60000, 1.5, 1.5, 0.25, 0, 1, 2, 3, 4, 'migrated', 7,
     to_timestamp(1700000099.123), 'advisor', 'end', 5, 6);
 """
 
@@ -130,6 +131,7 @@ def test_a_chat_that_left_redis_is_read_from_postgres(
         pause_reason=None, active_ms=60_000, paused_ms=998, billed_ms=60_000, cost=Decimal("1.5"),
         refunded=Decimal("0.25"), rate=Decimal("1.5"), free_ms=1, min_ms=2, increment_ms=3,
         idle_ms=4, seq=7, free_scope="advisor", increment_due="end", abandon_ms=5, max_ms=6,
+        source="migrated",
     )  # fmt: skip
 
 
@@ -189,6 +191,13 @@ def test_a_snapshot_of_version_0_1_is_read() -> None:
     since = ("free_scope", "increment_due", "abandon_ms", "max_ms")
     written = {name: value for name, value in shown.items() if name not in since}
     assert read_chat(pack_json(written).encode()) == read_chat(pack_json(shown).encode())
+
+
+def test_a_snapshot_says_where_the_chat_was_metered() -> None:
+    """As its record does; one that was imported has no increments."""
+    assert read_chat(chat_json("c").encode()).source == "live"
+    shown = chat_snapshot(Chat("c", "u", "a", RUNNING, 1, 2, 3, 4, 5, 6, 7, 0, 9), 9)
+    assert read_chat(pack_json(shown).encode()).source == "migrated"
 
 
 DUES: list[IncrementDue] = ["begin", "end"]

@@ -39,6 +39,10 @@ class Gateway:
         answer = self._http.post("/v1/commands", json=fields, headers=self._as("backend"))
         return answer.raise_for_status().json()
 
+    def act(self, body: Mapping[str, str]) -> httpx.Response:
+        """Do something by hand, as an admin; whatever comes of it."""
+        return self._http.post("/v1/operations", json=body, headers=self._as("admin"))
+
     def first_of_stream(self, path: str) -> str:
         """The first line of a stream."""
         with self._http.stream("GET", path, headers=self._as("ops")) as stream:
@@ -60,8 +64,8 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def gateway(home: Path, redis_url: str, postgres_url: str) -> Iterator[Gateway]:
-    """A running gateway; gone afterwards."""
+def gateway(home: Path, redis_url: str, postgres_url: str, **more: str) -> Iterator[Gateway]:
+    """A running gateway, with ``more`` in its environment; gone afterwards."""
     port, secret = free_port(), secrets.token_hex(32)
     plain = {k: v for k, v in os.environ.items() if not k.startswith("METERD_")}
     env = {
@@ -71,6 +75,7 @@ def gateway(home: Path, redis_url: str, postgres_url: str) -> Iterator[Gateway]:
         "METERD_POSTGRES__URL": postgres_url,
         "METERD_HTTP__PORT": str(port),
         "METERD_HTTP__JWT_SECRET": secret,
+        **more,
     }
     process = subprocess.Popen(
         [METERD, "gateway"], env=env, cwd=home.parent, stdin=subprocess.DEVNULL,

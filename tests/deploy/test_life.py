@@ -39,17 +39,17 @@ class Place(NamedTuple):
     server: Guarded
     roles: Roles
 
-    def command(self, user: str, role: str, *args: str) -> Any:
-        """What a command of meterd's prints for somebody as JSON; it must go well."""
+    def command(self, user: str, role: str, *args: str, exit_code: int = 0) -> Any:
+        """What a command of meterd's prints for somebody as JSON; it must end with this code."""
         urls = {"REDIS": self.server.url(user), "POSTGRES": self.roles.url(role)}
         env = {f"METERD_{name}__URL": url for name, url in urls.items()}
         ran = LiveDaemon(self.daemon.home, env).run(*args)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert ran.returncode == exit_code, ran.stdout + ran.stderr
         return json.loads(ran.stdout) if "--json" in args else ran.stdout
 
-    def operator(self, *args: str) -> Any:
+    def operator(self, *args: str, exit_code: int = 0) -> Any:
         """The same for an operator."""
-        return self.command(users.OPERATOR, "operator", *args)
+        return self.command(users.OPERATOR, "operator", *args, exit_code=exit_code)
 
 
 @contextlib.contextmanager
@@ -126,7 +126,8 @@ def test_an_operator_sees_everything_and_sets_things_right(place: Place) -> None
     assert place.operator("status", "--json")["state"] == "ready"
     assert place.operator("chat", "seen", "--json")["snapshot"]["status"] == "running"
     first, second = place.operator("dead", "list", "--json")[:2]
-    place.operator("dead", "retry", first["letter"], "--by", "eve")
+    refused_again = place.operator("dead", "retry", first["letter"], "--by", "eve", exit_code=1)
+    assert "sent again" in refused_again
     place.operator("dead", "drop", second["letter"], "--by", "eve")
     with place.server.client(users.ADMIN) as admin:
         admin.set(KEYS.clock_hold, json.dumps({"step_ms": 9_000, "queue_ms": 1}))
@@ -157,6 +158,20 @@ def test_a_gateway_shows_everything_and_posts_for_backends(place: Place) -> None
         assert any(lag is not None for lag in lags), "the daemon may write samples"
         assert "meterd_" in http.text("/metrics")
         assert http.text("/readyz")
+
+
+def test_a_gateway_with_an_operators_rights_lets_an_admin_act(place: Place) -> None:
+    """What is done and what is recorded of it are there."""
+    body = {"operation": "account.top_up", "id": "by-hand", "amount": "5", "reason": "goodwill"}
+    with gateway(
+        place.daemon.home, place.server.url(users.OPERATOR), place.roles.url("gateway")
+    ) as http:
+        assert http.act({**body, "user_id": "hal"}).raise_for_status().json()["reply"]
+        place.daemon.until_handled()
+        (told,) = http.get("/v1/operations?subject=hal")["operations"]
+        assert (told["outcome"], told["done_by"]) == ("ok", "me")
+        assert http.get("/v1/users/hal/wallet")["balance"] == "5.000000"
+        assert http.get("/v1/status")["queue"]
 
 
 def test_a_gateways_user_reads_how_far_the_queue_is(place: Place) -> None:

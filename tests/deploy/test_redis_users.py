@@ -10,6 +10,7 @@ import redis
 from loadtests.common.timeouts import scaled
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.functions import source
+from tests.deploy.gateway import gateway
 from tests.deploy.roles import (
     ADMIN,
     BACKEND,
@@ -57,7 +58,9 @@ ACTIONS: Final[dict[str, Action]] = {
     "read what waits for Postgres": (
         ("XRANGE", KEYS.outbox, "-", "+"), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
     ),
-    "see what is pending": (("XPENDING", KEYS.commands, GROUP), (DAEMON, GATEWAY, RECOVERY)),
+    "see what is pending": (
+        ("XPENDING", KEYS.commands, GROUP), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
+    ),
     "claim what another has read": (
         ("XCLAIM", KEYS.commands, GROUP, "me", 0, "1-0"), (DAEMON,)
     ),
@@ -234,6 +237,26 @@ def test_the_right_to_append_is_a_right_to_trim(server: Guarded) -> None:
         assert admin.xlen(KEYS.commands) == 1
     told = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert "XADD can also trim" in told
+
+
+@pytest.mark.slow
+def test_a_gateway_may_act_with_an_operators_rights_only(server: Guarded, tmp_path: Path) -> None:
+    """With its own it says so, before anything is done or recorded."""
+    act = {"operation": "account.top_up", "id": "a", "user_id": "u", "amount": "1", "reason": "r"}
+    postgres_url = "postgresql://127.0.0.1:1/none"
+    soon = {"METERD_HTTP__REPLY_TIMEOUT_MS": "200"}
+    with server.client(ADMIN) as admin:
+        admin.delete(KEYS.dead)
+        letter = admin.xadd(KEYS.dead, {"entry": "1-0"}).decode()
+        drop = {"operation": "dead.drop", "id": "d", "letter": letter, "reason": "r"}
+        for user, recorded, left in ((GATEWAY, 0, 1), (OPERATOR, 2, 0)):
+            admin.delete(KEYS.commands, KEYS.outbox)
+            with gateway(tmp_path / user, server.url(user), postgres_url, **soon) as http:
+                answers = [http.act(one) for one in (act, drop)]
+            codes = [answer.json().get("code") for answer in answers]
+            assert codes == (["forbidden"] * 2 if user == GATEWAY else ["no_reply", None])
+            assert (admin.xlen(KEYS.outbox), admin.xlen(KEYS.dead)) == (recorded, left)
+            assert admin.xlen(KEYS.commands) == (user == OPERATOR)
 
 
 def test_the_documents_name_every_user() -> None:

@@ -59,6 +59,11 @@ class Gateway:
         headers = {**self.bearer("a-backend", "backend"), **named}
         return self.http.post("/v1/commands", json=fields, headers=headers)
 
+    def act(self, operation: str, by: str = "an-admin", **fields: Any) -> httpx.Response:
+        """Do something by hand, as an admin."""
+        body = {"operation": operation, "reason": "for a test", **fields}
+        return self.http.post("/v1/operations", json=body, headers=self.bearer(by, "admin"))
+
     def do(self, type: str, **fields: Any) -> Any:  # noqa: A002 - the contract's name
         """Send a command, which has to be accepted; its reply."""
         answer = self.post({"type": type, **fields})

@@ -26,9 +26,12 @@ def test_a_chat_is_its_snapshot_with_the_wallet_that_pays_for_it(
     gateway: Gateway, running: str
 ) -> None:
     told = gateway.read(f"/v1/chats/{running}", running)
+    assert (told["read_from"], told["chat_source"]) == ("redis", "live")
     assert (told["source"], told["status"], told["rate"]) == ("live", "running", "60.000000")
     wallet = gateway.read(f"/v1/users/{running}/wallet", running)
-    assert told["wallet"] == {k: v for k, v in wallet.items() if k not in ("now", "source")}
+    assert told["wallet"] == {
+        k: v for k, v in wallet.items() if k not in ("now", "source", "read_from")
+    }
     assert [burner["chat_id"] for burner in told["wallet"]["running"]] == [running]
     assert 0 <= told["now"] - told["as_of"] < 60_000
 
@@ -77,7 +80,9 @@ def test_after_redis_forgets_a_chat_the_record_tells_the_same(
         live.until(lambda: not client.exists(KEYS.chat(running)))
     after = gateway.read(f"/v1/chats/{running}", running)
     assert (before["source"], after["source"]) == ("live", "record")
-    assert {**after, "now": 0, "source": ""} == {**before, "now": 0, "source": ""}
+    assert (before["read_from"], after["read_from"]) == ("redis", "postgres")
+    volatile = {"now": 0, "source": "", "read_from": ""}
+    assert {**after, **volatile} == {**before, **volatile}
     assert gateway.read(f"/v1/chats/{running}", "a-stranger")["source"] == "none"
     history = gateway.read(f"/v1/chats/{running}/history", running)["history"]
     assert history[-1]["event"] == "chat.ended"
@@ -89,7 +94,7 @@ def test_a_chat_that_never_started_is_an_answer(gateway: Gateway, chat_id: str) 
     path = f"/v1/chats/{_quoted(chat_id)}"
     told = gateway.read(path, "somebody")
     assert (told["chat_id"], told["status"], told["source"]) == (chat_id, "not_started", "none")
-    assert told["wallet"] is None
+    assert (told["wallet"], told["read_from"], told["chat_source"]) == (None, "none", None)
     history = gateway.read(f"{path}/history", "somebody")
     assert (history["chat_id"], history["history"], history["next"]) == (chat_id, [], None)
 

@@ -130,6 +130,8 @@ def test_without_redis_what_only_redis_knows_is_a_problem_with_its_cause(
     assert redis_away.get("/v1/status", "o", "ops").status_code == 503
     assert redis_away.get("/v1/status/history", "o", "ops").status_code == 503
     assert redis_away.get("/v1/dead", "o", "ops").status_code == 503
+    left = redis_away.get("/v1/chats", "o", "ops", user_id=user, sort="left")
+    assert (left.status_code, left.json()["code"]) == (503, "redis_away")
 
 
 def test_without_redis_lists_and_ledger_go_on(redis_away: Gateway, user: str) -> None:
@@ -144,6 +146,17 @@ def test_without_redis_a_command_says_that_nobody_knows(redis_away: Gateway, use
     answer = redis_away.post({"type": "pause", "chat_id": f"{user}-0", "id": f"{user}-pause"})
     assert (answer.status_code, answer.json()["code"]) == (503, "not_confirmed")
     assert answer.json()["id"] == f"{user}-pause"
+
+
+@pytest.mark.parametrize("letter", ["1-1", None])
+def test_without_redis_nothing_is_done_by_hand(
+    redis_away: Gateway, user: str, letter: str | None
+) -> None:
+    """What can't be recorded is not done."""
+    operation = "dead.drop" if letter else "chat.end"
+    subject = {"letter": letter} if letter else {"chat_id": f"{user}-0"}
+    answer = redis_away.act(operation, id=f"{user}-end", **subject)
+    assert (answer.status_code, answer.json()["code"]) == (503, "redis_away")
 
 
 def test_without_redis_the_gateway_is_not_ready_and_says_so(redis_away: Gateway) -> None:
@@ -183,6 +196,31 @@ def test_without_postgres_what_only_records_know_is_a_problem_with_its_cause(
     for path in ("/v1/chats", f"/v1/users/{user}/ledger", f"/v1/chats/{user}-0/history"):
         answer = postgres_away.get(path, user)
         assert (answer.status_code, answer.json()["code"]) == (503, "postgres_away")
+    wanted: list[tuple[str, dict[str, str]]] = [
+        ("/v1/operations", {}),
+        ("/v1/advisors/a", {}),
+        ("/v1/chats", {"search": "a"}),
+        ("/v1/chats", {"sort": "left"}),
+        ("/v1/chats", {"sort": "cost", "status": "open"}),
+    ]
+    for path, query in wanted:
+        answer = postgres_away.get(path, "o", "ops", **query)
+        assert (answer.status_code, answer.json()["code"]) == (503, "postgres_away")
+
+
+def test_without_postgres_what_is_done_by_hand_is_recorded_later(
+    house: House, live: LiveDaemon, user: str
+) -> None:
+    """The record waits in the outbox: a gateway without Postgres acts all the same."""
+    house.postgres.refuse()
+    try:
+        answer = house.gateway.act("chat.end", id=f"{user}-end", chat_id=f"{user}-0")
+    finally:
+        house.postgres.admit()
+    assert answer.status_code == 200, answer.text
+    live.until_handled()
+    told = house.gateway.ops("/v1/operations", subject=f"{user}-0")["operations"]
+    assert [one["outcome"] for one in told] == ["ok"]
 
 
 def test_without_either_everything_is_a_problem_with_a_cause(house: House, user: str) -> None:
@@ -206,3 +244,8 @@ def test_afterwards_all_is_as_before(house: House, user: str) -> None:
     house.postgres.cut_all()
     assert house.gateway.read(f"/v1/chats/{user}-0", user)["source"] == "live"
     assert house.gateway.read(f"/v1/chats/{user}-none", user)["status"] == "not_started"
+    house.redis.cut_all()
+    assert house.gateway.act("dead.drop", id=f"{user}-drop", letter="1-1").status_code == 404
+    house.redis.cut_all()
+    topped = house.gateway.act("account.top_up", id=f"{user}-top", user_id=user, amount="1")
+    assert topped.status_code == 200, topped.text

@@ -5,6 +5,7 @@ from itertools import chain, combinations, product
 import pytest
 
 from daemon.gateway.authorization import (
+    ADMIN,
     ADVISOR,
     BACKEND,
     OPS,
@@ -19,7 +20,8 @@ ME, OTHER = "me", "somebody-else"
 NAMES = (ME, OTHER, None, "", "Me", "me ")
 
 ROLE_SETS = [
-    frozenset(roles) for roles in chain.from_iterable(combinations(ROLES, n) for n in range(5))
+    frozenset(roles)
+    for roles in chain.from_iterable(combinations(ROLES, n) for n in range(len(ROLES) + 1))
 ]
 
 
@@ -30,10 +32,11 @@ def caller(request: pytest.FixtureRequest) -> Caller:
 
 def test_a_chat_is_seen_by_its_user_its_advisor_and_operators(caller: Caller) -> None:
     """Whole by its user and by operators, without the wallet by its advisor, by nobody else."""
+    is_operator = bool(caller.roles & {OPS, ADMIN})
     for user_id, advisor_id in product(NAMES, NAMES):
         is_user = USER in caller.roles and user_id == ME
         is_advisor = ADVISOR in caller.roles and advisor_id == ME
-        whole = WHOLE if OPS in caller.roles or is_user else None
+        whole = WHOLE if is_operator or is_user else None
         seen = whole or (WITHOUT_WALLET if is_advisor else None)
         assert caller.view(user_id, advisor_id) == seen, (user_id, advisor_id)
 
@@ -42,11 +45,15 @@ def test_a_chat_is_seen_by_its_user_its_advisor_and_operators(caller: Caller) ->
 def test_an_account_is_read_by_its_user_and_operators_alone(caller: Caller, user_id: str) -> None:
     """An advisor called like a user does not read the user's wallet."""
     as_user = USER in caller.roles and user_id == ME
-    assert caller.may_read_user(user_id) == (OPS in caller.roles or as_user)
+    is_operator = bool(caller.roles & {OPS, ADMIN})
+    assert caller.may_read_user(user_id) == (is_operator or as_user)
 
 
 def test_a_role_gives_its_own_powers_and_no_others(caller: Caller) -> None:
-    assert caller.may_operate() == (OPS in caller.roles)
+    """To act takes ``admin``: neither ``ops`` nor ``backend`` does, nor both together."""
+    assert caller.may_operate() == bool(caller.roles & {OPS, ADMIN})
+    assert caller.may_act() == (ADMIN in caller.roles)
+    assert caller.may_follow() == bool(caller.roles & {OPS, ADMIN, BACKEND})
     assert caller.may_command() == (BACKEND in caller.roles)
     assert caller.may_read() == bool(caller.roles - {BACKEND})
 

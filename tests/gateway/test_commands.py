@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from daemon.gateway.routes import commands
-from daemon.gateway.routes.commands import STATUS_OF
+from daemon.gateway import sending
+from daemon.gateway.sending import STATUS_OF
 from loadtests.common.live import LiveDaemon
 from meterd import AtCapacityError, InternalError
 from meterd.rules import outcomes
@@ -51,7 +51,9 @@ def test_a_reply_is_the_contracts(gateway: Gateway, name: str) -> None:
     assert (reply["id"], reply["outcome"], reply["replayed"]) == (f"{name}-s", "ok", False)
     seen = gateway.read(f"/v1/chats/{name}", name)
     assert reply["snapshot"] == {field: seen[field] for field in reply["snapshot"]}
-    assert seen.keys() - reply["snapshot"].keys() == {"now", "source", "wallet"}
+    assert seen.keys() - reply["snapshot"].keys() == {
+        *("now", "source", "read_from", "chat_source", "wallet")
+    }
 
 
 def _refusal(answer: httpx.Response, outcome: str) -> Json:
@@ -134,7 +136,7 @@ def test_what_the_service_can_not_bear_is_not_the_callers_fault(
     error: Any, status: int, after: str | None
 ) -> None:
     """Caused in tests of the daemon; here, what they are told as."""
-    told = commands._refused(error("because", id="x"))
+    told = sending._refused(error("because", id="x"))
     assert (told.status, told.code, told.headers.get("Retry-After")) == (
         status,
         error.outcome,

@@ -92,7 +92,8 @@ def test_each_is_listed_as_it_is_now(gateway: Gateway, house: House) -> None:
     """As its own address tells it, but for the wallet."""
     for listed in gateway.ops("/v1/chats", user_id=house.users[0])["chats"]:
         told = gateway.ops(f"/v1/chats/{listed['chat_id']}")
-        assert listed == {k: told[k] for k in told if k not in ("now", "source", "wallet")}
+        more = ("now", "source", "read_from", "chat_source", "wallet")
+        assert listed == {k: told[k] for k in told if k not in more}
 
 
 def test_a_chat_that_was_paused_a_moment_ago_is_paused(gateway: Gateway, house: House) -> None:
@@ -157,9 +158,7 @@ def test_a_search_is_for_letters_as_they_stand(gateway: Gateway, search: str) ->
         assert any(search in chat[name] for name in ("chat_id", "user_id", "advisor_id"))
 
 
-@pytest.mark.parametrize(
-    "query", [{"search": "a" * 129}, {"search": "\0"}, {"search": "a", "status": "ended"}]
-)
+@pytest.mark.parametrize("query", [{"search": "a" * 129}, {"search": "\0"}])
 def test_a_search_that_can_not_be_is_refused(gateway: Gateway, query: dict[str, str]) -> None:
     answer = gateway.get("/v1/chats", "o", "ops", **{"status": "open", **query})
     assert answer.status_code == 422
@@ -170,6 +169,119 @@ def test_an_operator_says_what_to_list(gateway: Gateway) -> None:
     answer = gateway.get("/v1/chats", "o", "ops")
     assert answer.status_code == 422
     assert gateway.get("/v1/chats", "o", "ops", status="all").status_code == 422
+
+
+def _all_pages(gateway: Gateway, **query: Any) -> list[str]:
+    """The chats of all pages, none of which may be more than was asked for."""
+    listed: list[str] = []
+    after: dict[str, str] = {}
+    for _ in range(50):
+        page = gateway.ops("/v1/chats", **query, **after)
+        assert len(page["chats"]) <= int(query.get("limit", 50))
+        listed += _ids(page)
+        if page["next"] is None:
+            return listed
+        after = {"after": page["next"]}
+    raise AssertionError("a list without an end")
+
+
+@pytest.mark.parametrize("limit", [1, 3, 200])
+def test_a_search_finds_any_chat_exact_names_first(
+    gateway: Gateway, house: House, limit: int
+) -> None:
+    """Ended ones too, without a status; narrowed by the other filters."""
+    user, advisor = house.users[0], house.advisors[1]
+    assert _all_pages(gateway, search=user, limit=limit) == house.newest_first(user_id=user)
+    found = _all_pages(gateway, search="lists-", advisor_id=advisor, limit=limit)
+    whole = house.newest_first(advisor_id=advisor)
+    assert found == [chat for chat in whole if house.status[chat] != "ended"] + [
+        chat for chat in whole if house.status[chat] == "ended"
+    ]
+    ended = _all_pages(gateway, search="lists-c", status="ended", limit=limit)
+    assert ended == house.newest_first(status="ended")
+    assert _all_pages(gateway, search="lists-c2", limit=limit)[0] == "lists-c2"
+
+
+@pytest.fixture(scope="module")
+def priced(gateway: Gateway, live: LiveDaemon) -> dict[str, list[str]]:
+    """Chats of two accounts, and their order by each figure, the greatest first."""
+    rates = {"sorts-a": "60", "sorts-b": "600", "sorts-c": "0.6", "sorts-d": "6"}
+    for number, (chat, rate) in enumerate(rates.items()):
+        user = f"sorts-u{number % 2}"
+        gateway.do("top_up", user_id=user, amount=("10000", "5000")[number % 2])
+        people = {"user_id": user, "advisor_id": "sorts-v"}
+        gateway.do("start", chat_id=chat, **people, rate=rate, min_ms=60_000)
+        if chat == "sorts-a":
+            ended = gateway.do("end", chat_id=chat)["snapshot"]
+    live.until_handled()
+    last = gateway.ops("/v1/chats/sorts-d")["started_at"]
+    live.until(lambda: gateway.ops("/v1/chats/sorts-d")["now"] - last > ended["active_ms"])
+    return {
+        "cost": ["sorts-b", "sorts-a", "sorts-d", "sorts-c"],
+        "rate": ["sorts-b", "sorts-a", "sorts-d", "sorts-c"],
+        "active_ms": ["sorts-b", "sorts-c", "sorts-d", "sorts-a"],
+        "started": ["sorts-d", "sorts-c", "sorts-b", "sorts-a"],
+        "left": ["sorts-c", "sorts-d", "sorts-b"],
+    }
+
+
+@pytest.mark.parametrize("sort", ["cost", "rate", "active_ms", "started", "left"])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 200])
+def test_chats_are_listed_in_the_order_that_was_asked_for(
+    gateway: Gateway, priced: dict[str, list[str]], sort: str, order: str, limit: int
+) -> None:
+    """Each once, page by page; running ones as of now, by a tie of figures in order of names."""
+    query = {"advisor_id": "sorts-v", "sort": sort, "limit": limit}
+    listed = _all_pages(gateway, **query, order=order)
+    assert listed == (priced[sort] if order == "desc" else priced[sort][::-1])
+    default = "asc" if sort == "left" else "desc"
+    if order == default:
+        assert _all_pages(gateway, **query) == listed
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"sort": "left", "status": "paused"}, "sort"),
+        ({"sort": "left", "status": "ended"}, "sort"),
+        ({"sort": "user_id", "status": "open"}, "sort"),
+        ({"order": "up", "status": "open"}, "order"),
+        ({"order": "asc", "search": "a"}, "order"),
+        ({"sort": "cost"}, "status"),
+        ({"sort": "cost", "status": "open", "after": pack_cursor("rate", 1, 1, "c")}, "after"),
+        ({"sort": "cost", "status": "open", "after": pack_cursor("cost", -1, 1, "c")}, "after"),
+        ({"sort": "cost", "status": "open", "after": pack_cursor("cost", 1, -1, "c")}, "after"),
+        ({"sort": "cost", "status": "open", "after": pack_cursor("cost", 1, 10**30, "c")}, "after"),
+        ({"sort": "cost", "status": "open", "after": pack_cursor("cost", 1, 1, "\0")}, "after"),
+        ({"search": "a", "after": pack_cursor(4, 1, "c")}, "after"),
+        ({"search": "a", "after": pack_cursor(-1, 1, "c")}, "after"),
+        ({"search": "a", "after": pack_cursor(1, 1, "\0")}, "after"),
+    ],
+)
+def test_an_order_that_can_not_be_is_refused(
+    gateway: Gateway, query: dict[str, str], field: str
+) -> None:
+    answer = gateway.get("/v1/chats", "o", "ops", **query)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_an_advisor_is_summed_up(
+    gateway: Gateway, live: LiveDaemon, priced: dict[str, list[str]]
+) -> None:
+    """What is open now, and what ended chats came to: the sums of the chats themselves."""
+    told = gateway.ops("/v1/advisors/sorts-v")
+    ended = gateway.ops("/v1/chats/sorts-a")
+    assert told["open"] == {"running": 3, "paused": 0, "suspended": 0}
+    assert told["burn_rate"] == "606.600000"
+    same = ("active_ms", "billed_ms", "cost", "refunded")
+    assert told["totals"] == {"chats": 1} | {name: ended[name] for name in same}
+    nothing = gateway.ops("/v1/advisors/sorts-nobody")
+    assert nothing["totals"] == {
+        "chats": 0, "active_ms": 0, "billed_ms": 0, "cost": "0.000000", "refunded": "0.000000",
+    }  # fmt: skip
+    assert nothing["open"] == {"running": 0, "paused": 0, "suspended": 0}
 
 
 # Whose chats.

@@ -27,6 +27,7 @@ WHO: Final = {
     "user": ("user",),
     "advisor": ("advisor",),
     "ops": ("ops",),
+    "admin": ("admin",),
     "backend": ("backend",),
     "user+backend": ("user", "backend"),
     "user+advisor": ("user", "advisor"),
@@ -35,62 +36,70 @@ WHO: Final = {
 # whole: with the wallet · part: without it · none: as if it had never started · chats: a list of
 # these · a number: that status and nothing else
 TABLE: Final = """
-route                             of              nobody broken user  advisor  ops    backend user+backend user+advisor
-GET /v1/chats/{chat_id}           asked           401    401    whole none     whole  403     whole        whole
-GET /v1/chats/{chat_id}           answered        401    401    none  part     whole  403     none         part
-GET /v1/chats/{chat_id}           foreign         401    401    none  none     whole  403     none         none
-GET /v1/chats/{chat_id}           over            401    401    none  none     whole  403     none         none
-GET /v1/chats/{chat_id}           old             401    401    none  none     whole  403     none         none
-GET /v1/chats/{chat_id}           unknown         401    401    none  none     none   403     none         none
-GET /v1/chats/{chat_id}/history   asked           401    401    whole none     whole  403     whole        whole
-GET /v1/chats/{chat_id}/history   answered        401    401    none  part     whole  403     none         part
-GET /v1/chats/{chat_id}/history   foreign         401    401    none  none     whole  403     none         none
-GET /v1/chats/{chat_id}/history   over            401    401    none  none     whole  403     none         none
-GET /v1/chats/{chat_id}/history   old             401    401    none  none     whole  403     none         none
-GET /v1/chats/{chat_id}/history   unknown         401    401    none  none     none   403     none         none
-GET /v1/chats/{chat_id}/stream    asked           401    401    whole none     whole  403     whole        whole
-GET /v1/chats/{chat_id}/stream    answered        401    401    none  part     whole  403     none         part
-GET /v1/chats/{chat_id}/stream    foreign         401    401    none  none     whole  403     none         none
-GET /v1/chats/{chat_id}/stream    over            401    401    none  none     whole  403     none         none
-GET /v1/chats/{chat_id}/stream    unknown         401    401    none  none     none   403     none         none
-GET /v1/stream                    asked           401    401    whole none     whole  403     whole        whole
-GET /v1/stream                    answered        401    401    none  part     whole  403     none         part
-GET /v1/stream                    foreign         401    401    none  none     whole  403     none         none
-GET /v1/stream                    over            401    401    none  none     whole  403     none         none
-GET /v1/stream                    old             401    401    none  none     whole  403     none         none
-GET /v1/stream                    unknown         401    401    none  none     none   403     none         none
-GET /v1/advisors/{advisor_id}/stream me           401    401    403   answered answered 403  403         answered
-GET /v1/advisors/{advisor_id}/stream other        401    401    403   403      theirs 403    403          403
-GET /v1/advisors/{advisor_id}/stream nobody       401    401    403   403      none   403    403          403
-GET /v1/users/{user_id}/wallet    me              401    401    200   403      200    403     200          200
-GET /v1/users/{user_id}/wallet    other           401    401    403   403      200    403     403          403
-GET /v1/users/{user_id}/wallet    nobody          401    401    403   403      200    403     403          403
-GET /v1/users/{user_id}/ledger    me              401    401    200   403      200    403     200          200
-GET /v1/users/{user_id}/ledger    other           401    401    403   403      200    403     403          403
-GET /v1/users/{user_id}/ledger    nobody          401    401    403   403      200    403     403          403
-GET /v1/users/{user_id}/stream    me              401    401    whole 403      whole  403     whole        whole
-GET /v1/users/{user_id}/stream    other           401    401    403   403      whole  403     403          403
-GET /v1/users/{user_id}/stream    nobody          401    401    403   403      none   403     403          403
-GET /v1/chats                     -               401    401    asked answered 422    403     asked        asked
-GET /v1/chats                     user_id=me      401    401    asked none     asked  403     asked        asked
-GET /v1/chats                     user_id=other   401    401    403   answered others 403     403          answered
-GET /v1/chats                     user_id=nobody  401    401    403   none     none   403     403          none
-GET /v1/chats                     advisor_id=me   401    401    none  answered answered 403   none         answered
-GET /v1/chats                     advisor_id=other 401   401    asked 403      theirs 403     asked        asked
-GET /v1/chats                     advisor_id=nobody 401  401    none  403      none   403     none         none
-GET /v1/chats                     user_id=other&advisor_id=other 401 401 403 403 foreign 403  403          403
-GET /v1/chats                     status=open     401    401    asked answered all    403     asked        asked
-GET /v1/chats                     status=open&search=matrix 401 401 403 403    all    403     403          403
-GET /v1/usage                     by=user         401    401    200   200      200    403     200          200
-GET /v1/usage                     by=user&user_id=other 401 401 403   200      200    403     403          200
-GET /v1/events                    -               401    401    403   403      200    200     200          403
-GET /v1/status                    -               401    401    403   403      200    403     403          403
-GET /v1/status/history            -               401    401    403   403      200    403     403          403
-GET /v1/dead                      -               401    401    403   403      200    403     403          403
-POST /v1/commands                 -               401    401    403   403      403    200     200          403
-GET /healthz                      -               200    200    200   200      200    200     200          200
-GET /readyz                       -               200    200    200   200      200    200     200          200
-GET /metrics                      -               200    200    200   200      200    200     200          200
+route                             of              nobody broken user  advisor  ops      admin    backend user+backend user+advisor
+GET /v1/chats/{chat_id}           asked           401    401    whole none     whole    whole    403     whole        whole
+GET /v1/chats/{chat_id}           answered        401    401    none  part     whole    whole    403     none         part
+GET /v1/chats/{chat_id}           foreign         401    401    none  none     whole    whole    403     none         none
+GET /v1/chats/{chat_id}           over            401    401    none  none     whole    whole    403     none         none
+GET /v1/chats/{chat_id}           old             401    401    none  none     whole    whole    403     none         none
+GET /v1/chats/{chat_id}           unknown         401    401    none  none     none     none     403     none         none
+GET /v1/chats/{chat_id}/history   asked           401    401    whole none     whole    whole    403     whole        whole
+GET /v1/chats/{chat_id}/history   answered        401    401    none  part     whole    whole    403     none         part
+GET /v1/chats/{chat_id}/history   foreign         401    401    none  none     whole    whole    403     none         none
+GET /v1/chats/{chat_id}/history   over            401    401    none  none     whole    whole    403     none         none
+GET /v1/chats/{chat_id}/history   old             401    401    none  none     whole    whole    403     none         none
+GET /v1/chats/{chat_id}/history   unknown         401    401    none  none     none     none     403     none         none
+GET /v1/chats/{chat_id}/stream    asked           401    401    whole none     whole    whole    403     whole        whole
+GET /v1/chats/{chat_id}/stream    answered        401    401    none  part     whole    whole    403     none         part
+GET /v1/chats/{chat_id}/stream    foreign         401    401    none  none     whole    whole    403     none         none
+GET /v1/chats/{chat_id}/stream    over            401    401    none  none     whole    whole    403     none         none
+GET /v1/chats/{chat_id}/stream    unknown         401    401    none  none     none     none     403     none         none
+GET /v1/stream                    asked           401    401    whole none     whole    whole    403     whole        whole
+GET /v1/stream                    answered        401    401    none  part     whole    whole    403     none         part
+GET /v1/stream                    foreign         401    401    none  none     whole    whole    403     none         none
+GET /v1/stream                    over            401    401    none  none     whole    whole    403     none         none
+GET /v1/stream                    old             401    401    none  none     whole    whole    403     none         none
+GET /v1/stream                    unknown         401    401    none  none     none     none     403     none         none
+GET /v1/advisors/{advisor_id}/stream me              401    401    403   answered answered answered 403     403          answered
+GET /v1/advisors/{advisor_id}/stream other           401    401    403   403      theirs   theirs   403     403          403
+GET /v1/advisors/{advisor_id}/stream nobody          401    401    403   403      none     none     403     403          403
+GET /v1/advisors/{advisor_id}     me              401    401    403   200      200      200      403     403          200
+GET /v1/advisors/{advisor_id}     other           401    401    403   403      200      200      403     403          403
+GET /v1/advisors/{advisor_id}     nobody          401    401    403   403      200      200      403     403          403
+GET /v1/users/{user_id}/wallet    me              401    401    200   403      200      200      403     200          200
+GET /v1/users/{user_id}/wallet    other           401    401    403   403      200      200      403     403          403
+GET /v1/users/{user_id}/wallet    nobody          401    401    403   403      200      200      403     403          403
+GET /v1/users/{user_id}/ledger    me              401    401    200   403      200      200      403     200          200
+GET /v1/users/{user_id}/ledger    other           401    401    403   403      200      200      403     403          403
+GET /v1/users/{user_id}/ledger    nobody          401    401    403   403      200      200      403     403          403
+GET /v1/users/{user_id}/stream    me              401    401    whole 403      whole    whole    403     whole        whole
+GET /v1/users/{user_id}/stream    other           401    401    403   403      whole    whole    403     403          403
+GET /v1/users/{user_id}/stream    nobody          401    401    403   403      none     none     403     403          403
+GET /v1/chats                     -               401    401    asked answered 422      422      403     asked        asked
+GET /v1/chats                     user_id=me      401    401    asked none     asked    asked    403     asked        asked
+GET /v1/chats                     user_id=other   401    401    403   answered others   others   403     403          answered
+GET /v1/chats                     user_id=nobody  401    401    403   none     none     none     403     403          none
+GET /v1/chats                     advisor_id=me   401    401    none  answered answered answered 403     none         answered
+GET /v1/chats                     advisor_id=other 401    401    asked 403      theirs   theirs   403     asked        asked
+GET /v1/chats                     advisor_id=nobody 401    401    none  403      none     none     403     none         none
+GET /v1/chats                     user_id=other&advisor_id=other 401    401    403   403      foreign  foreign  403     403          403
+GET /v1/chats                     status=open     401    401    asked answered all      all      403     asked        asked
+GET /v1/chats                     status=open&search=matrix 401    401    403   403      all      all      403     403          403
+GET /v1/chats                     search=matrix-foreign 401    401    403   403      foreign  foreign  403     403          403
+GET /v1/chats                     status=open&sort=cost 401    401    403   403      all      all      403     403          403
+GET /v1/chats                     sort=left&search=matrix 401    401    403   403      all      all      403     403          403
+GET /v1/usage                     by=user         401    401    200   200      200      200      403     200          200
+GET /v1/usage                     by=user&user_id=other 401    401    403   200      200      200      403     403          200
+GET /v1/events                    -               401    401    403   403      200      200      200     200          403
+GET /v1/status                    -               401    401    403   403      200      200      403     403          403
+GET /v1/status/history            -               401    401    403   403      200      200      403     403          403
+GET /v1/dead                      -               401    401    403   403      200      200      403     403          403
+GET /v1/operations                -               401    401    403   403      200      200      403     403          403
+POST /v1/operations               -               401    401    403   403      403      200      403     403          403
+POST /v1/commands                 -               401    401    403   403      403      403      200     200          403
+GET /healthz                      -               200    200    200   200      200      200      200     200          200
+GET /readyz                       -               200    200    200   200      200      200      200     200          200
+GET /metrics                      -               200    200    200   200      200      200      200     200          200
 """  # fmt: skip  # noqa: E501
 
 LISTS: Final = {
@@ -178,14 +187,25 @@ def _headers(gateway: Gateway, who: str) -> dict[str, str]:
 def _asked(gateway: Gateway, method: str, url: str, headers: dict[str, str]) -> tuple[int, Any]:
     """The status, and the document; of a stream its first message."""
     if not url.partition("?")[0].endswith("/stream"):
-        body = {"type": "heartbeat", "chat_id": ASKED} if method == "POST" else None
-        answer = gateway.http.request(method, url, headers=headers, json=body)
+        answer = gateway.http.request(method, url, headers=headers, json=BODIES.get((method, url)))
         is_json = "json" in answer.headers["content-type"]
         return answer.status_code, answer.json() if is_json else None
     with gateway.http.stream(method, url, headers=headers) as answer:
         if answer.status_code != 200:
             return answer.status_code, json.loads(answer.read())
         return 200, json.loads(_first_message(answer)["data"])
+
+
+BODIES: Final = {
+    ("POST", "/v1/commands"): {"type": "heartbeat", "chat_id": ASKED},
+    ("POST", "/v1/operations"): {
+        "operation": "account.top_up",
+        "id": "matrix-operation",
+        "user_id": ME,
+        "amount": "1",
+        "reason": "to see who may",
+    },
+}
 
 
 def _first_message(answer: httpx.Response) -> dict[str, str]:

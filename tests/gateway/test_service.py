@@ -129,6 +129,19 @@ def test_what_is_not_there_is_a_problem_too(
     assert ("allow" in answer.headers) == (status == 405)
 
 
+def test_all_methods_of_a_path_are_told(gateway: Gateway) -> None:
+    """Each has a route of its own."""
+    answer = gateway.http.delete("/v1/operations")
+    assert answer.headers["allow"] == "GET, POST"
+
+
+def test_a_body_that_is_no_text_is_named(gateway: Gateway) -> None:
+    headers = {**gateway.bearer("a", "admin"), "Content-Type": "application/json"}
+    answer = gateway.http.post("/v1/operations", content=b"\xff", headers=headers)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["body"]
+
+
 # Pages of other origins.
 
 OURS, THEIRS = "https://app.example", "https://evil.example"

@@ -80,6 +80,27 @@ def test_an_advisors_line_is_its_chats_and_what_they_were_charged(
     assert line["topped_up"] is None
 
 
+@pytest.mark.parametrize("by", ["user", "day"])
+def test_of_one_advisor_nothing_is_about_no_chat(
+    gateway: Gateway, ended: list[Any], by: str
+) -> None:
+    """However it is grouped: credits that came or were corrected are the user's affair."""
+    lines = gateway.ops("/v1/usage", by=by, advisor_id=ADVISORS[0])["usage"]
+    assert lines
+    assert {(line["adjusted"], line["topped_up"]) for line in lines} == {(None, None)}
+    assert sum(line["chats"] for line in lines) == 4
+
+
+def test_the_period_is_the_last_30_days_if_none_is_given(
+    gateway: Gateway, ended: list[Any]
+) -> None:
+    told = gateway.ops("/v1/usage", by="day")
+    assert told["to"] == told["now"]
+    assert told["to"] - told["from"] == 30 * 24 * 3_600_000
+    until = gateway.ops("/v1/usage", by="day", to=told["to"] - 5)
+    assert until["to"] - until["from"] == 30 * 24 * 3_600_000
+
+
 def test_days_and_users_come_to_the_same(gateway: Gateway, ended: list[Any]) -> None:
     """However a period is grouped, its sums are the same."""
     period = {"from": ended[0]["started_at"], "to": ended[-1]["ended_at"] + 60_000}

@@ -208,13 +208,17 @@ def test_an_answer_joined_of_parts_is_the_whole(stream: Stream, now_ms: int) -> 
     for chat in _chats_of(stream):
         snapshot = chat_snapshot(chat, chat.as_of_ms)
         for wallet in (None, {"balance": "0.000000"}):
-            joined = join(now_ms, "live", pack(snapshot), pack(wallet) if wallet else None)
-            whole = {"now": now_ms, "source": "live", **snapshot, "wallet": wallet}
+            joined = join(
+                now_ms, "postgres", "migrated", pack(snapshot), pack(wallet) if wallet else None
+            )
+            origin = {"source": "record", "read_from": "postgres", "chat_source": "migrated"}
+            whole = {"now": now_ms, **origin, **snapshot, "wallet": wallet}
             assert msgspec.json.decode(joined) == whole
 
 
 @given(st.text())
 def test_a_chat_that_never_started_is_named_as_it_was_asked_for(chat_id: str) -> None:
     told = json.loads(never_started(5, chat_id))
-    assert (told["chat_id"], told["status"], told["source"]) == (chat_id, "not_started", "none")
+    assert (told["chat_id"], told["status"]) == (chat_id, "not_started")
+    assert (told["source"], told["read_from"], told["chat_source"]) == ("none", "none", None)
     assert told["wallet"] is None

@@ -7,8 +7,12 @@ import pytest
 from sqlalchemy import Connection, text
 
 from persistence.postgres import pages
+from persistence.postgres.advisors import advisor_totals_query
 from persistence.postgres.engine import make_engine
+from persistence.postgres.operations import OperationFilter, operations_page_query
 from persistence.postgres.pages import ChatFilter, PagePosition, Period, Query
+from persistence.postgres.search import STAGES
+from persistence.postgres.sorted_pages import SortBy, Sorting, sorted_page_query
 from persistence.postgres.usage import UsageFilter, usage_query
 from tests.databases import fresh
 
@@ -30,6 +34,18 @@ SELECT 'entry-' || n, CASE WHEN n % 10 = 0 THEN 'heavy' ELSE 'user-' || n % 2000
     NULL, 'top_up', 1, to_timestamp(1790000000 + n), NULL
 FROM generate_series(1, {ROWS}) AS n
 """
+OPERATIONS = f"""
+INSERT INTO operations
+SELECT 'operation-' || n, to_timestamp(1790000000 + n), 'eve', 'chat.end', 'chat-' || n,
+    jsonb_build_object('id', 'id-' || n, 'user_id', 'user-' || n % 2000, 'command', '{{}}'::jsonb)
+FROM generate_series(1, {ROWS // 10}) AS n
+"""
+JOURNAL = f"""
+INSERT INTO command_journal
+SELECT 1790000000000 + n || '-0', 1790000000000 + n, 0, 'user-' || n % 2000, 'chat-' || n,
+    jsonb_build_object('id', 'id-' || n, 'type', 'end'), 'ok', false, 'p'
+FROM generate_series(1, {ROWS}) AS n
+"""
 LIMIT = 50
 MIDDLE = PagePosition((1_790_000_000 + ROWS // 2) * 1_000, "chat-x")
 USER = "ix_chat_time_records_user_id_started_at_chat_id"
@@ -37,6 +53,8 @@ ADVISOR = "ix_chat_time_records_advisor_id_started_at_chat_id"
 OPEN = "ix_chat_time_records_open"
 ENDED = "ix_chat_time_records_ended"
 LEDGER_OF_USER = "ix_ledger_entries_user_id_at_entry_id"
+CHAT = "pk_chat_time_records"
+JOURNAL_OF_USER = "ix_command_journal_user_id_at_ms_at_seq"
 FILTERS = [
     (ChatFilter("user-7"), {USER}),
     (ChatFilter("heavy"), {USER}),
@@ -55,6 +73,9 @@ PAGES = [
     *((pages.chats_page_query(f, LIMIT, at), by) for f, by in FILTERS for at in (None, MIDDLE)),
     *((pages.ledger_page_query("heavy", LIMIT, at), {LEDGER_OF_USER}) for at in (None, MIDDLE)),
 ]
+ACTS = {"ix_operations_at", JOURNAL_OF_USER}
+SORTS: list[SortBy] = ["cost", "active_ms", "rate"]
+RUNNING = ChatFilter(statuses=("running",))
 DAY = Period(1_790_086_400_000, 1_790_096_400_000)
 BY_TIME = {"ix_chat_time_records_ended_at", "ix_ledger_entries_at"}
 SUMS = [
@@ -65,6 +86,15 @@ SUMS = [
     ),
     (pages.balance_of_user_query("user-7"), {LEDGER_OF_USER}),
     (pages.open_counts_query(), {OPEN}),
+    (advisor_totals_query("advisor-7"), {ADVISOR}),
+    *((operations_page_query(OperationFilter(), LIMIT, at), ACTS) for at in (None, MIDDLE)),
+    *((sorted_page_query(RUNNING, Sorting(by, 1), LIMIT), {OPEN}) for by in SORTS),
+]
+SEARCHES = [
+    (query, by)
+    for stage, by in zip(STAGES, ({CHAT}, {USER, ADVISOR}, {OPEN}, {ENDED}), strict=True)
+    for place in (None, MIDDLE)
+    for query in (stage(ChatFilter(search="user-7"), LIMIT, place),)
 ]
 Node = dict[str, Any]
 
@@ -75,7 +105,7 @@ def many(server_url: str, template: str) -> Iterator[Connection]:
     for url in fresh(server_url, template):
         engine = make_engine(url)
         with engine.connect() as connection:
-            for sql in (RECORDS, LEDGER, "ANALYZE chat_time_records, ledger_entries"):
+            for sql in (RECORDS, LEDGER, OPERATIONS, JOURNAL, "ANALYZE"):
                 connection.execute(text(sql))
             connection.commit()
             yield connection
@@ -106,7 +136,7 @@ def _indexes(nodes: list[Node]) -> set[str]:
     return {node["Index Name"] for node in nodes if "Index Name" in node}
 
 
-@pytest.mark.parametrize(("query", "by"), PAGES + SUMS)
+@pytest.mark.parametrize(("query", "by"), PAGES + SUMS + SEARCHES)
 def test_no_list_reads_a_whole_table(connection: Connection, query: Query, by: set[str]) -> None:
     """As the planner likes it: it may sort the few rows of one user that an index gives it."""
     nodes = _plan(connection, query)

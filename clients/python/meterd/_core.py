@@ -99,7 +99,7 @@ class Core:
             record = await self.io.record(chat_id)
             if record is not None:
                 return record
-        return msgspec.convert(not_started(chat_id), ChatSnapshot)
+        return msgspec.convert({**not_started(chat_id), "source": None}, ChatSnapshot)
 
     async def wallet(self, user_id: str) -> WalletSnapshot:
         """The account's snapshot."""

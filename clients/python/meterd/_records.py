@@ -16,7 +16,7 @@ _COLUMNS: Final = (
     _MS.format("ended_at", "ended_at"),
     *("end_reason", "pause_reason", "active_ms", "paused_ms", "billed_ms"),
     *("cost", "refunded", "rate", "free_ms", "free_scope", "min_ms"),
-    *("increment_ms", "increment_due", "idle_ms", "abandon_ms", "max_ms", "seq"),
+    *("increment_ms", "increment_due", "idle_ms", "abandon_ms", "max_ms", "seq", "source"),
 )
 _QUERY: Final = f"SELECT {', '.join(_COLUMNS)} FROM chat_time_records WHERE chat_id = %s"  # noqa: S608 - constants
 

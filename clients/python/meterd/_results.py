@@ -5,13 +5,15 @@ from decimal import Decimal
 from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from meterd.rules import billing
 from meterd.rules.model import (
     DUE_AT_BEGIN,
     ENDED,
     FREE_OF_CHAT,
-    METERD,
+    LIVE,
+    MIGRATED,
     NOT_STARTED,
     RUNNING,
     FreeScope,
@@ -57,10 +59,11 @@ class ChatSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     max_ms: int
     seq: int
     """Grows with every change of the chat: of two snapshots, the higher is the newer."""
-    source: str = METERD
-    """``legacy`` of a chat that is still in the system before meterd, else ``meterd``.
+    source: str | None = LIVE
+    """``live``: metered here; ``migrated``: imported after it had ended in another system;
+    ``legacy``: still in the system before meterd; None: it never started.
 
-    The only one with a default: encoded, a snapshot of meterd's own is that of the contract.
+    The only one with a default: encoded, a snapshot of a ``live`` chat is that of the contract.
     """
 
     @property
@@ -207,10 +210,12 @@ _SINCE_0_2: Final = {
 def read_chat(raw: bytes) -> ChatSnapshot:
     """A chat's snapshot from its JSON."""
     try:
-        return _read_chat(raw)
+        snapshot = _read_chat(raw)
     except msgspec.ValidationError:
         written: dict[str, object] = msgspec.json.decode(raw)
-        return msgspec.convert({**_SINCE_0_2, **written}, ChatSnapshot)
+        snapshot = msgspec.convert({**_SINCE_0_2, **written}, ChatSnapshot)
+    # Of an imported chat nobody knows by which increments it was billed.
+    return snapshot if snapshot.increment_ms else replace(snapshot, source=MIGRATED)
 
 
 def read_wallet(raw: bytes) -> WalletSnapshot:

@@ -9,16 +9,17 @@ from starlette.responses import Response
 from actors.chat.rows import chat_of_record
 from daemon.gateway import schemas
 from daemon.gateway.authorization import ADVISOR, USER, Caller
+from daemon.gateway.chat_lists import ListOrder, OrderName, SortName, list_page
 from daemon.gateway.command_schemas import IDENTIFIER
 from daemon.gateway.container import Dependencies
-from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_number, unpack_place
+from daemon.gateway.cursors import pack_cursor, unpack_number
 from daemon.gateway.dependencies import AllParts, Reader, identifier
 from daemon.gateway.errors import ProblemError, forbidden, invalid
 from daemon.gateway.history import HistoryReader
 from daemon.gateway.views import pack, record_snapshot
-from meterd.rules.model import ENDED, PAUSED, RUNNING, SUSPENDED
+from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
 from persistence.postgres.convert import MOMENT_MS_MAX, check_texts
-from persistence.postgres.pages import ChatFilter, Period, chats_page
+from persistence.postgres.pages import ChatFilter, Period
 from persistence.postgres.rows import RecordRow
 
 router = APIRouter(prefix="/v1/chats", tags=["chats"])
@@ -54,31 +55,39 @@ async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
     user_id: Named = None,
     advisor_id: Named = None,
     status: Status | None = None,
-    search: Annotated[str, Query(max_length=_SEARCH_MAX)] = "",
+    search: Annotated[
+        str, Query(max_length=_SEARCH_MAX, description="A part of a chat's, user's or advisor's id")
+    ] = "",
+    sort: Annotated[
+        SortName,
+        Query(description="By when they started, what they cost, how long they were active"),
+    ] = "started",
+    order: Annotated[
+        OrderName | None, Query(description="`desc` if left out; of `left`, `asc`")
+    ] = None,
     from_ms: FromMs = None,
     to_ms: ToMs = None,
     limit: Limit = 50,
     after: After = None,
 ) -> Response:
-    """List chats, the newest first: of a user, of an advisor, or of a status.
+    """List chats, the newest first: of a user, of an advisor, of a status, or of a name.
 
-    `from` and `to` are about when a chat started.
+    `from` and `to` are about when a chat started. Operators may search for any chat, what is called
+    exactly so first, and have other orders: by `cost`, `active_ms` (running ones as of now) or
+    `rate`, or running ones by the time that their account has `left`. A page may be short, or even
+    empty, and yet have a `next`.
     """
+    if sort == "left" and status in (None, "open"):
+        status = "running"
     wanted = _filter(caller, user_id, advisor_id, status, search)
     wanted = wanted._replace(started=Period(from_ms, to_ms))
-    place = unpack_place(after) if after else None
-    rows = await parts.postgres_reader.ask(lambda c: chats_page(c, wanted, limit + 1, place))
-    page, last = page_and_next(rows, limit)
-    return Response(
-        pack(
-            {
-                "now": parts.clock.now_ms(),
-                "chats": await _as_they_are(parts, page, wanted),
-                "next": pack_cursor(last.started_at_ms, last.chat_id) if last else None,
-            }
-        ),
-        media_type=_JSON,
-    )
+    page = await list_page(parts, wanted, _order(caller, wanted, sort, order), limit, after)
+    document = {
+        "now": parts.clock.now_ms(),
+        "chats": await _as_they_are(parts, page.rows, wanted),
+        "next": page.next,
+    }
+    return Response(pack(document), media_type=_JSON)
 
 
 @router.get("/{chat_id:id}/history", response_model=schemas.HistoryPage, responses=schemas.READ)
@@ -126,10 +135,26 @@ def _filter(
     if not caller.may_operate():
         user_id, advisor_id = narrowed(caller, user_id, advisor_id)
     if search:
-        _check_search(caller, search, statuses)
-    if user_id is None and advisor_id is None and not statuses:
-        raise invalid("status", "name one of user_id, advisor_id and status")
+        _check_search(caller, search)
+    if user_id is None and advisor_id is None and not statuses and not search:
+        raise invalid("status", "name one of user_id, advisor_id, status and search")
     return ChatFilter(user_id, advisor_id, statuses, search)
+
+
+def _order(
+    caller: Caller, wanted: ChatFilter, sort: SortName, order: OrderName | None
+) -> ListOrder:
+    """The order that the caller asks for. Raises ProblemError: it may not, or there is none."""
+    wished = ListOrder(sort, order == "asc" if order else sort == "left")
+    if wished == ListOrder():
+        return wished
+    if not caller.may_operate():
+        raise forbidden("sort, order: this wants role ops or admin")
+    if sort == "left" and wanted.statuses != (RUNNING,):
+        raise invalid("sort", "left is of running chats: leave status out")
+    if sort == "started" and wanted.search:
+        raise invalid("order", "what is called exactly so comes first: leave it out")
+    return wished
 
 
 def narrowed(
@@ -145,15 +170,13 @@ def narrowed(
     raise forbidden("user_id, advisor_id: this token lists its own chats only")
 
 
-def _check_search(caller: Caller, search: str, statuses: tuple[str, ...]) -> None:
+def _check_search(caller: Caller, search: str) -> None:
     if not caller.may_operate():
-        raise forbidden("search: this wants role ops")
+        raise forbidden("search: this wants role ops or admin")
     try:
         check_texts((search,))
     except ValueError as error:
         raise invalid("search", str(error)) from None
-    if not statuses or ENDED in statuses:
-        raise invalid("search", "finds open chats only: add status=open")
 
 
 async def _as_they_are(parts: Dependencies, page: list[RecordRow], wanted: ChatFilter) -> list[Any]:

@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
@@ -15,41 +14,11 @@ from daemon.gateway import schemas
 from daemon.gateway.command_schemas import COMMANDS_MAX, IDENTIFIER, known_fields, request_body
 from daemon.gateway.container import Dependencies
 from daemon.gateway.dependencies import AllParts, Backend
-from daemon.gateway.errors import (
-    ProblemError,
-    busy,
-    invalid,
-    problem_document,
-    request_id_of,
-)
+from daemon.gateway.errors import ProblemError, invalid, problem_document, request_id_of
+from daemon.gateway.sending import refuse_doubles, send
 from daemon.gateway.views import pack
-from meterd import (
-    BusyError,
-    CommandRefusedError,
-    NoReplyError,
-    NotConfirmedError,
-)
-from meterd.rules import outcomes
 
 router = APIRouter(prefix="/v1/commands", tags=["commands"])
-
-STATUS_OF: Final = {
-    outcomes.OK: 200,
-    outcomes.INSUFFICIENT_CREDITS: 402,
-    outcomes.UNKNOWN_CHAT: 404,
-    outcomes.USER_MISMATCH: 409,
-    outcomes.ALREADY_STARTED: 409,
-    outcomes.ALREADY_ENDED: 409,
-    outcomes.NOT_RUNNING: 409,
-    outcomes.NOT_PAUSED: 409,
-    outcomes.NOT_ENDED: 409,
-    outcomes.ID_CONFLICT: 409,
-    outcomes.INVALID_COMMAND: 422,
-    outcomes.EXCEEDS_COST: 422,
-    outcomes.INTERNAL_ERROR: 500,
-    outcomes.AT_CAPACITY: 503,
-}
-"""The status of each outcome."""
 
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _RESPOND_ASYNC: Final = "respond-async"
@@ -87,7 +56,7 @@ async def post_command(
         document: Any = {"results": results}
     else:
         fields = _fields(sent, pairs, idempotency_key)
-        document = await _send(parts, fields, not is_async, _timeout_s(parts))
+        document = await send(parts, fields, not is_async, _timeout_s(parts))
     return Response(pack(document), 202 if is_async else 200, media_type="application/json")
 
 
@@ -130,7 +99,7 @@ async def _send_all(
         try:
             if left_s <= 0:
                 raise _not_sent(str(sent["id"]))
-            result = await _send(parts, _fields(sent, pairs, None), wait, left_s)
+            result = await send(parts, _fields(sent, pairs, None), wait, left_s)
             results.append({"status": 200 if wait else 202, **result})
         except ProblemError as problem:
             results.append(problem_document(problem, request_id_of(request)))
@@ -167,9 +136,7 @@ def _fields(
     sent: dict[str, Any], pairs: Iterable[tuple[str, Any]], idempotency_key: str | None
 ) -> dict[str, Any]:
     """The command as it stands in the body. Raises ProblemError."""
-    for name, number in Counter(name for name, _ in pairs).items():
-        if number > 1:
-            raise invalid(name, "it is there twice; send it once")
+    refuse_doubles(pairs)
     fields = {name: _number(name, value) for name, value in _given(sent).items()}
     if idempotency_key is not None and fields.setdefault("id", idempotency_key) != idempotency_key:
         raise invalid("id", "differs from Idempotency-Key; send one of them")
@@ -178,54 +145,3 @@ def _fields(
     if fields.get("type") == "settle":
         raise invalid("type", "settle is the daemon's own")
     return fields
-
-
-async def _send(
-    parts: Dependencies, fields: dict[str, Any], wait: bool, timeout_s: float
-) -> dict[str, Any]:
-    """The reply, or where it stands in the queue. Raises ProblemError."""
-    id_ = fields.pop("id", None)
-    try:
-        return await _sent(parts, fields, id_, wait, timeout_s)
-    except CommandRefusedError as error:
-        raise _refused(error) from None
-    except TypeError as error:
-        field, _, why = str(error).partition(": ")
-        raise invalid(field, why) from None
-    except UnicodeError as error:
-        raise invalid("body", str(error)) from None
-    except BusyError as error:
-        raise busy(str(error)) from None
-    except NoReplyError as error:
-        raise ProblemError(504, "no_reply", str(error), id=error.id) from None
-    except NotConfirmedError as error:
-        raise ProblemError(
-            503, "not_confirmed", str(error), {"Retry-After": "1"}, id=error.id
-        ) from None
-
-
-async def _sent(
-    parts: Dependencies, fields: dict[str, Any], id_: str | None, wait: bool, timeout_s: float
-) -> dict[str, Any]:
-    if id_ is not None and not isinstance(id_, str):
-        raise TypeError("id: send a str")
-    if not wait:
-        queued = await parts.meter.enqueue.command(fields, id=id_, timeout_s=timeout_s)
-        return dict(msgspec.to_builtins(queued))
-    reply = await parts.meter.command(fields, id=id_, timeout_s=timeout_s)
-    return {**msgspec.to_builtins(reply), "snapshot": _plain(reply.snapshot)}
-
-
-def _plain(snapshot: Any) -> Any:
-    return None if snapshot is None else msgspec.to_builtins(snapshot)
-
-
-def _refused(error: CommandRefusedError) -> ProblemError:
-    """An outcome that is not ok, with the reply as far as there is one."""
-    more: dict[str, Any] = {"outcome": error.outcome, "id": error.id}
-    reply = error.reply
-    if reply is not None:
-        more |= {"entry": reply.entry, "replayed": reply.replayed}
-        more["snapshot"] = _plain(reply.snapshot)
-    headers = {"Retry-After": "1"} if error.outcome == outcomes.AT_CAPACITY else None
-    return ProblemError(STATUS_OF[error.outcome], error.outcome, str(error), headers, **more)

@@ -38,9 +38,9 @@ async def read_wallet(
     ] = None,
 ) -> Response:
     """Give the wallet; and until when it would last if one more chat ran at a rate."""
-    source, wallet = await parts.queries.wallet(user_id)
+    read_from, wallet = await parts.queries.wallet(user_id)
     more = {} if with_rate is None else {"what_if": await _what_if(parts, user_id, with_rate)}
-    answer = wallet_answer(parts.clock.now_ms(), source, wallet, more)
+    answer = wallet_answer(parts.clock.now_ms(), read_from, wallet, more)
     return Response(answer, media_type=_JSON)
 
 

@@ -32,9 +32,11 @@ SUSPENDED: Final = "suspended"
 ENDED: Final = "ended"
 NOT_STARTED: Final = "not_started"
 
-METERD: Final = "meterd"
+LIVE: Final = "live"
+MIGRATED: Final = "migrated"
 LEGACY: Final = "legacy"
-"""Where a chat is: here, or still in the system before this one."""
+"""Sources of a chat: metered here, imported after it had ended elsewhere, or still in the system
+before this one."""
 
 AT_ZERO_END: Final = "end"
 AT_ZERO_SUSPEND: Final = "suspend"

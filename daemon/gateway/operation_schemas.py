@@ -1,0 +1,161 @@
+"""The shapes of operations: what an admin may send, and what is told of what was done."""
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictStr,
+    WithJsonSchema,
+)
+
+from daemon.gateway.command_schemas import IDENTIFIER, field_shape
+from daemon.gateway.schemas import MomentMs, Page, Shape
+
+REASON_MAX: Final = 500
+# Not empty, and nothing that drives a terminal or tears a line apart.
+_TEXT: Final = r"^[^\x00-\x20\x7f-\xa0][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+
+
+def _amount(value: object) -> str:
+    """Credits as text; whether they are an amount, the rules of commands say."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("send a string or a whole number")
+    return str(value)
+
+
+Identifier = Annotated[StrictStr, Field(pattern=IDENTIFIER["pattern"])]
+Amount = Annotated[str, PlainValidator(_amount), WithJsonSchema(field_shape("refund", "amount"))]
+SignedAmount = Annotated[
+    str, PlainValidator(_amount), WithJsonSchema(field_shape("adjust", "amount"))
+]
+Letter = Annotated[
+    StrictStr, Field(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$", examples=["1700000000000-0"])
+]
+
+
+class _Wanted(BaseModel):
+    """What every operation has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Annotated[Identifier, Field(description="Idempotency key: sent again, it is done once")]
+    reason: Annotated[
+        StrictStr,
+        Field(
+            min_length=1,
+            max_length=REASON_MAX,
+            pattern=_TEXT,
+            description="Why, in your words, for the record",
+        ),
+    ]
+
+
+class _OfChat(_Wanted):
+    """An operation on a chat."""
+
+    chat_id: Identifier
+
+
+class EndChat(_OfChat):
+    """End a chat."""
+
+    operation: Literal["chat.end"]
+
+
+class RefundChat(_OfChat):
+    """Give credits of an ended chat back, at most its cost in all."""
+
+    operation: Literal["chat.refund"]
+    amount: Amount
+
+
+class _OfAccount(_Wanted):
+    """An operation on a user's account."""
+
+    user_id: Identifier
+
+
+class AdjustAccount(_OfAccount):
+    """Correct an account, up or down."""
+
+    operation: Literal["account.adjust"]
+    amount: SignedAmount
+    partial: Annotated[
+        StrictBool | None, Field(description="Take what is there where it is less than the amount")
+    ] = None
+
+
+class TopUpAccount(_OfAccount):
+    """Add credits to an account."""
+
+    operation: Literal["account.top_up"]
+    amount: Amount
+
+
+class _OfLetter(_Wanted):
+    """An operation on a dead letter."""
+
+    letter: Annotated[Letter, Field(description="As `GET /v1/dead` names it")]
+
+
+class RetryLetter(_OfLetter):
+    """Send a dead letter again, as a new command of now."""
+
+    operation: Literal["dead.retry"]
+
+
+class DropLetter(_OfLetter):
+    """Take a dead letter away, for good."""
+
+    operation: Literal["dead.drop"]
+
+
+ChatOperation: TypeAlias = EndChat | RefundChat
+AccountOperation: TypeAlias = AdjustAccount | TopUpAccount
+LetterOperation: TypeAlias = RetryLetter | DropLetter
+Operation: TypeAlias = ChatOperation | AccountOperation | LetterOperation
+
+
+class OperationTold(Shape):
+    """What somebody did by hand."""
+
+    operation_id: Annotated[str, Field(description="The same act has the same id")]
+    at: MomentMs
+    done_by: Annotated[str, Field(description="`sub` of the token, or a login on the machine")]
+    operation: Annotated[str, Field(examples=["chat.end", "clock.accept"])]
+    subject: Annotated[str, Field(description="To what: a chat, a user, an entry of the queue")]
+    reason: Annotated[str | None, Field(description="Why; null where nobody said")]
+    command_id: Annotated[str | None, Field(description="The id of its command, or of the request")]
+    details: dict[str, Any]
+
+
+class PastOperationTold(OperationTold):
+    """What somebody did by hand, with what became of its command."""
+
+    outcome: Annotated[
+        str | None, Field(description="Null without a command, and while it is not in the journal")
+    ]
+    entry: Annotated[str | None, Field(description="The command's place in the queue")]
+
+
+class OperationPage(Page):
+    """What was done by hand, the newest first."""
+
+    operations: list[PastOperationTold]
+
+
+class OperationAnswer(Shape):
+    """What was done."""
+
+    now: MomentMs
+    operation: OperationTold
+    reply: Annotated[
+        dict[str, Any] | None, Field(description="The command's reply, as of `POST /v1/commands`")
+    ]
+    entry: Annotated[
+        str | None, Field(description="Of a dead letter that was sent again: its new place")
+    ]
