@@ -27,7 +27,7 @@ async def may_scrape(
     parts: AllParts,
     credentials: Credentials,
 ) -> None:
-    """Open where only this machine can ask; elsewhere, and through a proxy, for role ops or admin."""
+    """Open where only this machine asks; elsewhere and through a proxy for role ops or admin."""
     is_proxied = any(name in request.headers for name in _OF_PROXIES)
     if is_proxied or not metrics_are_open(parts.settings.http):
         await operator_of(request, credentials)
