@@ -135,6 +135,8 @@ def test_an_answer_that_got_lost_is_asked_for_again(desk: Desk, admin: Page) -> 
     admin.route(OPERATIONS, _lose_answers)
     dialog = act(admin, "Top up", amount="1", reason=WHY)
     expect(dialog.get_by_role("alert")).to_contain_text("It may be done or not.")
+    expect(dialog.get_by_label("Amount")).to_be_disabled()  # another one would be done beside it
+    expect(dialog.get_by_label("Reason")).to_be_disabled()
     assert _balance(desk, user) == "11.000000"
     admin.unroute(OPERATIONS)
     dialog.get_by_role("button", name="Top up", exact=True).click()

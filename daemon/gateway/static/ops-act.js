@@ -8,6 +8,8 @@ import { moment } from "./ops-moments.js";
 import { micro, spaced } from "./ops-show.js";
 
 const REASON_MAX = 500;
+const UNCERTAIN =
+  "It may be done or not. Press again: it is done once. If you cancel, look whether it is done before you begin anew.";
 const AMOUNT = { plain: /^\d{1,9}(\.\d{1,6})?$/, signed: /^-?\d{1,9}(\.\d{1,6})?$/ };
 
 // `will(subject, micro)` says what the button does; `amount`: whether there is one, and whether it may be negative.
@@ -148,19 +150,19 @@ class ActDialog {
     const text = JSON.stringify(body);
     // The same again after an answer that got lost has no second effect; anything else is another operation.
     if (text !== this.#sent) [this.#sent, this.#id] = [text, newId()];
-    this.#wait(true);
+    put(this.#problem, "");
+    this.#lock({ fields: true, buttons: true });
     try {
       const answer = await post("v1/operations", { id: this.#id, ...body });
       this.#done(answer);
     } catch (error) {
-      this.#wait(false);
       this.#failed(error);
     }
   }
 
-  #wait(isWaiting) {
-    put(this.#problem, "");
-    for (const each of [this.#submit, this.#cancel, this.#amount, this.#partial, this.#reason]) each.disabled = isWaiting;
+  #lock({ fields, buttons }) {
+    for (const each of [this.#amount, this.#partial, this.#reason]) each.disabled = fields;
+    for (const each of [this.#submit, this.#cancel]) each.disabled = buttons;
   }
 
   #refused(element, text) {
@@ -169,10 +171,11 @@ class ActDialog {
   }
 
   #failed(error) {
-    const isRefused = error.status && ![503, 504].includes(error.status);
+    const isRefused = error.status && error.status < 500;
     if (isRefused) this.#sent = null; // the same id would get the same refusal again
-    const again = "It may be done or not. Press again: it is done once.";
-    put(this.#problem, isRefused ? `Refused: ${says(error)}` : `${says(error)} ${again}`);
+    // What may be done already is only to be sent as it was: anything else would be done beside it.
+    this.#lock({ fields: !isRefused, buttons: false });
+    put(this.#problem, isRefused ? `Refused: ${says(error)}` : `${says(error)} ${UNCERTAIN}`);
     this.#submit.focus();
   }
 

@@ -1,7 +1,7 @@
 // One line that says how the service is: its state, since when, why, what to do, and which service this is. Below it the
 // alarms, if there are any.
 
-import { byId, facts, h, put, replace } from "./page-dom.js";
+import { byId, facts, h, put } from "./page-dom.js";
 import { moment, span } from "./ops-moments.js";
 import { capital, count } from "./ops-show.js";
 
@@ -51,7 +51,7 @@ export class Verdict {
     const verdict = verdictOf(status);
     this.#since = verdict.since;
     this.#say(verdict.tone, verdict.worst, verdict.state, verdict.why);
-    replace(byId("since"), ...sinceOf(verdict.since));
+    showMoment("since ", verdict.since);
     this.age(status.now);
     showNext(verdict);
     showProgress(verdict.progress);
@@ -63,10 +63,7 @@ export class Verdict {
   /** No answer: what was known last is on the page, and `why` says what is wrong. */
   lose(why, known) {
     this.#say("bad", "bad", "No answer", why);
-    if (known !== null && byId("since").dataset.known !== String(known)) {
-      replace(byId("since"), "Figures as of ", moment(known));
-      byId("since").dataset.known = known;
-    }
+    showMoment("Figures as of ", known);
     put(byId("since-span"), "");
     document.title = "No answer · meterd";
   }
@@ -74,7 +71,6 @@ export class Verdict {
   #say(tone, worstTone, state, why) {
     byId("verdict").dataset.tone = worstTone;
     byId("state").dataset.tone = tone;
-    delete byId("since").dataset.known;
     put(byId("state"), state);
     put(byId("why"), capital(why ?? ""));
   }
@@ -85,8 +81,13 @@ export class Verdict {
   }
 }
 
-function sinceOf(since) {
-  return since === null ? [] : ["since ", moment(since)];
+/** A moment and what it is; nothing if it is not known. What somebody may be selecting stays while it is the same. */
+function showMoment(words, ms) {
+  const place = byId("since");
+  const shown = ms === null ? "" : words + ms;
+  if (place.dataset.shown === shown) return;
+  place.dataset.shown = shown;
+  place.replaceChildren(...(ms === null ? [] : [words, moment(ms)]));
 }
 
 function showNext({ next }) {
