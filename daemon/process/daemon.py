@@ -146,6 +146,7 @@ class Daemon:
                 token=self._token,
                 folder=folder,
                 start_limit_s=self._limit.seconds,
+                ray_address=self._settings.ray.address,
             )
             engine = EngineProcess(config, self._ray_log)
             try:

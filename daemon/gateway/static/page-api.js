@@ -20,10 +20,6 @@ export function keepToken(token) {
   sessionStorage.setItem(KEY, token.trim());
 }
 
-export function forgetToken() {
-  sessionStorage.removeItem(KEY);
-}
-
 export function token() {
   return sessionStorage.getItem(KEY);
 }
