@@ -9,7 +9,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import redis
 
 from loadtests.common.timeouts import scaled
@@ -33,6 +35,15 @@ def kinds() -> list[str]:
     if binary(REDIS) is None and os.environ.get("METERD_TEST_REQUIRE_REDIS"):
         raise RuntimeError("redis-server is required here (METERD_TEST_REQUIRE_REDIS) but missing")
     return [kind for kind in (VALKEY, REDIS) if binary(kind)]
+
+
+def kinds_apart() -> list[Any]:
+    """The same as parameters: one for the main set, the others for `make test-slow`.
+
+    Where what is tested is meterd's, and the servers' own part is tested on all of them elsewhere.
+    """
+    first, *others = kinds()
+    return [first, *(pytest.param(kind, marks=pytest.mark.slow) for kind in others)]
 
 
 def free_port() -> int:

@@ -180,10 +180,11 @@ def _outcome(
 ) -> tuple[str, str] | None:
     """The outcome of an entry and why, once it is known; None if it is not in time."""
     while True:
+        # In this order: once the journal has it, its letter, which says more, is there.
+        outcome = journal(entry)
         letter = next((one for one in letters.latest(_SHOWN) if one.entry == entry), None)
         if letter is not None:
             return letter.outcome, letter.reason
-        outcome = journal(entry)
         if outcome is not None:
             return outcome, outcomes.MESSAGES.get(outcome, "")
         if time.monotonic() >= deadline_s:

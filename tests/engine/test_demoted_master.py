@@ -19,7 +19,7 @@ from persistence.redis.published_status import check_writable, read_status
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.pair import Pair, fail_over_by_sentinel, replicated_pair
 from tests.engine.play import differences, until, until_state
-from tests.servers import kinds, sentinel
+from tests.servers import kinds_apart, sentinel
 
 SETTINGS = SupervisorConfig(actors_max=1, stop_timeout_ms=1_000)
 
@@ -36,7 +36,7 @@ def _until_replicated(pair: Pair) -> Callable[[], bool]:
     return is_so
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 def test_daemon_and_clients_follow_the_address_to_the_new_master(kind: str, engine: Engine) -> None:
     """Each had a connection to the old one, which answers, and refuses every write."""
 
@@ -74,7 +74,7 @@ def test_daemon_and_clients_follow_the_address_to_the_new_master(kind: str, engi
         _play(play(pair))
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 def test_a_server_that_can_not_be_written_to_is_not_up(kind: str) -> None:
     """It answers, and refuses commands; the question leaves nothing behind."""
 
@@ -91,7 +91,7 @@ def test_a_server_that_can_not_be_written_to_is_not_up(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 def test_sentinels_are_asked_for_the_master(kind: str, engine: Engine, tmp_path: Path) -> None:
     """By the daemon and both clients, at the start and after a failover."""
 

@@ -17,7 +17,7 @@ from persistence.redis.client import connect
 from persistence.redis.clock_hold import clear_hold, drop_ahead, read_hold
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
-from tests.servers import kinds, redis_server
+from tests.servers import kinds, kinds_apart, redis_server
 
 SETTINGS = SupervisorConfig(actors_max=1, stop_timeout_ms=1_000)
 POLICY = Policy(warn_ms=())
@@ -82,7 +82,7 @@ def test_a_group_that_is_gone_is_made_again_without_a_second_effect(
     _play(kind, play)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 def test_what_a_stranger_has_read_while_nobody_ran_is_handled_in_its_order(
     kind: str, engine: Engine
 ) -> None:
@@ -265,7 +265,7 @@ async def _drop(url: str, client: redis.Redis, supervisor: Supervisor, far: str)
     await idle(url)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 def test_an_entry_from_the_future_can_be_accepted(kind: str, engine: Engine) -> None:
     """Then it counts by its ID, and so does what comes behind it, without another question."""
 

@@ -16,7 +16,7 @@ from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.load import Load, Sender
-from tests.servers import kinds, redis_server
+from tests.servers import kinds_apart, redis_server
 
 SETTINGS = SupervisorConfig(actors_max=2, batch_max=50)
 
@@ -43,7 +43,7 @@ def _with_older_functions(client: redis.Redis) -> Callable[[], Any]:
     return lambda: None
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 @pytest.mark.parametrize("fault", [_full, _read_only])
 def test_a_redis_that_takes_nothing_is_waited_for(
     kind: str, fault: Callable[[redis.Redis], Callable[[], Any]], engine: Engine
@@ -69,7 +69,7 @@ def test_a_redis_that_takes_nothing_is_waited_for(
         asyncio.run(play(url, client))
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 @pytest.mark.parametrize("fault", [_without_functions, _with_older_functions])
 def test_functions_that_are_gone_or_old_are_loaded_again(
     kind: str, fault: Callable[[redis.Redis], Callable[[], Any]], engine: Engine

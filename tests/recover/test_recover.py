@@ -28,7 +28,7 @@ from persistence.redis.snapshot_scan import SnapshotScan
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.load import Entry, Load, Sender
-from tests.servers import kinds, redis_server
+from tests.servers import kinds_apart, redis_server
 
 SETTINGS = SupervisorConfig(actors_max=2, batch_max=50)
 DAY_MS = 86_400_000
@@ -71,7 +71,7 @@ async def _until_state(supervisor: Supervisor, state: str) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 @pytest.mark.parametrize("lose", [_empty, _older_copy])
 def test_what_the_journal_knows_comes_back_and_goes_on(
     kind: str, lose: Lose, engine: Engine
@@ -165,7 +165,7 @@ def test_nothing_that_is_whole_or_another_ones_is_touched(engine: Engine) -> Non
         assert client.exists(KEYS.account("u"))
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 def test_ids_of_credits_are_remembered_for_longer(kind: str, engine: Engine) -> None:
     """After 26 hours a payment's id still has its first answer; a start's is new again."""
 
@@ -211,7 +211,7 @@ class Standby:
             connection.execute(text("DROP SCHEMA standby CASCADE"))
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 @pytest.mark.parametrize("is_running", [False, True])
 def test_a_postgres_that_forgot_its_last_rows_is_noticed_and_gets_them_again(
     is_running: bool, kind: str, engine: Engine
