@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALL := @VENV="$(VENV)" PYTHON="$(PYTHON)" tools/install
 # What `make test-fast` runs: tests without servers. The limit is a minute on two cores.
 FAST := tests/rules tests/project tests/asyncapi tests/daemon tests/actors tests/client tests/commands \
-	tests/gateway tests/legacy
+	tests/gateway tests/legacy tests/monitoring
 FAST_MARKS := not (redis or postgres or ray or acceptance or slow)
 
 .DEFAULT_GOAL := help

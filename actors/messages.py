@@ -11,6 +11,9 @@ from meterd.rules.outcomes import Outcome
 INVALID_TYPE: Final = "invalid"
 """Stands for the type of an entry that can't be a command: its own may be anything."""
 
+CREDIT_MOVEMENTS: Final = ("charged", "refunded", "topped_up", "adjusted_up", "adjusted_down")
+"""What credits are counted by."""
+
 
 class Task(NamedTuple):
     """One stream entry for a chat actor to decide."""
@@ -71,6 +74,14 @@ class BatchStats(msgspec.Struct):
     """Accounts that had moved, or ids that were known: decided once more."""
     failed: int = 0
     """Attempts at an entry in which the code failed."""
+    credits_micro: dict[str, int] = {}
+    """Movement (``CREDIT_MOVEMENTS``) → micro-credits, above 0."""
+    events: dict[str, int] = {}
+    """Event → how many of it were published."""
+    dead: dict[str, int] = {}
+    """Outcome → entries that became dead letters with it."""
+    active_ms: int = 0
+    """Active time of the chats that ended."""
 
 
 class BatchResult(msgspec.Struct):

@@ -76,6 +76,8 @@ class CommitBuilder:
         """Type, outcome, whether the id was used before: of each task."""
         self.dues: dict[int, int] = {}
         """When time imported something about: millisecond → how many events."""
+        self.dead: dict[str, int] = {}
+        """Outcome → entries that become dead letters."""
         self.tasks: list[Task] = []
         self.quarantined = ""
         self._shown: dict[str, tuple[object, int, str]] = {}
@@ -100,6 +102,7 @@ class CommitBuilder:
         about = task.content
         remember = self._remember(task.command, outcome) if task.command else ""
         self.outcomes.append((task.kind, outcome, False))
+        self._count_dead(outcome)
         self.journal.append(quarantined_row(task, self.writer.policy_id))
         reply = _reply_fields(about.id, outcome, outcomes.MESSAGES[outcome], about.entry, False)
         self.entries.append(
@@ -210,8 +213,9 @@ class CommitBuilder:
         return self._snapshot(chat, command.at_ms)
 
     def _invalid(self, invalid: InvalidCommand) -> None:
-        outcome = outcomes.INVALID_COMMAND
+        outcome: Outcome = outcomes.INVALID_COMMAND
         self.outcomes.append((INVALID_TYPE, outcome, False))
+        self._count_dead(outcome)
         self.journal.append(invalid_row(invalid, outcome, self.writer.policy_id))
         reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
         dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)
@@ -225,6 +229,9 @@ class CommitBuilder:
                 dead=dead,
             )
         )
+
+    def _count_dead(self, outcome: Outcome) -> None:
+        self.dead[outcome] = self.dead.get(outcome, 0) + 1
 
     def _wallet(self, at: int) -> str:
         return self._cached(self.account.user_id, self.account, at, wallet_snapshot)

@@ -9,6 +9,7 @@ import structlog
 
 from actors.chat.account_batch import FAILURES_MAX, AccountBatch, batches_by_account
 from actors.chat.commit_builder import CommitBuilder, CommitContext
+from actors.chat.counting import count_commit
 from actors.chat.timer_service import TimerService
 from actors.errors import ActorFencedError, CommitError, OutOfTurnError, UndecidedError
 from actors.messages import BatchResult, BatchStats, Task
@@ -155,6 +156,8 @@ class ChatWorker:
         if result.kind == commit.FENCED:
             raise ActorFencedError(self._writer.actor)
         if result.kind in (commit.OK, commit.DONE):
+            if result.kind == commit.OK and batch.run is not None:
+                count_commit(batch.run, answer.stats)
             self._keep(batch, answer)
             return batch.close()
         if result.kind == commit.KNOWN:
@@ -173,8 +176,6 @@ class ChatWorker:
 
     def _keep(self, batch: AccountBatch, answer: BatchResult) -> None:
         run = batch.run
-        if run is not None:
-            _count(run, answer.stats)
         if not batch.user:
             return
         if run is not None:
@@ -215,15 +216,6 @@ class ChatWorker:
         self._accounts.move_to_end(user)
         if len(self._accounts) > CACHED_ACCOUNTS_MAX:
             self._accounts.popitem(last=False)
-
-
-def _count(run: CommitBuilder, stats: BatchStats) -> None:
-    for kind, outcome, replayed in run.outcomes:
-        counts = stats.commands.setdefault(kind, {})
-        counts[outcome] = counts.get(outcome, 0) + 1
-        stats.replayed += replayed
-    for due_ms, changes in run.dues.items():
-        stats.dues[due_ms] = stats.dues.get(due_ms, 0) + changes
 
 
 def _opens_or_ends(batch: AccountBatch, run: CommitBuilder) -> bool:

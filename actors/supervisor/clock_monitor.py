@@ -37,6 +37,8 @@ class ClockMonitor:
         self._best: ClockSample | None = None
         self._unwritten: str = ""
         self.why = ""
+        self.steps = 0
+        """How many steps beyond the limit were seen."""
 
     async def poll(self) -> None:
         """Read the queue's clock once, and whether an operator has let go meanwhile."""
@@ -60,6 +62,7 @@ class ClockMonitor:
         return queue_ms_at(self._best, steady_ms()) if self._best is not None else 0
 
     def _alarm(self, step: int, queue_ms: int) -> None:
+        self.steps += 1
         log.error("clock.stepped", step_ms=step, queue_ms=queue_ms)
         self._unwritten = json.dumps({"step_ms": step, "queue_ms": queue_ms})
         self.why = describe(self._unwritten)

@@ -28,6 +28,8 @@ class Gauges(msgspec.Struct, frozen=True):
     events: int = 0
     oldest_ms: int = 0
     """For how long the oldest command has waited that has not had its effect; 0 without one."""
+    outbox_oldest_ms: int = 0
+    """For how long the oldest commit has waited for Postgres; 0 without one."""
 
 
 class _Read(NamedTuple):
@@ -46,18 +48,18 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
     pipeline.xpending(keys.commands, GROUP)
     for key in (keys.commands, keys.outbox, keys.rejected, keys.dead, keys.events):
         pipeline.xlen(key)
+    pipeline.xrange(keys.outbox, count=1)
     pipeline.time()
     # Before the first daemon there is no group, and perhaps no stream: Redis says so in errors.
     groups, waiting, *rest = await pipeline.execute(raise_on_error=False)
     for answer in rest:
         if isinstance(answer, Exception):
             raise answer
-    commands, outbox, refused, dead, events, (seconds, micros) = rest
+    commands, outbox, refused, dead, events, unsaved, (seconds, micros) = rest
     read = _group(groups, commands)
     first = None if isinstance(waiting, redis.ResponseError) else waiting["min"]
     oldest = first or await _first_unread(client, keys, read)
     now_ms = seconds * 1_000 + micros // 1_000
-    age_ms = max(0, now_ms - entry_ms(oldest.decode())) if oldest else 0
     return Gauges(
         lag=read.lag or 0,
         pending=read.pending,
@@ -65,8 +67,13 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
         refused=refused,
         dead=dead,
         events=events,
-        oldest_ms=age_ms,
+        oldest_ms=_age_ms(oldest, now_ms),
+        outbox_oldest_ms=_age_ms(unsaved[0][0] if unsaved else None, now_ms),
     )
+
+
+def _age_ms(entry: bytes | None, now_ms: int) -> int:
+    return max(0, now_ms - entry_ms(entry.decode())) if entry else 0
 
 
 async def _first_unread(client: redis.asyncio.Redis, keys: Keys, read: _Read) -> bytes | None:

@@ -40,6 +40,27 @@ class Health(NamedTuple):
         return found
 
 
+class ConditionSince:
+    """Since when the state has been what it is."""
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._state = ""
+        self._since_ms = 0
+
+    def told(self, state: str, now_ms: int) -> int:
+        """Since which millisecond it has been in this state, which it is in now."""
+        if state != self._state:
+            self._state, self._since_ms = state, now_ms
+        return self._since_ms
+
+
+def recovery_progress(handles: Iterable[ActorHandle], placement: Placement) -> dict[str, int]:
+    """How many open chats have an actor that is up, of those that were found so far."""
+    done = sum(placement.load(handle.name) for handle in handles if handle.is_up())
+    return {"chats_done": done, "chats_total": placement.open_chats()}
+
+
 def actor_status(handle: ActorHandle, placement: Placement) -> dict[str, Any]:
     """One actor: its process, some of its chats, its trouble.
 

@@ -1,7 +1,7 @@
 """How long things take, as counts: small, exact to a bucket, and of no size that grows."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
@@ -31,6 +31,28 @@ class Histogram:
             "sum_ms": self._sum_ms,
             "count": sum(self._counts),
         }
+
+    @property
+    def counts(self) -> list[int]:
+        """How many values each bucket has so far, and at last what no bucket holds."""
+        return list(self._counts)
+
+
+def quantile_ms(
+    counts: Sequence[int], percent: int, buckets_ms: Sequence[int] = BUCKETS_MS
+) -> int | None:
+    """Within how many milliseconds so many of a hundred were; None if there were none.
+
+    As Prometheus does it: values are taken to lie evenly in their bucket, and what no bucket holds
+    to be as large as the largest bucket.
+    """
+    wanted = -(-sum(counts) * percent // 100)  # rounded up
+    lower_ms = below = 0
+    for bucket_ms, count in zip(buckets_ms, counts, strict=False):
+        if below + count >= wanted > 0:
+            return lower_ms - -(bucket_ms - lower_ms) * (wanted - below) // count
+        lower_ms, below = bucket_ms, below + count
+    return buckets_ms[-1] if wanted else None
 
 
 def percentile(told: Mapping[str, Any], percent: int) -> str:

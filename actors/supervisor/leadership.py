@@ -37,6 +37,8 @@ class Leadership:
         self._lease_ms = lease_ms
         self.is_verified = False
         """Whether this daemon leads and may write."""
+        self.changes = 0
+        """How often a supervisor has taken the lead, as far as this Redis knows."""
 
     async def acquire(self, report: Report, pause: Pause, is_stopping: Callable[[], bool]) -> bool:
         """Wait until this daemon leads and may write; False if it was told to stop before.
@@ -64,6 +66,7 @@ class Leadership:
             return False
         self.is_verified = bid.is_state_verified or await self._verify_state(report, pause)
         if self.is_verified:
+            self.changes = await self._queue.count_lead()
             log.info("supervisor.leading", epoch=self._queue.epoch)
         return self.is_verified
 

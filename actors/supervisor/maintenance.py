@@ -14,6 +14,7 @@ from actors.supervisor.actor_handle import error_summary
 from actors.supervisor.clock_monitor import ClockMonitor
 from actors.supervisor.gauges import Gauges, OutboxBound, read_gauges
 from actors.supervisor.leadership import Leadership
+from actors.supervisor.sampling import StatusSampler
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
 from persistence.redis.command_stream import CommandStream
@@ -35,6 +36,8 @@ class MaintenanceDeps(NamedTuple):
     outbox: OutboxBound
     load_library: Callable[[], object]
     """Loads the functions into Redis, unless newer ones are there."""
+    sampler: StatusSampler
+    open_chats: Callable[[], int]
     lease_ms: int
     processed_retention_ms: int
 
@@ -86,6 +89,7 @@ class MaintenanceLoop:
         await deps.clock.poll()
         self.gauges = await read_gauges(self._client, self._keys)
         deps.outbox.entries = self.gauges.outbox
+        await deps.sampler.sample_if_due(deps.clock.now_ms(), self.gauges, deps.open_chats())
         await self.publish(status())
         await self._queue.trim(deps.processed_retention_ms)
 

@@ -5,7 +5,8 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from importlib import metadata
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import redis
@@ -17,12 +18,13 @@ from actors.supervisor.clock_monitor import ClockMonitor, steady_ms
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.dispatch import Dispatcher, DispatchLimits
 from actors.supervisor.gauges import OutboxBound
-from actors.supervisor.health import Health, actor_status
+from actors.supervisor.health import ConditionSince, Health, actor_status, recovery_progress
 from actors.supervisor.leadership import Leadership
 from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.placement import Placement
 from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
 from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
+from actors.supervisor.sampling import StatusSampler
 from actors.supervisor.starts import Starts
 from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
@@ -35,6 +37,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+_VERSION: Final = metadata.version("meterd")
 WARM_MAX = 8
 """Processes that one who stands by keeps started, at most."""
 RETRY_PAUSE_S = 0.5
@@ -104,10 +107,15 @@ class Supervisor:
         self._outbox = OutboxBound(settings.outbox_entries_max)
         self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
         self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms)
+        self._counts = SupervisorStats(self._clock.now_ms)
+        self._sampler = StatusSampler(parts.client, parts.keys, self._counts)
+        self._condition_since = ConditionSince()
         deps = MaintenanceDeps(
             leadership=self._leadership,
             clock=self._clock,
             outbox=self._outbox,
+            sampler=self._sampler,
+            open_chats=self._placement.open_chats,
             load_library=parts.load_functions,
             lease_ms=settings.lease_ms,
             processed_retention_ms=settings.processed_retention_ms,
@@ -117,7 +125,6 @@ class Supervisor:
         self._timeouts = Timeouts(answer_s, settings.start_timeout_ms / 1000)
         self._starts = Starts(self._timeouts.start_s, settings.log_file)
         self._recording = RecorderSupervisor(self._spawn_recorder, self._timeouts, self._starts)
-        self._counts = SupervisorStats(self._clock.now_ms)
         self._dispatcher = Dispatcher(
             self._placement,
             parts.closed_chats.find,
@@ -292,17 +299,31 @@ class Supervisor:
         """What runs where, for ``meterd status``."""
         state, why = self._condition()
         handles = self._dispatcher.handles.values()
+        is_recovering = self._state == "recovering"
+        now_ms = self._clock.now_ms() or int(time.time() * 1_000)
         return {
+            "now": now_ms,
             "state": state,
+            "state_since": self._condition_since.told(state, now_ms),
             "why": why,
+            "recovery": recovery_progress(handles, self._placement) if is_recovering else None,
+            "version": _VERSION,
             "pid": os.getpid(),
             "epoch": self._parts.queue.epoch,
             "uptime_ms": int((time.time() - self._started_at) * 1000),
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
             **self._counts.as_dict(),
+            "clock_steps": self._clock.steps,
+            "lease_changes": self._leadership.changes,
+            "recent": msgspec.structs.asdict(self._sampler.last),
+            "limits": {
+                "open_chats": self._settings.actors_max * self._settings.chats_per_actor,
+                "outbox": self._settings.outbox_entries_max,
+            },
             "queue": msgspec.to_builtins(self._maintenance.gauges),
             "recorder": {**self._recording.status, "restarts": self._recording.restarts},
+            "actor_restarts": sum(handle.restarts for handle in handles),
             "actors": [actor_status(handle, self._placement) for handle in handles],
         }
 

@@ -16,6 +16,7 @@ from daemon.console.common import (
     settings_or_exit,
     table,
 )
+from daemon.console.units import moment, span
 from daemon.logging.masking import mask_credentials
 
 
@@ -45,6 +46,7 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
 def _print(found: dict[str, Any]) -> None:
     colour = "green" if found["state"] == "ready" else "red"
     _print_state("state", found["state"], colour, found.get("why", ""))
+    _print_advice(found)
     print_line(f"home       {found['home']}")
     here = found.get("here")
     if here and here["state"] in ("standby", "starting", "restarting"):
@@ -60,6 +62,26 @@ def _print(found: dict[str, Any]) -> None:
 
 def _print_state(name: str, state: str, colour: str, why: str) -> None:
     print_parts((f"{name:10} ", ""), (state, colour), (f"  {why}", ""))
+
+
+def _print_advice(found: dict[str, Any]) -> None:
+    """Since when, how far, what to do, and what is wrong."""
+    since_ms = found.get("state_since")
+    if since_ms:
+        ago = span(max(0, found["now"] - since_ms) // 1_000 * 1_000)
+        print_line(f"since      {moment(since_ms)}, {ago}")
+    recovery = found.get("recovery")
+    if recovery:
+        done, total = recovery["chats_done"], recovery["chats_total"]
+        print_line(f"recovery   {done} of {total} open chats have their actor")
+    if found["next_step"]:
+        print_line(f"to do      {found['next_step']}")
+    for alarm in found["alarms"]:
+        colour = "red" if alarm["severity"] == "critical" else "yellow"
+        _print_state("alarm", alarm["name"], colour, alarm["summary"])
+    told = [found.get("version", ""), found["environment"]]
+    if any(told):
+        print_line(f"version    {', '.join(filter(None, told))}")
 
 
 def _print_work(found: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ class RunFile:
         """The run file of one METERD_HOME."""
         self._path = home / "run.json"
         self._state_path = home / "state.json"
+        self._noted, self._noted_ms = "", 0
 
     @contextlib.contextmanager
     def held(self, addresses: Addresses, jwt_secret: str = "") -> Iterator[None]:
@@ -47,7 +49,10 @@ class RunFile:
         """Leave the daemon's state, for when Redis does not have it."""
         from daemon.embedded.home import write_private  # noqa: PLC0415 - as above
 
-        write_private(self._state_path, json.dumps({"state": state, "why": why}))
+        if state != self._noted:
+            self._noted, self._noted_ms = state, int(time.time() * 1_000)
+        document = {"state": state, "why": why, "state_since": self._noted_ms}
+        write_private(self._state_path, json.dumps(document))
 
     def state(self) -> tuple[str, str]:
         """The last state of the daemon that runs here, and why; empty without one."""
@@ -56,6 +61,12 @@ class RunFile:
         except (FileNotFoundError, json.JSONDecodeError):
             return "", ""
         return found["state"], found["why"]
+
+    def state_since(self) -> int | None:
+        """Since when, in milliseconds of this machine's clock; None without a state."""
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return int(json.loads(self._state_path.read_text()).get("state_since", 0)) or None
+        return None
 
     def read(self) -> Addresses | None:
         """The addresses of the daemon that runs or ran here last; None if there is no file."""

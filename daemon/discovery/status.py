@@ -1,12 +1,15 @@
 """The status of the daemon that runs here: published in Redis, else left in METERD_HOME."""
 
 import contextlib
+import time
 from typing import Any
 
 import redis
 
 from daemon.discovery.runfile import Addresses, RunFile
 from daemon.logging.masking import mask_credentials
+from daemon.monitoring.alarms import alarms_of
+from daemon.monitoring.next_steps import next_step
 from daemon.settings.settings import Settings
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
@@ -26,6 +29,16 @@ def find_addresses(settings: Settings) -> Addresses | None:
 
 def full_status(settings: Settings) -> dict[str, Any]:
     """State and addresses; ``state`` is ``ready`` once commands are being handled."""
+    found = _found_status(settings)
+    return {
+        **found,
+        "environment": settings.http.environment,
+        "next_step": next_step(found["state"]),
+        "alarms": list(alarms_of(found)),
+    }
+
+
+def _found_status(settings: Settings) -> dict[str, Any]:
     addresses = find_addresses(settings)
     if addresses is None:
         why = f"no daemon runs in {settings.home}; start one with: meterd up"
@@ -73,4 +86,6 @@ def _local_status(runfile: RunFile, why: str) -> dict[str, Any]:
     state, said = runfile.state()
     if state in ("", "ready"):
         return {"state": "degraded", "why": why}
-    return {"state": state, "why": said or why}
+    now_ms = int(time.time() * 1_000)
+    times = {"now": now_ms, "state_since": runfile.state_since()}
+    return {"state": state, "why": said or why, **times}

@@ -122,6 +122,10 @@ def make_app(parts: Dependencies) -> FastAPI:
             max_age=600,
         )
     app.add_middleware(Observed, metrics=parts.metrics)
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            for method in route.methods or ():
+                parts.metrics.expect(route.path_format, method, 200)
     return app
 
 

@@ -250,12 +250,220 @@ class DeadPage(Page):
     letters: list[Letter]
 
 
-class Status(BaseModel):
-    """What runs where, as the daemon said last; more fields than these."""
+Number = Annotated[int, Field(ge=0)]
+
+
+def _about(text: str) -> Any:
+    return Field(description=text)
+
+
+class FiringAlarm(Shape):
+    """An alarm that holds now; Prometheus has the same (deploy/prometheus/)."""
+
+    name: Annotated[str, Field(description="As in Prometheus", examples=["MeterdNotReady"])]
+    severity: Annotated[
+        Literal["critical", "warning"], _about("`critical`: somebody has to look at once")
+    ]
+    summary: Annotated[str, _about("What is wrong, for a person")]
+    tile: Annotated[str, _about("The figure that it is about")]
+
+
+class RecoveryProgress(Shape):
+    """How far a new leader is."""
+
+    chats_done: Annotated[Number, _about("Open chats whose actor is up")]
+    chats_total: Annotated[Number, _about("Open chats that were found so far")]
+
+
+class QueueStatus(Shape):
+    """How full everything is that grows in Redis, asked for now."""
+
+    lag: Annotated[Number, _about("Commands that nobody has read yet")]
+    pending: Annotated[Number, _about("Commands that were read and have no effect yet")]
+    oldest_ms: Annotated[Ms, _about("Age of the oldest command without its effect; 0 without one")]
+    outbox: Annotated[Number, _about("Commits that PostgreSQL does not have yet")]
+    outbox_oldest_ms: Annotated[Ms, _about("Age of the oldest of these; 0 without one")]
+    refused: Annotated[Number, _about("Commits that PostgreSQL has refused for good")]
+    dead: Annotated[Number, _about("Dead letters")]
+    events: Annotated[Number, _about("Events that are kept")]
+
+
+class Durations(Shape):
+    """A histogram of durations since the supervisor began."""
+
+    buckets_ms: Annotated[list[int], _about("The largest duration of each bucket, ascending")]
+    counts: Annotated[
+        list[Number],
+        _about("How many were in each bucket and in none before, and at last those beyond all"),
+    ]
+    sum_ms: Annotated[Ms, _about("The sum of all durations")]
+    count: Annotated[Number, _about("How many there were")]
+
+
+class Recent(Shape):
+    """The last sample of the history: ten seconds, `null` where there was nothing to measure."""
+
+    open_chats: Annotated[Number | None, _about("Chats that actors held")]
+    commands_per_s: Annotated[float | None, _about("Entries that had their effect, a second")]
+    queue_lag: Annotated[Number | None, _about("Commands that nobody had read yet")]
+    queue_oldest_ms: Annotated[Ms | None, _about("Age of the oldest command without its effect")]
+    pending: Annotated[Number | None, _about("Commands that were read and had no effect yet")]
+    outbox: Annotated[Number | None, _about("Commits that PostgreSQL did not have yet")]
+    dead: Annotated[Number | None, _about("Dead letters")]
+    latency_p50_ms: Annotated[
+        Ms | None, _about("Half of the commands had their effect within so long of their entry")
+    ]
+    latency_p99_ms: Annotated[Ms | None, _about("The same of 99 in 100")]
+    lateness_p99_ms: Annotated[
+        Ms | None,
+        _about("99 in 100 changes that time brought took effect within so long of their time"),
+    ]
+
+
+class StatusLimits(Shape):
+    """What may be there at most."""
+
+    open_chats: Annotated[Number, _about("Open chats; a start beyond gets `at_capacity`")]
+    outbox: Annotated[Number, _about("Commits that wait for PostgreSQL; beyond, no chat opens")]
+
+
+class Work(Shape):
+    """What the actors did, since the supervisor began."""
+
+    replayed: Annotated[Number, _about("Commands whose id had been used before")]
+    commits: Annotated[Number, _about("Calls of the commit function")]
+    redecided: Annotated[Number, _about("Accounts that were decided once more")]
+    failed: Annotated[Number, _about("Attempts at an entry in which the code failed")]
+
+
+class CreditsMoved(Shape):
+    """Credits that moved since the supervisor began; what is in the books, GET /v1/usage has."""
+
+    charged: Annotated[Credits, _about("For chats that ended")]
+    refunded: Annotated[Credits, _about("Of chats that had ended")]
+    topped_up: Annotated[Credits, _about("Added to accounts")]
+    adjusted_up: Annotated[Credits, _about("Given by hand")]
+    adjusted_down: Annotated[Credits, _about("Taken by hand, above 0")]
+
+
+class RecorderStatus(Shape):
+    """The process that moves commits to PostgreSQL; fields but `restarts` from its first answer."""
+
+    up: Annotated[bool | None, _about("Whether it works")] = None
+    pid: Annotated[int | None, _about("Its process")] = None
+    written: Annotated[Number | None, _about("Commits it has written")] = None
+    refused: Annotated[Number | None, _about("Commits that PostgreSQL has refused it")] = None
+    trouble: Annotated[str | None, _about("Why it can't write; empty while it can")] = None
+    restarts: Annotated[Number, _about("Recorders that were started anew")]
+
+
+class ActorStatus(Shape):
+    """One chat actor."""
+
+    name: Annotated[str, _about("Which actor it is; its processes change")]
+    pid: Annotated[int | None, _about("Its process; null before its first start")]
+    node: Annotated[str | None, _about("The Ray node it runs on")]
+    up: Annotated[bool, _about("Whether it works")]
+    restarts: Annotated[Number, _about("Processes of it that were replaced")]
+    trouble: Annotated[str, _about("What its server could not do; empty if nothing")]
+    waiting: Annotated[Number, _about("Batches that it has not answered")]
+    chats: Annotated[Number, _about("Open chats that it has")]
+    chat_ids: Annotated[list[str], _about("Some of them")]
+
+
+State = Literal[
+    "starting", "recovering", "ready", "degraded", "held", "lost", "standby", "stopping", "down",
+]  # fmt: skip
+
+
+class Status(Shape):
+    """What runs where, as the daemon said last, and what to make of it.
+
+    What only a daemon can know is not there while there is none.
+    """
 
     now: MomentMs
-    state: str
-    why: str | None = None
+    state: Annotated[State, _about("`ready` while commands are handled; docs/operations.md")]
+    state_since: Annotated[
+        MomentMs, _about("Since when; of `down`, since this gateway has noticed")
+    ]
+    why: Annotated[str, _about("Why it is so; empty if there is nothing to say")]
+    next_step: Annotated[str | None, _about("What to do; null if nothing")]
+    alarms: Annotated[list[FiringAlarm], _about("What is wrong now, by the alarms of Prometheus")]
+    environment: Annotated[str, _about("`http.environment`: what people call this deployment")]
+    version: Annotated[str, _about("The daemon's; without one, the gateway's")]
+    queue: Annotated[QueueStatus, _about("How full everything is that grows in Redis")]
+    recovery: Annotated[RecoveryProgress | None, _about("Progress; null unless `recovering`")] = (
+        None
+    )
+    pid: Annotated[int, _about("The supervisor's process")] | None = None
+    epoch: Annotated[str, _about("Under which the supervisor writes")] | None = None
+    uptime_ms: Annotated[Ms, _about("Since the supervisor began")] | None = None
+    open_chats: Annotated[Number, _about("Chats that actors hold")] | None = None
+    in_flight: Annotated[Number, _about("Commands on their way to actors")] | None = None
+    commands: (
+        Annotated[
+            dict[str, dict[str, Number]],
+            _about("Type, outcome, how many; `invalid` is the type of what can't be a command"),
+        ]
+        | None
+    ) = None
+    outcomes: Annotated[dict[str, Number], _about("The same by outcome alone")] | None = None
+    work: Annotated[Work, _about("What the actors did")] | None = None
+    credits: Annotated[CreditsMoved, _about("Credits that moved")] | None = None
+    events: Annotated[dict[str, Number], _about("Event, how many since it began")] | None = None
+    dead_letters: (
+        Annotated[dict[str, Number], _about("Outcome, entries set aside since it began")] | None
+    ) = None
+    active_ms: Annotated[Ms, _about("Of chats that ended since it began")] | None = None
+    clock_steps: (
+        Annotated[Number, _about("Steps of the queue's clock, seen since it began")] | None
+    ) = None
+    lease_changes: Annotated[Number, _about("How often a supervisor has taken the lead")] | None = (
+        None
+    )
+    latency_ms: Annotated[Durations, _about("From a command's entry until its effect")] | None = (
+        None
+    )
+    lateness_ms: (
+        Annotated[Durations, _about("From the millisecond computed for a change to its effect")]
+        | None
+    ) = None
+    recent: Annotated[Recent, _about("The last ten seconds")] | None = None
+    limits: Annotated[StatusLimits, _about("What may be there at most")] | None = None
+    recorder: Annotated[RecorderStatus, _about("The recorder")] | None = None
+    actor_restarts: Annotated[Number, _about("Actors that were replaced")] | None = None
+    actors: Annotated[list[ActorStatus], _about("The chat actors")] | None = None
+
+
+def _series(text: str) -> Any:
+    return Field(description=f"{text}; null where nothing is known")
+
+
+class HistorySeries(Shape):
+    """A list of figures for each series, the oldest first."""
+
+    open_chats: Annotated[list[Number | None], _series("Chats that actors held")]
+    commands_per_s: Annotated[list[float | None], _series("Commands handled, a second")]
+    queue_lag: Annotated[list[Number | None], _series("Commands that nobody had read yet")]
+    queue_oldest_ms: Annotated[list[Ms | None], _series("Age of the oldest without its effect")]
+    pending: Annotated[list[Number | None], _series("Commands that were read, without effect yet")]
+    outbox: Annotated[list[Number | None], _series("Commits that PostgreSQL did not have yet")]
+    dead: Annotated[list[Number | None], _series("Dead letters")]
+    latency_p50_ms: Annotated[list[Ms | None], _series("Half of the commands took at most so long")]
+    latency_p99_ms: Annotated[list[Ms | None], _series("99 in 100 took at most so long")]
+    lateness_p99_ms: Annotated[
+        list[Ms | None], _series("99 in 100 changes that time brought were at most so late")
+    ]
+
+
+class StatusHistory(Shape):
+    """The last hour, a figure for each ten seconds, whichever daemon worked."""
+
+    now: MomentMs
+    step_ms: Annotated[int, Field(ge=1, description="What one figure stands for")]
+    from_: Annotated[MomentMs, Field(alias="from", description="Where the first step begins")]
+    series: Annotated[HistorySeries, _about("A list of figures for each")]
 
 
 class Reply(Shape):

@@ -1,6 +1,7 @@
 """The service as a whole, for operators and metrics: asked of Redis and Postgres directly."""
 
 import time
+from importlib import metadata
 from typing import Any, Final
 
 import msgspec
@@ -11,12 +12,16 @@ from actors.supervisor.gauges import read_gauges
 from daemon.gateway.container import Dependencies
 from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.metrics import Scraped
+from daemon.monitoring.alarms import alarms_of
+from daemon.monitoring.next_steps import next_step
 from persistence.postgres.pages import open_counts
 from persistence.redis.published_status import read_status_async
+from persistence.redis.status_history import read_history
 
 DOWN: Final = {"state": "down", "why": "no daemon has published a status for some seconds"}
 COUNTS_S: Final = 5.0
 """For so long a count of open chats is good enough: counting reads them all."""
+_VERSION: Final = metadata.version("meterd")
 
 
 class Service:
@@ -27,23 +32,50 @@ class Service:
         self._parts = parts
         self._counts: dict[str, int] | None = None
         self._counted_at_s = -COUNTS_S
+        self._seen = "", 0
+        self._counted: dict[str, Any] | None = None
 
     async def status(self) -> dict[str, Any]:
-        """What the daemon says of itself, with the queue as it is. Raises ProblemError."""
+        """What the daemon says of itself, and what to make of it. Raises ProblemError."""
         try:
-            status = await read_status_async(self._parts.client, self._parts.keys) or DOWN
+            published = await read_status_async(self._parts.client, self._parts.keys) or DOWN
             gauges = await read_gauges(self._parts.client, self._parts.keys)
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
-        return {**status, "queue": msgspec.to_builtins(gauges), "now": self._parts.clock.now_ms()}
+        now_ms = self._parts.clock.now_ms()
+        status = {
+            "version": _VERSION,
+            **published,
+            "state_since": self._since(published, now_ms),
+            "environment": self._parts.settings.http.environment,
+            "queue": msgspec.to_builtins(gauges),
+            "now": now_ms,
+        }
+        advice = {"next_step": next_step(status["state"]), "alarms": list(alarms_of(status))}
+        return status | advice
+
+    async def history(self) -> dict[str, Any]:
+        """How it was in the last hour. Raises ProblemError."""
+        now_ms = self._parts.clock.now_ms()
+        try:
+            history = await read_history(self._parts.client, self._parts.keys, now_ms)
+        except redis.RedisError as error:
+            raise redis_unavailable(error) from None
+        return {"now": now_ms, **history}
 
     async def scrape(self) -> Scraped:
-        """All that metrics are made of; what is away is left out."""
+        """All that metrics are made of, as far as it can be known.
+
+        Counters stand still while nobody tells them: a fall to 0 would look like a new daemon.
+        """
         try:
             status = await self.status()
         except ProblemError:
-            return Scraped({}, None, await self._open_counts())
-        return Scraped(status, status["queue"], await self._open_counts())
+            return Scraped({}, None, await self._open_counts(), self._counted)
+        if "uptime_ms" in status:
+            self._counted = status
+        self._counted = self._counted or {}
+        return Scraped(status, status["queue"], await self._open_counts(), self._counted)
 
     async def is_redis_up(self) -> bool:
         """Whether Redis answers now."""
@@ -55,6 +87,15 @@ class Service:
     async def is_postgres_up(self) -> bool:
         """Whether Postgres answered a moment ago."""
         return await self._open_counts() is not None
+
+    def _since(self, published: dict[str, Any], now_ms: int) -> int:
+        """Since when it is in this state; of one that comes without, since it was seen here."""
+        state, since_ms = published["state"], published.get("state_since")
+        if since_ms:
+            self._seen = state, since_ms
+        elif state != self._seen[0]:
+            self._seen = state, now_ms
+        return self._seen[1]
 
     async def _open_counts(self) -> dict[str, int] | None:
         if time.monotonic() - self._counted_at_s < COUNTS_S:

@@ -21,6 +21,7 @@ from daemon.settings.types import (
     MS_MAX,
     Count,
     Decimal6,
+    Label,
     Lowercase,
     Milliseconds,
     OptionalPort,
@@ -72,6 +73,7 @@ class HttpSettings(Section):
     """The gateway: where it listens, which tokens are valid, and its limits."""
 
     enabled: bool = True
+    environment: Label = ""
     host: str = "127.0.0.1"
     port: OptionalPort = None
     jwt_secret: Secret = None

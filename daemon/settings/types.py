@@ -12,6 +12,7 @@ __all__ = [
     "MS_MAX",
     "Count",
     "Decimal6",
+    "Label",
     "Lowercase",
     "Milliseconds",
     "OptionalPort",
@@ -32,6 +33,7 @@ _COUNT_MAX = 1_000_000_000
 _WARNINGS_MAX = 16
 _SECRET_BYTES_MIN = 32  # as many as HS256 has: RFC 7518, 3.2
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+_LABEL = re.compile(r"[A-Za-z0-9_.:@/+=-]{0,32}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
 
@@ -73,6 +75,12 @@ def _decimal_text(value: object) -> str:
     if not _DECIMAL.fullmatch(text):
         raise ValueError("should be up to 9 digits, then optionally a point and up to 6 digits")
     return text
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError("should be up to 32 of A-Z a-z 0-9 _ . : @ / + = -")
+    return value
 
 
 def _split(value: object) -> object:
@@ -161,6 +169,7 @@ Count = Annotated[int, BeforeValidator(_no_bool)]
 Milliseconds = Annotated[int, Field(ge=0, le=MS_MAX), BeforeValidator(_no_bool)]
 PositiveMilliseconds = Annotated[int, Field(ge=1, le=MS_MAX), BeforeValidator(_no_bool)]
 Decimal6 = Annotated[str, BeforeValidator(_decimal_text)]
+Label = Annotated[str, AfterValidator(_label)]
 Warnings = Annotated[
     tuple[PositiveMilliseconds, ...], BeforeValidator(_split), AfterValidator(_descending)
 ]

@@ -84,6 +84,13 @@ class CommandStream:
             await self._call("meterd_renew_lease", self._token, self.epoch, lease_ms)
         )
 
+    async def count_lead(self) -> int:
+        """Note that another supervisor leads; returns how often that has been so."""
+        try:
+            return int(await self._client.incr(self._keys.leads))
+        except redis.ResponseError:  # a full server: leading goes before counting
+            return int(await self._client.get(self._keys.leads) or 0)
+
     async def resign(self) -> None:
         """Let the next daemon begin at once."""
         await self._call("meterd_resign", self._token)

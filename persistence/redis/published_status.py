@@ -45,5 +45,7 @@ def _decide(published: bytes | None, verified: bytes) -> dict[str, Any] | None:
         return None
     status = msgspec.json.decode(published, type=dict[str, Any])
     if verified == _UNVERIFIED and status["state"] == "ready":
-        return {**status, "state": "recovering", "why": "Redis was restarted: it is compared first"}
+        # Nobody knows since when.
+        why = "Redis was restarted: it is compared first"
+        return {**status, "state": "recovering", "state_since": None, "why": why}
     return status

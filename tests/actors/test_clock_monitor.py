@@ -51,6 +51,7 @@ def test_an_answer_that_was_overtaken_is_no_reading(steady: Steady) -> None:
     steady.ms += 10
     watch.observe(501_005 + 510, asked_ms)
     assert watch.why == ""
+    assert watch.steps == 0
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,4 @@ def test_a_step_after_an_overtaken_answer_is_seen(
     assert watch.why == ""
     watch.observe(501_510 + step_ms, steady.ms)
     assert "stepped by" in watch.why
+    assert watch.steps == 1

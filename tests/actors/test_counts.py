@@ -1,12 +1,15 @@
 """What actors tell of their batches adds up, and is timed by the queue's clock."""
 
-from actors.messages import INVALID_TYPE, BatchStats, Task
+from actors.messages import CREDIT_MOVEMENTS, INVALID_TYPE, BatchStats, Task
 from actors.supervisor.histogram import BUCKETS_MS
 from actors.supervisor.stats import SupervisorStats
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
+from meterd.rules.events import EVENTS
+from meterd.rules.money import format_micro
 
 
-def _task(at_ms: int, kind: str) -> Task:
+def a_task(at_ms: int, kind: str) -> Task:
+    """A command, or what can't be one."""
     flat = [b"type", kind.encode(), b"id", b"k", b"chat_id", b"c"]
     found = parse_entry(f"{at_ms}-0", flat)
     return Task("u", found) if isinstance(found, Command) else Task("", None, invalid=found)
@@ -32,10 +35,33 @@ def test_batches_add_up_by_type_and_outcome() -> None:
     assert told["work"] == {"replayed": 1, "commits": 4, "redecided": 0, "failed": 0}
 
 
+def test_credits_add_up_to_the_micro_credit_and_everything_is_there_from_the_start() -> None:
+    """A metric that is not there before its first time can't be told from one that is broken."""
+    counts = SupervisorStats(lambda: 0)
+    told = counts.as_dict()
+    assert told["credits"] == dict.fromkeys(CREDIT_MOVEMENTS, "0.000000")
+    assert told["events"] == dict.fromkeys(EVENTS, 0)
+    assert told["dead_letters"] == {"invalid_command": 0, "internal_error": 0}
+    for _ in range(3):
+        counts.add(
+            [],
+            BatchStats(
+                credits_micro={"charged": 2**53 + 1},
+                events={"credits.low": 2},
+                dead={"internal_error": 1},
+                active_ms=7,
+            ),
+        )
+    told = counts.as_dict()
+    assert told["credits"]["charged"] == format_micro(3 * (2**53 + 1)), "no float on the way"
+    assert (told["events"]["credits.low"], told["events"]["chat.paused"]) == (6, 0)
+    assert (told["dead_letters"]["internal_error"], told["active_ms"]) == (3, 21)
+
+
 def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond() -> None:
     """Entries that can't be a command as well: their senders wait for an answer, too."""
     counts = SupervisorStats(lambda: 1_000)
-    tasks = [_task(1_000, "pause"), _task(995, "end"), _task(991, "nonsense")]
+    tasks = [a_task(1_000, "pause"), a_task(995, "end"), a_task(991, "nonsense")]
     counts.add(tasks, BatchStats(dues={900: 3, 990: 1}))
     latency, lateness = counts.as_dict()["latency_ms"], counts.as_dict()["lateness_ms"]
     assert (latency["count"], latency["sum_ms"]) == (3, 14)
@@ -47,13 +73,13 @@ def test_a_command_is_timed_from_its_entry_and_a_due_change_from_its_millisecond
 def test_nothing_takes_less_than_no_time() -> None:
     """Though the queue's clock is known to a few milliseconds only."""
     counts = SupervisorStats(lambda: 1_000)
-    counts.add([_task(1_003, "pause")], BatchStats(dues={1_002: 1}))
+    counts.add([a_task(1_003, "pause")], BatchStats(dues={1_002: 1}))
     for name in ("latency_ms", "lateness_ms"):
         assert (counts.as_dict()[name]["count"], counts.as_dict()[name]["sum_ms"]) == (1, 0)
 
 
 def test_what_cannot_be_a_command_has_a_type_of_its_own() -> None:
     """Its own words may be anything: as labels of a metric they would have no end."""
-    assert _task(1, "pause").kind == "pause"
-    assert _task(1, "nonsense").kind == INVALID_TYPE
-    assert isinstance(_task(1, "nonsense").invalid, InvalidCommand)
+    assert a_task(1, "pause").kind == "pause"
+    assert a_task(1, "nonsense").kind == INVALID_TYPE
+    assert isinstance(a_task(1, "nonsense").invalid, InvalidCommand)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.supervisor.histogram import BUCKETS_MS, Histogram, percentile
+from actors.supervisor.histogram import BUCKETS_MS, Histogram, percentile, quantile_ms
 
 VALUES = st.lists(st.integers(0, 20_000) | st.sampled_from(BUCKETS_MS))
 
@@ -51,3 +51,24 @@ def test_what_was_told_does_not_change_later() -> None:
     told = histogram.as_dict()
     histogram.add(1)
     assert told["count"] == sum(told["counts"]) == 1
+
+
+@given(VALUES.filter(bool), st.integers(1, 100))
+def test_a_quantile_lies_in_the_bucket_of_the_percentile(values: list[int], share: int) -> None:
+    """Above the bucket before; what no bucket holds counts as the largest."""
+    histogram = _of(values)
+    found = quantile_ms(histogram.counts, share)
+    said = percentile(histogram.as_dict(), share)
+    if said.startswith(">"):
+        assert found == BUCKETS_MS[-1]
+        return
+    assert found is not None
+    bucket_ms = int(said.removeprefix("≤ ").removesuffix(" ms"))
+    before_ms = max((ms for ms in BUCKETS_MS if ms < bucket_ms), default=0)
+    assert before_ms < found <= bucket_ms
+
+
+def test_of_nothing_there_is_no_quantile_and_values_lie_evenly_in_their_bucket() -> None:
+    assert quantile_ms(Histogram().counts, 99) is None
+    hundred = _of([30] * 100)
+    assert [quantile_ms(hundred.counts, share) for share in (1, 50, 100)] == [21, 35, 50]

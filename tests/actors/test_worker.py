@@ -1,5 +1,7 @@
 """A chat actor's worker against a real server: what it tells of batches that come again."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,9 +26,8 @@ def _task(client: redis.Redis, **fields: str) -> Task:
     entry: Any = client.xadd(KEYS.commands, fields)  # type: ignore[arg-type]
     client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"})
     flat = [part.encode() for pair in fields.items() for part in pair]
-    command = parse_entry(entry.decode(), flat)
-    assert isinstance(command, Command)
-    return Task("u", command)
+    found = parse_entry(entry.decode(), flat)
+    return Task("u", found) if isinstance(found, Command) else Task("", None, invalid=found)
 
 
 def _worker(client: redis.Redis, epoch: str) -> ChatWorker:
@@ -35,19 +36,41 @@ def _worker(client: redis.Redis, epoch: str) -> ChatWorker:
     return ChatWorker(client, KEYS, writer, TimerService(lambda due: [0] * len(due)))
 
 
-@pytest.mark.redis
-def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_with_it() -> None:
-    """Else the supervisor gives up the chat's place, and nobody keeps its timer."""
-    with redis_server() as url:
-        client = connect(url)
+@contextlib.contextmanager
+def _leading() -> Iterator[redis.Redis]:
+    """A server on which somebody leads."""
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
         load_functions(client)
         client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
         _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
         client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", epoch, "m")
+        yield client
+
+
+@pytest.mark.redis
+def test_what_had_its_effect_before_is_not_counted_again() -> None:
+    """Whose answer was lost is sent again; a repeated id has no effect of its own either."""
+    with _leading() as client:
+        top_up = _task(client, type="top_up", id="k", user_id="u", amount="5")
+        taken = _task(client, type="adjust", id="a", user_id="u", amount="-1.5")
+        nonsense = _task(client, type="nonsense")
+        stats = _worker(client, "7").handle(1, [top_up, taken, nonsense]).stats
+        assert stats.credits_micro == {"topped_up": 5_000_000, "adjusted_down": 1_500_000}
+        assert stats.events == {"wallet.topped_up": 1, "wallet.adjusted": 1}
+        assert stats.dead == {"invalid_command": 1}
+        replay = _task(client, type="top_up", id="k", user_id="u", amount="5")
+        stats = _worker(client, "8").handle(1, [top_up, taken, nonsense, replay]).stats
+        assert stats.commands == {"top_up": {"ok": 1}}, "the replay alone"
+        assert (stats.credits_micro, stats.events, stats.dead) == ({}, {}, {})
+
+
+@pytest.mark.redis
+def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_with_it() -> None:
+    """Else the supervisor gives up the chat's place, and nobody keeps its timer."""
+    with _leading() as client:
         top_up = _task(client, type="top_up", id="k", user_id="u", amount="5")
         start = _task(client, type="start", id="s", chat_id="c", user_id="u", advisor_id="v")
         assert _worker(client, "7").handle(1, [top_up, start]).open_chats == {"u": ["c"]}
         beat = _task(client, type="heartbeat", id="h", chat_id="c", user_id="u")
         again = _worker(client, "8").handle(1, [top_up, start, beat])
         assert again.open_chats == {"u": ["c"]}
-        client.close()

@@ -23,7 +23,12 @@ from daemon.console.units import moment, span
 from persistence.redis.dead_letters import read_letter
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("daemon/asyncapi/__main__.py", "daemon/gateway/openapi.py")
+DOCUMENTS = (
+    "daemon/asyncapi/__main__.py",
+    "daemon/gateway/openapi.py",
+    "daemon/monitoring/dashboard.py",
+    "daemon/monitoring/prometheus.py",
+)
 """They print a file of the project; no command runs them."""
 OURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 """The sequences that colours, screens and bars are drawn with: none takes a text."""

@@ -318,3 +318,16 @@ def test_a_policy_of_version_0_1_goes_by_the_rules_of_that_version() -> None:
         open_chats_max=0,
         rules_version=1,
     )
+
+
+@pytest.mark.parametrize("name", ["", "production", "eu-1/staging", "x" * 32])
+def test_an_environment_is_a_short_name(name: str) -> None:
+    """Pages show it in one line."""
+    assert with_file("", METERD_HTTP__ENVIRONMENT=name).http.environment == name
+
+
+@pytest.mark.parametrize("name", ["x" * 33, "two words", "<b>", "é", "a\n"])
+def test_what_is_no_name_of_an_environment_is_refused(name: str) -> None:
+    assert "METERD_HTTP__ENVIRONMENT: should be up to 32 of" in complaint(
+        METERD_HTTP__ENVIRONMENT=name
+    )

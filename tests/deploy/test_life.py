@@ -153,7 +153,9 @@ def test_a_gateway_shows_everything_and_posts_for_backends(place: Place) -> None
         assert http.get("/v1/chats/shown/history")["history"]
         assert http.get("/v1/users/gus/ledger")["entries"]
         assert http.get("/v1/dead")["letters"] is not None
-        assert http.get("/v1/status")
+        assert http.get("/v1/status")["lease_changes"] >= 1
+        lags = http.get("/v1/status/history")["series"]["queue_lag"]
+        assert any(lag is not None for lag in lags), "the daemon may write samples"
         assert "meterd_" in http.text("/metrics")
         assert http.text("/readyz")
 

@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from actors.messages import INVALID_TYPE, ActorInfo
 from actors.supervisor.gauges import Gauges, read_gauges
 from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import GROUP
+from persistence.postgres.tables import chat_time_records, ledger_entries
 from persistence.redis.client import connect, connect_async
 from tests.engine.harness import KEYS, ThreadProcess, idle, running
 from tests.engine.play import send, until
@@ -49,6 +52,51 @@ def test_every_entry_is_counted_by_type_and_outcome_and_timed(engine: Engine) ->
         assert told["latency_ms"]["sum_ms"] < 30_000 * everything, "milliseconds since they came"
         assert told["lateness_ms"]["count"] == 4, "what a command did itself is not late"
         assert told["lateness_ms"]["sum_ms"] < 4 * 30_000
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+
+
+def test_credits_and_time_are_counted_as_the_books_have_them(engine: Engine) -> None:
+    """To the micro-credit, by their movement; what a repeated id asks for is no movement."""
+
+    async def play(url: str, client: redis.Redis) -> None:
+        async with running(url, engine, Policy(), SETTINGS) as supervisor:
+            send(client, type="top_up", user_id="u", amount="5", id="t")
+            send(client, type="top_up", user_id="u", amount="5", id="t")
+            send(client, type="adjust", user_id="u", amount="0.000007")
+            send(client, type="adjust", user_id="u", amount="-0.5")
+            send(client, type="start", chat_id="c", **PEOPLE, rate="60")
+            await idle(url)
+            send(client, type="end", chat_id="c")
+            send(client, type="refund", chat_id="c", amount="0.000001")
+            send(client, type="nonsense")
+            await until(lambda: supervisor.status()["dead_letters"]["invalid_command"] == 1)
+            told = supervisor.status()
+        moved: Counter[str] = Counter()
+        with engine.connect() as connection:
+            for kind, amount in connection.execute(
+                select(ledger_entries.c.kind, ledger_entries.c.amount)
+            ):
+                moved[f"{kind}{' down' if kind == 'adjustment' and amount < 0 else ''}"] += abs(
+                    amount
+                )
+            (active_ms,) = connection.execute(select(func.sum(chat_time_records.c.active_ms))).one()
+        assert told["credits"] == {
+            "topped_up": "5.000000",
+            "adjusted_up": "0.000007",
+            "adjusted_down": "0.500000",
+            "refunded": "0.000001",
+            "charged": str(moved["charge"]),
+        }
+        assert {name: str(amount) for name, amount in moved.items() if name != "charge"} == {
+            "top_up": "5.000000",
+            "adjustment": "0.000007",
+            "adjustment down": "0.500000",
+            "refund": "0.000001",
+        }
+        assert told["active_ms"] == active_ms > 0
+        assert told["events"]["wallet.topped_up"] == told["events"]["chat.ended"] == 1
 
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         asyncio.run(play(url, client))
@@ -132,3 +180,44 @@ def test_the_oldest_command_is_found_though_an_unread_one_was_deleted(kind: str)
         assert groups[0]["lag"] is None
         least_ms, told_ms, most_ms = _age(client, url, f"{now_ms - 70_000}-0".encode())
         assert least_ms <= told_ms <= most_ms
+
+
+def test_a_recovery_says_how_many_chats_have_their_actor(engine: Engine) -> None:
+    """Of those that were open; once it is over there is nothing to say."""
+    may_start = asyncio.Event()
+    chats = ("a", "b", "c")
+
+    class Waiting(ThreadProcess):
+        async def assign(self, chats: Mapping[str, str]) -> None:
+            await may_start.wait()
+            await super().assign(chats)
+
+    async def play(url: str, client: redis.Redis) -> None:
+        async with running(url, engine, Policy(), SETTINGS):
+            for chat in chats:
+                send(client, type="start", chat_id=chat, **PEOPLE, rate="0")
+            await idle(url)
+        async with running(url, engine, Policy(), SETTINGS, Waiting) as supervisor:
+            wanted = {"chats_done": 0, "chats_total": 3}
+            await until(lambda: supervisor.status()["recovery"] == wanted)
+            may_start.set()
+            await until(lambda: supervisor.status()["state"] == "ready")
+            told = supervisor.status()
+            assert told["recovery"] is None
+            assert 0 <= told["now"] - told["state_since"] < 60_000
+            assert told["lease_changes"] == 2, "both have led"
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+
+
+def test_the_oldest_commit_that_waits_for_postgres_has_its_age() -> None:
+    """By the queue's clock; without any there is none."""
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        assert _gauges(url).outbox_oldest_ms == 0
+        came_ms = _now_ms(client) - 90_000
+        for at_ms in (came_ms, came_ms + 80_000):
+            client.xadd(KEYS.outbox, {"facts": "x"}, id=f"{at_ms}-0")
+        least_ms = _now_ms(client) - came_ms
+        told_ms = _gauges(url).outbox_oldest_ms
+        assert least_ms <= told_ms <= _now_ms(client) - came_ms

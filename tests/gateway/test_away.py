@@ -128,6 +128,7 @@ def test_without_redis_what_only_redis_knows_is_a_problem_with_its_cause(
     assert (unknown.status_code, unknown.json()["code"]) == (503, "redis_away")
     assert unknown.headers["retry-after"]
     assert redis_away.get("/v1/status", "o", "ops").status_code == 503
+    assert redis_away.get("/v1/status/history", "o", "ops").status_code == 503
     assert redis_away.get("/v1/dead", "o", "ops").status_code == 503
     left = redis_away.get("/v1/chats", "o", "ops", user_id=user, sort="left")
     assert (left.status_code, left.json()["code"]) == (503, "redis_away")

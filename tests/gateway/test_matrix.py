@@ -92,6 +92,7 @@ GET /v1/usage                     by=user         401    401    200   200      2
 GET /v1/usage                     by=user&user_id=other 401    401    403   200      200      200      403     403          200
 GET /v1/events                    -               401    401    403   403      200      200      200     200          403
 GET /v1/status                    -               401    401    403   403      200      200      403     403          403
+GET /v1/status/history            -               401    401    403   403      200      200      403     403          403
 GET /v1/dead                      -               401    401    403   403      200      200      403     403          403
 GET /v1/operations                -               401    401    403   403      200      200      403     403          403
 POST /v1/operations               -               401    401    403   403      403      200      403     403          403
@@ -219,7 +220,7 @@ def _first_message(answer: httpx.Response) -> dict[str, str]:
 
 def _seen(route: str, document: Any) -> str:
     """The table's word for an answer that is 200."""
-    if route.endswith("/history"):
+    if route.endswith("{chat_id}/history"):
         events = {line["event"] for line in document["history"]}
         return _word(not events, any(event.startswith("wallet.") for event in events))
     if route.endswith("{chat_id}/stream"):

@@ -1,20 +1,38 @@
 """What Prometheus is told: in its form, of what was done, and of nobody in particular."""
 
+import asyncio
+import contextlib
+import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.gateway.metrics import STATES, Metrics, Scraped
+from daemon.discovery.runfile import Addresses
+from daemon.gateway.container import make_dependencies
+from daemon.gateway.metrics import STATES, Scraped
+from daemon.gateway.service import Service
+from daemon.monitoring.alarms import ALARMS
+from daemon.monitoring.dashboard import ROWS
+from daemon.settings.settings import Settings
 from loadtests.common.live import LiveDaemon
+from meterd.rules.redis_keys import Keys
+from persistence.redis.client import connect
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
+from tests.monitoring.pages import page_of, with_one_actor_down, working
+from tests.monitoring.promtool import promtool
+from tests.monitoring.selectors import missing_of
+from tests.servers import redis_server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
+KEYS = Keys()
 ROOT = Path(__file__).parents[2]
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -158,26 +176,25 @@ def test_where_others_can_ask_metrics_want_an_operator(reachable: Gateway) -> No
     assert reachable.get("/metrics", "o", "ops").status_code == 200
 
 
-class _NoStreams:
-    told = dropped = 0
-
-    def __len__(self) -> int:
-        return 0
-
-
 def test_what_a_daemon_says_of_itself_is_told_in_seconds() -> None:
     """Its histograms are of milliseconds, each bucket by itself; Prometheus adds them up."""
     timed = {"buckets_ms": [10, 100], "counts": [3, 2, 1], "sum_ms": 1_500}
-    actors = [{"up": True, "restarts": 2}, {"up": False, "restarts": 0}]
-    status = {
-        "state": "ready", "uptime_ms": 2_500, "epoch": "3", "open_chats": 7, "in_flight": 1,
-        "actors": actors, "recorder": {"restarts": 4}, "latency_ms": timed, "lateness_ms": timed,
-        "commands": {"start": {"ok": 5, "at_capacity": 1}},
-    }  # fmt: skip
-    samples = _parsed(Metrics(_NoStreams()).page(Scraped(status, {}, {})).decode())
+    commands = {"start": {"ok": 5, "at_capacity": 1}}
+    both = {"latency_ms": timed, "lateness_ms": timed}
+    told = {"uptime_ms": 2_500, "commands": commands, **with_one_actor_down(), **both}
+    status = {**working().status, **told}
+    samples = _parsed(page_of(Scraped(status, {}, {}, status)))
     assert _value(samples, "meterd_commands_total", type="start", outcome="ok") == 5
     assert _value(samples, "meterd_daemon_uptime_seconds") == 2.5
     assert _value(samples, "meterd_actors", state="down") == 1
+    assert _value(samples, "meterd_credits_charged_total") == 12.345678
+    assert _value(samples, "meterd_credits_adjusted_total", direction="down") == 0.5
+    assert _value(samples, "meterd_active_seconds_total") == 90.5
+    assert _value(samples, "meterd_events_total", event="credits.low") == 4
+    assert _value(samples, "meterd_dead_lettered_entries_total", outcome="invalid_command") == 1
+    assert _value(samples, "meterd_clock_steps_total") == 1
+    assert _value(samples, "meterd_lease_changes_total") == 6
+    assert _value(samples, "meterd_outbox_limit_entries") == 1_000
     for name in ("meterd_latency_seconds", "meterd_lateness_seconds"):
         buckets = [_value(samples, f"{name}_bucket", le=le) for le in ("0.01", "0.1", "+Inf")]
         assert buckets == [3, 5, 6]
@@ -185,17 +202,19 @@ def test_what_a_daemon_says_of_itself_is_told_in_seconds() -> None:
         assert _value(samples, f"{name}_sum") == 1.5
 
 
-@pytest.mark.parametrize(
-    "scraped",
-    [
-        Scraped({}, None, None),
-        Scraped({"state": "down", "why": "x"}, {"lag": 5}, {}),
-        Scraped({"state": "standby"}, {}, {"running": 2}),
-    ],
+AWAY = (
+    Scraped({}, None, None, None),
+    Scraped({}, None, None, {"actor_restarts": 3}),
+    Scraped({"state": "down", "why": "x"}, {"lag": 5}, {}),
+    Scraped({"state": "standby"}, {}, {"running": 2}),
 )
-def test_what_is_away_is_left_out(scraped: Scraped) -> None:
-    """And what is there is told all the same."""
-    samples = _parsed(Metrics(_NoStreams()).page(scraped).decode())
+
+
+@pytest.mark.parametrize("scraped", AWAY)
+def test_no_series_is_absent_whatever_is_away(scraped: Scraped) -> None:
+    """Those of a daemon that works, and no other; what can't be known is no number."""
+    samples = _parsed(page_of(scraped))
+    assert samples.keys() == _parsed(page_of(working())).keys()
     assert _value(samples, "meterd_redis_up") == (scraped.queue is not None)
     assert _value(samples, "meterd_postgres_up") == (scraped.chats is not None)
     state: Any = scraped.status.get("state", "down")
@@ -203,10 +222,56 @@ def test_what_is_away_is_left_out(scraped: Scraped) -> None:
         dict(labels)["state"]: v for (n, labels), v in samples.items() if n.endswith("_state")
     }
     assert states == {one: float(one == state) for one in STATES}
-    assert _value(samples, "meterd_queue_lag_entries") == (scraped.queue or {}).get("lag", 0)
-    assert _value(samples, "meterd_chats", status="running") == (scraped.chats or {}).get(
-        "running", 0
-    )
+    lag, running = (scraped.queue or {}).get("lag"), (scraped.chats or {}).get("running")
+    assert _is(_value(samples, "meterd_queue_lag_entries"), lag)
+    none = 0 if scraped.chats is not None else None
+    assert _is(_value(samples, "meterd_chats", status="running"), running or none)
+    assert _is(_value(samples, "meterd_open_chats"), None)
+
+
+def _is(value: float, known: float | None) -> bool:
+    return math.isnan(value) if known is None else value == known
+
+
+@pytest.mark.parametrize(("counted", "told"), [(None, None), ({}, 0), ({"actor_restarts": 3}, 3)])
+def test_a_counter_stands_still_while_its_daemon_cannot_be_asked(
+    counted: dict[str, Any] | None, told: float | None
+) -> None:
+    """Nothing was counted where there was no daemon; who could not ask any does not know."""
+    samples = _parsed(page_of(Scraped({}, None, None, counted)))
+    assert _is(_value(samples, "meterd_actor_restarts_total"), told)
+    assert _value(samples, "meterd_latency_seconds_count") == 0, "NaN would raise an alarm"
+
+
+def test_a_gateway_remembers_what_a_daemon_counted(tmp_path: Path) -> None:
+    """While no daemon works, and while Redis is away: a fall to 0 would look like a new one."""
+
+    async def play(url: str, client: redis.Redis, stop: Callable[[], None]) -> list[float]:
+        addresses = Addresses(url, "postgresql://nobody@127.0.0.1:1/none")
+        parts = make_dependencies(Settings(home=tmp_path), addresses)
+        try:
+            service = Service(parts)
+            told = [await _restarts(service)]
+            client.set(KEYS.status, json.dumps(dict(working().status)))
+            told.append(await _restarts(service))
+            client.delete(KEYS.status)
+            told.append(await _restarts(service))
+            stop()
+            told.append(await _restarts(service))
+            return told
+        finally:
+            await parts.meter.close()
+            await parts.client.aclose()
+            parts.postgres_reader.close()
+
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(redis_server())
+        client = stack.enter_context(contextlib.closing(connect(url)))
+        assert asyncio.run(play(url, client, stack.close)) == [0, 2, 2, 2]
+
+
+async def _restarts(service: Service) -> float:
+    return _value(_parsed(page_of(await service.scrape())), "meterd_actor_restarts_total")
 
 
 def test_every_state_that_a_daemon_can_be_in_has_its_series() -> None:
@@ -223,3 +288,26 @@ def test_every_state_that_a_daemon_can_be_in_has_its_series() -> None:
     }
     assert {"ready", "standby", "lost", "stopping", "down"} <= published
     assert published <= set(STATES)
+
+
+def test_prometheus_has_nothing_to_say_against_a_page(gateway: Gateway) -> None:
+    """Of a real gateway and a real daemon: names, units, help texts."""
+    assert promtool("check", "metrics", page=gateway.http.get("/metrics").text) == ""
+
+
+def test_every_expression_finds_its_metric_on_a_real_page(gateway: Gateway) -> None:
+    """Those of the dashboard and of the alarms; before anything else has happened as well."""
+    page = gateway.http.get("/metrics").text
+    panels = (panel for row in ROWS.values() for panel in row)
+    expressions = [expr for panel in panels for expr in panel.queries.values()]
+    for expr in (*expressions, *(alarm.expr for alarm in ALARMS)):
+        assert missing_of(expr, page) == []
+
+
+def test_the_page_has_the_series_that_every_page_has(gateway: Gateway) -> None:
+    """A working service's, as other tests make it, and no other of the service itself."""
+    told, made = (
+        {name for name in _parsed(page) if not name[0].startswith(("meterd_gateway", "process"))}
+        for page in (gateway.http.get("/metrics").text, page_of(working()))
+    )
+    assert told == made

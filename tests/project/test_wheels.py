@@ -26,7 +26,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 PYTHON_DAEMON = "python-daemon==3.1.2"
 SERVICE_FOLDERS = ("actors", "daemon", "persistence")
-RESOURCES = ("config.yaml", *(f"deploy/{path.name}" for path in (ROOT / "deploy").iterdir()))
+RESOURCES = (
+    "config.yaml",
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "deploy").rglob("*") if path.is_file()),
+)
 TO_BUILD = (
     "LICENSE", "README.md", "config.yaml", "pyproject.toml", "clients", "deploy", "loadtests",
     *SERVICE_FOLDERS,

@@ -33,6 +33,12 @@ async def read_status(request: Request, caller: Operator) -> Response:
     return Response(pack(await service_of(request).status()), media_type=_JSON)
 
 
+@router.get("/status/history", response_model=schemas.StatusHistory, responses=schemas.READ)
+async def read_status_history(request: Request, caller: Operator) -> Response:
+    """Give figures of the last hour, one each for ten seconds, as far as a daemon ran."""
+    return Response(pack(await service_of(request).history()), media_type=_JSON)
+
+
 @router.get("/dead", response_model=schemas.DeadPage, responses=schemas.READ)
 async def list_dead(
     caller: Operator,

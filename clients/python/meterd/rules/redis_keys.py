@@ -85,6 +85,16 @@ class Keys(NamedTuple):
         """String, JSON: what ``meterd status`` shows (internal)."""
         return f"{self.prefix}status"
 
+    @property
+    def history(self) -> str:
+        """Stream: how the daemon was, a sample every ten seconds for an hour (internal)."""
+        return f"{self.prefix}history"
+
+    @property
+    def leads(self) -> str:
+        """String: how often a supervisor has taken the lead (internal)."""
+        return f"{self.prefix}leads"
+
     def reply(self, reply_to: str) -> str:
         """Stream: replies to whoever asked for them."""
         return f"{self.prefix}reply:{reply_to}"

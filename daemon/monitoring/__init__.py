@@ -1,0 +1,1 @@
+"""What a person is told when something is wrong: alarms, and what to do."""

@@ -1,0 +1,61 @@
+"""An hour of the daemon's past in Redis: a sample every ten seconds, which outlives the daemon."""
+
+from typing import Any, Final
+
+import msgspec
+import redis
+import redis.asyncio
+
+from meterd.rules.commands import entry_ms
+from meterd.rules.redis_keys import Keys
+
+STEP_MS: Final = 10_000
+SAMPLES_MAX: Final = 360
+
+
+class StatusSample(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the daemon was for ten seconds; None where nothing is known."""
+
+    open_chats: int | None = None
+    commands_per_s: float | None = None
+    """Handled in the ten seconds before."""
+    queue_lag: int | None = None
+    """Commands that nobody had read yet."""
+    queue_oldest_ms: int | None = None
+    pending: int | None = None
+    outbox: int | None = None
+    dead: int | None = None
+    latency_p50_ms: int | None = None
+    """Of the commands of these ten seconds, within a bucket of the histogram; None without any."""
+    latency_p99_ms: int | None = None
+    lateness_p99_ms: int | None = None
+
+
+SERIES: Final = StatusSample.__struct_fields__
+"""The names of the figures in a sample."""
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(StatusSample).decode
+
+
+async def add_sample(client: redis.asyncio.Redis, keys: Keys, sample: StatusSample) -> None:
+    """Append a sample; its stream ID says when it was taken, and the oldest goes."""
+    fields: Any = {"sample": _encode(sample)}
+    await client.xadd(keys.history, fields, maxlen=SAMPLES_MAX, approximate=False)
+
+
+async def read_history(client: redis.asyncio.Redis, keys: Keys, now_ms: int) -> dict[str, Any]:
+    """The last hour in steps: the first one's beginning, and a list of figures for each series.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    from_ms = (now_ms // STEP_MS - SAMPLES_MAX + 1) * STEP_MS
+    found: Any = await client.xrange(keys.history, min=str(max(0, from_ms)))
+    by_step: list[StatusSample | None] = [None] * SAMPLES_MAX
+    for entry, fields in found:
+        step = (entry_ms(entry.decode()) - from_ms) // STEP_MS
+        if 0 <= step < SAMPLES_MAX:  # the queue's clock may have been ahead for a while
+            by_step[step] = _decode(fields[b"sample"])
+    series = {name: [getattr(sample, name, None) for sample in by_step] for name in SERIES}
+    return {"step_ms": STEP_MS, "from": from_ms, "series": series}
