@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from daemon.asyncapi import words
 from meterd.rules import field_formats
 from meterd.rules.commands import SHAPES
 from meterd.rules.field_formats import FieldFormat
@@ -12,22 +13,15 @@ IDENTIFIER: Final[Json] = {"pattern": f"^{field_formats.IDENTIFIER.pattern.patte
 CREDITS: Final[Json] = {"pattern": f"^{field_formats.CREDITS.pattern.pattern}$"}
 
 _OF_THE_DAEMON: Final = "settle"
+_TYPES: Final = tuple(type_ for type_ in SHAPES if type_ != _OF_THE_DAEMON)
 
 
 def known_fields(type_: str) -> frozenset[str]:
     """The fields that a command of a type may have over HTTP; empty for an unknown type."""
-    if type_ not in SHAPES or type_ == _OF_THE_DAEMON:
+    if type_ not in _TYPES:
         return frozenset()
     needs, may_have = SHAPES[type_]
     return frozenset({"type", "id", "user_id", *needs, *may_have})
-
-
-def body(needs_id: bool = False) -> Json:
-    """One command of any type; with its id where one would not be made."""
-    return {
-        "oneOf": [_command(type_, needs_id) for type_ in SHAPES if type_ != _OF_THE_DAEMON],
-        "examples": [{"type": "top_up", "id": "t-1", "user_id": "ann", "amount": "10"}],
-    }
 
 
 COMMANDS_MAX: Final = 100
@@ -41,25 +35,55 @@ def request_body() -> Json:
 
 
 def components() -> dict[str, Json]:
-    """The shapes that ``request_body`` names."""
-    return {"Command": body(), "CommandWithId": body(needs_id=True)}
+    """The shapes that ``request_body`` names, and one for each type of command."""
+    about = "A command of any type"
+    return {
+        "Command": _any_command(f"{about}; without `id` one is made", needs_id=False),
+        "CommandWithId": _any_command(f"{about} with its `id`", needs_id=True),
+        **{
+            component_name(type_, needs_id): _command(type_, needs_id)
+            for type_ in _TYPES
+            for needs_id in (False, True)
+        },
+    }
+
+
+def component_name(type_: str, needs_id: bool = False) -> str:
+    """What the shape of a command is called: generated clients name their types after it."""
+    words_of_type = "".join(word.capitalize() for word in type_.split("_"))
+    return f"{words_of_type}Command{'WithId' if needs_id else ''}"
 
 
 def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _any_command(about: str, needs_id: bool) -> Json:
+    refs = {type_: _ref(component_name(type_, needs_id)) for type_ in _TYPES}
+    return {
+        "description": about,
+        "oneOf": list(refs.values()),
+        "discriminator": {
+            "propertyName": "type",
+            "mapping": {type_: ref["$ref"] for type_, ref in refs.items()},
+        },
+    }
+
+
 def _command(type_: str, needs_id: bool) -> Json:
     needs = [name for name in SHAPES[type_].needs if name != "id" or needs_id]
     optional = sorted(known_fields(type_) - {"type", *needs})
+    shapes = {
+        "type": {"const": type_},
+        **{name: field_shape(type_, name) for name in needs},
+        **{name: _or_none(field_shape(type_, name)) for name in optional},
+    }
     return {
-        "title": f"{type_}_with_id" if needs_id else type_,  # generators name classes after it
         "type": "object",
+        "description": words.COMMANDS[type_],
         "required": ["type", *needs],
         "properties": {
-            "type": {"const": type_},
-            **{name: field_shape(type_, name) for name in needs},
-            **{name: _or_none(field_shape(type_, name)) for name in optional},
+            name: {**shape, "description": words.FIELDS[name]} for name, shape in shapes.items()
         },
         "additionalProperties": False,
     }

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from daemon.gateway import schemas
-from daemon.gateway.command_schemas import body, known_fields
+from daemon.gateway.command_schemas import components, known_fields
 from daemon.gateway.openapi import description
 from loadtests.common.live import KEYS, LiveDaemon
 from meterd.rules.commands import SHAPES
@@ -32,13 +32,16 @@ def test_the_command_of_the_documents_prints_it() -> None:
     assert printed == description()
 
 
-def test_every_command_is_described_with_all_its_fields() -> None:
+@pytest.mark.parametrize("needs_id", [False, True])
+def test_every_command_is_described_with_all_its_fields(needs_id: bool) -> None:
     """But for what is the daemon's own, or means nothing over HTTP."""
-    described = {one["title"]: one for one in body()["oneOf"]}
-    assert described.keys() == SHAPES.keys() - {"settle"}
-    for type_, shape in described.items():
+    shapes = components()
+    any_command = shapes["CommandWithId" if needs_id else "Command"]
+    assert any_command["discriminator"]["mapping"].keys() == SHAPES.keys() - {"settle"}
+    for type_, ref in any_command["discriminator"]["mapping"].items():
         needs, may_have = SHAPES[type_]
-        assert set(shape["required"]) == {"type", *needs} - {"id"}
+        shape = shapes[ref.rpartition("/")[2]]
+        assert set(shape["required"]) == {"type", *needs} - ({"id"} if not needs_id else set())
         assert shape["properties"].keys() == {"type", "id", "user_id", *needs, *may_have}
         assert shape["properties"].keys() == known_fields(type_)
     assert known_fields("settle") == known_fields("begin") == frozenset()

@@ -21,8 +21,8 @@ router = APIRouter(prefix="/v1/operations", tags=["operators"])
 
 _JSON = "application/json"
 _NAME_MAX = 128
-Name = Annotated[str | None, Query(max_length=_NAME_MAX)]
 Wanted = Annotated[operation_schemas.Operation, Body(discriminator="operation")]
+_BODY = {"requestBody": {"description": "What to do, to what, and why"}}
 
 
 @router.get("", response_model=operation_schemas.OperationPage, responses=schemas.READ)
@@ -31,8 +31,13 @@ async def list_operations(
     parts: AllParts,
     limit: Limit = 50,
     after: After = None,
-    subject: Name = None,
-    done_by: Name = None,
+    subject: Annotated[
+        str | None,
+        Query(max_length=_NAME_MAX, description="Only what was done to this chat, user or entry"),
+    ] = None,
+    done_by: Annotated[
+        str | None, Query(max_length=_NAME_MAX, description="Only what this person did")
+    ] = None,
 ) -> Response:
     """List what was done by hand, the newest first, each with what became of it."""
     wanted = OperationFilter(subject, done_by)
@@ -54,6 +59,7 @@ async def list_operations(
     "",
     response_model=operation_schemas.OperationAnswer,
     responses=schemas.problems(401, 402, 403, 404, 409, 413, 422, 429, 500, 503, 504),
+    openapi_extra=_BODY,
 )
 async def post_operation(
     request: Request, caller: Admin, parts: AllParts, wanted: Wanted
