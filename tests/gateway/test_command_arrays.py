@@ -1,11 +1,17 @@
 """An array of commands: each has its effect and its result, in order."""
 
+import contextlib
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loadtests.common.live import LiveDaemon
-from tests.gateway.conftest import Gateway
+from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.timeouts import scaled
+from persistence.redis.client import connect
+from tests.gateway.conftest import Gateway, gateway_alone
+from tests.servers import redis_server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -91,3 +97,38 @@ def test_an_array_takes_no_key_for_all(gateway: Gateway) -> None:
     answer = _post(gateway, [ONE], **{"Idempotency-Key": "k"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+def test_a_field_twice_in_one_of_them_refuses_that_one(gateway: Gateway, name: str) -> None:
+    """Which of the two counts is for nobody to guess; the others have their effect."""
+    twice = (
+        f'{{"type": "top_up", "id": "{name}-1", "user_id": "{name}", "amount": "1", "amount": "9"}}'
+    )
+    once = f'{{"type": "top_up", "id": "{name}-2", "user_id": "{name}", "amount": "5"}}'
+    headers = {**gateway.bearer("b", "backend"), "Content-Type": "application/json"}
+    answer = gateway.http.post("/v1/commands", content=f"[{twice}, {once}]", headers=headers)
+    results = answer.json()["results"]
+    assert [one["status"] for one in results] == [422, 200]
+    assert [error["field"] for error in results[0]["errors"]] == ["amount"]
+    assert gateway.ops(f"/v1/users/{name}/wallet")["balance"] == "5.000000"
+
+
+def test_one_limit_of_time_is_for_all_of_them(tmp_path: Path) -> None:
+    """What was not sent within it says so, and is not in the queue."""
+    with (
+        redis_server() as redis_url,
+        contextlib.closing(connect(redis_url)) as client,
+        gateway_alone(
+            tmp_path,
+            METERD_REDIS__URL=redis_url,
+            METERD_POSTGRES__URL="postgresql://127.0.0.1:1/none",
+            METERD_HTTP__REPLY_TIMEOUT_MS="1000",
+        ) as gateway,
+    ):
+        begun_s = time.monotonic()
+        commands = [{**ONE, "id": f"a{number}"} for number in range(5)]
+        results = _post(gateway, commands).json()["results"]
+        assert time.monotonic() - begun_s < scaled(3)
+        assert client.xlen(KEYS.commands) == 1
+    assert [one["code"] for one in results] == ["no_reply", *["not_sent"] * 4]
+    assert [one["id"] for one in results] == [command["id"] for command in commands]

@@ -74,6 +74,28 @@ def test_a_long_poll_ends_with_the_first_event(gateway: Gateway, name: str) -> N
     assert [event["user_id"] for event in asked[0]["events"]] == [name]
 
 
+def test_a_stream_goes_on_after_what_was_read_last(
+    gateway: Gateway, live: LiveDaemon, name: str
+) -> None:
+    """Of the address it was opened with and of what has been read since, that counts."""
+    begin = _page(gateway)["next"]
+    _top_up(gateway, name, 3)
+    first, *rest = _of_stream(live, begin)
+    headers = {**gateway.bearer("b", "backend"), "Last-Event-ID": first}
+    page = gateway.http.get("/v1/events", params={"after": begin}, headers=headers).json()
+    assert [event["id"] for event in page["events"]] == rest
+
+
+def test_a_stream_of_one_user_has_that_users_events_only(gateway: Gateway, name: str) -> None:
+    begin, token = _page(gateway)["next"], gateway.token("b", "backend")
+    path = f"/v1/events?user_id={name}"
+    with listening(gateway, path, token, begin) as listener:
+        _top_up(gateway, f"{name}-other", 2)
+        _top_up(gateway, name, 2)
+        heard = listener.until(lambda all_: [e.data["user_id"] for e in all_].count(name) == 2)
+    assert [one.data["user_id"] for one in heard] == [name, name]
+
+
 def _stream(gateway: Gateway, last_id: str) -> AbstractContextManager[Listener]:
     return listening(gateway, "/v1/events", gateway.token("a-backend", "backend"), last_id)
 

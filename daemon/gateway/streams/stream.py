@@ -1,7 +1,6 @@
 """A stream as an answer: the snapshot, or what was missed; then what happens."""
 
 import asyncio
-import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractContextManager
@@ -36,6 +35,8 @@ CHATS_MAX: Final = 100
 """Chats that one stream follows, or begins with."""
 RECENT_MAX: Final = 1_000
 """Events among which a chat is looked for that may not be in Postgres yet."""
+
+_CANCEL_AGAIN_S: Final = 1.0
 
 Snapshot = Callable[[], Awaitable[bytes]]
 
@@ -282,10 +283,7 @@ class EventStream(Response):
                 if sending.done():
                     sending.result()
             finally:
-                for task in (gone, sending):
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, Exception):
-                        await task
+                await asyncio.gather(_end(gone), _end(sending))
 
     async def _send(self, send: Send) -> None:
         first = await anext(self._frames)
@@ -304,6 +302,15 @@ def _is_open_of(raw: bytes, advisor_id: str) -> bool:
 def _snapshot_frame(place: tuple[int, int], head: bytes, chats: list[bytes]) -> bytes:
     data = b'%s,"chats":[%s]}' % (head, b",".join(chats))
     return sse("snapshot", data, f"{place[0]}-{place[1]}")
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it has ended: Python 3.11's ``wait_for`` may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
+    if not task.cancelled():
+        task.exception()  # told already, or the reader has gone
 
 
 async def _until_gone(receive: Receive) -> None:
