@@ -11,6 +11,8 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from tests.gateway.conftest import Gateway
+
 ROOT: Final = Path(__file__).parents[3]
 DOCUMENT: Final[dict[str, Any]] = json.loads((ROOT / "docs" / "openapi.json").read_text("utf-8"))
 OPERATIONS: Final[dict[str, dict[str, Any]]] = {
@@ -19,7 +21,13 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     for operation in path.values()
 }
 PARTS: Final[dict[str, dict[str, Any]]] = DOCUMENT["components"]
+SHOWN: Final = re.compile(r"^`([^`]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHORT: Final = re.compile(r"[a-z]+(_[a-z]+){0,2}")
+
+OF_EVERY_SERVER: Final = {
+    "cache-control", "content-length", "content-type", "date", "referrer-policy", "server",
+    "x-content-type-options", "x-frame-options",
+}  # fmt: skip
 
 Content = tuple[str, Any, Any]
 """Where it is, its schema, an example."""
@@ -66,6 +74,52 @@ def test_an_operation_has_examples_that_fit(name: str) -> None:
         assert example is not None, f"{place} has no example"
         whole = {"components": PARTS, **(schema or {"type": "string"})}
         jsonschema.Draft202012Validator(whole).validate(example)
+
+
+@pytest.mark.parametrize("name", ["program.ts", "program.py"])
+def test_the_documents_show_a_program_as_it_is(name: str) -> None:
+    """Each is compiled and run with the client that is generated for it."""
+    shown = dict(SHOWN.findall((ROOT / "docs" / "http.md").read_text("utf-8")))
+    assert shown[name] == (Path(__file__).parent / name).read_text("utf-8")
+
+
+@pytest.mark.acceptance
+@pytest.mark.ray
+def test_every_header_that_is_sent_is_described(gateway: Gateway, name: str) -> None:
+    """But for those that every server sends; of documents, tables, refusals and no change."""
+    gateway.do("top_up", user_id=name, amount="1")
+    wallet, usage = f"/v1/users/{name}/wallet", "/v1/usage"
+    asked = {
+        "read_wallet": gateway.get(wallet, name),
+        "read_usage": gateway.get(usage, "an-operator", "ops", by="user", format="csv", limit=1),
+        "read_events": gateway.get("/v1/events", name),
+        "read_chat": gateway.http.get(f"/v1/chats/{name}"),
+        "list_chats": gateway.get("/v1/chats", name, limit=0),
+        "healthz": gateway.http.get("/healthz"),
+        "read_metrics": gateway.http.get("/metrics"),
+        "post_command": gateway.post({"type": "end", "chat_id": name}),
+    }
+    tag = {"If-None-Match": asked["read_wallet"].headers["ETag"]}
+    again = gateway.http.get(wallet, headers={**gateway.bearer(name), **tag})
+    answers = [*asked.items(), ("read_wallet", again)]
+    assert [each.status_code for _, each in answers] == [
+        200,
+        200,
+        403,
+        401,
+        422,
+        200,
+        200,
+        404,
+        304,
+    ]
+    seen = set()
+    for operation, answer in answers:
+        described = {*OPERATIONS[operation]["responses"][str(answer.status_code)]["headers"]}
+        sent = {header.lower() for header in answer.headers} - OF_EVERY_SERVER
+        assert sent <= {header.lower() for header in described}, operation
+        seen |= sent
+    assert {header.lower() for header in PARTS["headers"]} - seen <= {"link", "retry-after"}
 
 
 def _examples(operation: dict[str, Any]) -> Iterator[Content]:
