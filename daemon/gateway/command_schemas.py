@@ -10,6 +10,8 @@ from meterd.rules.field_formats import FieldFormat
 Json = dict[str, Any]
 
 IDENTIFIER: Final[Json] = {"pattern": f"^{field_formats.IDENTIFIER.pattern.pattern}$"}
+STORABLE: Final[Json] = {"pattern": r"^[^\x00]*$"}
+"""A text that PostgreSQL can hold."""
 CREDITS: Final[Json] = {"pattern": f"^{field_formats.CREDITS.pattern.pattern}$"}
 
 _OF_THE_DAEMON: Final = "settle"

@@ -10,7 +10,7 @@ from actors.chat.rows import chat_of_record
 from daemon.gateway import schemas
 from daemon.gateway.authorization import ADVISOR, USER, Caller
 from daemon.gateway.chat_lists import ListOrder, OrderName, SortName, list_page
-from daemon.gateway.command_schemas import IDENTIFIER
+from daemon.gateway.command_schemas import IDENTIFIER, STORABLE
 from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, unpack_number
 from daemon.gateway.dependencies import AllParts, Reader, identifier
@@ -68,7 +68,12 @@ async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
         Status | None, Query(description="Only chats of this status; `open`: all but ended ones")
     ] = None,
     search: Annotated[
-        str, Query(max_length=_SEARCH_MAX, description="A part of a chat's, user's or advisor's id")
+        str,
+        Query(
+            max_length=_SEARCH_MAX,
+            description="A part of a chat's, user's or advisor's id",
+            json_schema_extra=STORABLE,
+        ),
     ] = "",
     sort: Annotated[
         SortName,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
 from daemon.gateway import operation_schemas, schemas
+from daemon.gateway.command_schemas import STORABLE
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.dependencies import Admin, AllParts, Operator
 from daemon.gateway.errors import invalid
@@ -33,10 +34,19 @@ async def list_operations(
     after: After = None,
     subject: Annotated[
         str | None,
-        Query(max_length=_NAME_MAX, description="Only what was done to this chat, user or entry"),
+        Query(
+            max_length=_NAME_MAX,
+            description="Only what was done to this chat, user or entry",
+            json_schema_extra=STORABLE,
+        ),
     ] = None,
     done_by: Annotated[
-        str | None, Query(max_length=_NAME_MAX, description="Only what this person did")
+        str | None,
+        Query(
+            max_length=_NAME_MAX,
+            description="Only what this person did",
+            json_schema_extra=STORABLE,
+        ),
     ] = None,
 ) -> Response:
     """List what was done by hand, the newest first, each with what became of it."""
