@@ -13,7 +13,7 @@ FAST := tests/rules tests/project tests/asyncapi tests/daemon tests/actors tests
 FAST_MARKS := not (redis or postgres or ray or acceptance or slow)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev up demo test test-slow test-fast smoke coverage interleavings chaos soak load bench \
+.PHONY: help install install-dev up demo test test-slow test-fast smoke screenshots coverage interleavings chaos soak load bench \
 	check format lock clean
 
 help: ## list these targets
@@ -34,7 +34,7 @@ demo: install ## show a few chats being timed and billed
 	@exec $(BIN)/meterd demo $(ARGS)
 
 test: install-dev ## run the tests (ARGS="-k words -x" goes to pytest; WORKERS=0: one at a time)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not smoke" $(ARGS)
 
 test-slow: install-dev ## run the other tests, half an hour: faults, wheels, busy machines, all pages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not alone" $(ARGS)
@@ -46,6 +46,9 @@ test-fast: install-dev ## run the tests that need no server, in less than a minu
 
 smoke: install-dev ## start the daemon once: status, demo, audit, stop
 	$(BIN)/python -m pytest -n 0 tests/acceptance/test_smoke.py $(ARGS)
+
+screenshots: install-dev ## take pictures of the operations page, light and dark, with 5 and 5 000 chats (ARGS=folder)
+	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 coverage: install-dev ## measure how much of the code the tests of `make test-fast` run
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "$(FAST_MARKS)" $(FAST) \

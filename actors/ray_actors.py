@@ -138,7 +138,7 @@ class SupervisorActor:
         """Work until ``stop``; returns why it ended."""
         config = self._config
         client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
-        queue = CommandStream(client, config.keys, self._token)
+        queue = CommandStream(client, config.keys, self._token, self._settings.step_ms_max)
         engine = make_engine(config.postgres_url, pool_size=config.pool_size)
         parts = SupervisorDependencies(
             client=client,

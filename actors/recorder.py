@@ -10,8 +10,14 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from persistence.errors import RecorderFencedError, SupersededError, UnstorableError
-from persistence.postgres.recorder_state import RecorderClaim
+from persistence.errors import (
+    RecorderFencedError,
+    StateLostError,
+    SupersededError,
+    UnstorableError,
+)
+from persistence.postgres.engine import server_message
+from persistence.postgres.recorder_state import NOTHING, RecorderClaim
 from persistence.postgres.writer import put_policy, write_batch
 from persistence.redis.outbox import Outbox, OutboxEntry
 
@@ -62,7 +68,8 @@ class Recorder:
         self._policy = policy
         self._settings = settings
         self._stop = threading.Event()
-        self._is_policy_known = False
+        self._is_begun = False
+        self._delivered = NOTHING
         self._busy_since: float | None = None
         self.written = 0
         self.refused = 0
@@ -71,10 +78,15 @@ class Recorder:
     def run(self) -> str:
         """Work until ``stop``, then move what is there, once; returns why it ended.
 
-        ``stopped``, or ``superseded``: another recorder has the claim.
+        ``stopped``, ``superseded``: another recorder has the claim, or ``lost``: Postgres knows
+        less than it did.
         """
         try:
             self._work()
+        except StateLostError as error:
+            log.error("recorder.postgres_lost", why=str(error))
+            self._outbox.doubt()
+            return "lost"
         except OVER as error:
             log.error("recorder.superseded", why=str(error))
             return "superseded"
@@ -103,9 +115,10 @@ class Recorder:
 
         Raises:
             SupersededError, FencedError: another recorder has the claim.
+            StateLostError: Postgres knows less than it did.
         """
         try:
-            self._put_policy()
+            self._begin()
             entries = self._outbox.read(self._settings.batch_max, block_ms or 1)
             if entries:
                 self._write(entries)
@@ -120,13 +133,17 @@ class Recorder:
         since = self._busy_since
         return int((time.monotonic() - since) * 1000) if since is not None else 0
 
-    def _put_policy(self) -> None:
-        if not self._is_policy_known:
-            self._busy_since = time.monotonic()
-            with self._engine.begin() as connection:
-                put_policy(connection, *self._policy)
-            self._busy_since = None
-            self._is_policy_known = True
+    def _begin(self) -> None:
+        """Once: look whether Postgres still knows what it has said to, and tell it the policy."""
+        if self._is_begun:
+            return
+        self._delivered = self._outbox.delivered()
+        self._busy_since = time.monotonic()
+        with self._engine.begin() as connection:
+            self._claim.check_complete(connection, self._delivered)
+            put_policy(connection, *self._policy)
+        self._busy_since = None
+        self._is_begun = True
 
     def _write(self, entries: list[OutboxEntry]) -> None:
         try:
@@ -151,10 +168,11 @@ class Recorder:
         self._busy_since = time.monotonic()
         try:
             with self._engine.begin() as connection:
-                self._claim.advance(connection, entries[-1].entry)
+                self._claim.advance(connection, entries[-1].entry, self._delivered)
                 write_entries(connection, entries)
         finally:
             self._busy_since = None
+        self._delivered = entries[-1].entry
         self._outbox.remove(entries)
         self.written += len(entries)
 
@@ -163,7 +181,7 @@ class Recorder:
             log.warning(
                 "recorder.backend_unavailable", error=type(error).__name__, detail=str(error)[:200]
             )
-        self.trouble = type(error).__name__
+        self.trouble = server_message(error)
 
     def _note_recovery(self) -> None:
         if self.trouble:

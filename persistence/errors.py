@@ -39,3 +39,7 @@ class RecorderFencedError(Exception):
 
 class PreflightError(Exception):
     """This Redis cannot be used; the message gives the cause and the next step."""
+
+
+class HoldError(Exception):
+    """What holds everything can't be resolved like this; the message gives the next step."""

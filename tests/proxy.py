@@ -18,9 +18,7 @@ class Proxy:
 
     def __init__(self, target_url: str) -> None:
         parts = urlsplit(target_url)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        self._target = parts.hostname, parts.port
+        self.move(target_url)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         user, at, _ = parts.netloc.rpartition("@")
         port = self._listener.getsockname()[1]
@@ -64,6 +62,13 @@ class Proxy:
     def flow(self) -> None:
         """Let everything through, what was held back first."""
         self._flows.set()
+
+    def move(self, target_url: str) -> None:
+        """Lead new connections to another server; those that are open stay where they are."""
+        parts = urlsplit(target_url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._target = parts.hostname, parts.port
 
     def close(self) -> None:
         """End it: no connection is left, and nobody listens."""

@@ -86,3 +86,27 @@ def _answering(url: str, process: subprocess.Popen[bytes]) -> str:
                 pass
             time.sleep(0.01)
     raise TimeoutError(f"no answer at {url}")
+
+
+@contextlib.contextmanager
+def sentinel(kind: str, folder: Path, master: tuple[str, int]) -> Iterator[str]:
+    """A Sentinel that watches a master; the URL by which clients ask it."""
+    program, port = binary(kind), free_port()
+    assert program is not None
+    config = folder / "sentinel.conf"
+    host, master_port = master
+    config.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+        f"sentinel monitor mymaster {host} {master_port} 1\n"
+        "sentinel down-after-milliseconds mymaster 1000\n"
+        "sentinel failover-timeout mymaster 5000\n"
+    )
+    with (folder / "sentinel.log").open("wb") as log:
+        process = subprocess.Popen([program, str(config), "--sentinel"], stdout=log)
+    end_with_us(process.pid)
+    try:
+        _answering(f"redis://127.0.0.1:{port}", process)
+        yield f"redis+sentinel://127.0.0.1:{port}/mymaster/0"
+    finally:
+        process.kill()
+        process.wait()

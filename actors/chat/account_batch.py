@@ -20,6 +20,12 @@ log = structlog.get_logger()
 FAILURES_MAX: Final = 3
 """How often the code may fail in one entry before it is set aside."""
 
+SKIPPED: Final = (
+    "another consumer of the group had read it, and later commands of the account have had their "
+    "effect: it may be sent again, as a command of now"
+)
+"""Why a command is set aside that came after its turn."""
+
 REASON_MAX: Final = 300
 """Characters of a trace that a dead letter keeps."""
 
@@ -27,12 +33,17 @@ REASON_MAX: Final = 300
 class AccountBatch:
     """Tasks in stream order; those that are done are gone."""
 
-    def __init__(self, user: str) -> None:
-        """No tasks yet, of ``user`` or of nobody."""
+    def __init__(self, user: str, *, is_late: bool = False) -> None:
+        """No tasks yet, of ``user`` or of nobody.
+
+        ``is_late``: the account is past the tasks, and they are to be set aside all the same.
+        """
         self.user = user
+        self.is_late = is_late
         self.tasks: list[Task] = []
         self.already_applied: list[Task] = []
-        """Those that had their effect before, in a delivery whose answer was lost."""
+        """Those that the account is past: mostly they had their effect in a delivery whose answer
+        was lost; one that another consumer of the group had read may have been skipped."""
         self.ids: dict[str, IdempotencyRecord] = {}
         self.run: CommitBuilder | None = None
         self.failures: dict[str, int] = {}
@@ -48,7 +59,7 @@ class AccountBatch:
         without it.
         """
         applied, account = memory
-        if applied:
+        if applied and not self.is_late:
             fresh = bisect_right(self.tasks, entry_key(applied), key=_key)
             self.already_applied += self.tasks[:fresh]
             self.tasks = self.tasks[fresh:]
@@ -120,6 +131,16 @@ class AccountBatch:
         except Exception as error:
             self.record_failure(run.tasks[-1], error)
             return None
+
+
+def late_batches(tasks: Iterable[Task]) -> list[AccountBatch]:
+    """Each skipped task by itself, to be set aside."""
+    batches: list[AccountBatch] = []
+    for task in tasks:
+        batch = AccountBatch(task.user, is_late=True)
+        batch.tasks.append(task._replace(poison=SKIPPED))
+        batches.append(batch)
+    return batches
 
 
 def error_summary(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from actors.chat.replies import reply_message
 from actors.chat.rows import command_row, invalid_row, quarantined_row, record_row
 from actors.messages import INVALID_TYPE, Task
 from meterd.rules import events, outcomes
-from meterd.rules.commands import Command, InvalidCommand, fingerprint
+from meterd.rules.commands import Command, InvalidCommand, entry_key, fingerprint
 from meterd.rules.fold import Decision, apply
 from meterd.rules.idempotency import (
     CREDIT_TYPES,
@@ -97,7 +97,9 @@ class CommitBuilder:
         """
         assert not self.tasks, "what is set aside is set aside alone"
         self.tasks.append(task)
-        self.quarantined = self.applied = task.entry
+        # The account may be past the entry already; it never goes back.
+        is_past = self.applied and entry_key(self.applied) > entry_key(task.entry)
+        self.quarantined = self.applied = self.applied if is_past else task.entry
         outcome: Outcome = outcomes.INTERNAL_ERROR
         about = task.content
         remember = self._remember(task.command, outcome) if task.command else ""

@@ -7,7 +7,12 @@ from typing import Final
 import redis
 import structlog
 
-from actors.chat.account_batch import FAILURES_MAX, AccountBatch, batches_by_account
+from actors.chat.account_batch import (
+    FAILURES_MAX,
+    AccountBatch,
+    batches_by_account,
+    late_batches,
+)
 from actors.chat.commit_builder import CommitBuilder, CommitContext
 from actors.chat.counting import count_commit
 from actors.chat.timer_service import TimerService
@@ -87,6 +92,7 @@ class ChatWorker:
         batches = batches_by_account(tasks)
         try:
             self._work_off(batches, answer)
+            self._set_aside_skipped(batches, answer)
         except redis.RedisError:
             # What was committed is not known: nothing that is remembered of these may count.
             for batch in batches:
@@ -112,6 +118,16 @@ class ChatWorker:
             answer.stats.redecided += len(pending)
             log.debug("batch.redecided", batches=len(pending), attempt=attempt)
         raise UndecidedError(f"{len(pending)} accounts kept moving")
+
+    def _set_aside_skipped(self, batches: list[AccountBatch], answer: BatchResult) -> None:
+        """Set aside what the account is past without its effect: its turn is over."""
+        past = [task for batch in batches for task in batch.already_applied]
+        skipped = self._committer.skipped([(task.entry, task.content.id) for task in past])
+        if skipped is None:
+            raise ActorFencedError(self._writer.actor)
+        if skipped:
+            log.error("entry.skipped", entries=sorted(skipped))
+            self._work_off(late_batches(t for t in past if t.entry in skipped), answer)
 
     def _prepare(self, batches: list[AccountBatch]) -> dict[str, Chat]:
         """Load what the tasks need and the actor does not know: usually nothing."""
@@ -181,7 +197,7 @@ class ChatWorker:
         if run is not None:
             self._remember(batch.user, run.applied, run.account)
         applied, account = self._accounts[batch.user]
-        if run is not None and run.quarantined:
+        if run is not None and run.quarantined and not batch.is_late:
             # Nothing has changed, and what falls due would fail again, and again.
             self._timekeeper.arm(batch.user, None, applied)
             return

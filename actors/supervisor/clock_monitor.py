@@ -45,7 +45,7 @@ class ClockMonitor:
         before = steady_ms()
         seconds, micros = await self._client.time()
         self.observe(seconds * 1_000 + micros // 1_000, before)
-        await self._sync()
+        await self.sync()
 
     def observe(self, queue_ms: int, before_ms: int) -> None:
         """Take in a reading of the queue's clock that was asked for at ``before_ms``."""
@@ -67,7 +67,8 @@ class ClockMonitor:
         self._unwritten = json.dumps({"step_ms": step, "queue_ms": queue_ms})
         self.why = describe(self._unwritten)
 
-    async def _sync(self) -> None:
+    async def sync(self) -> None:
+        """Write the reason to hold that was found here; read whether there is one."""
         if self._unwritten:
             # The first step counts: what came after it may be its correction.
             await self._client.set(self._keys.clock_hold, self._unwritten, nx=True)
@@ -79,6 +80,11 @@ class ClockMonitor:
 def describe(hold: str | bytes) -> str:
     """The reason to hold, for a person."""
     found = json.loads(hold)
+    if "entry" in found:
+        return (
+            f"the entry {found['entry']} of the commands stream is {found['ahead_ms']} ms ahead of "
+            "the queue's clock; nothing is decided until somebody has looked: meterd clock show"
+        )
     return (
         f"the queue's clock stepped by {found['step_ms']:+d} ms to {found['queue_ms']}; "
         "nothing is decided until somebody has looked: meterd clock accept"

@@ -28,6 +28,12 @@ class Gauges(msgspec.Struct, frozen=True):
     events: int = 0
     oldest_ms: int = 0
     """For how long the oldest command has waited that has not had its effect; 0 without one."""
+    missing: int = 0
+    """Commands that were taken out of the stream before anybody had read them, ever."""
+    claimed: int = 0
+    """Commands that another consumer of the group had read, ever."""
+    recreated: int = 0
+    """How often the group was gone and was made again."""
     outbox_oldest_ms: int = 0
     """For how long the oldest commit has waited for Postgres; 0 without one."""
 
@@ -50,18 +56,21 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
         pipeline.xlen(key)
     pipeline.xrange(keys.outbox, count=1)
     pipeline.time()
+    pipeline.hmget(keys.progress, "missing", "claimed", "recreated")
     # Before the first daemon there is no group, and perhaps no stream: Redis says so in errors.
     groups, waiting, *rest = await pipeline.execute(raise_on_error=False)
     for answer in rest:
         if isinstance(answer, Exception):
             raise answer
-    commands, outbox, refused, dead, events, unsaved, (seconds, micros) = rest
+    commands, outbox, refused, dead, events, unsaved, (seconds, micros), progress = rest
     read = _group(groups, commands)
     first = None if isinstance(waiting, redis.ResponseError) else waiting["min"]
-    oldest = first or await _first_unread(client, keys, read)
+    unread = await _first_unread(client, keys, read)
+    oldest = first or unread
     now_ms = seconds * 1_000 + micros // 1_000
+    missing, claimed, recreated = (int(number or 0) for number in progress)
     return Gauges(
-        lag=read.lag or 0,
+        lag=(read.lag or 1) if unread else 0,
         pending=read.pending,
         outbox=outbox,
         refused=refused,
@@ -69,6 +78,9 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
         events=events,
         oldest_ms=_age_ms(oldest, now_ms),
         outbox_oldest_ms=_age_ms(unsaved[0][0] if unsaved else None, now_ms),
+        missing=missing,
+        claimed=claimed,
+        recreated=recreated,
     )
 
 

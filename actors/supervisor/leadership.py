@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from persistence.errors import NotLeadingError, StateLostError
+from persistence.postgres.engine import server_message
 from persistence.redis.command_stream import CommandStream, LeaseStatus
 from persistence.redis.integrity import IntegrityCheck
 
@@ -52,7 +53,7 @@ class Leadership:
                     return True
                 away_s = PAUSE_S_MIN
             except (redis.RedisError, SQLAlchemyError) as error:
-                await report("degraded", f"waiting for a server: {_words(error)}")
+                await report("degraded", f"waiting for a server: {server_message(error)}")
                 await pause(away_s)
                 away_s = min(2 * away_s, PAUSE_S_MAX)
         return False
@@ -92,9 +93,4 @@ class Leadership:
         if tenure is LeaseStatus.LOST:
             raise NotLeadingError("another daemon has taken over")
         if tenure is LeaseStatus.UNVERIFIED and self.is_verified:
-            raise NotLeadingError("Redis was restarted; its memory has to be compared again")
-
-
-def _words(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:300]
+            raise NotLeadingError("Redis or Postgres has to be compared with the other again")

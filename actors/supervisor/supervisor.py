@@ -30,7 +30,7 @@ from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
-from persistence.redis.command_stream import CommandStream, ReadBatch
+from persistence.redis.command_stream import CommandStream, ReadBatch, ReadNotice
 from persistence.redis.integrity import IntegrityCheck
 
 log = structlog.get_logger()
@@ -98,7 +98,8 @@ class Supervisor:
         self._settings = settings
         self._state = "starting"
         self._why = ""
-        self._is_over = False
+        self.is_over = False
+        """Whether it leads no more: another daemon does, or Redis is to be verified again."""
         self._error = ""
         self._stopping = asyncio.Event()
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
@@ -148,7 +149,7 @@ class Supervisor:
             work.result()
             return "stopped"
         except NotLeadingError as error:
-            self._is_over = True
+            self.is_over = True
             log.error("supervisor.superseded", why=str(error))
             return "superseded"
         except Exception:
@@ -217,10 +218,17 @@ class Supervisor:
 
     async def _finish_pending(self) -> None:
         after = "0"
-        while entries := (await retry_until_ok(lambda after=after: self._pending(after))).entries:  # type: ignore[misc]
-            after = entries[-1].entry
+        while True:
+            batch = await retry_until_ok(lambda after=after: self._pending(after))  # type: ignore[misc]
+            if batch.notice is ReadNotice.CLAIMED:
+                await self._dispatcher.drain()
+                after = "0"
+                continue
+            if not batch.entries:
+                break
+            after = batch.entries[-1].entry
             await self._wait_until_clear()
-            await self._dispatcher.dispatch(entries)
+            await self._dispatcher.dispatch(batch.entries)
             await self._dispatcher.wait_for_capacity()
         await self._dispatcher.drain()
 
@@ -243,13 +251,25 @@ class Supervisor:
         before = steady_ms()
         delivery = await self._parts.queue.new(self._settings.batch_max)
         self._clock.observe(delivery.now_ms, before)
-        if not delivery.entries:
+        if delivery.notice:
+            await self._act_on(delivery)
+        elif not delivery.entries:
             await self._parts.queue.wait(self._settings.block_ms)
+        if not delivery.entries:
             return
         await self._wait_until_clear()
         await self._dispatcher.dispatch(delivery.entries)
         if GATHER_ENTRIES_MIN <= len(delivery.entries) < self._settings.batch_max:
             await asyncio.sleep(GATHER_S)
+
+    async def _act_on(self, batch: ReadBatch) -> None:
+        """Say what a read found wrong with the stream, and take in what it has put right."""
+        log.warning("queue.disturbed", what=batch.notice.value, entries=batch.number)
+        if batch.notice is ReadNotice.CLAIMED:
+            await self._dispatcher.drain()
+            await self._finish_pending()
+        if batch.notice is ReadNotice.AHEAD:
+            await self._clock.sync()
 
     async def _wait_until_clear(self) -> None:
         """Wait while nothing may be decided: the clock has stepped, or too much waits already.
@@ -265,7 +285,7 @@ class Supervisor:
         await asyncio.gather(*(handle.close() for handle in self._dispatcher.handles.values()))
         await self._recording.stop()
         with contextlib.suppress(redis.RedisError):
-            if self._parts.queue.epoch and not self._is_over:
+            if self._parts.queue.epoch and not self.is_over:
                 await self._parts.queue.resign()
                 await self._parts.client.delete(self._parts.keys.status)
 

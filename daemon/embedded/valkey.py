@@ -20,6 +20,7 @@ from daemon.embedded.allocator import jemalloc, preloading
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.embedded.home import private_folder, write_private
 from daemon.embedded.log_file import LogFile
+from daemon.embedded.memory import memory_bytes
 from daemon.embedded.processes import ServerProcess, find_marked, mark_of
 
 __all__ = ["ValkeyServer"]
@@ -30,7 +31,8 @@ _START_TIMEOUT_MS = 120_000  # a large append-only file takes its time to load
 _ANSWER_TIMEOUT_S = 5.0
 _ANSWERS_AFTER_STOP_MS = 200  # it checks its signals at 10 Hz
 # `dir` is the working folder, so that no path needs quoting. No snapshots: the append-only
-# file is the data, and rewrites itself. noeviction: a full server refuses, it never forgets.
+# file is the data, and rewrites itself. noeviction: a full server refuses, it never forgets. Half
+# of the memory is the limit, since a rewrite and the other processes need some, too.
 _CONFIGURATION = """\
 bind {host}
 port {port}
@@ -41,6 +43,7 @@ appendonly yes
 appendfsync everysec
 aof-load-truncated yes
 save ""
+maxmemory {maxmemory}
 maxmemory-policy noeviction
 daemonize no
 logfile ""
@@ -112,7 +115,12 @@ class ValkeyServer:
         configuration = self._folder / "valkey.conf"
         write_private(
             configuration,
-            _CONFIGURATION.format(host=HOST, port=access.port, password=access.password),
+            _CONFIGURATION.format(
+                host=HOST,
+                port=access.port,
+                password=access.password,
+                maxmemory=memory_bytes() // 2,
+            ),
         )
         mark = mark_of(self._folder)
         log = self._log.open_new()

@@ -99,7 +99,7 @@ _STATUS: Final = {
     "environment": "production", "version": "0.2.0", "recovery": None, "open_chats": 7,
     "queue": {
         "lag": 0, "pending": 0, "oldest_ms": 0, "outbox": 0, "outbox_oldest_ms": 0, "refused": 0,
-        "dead": 0, "events": 120,
+        "dead": 0, "events": 120, "missing": 0, "claimed": 0, "recreated": 0,
     },
     "recent": _FIGURES,
 }  # fmt: skip

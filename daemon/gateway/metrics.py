@@ -152,6 +152,12 @@ _QUEUE: Final = {
     "dead": ("dead_letters", "Entries that were set aside"),
     "events": ("events_entries", "Events that are kept"),
 }
+_QUEUE_COUNTS: Final = {
+    "missing": ("queue_missing", "Commands that were deleted before anybody had read them"),
+    "claimed": ("queue_claimed", "Commands that another consumer of the group had read"),
+    "recreated": ("queue_recreated", "How often the consumer group was gone and was made again"),
+}
+"""Kept in Redis, ever since it has the data."""
 _AGES: Final = {
     "oldest_ms": (
         "queue_oldest_age_seconds",
@@ -167,6 +173,8 @@ _AGES: Final = {
 def _queue(queue: Mapping[str, int]) -> Iterator[Metric]:
     for name, (metric, about) in _QUEUE.items():
         yield _gauge(metric, about, queue.get(name, math.nan))
+    for name, (metric, about) in _QUEUE_COUNTS.items():
+        yield _counter(metric, about, queue.get(name, math.nan))
     for name, (metric, about) in _AGES.items():
         yield _gauge(metric, about, queue.get(name, math.nan) / 1_000)
 

@@ -339,6 +339,9 @@ class QueueStatus(Shape):
     refused: Annotated[Number, _about("Commits that PostgreSQL has refused for good")]
     dead: Annotated[Number, _about("Dead letters")]
     events: Annotated[Number, _about("Events that are kept")]
+    missing: Annotated[Number, _about("Commands that were deleted before anybody read them, ever")]
+    claimed: Annotated[Number, _about("Commands that another consumer of the group read, ever")]
+    recreated: Annotated[Number, _about("How often the consumer group was gone, ever")]
 
 
 class Durations(Shape):

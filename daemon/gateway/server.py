@@ -11,6 +11,7 @@ import uvicorn
 from actors.gc_tuning import tune_gc
 from daemon.discovery.runfile import Addresses
 from daemon.gateway.app import make_app
+from daemon.gateway.connections import BoundedProtocol
 from daemon.gateway.container import Dependencies, make_dependencies
 from daemon.gateway.errors import BindError
 from daemon.gateway.key_source import is_loopback
@@ -58,12 +59,13 @@ def url_of(listening: socket.socket) -> str:
 
 def serve(settings: Settings, addresses: Addresses, listening: socket.socket) -> None:
     """Answer until SIGTERM or SIGINT. Raises KeysError: nothing says whose tokens count."""
-    _allow_sockets(settings.http.streams_max + CONNECTIONS_BEYOND_STREAMS)
+    connections_max = settings.http.streams_max + CONNECTIONS_BEYOND_STREAMS
+    _allow_sockets(connections_max + BACKLOG)  # so many may be accepted before any is dropped
     parts = make_dependencies(settings, addresses)
     config = uvicorn.Config(
         make_app(parts),
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -72,7 +74,7 @@ def serve(settings: Settings, addresses: Addresses, listening: socket.socket) ->
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
-        limit_concurrency=settings.http.streams_max + CONNECTIONS_BEYOND_STREAMS,
+        limit_concurrency=connections_max,
         backlog=BACKLOG,
     )
     # uvicorn stops on these and raises them once more at its end, which would be our end too.

@@ -15,7 +15,7 @@ from daemon.gateway.metrics import Scraped
 from daemon.monitoring.alarms import alarms_of
 from daemon.monitoring.next_steps import next_step
 from persistence.postgres.pages import open_counts
-from persistence.redis.published_status import read_status_async
+from persistence.redis.published_status import check_writable, read_status_async
 from persistence.redis.status_history import read_history
 
 DOWN: Final = {"state": "down", "why": "no daemon has published a status for some seconds"}
@@ -78,11 +78,12 @@ class Service:
         return Scraped(status, status["queue"], await self._open_counts(), self._counted)
 
     async def is_redis_up(self) -> bool:
-        """Whether Redis answers now."""
+        """Whether Redis answers now, and takes commands."""
         try:
-            return bool(await self._parts.client.ping())
+            await check_writable(self._parts.client, self._parts.keys)
         except redis.RedisError:
             return False
+        return True
 
     async def is_postgres_up(self) -> bool:
         """Whether Postgres answered a moment ago."""

@@ -3,11 +3,13 @@
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 import jwt
+import structlog
+from cryptography.hazmat.primitives import serialization
 
 from daemon.gateway.authorization import ROLES, USER, Caller
 from daemon.gateway.errors import KeysError, TokenError
@@ -16,6 +18,12 @@ SYMMETRIC: Final = ("HS256",)
 ASYMMETRIC: Final = ("RS256", "ES256", "EdDSA")
 REMEMBERED_MAX: Final = 10_000
 TOKEN_BYTES_MAX: Final = 8_192
+REREAD_S: Final = 60.0
+"""How old what was read of a set of public keys may be."""
+UNKNOWN_REREAD_S: Final = 1.0
+"""The same for a token that names a key that is not in it: it may have come since."""
+
+log = structlog.get_logger()
 
 
 class Key(NamedTuple):
@@ -28,6 +36,12 @@ class Key(NamedTuple):
 class TokenKeys(Protocol):
     """Where the key for a token comes from."""
 
+    generation: int
+    """Grows when the keys have changed: what was found of tokens before counts no more."""
+
+    def refresh(self) -> None:
+        """Look whether the keys have changed, now and then."""
+
     def of(self, token: str) -> Key:
         """The key that the token names. Raises TokenError if there is none."""
 
@@ -35,9 +49,14 @@ class TokenKeys(Protocol):
 class SecretKey:
     """One secret for all tokens."""
 
+    generation = 0
+
     def __init__(self, secret: str) -> None:
         """``secret`` has at least 32 bytes."""
         self._key: Key = Key(secret, SYMMETRIC)
+
+    def refresh(self) -> None:
+        """A secret stays as it is."""
 
     def of(self, token: str) -> Key:
         """The secret, whatever the token says."""
@@ -45,23 +64,64 @@ class SecretKey:
 
 
 class PublicKeys:
-    """Public keys out of a JWKS file (RFC 7517), by their ``kid``."""
+    """Public keys out of a JWKS file (RFC 7517), by their ``kid``; read again as they change."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the file; raises KeysError if there is no usable key in it."""
-        self._keys: dict[Any, Key] = dict(_read_keys(path))
-        if not self._keys:
-            raise KeysError(f"http.jwks_file {path} has no public key for {', '.join(ASYMMETRIC)}")
+        self.generation = 0
+        self._path = path
+        self._clock = clock
+        self._keys = self._read()
+        self._read_at_s = clock()
+
+    def refresh(self) -> None:
+        """Read the file again if that is long ago."""
+        self._reread_after(REREAD_S)
 
     def of(self, token: str) -> Key:
         """The key of the token's ``kid``; the only key there is, for a token without one."""
         kid = _header(token).get("kid")
-        if kid is None and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        found = self._keys.get(kid) if isinstance(kid, str) else None
+        found = self._find(kid)
+        if found is None and self._reread_after(UNKNOWN_REREAD_S):
+            found = self._find(kid)
         if found is None:
             raise TokenError("no key has the kid that the token names")
         return found
+
+    def _find(self, kid: object) -> Key | None:
+        if kid is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid) if isinstance(kid, str) else None
+
+    def _reread_after(self, seconds: float) -> bool:
+        """Read the file again if it was read so long ago; one that is no use changes nothing."""
+        if self._clock() - self._read_at_s < seconds:
+            return False
+        self._read_at_s = self._clock()
+        try:
+            keys = self._read()
+        except KeysError as error:
+            log.warning("gateway.jwks_unreadable", why=str(error))
+            return False
+        if _ids_of(keys) != _ids_of(self._keys):
+            self.generation += 1
+            log.info("gateway.jwks_changed", keys=len(keys))
+        self._keys = keys
+        return True
+
+    def _read(self) -> dict[Any, Key]:
+        keys = dict(_read_keys(self._path))
+        if not keys:
+            raise KeysError(
+                f"http.jwks_file {self._path} has no public key for {', '.join(ASYMMETRIC)}"
+            )
+        return keys
+
+
+def _ids_of(keys: dict[Any, Key]) -> dict[Any, bytes]:
+    """Each key's name and its public key's bytes."""
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return {kid: key.secret.public_bytes(*form) for kid, key in keys.items()}
 
 
 class Tokens:
@@ -72,9 +132,14 @@ class Tokens:
         self._keys = keys
         self._audience = audience
         self._remembered: OrderedDict[str, Caller] = OrderedDict()
+        self._generation = keys.generation
 
     def caller(self, token: str) -> Caller:
         """Whom the token speaks for. Raises TokenError."""
+        self._keys.refresh()
+        if self._generation != self._keys.generation:
+            self._remembered.clear()
+            self._generation = self._keys.generation
         caller = self._remembered.get(token)
         if caller is None:
             caller = self._check(token)

@@ -7,7 +7,7 @@ __all__ = ["MASK", "mask_credentials"]
 MASK = "***"
 # Greedy up to the last "@": a password with an unescaped "@" or "/" is hidden whole.
 _URL_PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://[^\s:/@?#]*:)[^\s\"'<>]*@")
-_PASSWORD_PARAMETER = re.compile(r"\b((?:ssl)?password=)[^\s&\"']+", re.IGNORECASE)
+_PASSWORD_PARAMETER = re.compile(r"\b((?:ssl|sentinel_)?password=)[^\s&\"']+", re.IGNORECASE)
 
 
 def mask_credentials(text: str) -> str:

@@ -92,7 +92,8 @@ ALARMS: Final = (
         severity="critical",
         expr='max(meterd_daemon_state{state="held"}) > 0',
         for_="0m",
-        summary="the queue's clock has stepped: nothing is decided until somebody has looked",
+        summary="the queue's clock has stepped, or an entry is ahead of it: nothing is decided "
+        "until somebody has looked",
         runbook="the-clock",
         tile="state",
         holds=lambda status: _state(status) == "held",
@@ -102,8 +103,8 @@ ALARMS: Final = (
         severity="critical",
         expr='max(meterd_daemon_state{state="lost"}) > 0',
         for_="0m",
-        summary="Redis knows less than PostgreSQL: nothing is billed until it is rebuilt",
-        runbook="when-redis-has-lost-its-memory",
+        summary="Redis or PostgreSQL has lost state: nothing is billed until it is rebuilt",
+        runbook="when-redis-or-postgresql-has-lost-state",
         tile="state",
         holds=lambda status: _state(status) == "lost",
     ),
@@ -194,6 +195,15 @@ ALARMS: Final = (
         runbook="dead-letters",
         tile="dead",
         holds=lambda status: _queue(status, "dead") > 0,
+    ),
+    Alarm(
+        name="MeterdCommandsMissing",
+        severity="critical",
+        expr="max(increase(meterd_queue_missing_total[1h])) > 0",
+        for_="0m",
+        summary="commands were deleted from the stream before anybody had read them: somebody "
+        "trims it",
+        runbook="crashes-and-restarts",
     ),
     Alarm(
         name="MeterdChatsFilling",

@@ -9,7 +9,7 @@ NEXT_STEPS: Final[dict[str, str | None]] = {
     "recovering": "Wait until every open chat has its actor; commands wait and nothing is lost.",
     "degraded": "Bring back the server that the reason names; meterd then goes on by itself.",
     "standby": "Nothing, while the daemon that leads works; this one takes over if it ends.",
-    "held": "Set the clock of the Redis machine right, then run: meterd clock accept",
+    "held": "See what holds it with: meterd clock show; then accept the clock, or drop the entry.",
     "lost": "Run: meterd recover --dry-run, then: meterd recover",
     "stopping": "Start it again with: meterd up",
     "down": "Start it with: meterd up; if it runs, read its log.",

@@ -21,6 +21,7 @@ from daemon.discovery.runfile import Addresses, RunFile
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.embedded.log_file import LogFile
+from daemon.embedded.memory import check_memory, memory_bytes
 from daemon.errors import DaemonError
 from daemon.gateway.errors import BindError, KeysError
 from daemon.gateway.key_source import secret_of
@@ -90,6 +91,7 @@ class Daemon:
 
     def run(self, on_status: OnStatus) -> None:
         """Start everything, report it, work until ``stop``, then end everything in order."""
+        check_memory(memory_bytes())
         install_signal_handlers(self.stop)
         with self._servers() as servers, self._listening(servers) as addresses:
             prepare(addresses)
@@ -144,6 +146,7 @@ class Daemon:
                 token=self._token,
                 folder=folder,
                 start_limit_s=self._limit.seconds,
+                ray_address=self._settings.ray.address,
             )
             engine = EngineProcess(config, self._ray_log)
             try:

@@ -90,7 +90,7 @@ class Engine:
         config = self._config
         try:
             try:
-                start_ray(self._settings.ray.address, config.folder, config.start_limit_s)
+                start_ray(config.ray_address, config.folder, config.start_limit_s)
             except RayStartTimeoutError as error:
                 exit_fatal(str(error), EXIT_START_TIMEOUT)
             except RayStartError as error:

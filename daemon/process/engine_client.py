@@ -49,6 +49,15 @@ RAY_SETTINGS: Final = {
 """Defaults of ours for Ray; the environment overrides them."""
 
 
+RAY_ALONE: Final = {
+    # No other machine is asked for: Ray works on the loopback address then, and not on the
+    # machine's, which may change, nor on all interfaces. The name is that of the switch for
+    # systems on which Ray knows single machines only.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+"""The same where Ray has this machine alone."""
+
+
 def ray_limits(limit_s: float) -> dict[str, str]:
     """Ray's own start limits as environment variables; it reads them while it is imported."""
     seconds = str(int(limit_s))
@@ -83,6 +92,8 @@ class EngineConfig(NamedTuple):
     """For Ray's own files."""
     start_limit_s: float
     """How long Ray may take to start."""
+    ray_address: str | None = None
+    """The cluster to join; None: this machine alone."""
 
 
 class EngineProcess:
@@ -111,6 +122,7 @@ class EngineProcess:
                 start_new_session=True,
                 env={
                     **RAY_SETTINGS,
+                    **({} if config.ray_address else RAY_ALONE),
                     **ray_limits(config.start_limit_s),
                     **os.environ,
                     MARK: self._mark,

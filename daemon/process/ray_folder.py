@@ -1,4 +1,8 @@
-"""Ray's own files: a folder with a short path (sockets lie in it), and never left behind."""
+"""Ray's own files: a folder with a short path (sockets lie in it), and never left behind.
+
+Ray makes its folder and those in it writable for everybody, without a sticky bit. Ours around it
+lets nobody else in.
+"""
 
 import os
 import shutil
@@ -7,6 +11,7 @@ from pathlib import Path
 
 _PREFIX = "meterd-ray-"
 _NOTE = "ray_folder"
+_INNER = "r"
 
 
 def new_ray_folder(home: Path) -> str:
@@ -17,7 +22,7 @@ def new_ray_folder(home: Path) -> str:
     remove_ray_folder(home)
     folder = tempfile.mkdtemp(prefix=_PREFIX)
     (home / _NOTE).write_text(folder)
-    return folder
+    return str(Path(folder) / _INNER)
 
 
 def remove_ray_folder(home: Path) -> None:

@@ -40,16 +40,17 @@ def recover(
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Rebuild Redis from Postgres after Redis has lost its memory.
+    """Rebuild what Redis or Postgres has lost.
 
-    When Redis was restarted empty or from an older copy, the daemon notices, says
-    so in `meterd status` (state lost), and bills nothing. This folds the journal
-    again and puts accounts, open chats and ids where they were after its last
-    entry; commands that are still in the stream are handled afterwards. It says
-    what is missing. The daemon may run meanwhile: it goes on by itself.
+    When Redis was restarted empty or from an older copy, or Postgres failed over
+    to a standby without the last rows, the daemon notices, says so in `meterd
+    status` (state lost), and bills nothing. This folds the journal again and puts
+    accounts, open chats and ids where they were after its last entry; commands
+    that are still in the stream are handled afterwards, and write their rows. It
+    says what is missing. The daemon may run meanwhile: it goes on by itself.
 
-    It touches nothing if Redis remembers all that Postgres knows, and may be
-    repeated after it was cut short. Audit the result with: meterd audit
+    It touches nothing if neither has lost anything, and may be repeated after it
+    was cut short. Audit the result with: meterd audit
 
     For example:
 
@@ -109,7 +110,7 @@ def _print_report(report: "RecoveryReport", json: bool) -> None:
         return
     rebuilt = f"{report.accounts} accounts, {report.open_chats} open chats, {report.ids} ids"
     lines = [
-        f"Redis had lost its memory: {report.missing}.",
+        f"What was found: {report.missing}.",
         f"Rebuilt from the journal up to {_when(report.journal)}:",
         f"  {rebuilt}; {report.keys_removed} older keys removed",
         f"  {report.commands_left} commands are in the stream and will be handled now",

@@ -1,4 +1,7 @@
-"""``meterd recover``: Redis has lost its memory, Postgres has the journal; the fold makes the rest.
+"""``meterd recover``: one of both has lost state. Postgres has a journal; the fold makes the rest.
+
+Where Postgres has lost its last rows, Redis goes back to what is left, and the commands that it
+still has are handled again: the fold gives them the outcomes that they had.
 
 Nobody may lead meanwhile: the recovery itself holds the lease. What can't be known from the journal
 is said, not guessed.
@@ -13,6 +16,7 @@ from typing import Any, Final, NamedTuple, cast
 import redis
 from sqlalchemy import Connection, Engine
 
+from actors.recorder import write_entries
 from daemon.audit.differences import Difference
 from daemon.audit.folding import Folded, Folding
 from daemon.errors import RecoverError
@@ -26,14 +30,16 @@ from persistence.postgres import reader
 from persistence.postgres.recorder_state import PostgresPosition, fetch_position, replace_instance
 from persistence.postgres.rows import JournalRow, OperationRow
 from persistence.postgres.writer import write_batch
-from persistence.redis.commit import Limits
+from persistence.redis.commit import Limits, unpack_payload
 from persistence.redis.integrity import RedisPosition, read_position, what_is_missing
+from persistence.redis.outbox import OutboxEntry
 from persistence.redis.rebuild import Rebuild
 
 LEASE_MS: Final = 30_000
 LEAD_S_MAX: Final = 10.0
 """How long it is tried to get the lease from a daemon that only looks whether it may begin."""
 USERS_PAGE: Final = 200
+OUTBOX_PAGE: Final = 500
 EPOCHS_SKIPPED: Final = 1_000
 """Epochs that whoever still lives may hold, and that nobody gets again."""
 
@@ -99,6 +105,7 @@ class Recovery:
             plan = self.plan()
             check_stopped(plan)
             rebuild = Rebuild(self._client, self._keys, self._ended_ttl_ms)
+            self._write_what_no_command_made()
             report = self._rebuild(rebuild, plan, progress)
             epoch = plan.postgres.epoch + EPOCHS_SKIPPED
             with self._engine.begin() as connection:
@@ -106,6 +113,18 @@ class Recovery:
                 write_batch(connection, [], [], [], [_operation(report, done_by)])
             rebuild.end(report.memory_id, epoch)
             return report
+
+    def _write_what_no_command_made(self) -> None:
+        """Write decisions and opening balances that wait in the outbox: no command repeats them."""
+        after = "-"
+        while found := self._outbox_page(after):
+            after = f"({found[-1].entry}"
+            with self._engine.begin() as connection:
+                write_entries(connection, [one for one in found if not one.payload.journal])
+
+    def _outbox_page(self, after: str) -> list[OutboxEntry]:
+        found: Any = self._client.xrange(self._keys.outbox, min=after, count=OUTBOX_PAGE)
+        return [OutboxEntry(entry.decode(), unpack_payload(raw[b"facts"])) for entry, raw in found]
 
     def _rebuild(
         self, rebuild: Rebuild, plan: RecoveryPlan, progress: Callable[[int], None]

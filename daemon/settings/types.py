@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from daemon.logging.masking import mask_credentials
+from meterd.sentinel_url import SENTINEL_SCHEMES, is_sentinel, parse_sentinel_url
 
 __all__ = [
     "MS_MAX",
@@ -134,6 +135,8 @@ def _url_check(*schemes: str) -> AfterValidator:
             raise ValueError(
                 f"should begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
             )
+        if value is not None and is_sentinel(value):
+            parse_sentinel_url(value)
         return value
 
     return AfterValidator(check)
@@ -158,7 +161,9 @@ OptionalPort = Annotated[
 Secret = Annotated[str | None, BeforeValidator(_none_if_empty), AfterValidator(_long_enough)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_split_texts), AfterValidator(_origins)]
 RedisUrl = Annotated[
-    str | None, BeforeValidator(_none_if_empty), _url_check("redis", "rediss", "unix")
+    str | None,
+    BeforeValidator(_none_if_empty),
+    _url_check("redis", "rediss", "unix", *SENTINEL_SCHEMES),
 ]
 PostgresUrl = Annotated[
     str | None,

@@ -1,9 +1,19 @@
-"""Connections to Postgres, whatever form the URL has, and never a password in a message."""
+"""Connections to Postgres, whatever form the URL has, and never a password in a message.
 
+A session that a server has made read-only stays so when the server takes writes again, and so does
+one to a server that was demoted: what fails so is thrown away with all idle connections, and the
+next one is made anew. A pooler such as PgBouncer refuses the startup parameter ``options``: then
+what it would have set is set for each transaction.
+"""
+
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
 from persistence.errors import PostgresURLError
@@ -12,6 +22,11 @@ _DRIVER: Final = "postgresql+psycopg2"
 _SCHEMES: Final = ("postgres", "postgresql", _DRIVER)
 _SECRETS: Final = ("password", "sslpassword")
 _CONNECT_TIMEOUT_S: Final = 5
+_OVER: Final = ("25006", "57P01", "57P02", "57P03", "57P04", "57P05")
+"""SQLSTATEs after which a connection is of no use: it is read-only, or the server ends it."""
+_REFUSED_OPTIONS: Final = "unsupported startup parameter"
+_OPTION: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)=(.*)", re.DOTALL)
+MESSAGE_MAX: Final = 300
 
 
 def make_engine(
@@ -24,12 +39,13 @@ def make_engine(
 ) -> Engine:
     """Give an engine for the URL, always with psycopg2; nothing connects before it is used.
 
-    ``connect_timeout``, ``application_name`` and ``options`` of the URL are kept. The server ends
+    ``connect_timeout``, ``application_name`` and ``options`` of the URL are kept. Several hosts may
+    be named, with commas between them: then the one that takes writes is used. The server ends
     what stays in a transaction without a word for ``idle_in_transaction_ms``: a process that was
     stopped in the middle must not hold its locks against the one that takes its place.
     """
     parsed = _parse(url)
-    return create_engine(
+    engine = create_engine(
         # The rest of the query shows in the engine's repr; these go to the driver directly.
         parsed.difference_update_query(_SECRETS),
         pool_size=pool_size,
@@ -47,12 +63,74 @@ def make_engine(
             },
         ),
     )
+    event.listen(engine, "handle_error", _throw_away)
+    _PoolerSettings().listen(engine)
+    return engine
+
+
+def server_message(error: BaseException) -> str:
+    """What failed, in a line: the server's own words where it has said something."""
+    cause = getattr(error, "orig", None) or error
+    lines = str(cause).strip().splitlines() or [""]
+    return f"{type(cause).__name__}: {lines[0].strip()}"[:MESSAGE_MAX]
+
+
+def _throw_away(context: ExceptionContext) -> None:
+    state = getattr(context.original_exception, "pgcode", None)
+    if state in _OVER:
+        context.is_disconnect = True
+
+
+class _PoolerSettings:
+    """Sets for each transaction what a pooler does not take at the start of a connection."""
+
+    def __init__(self) -> None:
+        self._statements: list[tuple[str, tuple[str, ...]]] = []
+
+    def listen(self, engine: Engine) -> None:
+        """Take part in all that the engine does."""
+        event.listen(engine, "do_connect", self._connect)
+        event.listen(engine, "begin", self._begin)
+
+    def _connect(self, dialect: Any, _record: Any, args: list[Any], options: dict[str, Any]) -> Any:
+        if self._statements:
+            del options["options"]
+        try:
+            return dialect.connect(*args, **options)
+        except dialect.dbapi.OperationalError as error:
+            if _REFUSED_OPTIONS not in str(error) or "options" not in options:
+                raise
+            self._statements = [
+                ("SELECT set_config(%s, %s, true)", pair)
+                for pair in _option_pairs(options.pop("options"))
+            ]
+        return dialect.connect(*args, **options)
+
+    def _begin(self, connection: Connection) -> None:
+        for statement, pair in self._statements:
+            connection.exec_driver_sql(statement, pair)
+
+
+def _option_pairs(options: str) -> list[tuple[str, str]]:
+    """The names and values of ``-c name=value -c name=value``.
+
+    Raises:
+        PostgresURLError: something else is in there.
+    """
+    words, pairs = iter(shlex.split(options)), []
+    for word in words:
+        given = next(words, "") if word == "-c" else word.removeprefix("-c").removeprefix("--")
+        found = _OPTION.fullmatch(given)
+        if found is None:
+            raise PostgresURLError("options: this pooler takes none but -c name=value")
+        pairs.append((found[1], found[2]))
+    return pairs
 
 
 def safe_url(url: str) -> str:
     """Give the URL with its passwords masked, for logs and messages."""
     try:
-        parsed = make_url(url)
+        parsed = make_url(_hosts_in_query(url))
     except (ArgumentError, ValueError):
         return "(not a URL)"
     masked = {name: "***" for name in _SECRETS if name in parsed.query}
@@ -61,13 +139,25 @@ def safe_url(url: str) -> str:
 
 def _parse(url: str) -> URL:
     try:
-        parsed = make_url(url)
+        parsed = make_url(_hosts_in_query(url))
     except (ArgumentError, ValueError):
         # From None: the cause quotes the text, in which a password may stand.
         raise PostgresURLError("not a URL; want postgresql://user:password@host/name") from None
     if parsed.drivername not in _SCHEMES:
         raise PostgresURLError(f"{safe_url(url)}: want a URL that begins with postgresql://")
     return _socket_in_query(parsed.set(drivername=_DRIVER))
+
+
+def _hosts_in_query(url: str) -> str:
+    """Several hosts in the form that the dialect has for them; for the one that takes writes."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return url
+    query = [f"host={host}" for host in hosts.split(",")] + [parts.query] * bool(parts.query)
+    if "target_session_attrs=" not in parts.query:
+        query.append("target_session_attrs=read-write")
+    return parts._replace(netloc=f"{login}{at}", query="&".join(query)).geturl()
 
 
 def _socket_in_query(url: URL) -> URL:

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from persistence.errors import SupersededError
+from meterd.rules.commands import entry_key
+from persistence.errors import StateLostError, SupersededError
 from persistence.postgres.tables import command_journal, recorder_states
 
 NOTHING: Final = "0-0"
@@ -34,7 +35,14 @@ _OPEN: Final = """
 """
 _ADVANCE: Final = """
     UPDATE recorder_states SET epoch = %s, outbox_ms = %s, outbox_seq = %s, updated_at = now()
-    WHERE partition = %s AND memory_id = %s AND epoch <= %s
+    WHERE partition = %s AND memory_id = %s AND epoch <= %s AND (outbox_ms, outbox_seq) >= (%s, %s)
+"""
+_IS_IN_OFFICE: Final = """
+    SELECT 1 FROM recorder_states WHERE partition = %s AND memory_id = %s AND epoch <= %s
+"""
+_IS_BEHIND: Final = """
+    SELECT 1 FROM recorder_states
+    WHERE partition = %s AND memory_id = %s AND (outbox_ms, outbox_seq) < (%s, %s)
 """
 _REPLACE: Final = """
     UPDATE recorder_states SET memory_id = %s, epoch = %s, updated_at = now() WHERE partition = %s
@@ -48,18 +56,36 @@ class RecorderClaim(NamedTuple):
     memory_id: str
     epoch: int
 
-    def advance(self, connection: Connection, outbox: str) -> None:
+    def advance(self, connection: Connection, outbox: str, delivered: str = NOTHING) -> None:
         """Write, in the caller's transaction, that all up to this outbox entry is in it.
+
+        ``delivered``: the outbox entry up to which Postgres has said before to have all.
 
         Raises:
             SupersededError: a later recorder has begun, or the row names another memory.
+            StateLostError: Postgres knows less than it has said to have.
         """
-        ms, _, seq = outbox.partition("-")
-        done = connection.exec_driver_sql(
-            _ADVANCE, (self.epoch, int(ms), int(seq), self.partition, self.memory_id, self.epoch)
-        )
-        if done.rowcount != 1:
-            raise SupersededError(f"epoch {self.epoch} of {self.memory_id} is over")
+        claim = self.partition, self.memory_id, self.epoch
+        known = *entry_key(outbox), *claim, *entry_key(delivered)
+        if connection.exec_driver_sql(_ADVANCE, (self.epoch, *known)).rowcount == 1:
+            return
+        if connection.exec_driver_sql(_IS_IN_OFFICE, claim).rowcount == 1:
+            raise _lost(delivered)
+        raise SupersededError(f"epoch {self.epoch} of {self.memory_id} is over")
+
+    def check_complete(self, connection: Connection, delivered: str) -> None:
+        """Find out whether Postgres still has all that it has said to have.
+
+        Raises:
+            StateLostError: it has not.
+        """
+        named = self.partition, self.memory_id, *entry_key(delivered)
+        if connection.exec_driver_sql(_IS_BEHIND, named).rowcount:
+            raise _lost(delivered)
+
+
+def _lost(delivered: str) -> StateLostError:
+    return StateLostError(f"Postgres has had the outbox up to {delivered}, and knows less")
 
 
 def claim_recorder(connection: Connection, partition: str, memory_id: str) -> None:

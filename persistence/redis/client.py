@@ -1,4 +1,4 @@
-"""Connections to Redis, with the library's silent retries switched off.
+"""Clients of Redis, with the library's silent retries switched off.
 
 redis-py repeats a command whose answer got lost, which makes one XADD two entries. What meterd
 sends is either idempotent, and then the caller repeats it, or must not be repeated at all.
@@ -11,6 +11,8 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from meterd.redis_connections import connection_options, connection_options_async
 
 CONNECT_TIMEOUT_S: Final = 2.0
 SOCKET_TIMEOUT_S: Final = 5.0
@@ -52,13 +54,16 @@ def connect(
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
 ) -> redis.Redis:
     """A client for threads and actors; replies are bytes."""
-    return redis.Redis.from_url(
-        url,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=socket_timeout_s,
-        socket_connect_timeout=connect_timeout_s,
+    pool = redis.ConnectionPool(
+        **{
+            **connection_options(url),
+            "protocol": 2,
+            "retry": Retry(NoBackoff(), 0),
+            "socket_timeout": socket_timeout_s,
+            "socket_connect_timeout": connect_timeout_s,
+        }
     )
+    return redis.Redis.from_pool(pool)
 
 
 def connect_async(
@@ -67,10 +72,13 @@ def connect_async(
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
 ) -> redis.asyncio.Redis:
     """A client for asyncio; replies are bytes."""
-    return redis.asyncio.Redis.from_url(
-        url,
-        protocol=2,
-        retry=AsyncRetry(NoBackoff(), 0),
-        socket_timeout=socket_timeout_s,
-        socket_connect_timeout=connect_timeout_s,
+    pool = redis.asyncio.ConnectionPool(
+        **{
+            **connection_options_async(url),
+            "protocol": 2,
+            "retry": AsyncRetry(NoBackoff(), 0),
+            "socket_timeout": socket_timeout_s,
+            "socket_connect_timeout": connect_timeout_s,
+        }
     )
+    return redis.asyncio.Redis.from_pool(pool)

@@ -6,14 +6,20 @@ from typing import Any, Final
 import redis
 
 from meterd.rules.redis_keys import Keys
+from persistence.errors import HoldError
 from persistence.postgres.rows import OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload
 
 ACCEPT: Final = "clock.accept"
+DROP: Final = "clock.drop"
 
 
 def read_hold(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
-    """The step of the clock that holds everything; None if nothing does."""
+    """What holds everything; None if nothing does.
+
+    ``queue_ms`` is the queue's clock then. ``step_ms``: by how much the clock stepped; or ``entry``
+    and ``ahead_ms``: an entry from the future, and how far it was ahead.
+    """
     raw: Any = client.get(keys.clock_hold)
     return json.loads(raw) if raw else None
 
@@ -22,14 +28,70 @@ def clear_hold(
     client: redis.Redis, keys: Keys, hold: dict[str, Any], done_by: str, at_ms: int
 ) -> bool:
     """Let everything go on; False if somebody else has done so."""
-    name = f"{ACCEPT}:{hold['queue_ms']}:{hold['step_ms']}"
+    facts = _facts(ACCEPT, hold, hold, done_by, at_ms)
+    return bool(client.fcall("meterd_clear_hold", 1, keys.commands, facts))
+
+
+def drop_ahead(
+    client: redis.Redis,
+    keys: Keys,
+    hold: dict[str, Any],
+    ahead_ms_max: int,
+    done_by: str,
+    at_ms: int,
+) -> int:
+    """Drop the entry from the future that holds everything, and set the stream's clock back.
+
+    What came behind it is appended again, in its order, with IDs of now.
+
+    Args:
+        client: the daemon's Redis.
+        keys: of the partition.
+        hold: as ``read_hold`` gave it; it names the entry.
+        ahead_ms_max: how far an ID may be ahead of the server's clock.
+        done_by: who decides.
+        at_ms: when, for the record.
+
+    Returns:
+        How many entries were appended again.
+
+    Raises:
+        HoldError: somebody else has decided meanwhile, or too many entries wait.
+    """
+    entry = hold["entry"]
+    found: Any = client.xrange(keys.commands, entry, entry)
+    fields = {_text(k): _text(v) for k, v in found[0][1].items()} if found else {}
+    facts = _facts(DROP, hold, {**hold, "fields": fields}, done_by, at_ms)
+    moved: Any = client.fcall("meterd_drop_ahead", 1, keys.commands, entry, ahead_ms_max, facts)
+    if moved == _DECIDED:
+        raise HoldError("nothing is held because of this entry")
+    if moved == _TOO_MANY:
+        raise HoldError(
+            "more entries came behind it than can be appended again in one go: stop the senders "
+            "that use this clock, and accept it"
+        )
+    return int(moved)
+
+
+_DECIDED: Final = -1
+_TOO_MANY: Final = -2
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _facts(
+    operation: str, hold: dict[str, Any], details: dict[str, Any], done_by: str, at_ms: int
+) -> str:
+    """The outbox payload of a decision; the same decision has the same id."""
+    what = hold.get("entry", hold.get("step_ms"))
     act = OperationRow(
-        operation_id=name,
+        operation_id=f"{operation}:{hold['queue_ms']}:{what}",
         at_ms=at_ms,
         done_by=done_by,
-        operation=ACCEPT,
+        operation=operation,
         subject="clock",
-        details=hold,
+        details=details,
     )
-    facts = pack_payload(OutboxPayload([], [], [], [act]))
-    return bool(client.fcall("meterd_clear_hold", 1, keys.commands, facts))
+    return pack_payload(OutboxPayload([], [], [], [act]))

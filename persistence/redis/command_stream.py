@@ -7,11 +7,12 @@ from typing import Any, Final, NamedTuple
 import redis
 import redis.asyncio
 
-from meterd.rules.commands import Command, InvalidCommand, entry_key, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, entry_key, entry_ms, parse_entry
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.errors import NotLeadingError
 
 NEW: Final = ">"
+AHEAD_MS_MAX: Final = 5_000
 
 
 class LeaseGrant(NamedTuple):
@@ -25,12 +26,29 @@ class LeaseGrant(NamedTuple):
     """Whether Redis has forgotten nothing since a leader found its memory complete."""
 
 
+class ReadNotice(enum.StrEnum):
+    """What a read found wrong with the stream, and has put right as far as it can be."""
+
+    NONE = ""
+    RECREATED = "recreated"
+    """The group was gone: it begins again at the beginning."""
+    CLAIMED = "claimed"
+    """Another consumer of the group had read entries: they are pending, to be read again."""
+    MISSING = "missing"
+    """Entries were taken out of the stream before anybody had read them."""
+    AHEAD = "ahead"
+    """The next entry's ID is too far ahead of the server's clock: everything is held."""
+
+
 class ReadBatch(NamedTuple):
     """What one read imported."""
 
     now_ms: int
     """The queue's clock at that moment."""
     entries: list[Command | InvalidCommand]
+    notice: ReadNotice = ReadNotice.NONE
+    number: int = 0
+    """How many entries the notice is about."""
 
 
 class LeaseStatus(enum.IntEnum):
@@ -47,8 +65,14 @@ class LeaseStatus(enum.IntEnum):
 class CommandStream:
     """The commands stream, its group, and the right to read it."""
 
-    def __init__(self, client: redis.asyncio.Redis, keys: Keys, token: str) -> None:
-        """Read as the daemon that ``token`` stands for."""
+    def __init__(
+        self, client: redis.asyncio.Redis, keys: Keys, token: str, ahead_ms_max: int = AHEAD_MS_MAX
+    ) -> None:
+        """Read as the daemon that ``token`` stands for.
+
+        ``ahead_ms_max``: how far an entry's ID may be ahead of the server's clock.
+        """
+        self._ahead_ms_max = ahead_ms_max
         self._client = client
         self._keys = keys
         self._token = token
@@ -123,11 +147,12 @@ class CommandStream:
         """
         if not self._is_sure:
             unseen = await self._read(self._delivered, count)
-            if unseen.entries:
+            if unseen.entries or unseen.notice:
                 return unseen
         self._is_sure = False
         delivery = await self._read(NEW, count)
-        self._is_sure = True
+        # What is held back is pending, too: it comes first, once nothing is held any more.
+        self._is_sure = delivery.notice is not ReadNotice.AHEAD
         return delivery
 
     async def wait(self, block_ms: int) -> None:
@@ -137,23 +162,36 @@ class CommandStream:
     async def trim(self, keep_ms: int) -> None:
         """Drop entries that were handled longer than ``keep_ms`` ago (by the queue's clock).
 
-        All of a handled entry that is of use has gone to the outbox with its commit.
+        All of a handled entry that is of use has gone to the outbox with its commit; those of
+        commits that Postgres does not have yet stay all the same, for ``meterd recover``.
         """
         seconds, _ = await self._client.time()
+        undelivered: Any = await self._client.xrange(self._keys.outbox, count=1)
         oldest: Any = (await self._client.xpending(self._keys.commands, GROUP))["min"]
         first = oldest.decode() if oldest else self._delivered
-        limit = min(entry_key(first), (seconds * 1000 - keep_ms, 0))
+        since_ms = entry_ms(undelivered[0][0].decode()) if undelivered else seconds * 1000
+        limit = min(entry_key(first), (since_ms - keep_ms, 0))
         if limit > (0, 0):
             await self._call("meterd_trim", self.epoch, f"{limit[0]}-{limit[1]}")
 
     async def _read(self, after: str, count: int) -> ReadBatch:
         try:
-            now_ms, entries = await self._call("meterd_read", self.epoch, after, count)
+            now_ms, entries, notice, number = await self._call(
+                "meterd_read", self.epoch, after, count, self._ahead_ms_max
+            )
         except redis.ResponseError as error:
             if "FENCED" in str(error):
                 raise NotLeadingError("another daemon has taken over") from error
             raise
-        return ReadBatch(int(now_ms), [self._parse(entry) for entry in entries])
+        batch = ReadBatch(
+            int(now_ms),
+            [self._parse(entry) for entry in entries],
+            ReadNotice(notice.decode()),
+            number,
+        )
+        if batch.notice is ReadNotice.AHEAD:
+            self._is_sure = False
+        return batch
 
     def _parse(self, entry: Sequence[Any]) -> Command | InvalidCommand:
         entry_id, flat = entry[0].decode(), entry[1]

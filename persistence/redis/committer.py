@@ -22,6 +22,7 @@ class Committer:
     ) -> None:
         """Commit through ``client``."""
         self._client = client
+        self._late_head = ("meterd_late", 1, keys.commands, actor, epoch)
         self._head = ("meterd_commit_all", 1, keys.commands, actor, epoch, pack_limits(limits))
 
     def commit(self, commits: Sequence[bytes]) -> list[CommitResult]:
@@ -36,6 +37,24 @@ class Committer:
         for group, answer in zip(groups, answers, strict=True):
             results += self._results(group, answer)
         return results
+
+    def skipped(self, past: Sequence[tuple[str, str]]) -> set[str] | None:
+        """Which of these entries (ID and idempotency key) have never had their effect.
+
+        None if this actor may not write any more. Their accounts are past them; one that has had
+        its effect and waits all the same, after the group was made again, is acknowledged.
+        """
+        found: set[str] = set()
+        for first in range(0, len(past), COMMITS_MAX):
+            page = past[first : first + COMMITS_MAX]
+            flat = [part for pair in page for part in pair]
+            answers: Any = self._client.fcall(*self._late_head, *flat)
+            if answers is None:
+                return None
+            found |= {
+                entry for (entry, _), said in zip(page, answers, strict=True) if said == b"skipped"
+            }
+        return found
 
     def _call(self, groups: Sequence[Sequence[bytes]]) -> list[Any]:
         pipeline = self._client.pipeline(transaction=False)

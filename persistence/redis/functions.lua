@@ -1,11 +1,11 @@
 #!lua name=meterd
--- meterd version 6
+-- meterd version 7
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '6'
+local VERSION = '7'
 local SUPERVISOR = 'supervisor'
 
 -- The instance whose state a leader has verified, as this server process has seen it. The variable is
@@ -87,16 +87,134 @@ local function issue_epoch(keys, args)
   return epoch
 end
 
+-- A map out of the flat list that XINFO gives.
+local function map_of(flat)
+  local map = {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  return map
+end
+
+local function ms_of(entry) return tonumber(string.match(entry, '^(%d+)-')) end
+
+-- How far the reading is: how many entries the stream had been given when all of them had been read
+-- ('added'), how many have been read since ('delivered'), and what went wrong, ever.
+local function forget_progress(prefix)
+  redis.call('HDEL', prefix .. 'progress', 'added', 'delivered')
+end
+
+-- Make the group again, at the beginning: it was destroyed, or the stream was deleted. What had its
+-- effect already is read again, and has no second one.
+local function recreate_group(prefix, commands)
+  redis.call('XGROUP', 'CREATE', commands, 'meterd', '0', 'MKSTREAM')
+  forget_progress(prefix)
+  redis.call('HINCRBY', prefix .. 'progress', 'recreated', 1)
+end
+
+-- Take what other consumers of the group have read and not acknowledged; returns how many entries.
+-- What they have read is older than all that the group has yet to deliver.
+local CLAIM_MAX = 1000
+local function claim_strangers(prefix, commands, consumers)
+  local claimed = 0
+  for _, consumer in ipairs(consumers) do
+    local name = consumer[1]
+    while name ~= 'meterd' and claimed < CLAIM_MAX do
+      local found = redis.call('XPENDING', commands, 'meterd', '-', '+', CLAIM_MAX, name)
+      if #found == 0 then break end
+      local call = {'XCLAIM', commands, 'meterd', 'meterd', 0}
+      for _, pending in ipairs(found) do call[#call + 1] = pending[1] end
+      call[#call + 1] = 'JUSTID'
+      redis.call(unpack(call))
+      claimed = claimed + #found
+    end
+  end
+  if claimed > 0 then redis.call('HINCRBY', prefix .. 'progress', 'claimed', claimed) end
+  return claimed
+end
+
+-- Count what was taken out of the stream before anybody had read it. Asked where the group has been
+-- given everything: then as many entries were read as were added, or some are missing.
+local function count_missing(prefix, commands)
+  local progress = prefix .. 'progress'
+  local added = map_of(redis.call('XINFO', 'STREAM', commands))['entries-added']
+  local before = redis.call('HMGET', progress, 'added', 'delivered')
+  if before[1] == tostring(added) and not before[2] then return 0 end
+  local missing = 0
+  if before[1] then missing = math.max(0, added - tonumber(before[1]) - tonumber(before[2] or 0)) end
+  redis.call('HSET', progress, 'added', tostring(added))
+  redis.call('HDEL', progress, 'delivered')
+  if missing > 0 then redis.call('HINCRBY', progress, 'missing', missing) end
+  return missing
+end
+
+-- The place of the first entry whose ID is further ahead of the server's clock than it may be; nil
+-- if there is none. Later entries have later IDs, so mostly the last one tells.
+local function first_ahead(prefix, entries, ahead_ms_max)
+  if #entries == 0 then return nil end
+  local accepted = tonumber(redis.call('GET', prefix .. 'clock:accepted') or 0)
+  local limit = math.max(now_ms(), accepted) + ahead_ms_max
+  if ms_of(entries[#entries][1]) <= limit then return nil end
+  for i, entry in ipairs(entries) do
+    if ms_of(entry[1]) > limit then return i end
+  end
+end
+
+-- Hold everything because of an entry from the future, which everything after it would be billed by.
+local function hold_ahead(prefix, entry)
+  redis.call('SET', prefix .. 'hold', cjson.encode({
+    entry = entry, ahead_ms = ms_of(entry) - now_ms(), queue_ms = now_ms()}), 'NX')
+end
+
 -- Read commands: new ones (after = '>') or those delivered and not acknowledged, with the queue's
--- clock. Only the leader can; otherwise a daemon that was declared dead could swallow entries out
--- of their order.
+-- clock and what was found wrong. Only the leader can; otherwise a daemon that was declared dead
+-- could swallow entries out of their order.
 local function read(keys, args)
-  local prefix, epoch, after, count = prefix_of(keys[1]), args[1], args[2], args[3]
+  local prefix, epoch, after, count = prefix_of(keys[1]), args[1], args[2], tonumber(args[3])
+  local ahead_ms_max = tonumber(args[4])
   if not allowed(prefix, SUPERVISOR, epoch) then return redis.error_reply('FENCED not leading') end
+  local waiting = redis.pcall('XPENDING', keys[1], 'meterd')
+  if waiting.err then
+    recreate_group(prefix, keys[1])
+    return {tostring(now_ms()), {}, 'recreated', 1}
+  end
+  local claimed = claim_strangers(prefix, keys[1], waiting[4] or {})
+  if claimed > 0 then return {tostring(now_ms()), {}, 'claimed', claimed} end
   local got = redis.call('XREADGROUP', 'GROUP', 'meterd', 'meterd', 'COUNT', count,
     'STREAMS', keys[1], after)
   local entries = got and got[1] and got[1][2] or {}
-  return {tostring(now_ms()), entries}
+  if after == '>' then
+    if #entries > 0 then
+      redis.call('HINCRBY', prefix .. 'progress', 'delivered', #entries)
+    else
+      local missing = count_missing(prefix, keys[1])
+      if missing > 0 then return {tostring(now_ms()), {}, 'missing', missing} end
+    end
+  end
+  local ahead = first_ahead(prefix, entries, ahead_ms_max)
+  if not ahead then return {tostring(now_ms()), entries, '', 0} end
+  hold_ahead(prefix, entries[ahead][1])
+  local before = {}
+  for i = 1, ahead - 1 do before[i] = entries[i] end
+  return {tostring(now_ms()), before, 'ahead', #entries - ahead + 1}
+end
+
+-- Say of entries that their account seems to be past whether they have had their effect: 'done' if
+-- nothing waits for it any more or it has just been acknowledged, 'skipped' if it never had one.
+local function late(keys, args)
+  local prefix, results = prefix_of(keys[1]), {}
+  if not allowed(prefix, args[1], args[2]) then return false end
+  for i = 3, #args, 2 do
+    local entry, id, result = args[i], args[i + 1], 'done'
+    if #redis.call('XPENDING', keys[1], 'meterd', entry, entry, 1) > 0 then
+      -- Without an id it is a settle, which changes nothing; a used id has no second effect.
+      if id == '' or redis.call('EXISTS', prefix .. 'id:' .. id) == 1 then
+        redis.call('XACK', keys[1], 'meterd', entry)
+      else
+        result = 'skipped'
+      end
+    end
+    results[#results + 1] = result
+  end
+  return results
 end
 
 -- A commit comes as an array: the places of its parts, and of the parts of its entries.
@@ -328,7 +446,15 @@ local function ack_outbox(keys, args)
     redis.call('XDEL', prefix .. 'outbox', entry[1])
   end
   for _, entry in ipairs(d.delivered) do redis.call('XDEL', prefix .. 'outbox', entry) end
+  if #d.delivered > 0 then redis.call('SET', prefix .. 'outbox:delivered', d.delivered[#d.delivered]) end
   return #d.delivered
+end
+
+-- Doubt: PostgreSQL knows less than it did. Nobody may write before both have been compared.
+local function doubt(keys, args)
+  if not allowed(prefix_of(keys[1]), args[1], args[2]) then return 0 end
+  verified = nil
+  return 1
 end
 
 -- Resolve a dead letter: send its command again (its id forgotten, so that it counts), or drop
@@ -345,12 +471,61 @@ local function resolve_dead_letter(keys, args)
   return redis.call('XADD', keys[1], '*', unpack(d.again))
 end
 
--- Clear the hold: an operator has decided about the clock; due changes and commands go on.
+-- Clear the hold: an operator has accepted the clock as it is, with all IDs that there are; due
+-- changes and commands go on.
 local function clear_hold(keys, args)
   local prefix = prefix_of(keys[1])
   if redis.call('DEL', prefix .. 'hold') == 0 then return 0 end
+  local last = map_of(redis.call('XINFO', 'STREAM', keys[1]))['last-generated-id']
+  redis.call('SET', prefix .. 'clock:accepted', tostring(ms_of(last)))
   redis.call('XADD', prefix .. 'outbox', '*', 'facts', args[1])
   return 1
+end
+
+-- Entries that wait in the group, up to an ID, with their fields; deleted ones are left out.
+local function waiting_until(commands, limit)
+  local found, after = {}, '-'
+  while true do
+    local page = redis.call('XPENDING', commands, 'meterd', after, limit, 1000)
+    for _, pending in ipairs(page) do
+      local entry = redis.call('XRANGE', commands, pending[1], pending[1])[1]
+      if entry then found[#found + 1] = entry end
+    end
+    if #page < 1000 then return found end
+    after = '(' .. page[#page][1]
+  end
+end
+
+-- Drop an entry from the future that holds everything, and set the stream's clock back: what came
+-- behind it is appended again, in its order, with IDs of now. A stream's last ID never goes back, so
+-- the stream is made anew, with all that has not had its effect. Returns how many came behind;
+-- -1 if this entry does not hold, -2 if more wait than can be appended in one go.
+local REBUILT_MAX = 500000
+local function drop_ahead(keys, args)
+  local prefix, commands = prefix_of(keys[1]), keys[1]
+  local entry, ahead_ms_max, facts = args[1], tonumber(args[2]), args[3]
+  local hold = redis.call('GET', prefix .. 'hold')
+  if not hold or cjson.decode(hold).entry ~= entry then return -1 end
+  local last_ms = string.format('%.0f', now_ms() + ahead_ms_max)
+  local limit = last_ms .. '-18446744073709551615'
+  local later = redis.call('XRANGE', commands, '(' .. limit, '+', 'COUNT', REBUILT_MAX)
+  if #later == REBUILT_MAX then return -2 end
+  local waiting, behind = waiting_until(commands, limit), {}
+  for _, each in ipairs(later) do
+    if each[1] ~= entry then behind[#behind + 1] = each end
+  end
+  local last = redis.call('XREVRANGE', commands, limit, '-', 'COUNT', 1)[1]
+  local last_id = string.format('%.0f', now_ms()) .. '-0'
+  if last and ms_of(last[1]) >= now_ms() then last_id = last[1] end
+  redis.call('DEL', commands)
+  redis.call('XGROUP', 'CREATE', commands, 'meterd', '0', 'MKSTREAM')
+  for _, each in ipairs(waiting) do redis.call('XADD', commands, each[1], unpack(each[2])) end
+  redis.call('XSETID', commands, last_id)
+  for _, each in ipairs(behind) do redis.call('XADD', commands, '*', unpack(each[2])) end
+  redis.call('DEL', prefix .. 'hold')
+  forget_progress(prefix)
+  redis.call('XADD', prefix .. 'outbox', '*', 'facts', facts)
+  return #behind
 end
 
 -- Open accounts: balances and used free time imported from another system, each with the wallet that
@@ -423,11 +598,14 @@ register('renew_lease', renew_lease, 'allow-oom')
 register('resign', resign, 'allow-oom')
 register('issue_epoch', issue_epoch)
 register('read', read)
+register('late', late)
 register('commit_all', commit_all)
 register('settle', settle)
 register('ack_outbox', ack_outbox, 'allow-oom')
+register('doubt', doubt, 'allow-oom')
 register('resolve_dead_letter', resolve_dead_letter)
 register('clear_hold', clear_hold)
+register('drop_ahead', drop_ahead)
 register('open_accounts', open_accounts)
 register('trim', trim, 'allow-oom')
 register('status', status, 'no-writes', 'allow-stale')

@@ -1,8 +1,10 @@
-"""Does Redis still remember what Postgres knows? Asked before anything is billed.
+"""Do Redis and Postgres still know what they have told each other? Asked before anything is billed.
 
 A Redis that was restarted empty, from an older copy, or behind a lagging replica answers as if
-nothing were wrong. Two positions tell: the outbox's last entry, of which Postgres has noted how far
-it got, and the last command, of which the journal has a row. Neither ever goes back by itself.
+nothing were wrong, and so does a Postgres whose standby took over without the last rows. Positions
+tell: the outbox's last entry and the last one that Postgres has said to have, of which Postgres has
+noted how far it got, and the last command, of which the journal has a row. None ever goes back by
+itself.
 """
 
 import asyncio
@@ -33,10 +35,12 @@ class RedisPosition(NamedTuple):
     """The last entry that the commands stream has ever had."""
     outbox: str
     """The last entry that the outbox has ever had."""
+    delivered: str = NOTHING
+    """The last one of them that Postgres has said to have."""
 
 
 def what_is_missing(evidence: RedisPosition, known: PostgresPosition) -> str:
-    """What Postgres knows and Redis does not, for a person; empty if nothing is."""
+    """What one of them knows and the other does not, for a person; empty if nothing is."""
     if known.memory_id and evidence.memory_id not in ("", known.memory_id):
         return (
             f"this Redis is another one (memory {evidence.memory_id}) than the one Postgres has "
@@ -50,7 +54,20 @@ def what_is_missing(evidence: RedisPosition, known: PostgresPosition) -> str:
         return f"the outbox ends at {evidence.outbox}, Postgres has had {known.outbox} from it"
     if not evidence.memory_id and known.outbox != NOTHING:
         return f"Redis is empty, Postgres has had {known.outbox} from its outbox"
-    return ""
+    return forgotten_by_postgres(evidence, known)
+
+
+def forgotten_by_postgres(evidence: RedisPosition, known: PostgresPosition) -> str:
+    """What Postgres has said to have and does not know any more; empty if nothing is.
+
+    As after a failover to a standby that was behind. What is missing is the end of what it had.
+    """
+    if entry_key(evidence.delivered) <= entry_key(known.outbox):
+        return ""
+    return (
+        f"Postgres has had the outbox up to {evidence.delivered} and knows it up to "
+        f"{known.outbox}; its journal ends at {known.journal}"
+    )
 
 
 class IntegrityCheck:
@@ -74,7 +91,8 @@ class IntegrityCheck:
         known = await asyncio.to_thread(self._postgres_position, name)
         missing = what_is_missing(evidence, known)
         if missing:
-            raise StateLostError(f"Redis has lost its memory: {missing}; see: meterd recover")
+            whose = "Postgres" if forgotten_by_postgres(evidence, known) == missing else "Redis"
+            raise StateLostError(f"{whose} has lost state: {missing}; see: meterd recover")
         return known.memory_id
 
     def _postgres_position(self, name: str) -> PostgresPosition:
@@ -99,14 +117,21 @@ def _ask(pipeline: Any, keys: Keys) -> Any:
     pipeline.get(keys.instance_id)
     pipeline.xinfo_stream(keys.commands)
     pipeline.xinfo_stream(keys.outbox)
+    pipeline.get(keys.outbox_delivered)
     return pipeline
 
 
 def _evidence(answers: list[Any]) -> RedisPosition:
-    memory_id, commands, outbox = answers
-    if isinstance(memory_id, Exception):
-        raise memory_id
-    return RedisPosition(memory_id.decode() if memory_id else "", _last(commands), _last(outbox))
+    memory_id, commands, outbox, delivered = answers
+    for answer in (memory_id, delivered):
+        if isinstance(answer, Exception):
+            raise answer
+    return RedisPosition(
+        memory_id.decode() if memory_id else "",
+        _last(commands),
+        _last(outbox),
+        delivered.decode() if delivered else NOTHING,
+    )
 
 
 def _last(info: Any) -> str:

@@ -1,7 +1,7 @@
 """The outbox: what commits left in Redis for Postgres, until Postgres has it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis
@@ -10,6 +10,7 @@ from meterd.rules.redis_keys import Keys
 from persistence.errors import RecorderFencedError
 from persistence.redis.commit import OutboxPayload, unpack_payload
 
+NOTHING: Final = "0-0"
 _pack = msgspec.msgpack.encode
 
 
@@ -48,6 +49,15 @@ class Outbox:
         except (KeyError, msgspec.MsgspecError) as error:
             self._deliver(refused=[(entry, f"unreadable: {error}")])
             return None
+
+    def delivered(self) -> str:
+        """The last outbox entry that Postgres has said to have; ``0-0`` before the first."""
+        found: Any = self._client.get(self._keys.outbox_delivered)
+        return found.decode() if found else NOTHING
+
+    def doubt(self) -> None:
+        """Postgres knows less than it has said: nobody may write before both were compared."""
+        self._client.fcall("meterd_doubt", 1, self._keys.commands, self._actor, self._epoch)
 
     def remove(self, entries: Sequence[OutboxEntry]) -> None:
         """Postgres has these: let ended chats expire, then forget the outbox entries.

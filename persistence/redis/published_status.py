@@ -14,12 +14,17 @@ import redis.asyncio
 from meterd.rules.redis_keys import Keys
 
 _FUNCTION: Final = "meterd_status"
+READY: Final = "ready"
+_REFUSED_ID: Final = "must be greater than 0-0"
 _UNVERIFIED: Final = b"unverified"
 """How the function library says that a daemon works, and Redis has been restarted since."""
 
 
 def read_status(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
     """The status of the daemon that works on this Redis; None if there is none.
+
+    A daemon that says that it is ready is not, if this server takes no commands from here: it may
+    have been demoted, and the daemon works on another one.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -28,7 +33,14 @@ def read_status(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
         answer: Any = client.fcall_ro(_FUNCTION, 1, keys.commands)
     except redis.ResponseError:  # the library is not there at the moment
         answer = client.get(keys.status), b""
-    return _decide(*answer)
+    status = _decide(*answer)
+    if status is None or status["state"] != READY:
+        return status
+    try:
+        _probe(client, keys)
+    except redis.ResponseError as error:
+        return _unless_unable(status, error)
+    return status
 
 
 async def read_status_async(client: redis.asyncio.Redis, keys: Keys) -> dict[str, Any] | None:
@@ -37,14 +49,46 @@ async def read_status_async(client: redis.asyncio.Redis, keys: Keys) -> dict[str
         answer: Any = await client.fcall_ro(_FUNCTION, 1, keys.commands)
     except redis.ResponseError:  # as above
         answer = await client.get(keys.status), b""
-    return _decide(*answer)
+    status = _decide(*answer)
+    if status is None or status["state"] != READY:
+        return status
+    try:
+        await _probe(client, keys)
+    except redis.ResponseError as error:
+        return _unless_unable(status, error)
+    return status
+
+
+async def check_writable(client: redis.asyncio.Redis, keys: Keys) -> None:
+    """Find out whether this server takes commands, without sending one.
+
+    Raises:
+        redis.RedisError: it does not answer, or is read-only, full, loading …
+    """
+    try:
+        await _probe(client, keys)
+    except redis.ResponseError as error:
+        if _REFUSED_ID not in str(error):
+            raise
+
+
+def _probe(client: Any, keys: Keys) -> Any:
+    """An XADD that can't be: a server that takes writes says so of the ID, any other of itself."""
+    return client.execute_command("XADD", keys.commands, "0-0", "probe", "1")
+
+
+def _unless_unable(status: dict[str, Any], error: redis.ResponseError) -> dict[str, Any]:
+    if _REFUSED_ID in str(error) or isinstance(error, redis.exceptions.NoPermissionError):
+        return status
+    why = f"Redis takes no commands here: {error}"
+    return {**status, "state": "degraded", "state_since": None, "why": why}
 
 
 def _decide(published: bytes | None, verified: bytes) -> dict[str, Any] | None:
     if not published:
         return None
     status = msgspec.json.decode(published, type=dict[str, Any])
-    if verified == _UNVERIFIED and status["state"] == "ready":
+    if verified == _UNVERIFIED and status["state"] == READY:
         # Nobody knows since when.
         why = "Redis was restarted: it is compared first"
         return {**status, "state": "recovering", "state_since": None, "why": why}

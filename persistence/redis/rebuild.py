@@ -93,6 +93,7 @@ class Rebuild:
         """All that is in it has reached Postgres; IDs go on behind ``last``."""
         self._raise_last(self._keys.outbox, last)
         self._client.xtrim(self._keys.outbox, maxlen=0, approximate=False)
+        self._client.set(self._keys.outbox_delivered, last)
 
     def end(self, memory_id: str, epoch: int) -> None:
         """Everything is there: give it a name. Older epochs than ``epoch`` are over."""

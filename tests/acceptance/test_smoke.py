@@ -6,7 +6,12 @@ import pytest
 
 from loadtests.common.live import live_daemon
 
-pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.smoke,
+    pytest.mark.ray,
+    pytest.mark.acceptance,
+    pytest.mark.timeout(300),
+]
 
 
 def test_a_daemon_starts_shows_the_demo_passes_the_audit_and_stops() -> None:

@@ -4,7 +4,6 @@ Both are gone after this package: while Playwright works, its event loop runs, a
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,21 +12,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from loadtests.common.live import live_daemon
 from loadtests.common.timeouts import scaled
-from tests.browser.desk import SECRET, Desk, listen
+from tests.browser.desk import FLAGS, SECRET, Desk, find_chromium, listen
+from tests.browser.people import People, is_ready
 from tests.browser.site import Site, serving
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WARN_MS = "8000,4000"
 """Soon enough for a test to see a warning."""
+ENVIRONMENT = "browser-tests"
 PATIENCE_MS = scaled(15_000)
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -39,7 +30,7 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="package")
 def chromium() -> str:
     """The browser's path. Without one these tests skip, unless they must not."""
-    path = os.environ.get("METERD_TEST_CHROMIUM") or shutil.which("chromium")
+    path = find_chromium()
     if path is None:
         why = "no chromium was found; name one in METERD_TEST_CHROMIUM"
         if os.environ.get("METERD_TEST_REQUIRE_CHROMIUM"):
@@ -73,6 +64,7 @@ def desk(chromium: str, site: Site) -> Iterator[Desk]:
         "METERD_HTTP__JWT_SECRET": SECRET,
         "METERD_CREDITS__WARN_MS": WARN_MS,
         "METERD_HTTP__CORS_ORIGINS": site.origin,
+        "METERD_HTTP__ENVIRONMENT": ENVIRONMENT,
     }
     with live_daemon(**env) as live, Desk(live) as desk:
         yield desk
@@ -99,6 +91,30 @@ def open_page(browser: Browser, desk: Desk) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert troubles == [], "a page complained"
+
+
+@pytest.fixture(scope="package")
+def people(desk: Desk) -> People:
+    """Somebody for the operations page to show."""
+    return People(desk)
+
+
+@pytest.fixture
+def ops(desk: Desk, open_page: Open, people: People) -> Page:
+    """The operations page of somebody who may read."""
+    assert people.first, "there is something to show"
+    page = open_page(f"/#token={desk.token('ops', 'ops')}")
+    is_ready(page)
+    return page
+
+
+@pytest.fixture
+def admin(desk: Desk, open_page: Open, people: People) -> Page:
+    """The operations page of somebody who may act."""
+    assert people.first, "there is something to act on"
+    page = open_page(f"/#token={desk.token('alice', 'admin')}")
+    is_ready(page)
+    return page
 
 
 @pytest.fixture(scope="package")

@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import os
+import shutil
 import socket
 import subprocess
 import time
@@ -19,6 +21,24 @@ from loadtests.common.watchdog import end_with_us
 from meterd import Meter
 
 TIMEOUT_S = scaled(15.0)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""Of chromium."""
+
+
+def find_chromium() -> str | None:
+    """The browser's path: as METERD_TEST_CHROMIUM says, else the one on the PATH."""
+    return os.environ.get("METERD_TEST_CHROMIUM") or shutil.which("chromium")
+
+
 SECRET = "of these tests alone, and long enough"
 # A browser says in its console that an answer was an error or did not come. That is what these
 # tests bring about; what pages make of it is asserted where it happens.
@@ -79,6 +99,12 @@ class Desk:
         answer = self._http.get(path, headers=headers, params=parameters)
         assert answer.status_code == httpx.codes.OK, answer.text
         found: dict[str, Any] = answer.json()
+        return found
+
+    def post(self, path: str, **fields: object) -> dict[str, Any]:
+        """What the API answers to an admin; a refusal is an answer too."""
+        headers = {"Authorization": f"Bearer {self.token('alice', 'admin')}"}
+        found: dict[str, Any] = self._http.post(path, headers=headers, json=fields).json()
         return found
 
     def now_ms(self) -> int:

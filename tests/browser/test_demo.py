@@ -107,6 +107,8 @@ def _agree(page: Page) -> None:
 def _equals_the_api(page: Page, desk: Desk, user: str, ids: list[str]) -> None:
     """Everything on the screen, against what the API answers."""
     wallet = desk.get(f"/v1/users/{user}/wallet")
+    first = page.locator("#work").get_by_role("region").first
+    expect(first).to_contain_text(f"Credits left{wallet['balance']}")
     for number, (name, chat_id) in enumerate(zip(("A", "B"), ids, strict=True)):
         chat = desk.get(f"/v1/chats/{chat_id}")
         expect(_clock(page, name).get_by_role("timer", name="Credits left")).to_have_text(

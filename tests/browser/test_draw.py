@@ -11,56 +11,14 @@ from playwright.sync_api import JSHandle, Page
 from daemon.gateway.views import wallet_object
 from meterd.rules import billing
 from meterd.rules.billing import available
-from meterd.rules.exhaustion import zero_at
-from meterd.rules.model import (
-    DUE_AT_BEGIN,
-    DUE_AT_END,
-    PAUSED,
-    RUNNING,
-    Account,
-    Chat,
-    ChatStatus,
-    IncrementDue,
-)
+from meterd.rules.model import RUNNING, Chat
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import chat_snapshot
+from tests.browser.chats import CHATS, LONG_MS, SHORT, T0, account_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
-T0 = 1_700_000_000_000
-LONG_MS = 10**12
-RATES = st.sampled_from((0, 1, 1_000_000, 1_500_000)) | st.integers(0, 10**15 - 1)
-TERMS_MS = st.sampled_from((0, 1, 1_000, 60_000)) | st.integers(0, LONG_MS)
-INCREMENTS_MS = st.sampled_from((1, 7, 1_000, 60_000)) | st.integers(1, LONG_MS)
 AMOUNTS = st.integers(-(10**18), 10**18)
-
-_names = itertools.count()
-
-
-def _chat(
-    terms: tuple[int, int, int, IncrementDue],
-    rate: int,
-    active_ms: int,
-    owed: int,
-    status: ChatStatus = RUNNING,
-) -> Chat:
-    free_ms, min_ms, increment_ms, increment_due = terms
-    chat = Chat(
-        f"c{next(_names)}", "ann", "bob", status, T0 - active_ms, T0, T0, T0, rate, free_ms, min_ms,
-        increment_ms, 0,
-    )  # fmt: skip
-    return chat._replace(active_ms=active_ms, owed_rate_ms=owed, increment_due=increment_due)
-
-
-DUE: st.SearchStrategy[IncrementDue] = st.sampled_from((DUE_AT_BEGIN, DUE_AT_END))
-TERMS = st.tuples(TERMS_MS, TERMS_MS, INCREMENTS_MS, DUE)
-CHATS = st.builds(_chat, TERMS, RATES, st.integers(0, LONG_MS), st.integers(0, 10**20))
-SHORT_MS = st.integers(0, 300)
-SHORT_TERMS = st.tuples(SHORT_MS, SHORT_MS, st.integers(1, 300), DUE)
-SHORT = st.builds(
-    _chat, SHORT_TERMS, st.integers(0, 10**8), st.integers(0, 500), st.integers(0, 60_000 * 100),
-    st.sampled_from((RUNNING, RUNNING, PAUSED)),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="package")
@@ -101,7 +59,7 @@ def test_a_drawn_balance_is_what_the_rules_leave(
     draw: JSHandle, chats: list[Chat], credit: int, later_ms: int
 ) -> None:
     """Until the credits end, at most a micro-credit more for each chat; then it stands still."""
-    account = _account(chats, credit)
+    account = account_of(chats, credit)
     wallet, at = wallet_object(account, T0), T0 + later_ms
     end = at if account.zero_at_ms is None else min(at, account.zero_at_ms)
     drawn = int(_ask(draw, "module.balanceAt(...a)", wallet, at))
@@ -115,20 +73,13 @@ def test_a_clock_stops_when_the_credits_end(
     draw: JSHandle, chats: list[Chat], credit: int, later_ms: int
 ) -> None:
     """Exactly then, if the next millisecond costs; a free or paid stretch goes on to its end."""
-    account = _account(chats, credit)
+    account = account_of(chats, credit)
     wallet, chat, at = wallet_object(account, T0), chats[0], T0 + later_ms
     moments = range(at if account.zero_at_ms is None else min(at, account.zero_at_ms), at)
     expected = next((t for t in moments if billing.burns(chat, t)), at)
     if chat.status != RUNNING:
         expected = at
     assert _ask(draw, "module.runsUntil(...a)", chat_snapshot(chat, T0), wallet, at) == expected
-
-
-def _account(chats: list[Chat], credit: int) -> Account:
-    """An account that can pay for what its chats have cost, and has so many micro-credits more."""
-    settled = sum(billing.charge(chat, T0) for chat in chats) + credit
-    account = Account("ann", settled, as_of_ms=T0, chats={chat.chat_id: chat for chat in chats})
-    return account._replace(zero_at_ms=zero_at(account, T0))
 
 
 @given(AMOUNTS)

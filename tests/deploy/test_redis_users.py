@@ -58,7 +58,19 @@ ACTIONS: Final[dict[str, Action]] = {
     "read what waits for Postgres": (
         ("XRANGE", KEYS.outbox, "-", "+"), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
     ),
-    "see what is pending": (("XPENDING", KEYS.commands, GROUP), (DAEMON, GATEWAY, OPERATOR)),
+    "see what is pending": (
+        ("XPENDING", KEYS.commands, GROUP), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
+    ),
+    "claim what another has read": (
+        ("XCLAIM", KEYS.commands, GROUP, "me", 0, "1-0"), (DAEMON,)
+    ),
+    "see what went wrong with the stream": (
+        ("HMGET", KEYS.progress, "missing"), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
+    ),
+    "forget what went wrong with the stream": (("HDEL", KEYS.progress, "missing"), WRITERS),
+    "accept the clock": (
+        ("SET", f"{KEYS.prefix}clock:accepted", "1"), (DAEMON, OPERATOR, RECOVERY)
+    ),
     "see how far the group is": (
         ("XINFO", "GROUPS", KEYS.commands), (DAEMON, GATEWAY, OPERATOR)
     ),

@@ -115,7 +115,8 @@ async def running(
     """A working daemon without Ray; ends in order, everything committed being in Postgres."""
     _load_library(url)
     async_client = connect_async(url)
-    queue = CommandStream(async_client, KEYS, os.urandom(8).hex())
+    config = settings or SupervisorConfig()
+    queue = CommandStream(async_client, KEYS, os.urandom(8).hex(), config.step_ms_max)
     parts = SupervisorDependencies(
         async_client,
         KEYS,
@@ -126,7 +127,7 @@ async def running(
         partial(_spawn_recorder, url, engine, policy),
         partial(_load_library, url),
     )
-    wanted = msgspec.structs.replace(settings or SupervisorConfig(), block_ms=BLOCK_MS)
+    wanted = msgspec.structs.replace(config, block_ms=BLOCK_MS)
     supervisor = Supervisor(parts, wanted)
     work = asyncio.create_task(supervisor.run())
     try:

@@ -38,8 +38,10 @@ class Sleeper(ThreadProcess):
 
     def _sleep(self, batch: bytes) -> bytes:
         self.wake.wait(20)
-        handled = self.worker.handle(*unpack_tasks(batch))
-        assert handled.stats.commits == 0, "what it had in hand has had its effect by now"
+        # What it had in hand has had its effect by now, and it is told that it is over.
+        with contextlib.suppress(ActorFencedError):
+            self.worker.handle(*unpack_tasks(batch))
+            return b""
         self.woke.append(self)
         return b""
 
@@ -59,7 +61,7 @@ def test_an_actor_that_hangs_is_replaced_and_fenced(engine: Engine) -> None:
             Sleeper.wake.set()
             await until(lambda: bool(Sleeper.woke))
             with pytest.raises(ActorFencedError):
-                Sleeper.woke[0].worker.handle(2, [_later(sent)])
+                Sleeper.woke[0].worker.handle(1, [_later(sent)])
             await idle(url)
         assert differences(client, engine) == []
 

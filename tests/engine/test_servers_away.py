@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 
 from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
@@ -141,23 +141,33 @@ def test_what_waits_for_postgres_is_bounded_with_a_clear_refusal(engine: Engine)
         asyncio.run(play(url, client))
 
 
+_END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+"""Those that there are, as an administrator would; new ones begin read-only."""
+
+
 def test_a_postgres_that_refuses_to_write_is_waited_for_and_refuses_nothing_for_good(
     engine: Engine,
 ) -> None:
-    """A read-only server says no to the moment, not to the facts: nothing is set aside."""
+    """A read-only server says no to the moment, not to the facts: nothing is set aside.
+
+    Sessions that began while it was read-only stay so: they are not used once it takes writes.
+    """
 
     async def play(url: str, client: redis.Redis) -> None:
         name = engine.url.database
         async with running(url, engine, Policy(), SETTINGS) as supervisor:
             await until_state(supervisor, "ready")
             _alter(engine, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-            engine.dispose()
+            _alter(engine, _END_SESSIONS)
             sent = send(client, type="top_up", user_id="u", amount="1")
             await until(lambda: sent in outcomes(client))
             await until(lambda: "Postgres" in supervisor.status()["why"])
+            assert "in a read-only transaction" in supervisor.status()["why"]
             assert supervisor.status()["state"] == "ready", "metering goes on"
             _alter(engine, f"ALTER DATABASE {name} RESET default_transaction_read_only")
-            engine.dispose()
             await until(lambda: not client.xlen(KEYS.outbox))
             assert not client.exists(KEYS.rejected)
         assert differences(client, engine) == []
@@ -167,6 +177,8 @@ def test_a_postgres_that_refuses_to_write_is_waited_for_and_refuses_nothing_for_
 
 
 def _alter(engine: Engine, sql: str) -> None:
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    """In a session of its own: those of the daemon stay as they are."""
+    own = create_engine(engine.url, poolclass=NullPool)
+    with own.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET default_transaction_read_only = off"))
         connection.execute(text(sql))

@@ -190,11 +190,12 @@ def test_a_stream_outlives_a_redis_that_is_away(
         async with _feed(proxy.url) as feed:
             frames = feed._frames(CALLER, "$", None)
             await anext(frames)
+            reading = asyncio.create_task(_until(frames, b"wallet.topped_up"))
             proxy.refuse()
             missed = await asyncio.to_thread(_happens, queue)
             await asyncio.sleep(1)  # away for longer than the client's patience
             proxy.admit()
-            return await _until(frames, missed.encode()), missed
+            return await reading, missed
 
     told, missed = asyncio.run(heard())
     assert f"id: {missed}\n".encode() in told

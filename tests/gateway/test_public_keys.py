@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from daemon.gateway.errors import KeysError, TokenError
-from daemon.gateway.tokens import PublicKeys, Tokens
+from daemon.gateway.tokens import REREAD_S, UNKNOWN_REREAD_S, PublicKeys, Tokens
 
 
 class Signer(NamedTuple):
@@ -179,3 +179,56 @@ def test_a_deep_or_broken_header_is_refused(tmp_path: Path, of: str) -> None:
     header = jwt.utils.base64url_encode(b"[" * 5_000 if of == "header" else b"").decode()
     with pytest.raises(TokenError):
         _checks(tmp_path, RSA.jwk).caller(f"{header}.e30.aaaa")
+
+
+class Changing:
+    """A file of keys that changes, and a clock that is set by hand."""
+
+    def __init__(self, folder: Path, *entries: Any) -> None:
+        self.path = folder / "keys.json"
+        self.now_s = 0.0
+        self.write(*entries)
+        self.tokens = Tokens(PublicKeys(self.path, lambda: self.now_s), "meterd")
+
+    def write(self, *entries: Any) -> None:
+        self.path.write_text(json.dumps({"keys": entries}))
+
+    def counts(self, signer: Signer) -> bool:
+        try:
+            return self.tokens.caller(signer.sign()).sub == "ann"
+        except TokenError:
+            return False
+
+
+def test_a_key_that_has_come_counts_as_soon_as_a_token_names_it(tmp_path: Path) -> None:
+    """The file is read again for it, but not at every token that names nothing."""
+    keys = Changing(tmp_path, RSA.jwk)
+    keys.write(RSA.jwk, EC.jwk)
+    assert not keys.counts(EC), "read a moment ago"
+    keys.now_s += UNKNOWN_REREAD_S
+    assert keys.counts(EC)
+    keys.write(RSA.jwk, EC.jwk, ED.jwk)
+    assert not keys.counts(ED)
+
+
+def test_a_key_that_is_taken_away_counts_no_more(tmp_path: Path) -> None:
+    """Nor do its tokens that were seen before; those of others do."""
+    keys = Changing(tmp_path, RSA.jwk, EC.jwk)
+    assert keys.counts(RSA)
+    assert keys.counts(EC)
+    keys.write(EC.jwk)
+    keys.now_s += REREAD_S
+    assert not keys.counts(RSA)
+    assert keys.counts(EC)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"keys": []}'])
+def test_a_file_that_is_no_use_changes_nothing(tmp_path: Path, text: str) -> None:
+    """It may be in the middle of being written."""
+    keys = Changing(tmp_path, RSA.jwk)
+    keys.path.write_text(text)
+    keys.now_s += REREAD_S
+    assert keys.counts(RSA)
+    keys.path.unlink()
+    keys.now_s += REREAD_S
+    assert keys.counts(RSA)

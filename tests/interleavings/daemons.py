@@ -15,7 +15,7 @@ from actors.supervisor.stats import SupervisorStats
 from meterd.rules.model import Chat, Policy
 from persistence.errors import NotLeadingError
 from persistence.redis.account_reader import read_chats
-from persistence.redis.command_stream import CommandStream
+from persistence.redis.command_stream import CommandStream, ReadNotice
 from persistence.redis.commit import unpack_state
 from tests.interleavings.actor_life import KEYS, ActorLife
 from tests.interleavings.invariant_monitor import Call, Clock
@@ -47,6 +47,9 @@ class DirectClient:
 
     async def xpending(self, key: str, group: str) -> Any:
         return self._ask(("XPENDING", key, group))
+
+    async def xrange(self, key: str, count: int) -> Any:
+        return self._ask(("XRANGE", key, "-", "+", "COUNT", count))
 
     async def mget(self, keys: Sequence[str]) -> Any:
         return self._ask(("MGET", *keys))
@@ -90,6 +93,8 @@ class Daemon:
         )
         self._after = "0"
         self._is_recovering = True
+        self._is_disturbed = False
+        """Whether entries were claimed that are to be read again once nothing is in hand."""
         self._names = 0
 
     async def take_over(self) -> bool:
@@ -110,11 +115,19 @@ class Daemon:
 
     def wants_to_read(self, unread: int) -> bool:
         """Whether a read is likely to bring anything."""
-        return self._is_recovering or not self.queue._is_sure or unread > 0
+        return self._is_recovering or self._is_disturbed or not self.queue._is_sure or unread > 0
 
     async def read(self, count: int) -> bool:
         """One read, of what was pending first; whether anything came of it."""
-        entries = (await self._next(count)).entries
+        if self._is_disturbed and self.dispatcher.in_flight:
+            return False
+        if self._is_disturbed:
+            self._is_disturbed, self._is_recovering, self._after = False, True, "0"
+        batch = await self._next(count)
+        entries = batch.entries
+        if batch.notice is ReadNotice.CLAIMED:
+            self._is_disturbed = True
+            return True
         if self._is_recovering and entries:
             self._after = entries[-1].entry
         elif self._is_recovering and not self.dispatcher.in_flight:

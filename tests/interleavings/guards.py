@@ -42,6 +42,10 @@ GUARDS: Final[dict[str, tuple[Guard, ...]]] = {
     "read: fence": (
         Guard("read", "if not allowed(prefix, SUPERVISOR, epoch)", "if false"),
     ),
+    "read: claim": (
+        Guard("read", "claim_strangers(prefix, keys[1], waiting[4] or {})", "0"),
+    ),
+    "late: fence": (Guard("late", "if not allowed(prefix, args[1], args[2])", "if false"),),
     "issue_epoch: fence": (
         Guard("issue_epoch", "if not allowed(prefix, SUPERVISOR, leader_epoch)", "if false"),
     ),

@@ -71,6 +71,8 @@ class InvariantMonitor:
         """One call and what the server said."""
         if call[0] == "XADD":
             self.unread += 1
+        if call[0] == "XREADGROUP" and answer:
+            self.unread -= len(answer[0][1])
         if call[0] != "FCALL":
             return
         look = getattr(self, "_" + call[1].removeprefix("meterd_"))
@@ -120,6 +122,10 @@ class InvariantMonitor:
         if not isinstance(answer, Exception):
             self.unread -= len(answer[1]) if args[1] == ">" else 0
             self._want(self._may(SUPERVISOR, args[0]), "entries were read without the right to")
+
+    def _late(self, args: list[Any], answer: Any) -> None:
+        if answer is not None and not isinstance(answer, Exception):
+            self._want(self._may(args[0], args[1]), "entries were settled without the right to")
 
     def _trim(self, args: list[Any], answer: Any) -> None:
         if answer != 0:

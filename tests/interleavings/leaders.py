@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from meterd.rules.redis_keys import GROUP
 from persistence.errors import NotLeadingError
 from persistence.redis.command_stream import CommandStream, LeaseStatus
 from tests.interleavings.actor_life import KEYS
@@ -35,7 +36,7 @@ class Leaders:
         """What may come next."""
         daemon = self.now
         if daemon.may_read():
-            wants = daemon.wants_to_read(self._context.monitor.unread)
+            wants = daemon.wants_to_read(self._context.monitor.unread + self._strangers())
             yield Choice(3, "read", self._read) if wants else Choice(0.2, "idle", self._read)
         for name in daemon.gates:
             yield Choice(4, f"start #{name}", partial(self._start, name))
@@ -48,6 +49,7 @@ class Leaders:
         """What may come next and had better not."""
         queue = self.now.queue
         yield Choice(0.1, "rival", self._rival)
+        yield Choice(0.15, "stranger", self._stranger)
         yield Choice(
             0.05, "perjure", partial(self._try, partial(queue.confirm_integrity, "another"))
         )
@@ -113,6 +115,19 @@ class Leaders:
     async def _trim(self, queue: CommandStream, keep_ms: int) -> None:
         self._context.note_log()
         await self._try(partial(queue.trim, keep_ms))
+
+    def _stranger(self) -> None:
+        """A tool reads as another consumer of the group, and acknowledges nothing."""
+        self._context.server.one(
+            "XREADGROUP", "GROUP", GROUP, f"tool-{self._context.rng.randint(1, 2)}",
+            "COUNT", self._context.rng.randint(1, 3), "STREAMS", KEYS.commands, ">",
+        )  # fmt: skip
+
+    def _strangers(self) -> int:
+        """How many entries strangers have that the leader has yet to claim."""
+        found: Any = self._context.server.client.xpending(KEYS.commands, GROUP)
+        others = (c for c in found["consumers"] if c["name"] != GROUP.encode())
+        return sum(each["pending"] for each in others)
 
     def _rival(self) -> None:
         """Another daemon bids while somebody leads."""

@@ -121,6 +121,9 @@ def _one(*call: Any) -> Any:
 class SteppedClient:
     """As much of a Redis client as workers, timekeepers and recorders use."""
 
+    def get(self, key: str) -> Any:
+        return _one("GET", key)
+
     def mget(self, keys: Sequence[str]) -> Any:
         return _one("MGET", *keys)
 

@@ -9,7 +9,7 @@ from meterd.rules.money import format_micro
 
 QUEUE: Final = {
     "lag": 0, "pending": 2, "oldest_ms": 30, "outbox": 3, "outbox_oldest_ms": 20, "refused": 0,
-    "dead": 0, "events": 10,
+    "dead": 0, "events": 10, "missing": 3, "claimed": 0, "recreated": 1,
 }  # fmt: skip
 """A queue in which nothing waits for long."""
 COMMANDS_A_MINUTE: Final = 600

@@ -69,6 +69,10 @@ TROUBLES: Final = {
     "full outbox": Trouble(_always(queue={"outbox": 801}), ("MeterdOutboxFilling",)),
     "refused": Trouble(_always(queue={"refused": 1}), ("MeterdRefused",)),
     "dead letter": Trouble(_always(queue={"dead": 1}), ("MeterdDeadLetters",)),
+    "commands missing": Trouble(
+        lambda minute: working(minute, queue={"missing": 3 + _since_trouble(minute)}),
+        ("MeterdCommandsMissing",),
+    ),
     "many chats": Trouble(_always(open_chats=81), ("MeterdChatsFilling",)),
     "actor down": Trouble(_always(**with_one_actor_down()), ("MeterdActorsDown",)),
     "actors die": Trouble(

@@ -29,13 +29,13 @@ def ended_chats(draw: st.DrawFn) -> list[RecordRow]:
     """Chats that ended around midnight, some of which began in the hour before; some run still."""
     rows = []
     for number in range(draw(st.integers(0, 6))):
-        active_ms, cost = draw(st.integers(0, 3_600_000)), draw(st.integers(0, 9_000_000))
+        active_ms, cost = draw(st.integers(0, 3_600_000)), draw(st.integers(2, 9_000_000))
         ended_ms = draw(MOMENTS)
         is_open = draw(st.booleans())
         row = RecordRow(
             f"c{number}", draw(st.sampled_from("uv")), draw(st.sampled_from("ab")), "ended",
             ended_ms - active_ms, ended_ms, "ended", None, active_ms, 0, active_ms, 1, cost,
-            draw(st.integers(0, cost)), draw(st.integers(0, cost)), 0, 0, 1, 0, "live", 1, ended_ms,
+            draw(st.integers(0, cost)), cost // 2, 0, 0, 1, 0, "live", 1, ended_ms,
         )  # fmt: skip
         if is_open:
             row = row._replace(status="running", ended_at_ms=None, end_reason=None)
@@ -113,8 +113,8 @@ def _paged(page: Callable[[str | None], list[UsageRow]]) -> list[UsageRow]:
 @given(
     story=stories(),
     by=st.sampled_from(BY),
-    whose=st.tuples(st.sampled_from([None, "u"]), st.sampled_from([None, "a"])),
-    bounds=st.tuples(MOMENTS, MOMENTS).map(sorted),
+    whose=st.tuples(st.sampled_from([None, None, "u"]), st.sampled_from([None, None, "a"])),
+    bounds=st.just([MIDNIGHT_MS - 2, MIDNIGHT_MS + 3]) | st.tuples(MOMENTS, MOMENTS).map(sorted),
 )
 def test_usage_is_the_sum_of_its_rows(
     connection: Connection,

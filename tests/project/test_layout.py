@@ -51,6 +51,7 @@ TARGETS = (
     "interleavings",
     "load",
     "lock",
+    "screenshots",
     "test",
     "test-slow",
     "test-fast",

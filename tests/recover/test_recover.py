@@ -14,10 +14,14 @@ from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from daemon.errors import RecoverError
 from daemon.recovery.rebuild import Recovery
+from loadtests.common.queue import is_handled
 from loadtests.common.timeouts import scaled
 from meterd.rules.idempotency import IdempotencyRecord
 from meterd.rules.model import Policy
+from persistence.errors import NotLeadingError
+from persistence.postgres.tables import metadata
 from persistence.redis.client import connect
+from persistence.redis.clock_hold import clear_hold, read_hold
 from persistence.redis.commit import Limits
 from persistence.redis.functions import load_functions, source
 from persistence.redis.snapshot_scan import SnapshotScan
@@ -184,3 +188,109 @@ def test_ids_of_credits_are_remembered_for_longer(kind: str, engine: Engine) -> 
         assert record.outcome == "ok"
         assert 28 * DAY_MS < client.pttl(KEYS.id("payment")) < 30 * DAY_MS
         assert not client.exists(KEYS.id("begin"))
+
+
+class Standby:
+    """What Postgres knew at one moment, and takes over with: the rows after it are gone."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        with engine.begin() as connection:
+            connection.execute(text("CREATE SCHEMA standby"))
+            for table in metadata.tables:
+                connection.execute(text(f"CREATE TABLE standby.{table} AS TABLE public.{table}"))
+
+    def take_over(self) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            for table in metadata.tables:
+                connection.execute(text(f"DELETE FROM public.{table}"))
+                connection.execute(
+                    text(f"INSERT INTO public.{table} SELECT * FROM standby.{table}")
+                )
+            connection.execute(text("DROP SCHEMA standby CASCADE"))
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_postgres_that_forgot_its_last_rows_is_noticed_and_gets_them_again(
+    is_running: bool, kind: str, engine: Engine
+) -> None:
+    """As a standby that was behind when it took over: the daemon finds it at its start, or while
+    it runs, and bills nothing until somebody decides.
+
+    The commands are still in the stream: journal, records and ledger are those of the fold again.
+    """
+
+    async def play(url: str, client: redis.Redis) -> list[Entry]:
+        sender = Sender(client, Load(users=6, chats_per_user=2, seed=5))
+        with contextlib.suppress(NotLeadingError):
+            async with running(url, engine, Policy(), SETTINGS) as supervisor:
+                await asyncio.to_thread(sender.begin)
+                await _until_written(client)
+                standby = await asyncio.to_thread(Standby, engine)
+                await asyncio.to_thread(sender.send_for, 0.5, 300)
+                await _until_written(client)
+                if is_running:
+                    await asyncio.to_thread(standby.take_over)
+                    await asyncio.to_thread(sender.send_for, 0.2, 300)
+                    await _until_over(supervisor)
+        if not is_running:
+            standby.take_over()
+            with contextlib.suppress(NotLeadingError):
+                async with running(url, engine, Policy(), SETTINGS) as supervisor:
+                    await _until_over(supervisor)
+        return await _recovered(url, client, sender)
+
+    async def _recovered(url: str, client: redis.Redis, sender: Sender) -> list[Entry]:
+        with contextlib.suppress(NotLeadingError):
+            async with running(url, engine, Policy(), SETTINGS) as supervisor:
+                await _until_state(supervisor, "lost")
+                assert "Postgres has lost state" in supervisor.status()["why"]
+                report = await asyncio.to_thread(_recovery(client, engine).run, "ann", _count)
+                assert report.commands_left >= 100
+                await _until_state(supervisor, "ready")
+                await asyncio.to_thread(sender.finish)
+                await idle(url)
+        return sender.log
+
+    with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
+        log = asyncio.run(play(url, client))
+        assert_balanced_but_events(client, engine, log)
+        _assert_audited(client, engine)
+
+
+async def _until_over(supervisor: Supervisor) -> None:
+    """It leads no more; the daemon begins anew, by comparing both servers."""
+    async with asyncio.timeout(scaled(20)):
+        while not supervisor.is_over:
+            await asyncio.sleep(0.02)
+
+
+async def _until_written(client: redis.Redis) -> None:
+    """Everything has had its effect, and Postgres has it."""
+    async with asyncio.timeout(scaled(30)):
+        while not is_handled(client):
+            await asyncio.sleep(0.02)
+
+
+def test_a_decision_that_waits_for_postgres_is_not_lost_with_its_rows(engine: Engine) -> None:
+    """No command would make it again: the recovery writes it from the outbox."""
+
+    async def play(url: str, client: redis.Redis) -> None:
+        fields: Any = {"type": "top_up", "id": "k", "user_id": "u", "amount": "5"}
+        async with running(url, engine, Policy(), SETTINGS):
+            client.xadd(KEYS.commands, fields)
+            await _until_written(client)
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+        client.set(KEYS.clock_hold, '{"step_ms": 9000, "queue_ms": 1}')
+        hold = read_hold(client, KEYS)
+        assert hold is not None
+        assert clear_hold(client, KEYS, hold, "bob", 1)
+        client.set(KEYS.outbox_delivered, "99999999999999-0")  # Postgres knows less than that
+        _recovery(client, engine).run("ann", _count)
+    with engine.connect() as connection:
+        acts = connection.execute(text("SELECT operation, done_by FROM operations")).all()
+    assert sorted(map(tuple, acts)) == [("clock.accept", "bob"), ("recover", "ann")]

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 import redis.asyncio
-from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -15,11 +14,12 @@ from meterd._commands import Client
 from meterd._core import Core
 from meterd._errors import MeterError
 from meterd._events import EventReader
-from meterd._io import CONNECTIONS_MAX, SOCKET_TIMEOUT_S, Arg, ReadReplies, connection_options
+from meterd._io import CONNECTIONS_MAX, SOCKET_TIMEOUT_S, Arg, ReadReplies, bounded_options
 from meterd._pending import AnyReply
 from meterd._records import Records
 from meterd._results import ChatSnapshot, Event, Reply, Sent, WalletSnapshot
 from meterd._threads import IN_FLIGHT_MAX
+from meterd.redis_connections import connection_options_async
 
 T = TypeVar("T")
 Later: TypeAlias = Coroutine[Any, Any, T]
@@ -148,7 +148,7 @@ class _TaskIo:
     """``meterd._io.Io`` for tasks of one event loop."""
 
     def __init__(self, redis_url: str, postgres_url: str | None) -> None:
-        options = connection_options(parse_url(redis_url), Retry(NoBackoff(), 0))
+        options = bounded_options(connection_options_async(redis_url), Retry(NoBackoff(), 0))
         commands = redis.asyncio.BlockingConnectionPool(
             **{**options, "max_connections": CONNECTIONS_MAX, "timeout": SOCKET_TIMEOUT_S}
         )

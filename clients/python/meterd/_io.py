@@ -29,6 +29,7 @@ _PASSING: Final = (
     redis.ReadOnlyError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.TryAgainError,
+    redis.exceptions.MasterDownError,
 )
 _LASTING: Final = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
 
@@ -80,10 +81,10 @@ class Io(Protocol):
         """A semaphore with so many slots."""
 
 
-def connection_options(parsed_url: Any, no_retry: Any) -> dict[str, Any]:
+def bounded_options(options: dict[str, Any], no_retry: Any) -> dict[str, Any]:
     """What a URL says, and what must hold whatever it says."""
     return {
-        **parsed_url,
+        **options,
         "retry": no_retry,  # redis-py repeats by itself, which makes one XADD two entries
         "protocol": 2,  # RESP3 gives streams another shape
         "decode_responses": False,

@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.retry import Retry
 
 from meterd._commands import Client
@@ -22,11 +21,12 @@ from meterd._io import (
     SOCKET_TIMEOUT_S,
     Arg,
     ReadReplies,
-    connection_options,
+    bounded_options,
 )
 from meterd._pending import AnyReply
 from meterd._records import Records
 from meterd._results import ChatSnapshot, Event, Reply, Sent, WalletSnapshot
+from meterd.redis_connections import connection_options
 
 IN_FLIGHT_MAX: Final = 5_000
 """Half of what a reply stream holds: replies that nobody waits for any more take room too."""
@@ -160,8 +160,7 @@ class ThreadIo:
     """``meterd._io.Io`` whose methods have done their work when they return."""
 
     def __init__(self, redis_url: str, postgres_url: str | None) -> None:
-        parsed_url = parse_url(redis_url)  # type: ignore[no-untyped-call]
-        options = connection_options(parsed_url, Retry(NoBackoff(), 0))
+        options = bounded_options(connection_options(redis_url), Retry(NoBackoff(), 0))
         commands = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
             **{**options, "max_connections": CONNECTIONS_MAX, "timeout": SOCKET_TIMEOUT_S}
         )

@@ -9,24 +9,37 @@
 import { ErrorReply, createClient } from "redis";
 
 import { within } from "./limits.js";
+import { is_sentinel_url, parse_sentinel_url } from "./sentinel.js";
 
 /** How long one read waits in Redis; below ANSWER_MS_MAX, which ends a dead connection. */
 export const BLOCK_MS = 1_000;
 
 const ANSWER_MS_MAX = 3_000;
 const CONNECT_MS_MAX = 2_000;
+const SENTINEL_MS_MAX = 1_000;
 
 /** Errors of the server that may soon be over: it restarts, fails over, or is full of clients. */
 const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|ERR max number of clients)/;
 
-/** @typedef {ReturnType<typeof make_client>} Client */
+/** @typedef {ReturnType<typeof client_at>} Client */
 /** @typedef {string | number} Arg */
+
+/** A client that is being made, or was. */
+class Current {
+  /** @type {Client | null} */
+  client = null;
+
+  /** @param {(made: Current) => Promise<Client>} make */
+  constructor(make) {
+    this.ready = make(this);
+  }
+}
 
 /** A connection, made when it is first needed, and again after it was lost. */
 export class Connection {
   #url;
   #is_closed = false;
-  /** @type {{ client: Client, ready: Promise<void> } | null} */
+  /** @type {Current | null} */
   #current = null;
 
   /** @param {string} url */
@@ -63,19 +76,33 @@ export class Connection {
   /** Let go at once; what waits for an answer is told. */
   close() {
     this.#is_closed = true;
-    if (this.#current !== null) this.#drop(this.#current.client);
+    if (this.#current?.client) this.#drop(this.#current.client);
   }
 
   /** @returns {Promise<Client>} */
   async #ready() {
     if (this.#is_closed) throw new Error("the connection was closed");
     if (this.#current === null) {
-      const client = make_client(this.#url);
-      client.on("error", () => this.#drop(client));
-      this.#current = { client, ready: this.#connect(client) };
+      this.#current = new Current((made) => this.#make(made));
+      const made = this.#current;
+      made.ready.catch(() => {
+        if (this.#current === made) this.#current = null;
+      });
     }
-    const { client, ready } = this.#current;
-    await ready;
+    return this.#current.ready;
+  }
+
+  /**
+   * A client of the server that the URL names, or of the master that its Sentinels name.
+   *
+   * @param {Current} made
+   */
+  async #make(made) {
+    const url = is_sentinel_url(this.#url) ? await master_url(this.#url) : this.#url;
+    if (this.#is_closed) throw new Error("the connection was closed");
+    const client = (made.client = client_at(url));
+    client.on("error", () => this.#drop(client));
+    await this.#connect(client);
     return client;
   }
 
@@ -132,11 +159,38 @@ export function is_passing(error) {
 export function fault_of_url(url) {
   const is_socket = typeof url === "string" && /^unix:\/\/[^?]*\/./.test(url); // may have a user but no host
   const is_url = typeof url === "string" && /^rediss?:\/\//.test(url) && URL.canParse(url);
-  return is_socket || is_url ? null : "redis_url: send a URL such as redis://127.0.0.1:6379/0";
+  const is_sentinels = typeof url === "string" && is_sentinel_url(url) && parse_sentinel_url(url) !== null;
+  if (is_socket || is_url || is_sentinels) return null;
+  return "redis_url: send a URL such as redis://127.0.0.1:6379/0 or redis+sentinel://host:26379/mymaster/0";
+}
+
+/**
+ * Ask one Sentinel after the other where the master is.
+ *
+ * @param {string} url
+ */
+async function master_url(url) {
+  const parts = parse_sentinel_url(url);
+  if (parts === null) throw new TypeError("redis_url: not a URL of Sentinels");
+  for (const sentinel of parts.sentinels) {
+    const client = client_at(sentinel);
+    client.on("error", () => {}); // the next one is asked
+    try {
+      await within(client.connect(), SENTINEL_MS_MAX, "a Sentinel does not answer");
+      const asked = client.sendCommand(["SENTINEL", "GET-MASTER-ADDR-BY-NAME", parts.service]);
+      const found = await within(asked, SENTINEL_MS_MAX, "a Sentinel does not answer");
+      if (Array.isArray(found)) return parts.master(String(found[0]), Number(found[1]));
+    } catch {
+      // the next one is asked
+    } finally {
+      client.destroy();
+    }
+  }
+  throw new Error(`no Sentinel knows the master ${parts.service}`);
 }
 
 /** @param {string} url */
-function make_client(url) {
+function client_at(url) {
   return createClient({
     url,
     RESP: 2, // RESP3 gives streams another shape

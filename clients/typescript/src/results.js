@@ -113,6 +113,17 @@ export class ChatSnapshot {
     return this.status === "running";
   }
 
+  /**
+   * `live`: metered here; `migrated`: imported after it had ended in another system; null: it never started.
+   *
+   * @returns {"live" | "migrated" | null}
+   */
+  get source() {
+    if (this.status === "not_started") return null;
+    // Of an imported chat nobody knows by which increments it was billed.
+    return this.increment_ms === 0 ? "migrated" : "live";
+  }
+
   /** Whether the chat has started and not ended. */
   get is_open() {
     return this.status !== "not_started" && this.status !== "ended";

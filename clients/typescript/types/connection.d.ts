@@ -7,10 +7,8 @@
  */
 /** How long one read waits in Redis; below ANSWER_MS_MAX, which ends a dead connection. */
 export declare const BLOCK_MS = 1000;
-export type Client = ReturnType<typeof make_client>;
+export type Client = ReturnType<typeof client_at>;
 export type Arg = string | number;
-/** @typedef {ReturnType<typeof make_client>} Client */
-/** @typedef {string | number} Arg */
 /** A connection, made when it is first needed, and again after it was lost. */
 export declare class Connection {
     #private;
@@ -45,7 +43,7 @@ export declare function is_passing(error: unknown): boolean;
  *
  * @param {unknown} url
  */
-export declare function fault_of_url(url: unknown): "redis_url: send a URL such as redis://127.0.0.1:6379/0" | null;
+export declare function fault_of_url(url: unknown): "redis_url: send a URL such as redis://127.0.0.1:6379/0 or redis+sentinel://host:26379/mymaster/0" | null;
 /** @param {string} url */
-declare function make_client(url: string): import("redis").RedisClientType<{}, {}, {}, 2, {}>;
+declare function client_at(url: string): import("redis").RedisClientType<{}, {}, {}, 2, {}>;
 export {};

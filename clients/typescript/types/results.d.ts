@@ -82,6 +82,12 @@ export declare class ChatSnapshot {
     constructor(raw: Raw);
     /** Whether the clock runs. */
     get is_running(): boolean;
+    /**
+     * `live`: metered here; `migrated`: imported after it had ended in another system; null: it never started.
+     *
+     * @returns {"live" | "migrated" | null}
+     */
+    get source(): "live" | "migrated" | null;
     /** Whether the chat has started and not ended. */
     get is_open(): boolean;
     /**

@@ -15,6 +15,9 @@ from daemon.gateway.views import pack
 router = APIRouter(tags=["health"])
 
 
+_OF_PROXIES: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+"""Headers that a proxy adds: then somebody else may be asking, though the connection is ours."""
+
 _OPEN: Final[dict[str, Any]] = {"security": []}
 """For everybody: whoever watches over the process has no token."""
 
@@ -24,8 +27,9 @@ async def may_scrape(
     parts: AllParts,
     credentials: Credentials,
 ) -> None:
-    """Open where only this machine can ask; elsewhere for role ops or admin."""
-    if not metrics_are_open(parts.settings.http):
+    """Open where only this machine asks; elsewhere and through a proxy for role ops or admin."""
+    is_proxied = any(name in request.headers for name in _OF_PROXIES)
+    if is_proxied or not metrics_are_open(parts.settings.http):
         await operator_of(request, credentials)
 
 

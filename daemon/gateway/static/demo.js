@@ -1,8 +1,11 @@
 // The demonstration: one user, one advisor, two chats, one wallet, and every button is one command to the daemon.
 
 import "./meterd-clock.js";
-import { claims, command, says, token } from "./page-api.js";
-import { byId, h } from "./page-dom.js";
+import { leftMsAt, readMicro } from "./meterd-draw.js";
+import { keepDrawing } from "./meterd-time.js";
+import { Voice } from "./meterd-words.js";
+import { claims, command, newId, says, token } from "./page-api.js";
+import { byId, h, put } from "./page-dom.js";
 import { askForToken, withToken } from "./page-token.js";
 
 const LINES_MAX = 200;
@@ -30,6 +33,11 @@ const EVENTS = {
   "credits.exhausted": "The credits are used up",
 };
 
+const LANG = document.documentElement.lang;
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+const timeOfDay = new Intl.DateTimeFormat(LANG, CLOCK);
+const voice = new Voice(LANG, 6);
+
 const user = () => claims().sub ?? "";
 // What an advisor's chats have used of their free time is remembered, so each run has an advisor of its own.
 const advisor = () => `demo-advisor-${run()}`;
@@ -43,14 +51,14 @@ function run() {
 }
 
 function newRun() {
-  const made = crypto.randomUUID().slice(0, 8);
+  const made = newId().slice(0, 8);
   sessionStorage.setItem(RUN, made);
   return made;
 }
 
 /** `at` is the queue's time, if the daemon has told it. */
 function say(text, kind = "", at = new Date()) {
-  const time = h("time", { datetime: at.toISOString() }, at.toLocaleTimeString());
+  const time = h("time", { datetime: at.toISOString() }, timeOfDay.format(at));
   const log = byId("log");
   log.prepend(h("li", { class: kind }, time, text));
   if (log.children.length > LINES_MAX) log.lastChild.remove();
@@ -121,6 +129,17 @@ function build(chat) {
   return h("section", { class: "card", "aria-labelledby": title.id }, title, chat.clock, chat.free, buttons, chat.caption);
 }
 
+/** The wallet as both clocks have it: the newer of the two. */
+function drawWallet() {
+  const clock = chats.map((chat) => chat.clock).reduce((a, b) => ((a.wallet?.seq ?? -1) >= (b.wallet?.seq ?? -1) ? a : b));
+  const { wallet, figures } = clock;
+  if (!wallet || !figures) return;
+  put(byId("balance"), voice.credits(figures.balance));
+  put(byId("burn"), voice.rate(readMicro(wallet.burn_rate)));
+  const left = leftMsAt(wallet, figures.now);
+  put(byId("lasts"), left === null ? "nothing burns" : voice.duration(left, { up: true }));
+}
+
 /** Which buttons make sense now, and what is free. */
 function hear(chat, { event, message, state, snapshot }) {
   for (const type of BUTTONS) chat.buttons[type].disabled = !CAN[type].includes(state);
@@ -155,6 +174,7 @@ function begin() {
   byId("switch").addEventListener("click", switchChats);
   byId("reset").addEventListener("click", reset);
   show();
+  keepDrawing(drawWallet);
 }
 
 withToken(begin);

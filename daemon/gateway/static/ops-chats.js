@@ -1,129 +1,61 @@
-// The table of open chats: searched by the gateway, drawn on here, asked for again every few seconds.
+// A table of chats whose times and costs run on.
 
-import { activeMsAt, costAt } from "./meterd-draw.js";
-import { get } from "./page-api.js";
-import { byId, h, put, table } from "./page-dom.js";
-import { chatLink, count, duration, micro, rate, status, userLink } from "./ops-show.js";
+import { chatNow } from "./ops-now.js";
+import { h, nothing, put, replace, table } from "./page-dom.js";
+import { advisorLink, chatLink, userLink } from "./ops-ids.js";
+import { moment } from "./ops-moments.js";
+import { duration, micro, rate, status, UNKNOWN } from "./ops-show.js";
 
-const PAGE = 50;
-const SHOWN_MAX = 200;
-const TYPING_MS = 250;
+const CELLS = {
+  Chat: ({ chat }) => chatLink(chat.chat_id),
+  User: ({ chat }) => userLink(chat.user_id),
+  Advisor: ({ chat }) => advisorLink(chat.advisor_id),
+  Status: ({ chat }) => status(chat),
+  Started: ({ chat }) => moment(chat.started_at),
+  Time: ({ time }) => time,
+  Cost: ({ cost }) => cost,
+  "Burn a minute": ({ chat }) => (chat.status === "running" ? rate(chat.rate) : UNKNOWN),
+  "Time left": ({ left }) => left,
+};
 
-const COLUMNS = ["chat", "user", "advisor", "status", "time", "cost", "a minute"];
-
-/** A table of chats whose figures run on; `draw(now)` writes them as they are then. */
 export class ChatTable {
-  #cells = [];
+  element = h("div", { class: "chats" });
+  #rows = [];
   #shown = "";
+  #zeroAt = () => null;
 
-  /** `user`: whether it is of more users than one. */
-  constructor(place, caption, { user = true } = {}) {
-    [this.place, this.caption, this.user] = [place, caption, user];
+  /** `without`: columns that all rows have in common; `head(name)` gives a column's heading, a name by default. */
+  constructor(caption, { without = [], head = (name) => name, empty = "None." } = {}) {
+    Object.assign(this, { caption, head, empty });
+    this.columns = Object.keys(CELLS).filter((name) => !without.includes(name));
   }
 
-  show(chats) {
-    const shown = JSON.stringify(chats);
-    if (shown === this.#shown) return; // a focused link stays where it is
+  /** `zeroAt(chat)`: when the credits of its account end, or null. */
+  show(chats, zeroAt = () => null) {
+    this.#zeroAt = zeroAt;
+    const shown = JSON.stringify([chats, this.columns.map((name) => headOf(this.head(name)))]);
+    if (shown === this.#shown) return; // what has the focus or is selected stays where it is
     this.#shown = shown;
-    const focused = this.place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    this.#cells = chats.map((chat) => ({ chat, time: h("span"), cost: h("span") }));
-    const columns = this.user ? COLUMNS : COLUMNS.filter((name) => name !== "user");
-    const rows = this.#cells.map(({ chat, time, cost }) => columns.map((name) => cell(name, chat, time, cost)));
-    this.place.replaceChildren(table(this.caption, columns, rows));
-    if (focused) this.#focus(focused);
-  }
-
-  #focus(href) {
-    for (const link of this.place.querySelectorAll("a")) if (link.getAttribute("href") === href) return link.focus();
-    return null;
+    this.#rows = chats.map((chat) => ({ chat, time: h("span"), cost: h("span"), left: h("span") }));
+    const cells = this.#rows.map((row) => this.columns.map((name) => CELLS[name](row)));
+    const heads = this.columns.map((name) => this.head(name));
+    replace(this.element, chats.length ? table(this.caption, heads, cells) : nothing(this.empty));
+    // Where there is little room, the column that it is sorted by stays.
+    this.element.dataset.sorted = heads.find((head) => head.ariaSort)?.dataset.name ?? "";
   }
 
   draw(now) {
     if (now === null) return;
-    for (const { chat, time, cost } of this.#cells) {
-      put(time, duration(activeMsAt(chat, now)));
-      put(cost, micro(costAt(chat, now)));
+    this.element.dataset.now = now;
+    for (const { chat, time, cost, left } of this.#rows) {
+      const figures = chatNow(chat, this.#zeroAt(chat), now);
+      put(time, duration(figures.activeMs));
+      put(cost, micro(figures.cost));
+      put(left, figures.leftMs === null ? UNKNOWN : duration(figures.leftMs));
     }
   }
 }
 
-function cell(name, chat, time, cost) {
-  const cells = {
-    chat: () => chatLink(chat.chat_id),
-    user: () => userLink(chat.user_id),
-    advisor: () => chat.advisor_id,
-    status: () => status(chat),
-    time: () => time,
-    cost: () => cost,
-    "a minute": () => rate(chat.rate),
-  };
-  return cells[name]();
-}
-
-export class OpenChats {
-  #table = new ChatTable(byId("chats"), "Open chats");
-  #limit = PAGE;
-  #asked = 0;
-  #typing = null;
-  #found = "";
-
-  /** `fail(error)` shows what went wrong. */
-  constructor(fail) {
-    this.fail = fail;
-    byId("search").addEventListener("input", () => this.#typed());
-    byId("search-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#search();
-    });
-    byId("chats-more").addEventListener("click", () => this.#more());
-  }
-
-  draw(now) {
-    this.#table.draw(now);
-  }
-
-  #typed() {
-    clearTimeout(this.#typing);
-    this.#typing = setTimeout(() => this.#search(), TYPING_MS);
-  }
-
-  #search() {
-    clearTimeout(this.#typing);
-    this.#limit = PAGE;
-    return this.refresh();
-  }
-
-  #more() {
-    this.#limit = Math.min(this.#limit + PAGE, SHOWN_MAX);
-    return this.refresh();
-  }
-
-  /** Ask again for what is shown; an answer to an older question is dropped. */
-  async refresh() {
-    const asked = (this.#asked += 1);
-    try {
-      const search = byId("search").value.trim();
-      const found = await get("v1/chats", { status: "open", search, limit: this.#limit });
-      if (asked === this.#asked) this.#show(found, search);
-    } catch (error) {
-      if (asked === this.#asked) this.fail(error);
-    }
-  }
-
-  #show({ now, chats, next }, search) {
-    this.#table.show(chats);
-    this.#table.draw(now);
-    byId("chats-more").hidden = next === null || this.#limit >= SHOWN_MAX;
-    const more = next !== null && this.#limit >= SHOWN_MAX ? "; search for those that are not shown" : "";
-    const what = search ? `match “${search}”` : "are shown";
-    const said = chats.length ? `${count(chats.length)} ${what}${more}.` : nothing(search);
-    put(byId("chats-said"), said);
-    // Chats come and go by themselves; only what somebody has searched for is announced.
-    if (search !== this.#found) put(byId("search-said"), said);
-    this.#found = search;
-  }
-}
-
-function nothing(search) {
-  return search ? `No open chat matches “${search}”.` : "No chat is open.";
+function headOf(head) {
+  return head.outerHTML ?? head;
 }

@@ -2,9 +2,11 @@
 
 import { refuse } from "./meterd-stream.js";
 
-const BASE = new URL("../", import.meta.url);
+/** Where the gateway is. */
+export const BASE = new URL("../", import.meta.url);
 const KEY = `meterd-token:${location.pathname}`;
 const ASK_MS_MAX = 15_000;
+const ID_BYTES = 16;
 
 /** Takes `#token=…` out of the address before anybody sees or saves it; it stays in this tab only. */
 export function takeToken() {
@@ -16,10 +18,6 @@ export function takeToken() {
 
 export function keepToken(token) {
   sessionStorage.setItem(KEY, token.trim());
-}
-
-export function forgetToken() {
-  sessionStorage.removeItem(KEY);
 }
 
 export function token() {
@@ -37,6 +35,17 @@ export function claims() {
   }
 }
 
+/** Whether the token has a role. What it may, the gateway decides; a page only leaves out what would be refused. */
+export function hasRole(name) {
+  return [claims().role ?? []].flat().includes(name);
+}
+
+/** An id that nobody had before. (crypto.randomUUID is missing on a page that came over plain HTTP.) */
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(ID_BYTES));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** `path` with its parts made safe: api`v1/chats/${id}/history`. */
 export function api(texts, ...parts) {
   return texts.reduce((path, text, index) => path + encodeURIComponent(parts[index - 1]) + text);
@@ -49,11 +58,15 @@ export async function get(path, parameters = {}) {
   return (await ask(url, {})).json();
 }
 
-/** Sends one command; the answer is the reply to it. */
-export async function command(fields) {
-  const body = JSON.stringify({ id: crypto.randomUUID(), ...fields });
+/** Posts JSON; the answer's JSON. Raises as `get`. */
+export async function post(path, fields) {
   const headers = { "Content-Type": "application/json" };
-  return (await ask(new URL("v1/commands", BASE), { method: "POST", headers, body })).json();
+  return (await ask(new URL(path, BASE), { method: "POST", headers, body: JSON.stringify(fields) })).json();
+}
+
+/** Sends one command; the answer is the reply to it. */
+export function command(fields) {
+  return post("v1/commands", { id: newId(), ...fields });
 }
 
 async function ask(url, { headers = {}, ...options }) {
@@ -69,7 +82,11 @@ async function ask(url, { headers = {}, ...options }) {
 
 /** An error as a sentence. */
 export function says(error) {
+  return `${reason(error)}.`.replace(/\.\.$/, ".");
+}
+
+function reason(error) {
   if (error.name === "RefusedError") return error.message;
-  if (error.name === "TimeoutError") return "the gateway does not answer in time";
-  return "the gateway is not reached";
+  if (error.name === "TimeoutError") return "The gateway does not answer in time";
+  return "The gateway is not reached";
 }

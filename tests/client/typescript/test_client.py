@@ -424,6 +424,8 @@ const meter = new Meter(process.argv[1], { read_record: (chat_id) => answers[cha
 const old = await meter.snapshot("old");
 assert.deepEqual(JSON.parse(JSON.stringify(old)), record);
 assert.ok(!old.is_open);
+assert.equal(old.source, record.increment_ms === 0 ? "migrated" : "live");
+assert.equal((await meter.snapshot("none")).source, null);
 assert.equal((await meter.snapshot("none")).status, "not_started");
 await assert.rejects(meter.snapshot("broken"), UnavailableError);
 await meter.close();
@@ -434,8 +436,9 @@ def test_a_chat_that_left_redis_is_read_where_the_caller_says(
     package: Path, server: str, queue: redis.Redis
 ) -> None:
     """Its record as a snapshot; not to know is not the same as never started."""
-    record = chat_json("old", status="ended", ended_at=9)
-    run(NODE, "--input-type=module", "-e", RECORDS, server, record, cwd=package)
+    for increment_ms in (1, 0):
+        record = chat_json("old", status="ended", ended_at=9, increment_ms=increment_ms)
+        run(NODE, "--input-type=module", "-e", RECORDS, server, record, cwd=package)
 
 
 def test_leaving_a_loop_over_events_ends_them(

@@ -46,6 +46,11 @@ class Keys(NamedTuple):
         return f"{self.prefix}outbox:refused"
 
     @property
+    def outbox_delivered(self) -> str:
+        """String: the last outbox entry that Postgres has said to have (internal)."""
+        return f"{self.prefix}outbox:delivered"
+
+    @property
     def open_users(self) -> str:
         """Set: users with open chats, so that a restart finds them (internal)."""
         return f"{self.prefix}open"
@@ -79,6 +84,11 @@ class Keys(NamedTuple):
     def clock_hold(self) -> str:
         """String, JSON: why nothing is decided until an operator says so (internal)."""
         return f"{self.prefix}hold"
+
+    @property
+    def progress(self) -> str:
+        """Hash: how far the stream has been read, and what went wrong with it (internal)."""
+        return f"{self.prefix}progress"
 
     @property
     def status(self) -> str:

@@ -1,0 +1,187 @@
+"""Connections to the Redis that takes writes, whatever the URL names and whatever becomes of it.
+
+Two things that redis-py leaves to its users. A server that was demoted and stays up keeps its
+connections, and refuses every write on them: after one such answer all connections of the pool are
+made anew, so that an address that has moved is found. And a URL may name Sentinels, which are asked
+for the master at each connect.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+from redis.asyncio.connection import parse_url as parse_url_async
+from redis.connection import parse_url
+
+from meterd.sentinel_url import Address, is_sentinel, parse_sentinel_url
+
+UNABLE: Final = (
+    redis.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.BusyLoadingError,
+)
+"""Answers of a server that is not, or not yet, the one to write to."""
+
+
+class Generation:
+    """Counts how often a pool's server was found to be the wrong one."""
+
+    def __init__(self) -> None:
+        """None so far."""
+        self.number = 0
+
+
+def connection_options(url: str) -> dict[str, Any]:
+    """The options of a pool for threads, its connection class among them.
+
+    Raises:
+        ValueError: the URL can't be one; the message says why, without the password.
+    """
+    if not is_sentinel(url):
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        base = options.get("connection_class", redis.Connection)
+        return {**options, "connection_class": _THREADS[base], "generation": Generation()}
+    parts = parse_sentinel_url(url)
+    sentinels: Any = redis.Sentinel(parts.hosts, sentinel_kwargs=parts.sentinel_options)  # type: ignore[no-untyped-call]
+    base = redis.SSLConnection if url.startswith("rediss") else redis.Connection
+    return {
+        **parts.options,
+        "connection_class": _THREADS[base],
+        "generation": Generation(),
+        "find_master": lambda: sentinels.discover_master(parts.service),
+    }
+
+
+def connection_options_async(url: str) -> dict[str, Any]:
+    """The options of a pool for asyncio; as ``connection_options``."""
+    if not is_sentinel(url):
+        options: dict[str, Any] = {**parse_url_async(url)}
+        base = options.get("connection_class", redis.asyncio.Connection)
+        return {**options, "connection_class": _TASKS[base], "generation": Generation()}
+    parts = parse_sentinel_url(url)
+    sentinels: Any = redis.asyncio.Sentinel(parts.hosts, sentinel_kwargs=parts.sentinel_options)  # type: ignore[no-untyped-call]
+    is_tls = url.startswith("rediss")
+    base = redis.asyncio.SSLConnection if is_tls else redis.asyncio.Connection
+    return {
+        **parts.options,
+        "connection_class": _TASKS[base],
+        "generation": Generation(),
+        "find_master": lambda: sentinels.discover_master(parts.service),
+    }
+
+
+class _Writable:
+    """A connection of threads that finds its master anew when its server can't be it."""
+
+    def __init__(
+        self,
+        *args: Any,
+        generation: Generation,
+        find_master: Callable[[], Address] | None = None,
+        **options: Any,
+    ) -> None:
+        self._generation = generation
+        self._made_in = generation.number
+        self._find_master = find_master
+        super().__init__(*args, **options)
+
+    def connect(self, *args: Any, **options: Any) -> Any:
+        base: Any = super()
+        if self._made_in != self._generation.number:
+            base.disconnect()
+        return base.connect(*args, **options)
+
+    def _connect(self) -> Any:
+        base: Any = super()
+        self._made_in = self._generation.number
+        if self._find_master is not None:
+            self.host, self.port = self._find_master()
+        return base._connect()
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        base: Any = super()
+        try:
+            return base.read_response(*args, **options)
+        except UNABLE:
+            self._note_unable()
+            raise
+
+    def _note_unable(self) -> None:
+        # Once for all connections that were made before: those made since are no worse for it.
+        if self._made_in == self._generation.number:
+            self._generation.number += 1
+
+
+class _WritableAsync:
+    """The same for asyncio."""
+
+    def __init__(
+        self,
+        *args: Any,
+        generation: Generation,
+        find_master: Callable[[], Awaitable[Address]] | None = None,
+        **options: Any,
+    ) -> None:
+        self._generation = generation
+        self._made_in = generation.number
+        self._find_master = find_master
+        super().__init__(*args, **options)
+
+    async def connect(self, *args: Any, **options: Any) -> Any:
+        base: Any = super()
+        if self._made_in != self._generation.number:
+            await base.disconnect()
+        return await base.connect(*args, **options)
+
+    async def _connect(self) -> Any:
+        base: Any = super()
+        self._made_in = self._generation.number
+        if self._find_master is not None:
+            self.host, self.port = await self._find_master()
+        return await base._connect()
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        base: Any = super()
+        try:
+            return await base.read_response(*args, **options)
+        except UNABLE:
+            if self._made_in == self._generation.number:
+                self._generation.number += 1
+            raise
+
+
+class _Tcp(_Writable, redis.Connection):
+    """Over TCP."""
+
+
+class _Tls(_Writable, redis.SSLConnection):
+    """Over TLS."""
+
+
+class _Unix(_Writable, redis.UnixDomainSocketConnection):
+    """Over a Unix socket."""
+
+
+class _AsyncTcp(_WritableAsync, redis.asyncio.Connection):
+    """Over TCP."""
+
+
+class _AsyncTls(_WritableAsync, redis.asyncio.SSLConnection):
+    """Over TLS."""
+
+
+class _AsyncUnix(_WritableAsync, redis.asyncio.UnixDomainSocketConnection):
+    """Over a Unix socket."""
+
+
+_THREADS: Final[dict[Any, Any]] = {
+    redis.Connection: _Tcp,
+    redis.SSLConnection: _Tls,
+    redis.UnixDomainSocketConnection: _Unix,
+}
+_TASKS: Final[dict[Any, Any]] = {
+    redis.asyncio.Connection: _AsyncTcp,
+    redis.asyncio.SSLConnection: _AsyncTls,
+    redis.asyncio.UnixDomainSocketConnection: _AsyncUnix,
+}
