@@ -1,11 +1,12 @@
 """The shapes of commands as JSON, for the OpenAPI description: what docs/http.md says of them."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from daemon.asyncapi import words
 from meterd.rules import field_formats
 from meterd.rules.commands import SHAPES
 from meterd.rules.field_formats import FieldFormat
+from meterd.rules.model import FreeScope, IncrementDue
 
 Json = dict[str, Any]
 
@@ -129,6 +130,10 @@ _DIGITS_MAX: Final = {
     field_formats.INCREMENT: 12,
     field_formats.TIMESTAMP: 15,
 }
+_CHOICES: Final[dict[FieldFormat, tuple[str, ...]]] = {
+    field_formats.FREE_SCOPE: get_args(FreeScope),
+    field_formats.INCREMENT_DUE: get_args(IncrementDue),
+}
 
 
 def field_shape(type_: str, name: str) -> Json:
@@ -138,6 +143,8 @@ def field_shape(type_: str, name: str) -> Json:
         return _credits(form)
     if form in _DIGITS_MAX:
         return _digits(_DIGITS_MAX[form], least=int(form.is_above_0))
+    if form in _CHOICES:
+        return {"type": "string", "enum": list(_CHOICES[form])}
     if form is field_formats.FLAG:
         return {"anyOf": [_text(_pattern(form)), {"enum": [0, 1]}, {"type": "boolean"}]}
     return _text(_pattern(form))

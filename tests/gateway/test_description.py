@@ -68,17 +68,18 @@ def _fits(shape: type[BaseModel], document: Any) -> None:
 @pytest.mark.ray
 def test_real_answers_fit_their_shapes(gateway: Gateway, live: LiveDaemon, name: str) -> None:
     """Of chats in every status, adopted ones too, and everything that is told around them."""
-    gateway.do("top_up", user_id=name, amount="1000")
+    _fits(schemas.Reply, gateway.do("top_up", user_id=name, amount="1000"))
     chats = {one: f"{name}-{one}" for one in ("running", "paused", "ended", "adopted", "old")}
     people = {"user_id": name, "advisor_id": name}
     now = gateway.read("/v1/chats/none", name)["now"]
     carried = {"started_at": now - 100_000, "carried_ms": 60_000, "carried_cost": "1.5"}
     for one, chat in chats.items():
         if one == "adopted":
-            gateway.do("adopt", chat_id=chat, **people, **carried)
+            started = gateway.do("adopt", chat_id=chat, **people, **carried)
         else:
-            gateway.do("start", chat_id=chat, **people, rate="60", idle_ms=600_000)
-    gateway.do("pause", chat_id=chats["paused"])
+            started = gateway.do("start", chat_id=chat, **people, rate="60", idle_ms=600_000)
+        _fits(schemas.Reply, started)
+    _fits(schemas.Reply, gateway.do("pause", chat_id=chats["paused"]))
     for one in ("ended", "adopted", "old"):
         _fits(schemas.Reply, gateway.do("end", chat_id=chats[one]))
     _fits(schemas.Sent, _sent(gateway, name))
@@ -96,7 +97,9 @@ def test_real_answers_fit_their_shapes(gateway: Gateway, live: LiveDaemon, name:
         _fits(schemas.WalletAnswer, gateway.read(f"/v1/users/{name}/wallet", name, **query))
     _fits(schemas.Status, gateway.ops("/v1/status"))
     _fits(schemas.DeadPage, gateway.ops("/v1/dead"))
-    for problem in (gateway.post({"type": "begin"}), gateway.http.get("/v1/status")):
+    again = gateway.post({"type": "pause", "chat_id": chats["paused"]})
+    assert again.json()["snapshot"]["status"] == "paused"
+    for problem in (again, gateway.post({"type": "begin"}), gateway.http.get("/v1/status")):
         _fits(schemas.Problem, problem.json())
 
 
