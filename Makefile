@@ -79,7 +79,7 @@ format: install-dev ## put the code in form and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-lock: install-dev ## write both lock files again (ARGS=--upgrade for newer versions)
+lock: install-dev ## write the lock files again (ARGS=--upgrade for newer versions)
 	@UV=$(BIN)/uv tools/lock $(ARGS)
 
 clean: ## remove .venv and everything generated (data in .meterd stays)

@@ -1,6 +1,7 @@
 """The ASGI app: routes, errors, middleware. What it needs is handed in."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from importlib import metadata
 from typing import Any, Final
@@ -11,9 +12,9 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from daemon.gateway import errors
-from daemon.gateway.command_schemas import components
 from daemon.gateway.conditional import Conditional
 from daemon.gateway.container import Dependencies, running
+from daemon.gateway.description import SERVERS, TAGS, complete
 from daemon.gateway.middleware import Observed
 from daemon.gateway.paths import SlashesInSegments
 from daemon.gateway.routes import (
@@ -29,7 +30,6 @@ from daemon.gateway.routes import (
     usage,
     users,
 )
-from daemon.gateway.schemas import Problem
 from daemon.gateway.service import Service
 
 _ABOUT: Final = (
@@ -75,6 +75,8 @@ def describe() -> FastAPI:
         version=metadata.version("meterd"),
         description=_ABOUT,
         redoc_url=None,
+        openapi_tags=TAGS,
+        servers=SERVERS,
         license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         generate_unique_id_function=_operation_id,
     )
@@ -82,7 +84,7 @@ def describe() -> FastAPI:
         app.include_router(router)
     app.mount("/static", pages.Static(directory=pages.FOLDER))
     errors.install(app)
-    app.openapi = _with_shapes(app.openapi)  # type: ignore[method-assign]  # as FastAPI says
+    app.openapi = _completed(app.openapi)  # type: ignore[method-assign]  # as FastAPI says
     return app
 
 
@@ -91,17 +93,9 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _with_shapes(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Say once what a problem and a command are, though several places name them."""
-
-    def described() -> dict[str, Any]:
-        document = openapi()
-        shapes = document["components"]["schemas"]
-        shapes.setdefault("Problem", Problem.model_json_schema())
-        shapes |= components()
-        return document
-
-    return described
+def _completed(openapi: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Make the description once, and complete it."""
+    return functools.cache(lambda: complete(openapi()))
 
 
 def make_app(parts: Dependencies) -> FastAPI:

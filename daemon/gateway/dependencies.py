@@ -116,7 +116,7 @@ async def follower_of(request: Request, credentials: Credentials) -> Caller:
 
 
 async def user_to_read(
-    user_id: Annotated[str, Path(json_schema_extra=IDENTIFIER)],
+    user_id: Annotated[str, Path(description="The user", json_schema_extra=IDENTIFIER)],
     caller: Annotated[Caller, Depends(reader_of)],
 ) -> str:
     """The user of the path, whom the caller may read."""

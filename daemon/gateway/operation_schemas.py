@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from daemon.gateway.command_schemas import IDENTIFIER, field_shape
-from daemon.gateway.schemas import MomentMs, Page, Shape
+from daemon.gateway.schemas import Moment, Now, Page, Reply, Shape
 
 REASON_MAX: Final = 500
 # Not empty, and nothing that drives a terminal or tears a line apart.
@@ -28,13 +28,25 @@ def _amount(value: object) -> str:
 
 
 Identifier = Annotated[StrictStr, Field(pattern=IDENTIFIER["pattern"])]
-Amount = Annotated[str, PlainValidator(_amount), WithJsonSchema(field_shape("refund", "amount"))]
+Amount = Annotated[
+    str,
+    PlainValidator(_amount),
+    WithJsonSchema({**field_shape("refund", "amount"), "description": "Credits, more than 0"}),
+]
 SignedAmount = Annotated[
-    str, PlainValidator(_amount), WithJsonSchema(field_shape("adjust", "amount"))
+    str,
+    PlainValidator(_amount),
+    WithJsonSchema(
+        {**field_shape("adjust", "amount"), "description": "Credits; with a minus, to take them"}
+    ),
 ]
 Letter = Annotated[
     StrictStr, Field(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$", examples=["1700000000000-0"])
 ]
+
+
+def _is(text: str) -> Any:
+    return Field(description=f"What to do: {text}")
 
 
 class _Wanted(BaseModel):
@@ -57,32 +69,32 @@ class _Wanted(BaseModel):
 class _OfChat(_Wanted):
     """An operation on a chat."""
 
-    chat_id: Identifier
+    chat_id: Annotated[Identifier, Field(description="The chat")]
 
 
 class EndChat(_OfChat):
     """End a chat."""
 
-    operation: Literal["chat.end"]
+    operation: Annotated[Literal["chat.end"], _is("end a chat")]
 
 
 class RefundChat(_OfChat):
     """Give credits of an ended chat back, at most its cost in all."""
 
-    operation: Literal["chat.refund"]
+    operation: Annotated[Literal["chat.refund"], _is("give credits of a chat back")]
     amount: Amount
 
 
 class _OfAccount(_Wanted):
     """An operation on a user's account."""
 
-    user_id: Identifier
+    user_id: Annotated[Identifier, Field(description="Whose account it is")]
 
 
 class AdjustAccount(_OfAccount):
     """Correct an account, up or down."""
 
-    operation: Literal["account.adjust"]
+    operation: Annotated[Literal["account.adjust"], _is("correct an account")]
     amount: SignedAmount
     partial: Annotated[
         StrictBool | None, Field(description="Take what is there where it is less than the amount")
@@ -92,7 +104,7 @@ class AdjustAccount(_OfAccount):
 class TopUpAccount(_OfAccount):
     """Add credits to an account."""
 
-    operation: Literal["account.top_up"]
+    operation: Annotated[Literal["account.top_up"], _is("add credits")]
     amount: Amount
 
 
@@ -105,13 +117,13 @@ class _OfLetter(_Wanted):
 class RetryLetter(_OfLetter):
     """Send a dead letter again, as a new command of now."""
 
-    operation: Literal["dead.retry"]
+    operation: Annotated[Literal["dead.retry"], _is("send a dead letter again")]
 
 
 class DropLetter(_OfLetter):
     """Take a dead letter away, for good."""
 
-    operation: Literal["dead.drop"]
+    operation: Annotated[Literal["dead.drop"], _is("take a dead letter away")]
 
 
 ChatOperation: TypeAlias = EndChat | RefundChat
@@ -124,13 +136,17 @@ class OperationTold(Shape):
     """What somebody did by hand."""
 
     operation_id: Annotated[str, Field(description="The same act has the same id")]
-    at: MomentMs
+    at: Moment
     done_by: Annotated[str, Field(description="`sub` of the token, or a login on the machine")]
-    operation: Annotated[str, Field(examples=["chat.end", "clock.accept"])]
+    operation: Annotated[
+        str, Field(description="What was done", examples=["chat.end", "clock.accept"])
+    ]
     subject: Annotated[str, Field(description="To what: a chat, a user, an entry of the queue")]
     reason: Annotated[str | None, Field(description="Why; null where nobody said")]
     command_id: Annotated[str | None, Field(description="The id of its command, or of the request")]
-    details: dict[str, Any]
+    details: Annotated[
+        dict[str, Any], Field(description="What was recorded: the command and its fields")
+    ]
 
 
 class PastOperationTold(OperationTold):
@@ -145,16 +161,16 @@ class PastOperationTold(OperationTold):
 class OperationPage(Page):
     """What was done by hand, the newest first."""
 
-    operations: list[PastOperationTold]
+    operations: Annotated[list[PastOperationTold], Field(description="The operations of this page")]
 
 
 class OperationAnswer(Shape):
     """What was done."""
 
-    now: MomentMs
-    operation: OperationTold
+    now: Now
+    operation: Annotated[OperationTold, Field(description="As it was recorded")]
     reply: Annotated[
-        dict[str, Any] | None, Field(description="The command's reply, as of `POST /v1/commands`")
+        Reply | None, Field(description="The command's reply, as of `POST /v1/commands`")
     ]
     entry: Annotated[
         str | None, Field(description="Of a dead letter that was sent again: its new place")

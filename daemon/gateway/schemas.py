@@ -4,9 +4,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from daemon.asyncapi import words
 from meterd.rules.model import FreeScope, IncrementDue, LedgerKind
 
-Credits = Annotated[str, Field(pattern=r"^-?[0-9]+\.[0-9]{6}$", examples=["1.500000"])]
+
+def _about(text: str) -> Any:
+    return Field(description=text)
+
+
+Number = Annotated[int, Field(ge=0)]
+Credits = Annotated[
+    str,
+    Field(
+        pattern=r"^-?[0-9]+\.[0-9]{6}$",
+        description="Credits, with 6 places",
+        examples=["1.500000"],
+    ),
+]
 Ms = Annotated[int, Field(ge=0, description="Milliseconds")]
 MomentMs = Annotated[int, Field(ge=0, description="Milliseconds since 1970, of the queue's clock")]
 Source = Annotated[
@@ -16,6 +30,23 @@ Source = Annotated[
 ReadFrom = Annotated[
     Literal["redis", "postgres", "legacy", "none"], Field(description="Where the answer was read")
 ]
+Now = Annotated[MomentMs, _about("The queue's clock at the moment of the answer, in ms since 1970")]
+Moment = Annotated[MomentMs, _about("When, in ms since 1970 by the queue's clock")]
+ChatId = Annotated[str, _about(words.FIELDS["chat_id"])]
+UserId = Annotated[str, _about(words.FIELDS["user_id"])]
+AdvisorId = Annotated[str, _about(words.FIELDS["advisor_id"])]
+CommandId = Annotated[str, _about("The command's idempotency key")]
+Entry = Annotated[str, _about(words.FIELDS["entry"])]
+MinMs = Annotated[Ms, _about(words.FIELDS["min_ms"])]
+Increment = Annotated[IncrementDue, _about(words.FIELDS["increment_due"])]
+
+
+def _of_chat(field: str) -> Any:
+    return _about(words.CHAT.get(field) or words.FIELDS[field])
+
+
+def _of_wallet(field: str) -> Any:
+    return _about(words.WALLET[field])
 
 
 class Shape(BaseModel):
@@ -27,234 +58,256 @@ class Shape(BaseModel):
 class Burner(Shape):
     """A running chat, as far as its cost depends on time."""
 
-    chat_id: str
-    as_of: MomentMs
-    active_ms: Ms
-    rate: Credits
-    free_ms: Ms
-    min_ms: Ms
-    increment_ms: Annotated[int, Field(ge=1)]
-    increment_due: IncrementDue
+    chat_id: ChatId
+    as_of: Annotated[MomentMs, _of_chat("as_of")]
+    active_ms: Annotated[Ms, _of_chat("active_ms")]
+    rate: Annotated[Credits, _of_chat("rate")]
+    free_ms: Annotated[Ms, _of_chat("free_ms")]
+    min_ms: MinMs
+    increment_ms: Annotated[int, Field(ge=1, description=words.FIELDS["increment_ms"])]
+    increment_due: Increment
 
 
-class Wallet(Shape):
+class WalletSnapshot(Shape):
     """A user's account as of its last change."""
 
-    user_id: str
-    as_of: MomentMs | None
-    balance: Credits
-    burn_rate: Credits
-    zero_at: MomentMs | None
-    open_chats: Annotated[int, Field(ge=0)]
-    seq: Annotated[int, Field(ge=0)]
-    running: list[Burner]
+    user_id: UserId
+    as_of: Annotated[MomentMs | None, _about("The moment of its last change; null: none so far")]
+    balance: Annotated[Credits, _of_wallet("balance")]
+    burn_rate: Annotated[Credits, _of_wallet("burn_rate")]
+    zero_at: Annotated[MomentMs | None, _of_wallet("zero_at")]
+    open_chats: Annotated[Number, _about("Open chats of the user")]
+    seq: Annotated[Number, _of_wallet("seq")]
+
+
+class Wallet(WalletSnapshot):
+    """A user's account as of its last change, with what its balance falls by."""
+
+    running: Annotated[
+        list[Burner], _about("Its running chats that cost something, at most 100 of them")
+    ]
 
 
 class WhatIf(Shape):
     """How long the account would last with one more chat."""
 
-    rate: Credits
-    zero_at: MomentMs | None
-    left_ms: Ms | None
+    rate: Annotated[Credits, _about("The rate that was asked for, in credits a minute")]
+    zero_at: Annotated[
+        MomentMs | None, _about("The last millisecond that could be paid for; null: no end")
+    ]
+    left_ms: Annotated[Ms | None, _about("Time until then; 0: it could not start; null: no end")]
 
 
 class WalletAnswer(Wallet):
     """A wallet."""
 
-    now: MomentMs
+    now: Now
     source: Source
     read_from: ReadFrom
-    what_if: WhatIf | None = None
+    what_if: Annotated[WhatIf | None, _about("The answer to `with_rate`")] = None
 
 
 class Chat(Shape):
     """A chat as of its last change."""
 
-    chat_id: str
-    user_id: str | None
-    advisor_id: str | None
-    status: Literal["running", "paused", "suspended", "ended", "not_started"]
-    as_of: MomentMs | None
-    started_at: MomentMs | None
-    ended_at: MomentMs | None
-    end_reason: str | None
-    pause_reason: str | None
-    active_ms: Ms
-    paused_ms: Ms
-    billed_ms: Ms
-    cost: Credits
-    refunded: Credits
-    rate: Credits
-    free_ms: Ms
-    free_scope: FreeScope
-    min_ms: Ms
-    increment_ms: Ms
-    increment_due: IncrementDue
-    idle_ms: Ms
-    abandon_ms: Ms
-    max_ms: Ms
-    seq: Annotated[int, Field(ge=0)]
-    carried_cost: Credits | None = None
+    chat_id: ChatId
+    user_id: Annotated[str | None, _about(words.FIELDS["user_id"])]
+    advisor_id: Annotated[str | None, _about(words.FIELDS["advisor_id"])]
+    status: Annotated[
+        Literal["running", "paused", "suspended", "ended", "not_started"],
+        _about("`suspended`: out of credits, waiting for some; `not_started`: it has no record"),
+    ]
+    as_of: Annotated[MomentMs | None, _of_chat("as_of")]
+    started_at: Annotated[MomentMs | None, _of_chat("started_at")]
+    ended_at: Annotated[MomentMs | None, _about("When it ended; null while it is open")]
+    end_reason: Annotated[str | None, _about("Why it ended; null while it is open")]
+    pause_reason: Annotated[str | None, _about("Why it is paused; null unless it is")]
+    active_ms: Annotated[Ms, _of_chat("active_ms")]
+    paused_ms: Annotated[Ms, _of_chat("paused_ms")]
+    billed_ms: Annotated[Ms, _of_chat("billed_ms")]
+    cost: Annotated[Credits, _of_chat("cost")]
+    refunded: Annotated[Credits, _of_chat("refunded")]
+    rate: Annotated[Credits, _of_chat("rate")]
+    free_ms: Annotated[Ms, _of_chat("free_ms")]
+    free_scope: Annotated[FreeScope, _of_chat("free_scope")]
+    min_ms: MinMs
+    increment_ms: Annotated[Ms, _of_chat("increment_ms")]
+    increment_due: Increment
+    idle_ms: Annotated[Ms, _of_chat("idle_ms")]
+    abandon_ms: Annotated[Ms, _of_chat("abandon_ms")]
+    max_ms: Annotated[Ms, _of_chat("max_ms")]
+    seq: Annotated[Number, _of_chat("seq")]
+    carried_cost: Annotated[
+        Credits | None, _about("What an adopted chat had cost before; never charged here")
+    ] = None
 
 
 class ChatAnswer(Chat):
     """A chat with its wallet."""
 
-    now: MomentMs
+    now: Now
     source: Source
     read_from: ReadFrom
     chat_source: Annotated[
         Literal["live", "migrated", "legacy"] | None,
         Field(description="Where the chat was metered, as its record has it; null: not started"),
     ]
-    wallet: Wallet | None
+    wallet: Annotated[
+        Wallet | None, _about("The account that pays; null for an advisor, or if not started")
+    ]
 
 
 class Page(Shape):
     """Part of a list."""
 
-    now: MomentMs
-    next: str | None
+    now: Now
+    next: Annotated[str | None, _about("`after` of the next page; null on the last one")]
 
 
 class ChatPage(Page):
     """Chats, the newest first."""
 
-    chats: list[Chat]
+    chats: Annotated[list[Chat], _about("The chats of this page")]
 
 
 class OpenChats(Shape):
     """How many chats are open, by status."""
 
-    running: Annotated[int, Field(ge=0)]
-    paused: Annotated[int, Field(ge=0)]
-    suspended: Annotated[int, Field(ge=0)]
+    running: Annotated[Number, _about("Their timer runs")]
+    paused: Annotated[Number, _about("Their timer stands still")]
+    suspended: Annotated[Number, _about("Out of credits, they wait for some")]
 
 
 class EndedTotals(Shape):
     """What chats that ended came to, of all time."""
 
-    chats: Annotated[int, Field(ge=0)]
-    active_ms: Ms
-    billed_ms: Ms
-    cost: Credits
-    refunded: Credits
+    chats: Annotated[Number, _about("How many ended")]
+    active_ms: Annotated[Ms, _about("Time running")]
+    billed_ms: Annotated[Ms, _about("Time billed, after free time, minimum and increments")]
+    cost: Annotated[Credits, _about("What they cost")]
+    refunded: Annotated[Credits, _about("What was given back of that")]
 
 
 class Advisor(Shape):
     """An advisor's chats summed up, as their records are."""
 
-    now: MomentMs
-    advisor_id: str
-    open: OpenChats
+    now: Now
+    advisor_id: AdvisorId
+    open: Annotated[OpenChats, _about("How many chats are open, by status")]
     burn_rate: Annotated[Credits, Field(description="Credits a minute of the running chats")]
-    totals: EndedTotals
+    totals: Annotated[EndedTotals, _about("What the chats that ended came to")]
 
 
 class LedgerEntry(Shape):
     """A movement of credits."""
 
-    entry_id: str
-    at: MomentMs
-    kind: LedgerKind
-    amount: Credits
-    chat_id: str | None
-    command_id: str | None
+    entry_id: Annotated[str, _about("The entry's key")]
+    at: Moment
+    kind: Annotated[LedgerKind, _about("Why credits moved; `charge`: a chat ended")]
+    amount: Annotated[Credits, _about("Credits: above 0 given, below 0 taken")]
+    chat_id: Annotated[str | None, _about("The chat; null if it is about none")]
+    command_id: Annotated[str | None, _about("Its command's id; null where time did it")]
 
 
 class LedgerPage(Page):
     """Movements of credits, the newest first."""
 
-    entries: list[LedgerEntry]
+    entries: Annotated[list[LedgerEntry], _about("The movements of this page")]
 
 
 class EventLine(Shape):
     """Something that happened; what it is not about is left out."""
 
     id: Annotated[str, Field(description="Its place: `after` of the next question")]
-    event: Annotated[str, Field(examples=["chat.started", "credits.low"])]
-    at: MomentMs
-    user_id: str
-    chat_id: str | None = None
-    seq: Annotated[int, Field(ge=0, description="Of the snapshot that it made")]
-    reason: str | None = None
-    threshold_ms: Ms | None = None
+    event: Annotated[
+        str, Field(description="What happened", examples=["chat.started", "credits.low"])
+    ]
+    at: Moment
+    user_id: Annotated[str, _about("Whose account it is about")]
+    chat_id: Annotated[str | None, _about("The chat; not there if it is about none")] = None
+    seq: Annotated[Number, Field(description="Of the snapshot that it made")]
+    reason: Annotated[str | None, _about("Why, of an end and of a pause")] = None
+    threshold_ms: Annotated[Ms | None, _about("Of `credits.low`: how much time is left")] = None
 
 
 class EventPage(Shape):
     """What happened after a place, in order."""
 
-    now: MomentMs
-    events: list[EventLine]
+    now: Now
+    events: Annotated[list[EventLine], _about("What happened, the oldest first")]
     next: Annotated[str, Field(description="The place to go on after, also if nothing happened")]
 
 
 class UsageLine(Shape):
     """What one user, advisor or day came to in a period; one of the first three is there."""
 
-    user_id: str | None = None
-    advisor_id: str | None = None
-    day: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
-    chats: Annotated[int, Field(ge=0, description="How many chats ended")]
-    active_ms: Ms
-    billed_ms: Ms
+    user_id: Annotated[str | None, _about("By user: whose account")] = None
+    advisor_id: Annotated[str | None, _about("By advisor: who is paid for")] = None
+    day: Annotated[
+        Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None,
+        Field(description="By day: the day of UTC", examples=["2026-11-28"]),
+    ] = None
+    chats: Annotated[Number, Field(description="How many chats ended")]
+    active_ms: Annotated[Ms, _about("Time running, of these")]
+    billed_ms: Annotated[Ms, _about("Time billed, of these")]
     cost: Annotated[Credits, Field(description="Of the chats that ended, `carried_cost` included")]
     charged: Annotated[Credits, Field(description="Taken from accounts for chats")]
-    refunded: Credits
-    adjusted: Annotated[Credits, Field(description="Given, less what was taken")] | None
-    topped_up: Credits | None
+    refunded: Annotated[Credits, _about("Given back of chats")]
+    adjusted: Annotated[
+        Credits | None, Field(description="Given, less what was taken; null where it is of chats")
+    ]
+    topped_up: Annotated[
+        Credits | None, _about("Added to accounts; null where it is of chats alone")
+    ]
 
 
 class UsagePage(Page):
     """The usage of a period, in order of names or days."""
 
-    by: Literal["user", "advisor", "day"]
-    from_: Annotated[MomentMs, Field(alias="from")]
-    to: MomentMs
-    usage: list[UsageLine]
+    by: Annotated[Literal["user", "advisor", "day"], _about("What a line is about")]
+    from_: Annotated[MomentMs, Field(alias="from", description="First millisecond of the period")]
+    to: Annotated[MomentMs, _about("First millisecond after the period")]
+    usage: Annotated[list[UsageLine], _about("The lines of this page")]
 
 
 class Line(Shape):
     """Something that happened to a chat, or to its account while it was open."""
 
-    at: MomentMs
-    event: str
-    why: str
-    active_ms: Ms
-    cost: Credits
-    outcome: str | None
-    entry: str | None
-    id: str | None
+    at: Moment
+    event: Annotated[
+        str, _about("An event's name; `refused`, `repeated` (no effect) or `free_time.moved`")
+    ]
+    why: Annotated[str, _about("Why, in a sentence for people")]
+    active_ms: Annotated[Ms, _about("Time running by then")]
+    cost: Annotated[Credits, _about("What the chat had cost by then")]
+    outcome: Annotated[str | None, _about("Of a command; null where time did it")]
+    entry: Annotated[str | None, _about("The command's place in the queue, if there was one")]
+    id: Annotated[str | None, _about("The command's id, if there was one")]
 
 
 class HistoryPage(Page):
     """A chat's history, the oldest first."""
 
-    chat_id: str
-    history: list[Line]
+    chat_id: ChatId
+    history: Annotated[list[Line], _about("What happened, the oldest first")]
 
 
 class Letter(Shape):
     """An entry that was set aside."""
 
-    letter: str
-    entry: str
-    outcome: str
-    reason: str
-    fields: dict[str, Any]
+    letter: Annotated[str, _about("The dead letter's own place; operations name it")]
+    entry: Annotated[str, _about("Where the entry stood in the queue")]
+    outcome: Annotated[str, _about("`invalid_command` or `internal_error`")]
+    reason: Annotated[str, _about("What is wrong with it, for a person")]
+    fields: Annotated[
+        dict[str, Any], _about("What was sent; a field that came twice is a list of its values")
+    ]
 
 
 class DeadPage(Page):
     """Entries that were set aside, the newest first."""
 
-    letters: list[Letter]
-
-
-Number = Annotated[int, Field(ge=0)]
-
-
-def _about(text: str) -> Any:
-    return Field(description=text)
+    letters: Annotated[list[Letter], _about("The entries of this page")]
 
 
 class FiringAlarm(Shape):
@@ -385,7 +438,7 @@ class Status(Shape):
     What only a daemon can know is not there while there is none.
     """
 
-    now: MomentMs
+    now: Now
     state: Annotated[State, _about("`ready` while commands are handled; docs/operations.md")]
     state_since: Annotated[
         MomentMs, _about("Since when; of `down`, since this gateway has noticed")
@@ -399,44 +452,40 @@ class Status(Shape):
     recovery: Annotated[RecoveryProgress | None, _about("Progress; null unless `recovering`")] = (
         None
     )
-    pid: Annotated[int, _about("The supervisor's process")] | None = None
-    epoch: Annotated[str, _about("Under which the supervisor writes")] | None = None
-    uptime_ms: Annotated[Ms, _about("Since the supervisor began")] | None = None
-    open_chats: Annotated[Number, _about("Chats that actors hold")] | None = None
-    in_flight: Annotated[Number, _about("Commands on their way to actors")] | None = None
-    commands: (
-        Annotated[
-            dict[str, dict[str, Number]],
-            _about("Type, outcome, how many; `invalid` is the type of what can't be a command"),
-        ]
-        | None
-    ) = None
-    outcomes: Annotated[dict[str, Number], _about("The same by outcome alone")] | None = None
-    work: Annotated[Work, _about("What the actors did")] | None = None
-    credits: Annotated[CreditsMoved, _about("Credits that moved")] | None = None
-    events: Annotated[dict[str, Number], _about("Event, how many since it began")] | None = None
-    dead_letters: (
-        Annotated[dict[str, Number], _about("Outcome, entries set aside since it began")] | None
-    ) = None
-    active_ms: Annotated[Ms, _about("Of chats that ended since it began")] | None = None
-    clock_steps: (
-        Annotated[Number, _about("Steps of the queue's clock, seen since it began")] | None
-    ) = None
-    lease_changes: Annotated[Number, _about("How often a supervisor has taken the lead")] | None = (
+    pid: Annotated[int | None, _about("The supervisor's process")] = None
+    epoch: Annotated[str | None, _about("Under which the supervisor writes")] = None
+    uptime_ms: Annotated[Ms | None, _about("Since the supervisor began")] = None
+    open_chats: Annotated[Number | None, _about("Chats that actors hold")] = None
+    in_flight: Annotated[Number | None, _about("Commands on their way to actors")] = None
+    commands: Annotated[
+        dict[str, dict[str, Number]] | None,
+        _about("Type, outcome, how many; `invalid` is the type of what can't be a command"),
+    ] = None
+    outcomes: Annotated[dict[str, Number] | None, _about("The same by outcome alone")] = None
+    work: Annotated[Work | None, _about("What the actors did")] = None
+    credits: Annotated[CreditsMoved | None, _about("Credits that moved")] = None
+    events: Annotated[dict[str, Number] | None, _about("Event, how many since it began")] = None
+    dead_letters: Annotated[
+        dict[str, Number] | None, _about("Outcome, entries set aside since it began")
+    ] = None
+    active_ms: Annotated[Ms | None, _about("Of chats that ended since it began")] = None
+    clock_steps: Annotated[
+        Number | None, _about("Steps of the queue's clock, seen since it began")
+    ] = None
+    lease_changes: Annotated[Number | None, _about("How often a supervisor has taken the lead")] = (
         None
     )
-    latency_ms: Annotated[Durations, _about("From a command's entry until its effect")] | None = (
+    latency_ms: Annotated[Durations | None, _about("From a command's entry until its effect")] = (
         None
     )
-    lateness_ms: (
-        Annotated[Durations, _about("From the millisecond computed for a change to its effect")]
-        | None
-    ) = None
-    recent: Annotated[Recent, _about("The last ten seconds")] | None = None
-    limits: Annotated[StatusLimits, _about("What may be there at most")] | None = None
-    recorder: Annotated[RecorderStatus, _about("The recorder")] | None = None
-    actor_restarts: Annotated[Number, _about("Actors that were replaced")] | None = None
-    actors: Annotated[list[ActorStatus], _about("The chat actors")] | None = None
+    lateness_ms: Annotated[
+        Durations | None, _about("From the millisecond computed for a change to its effect")
+    ] = None
+    recent: Annotated[Recent | None, _about("The last ten seconds")] = None
+    limits: Annotated[StatusLimits | None, _about("What may be there at most")] = None
+    recorder: Annotated[RecorderStatus | None, _about("The recorder")] = None
+    actor_restarts: Annotated[Number | None, _about("Actors that were replaced")] = None
+    actors: Annotated[list[ActorStatus] | None, _about("The chat actors")] = None
 
 
 def _series(text: str) -> Any:
@@ -463,7 +512,7 @@ class HistorySeries(Shape):
 class StatusHistory(Shape):
     """The last hour, a figure for each ten seconds, whichever daemon worked."""
 
-    now: MomentMs
+    now: Now
     step_ms: Annotated[int, Field(ge=1, description="What one figure stands for")]
     from_: Annotated[MomentMs, Field(alias="from", description="Where the first step begins")]
     series: Annotated[HistorySeries, _about("A list of figures for each")]
@@ -472,54 +521,87 @@ class StatusHistory(Shape):
 class Reply(Shape):
     """The answer to a command."""
 
-    id: str
-    outcome: str
-    message: str
-    entry: str
-    replayed: bool
-    snapshot: dict[str, Any] | None
+    id: CommandId
+    outcome: Annotated[str, _about("`ok`")]
+    message: Annotated[str, _about("The outcome for a person; empty if there is nothing to say")]
+    entry: Entry
+    replayed: Annotated[
+        bool, _about("Whether the id was used before, so that this one had no effect of its own")
+    ]
+    snapshot: Annotated[
+        Chat | WalletSnapshot | None, _about("The chat; of a command on an account, the wallet")
+    ]
 
 
 class Sent(Shape):
     """A command that is in the queue."""
 
-    id: str
-    entry: str
+    id: CommandId
+    entry: Entry
+
+
+class InvalidField(Shape):
+    """A part of a request that is wrong."""
+
+    field: Annotated[str, _about("Where it is: a parameter, or a field of the body")]
+    message: Annotated[str, _about("What is wrong with it")]
 
 
 class Problem(BaseModel):
-    """Why there is no answer (RFC 9457)."""
+    """Why there is no answer (RFC 9457). Of a refused command it tells the reply, too."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
+    type: Annotated[str, _about("`about:blank`: `title` says it")]
+    title: Annotated[str, _about("The status in words")]
+    status: Annotated[int, _about("The status of the answer")]
+    detail: Annotated[str, _about("What is wrong and what to do, for a person")]
+    code: Annotated[str, _about("What is wrong, for programs; of a command, its outcome")]
+    request_id: Annotated[str, _about("Names the request in logs, as `X-Request-Id`")]
+    errors: Annotated[list[InvalidField], _about("Of 422: each part that is wrong")] = []
+    id: Annotated[str | None, _about("Of a command: its id")] = None
+    outcome: Annotated[str | None, _about("Of a command that was refused: why")] = None
+    entry: Annotated[str | None, _about("Its place in the queue, if it came so far")] = None
+    replayed: Annotated[bool | None, _about("Whether its id was used before")] = None
+    snapshot: Annotated[
+        Chat | WalletSnapshot | None, _about("The chat or the wallet that refused it")
+    ] = None
 
 
 class ReplyResult(Reply):
     """The reply to one command of an array."""
 
-    status: Literal[200]
+    status: Annotated[Literal[200], _about("It took effect")]
 
 
 class SentResult(Sent):
     """One command of an array that is in the queue."""
 
-    status: Literal[202]
+    status: Annotated[Literal[202], _about("It is in the queue")]
 
 
 class Replies(Shape):
     """The answers to an array of commands, in its order."""
 
-    results: list[ReplyResult | Problem]
+    results: Annotated[list[ReplyResult | Problem], _about("One for each command")]
 
 
 class SentAll(Shape):
     """What became of an array of commands, in its order."""
 
-    results: list[SentResult | Problem]
+    results: Annotated[list[SentResult | Problem], _about("One for each command")]
+
+
+class Liveness(Shape):
+    """The process lives."""
+
+    status: Annotated[Literal["ok"], _about("`ok`")]
+
+
+class Readiness(Shape):
+    """What can be reached."""
+
+    status: Annotated[str, _about("`ok`, or what is away")]
+    redis: Annotated[Literal["up", "away"], _about("Whether Redis answers")]
+    postgres: Annotated[Literal["up", "away"], _about("Whether PostgreSQL answers")]
 
 
 _WHY = {

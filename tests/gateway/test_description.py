@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from daemon.gateway import schemas
-from daemon.gateway.command_schemas import body, known_fields
+from daemon.gateway.command_schemas import components, known_fields
 from daemon.gateway.openapi import description
 from loadtests.common.live import KEYS, LiveDaemon
 from meterd.rules.commands import SHAPES
@@ -32,13 +32,16 @@ def test_the_command_of_the_documents_prints_it() -> None:
     assert printed == description()
 
 
-def test_every_command_is_described_with_all_its_fields() -> None:
+@pytest.mark.parametrize("needs_id", [False, True])
+def test_every_command_is_described_with_all_its_fields(needs_id: bool) -> None:
     """But for what is the daemon's own, or means nothing over HTTP."""
-    described = {one["title"]: one for one in body()["oneOf"]}
-    assert described.keys() == SHAPES.keys() - {"settle"}
-    for type_, shape in described.items():
+    shapes = components()
+    any_command = shapes["CommandWithId" if needs_id else "Command"]
+    assert any_command["discriminator"]["mapping"].keys() == SHAPES.keys() - {"settle"}
+    for type_, ref in any_command["discriminator"]["mapping"].items():
         needs, may_have = SHAPES[type_]
-        assert set(shape["required"]) == {"type", *needs} - {"id"}
+        shape = shapes[ref.rpartition("/")[2]]
+        assert set(shape["required"]) == {"type", *needs} - ({"id"} if not needs_id else set())
         assert shape["properties"].keys() == {"type", "id", "user_id", *needs, *may_have}
         assert shape["properties"].keys() == known_fields(type_)
     assert known_fields("settle") == known_fields("begin") == frozenset()
@@ -65,17 +68,18 @@ def _fits(shape: type[BaseModel], document: Any) -> None:
 @pytest.mark.ray
 def test_real_answers_fit_their_shapes(gateway: Gateway, live: LiveDaemon, name: str) -> None:
     """Of chats in every status, adopted ones too, and everything that is told around them."""
-    gateway.do("top_up", user_id=name, amount="1000")
+    _fits(schemas.Reply, gateway.do("top_up", user_id=name, amount="1000"))
     chats = {one: f"{name}-{one}" for one in ("running", "paused", "ended", "adopted", "old")}
     people = {"user_id": name, "advisor_id": name}
     now = gateway.read("/v1/chats/none", name)["now"]
     carried = {"started_at": now - 100_000, "carried_ms": 60_000, "carried_cost": "1.5"}
     for one, chat in chats.items():
         if one == "adopted":
-            gateway.do("adopt", chat_id=chat, **people, **carried)
+            started = gateway.do("adopt", chat_id=chat, **people, **carried)
         else:
-            gateway.do("start", chat_id=chat, **people, rate="60", idle_ms=600_000)
-    gateway.do("pause", chat_id=chats["paused"])
+            started = gateway.do("start", chat_id=chat, **people, rate="60", idle_ms=600_000)
+        _fits(schemas.Reply, started)
+    _fits(schemas.Reply, gateway.do("pause", chat_id=chats["paused"]))
     for one in ("ended", "adopted", "old"):
         _fits(schemas.Reply, gateway.do("end", chat_id=chats[one]))
     _fits(schemas.Sent, _sent(gateway, name))
@@ -93,7 +97,9 @@ def test_real_answers_fit_their_shapes(gateway: Gateway, live: LiveDaemon, name:
         _fits(schemas.WalletAnswer, gateway.read(f"/v1/users/{name}/wallet", name, **query))
     _fits(schemas.Status, gateway.ops("/v1/status"))
     _fits(schemas.DeadPage, gateway.ops("/v1/dead"))
-    for problem in (gateway.post({"type": "begin"}), gateway.http.get("/v1/status")):
+    again = gateway.post({"type": "pause", "chat_id": chats["paused"]})
+    assert again.json()["snapshot"]["status"] == "paused"
+    for problem in (again, gateway.post({"type": "begin"}), gateway.http.get("/v1/status")):
         _fits(schemas.Problem, problem.json())
 
 

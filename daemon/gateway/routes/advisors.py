@@ -19,7 +19,9 @@ router = APIRouter(prefix="/v1/advisors", tags=["advisors"])
 
 @router.get("/{advisor_id:id}", response_model=schemas.Advisor, responses=schemas.READ)
 async def read_advisor(
-    advisor_id: Annotated[str, Path(json_schema_extra=IDENTIFIER)], caller: Reader, parts: AllParts
+    advisor_id: Annotated[str, Path(description="The advisor", json_schema_extra=IDENTIFIER)],
+    caller: Reader,
+    parts: AllParts,
 ) -> Response:
     """Sum up an advisor's chats: how many are open, and what all that ended came to."""
     if not caller.may_read_advisor(advisor_id):

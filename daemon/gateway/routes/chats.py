@@ -10,7 +10,7 @@ from actors.chat.rows import chat_of_record
 from daemon.gateway import schemas
 from daemon.gateway.authorization import ADVISOR, USER, Caller
 from daemon.gateway.chat_lists import ListOrder, OrderName, SortName, list_page
-from daemon.gateway.command_schemas import IDENTIFIER
+from daemon.gateway.command_schemas import IDENTIFIER, STORABLE
 from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, unpack_number
 from daemon.gateway.dependencies import AllParts, Reader, identifier
@@ -30,7 +30,17 @@ _JSON = "application/json"
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
 After = Annotated[str | None, Query(max_length=1_000, description="`next` of the page before")]
-Named = Annotated[str | None, Query(json_schema_extra=IDENTIFIER)]
+UserFilter = Annotated[
+    str | None, Query(description="Only what is about this user", json_schema_extra=IDENTIFIER)
+]
+AdvisorFilter = Annotated[
+    str | None, Query(description="Only what is about this advisor", json_schema_extra=IDENTIFIER)
+]
+ChatToRead = Annotated[str, Path(description="The chat")]
+# Of every stream.
+LastEventId = Annotated[
+    str, Header(max_length=100, description="The `id` read last: go on after it")
+]
 FromMs = Annotated[
     int | None,
     Query(alias="from", ge=0, le=MOMENT_MS_MAX, description="First millisecond of the period"),
@@ -43,7 +53,7 @@ Status = Literal["running", "paused", "suspended", "ended", "open"]
 
 
 @router.get("/{chat_id:id}", response_model=schemas.ChatAnswer, responses=schemas.READ)
-async def read_chat(chat_id: str, caller: Reader, parts: AllParts) -> Response:
+async def read_chat(chat_id: ChatToRead, caller: Reader, parts: AllParts) -> Response:
     """Give the chat with its wallet; a chat that never started is an answer too."""
     return Response(await parts.queries.chat(chat_id, caller), media_type=_JSON)
 
@@ -52,11 +62,18 @@ async def read_chat(chat_id: str, caller: Reader, parts: AllParts) -> Response:
 async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
     caller: Reader,
     parts: AllParts,
-    user_id: Named = None,
-    advisor_id: Named = None,
-    status: Status | None = None,
+    user_id: UserFilter = None,
+    advisor_id: AdvisorFilter = None,
+    status: Annotated[
+        Status | None, Query(description="Only chats of this status; `open`: all but ended ones")
+    ] = None,
     search: Annotated[
-        str, Query(max_length=_SEARCH_MAX, description="A part of a chat's, user's or advisor's id")
+        str,
+        Query(
+            max_length=_SEARCH_MAX,
+            description="A part of a chat's, user's or advisor's id",
+            json_schema_extra=STORABLE,
+        ),
     ] = "",
     sort: Annotated[
         SortName,
@@ -92,7 +109,7 @@ async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
 
 @router.get("/{chat_id:id}/history", response_model=schemas.HistoryPage, responses=schemas.READ)
 async def read_history(
-    chat_id: str, caller: Reader, parts: AllParts, limit: Limit = 200, after: After = None
+    chat_id: ChatToRead, caller: Reader, parts: AllParts, limit: Limit = 200, after: After = None
 ) -> Response:
     """Tell the chat's history: every change, when, why, and what it had cost by then."""
     begin = unpack_number(after) if after else 0
@@ -111,10 +128,10 @@ async def read_history(
 
 @router.get("/{chat_id:id}/stream", response_class=Response, responses=schemas.STREAM)
 async def stream_chat(
-    chat_id: Annotated[str, Path(json_schema_extra=IDENTIFIER)],
+    chat_id: Annotated[str, Path(description="The chat", json_schema_extra=IDENTIFIER)],
     caller: Reader,
     parts: AllParts,
-    last_event_id: Annotated[str, Header(max_length=100)] = "",
+    last_event_id: LastEventId = "",
 ) -> Response:
     """Follow the chat: first a snapshot, then what happens, as server-sent events."""
     return parts.streams.of_chat(identifier("chat_id", chat_id), caller, last_event_id)

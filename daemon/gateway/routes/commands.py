@@ -23,7 +23,11 @@ router = APIRouter(prefix="/v1/commands", tags=["commands"])
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _RESPOND_ASYNC: Final = "respond-async"
 _BODY: Final = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": request_body()}}}
+    "requestBody": {
+        "required": True,
+        "description": "A command, or an array of them",
+        "content": {"application/json": {"schema": request_body()}},
+    }
 }
 
 
@@ -40,8 +44,13 @@ async def post_command(
     request: Request,
     caller: Backend,
     parts: AllParts,
-    idempotency_key: Annotated[str | None, Header(json_schema_extra=IDENTIFIER)] = None,
-    prefer: Annotated[str, Header(max_length=200)] = "",
+    idempotency_key: Annotated[
+        str | None,
+        Header(description="In place of `id`, of one command", json_schema_extra=IDENTIFIER),
+    ] = None,
+    prefer: Annotated[
+        str, Header(max_length=200, description="`respond-async`: do not wait for the reply")
+    ] = "",
 ) -> Response:
     """Send one command, or an array of them in order, and give the replies.
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from daemon.gateway import schemas
 from daemon.gateway.dependencies import AllParts, Follower, identifier
-from daemon.gateway.routes.chats import Named
+from daemon.gateway.routes.chats import UserFilter
 from daemon.gateway.views import pack
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
@@ -29,12 +29,14 @@ async def read_events(  # noqa: PLR0913, PLR0917 - the contract's parameters
             description="The `id` or `next` read last; `0`: all there is; `$`: from now on",
         ),
     ] = None,
-    user_id: Named = None,
+    user_id: UserFilter = None,
     limit: Annotated[int, Query(ge=1, le=500, description="How many at most")] = 100,
     wait_ms: Annotated[
         int, Query(ge=0, le=WAIT_MS_MAX, description="How long to wait for the first one")
     ] = 0,
-    last_event_id: Annotated[str, Header(pattern=f"^({_PLACE})?$")] = "",
+    last_event_id: Annotated[
+        str, Header(pattern=f"^({_PLACE})?$", description="Of a stream, in place of `after`")
+    ] = "",
 ) -> Response:
     """Give what happened after a place, in order, each event once; by page or as a stream.
 

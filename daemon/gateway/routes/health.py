@@ -33,14 +33,17 @@ async def may_scrape(
         await operator_of(request, credentials)
 
 
-@router.get("/healthz", openapi_extra=_OPEN)
+@router.get("/healthz", response_model=schemas.Liveness, openapi_extra=_OPEN)
 async def healthz() -> Response:
     """Say that the process lives."""
     return _answer(200, {"status": "ok"})
 
 
 @router.get(
-    "/readyz", openapi_extra=_OPEN, responses={503: {"description": "Redis does not answer"}}
+    "/readyz",
+    response_model=schemas.Readiness,
+    openapi_extra=_OPEN,
+    responses={503: {"model": schemas.Readiness, "description": "Redis does not answer"}},
 )
 async def readyz(request: Request) -> Response:
     """Say whether snapshots can be read and commands taken: whether Redis answers."""

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
 from daemon.gateway import operation_schemas, schemas
+from daemon.gateway.command_schemas import STORABLE
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.dependencies import Admin, AllParts, Operator
 from daemon.gateway.errors import invalid
@@ -21,8 +22,8 @@ router = APIRouter(prefix="/v1/operations", tags=["operators"])
 
 _JSON = "application/json"
 _NAME_MAX = 128
-Name = Annotated[str | None, Query(max_length=_NAME_MAX)]
 Wanted = Annotated[operation_schemas.Operation, Body(discriminator="operation")]
+_BODY = {"requestBody": {"description": "What to do, to what, and why"}}
 
 
 @router.get("", response_model=operation_schemas.OperationPage, responses=schemas.READ)
@@ -31,8 +32,22 @@ async def list_operations(
     parts: AllParts,
     limit: Limit = 50,
     after: After = None,
-    subject: Name = None,
-    done_by: Name = None,
+    subject: Annotated[
+        str | None,
+        Query(
+            max_length=_NAME_MAX,
+            description="Only what was done to this chat, user or entry",
+            json_schema_extra=STORABLE,
+        ),
+    ] = None,
+    done_by: Annotated[
+        str | None,
+        Query(
+            max_length=_NAME_MAX,
+            description="Only what this person did",
+            json_schema_extra=STORABLE,
+        ),
+    ] = None,
 ) -> Response:
     """List what was done by hand, the newest first, each with what became of it."""
     wanted = OperationFilter(subject, done_by)
@@ -54,6 +69,7 @@ async def list_operations(
     "",
     response_model=operation_schemas.OperationAnswer,
     responses=schemas.problems(401, 402, 403, 404, 409, 413, 422, 429, 500, 503, 504),
+    openapi_extra=_BODY,
 )
 async def post_operation(
     request: Request, caller: Admin, parts: AllParts, wanted: Wanted

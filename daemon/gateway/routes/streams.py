@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from daemon.gateway import schemas
 from daemon.gateway.command_schemas import IDENTIFIER
 from daemon.gateway.dependencies import AllParts, Reader, identifier
 from daemon.gateway.errors import forbidden
+from daemon.gateway.routes.chats import LastEventId
 from daemon.gateway.streams.stream import CHATS_MAX
 
 router = APIRouter(prefix="/v1", tags=["chats"])
@@ -24,7 +25,7 @@ async def stream_chats(
     ],
     caller: Reader,
     parts: AllParts,
-    last_event_id: Annotated[str, Header(max_length=100)] = "",
+    last_event_id: LastEventId = "",
 ) -> Response:
     """Follow chats, of whatever users: first a snapshot, then what happens to them."""
     names = {identifier("chat_id", each) for each in chat_id}
@@ -33,10 +34,10 @@ async def stream_chats(
 
 @router.get("/advisors/{advisor_id:id}/stream", response_class=Response, responses=schemas.STREAM)
 async def stream_advisor(
-    advisor_id: Annotated[str, Path(json_schema_extra=IDENTIFIER)],
+    advisor_id: Annotated[str, Path(description="The advisor", json_schema_extra=IDENTIFIER)],
     caller: Reader,
     parts: AllParts,
-    last_event_id: Annotated[str, Header(max_length=100)] = "",
+    last_event_id: LastEventId = "",
 ) -> Response:
     """Follow an advisor's chats: first the open ones, then what happens to them and to new ones."""
     if not caller.may_read_advisor(advisor_id):

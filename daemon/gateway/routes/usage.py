@@ -12,7 +12,7 @@ from daemon.gateway import schemas
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_key
 from daemon.gateway.dependencies import AllParts, Reader, identifier
 from daemon.gateway.errors import invalid
-from daemon.gateway.routes.chats import After, FromMs, Named, ToMs, narrowed
+from daemon.gateway.routes.chats import AdvisorFilter, After, FromMs, ToMs, UserFilter, narrowed
 from daemon.gateway.views import pack
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import JsonObject
@@ -38,9 +38,11 @@ async def read_usage(  # noqa: PLR0913, PLR0917 - the contract's parameters
     by: Annotated[Grouping, Query(description="What a line is about")],
     from_ms: FromMs = None,
     to_ms: ToMs = None,
-    user_id: Named = None,
-    advisor_id: Named = None,
-    format: Annotated[Literal["json", "csv"], Query()] = "json",  # noqa: A002 - its usual name
+    user_id: UserFilter = None,
+    advisor_id: AdvisorFilter = None,
+    format: Annotated[  # noqa: A002 - its usual name
+        Literal["json", "csv"], Query(description="What the lines come as")
+    ] = "json",
     limit: Annotated[int, Query(ge=1, le=10_000, description="How many lines at most")] = 1_000,
     after: After = None,
 ) -> Response:

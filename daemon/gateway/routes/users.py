@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from daemon.gateway import schemas
@@ -12,7 +12,7 @@ from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.dependencies import AllParts, Reader, UserToRead
 from daemon.gateway.errors import invalid
 from daemon.gateway.queries import wallet_answer
-from daemon.gateway.routes.chats import After, FromMs, Limit, ToMs
+from daemon.gateway.routes.chats import After, FromMs, LastEventId, Limit, ToMs
 from daemon.gateway.views import pack, what_if
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import JsonObject
@@ -73,7 +73,7 @@ async def stream_user(
     user_id: UserToRead,
     caller: Reader,
     parts: AllParts,
-    last_event_id: Annotated[str, Header(max_length=100)] = "",
+    last_event_id: LastEventId = "",
 ) -> Response:
     """Follow the wallet and all chats of a user, as server-sent events."""
     return parts.streams.of_user(user_id, caller, last_event_id)
