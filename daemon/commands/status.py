@@ -32,9 +32,9 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> None:
       meterd status --json | jq -r .redis_url
     """
     # Redis takes long to import; the help need not wait for it.
-    from daemon.discovery.status import full_status  # noqa: PLC0415
+    from daemon.discovery.status import full_status, running_status  # noqa: PLC0415
 
-    found = full_status(settings_or_exit(config))
+    found = running_status(config) or full_status(settings_or_exit(config))
     if json:
         print_json(found)
     else:

@@ -18,6 +18,13 @@ class Addresses(NamedTuple):
     """Empty if this daemon has no gateway."""
 
 
+class Running(NamedTuple):
+    """A daemon that runs, and what a command need not read its settings for."""
+
+    addresses: Addresses
+    environment: str
+
+
 class RunFile:
     """``run.json``: readable by its owner alone, since the URLs hold passwords."""
 
@@ -28,16 +35,27 @@ class RunFile:
         self._noted, self._noted_ms = "", 0
 
     @contextlib.contextmanager
-    def held(self, addresses: Addresses, jwt_secret: str = "") -> Iterator[None]:
+    def held(
+        self,
+        addresses: Addresses,
+        jwt_secret: str = "",
+        settings: str = "",
+        environment: str = "",
+    ) -> Iterator[None]:
         """The file is there while the daemon runs; after a kill it stays.
 
-        ``jwt_secret``: what its gateway checks tokens with; empty if it does not use a secret.
+        Args:
+            addresses: its servers.
+            jwt_secret: what its gateway checks tokens with; empty if it does not use a secret.
+            settings: the fingerprint of its settings.
+            environment: what people call the deployment.
         """
         # Commands that only read the file need not import the servers' packages.
         from daemon.embedded.home import write_private  # noqa: PLC0415
 
         self._state_path.unlink(missing_ok=True)  # of a daemon that was killed
         document = {"pid": os.getpid(), **addresses._asdict(), "jwt_secret": jwt_secret}
+        document |= {"settings": settings, "environment": environment}
         write_private(self._path, json.dumps(document))
         try:
             yield
@@ -75,6 +93,15 @@ class RunFile:
         except (FileNotFoundError, json.JSONDecodeError):
             return None
         return Addresses(*(found.get(name, "") for name in Addresses._fields))
+
+    def read_running(self, settings: str) -> Running | None:
+        """The daemon that runs here with settings of this fingerprint; None if there is none."""
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            found = json.loads(self._path.read_text())
+            if settings and found.get("settings") == settings and not self.is_stale():
+                addresses = Addresses(*(found.get(name, "") for name in Addresses._fields))
+                return Running(addresses, found["environment"])
+        return None
 
     def jwt_secret(self) -> str | None:
         """The secret of the daemon that wrote the file; None if there is no file."""

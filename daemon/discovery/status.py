@@ -1,8 +1,10 @@
 """The status of the daemon that runs here: published in Redis, else left in METERD_HOME."""
 
 import contextlib
+import os
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -10,15 +12,19 @@ from daemon.discovery.runfile import Addresses, RunFile
 from daemon.logging.masking import mask_credentials
 from daemon.monitoring.alarms import alarms_of
 from daemon.monitoring.next_steps import next_step
-from daemon.settings.settings import Settings
+from daemon.settings.fingerprint import settings_fingerprint
+from daemon.settings.home import choose_home
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
 from persistence.redis.published_status import read_status
 
+if TYPE_CHECKING:
+    from daemon.settings.settings import Settings
+
 DOWN: dict[str, Any] = {"state": "down"}
 
 
-def find_addresses(settings: Settings) -> Addresses | None:
+def find_addresses(settings: "Settings") -> Addresses | None:
     """Where the servers are: as configured, else where the daemon in METERD_HOME has them."""
     found = RunFile(settings.home).read()
     redis_url = settings.redis.url or (found.redis_url if found else None)
@@ -27,31 +33,56 @@ def find_addresses(settings: Settings) -> Addresses | None:
     return Addresses(redis_url, postgres_url or "", http_url) if redis_url else None
 
 
-def full_status(settings: Settings) -> dict[str, Any]:
+def running_status(config: Path | None) -> dict[str, Any] | None:
+    """The status of the daemon that runs here with the settings that there are.
+
+    None if there is none: then the settings say where to look, which takes longer.
+    """
+    home = choose_home(os.environ).path
+    running = RunFile(home).read_running(settings_fingerprint(config, os.environ))
+    if running is None:
+        return None
+    return _told(_found(home, running.addresses), running.environment)
+
+
+def full_status(settings: "Settings") -> dict[str, Any]:
     """State and addresses; ``state`` is ``ready`` once commands are being handled."""
-    found = _found_status(settings)
+    home, addresses = settings.home, find_addresses(settings)
+    if addresses is None:
+        why = f"no daemon runs in {home}; start one with: meterd up"
+        found = {**DOWN, "why": why, "home": str(home)}
+    elif settings.redis.url is None and RunFile(home).is_stale():
+        # What it published last outlives it by some seconds.
+        why = f"the daemon in {home} has ended; start it again with: meterd up"
+        found = _found(home, addresses, {**DOWN, "why": why})
+    else:
+        found = _found(home, addresses)
+    return _told(found, settings.http.environment)
+
+
+def _told(found: dict[str, Any], environment: str) -> dict[str, Any]:
+    """With what a person should know about it."""
     return {
         **found,
-        "environment": settings.http.environment,
+        "environment": environment,
         "next_step": next_step(found["state"]),
         "alarms": list(alarms_of(found)),
     }
 
 
-def _found_status(settings: Settings) -> dict[str, Any]:
-    addresses = find_addresses(settings)
-    if addresses is None:
-        why = f"no daemon runs in {settings.home}; start one with: meterd up"
-        return {**DOWN, "why": why, "home": str(settings.home)}
-    status = _status(settings, addresses)
+def _found(
+    home: Path, addresses: Addresses, status: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    runfile = RunFile(home)
+    status = status or _status(runfile, addresses.redis_url)
     return {
         "state": status["state"],
-        "home": str(settings.home),
+        "home": str(home),
         "redis_url": addresses.redis_url,
         "postgres_url": addresses.postgres_url or None,
         "http_url": addresses.http_url or None,
         **status,
-        "here": _here(RunFile(settings.home)),
+        "here": _here(runfile),
     }
 
 
@@ -64,13 +95,7 @@ def _here(runfile: RunFile) -> dict[str, Any] | None:
     return {"pid": pid, "state": state or "starting", "why": why}
 
 
-def _status(settings: Settings, addresses: Addresses) -> dict[str, Any]:
-    runfile = RunFile(settings.home)
-    if settings.redis.url is None and runfile.is_stale():
-        # What it published last outlives it by some seconds.
-        why = f"the daemon in {settings.home} has ended; start it again with: meterd up"
-        return {**DOWN, "why": why}
-    url = addresses.redis_url
+def _status(runfile: RunFile, url: str) -> dict[str, Any]:
     try:
         with contextlib.closing(connect(url, socket_timeout_s=2)) as client:
             found = read_status(client, Keys())

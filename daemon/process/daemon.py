@@ -5,6 +5,7 @@ Whatever happens to Ray happens to the engine, and another one starts.
 """
 
 import contextlib
+import os
 import secrets
 import threading
 import time
@@ -34,6 +35,7 @@ from daemon.process.engine_client import (
 )
 from daemon.process.gateway_process import GatewaySupervisor
 from daemon.process.ray_folder import new_ray_folder, remove_ray_folder
+from daemon.settings.fingerprint import settings_fingerprint
 from daemon.settings.settings import Settings
 from meterd.rules.redis_keys import Keys
 from persistence.errors import FunctionsError, PreflightError, SchemaError
@@ -97,13 +99,22 @@ class Daemon:
             prepare(addresses)
             if not self._settings.redis.url:
                 forget_status(addresses.redis_url)
-            with self._runfile.held(addresses, self._jwt_secret()):
+            with self._held(addresses):
                 try:
                     if self._gateway is not None:
                         self._gateway.start(addresses)
                     self._run_engines(addresses, on_status)
                 finally:
                     remove_ray_folder(self._settings.home)
+
+    def _held(self, addresses: Addresses) -> contextlib.AbstractContextManager[None]:
+        named = Path(self._config) if self._config else None
+        return self._runfile.held(
+            addresses,
+            jwt_secret=self._jwt_secret(),
+            settings=settings_fingerprint(named, os.environ),
+            environment=self._settings.http.environment,
+        )
 
     def _jwt_secret(self) -> str:
         """What `meterd token` has to sign with; empty if the gateway takes no secret."""

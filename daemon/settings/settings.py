@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from daemon.errors import ConfigFileError, SettingsError
 from daemon.settings.config_file import read_config_file, setting_lines
+from daemon.settings.fingerprint import config_path as find_config
 from daemon.settings.home import choose_home
 from daemon.settings.legacy import LegacySettings  # migration seam
 from daemon.settings.types import (
@@ -261,7 +262,7 @@ def load_all(
 ) -> LoadedSettings:
     """The same, with the source of every setting."""
     variables = dict(os.environ if env is None else env)
-    values = {**_file_layer(_config_path(config_path, variables)), **_environment_layer(variables)}
+    values = {**_file_layer(find_config(config_path, variables)), **_environment_layer(variables)}
     unknown = [_unknown(path, value) for path, value in values.items() if path not in _KNOWN]
     home = choose_home(variables)
     try:
@@ -282,14 +283,6 @@ def _known() -> Iterator[tuple[str, ...]]:
 
 
 _KNOWN = tuple(_known())
-
-
-def _config_path(config_path: Path | None, variables: Mapping[str, str]) -> Path | None:
-    named = config_path or variables.get("METERD_CONFIG")
-    if named:
-        return Path(named)
-    usual = Path("config.yaml")
-    return usual if usual.is_file() else None
 
 
 def _file_layer(path: Path | None) -> _Layer:

@@ -11,11 +11,14 @@ import httpx
 import pytest
 
 from daemon.gateway.tokens import mint
-from loadtests.common.live import METERD, LiveDaemon
+from loadtests.common.live import METERD, LiveDaemon, live_daemon
 from loadtests.common.timeouts import scaled
 from loadtests.common.watchdog import end_with_us
 
 AUDIENCE = "meterd"
+OPEN_LIMITS = {"METERD_HTTP__REQUESTS_PER_S": "100000", "METERD_HTTP__REQUESTS_BURST": "100000"}
+"""So that no test is told to wait but those of the limits."""
+
 _NUMBERS = itertools.count()
 
 
@@ -66,6 +69,13 @@ class Gateway:
         answer = self.post({"type": type, **fields})
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[LiveDaemon]:
+    """The daemon whose gateway is asked."""
+    with live_daemon(METERD_HTTP__PORT="0", **OPEN_LIMITS) as live:
+        yield live
 
 
 @pytest.fixture(scope="session")
