@@ -18,7 +18,7 @@ class Addresses(NamedTuple):
     """Empty if this daemon has no gateway."""
 
 
-class Running(NamedTuple):
+class RunningDaemon(NamedTuple):
     """A daemon that runs, and what a command need not read its settings for."""
 
     addresses: Addresses
@@ -94,13 +94,13 @@ class RunFile:
             return None
         return Addresses(*(found.get(name, "") for name in Addresses._fields))
 
-    def read_running(self, settings: str) -> Running | None:
+    def read_running(self, settings: str) -> RunningDaemon | None:
         """The daemon that runs here with settings of this fingerprint; None if there is none."""
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
             found = json.loads(self._path.read_text())
             if settings and found.get("settings") == settings and not self.is_stale():
                 addresses = Addresses(*(found.get(name, "") for name in Addresses._fields))
-                return Running(addresses, found["environment"])
+                return RunningDaemon(addresses, found["environment"])
         return None
 
     def jwt_secret(self) -> str | None:

@@ -112,6 +112,7 @@ def test_a_real_process_is_seen_while_it_lives_and_counts_afterwards() -> None:
         burning.wait(timeout=scaled(30))
         time.sleep(0.2)
     used = sampler.between(began_s, time.time())
-    assert sampler.samples[-1].cpu_s["burning"] > 0.2
+    # Its last moments are not in it, and on a busy machine a sample may come late.
+    assert sampler.samples[-1].cpu_s["burning"] > 0.05
     assert used["burning"].processes == 0
     assert used["me"].memory_bytes > 1_000_000
