@@ -48,8 +48,6 @@ def plan_pair(
     """
     known, asides = stored.chats.get(target.pair, {}), dict(target.quarantined)
     stays = _stays(target, known)
-    if target.is_gone:
-        asides.update(stored.quarantined.get(target.pair, {}))
     for chat_id, row in target.rows.items():
         have = known.get(chat_id) or books.named.get(chat_id)
         if have is None or have.owner != target.pair:
@@ -65,7 +63,12 @@ def plan_pair(
             plan.counts["gone"] += 1
         else:
             _leave(target, have, books, plan, asides)
-    _plan_asides(stored.quarantined.get(target.pair, {}), asides, plan)
+    before = stored.quarantined.get(target.pair, {})
+    if target.is_gone:
+        # What this run has set aside itself is the whole of it, and not to be added to the last.
+        own = {k: row for k, row in asides.items() if row is not target.quarantined.get(k)}
+        asides = {**target.quarantined, **before, **own}
+    _plan_asides(before, asides, plan)
     _plan_leftovers(target, stored, plan)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.legacy.plan import MigrationPlan, ReferenceData, plan_pair
-from daemon.legacy.rules.rows import Division, Pair
+from daemon.legacy.rules.rows import Division, OldChat, Pair
 from daemon.legacy.store.imported import ImportedState, QuarantinedRow, StoredRecord
 from daemon.legacy.store.reader import OldPair
 from daemon.legacy.target_records import TargetRecords, target_records_of
@@ -80,6 +80,23 @@ def test_a_plan_leads_to_what_is_wanted_and_then_to_nothing(
             assert store.amounts() == _due(pair, wanted)
         assert wanted.rows.keys() <= store.chats.keys()
         store.use(used)
+
+
+def test_what_is_set_aside_of_a_pair_without_records_is_not_added_up_by_each_run() -> None:
+    """Its chat was used, then got a duration: what it lacks is set aside once, however often."""
+    store, by_duration = Store(), Division(policy="chat_duration")
+    begun = OldChat("c1", "u", "a", created_at=0, ended_at=None, duration_ms=None)
+    for chat, division in (
+        (begun, Division(policy="latest")),
+        (begun._replace(duration_ms=1), by_duration),
+    ):
+        pair = OldPair(Pair("u", "a", [], [chat], "chats"), [])
+        for _ in range(2):
+            wanted = target_records_of(pair, division, store.asides)
+            store.write(wanted, store.plan(wanted))
+        assert not store.plan(target_records_of(pair, division, store.asides)).changes
+        store.use(set(range(10)))
+    assert [row.total_ms for row in store.asides.values()] == [1]
 
 
 def _of_one_pair(pair: Pair) -> Pair:

@@ -21,6 +21,8 @@ from daemon.gateway.views import pack
 router = APIRouter(prefix="/v1/commands", tags=["commands"])
 
 _DIGITS: Final = re.compile(r"[0-9]{1,20}")
+_SEND_S_MIN: Final = 0.01
+"""With less time left no command is sent any more: its reply could not come within it."""
 _RESPOND_ASYNC: Final = "respond-async"
 _BODY: Final = {
     "requestBody": {
@@ -106,7 +108,7 @@ async def _send_all(
     for sent, pairs in commands:
         left_s = until - time.monotonic()
         try:
-            if left_s <= 0:
+            if left_s <= _SEND_S_MIN:
                 raise _not_sent(str(sent["id"]))
             result = await send(parts, _fields(sent, pairs, None), wait, left_s)
             results.append({"status": 200 if wait else 202, **result})
