@@ -475,8 +475,9 @@ end
 -- changes and commands go on.
 local function clear_hold(keys, args)
   local prefix = prefix_of(keys[1])
+  local stream = redis.pcall('XINFO', 'STREAM', keys[1]) -- it may have been deleted
+  local last = stream.err and '0-0' or map_of(stream)['last-generated-id']
   if redis.call('DEL', prefix .. 'hold') == 0 then return 0 end
-  local last = map_of(redis.call('XINFO', 'STREAM', keys[1]))['last-generated-id']
   redis.call('SET', prefix .. 'clock:accepted', tostring(ms_of(last)))
   redis.call('XADD', prefix .. 'outbox', '*', 'facts', args[1])
   return 1

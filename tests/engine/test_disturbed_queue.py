@@ -15,6 +15,7 @@ from meterd.rules.model import Policy
 from meterd.rules.redis_keys import GROUP
 from persistence.redis.client import connect
 from persistence.redis.clock_hold import clear_hold, drop_ahead, read_hold
+from persistence.redis.functions import load_functions
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
 from tests.servers import kinds, kinds_apart, redis_server
@@ -300,3 +301,15 @@ def test_an_id_a_little_ahead_of_the_clock_holds_nothing(engine: Engine) -> None
         assert differences(client, engine) == []
 
     _play(kinds()[0], play)
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_a_hold_is_cleared_and_recorded_though_the_stream_is_gone(kind: str) -> None:
+    """Nothing is written before all that it needs was read: no decision without its record."""
+    with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
+        load_functions(client)
+        client.set(KEYS.clock_hold, '{"step_ms": 9000, "queue_ms": 1}')
+        hold = read_hold(client, KEYS)
+        assert hold is not None
+        assert clear_hold(client, KEYS, hold, "ann", 1)
+        assert client.xlen(KEYS.outbox) == 1
