@@ -13,7 +13,8 @@ __all__ = ["HomeLock", "make_home", "private_folder", "write_private"]
 def make_home(home: Path) -> None:
     """Make METERD_HOME, for its owner alone, if it is not there.
 
-    A folder that is there keeps its permissions. Raises HomeError if it can't be used.
+    A folder that is there keeps its permissions. Raises HomeError if it can't be used, or if
+    somebody else may have put something into it.
     """
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -28,8 +29,40 @@ def _check_home(home: Path) -> None:
         raise HomeError(f"METERD_HOME {home} is not a folder")
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         raise HomeError(f"METERD_HOME {home} is not ours to write: run as its owner, or move it")
-    if home.stat().st_mode & stat.S_IWOTH:
-        raise HomeError(f"METERD_HOME {home} can be written by everybody: chmod o-w it first")
+    _check_access(home, home.stat())
+    with os.scandir(home) as entries:
+        for entry in entries:
+            _check_entry(entry)
+
+
+def _check_entry(entry: os.DirEntry[str]) -> None:
+    """Refuse what could lead us to other data: a link, and what somebody else owns or may write."""
+    if entry.is_symlink():
+        raise HomeError(
+            f"{entry.path} is a link, and meterd follows none in METERD_HOME: put there what it"
+            " names, or set METERD_HOME to a folder where that is"
+        )
+    try:
+        facts = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return  # a draft that another command has just given its name
+    _check_access(Path(entry.path), facts)
+
+
+def _check_access(path: Path, facts: os.stat_result) -> None:
+    # As root all is ours to read; PostgreSQL's data, and only they, belong to the user it runs as.
+    is_ours = facts.st_uid in (0, os.geteuid()) or (os.geteuid() == 0 and _is_postgres(path))
+    if not is_ours:
+        raise HomeError(
+            f"{path} belongs to user {facts.st_uid}, not to user {os.geteuid()} who runs meterd:"
+            f" chown it, or run meterd as its owner"
+        )
+    if facts.st_mode & stat.S_IWOTH:
+        raise HomeError(f"{path} can be written by everybody: chmod o-w it first")
+
+
+def _is_postgres(path: Path) -> bool:
+    return path.name in ("postgres", "postgres.new")
 
 
 def private_folder(path: Path) -> Path:

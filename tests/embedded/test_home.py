@@ -16,6 +16,7 @@ from tests.embedded._use import (
     leave_facts,
     start_daemon,
 )
+from tests.embedded.conftest import as_root
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +83,42 @@ def test_a_home_open_to_all_is_refused(home: Path) -> None:
     """Anybody could put other data in it."""
     home.mkdir()
     home.chmod(0o777)
+    with pytest.raises(HomeError, match="chmod o-w"):
+        EmbeddedServers(home).start()
+
+
+@pytest.mark.parametrize("name", ["valkey", "postgres", "servers.json", "run.json", "lock"])
+@pytest.mark.parametrize("target", ["there", "missing"])
+def test_a_link_in_a_home_is_refused(home: Path, place: Path, name: str, target: str) -> None:
+    """It could lead to other data, or have us write somewhere else; nothing is written."""
+    home.mkdir(mode=0o700)
+    (place / "there").mkdir()
+    (home / name).symlink_to(place / target)
+    with pytest.raises(HomeError, match=f"{name} is a link"):
+        EmbeddedServers(home).start()
+    assert [path.name for path in home.iterdir()] == [name]
+    assert not (place / "missing").exists()
+    assert not list((place / "there").iterdir())
+
+
+@as_root
+@pytest.mark.parametrize("name", ["", "valkey", "servers.json", "jwt_secret"])
+def test_what_somebody_else_owns_is_refused(home: Path, name: str) -> None:
+    """Its owner could put other data in at any time."""
+    home.mkdir(mode=0o700)
+    path = home / name
+    if name:
+        path.write_text("{}")
+    os.chown(path, 65534, 65534)
+    with pytest.raises(HomeError, match=f"{path} belongs to user 65534"):
+        EmbeddedServers(home).start()
+
+
+def test_a_folder_in_a_home_that_all_may_write_is_refused(home: Path) -> None:
+    """A closed home alone does not help once it is opened."""
+    home.mkdir(mode=0o700)
+    (home / "valkey").mkdir()
+    (home / "valkey").chmod(0o777)
     with pytest.raises(HomeError, match="chmod o-w"):
         EmbeddedServers(home).start()
 

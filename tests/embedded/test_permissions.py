@@ -56,12 +56,13 @@ def test_a_home_that_was_there_keeps_its_permissions(home: Path) -> None:
 
 
 @as_root
-def test_as_root_the_server_runs_as_somebody_else(home: Path) -> None:
+def test_as_root_the_server_runs_as_a_user_of_its_own(home: Path) -> None:
     """PostgreSQL refuses root; the data are that user's, home is not."""
     servers = EmbeddedServers(home, want_redis=False, want_postgres=True)
     servers.start()
     pid = int((home / "postgres" / "postmaster.pid").read_text().split("\n")[0])
-    assert Path(f"/proc/{pid}").stat().st_uid == (home / "postgres").stat().st_uid != 0
+    own = pwd.getpwnam("meterd").pw_uid
+    assert Path(f"/proc/{pid}").stat().st_uid == (home / "postgres").stat().st_uid == own
     assert home.stat().st_uid == 0
     servers.stop()
 
@@ -104,6 +105,36 @@ def test_existing_data_decide_the_user(place: Path) -> None:
     user = choose_account(data).user
     assert user is not None
     assert user.pw_uid == uid
+
+
+@as_root
+def test_data_made_as_a_shared_user_become_the_servers_own(home: Path) -> None:
+    """Other programs run as `nobody`, too. A link among the data is not followed."""
+    servers = EmbeddedServers(home)
+    leave_facts(servers.start())
+    servers.stop()
+    shared, outside = pwd.getpwnam("nobody"), home / "outside"
+    outside.write_text("")
+    (home / "postgres" / "link").symlink_to(outside)
+    for path in [home / "postgres", *(home / "postgres").rglob("*")]:
+        os.chown(path, shared.pw_uid, shared.pw_gid, follow_symlinks=False)
+    assert facts_are_there(servers.start())
+    servers.stop()
+    owners = {path.lstat().st_uid for path in (home / "postgres").rglob("*")}
+    assert owners == {pwd.getpwnam("meterd").pw_uid}
+    assert outside.stat().st_uid == 0
+
+
+@as_root
+def test_where_no_user_can_be_made_a_shared_one_serves(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a read-only system, say."""
+    monkeypatch.setattr(postgres_account, "_USER", "meterd-test-none")
+    monkeypatch.setattr(postgres_account, "_MAKE_USER", ("useradd", "--no-such-option"))
+    user = choose_account(place / "data").user
+    assert user is not None
+    assert user.pw_name == "nobody"
 
 
 # Everything is imported as root (the interpreter may lie in a closed folder), then root is left.
