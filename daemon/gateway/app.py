@@ -74,6 +74,7 @@ def describe() -> FastAPI:
         title="meterd",
         version=metadata.version("meterd"),
         description=_ABOUT,
+        docs_url=None,  # its page has inline scripts; ours, in routes/pages.py, has none
         redoc_url=None,
         openapi_tags=TAGS,
         servers=SERVERS,

@@ -1,9 +1,11 @@
 """Streams: first the snapshot, then every change once, whatever breaks in between."""
 
 import contextlib
+import itertools
 import random
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from daemon.gateway.streams.stream import MISSED_MAX
 from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.timeouts import scaled
 from tests.gateway.conftest import Gateway, gateway_alone
-from tests.gateway.listening import Heard, Listener, listening
+from tests.gateway.listening import WAIT_S, Heard, Listener, listening
 from tests.proxy import proxy_to
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
@@ -244,6 +248,43 @@ def test_a_strangers_chat_sounds_like_one_that_never_started(gateway: Gateway, n
     shown = [{**first, "now": 0, "chats": _nameless(first["chats"])} for first in firsts]
     assert shown[0] == shown[1]
     assert shown[0]["chats"][0]["status"] == "not_started"
+
+
+def test_a_busy_strangers_chat_is_as_quiet_as_nothing(small: Gateway, name: str) -> None:
+    """The comments of a stream on which nothing happens come, whatever happens in the chat."""
+    small.do("top_up", user_id=name, amount="10")
+    small.do("start", chat_id=name, user_id=name, advisor_id="adv")
+    deadline = time.monotonic() + scaled(WAIT_S)
+    changes = itertools.cycle(("pause", "resume"))
+    with listening(small, f"/v1/chats/{name}/stream", small.token(f"{name}-stranger")) as listener:
+        while not listener.comments:
+            assert time.monotonic() < deadline, "its keep-alives were put off"
+            small.do(next(changes), chat_id=name)
+
+
+def test_who_comes_back_to_a_busy_strangers_chat_hears_nothing(
+    gateway: Gateway, live: LiveDaemon, name: str
+) -> None:
+    """More events than are told one by one are a new snapshot for its user, silence for others."""
+    gateway.do("top_up", user_id=name, amount="10")
+    gateway.do("start", chat_id=name, user_id=name, advisor_id="adv")
+    token, own = gateway.token(f"{name}-stranger"), gateway.token(name)
+    path, unknown = f"/v1/chats/{name}/stream", f"/v1/chats/{name}-none/stream"
+    with listening(gateway, path, token) as listener:
+        place = listener.until_event("snapshot").id or ""
+    with live.client() as client, client.pipeline(transaction=False) as pipeline:
+        for number in range(MISSED_MAX + 1):
+            kind = "resume" if number % 2 else "pause"
+            fields = {"type": kind, "id": f"{name}-{number}", "chat_id": name, "user_id": name}
+            pipeline.xadd(KEYS.commands, fields)
+        pipeline.execute()
+    live.until(lambda: len(told_of(live, name)) >= MISSED_MAX + 3)
+    with listening(gateway, path, own, place) as listener:
+        assert listener.until_event("snapshot").id != place
+    for asked in (path, unknown):
+        with listening(gateway, asked, token, place) as listener:
+            listener.until_comment()
+            assert listener.heard == []
 
 
 def _nameless(chats: list[Any]) -> list[Any]:

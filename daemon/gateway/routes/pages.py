@@ -33,6 +33,12 @@ async def demo_page() -> Response:
     return FileResponse(FOLDER / "demo.html", headers=_HEADERS)
 
 
+@router.get("/docs")
+async def docs_page() -> Response:
+    """The OpenAPI description, to read and to try."""
+    return FileResponse(FOLDER / "docs.html", headers=_HEADERS)
+
+
 class Static(StaticFiles):
     """Scripts and styles: fresh after an upgrade, and the clock for pages of any origin."""
 

@@ -148,6 +148,10 @@ class Streams:
             return None
         mine = [event for event in known if subscriber.concerns(event)]
         subscriber.skip_to = entry_key(known[-1].id) if known else place
+        if len(mine) > MISSED_MAX and subscriber.chat_ids:
+            # Only those that may be seen count: how much happens in a stranger's chat is not told.
+            await self._find_owners(subscriber)
+            mine = [event for event in mine if event.user_id in subscriber.accounts]
         return mine if len(mine) <= MISSED_MAX else None
 
     async def _search(self, last_id: str) -> list[Event] | None:
