@@ -29,6 +29,8 @@ COPIES = Path("/var/lib/meterd")
 _USER = "meterd"
 _SHARED_USER = "nobody"
 """Whom other programs may run as, too: only where no user can be made, as on a read-only system."""
+_SHARED_ID = 65534
+"""Its number, on every Linux."""
 _MAKE_USER = (
     "useradd",
     "--system",
@@ -58,6 +60,16 @@ class ServerAccount:
         # Never by name: others that run as the same user might put a link in its place.
         if self.user is not None:
             os.fchown(descriptor, self.user.pw_uid, self.user.pw_gid)
+
+    def named(self) -> tuple[str, ...]:
+        """What to put before a program that asks for the name of the user it runs as.
+
+        A user without a name (a container run as any number) becomes `nobody` in a user namespace
+        of the program's own; its files belong to the number as before.
+        """
+        if self.user is not None or _by_id(os.geteuid()) is not None:
+            return ()
+        return ("unshare", "--user", f"--map-user={_SHARED_ID}", f"--map-group={_SHARED_ID}")
 
     def process_options(self) -> dict[str, Any]:
         """Options of `subprocess` to run something as the user, with a bare environment."""

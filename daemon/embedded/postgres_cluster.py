@@ -30,7 +30,13 @@ def make_cluster(
     private_folder(draft)
     _hand_over(draft, account)
     if not _run_initdb(draft, account, binaries, password, log):
-        raise EmbeddedServerError(f"PostgreSQL couldn't make its data in {draft}. {log.tail()}")
+        hint = account.named() and (
+            f"User {os.geteuid()} has no name in /etc/passwd, which initdb wants: add one, or set"
+            " postgres.url. "
+        )
+        raise EmbeddedServerError(
+            f"PostgreSQL couldn't make its data in {draft}. {hint or ''}{log.tail()}"
+        )
     draft.rename(folder)
     sync_folder(folder.parent)
 
@@ -48,6 +54,7 @@ def _run_initdb(
 ) -> bool:
     secret = _password_descriptor(password, account)
     command: list[Path | str] = [
+        *account.named(),
         binaries / "initdb",
         f"--pgdata={account.data_path(draft)}",
         f"--username={OWNER}",

@@ -138,7 +138,7 @@ def test_where_no_user_can_be_made_a_shared_one_serves(
 
 
 # Everything is imported as root (the interpreter may lie in a closed folder), then root is left.
-AS_NOBODY = """
+AS_ANOTHER = """
 import os, sys
 from pathlib import Path
 import psycopg2.extensions, redis.asyncio
@@ -146,25 +146,26 @@ from daemon.embedded import EmbeddedServers
 from tests.embedded._use import facts_are_there, leave_facts
 warm = EmbeddedServers(Path(sys.argv[1]) / "warm"); leave_facts(warm.start()); warm.stop()
 home = Path(sys.argv[2]) / "home"
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
+user = int(sys.argv[3]); os.setgroups([]); os.setgid(user); os.setuid(user)
 servers = EmbeddedServers(home)
 leave_facts(servers.start()); servers.stop()
 urls = servers.start()
 assert facts_are_there(urls)
-assert {p.stat().st_uid for p in home.rglob("*")} == {65534}
+assert {p.stat().st_uid for p in home.rglob("*")} == {user}
 print("worked")
 servers.stop()
 """
 
 
 @as_root
-def test_it_works_as_an_ordinary_user(place: Path) -> None:
-    """In a home of that user's own, without any privilege."""
+@pytest.mark.parametrize("user", [65534, 12345], ids=["named", "unnamed"])
+def test_it_works_as_an_ordinary_user(place: Path, user: int) -> None:
+    """In a home of that user's own, without any privilege; in a container as any number."""
     own = place / "own"
     own.mkdir(mode=0o700)
-    os.chown(own, 65534, 65534)
+    os.chown(own, user, user)
     place.chmod(0o755)
-    command = [sys.executable, "-c", AS_NOBODY, str(place), str(own)]
+    command = [sys.executable, "-c", AS_ANOTHER, str(place), str(own), str(user)]
     done = subprocess.run(
         command,
         capture_output=True,
