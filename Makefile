@@ -4,6 +4,7 @@
 ARGS ?=
 SEEDS ?= 100000
 WORKERS ?= 2
+FUZZ_SECONDS ?= 60
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := @VENV="$(VENV)" PYTHON="$(PYTHON)" tools/install
@@ -13,7 +14,7 @@ FAST := tests/rules tests/project tests/asyncapi tests/daemon tests/actors tests
 FAST_MARKS := not (redis or postgres or ray or acceptance or slow)
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev up demo test test-slow test-fast smoke screenshots coverage interleavings chaos soak load bench \
+.PHONY: help install install-dev up demo test test-slow test-fast smoke screenshots coverage interleavings chaos soak load bench fuzz \
 	check format lock clean
 
 help: ## list these targets
@@ -68,6 +69,10 @@ bench: install-dev ## measure what the design promises, in 20 minutes: docs/perf
 
 interleavings: install-dev ## play SEEDS=100000 random interleavings of everything that can go wrong
 	$(BIN)/python -m tests.interleavings.many $(SEEDS)
+
+fuzz: install-dev ## fuzz what reads foreign bytes, FUZZ_SECONDS (60) for each of four targets (x86_64, Python 3.11 to 3.13)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/atheris.lock
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
 
 check: install-dev ## lint, format, types, and which package may import which
 	$(BIN)/ruff check .

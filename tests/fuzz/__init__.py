@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing (atheris) of what reads foreign bytes: entries, tokens, cursors."""
