@@ -70,7 +70,7 @@ bench: install-dev ## measure what the design promises, in 20 minutes: docs/perf
 interleavings: install-dev ## play SEEDS=100000 random interleavings of everything that can go wrong
 	$(BIN)/python -m tests.interleavings.many $(SEEDS)
 
-fuzz: install-dev ## fuzz what reads foreign bytes, FUZZ_SECONDS (60) for each of four targets (x86_64, Python 3.11 to 3.13)
+fuzz: install-dev ## fuzz what reads foreign bytes, FUZZ_SECONDS (60) for each of four targets (where atheris has a wheel)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/fuzz/atheris.lock
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
 

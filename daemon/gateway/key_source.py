@@ -74,9 +74,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def metrics_are_open(http: HttpSettings) -> bool:
-    """Whether /metrics wants no token: only where nobody else can ask."""
-    return is_loopback(http.host)
+def metrics_are_open(http: HttpSettings, is_proxied: bool) -> bool:
+    """Whether /metrics wants no token: where a setting says so, or nobody else can ask."""
+    return http.metrics_open or (is_loopback(http.host) and not is_proxied)
 
 
 def _kept(home: Path) -> str:

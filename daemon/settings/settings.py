@@ -79,6 +79,7 @@ class HttpSettings(Section):
     port: OptionalPort = None
     jwt_secret: Secret = None
     jwks_file: OptionalText = None
+    metrics_open: bool = False
     audience: str = "meterd"
     cors_origins: Origins = ()
     requests_per_s: Count = at_least(200, 1)

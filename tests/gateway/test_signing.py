@@ -112,6 +112,10 @@ def test_a_set_without_public_keys_is_no_way_back_to_the_secret(tmp_path: Path) 
         keys_of(_settings(tmp_path, jwt_secret=CONFIGURED, jwks_file=str(path)))
 
 
-def test_metrics_are_open_on_loopback_alone() -> None:
+@pytest.mark.parametrize("is_proxied", [False, True])
+def test_metrics_are_open_on_loopback_alone_or_by_a_setting(is_proxied: bool) -> None:
     for host in (*LOOPBACK, *REACHABLE):
-        assert metrics_are_open(HttpSettings(host=host)) == is_loopback(host) == (host in LOOPBACK)
+        assert is_loopback(host) == (host in LOOPBACK)
+        is_ours = host in LOOPBACK and not is_proxied
+        assert metrics_are_open(HttpSettings(host=host), is_proxied) == is_ours
+        assert metrics_are_open(HttpSettings(host=host, metrics_open=True), is_proxied)

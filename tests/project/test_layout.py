@@ -38,6 +38,7 @@ PACKAGES = (
 TARGETS = (
     "bench",
     "chaos",
+    "fuzz",
     "smoke",
     "soak",
     "check",

@@ -27,9 +27,12 @@ async def may_scrape(
     parts: AllParts,
     credentials: Credentials,
 ) -> None:
-    """Open where only this machine asks; elsewhere and through a proxy for role ops or admin."""
+    """Let everybody scrape if a setting opens the metrics, or if only this machine can ask.
+
+    Elsewhere, and through a proxy, the role ops or admin may.
+    """
     is_proxied = any(name in request.headers for name in _OF_PROXIES)
-    if is_proxied or not metrics_are_open(parts.settings.http):
+    if not metrics_are_open(parts.settings.http, is_proxied):
         await operator_of(request, credentials)
 
 
