@@ -1,11 +1,11 @@
 #!lua name=meterd
--- meterd version 7
+-- meterd version 8
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '7'
+local VERSION = '8'
 local SUPERVISOR = 'supervisor'
 
 -- The instance whose state a leader has verified, as this server process has seen it. The variable is
@@ -292,12 +292,12 @@ end
 local function new_part()
   return {
     taken = {}, taken_ids = {}, taken_chats = {}, replies = {},
-    acks = {}, sets = {}, opened = {}, closed = {}, calls = {},
+    acks = {}, sets = {}, opened = {}, closed = {}, calls = {}, dead = {}, expiring = {},
   }
 end
 
 local NAMES, LISTS = {'taken', 'taken_ids', 'taken_chats', 'replies'},
-  {'acks', 'sets', 'opened', 'closed', 'calls'}
+  {'acks', 'sets', 'opened', 'closed', 'calls', 'dead', 'expiring'}
 
 local function join(batch, part)
   for _, field in ipairs(NAMES) do
@@ -331,22 +331,55 @@ local function plan_account(part, prefix, c)
   if c[WALLET] ~= '' then set(part, prefix .. 'wallet:' .. user, c[WALLET]) end
 end
 
-local function plan_entry(part, prefix, limits, entry)
+-- The number that a call gives; 0 if the user may not make it, as under users of an earlier version: a
+-- bound that can't be looked at must not keep commands from having their effect.
+local function number_of(...)
+  local found = redis.pcall(...)
+  return type(found) == 'number' and found or 0
+end
+
+-- How many reply streams may still be made; those that have expired count no more.
+local function reply_streams_left(batch)
+  -- A daemon of an earlier version knows of no such limit, and works on until it finds this library.
+  local streams, most = batch.prefix .. 'replies', batch.limits.reply_streams_max or math.huge
+  if number_of('ZCARD', streams) >= most then
+    redis.call('ZREMRANGEBYSCORE', streams, '-inf', now_ms())
+  end
+  return most - number_of('ZCARD', streams)
+end
+
+-- Whether a reply can be written: its stream is there, or may be made.
+local function may_reply(batch, part, reply)
+  if part.replies[reply] or batch.replies[reply] then return true end
+  if redis.call('EXISTS', reply) == 1 then return true end
+  batch.streams_left = batch.streams_left or reply_streams_left(batch)
+  if batch.streams_left <= 0 then return false end
+  batch.streams_left = batch.streams_left - 1
+  return true
+end
+
+local function plan_reply(batch, part, entry)
+  local reply = batch.prefix .. 'reply:' .. entry[REPLY_TO]
+  if may_reply(batch, part, reply) then
+    part.replies[reply] = true
+    add(part.calls, {'XADD', reply, 'MAXLEN', '~', batch.limits.reply_entries_max, '*',
+      unpack(entry[REPLY])})
+  else
+    -- The outcome is remembered with the id: who asks again where there is a stream is told.
+    add(part.calls, {'HINCRBY', batch.prefix .. 'progress', 'unanswered', 1})
+  end
+end
+
+local function plan_entry(batch, part, entry)
   add(part.acks, entry[ENTRY])
   if entry[REMEMBER] ~= '' then
     part.taken_ids[entry[ID]] = true
-    add(part.calls, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', entry[ID_TTL_MS]})
+    add(part.expiring, entry[ID_TTL_MS])
+    add(part.calls, {'SET', batch.prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX',
+      entry[ID_TTL_MS]})
   end
-  if entry[REPLY_TO] ~= '' then
-    local reply = prefix .. 'reply:' .. entry[REPLY_TO]
-    part.replies[reply] = true
-    add(part.calls, {'XADD', reply, 'MAXLEN', '~', limits.reply_entries_max, '*',
-      unpack(entry[REPLY])})
-  end
-  if #entry[DEAD] > 0 then
-    add(part.calls, {'XADD', prefix .. 'dead', 'MAXLEN', '~', limits.dead_entries_max, '*',
-      unpack(entry[DEAD])})
-  end
+  if entry[REPLY_TO] ~= '' then plan_reply(batch, part, entry) end
+  if #entry[DEAD] > 0 then add(part.dead, entry[DEAD]) end
 end
 
 -- What one commit is to write, once all that stands against it has been looked for.
@@ -359,7 +392,7 @@ local function plan_commit(batch, c)
     part.taken_chats[chat[1]] = true
     set(part, prefix .. 'chat:' .. chat[1], chat[2])
   end
-  for _, entry in ipairs(c[ENTRIES]) do plan_entry(part, prefix, limits, entry) end
+  for _, entry in ipairs(c[ENTRIES]) do plan_entry(batch, part, entry) end
   for _, event in ipairs(c[EVENTS]) do
     add(part.calls, {'XADD', prefix .. 'events', 'MAXLEN', '~', limits.event_entries_max, '*',
       unpack(event)})
@@ -377,6 +410,38 @@ local function together(head, values)
   end
 end
 
+-- Count the ids that were remembered by the hour from which on none of them is remembered any more.
+local HOUR_MS = 3600000
+local function count_ids(batch)
+  local hours, now = {}, now_ms()
+  for _, ttl_ms in ipairs(batch.expiring) do
+    local hour = math.floor((now + ttl_ms) / HOUR_MS) + 1
+    hours[hour] = (hours[hour] or 0) + 1
+  end
+  for hour, number in pairs(hours) do
+    redis.call('HINCRBY', batch.prefix .. 'ids', string.format('%d', hour), number)
+  end
+end
+
+-- Add dead letters, and keep them within their bounds: the oldest go, and are counted. They have had
+-- their answer and are in the journal.
+local function write_dead(batch)
+  local dead, limits = batch.prefix .. 'dead', batch.limits
+  local length = redis.call('XLEN', dead) + #batch.dead
+  for _, letter in ipairs(batch.dead) do
+    redis.call('XADD', dead, 'MAXLEN', '~', limits.dead_entries_max, '*', unpack(letter))
+  end
+  local kept = redis.call('XLEN', dead)
+  local bytes_max = limits.dead_bytes_max or math.huge
+  while kept > 1 and number_of('MEMORY', 'USAGE', dead) > bytes_max do
+    redis.call('XTRIM', dead, 'MAXLEN', math.floor(kept * 9 / 10))
+    kept = redis.call('XLEN', dead)
+  end
+  if kept < length then
+    redis.call('HINCRBY', batch.prefix .. 'progress', 'dead_dropped', length - kept)
+  end
+end
+
 local function write(batch)
   together({'XACK', batch.commands, 'meterd'}, batch.acks)
   together({'MSET'}, batch.sets)
@@ -386,9 +451,13 @@ local function write(batch)
   for _, call in ipairs(batch.calls) do
     if batch.replies[call[2]] then redis.pcall(unpack(call)) else redis.call(unpack(call)) end
   end
+  local expiry, head = now_ms() + batch.limits.reply_ttl_ms, #(batch.prefix .. 'reply:') + 1
   for reply in pairs(batch.replies) do
     redis.call('PEXPIRE', reply, batch.limits.reply_ttl_ms)
+    redis.pcall('ZADD', batch.prefix .. 'replies', expiry, string.sub(reply, head))
   end
+  count_ids(batch)
+  if #batch.dead > 0 then write_dead(batch) end
 end
 
 local function why(err) return tostring(type(err) == 'table' and err.err or err) end

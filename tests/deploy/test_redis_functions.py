@@ -18,7 +18,7 @@ NOBODY: Final = ""
 _PACK: Final = msgspec.msgpack.encode
 _LIMITS: Final = {
     "id_ttl_ms": 1, "reply_ttl_ms": 1, "reply_entries_max": 1, "event_entries_max": 1,
-    "dead_entries_max": 1,
+    "dead_entries_max": 1, "reply_streams_max": 1, "dead_bytes_max": 1,
 }  # fmt: skip
 _DELIVERY: Final[dict[str, list[Any]]] = {"ended": [], "refused": [], "delivered": []}
 
