@@ -208,6 +208,8 @@ class Daemon:
             if problem:
                 return problem
             self._restart_servers()
+            self._embedded.bound_logs()
+            self._ray_log.bound()
             if self._gateway is not None:
                 self._gateway.restart_if_ended(addresses)
             status = engine.status

@@ -49,6 +49,9 @@ RAY_SETTINGS: Final = {
     # Ray runs its workers at nice 15, behind everything else on the machine. Ours are no batch
     # jobs: somebody waits for each answer.
     "RAY_worker_niceness": "0",
+    # Six files of 512 MB for each of its processes, if nothing is said.
+    "RAY_ROTATION_MAX_BYTES": "10000000",
+    "RAY_ROTATION_BACKUP_COUNT": "1",
 }
 """Defaults of ours for Ray; the environment overrides them."""
 
