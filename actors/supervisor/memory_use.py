@@ -1,11 +1,10 @@
 """What takes memory in Redis and space in logs, by kind: a few round trips once in ten seconds.
 
-Streams are asked for their size. Ids and reply streams are counted, and some of those that the
-latest commands name are weighed.
+Streams are asked for their size. Ids and reply streams are counted, and some of them are weighed.
 """
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +20,7 @@ log = structlog.get_logger()
 
 EVERY_S: Final = 10.0
 WEIGHED_MAX: Final = 20
-"""How many of the latest commands' ids and reply streams are weighed."""
+"""How many of the latest commands' ids are weighed, and how many reply streams beside theirs."""
 ID_BYTES: Final = 150
 REPLY_STREAM_BYTES: Final = 4_300
 """Of one, while there is none to weigh."""
@@ -57,6 +56,7 @@ class _Counted(NamedTuple):
     now_ms: int
     streams: list[int | None]
     latest: list[Any]
+    reply_streams: int
 
 
 class MemoryMonitor:
@@ -68,7 +68,7 @@ class MemoryMonitor:
         self._keys = keys
         self._log_folder = log_folder
         self._looked_s = -EVERY_S
-        self._each = {IDS: ID_BYTES, REPLIES: REPLY_STREAM_BYTES}
+        self._id_bytes = ID_BYTES
         self._is_known = True
         self.last = MemoryUse()
 
@@ -89,16 +89,18 @@ class MemoryMonitor:
     async def _look(self) -> MemoryUse:
         found = await self._count()
         ids = await self._forget_hours(found)
-        replies: Any = await self._client.zcount(self._keys.reply_streams, found.now_ms, "+inf")
-        await self._weigh(found.latest)
+        named = [fields for _, fields in found.latest]
+        id_weights = await self._weights(self._keys.id(id_) for id_ in _values(named, b"id"))
+        self._id_bytes = mean(id_weights) or self._id_bytes
         kinds = dict(zip(STREAMS, (size or 0 for size in found.streams), strict=True))
-        counts = {IDS: ids, REPLIES: replies}
+        kinds[IDS] = ids * self._id_bytes
+        kinds[REPLIES] = await self._weigh_replies(found.reply_streams, named)
         return MemoryUse(
             used_bytes=int(found.memory["used_memory"]),
             limit_bytes=int(found.memory.get("maxmemory", 0)),
             remembered_ids=ids,
-            reply_streams=replies,
-            kinds=kinds | {kind: number * self._each[kind] for kind, number in counts.items()},
+            reply_streams=found.reply_streams,
+            kinds=kinds,
             log_bytes=_bytes_in(self._log_folder) if self._log_folder else 0,
         )
 
@@ -108,11 +110,13 @@ class MemoryMonitor:
         pipeline.hgetall(self._keys.id_counts)
         pipeline.time()
         pipeline.xrevrange(self._keys.commands, count=WEIGHED_MAX)
+        pipeline.zcard(self._keys.reply_streams)
         keys = self._keys
         for key in (keys.commands, keys.events, keys.dead, keys.outbox, keys.rejected):
             pipeline.memory_usage(key)
-        memory, hours, (seconds, micros), latest, *streams = await pipeline.execute()
-        return _Counted(memory, hours, seconds * 1_000 + micros // 1_000, streams, latest)
+        memory, hours, (seconds, micros), latest, replies, *streams = await pipeline.execute()
+        now_ms = seconds * 1_000 + micros // 1_000
+        return _Counted(memory, hours, now_ms, streams, latest, replies)
 
     async def _forget_hours(self, found: _Counted) -> int:
         """How many ids are remembered; the counts of hours that are over go."""
@@ -121,20 +125,29 @@ class MemoryMonitor:
             await self._client.hdel(self._keys.id_counts, *over)
         return number
 
-    async def _weigh(self, latest: Iterable[Any]) -> None:
-        """See how much one id and one reply stream take, by those that were used last."""
-        named = [fields for _, fields in latest]
-        await self._weigh_kind(IDS, {self._keys.id(i) for i in _values(named, b"id")})
-        replies = {self._keys.reply(name) for name in _values(named, b"reply_to")}
-        await self._weigh_kind(REPLIES, replies)
+    async def _weigh_replies(self, number: int, named: Iterable[dict[bytes, bytes]]) -> int:
+        """What reply streams take: those in use by themselves, the others by some of them.
 
-    async def _weigh_kind(self, kind: str, names: Collection[str]) -> None:
+        A busy backend's has 10 000 entries; one that was made for a single command has one.
+        """
+        in_use = set(_values(named, b"reply_to"))
+        some: Any = await self._client.zrandmember(self._keys.reply_streams, WEIGHED_MAX)
+        others = {name.decode() for name in some} - in_use
+        used = await self._weights(map(self._keys.reply, in_use))
+        each = mean(await self._weights(map(self._keys.reply, others))) or REPLY_STREAM_BYTES
+        return sum(used) + max(0, number - len(used)) * each
+
+    async def _weights(self, names: Iterable[str]) -> list[int]:
+        """Bytes of each of these keys that is there."""
         pipeline = self._client.pipeline(transaction=False)
         for name in names:
             pipeline.memory_usage(name)
-        weights = [weight for weight in await pipeline.execute() if weight]
-        if weights:
-            self._each[kind] = sum(weights) // len(weights)
+        return [weight for weight in await pipeline.execute() if weight]
+
+
+def mean(weights: Sequence[int]) -> int:
+    """The mean of whole numbers, rounded down; 0 of none."""
+    return sum(weights) // len(weights) if weights else 0
 
 
 def _values(entries: Iterable[dict[bytes, bytes]], name: bytes) -> Iterable[str]:

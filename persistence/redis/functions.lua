@@ -292,12 +292,12 @@ end
 local function new_part()
   return {
     taken = {}, taken_ids = {}, taken_chats = {}, replies = {},
-    acks = {}, sets = {}, opened = {}, closed = {}, calls = {}, dead = {}, expiring = {},
+    acks = {}, sets = {}, opened = {}, closed = {}, calls = {}, dead = {},
   }
 end
 
 local NAMES, LISTS = {'taken', 'taken_ids', 'taken_chats', 'replies'},
-  {'acks', 'sets', 'opened', 'closed', 'calls', 'dead', 'expiring'}
+  {'acks', 'sets', 'opened', 'closed', 'calls', 'dead'}
 
 local function join(batch, part)
   for _, field in ipairs(NAMES) do
@@ -338,47 +338,62 @@ local function number_of(...)
   return type(found) == 'number' and found or 0
 end
 
--- How many reply streams may still be made; those that have expired count no more.
+-- Look at reply streams whose time was up if nothing had been written to them since: what has expired
+-- counts no more, the others have a new time.
+local SWEPT_MAX = 1000
+local function sweep_replies(prefix)
+  local streams = prefix .. 'replies'
+  local due = redis.pcall('ZRANGEBYSCORE', streams, '-inf', now_ms(), 'LIMIT', 0, SWEPT_MAX)
+  if due.err then return end
+  for _, name in ipairs(due) do
+    local left_ms = redis.call('PTTL', prefix .. 'reply:' .. name)
+    if left_ms > 0 then
+      redis.call('ZADD', streams, now_ms() + left_ms, name)
+    else
+      redis.call('ZREM', streams, name)
+    end
+  end
+end
+
+-- How many reply streams may still be made.
 local function reply_streams_left(batch)
   -- A daemon of an earlier version knows of no such limit, and works on until it finds this library.
   local streams, most = batch.prefix .. 'replies', batch.limits.reply_streams_max or math.huge
-  if number_of('ZCARD', streams) >= most then
-    redis.call('ZREMRANGEBYSCORE', streams, '-inf', now_ms())
-  end
+  if number_of('ZCARD', streams) >= most then sweep_replies(batch.prefix) end
   return most - number_of('ZCARD', streams)
 end
 
--- Whether a reply can be written: its stream is there, or may be made.
-local function may_reply(batch, part, reply)
-  if part.replies[reply] or batch.replies[reply] then return true end
-  if redis.call('EXISTS', reply) == 1 then return true end
-  batch.streams_left = batch.streams_left or reply_streams_left(batch)
-  if batch.streams_left <= 0 then return false end
-  batch.streams_left = batch.streams_left - 1
-  return true
+-- How many ids are remembered: by prefix and by the hour from which on none of them is remembered any
+-- more, since they were written down last. A call for each commit would cost more than it is worth; a
+-- server that is restarted forgets those of the last second.
+local HOUR_MS = 3600000
+local counted_ids = {}
+local function count_id(prefix, expiry_ms)
+  local hours, hour = counted_ids[prefix] or {}, math.floor(expiry_ms / HOUR_MS) + 1
+  hours[hour] = (hours[hour] or 0) + 1
+  counted_ids[prefix] = hours
 end
 
-local function plan_reply(batch, part, entry)
-  local reply = batch.prefix .. 'reply:' .. entry[REPLY_TO]
-  if may_reply(batch, part, reply) then
-    part.replies[reply] = true
-    add(part.calls, {'XADD', reply, 'MAXLEN', '~', batch.limits.reply_entries_max, '*',
-      unpack(entry[REPLY])})
-  else
-    -- The outcome is remembered with the id: who asks again where there is a stream is told.
-    add(part.calls, {'HINCRBY', batch.prefix .. 'progress', 'unanswered', 1})
+local function write_down_ids(prefix)
+  for hour, number in pairs(counted_ids[prefix] or {}) do
+    redis.call('HINCRBY', prefix .. 'ids', string.format('%d', hour), number)
   end
+  counted_ids[prefix] = nil
 end
 
-local function plan_entry(batch, part, entry)
+local function plan_entry(part, prefix, limits, entry)
   add(part.acks, entry[ENTRY])
   if entry[REMEMBER] ~= '' then
     part.taken_ids[entry[ID]] = true
-    add(part.expiring, entry[ID_TTL_MS])
-    add(part.calls, {'SET', batch.prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX',
-      entry[ID_TTL_MS]})
+    count_id(prefix, ms_of(entry[ENTRY]) + entry[ID_TTL_MS])
+    add(part.calls, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', entry[ID_TTL_MS]})
   end
-  if entry[REPLY_TO] ~= '' then plan_reply(batch, part, entry) end
+  if entry[REPLY_TO] ~= '' then
+    local reply = prefix .. 'reply:' .. entry[REPLY_TO]
+    part.replies[reply] = true
+    add(part.calls, {'XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', limits.reply_entries_max, '*',
+      unpack(entry[REPLY])})
+  end
   if #entry[DEAD] > 0 then add(part.dead, entry[DEAD]) end
 end
 
@@ -392,7 +407,7 @@ local function plan_commit(batch, c)
     part.taken_chats[chat[1]] = true
     set(part, prefix .. 'chat:' .. chat[1], chat[2])
   end
-  for _, entry in ipairs(c[ENTRIES]) do plan_entry(batch, part, entry) end
+  for _, entry in ipairs(c[ENTRIES]) do plan_entry(part, prefix, limits, entry) end
   for _, event in ipairs(c[EVENTS]) do
     add(part.calls, {'XADD', prefix .. 'events', 'MAXLEN', '~', limits.event_entries_max, '*',
       unpack(event)})
@@ -407,19 +422,6 @@ local function together(head, values)
     local call = {unpack(head)}
     for i = first, math.min(first + TOGETHER_MAX - 1, #values) do call[#call + 1] = values[i] end
     redis.call(unpack(call))
-  end
-end
-
--- Count the ids that were remembered by the hour from which on none of them is remembered any more.
-local HOUR_MS = 3600000
-local function count_ids(batch)
-  local hours, now = {}, now_ms()
-  for _, ttl_ms in ipairs(batch.expiring) do
-    local hour = math.floor((now + ttl_ms) / HOUR_MS) + 1
-    hours[hour] = (hours[hour] or 0) + 1
-  end
-  for hour, number in pairs(hours) do
-    redis.call('HINCRBY', batch.prefix .. 'ids', string.format('%d', hour), number)
   end
 end
 
@@ -442,21 +444,36 @@ local function write_dead(batch)
   end
 end
 
+-- Write a reply: to its stream if that is there, else to a new one if there may be one more. Else the
+-- outcome is remembered with the id, and who asks again where there is a stream is told. A reply
+-- stream that is none can't have replies: that is all it costs.
+local MAKE = 3 -- the place of NOMKSTREAM
+local function write_reply(batch, call)
+  if redis.pcall(unpack(call)) then return end
+  local prefix, reply = batch.prefix, call[2]
+  batch.streams_left = batch.streams_left or reply_streams_left(batch)
+  if batch.streams_left <= 0 then
+    redis.call('HINCRBY', prefix .. 'progress', 'unanswered', 1)
+    return
+  end
+  batch.streams_left = batch.streams_left - 1
+  table.remove(call, MAKE)
+  redis.pcall(unpack(call))
+  local name = string.sub(reply, #prefix + #'reply:' + 1)
+  redis.pcall('ZADD', prefix .. 'replies', now_ms() + batch.limits.reply_ttl_ms, name)
+end
+
 local function write(batch)
   together({'XACK', batch.commands, 'meterd'}, batch.acks)
   together({'MSET'}, batch.sets)
   together({'SADD', batch.prefix .. 'open'}, batch.opened)
   together({'SREM', batch.prefix .. 'open'}, batch.closed)
-  -- A reply stream that is none can't have replies: that is all it costs.
   for _, call in ipairs(batch.calls) do
-    if batch.replies[call[2]] then redis.pcall(unpack(call)) else redis.call(unpack(call)) end
+    if batch.replies[call[2]] then write_reply(batch, call) else redis.call(unpack(call)) end
   end
-  local expiry, head = now_ms() + batch.limits.reply_ttl_ms, #(batch.prefix .. 'reply:') + 1
   for reply in pairs(batch.replies) do
     redis.call('PEXPIRE', reply, batch.limits.reply_ttl_ms)
-    redis.pcall('ZADD', batch.prefix .. 'replies', expiry, string.sub(reply, head))
   end
-  count_ids(batch)
   if #batch.dead > 0 then write_dead(batch) end
 end
 
@@ -633,9 +650,12 @@ local function open_accounts(keys, args)
   return results
 end
 
--- Trim: entries before this one were handled long ago. Only the leader knows which were.
+-- Trim: entries before this one were handled long ago. Only the leader knows which were. What was
+-- counted is written down, and reply streams that have expired are not counted any more.
 local function trim(keys, args)
   if not allowed(prefix_of(keys[1]), SUPERVISOR, args[1]) then return 0 end
+  write_down_ids(prefix_of(keys[1]))
+  sweep_replies(prefix_of(keys[1]))
   return redis.call('XTRIM', keys[1], 'MINID', args[2])
 end
 

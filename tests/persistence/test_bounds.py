@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ class Writer:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         self.number = 0
+        _, self.epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
+        client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", self.epoch, "m")
+        client.hset(KEYS.epochs, "a", EPOCH)
+
+    def trim(self) -> None:
+        """What the leader does once a second."""
+        self.client.fcall("meterd_trim", 1, KEYS.commands, self.epoch, "0-1")
 
     def top_up(self, limits: Any, *reply_to: str) -> None:
         """One top-up for each of these reply streams, all in one call."""
@@ -87,9 +95,6 @@ class Writer:
 @pytest.fixture
 def writer(client: redis.Redis) -> Writer:
     client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
-    _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
-    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", epoch, "m")
-    client.hset(KEYS.epochs, "a", EPOCH)
     return Writer(client)
 
 
@@ -117,6 +122,20 @@ def test_a_reply_stream_that_has_expired_makes_room(writer: Writer) -> None:
     writer.top_up(lasting, "c", "d")
     assert writer.replies() == {"a": 2, "c": 1}
     assert writer.counted("unanswered") == 1
+
+
+def test_reply_streams_that_have_expired_are_counted_no_more(writer: Writer) -> None:
+    """Within a second, also where nobody asks for a new one."""
+    writer.top_up(pack_limits(Limits(reply_ttl_ms=30)), "a", "b")
+    writer.top_up(pack_limits(Limits()), "a")
+    while writer.client.exists(KEYS.reply("b")):
+        pass
+    time.sleep(0.03)  # until the time is over that "a" had at first
+    writer.trim()
+    assert writer.client.zrange(KEYS.reply_streams, 0, -1) == [b"a"]
+    score = writer.client.zscore(KEYS.reply_streams, "a")
+    assert score is not None
+    assert score > _now_ms(writer.client) + 60_000
 
 
 def test_of_dead_letters_the_oldest_go_by_number_and_by_bytes(writer: Writer) -> None:
@@ -162,6 +181,8 @@ def test_ids_are_counted_by_the_hour_in_which_they_expire(writer: Writer) -> Non
     before_ms = _now_ms(writer.client)
     writer.top_up(pack_limits(Limits()), "a", "b", "a")
     writer.nonsense(pack_limits(Limits()), "x")
+    writer.trim()
+    writer.trim()
     hours: Any = writer.client.hgetall(KEYS.id_counts)
     over, number = count_remembered(hours, before_ms)
     assert (over, number) == ([], 3)
@@ -210,6 +231,7 @@ def test_memory_is_told_by_kind(writer: Writer, server: str, tmp_path: Path) -> 
         assert empty.kinds.keys() == set(MEMORY_KINDS)
         writer.top_up(pack_limits(Limits()), "a", "b", "a")
         writer.nonsense(pack_limits(Limits()), "x")
+        writer.trim()
         writer.client.hset(KEYS.id_counts, "5", 9)
         use = _looked(server, folder)
     assert (use.remembered_ids, use.reply_streams, use.log_bytes) == (3, 2, 1_000)
