@@ -22,6 +22,7 @@ from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect_async
 from persistence.redis.commit import Limits, pack_commit, pack_limits
 from persistence.redis.id_counts import HOUR_MS, count_remembered, first_hour_without
+from persistence.redis.rebuild import Rebuild
 
 KEYS = Keys()
 EPOCH = "7"
@@ -242,6 +243,35 @@ def test_memory_is_told_by_kind(writer: Writer, server: str, tmp_path: Path) -> 
     assert use.kinds["dead"] == writer.weight(KEYS.dead) > 0
     assert use.kinds["refused"] == 0
     assert use.used_bytes > empty.used_bytes - 2**20 > 0
+
+
+def test_a_busy_reply_stream_is_not_taken_for_all_of_them(writer: Writer, server: str) -> None:
+    """One of a backend at work has thousands of replies, one of a single command has one."""
+    limits = pack_limits(Limits())
+    writer.top_up(limits, *(f"single-{n}" for n in range(40)))
+    for _ in range(10):
+        writer.top_up(limits, *["busy"] * 50)
+    truth = sum(writer.weight(KEYS.reply(name)) for name in writer.replies())
+    use = _looked(server, None)
+    assert use.reply_streams == 41
+    assert use.kinds["replies"] == pytest.approx(truth, rel=0.1)
+
+
+def test_what_recover_remembers_is_counted(writer: Writer, client: redis.Redis) -> None:
+    """By when it expires; what has expired is neither remembered nor counted."""
+    now_ms = _now_ms(client)
+    ids = [
+        ("a", "x ok", now_ms + 5 * HOUR_MS),
+        ("b", "y ok", now_ms + 9),
+        ("c", "z ok", now_ms - 9),
+    ]
+    client.hset(KEYS.id_counts, "500000", 77)
+    rebuild = Rebuild(client, KEYS, ended_ttl_ms=HOUR_MS)
+    rebuild.begin()
+    rebuild.put_ids(ids)
+    hours: Any = client.hgetall(KEYS.id_counts)
+    assert count_remembered(hours, now_ms)[1] == 2
+    assert count_remembered(hours, now_ms + 2 * HOUR_MS)[1] == 1
 
 
 def test_what_can_not_be_known_stays_as_it_was(writer: Writer, server: str) -> None:
