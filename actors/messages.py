@@ -1,5 +1,6 @@
 """What supervisor and chat actors tell each other: one encoded batch a call, one answer."""
 
+import socket
 from typing import Final, NamedTuple
 
 import msgspec
@@ -100,6 +101,10 @@ class ActorInfo(msgspec.Struct):
     pid: int
     node: str
     host: str
+
+    def local_pid(self) -> int | None:
+        """Its process if that is on this machine; else None."""
+        return self.pid if self.host == socket.gethostname() else None
 
 
 # Codecs can't be pickled, and Ray pickles what an actor class refers to: functions by their name.

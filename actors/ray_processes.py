@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,10 @@ def start_actor(actor_class: Any, *args: object) -> Any:
 def _end(actor: Any, known: ActorInfo | None) -> None:
     """End an actor's process at once. One that was stopped hears the kernel only, not Ray."""
     ray.kill(actor)
-    if known is not None and known.host == socket.gethostname() and _is_ray(known.pid):
+    pid = known.local_pid() if known is not None else None
+    if pid is not None and _is_ray(pid):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(known.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
 
 def _is_ray(pid: int) -> bool:
@@ -61,6 +61,10 @@ class RayRecorder:
         """Move what is there and end ``run``."""
         await self._actor.stop.remote()
 
+    def local_pid(self) -> int | None:
+        """Its process if that is known, and on this machine; else None."""
+        return self._info.local_pid() if self._info else None
+
     def kill(self) -> None:
         """End it at once."""
         _end(self._actor, self._info)
@@ -86,11 +90,11 @@ class RayProcess:
 
     async def check(self) -> None:
         """Raise if it is gone: by its process where that is on this machine, else by a call."""
-        known = self._info
-        if known is None or known.host != socket.gethostname():
+        pid = self._info.local_pid() if self._info else None
+        if pid is None:
             await self.info()
-        elif not os.path.exists(f"/proc/{known.pid}"):  # noqa: PTH110 - twice a second, each actor
-            raise ProcessLookupError(f"process {known.pid} has ended")
+        elif not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - twice a second, each actor
+            raise ProcessLookupError(f"process {pid} has ended")
 
     async def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats."""

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from actors.errors import HungError
 from actors.messages import ActorInfo, pack_tasks, unpack_result
+from actors.silence import answer_in_time
 from actors.supervisor.batch import DispatchBatch
 from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
@@ -69,7 +69,7 @@ class Timeouts(NamedTuple):
     """How long a process may take."""
 
     call_s: float = 10.0
-    """For an answer; then it counts as hung and is replaced."""
+    """For an answer, without what it waits for a CPU; then it counts as hung and is replaced."""
     start_s: float = 60.0
     """To come up."""
 
@@ -214,11 +214,10 @@ class ActorHandle:
             self._looked_after = time.monotonic()
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
-        try:
-            async with asyncio.timeout(self._timeouts.call_s):
-                return await answer
-        except TimeoutError:
-            raise HungError(f"{self.name}: no answer for {self._timeouts.call_s} s") from None
+        pid = self.info.local_pid() if self.info else None
+        return await answer_in_time(
+            answer, self._timeouts.call_s, pid, lambda: self._starts.may_replace(self.name)
+        )
 
     async def _call(self, process: ActorProcess) -> None:
         """What chats and accounts it has, before it gets more work on them."""

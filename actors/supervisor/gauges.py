@@ -13,6 +13,10 @@ OVERFLOW_DEN: Final = 10
 """Beyond 11/10 of the outbox's limit nothing is read any more."""
 
 
+EVER: Final = ("missing", "claimed", "recreated", "unanswered", "dead_dropped")
+"""What Redis has counted ever since it has the data."""
+
+
 class Gauges(msgspec.Struct, frozen=True):
     """Lengths of what grows, as they were a moment ago."""
 
@@ -34,6 +38,10 @@ class Gauges(msgspec.Struct, frozen=True):
     """Commands that another consumer of the group had read, ever."""
     recreated: int = 0
     """How often the group was gone and was made again."""
+    unanswered: int = 0
+    """Replies that were not written because there were too many reply streams, ever."""
+    dead_dropped: int = 0
+    """Dead letters that went because there were too many, ever."""
     outbox_oldest_ms: int = 0
     """For how long the oldest commit has waited for Postgres; 0 without one."""
 
@@ -56,7 +64,7 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
         pipeline.xlen(key)
     pipeline.xrange(keys.outbox, count=1)
     pipeline.time()
-    pipeline.hmget(keys.progress, "missing", "claimed", "recreated")
+    pipeline.hmget(keys.progress, *EVER)
     # Before the first daemon there is no group, and perhaps no stream: Redis says so in errors.
     groups, waiting, *rest = await pipeline.execute(raise_on_error=False)
     for answer in rest:
@@ -68,7 +76,7 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
     unread = await _first_unread(client, keys, read)
     oldest = first or unread
     now_ms = seconds * 1_000 + micros // 1_000
-    missing, claimed, recreated = (int(number or 0) for number in progress)
+    ever = {name: int(number or 0) for name, number in zip(EVER, progress, strict=True)}
     return Gauges(
         lag=(read.lag or 1) if unread else 0,
         pending=read.pending,
@@ -78,9 +86,7 @@ async def read_gauges(client: redis.asyncio.Redis, keys: Keys) -> Gauges:
         events=events,
         oldest_ms=_age_ms(oldest, now_ms),
         outbox_oldest_ms=_age_ms(unsaved[0][0] if unsaved else None, now_ms),
-        missing=missing,
-        claimed=claimed,
-        recreated=recreated,
+        **ever,
     )
 
 

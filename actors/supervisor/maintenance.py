@@ -14,6 +14,7 @@ from actors.supervisor.actor_handle import error_summary
 from actors.supervisor.clock_monitor import ClockMonitor
 from actors.supervisor.gauges import Gauges, OutboxBound, read_gauges
 from actors.supervisor.leadership import Leadership
+from actors.supervisor.memory_use import MemoryMonitor
 from actors.supervisor.sampling import StatusSampler
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
@@ -27,6 +28,9 @@ EVERY_S_MAX: Final = 1.0
 WELL_S: Final = 1.0
 """A round that takes longer is a sign of a slow Redis; usually it takes milliseconds."""
 
+DROPPED: Final = {"unanswered": "replies.dropped", "dead_dropped": "dead_letters.dropped"}
+"""Counts of what went at a bound, and the line in the log when there is more."""
+
 
 class MaintenanceDeps(NamedTuple):
     """What is looked after."""
@@ -37,6 +41,7 @@ class MaintenanceDeps(NamedTuple):
     load_library: Callable[[], object]
     """Loads the functions into Redis, unless newer ones are there."""
     sampler: StatusSampler
+    memory: MemoryMonitor
     open_chats: Callable[[], int]
     lease_ms: int
     processed_retention_ms: int
@@ -54,6 +59,7 @@ class MaintenanceLoop:
         self._queue = queue
         self._duties = deps
         self.gauges = Gauges()
+        self._has_looked = False
         self.trouble = ""
         """What Redis could not do at the last attempt."""
         self._round_s = 0.0
@@ -87,11 +93,23 @@ class MaintenanceLoop:
         if not deps.leadership.is_verified:
             return
         await deps.clock.poll()
-        self.gauges = await read_gauges(self._client, self._keys)
+        await self._look_at_gauges()
         deps.outbox.entries = self.gauges.outbox
-        await deps.sampler.sample_if_due(deps.clock.now_ms(), self.gauges, deps.open_chats())
+        await deps.memory.look_if_due()
+        await deps.sampler.sample_if_due(
+            deps.clock.now_ms(), self.gauges, deps.open_chats(), deps.memory.last.used_bytes
+        )
         await self.publish(status())
         await self._queue.trim(deps.processed_retention_ms)
+
+    async def _look_at_gauges(self) -> None:
+        before, self.gauges = self.gauges, await read_gauges(self._client, self._keys)
+        if self._has_looked:
+            for name, event in DROPPED.items():
+                number = getattr(self.gauges, name) - getattr(before, name)
+                if number > 0:
+                    log.warning(event, entries=number)
+        self._has_looked = True
 
     async def _look_at_library(self) -> None:
         """The functions are there, and no newer daemon has imported its own."""

@@ -6,11 +6,14 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from actors.silence import answer_in_time
 from actors.supervisor.actor_handle import Timeouts
 from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
 
 log = structlog.get_logger()
+
+NAME: Final = "recorder"
 
 POLL_S: Final = 0.5
 """How often the recorder is asked for its status."""
@@ -31,6 +34,9 @@ class RecorderProcess(Protocol):
 
     async def stop(self) -> None:
         """Move what is there and end ``run``."""
+
+    def local_pid(self) -> int | None:
+        """Its process if that is known, and on this machine; else None."""
 
     def kill(self) -> None:
         """End it at once."""
@@ -53,7 +59,7 @@ class RecorderSupervisor:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name="recorder")
+        self._task = asyncio.create_task(self._run(), name=NAME)
 
     async def stop(self) -> None:
         """Let it move what is there; what is left comes in the next life."""
@@ -69,7 +75,7 @@ class RecorderSupervisor:
         while not self._stopping.is_set():
             process: RecorderProcess | None = None
             try:
-                process = await self._starts.run("recorder", self._start)
+                process = await self._starts.run(NAME, self._start)
                 await self._watch(process)
             except Exception as error:
                 log.warning("recorder.lost", error=str(error)[-300:])
@@ -95,8 +101,13 @@ class RecorderSupervisor:
         running = asyncio.ensure_future(process.run())
         try:
             while not self._stopping.is_set() and not running.done():
-                async with asyncio.timeout(self._timeouts.call_s):
-                    self.status = {"up": True, **await process.status()}
+                told = await answer_in_time(
+                    process.status(),
+                    self._timeouts.call_s,
+                    process.local_pid(),
+                    lambda: self._starts.may_replace(NAME),
+                )
+                self.status = {"up": True, **told}
                 await self._pause(POLL_S, running)
             if not running.done():
                 await process.stop()

@@ -37,7 +37,9 @@ class StatusSampler:
         self._began_s = time.monotonic()
         self.last = StatusSample()
 
-    async def sample_if_due(self, now_ms: int, gauges: Gauges, open_chats: int) -> None:
+    async def sample_if_due(
+        self, now_ms: int, gauges: Gauges, open_chats: int, memory_bytes: int
+    ) -> None:
         """Write a sample if none of this step was written. What Redis can't take is left out.
 
         After a step back of the queue's clock there are none until it has caught up: stream IDs
@@ -47,7 +49,7 @@ class StatusSampler:
         if step <= self._step:
             return
         self._step = step
-        self.last = self._sample(gauges, open_chats)
+        self.last = self._sample(gauges, open_chats, memory_bytes)
         try:
             await add_sample(self._client, self._keys, self.last)
         except redis.RedisError as error:
@@ -55,7 +57,7 @@ class StatusSampler:
             # what does.
             log.warning("history.sample_lost", error=type(error).__name__)
 
-    def _sample(self, gauges: Gauges, open_chats: int) -> StatusSample:
+    def _sample(self, gauges: Gauges, open_chats: int, memory_bytes: int) -> StatusSample:
         stats, now_s = self._stats, time.monotonic()
         latency, lateness = stats.latency.counts, stats.lateness.counts
         elapsed_s = max(ELAPSED_S_MIN, now_s - self._began_s)
@@ -67,6 +69,7 @@ class StatusSampler:
             pending=gauges.pending,
             outbox=gauges.outbox,
             dead=gauges.dead,
+            memory_bytes=memory_bytes,
             latency_p50_ms=quantile_ms(_since(self._latency, latency), MEDIAN),
             latency_p99_ms=quantile_ms(_since(self._latency, latency), MOST),
             lateness_p99_ms=quantile_ms(_since(self._lateness, lateness), MOST),

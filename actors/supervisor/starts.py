@@ -60,6 +60,7 @@ class Starts:
         self._turn = asyncio.Lock()
         self._name = ""
         self._began_s = 0.0
+        self._replaced = ""
 
     @property
     def why(self) -> str:
@@ -69,6 +70,15 @@ class Starts:
             return ""
         where = f"; log: {self._log_file}" if self._log_file else ""
         return self._limit.describe(self._name) + where
+
+    def may_replace(self, name: str) -> bool:
+        """Whether a process that is late may be ended now: one at a time.
+
+        False while another one that was ended for being late has not been started again. If
+        many are late at once, it is the machine that is slow.
+        """
+        self._replaced = self._replaced or name
+        return self._replaced == name
 
     async def run(self, name: str, start: Callable[[], Awaitable[T]]) -> T:
         """Await ``start`` when its turn comes.
@@ -90,6 +100,8 @@ class Starts:
                 raise StartTimeoutError(f"{name} has not started within {limit_s:g} s") from None
             finally:
                 self._name = ""
+                if self._replaced == name:
+                    self._replaced = ""
             self._limit.met()
             return started
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.health import ConditionSince, Health, actor_status, recovery_progress
 from actors.supervisor.leadership import Leadership
 from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
+from actors.supervisor.memory_use import MemoryMonitor
 from actors.supervisor.placement import Placement
 from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
 from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
@@ -67,6 +69,8 @@ class SupervisorConfig(msgspec.Struct, frozen=True):
     start_timeout_ms: int = 60_000
     step_ms_max: int = 5_000
     outbox_entries_max: int = 1_000_000
+    reply_streams_max: int = 50_000
+    dead_bytes_max: int = 64 * 2**20
     log_file: str = ""
     """Where Ray's own output goes; named where a start takes long."""
 
@@ -111,11 +115,14 @@ class Supervisor:
         self._counts = SupervisorStats(self._clock.now_ms)
         self._sampler = StatusSampler(parts.client, parts.keys, self._counts)
         self._condition_since = ConditionSince()
+        log_folder = Path(settings.log_file).parent if settings.log_file else None
+        self._memory = MemoryMonitor(parts.client, parts.keys, log_folder)
         deps = MaintenanceDeps(
             leadership=self._leadership,
             clock=self._clock,
             outbox=self._outbox,
             sampler=self._sampler,
+            memory=self._memory,
             open_chats=self._placement.open_chats,
             load_library=parts.load_functions,
             lease_ms=settings.lease_ms,
@@ -340,7 +347,10 @@ class Supervisor:
             "limits": {
                 "open_chats": self._settings.actors_max * self._settings.chats_per_actor,
                 "outbox": self._settings.outbox_entries_max,
+                "reply_streams": self._settings.reply_streams_max,
+                "dead_bytes": self._settings.dead_bytes_max,
             },
+            "memory": msgspec.to_builtins(self._memory.last),
             "queue": msgspec.to_builtins(self._maintenance.gauges),
             "recorder": {**self._recording.status, "restarts": self._recording.restarts},
             "actor_restarts": sum(handle.restarts for handle in handles),

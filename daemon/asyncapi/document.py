@@ -106,7 +106,10 @@ def _channels() -> Json:
         "replies": _channel(
             _KEYS.reply("{reply_to}"),
             "stream",
-            f"Replies to whoever asked for them; {replies} after the last one it is gone.",
+            f"Replies to whoever asked for them; {replies} after the last one it is gone. At most "
+            f"{_LIMITS.reply_streams_max} of these streams at once: beyond, no new one is made, "
+            "and the same command once more, with a `reply_to` that has a stream, is told its "
+            "outcome.",
             ["reply"],
             {"reply_to": _REPLY_TO},
         ),
@@ -121,7 +124,7 @@ def _channels() -> Json:
             _KEYS.dead,
             "stream",
             "Entries that can't be a command, or that made the daemon fail again and again. Capped "
-            f"at about {_LIMITS.dead_entries_max} entries.",
+            f"at about {_LIMITS.dead_entries_max} entries and {_LIMITS.dead_bytes_max} bytes.",
             ["dead_letter"],
         ),
         "chat": _channel(

@@ -1,10 +1,11 @@
-"""Server logs in METERD_HOME/logs: a new file at each start, the last few kept."""
+"""Server logs in METERD_HOME/logs: a new file at each start and when one is full; few are kept."""
 
 import os
+import shutil
 from pathlib import Path
 
 from daemon.embedded.home import private_folder
-from daemon.logging.logs import mask_credentials
+from daemon.logging.logs import FILE_BYTES_MAX, mask_credentials
 
 __all__ = ["LogFile"]
 
@@ -22,11 +23,34 @@ class LogFile:
     def open_new(self) -> int:
         """Move older logs aside, drop the oldest, open an empty one; its file descriptor."""
         private_folder(self.path.parent)
-        for number in range(_KEPT, 0, -1):
+        self._move_aside(0)
+        return os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+
+    def bound(self) -> None:
+        """Empty the log if it is full, its end being kept as the newest of the older ones.
+
+        The server writes on at its beginning: it knows of nothing. What it writes between the copy
+        and the cut is lost.
+        """
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            return
+        if size <= FILE_BYTES_MAX:
+            return
+        self._move_aside(1)
+        descriptor = os.open(self._numbered(1), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with self.path.open("rb") as full, os.fdopen(descriptor, "wb") as kept:
+            full.seek(-FILE_BYTES_MAX, os.SEEK_END)
+            shutil.copyfileobj(full, kept)
+        os.truncate(self.path, 0)
+
+    def _move_aside(self, first: int) -> None:
+        """Give each log from this number on the next number; the last one goes."""
+        for number in range(_KEPT, first, -1):
             older = self._numbered(number - 1)
             if older.exists():
                 older.replace(self._numbered(number))
-        return os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}") if number else self.path

@@ -79,6 +79,10 @@ class PostgresServer:
             self._start_new()
         self._make_database()
 
+    def bound_log(self) -> None:
+        """Keep its log within its bound."""
+        self._log.bound()
+
     def is_running(self) -> bool:
         """Whether its main process runs."""
         return self._process is not None and self._process.is_running()

@@ -78,6 +78,11 @@ class EmbeddedServers:
                 )
         return [server.name for server in ended]
 
+    def bound_logs(self) -> None:
+        """Keep the servers' logs within their bound; as cheap."""
+        for server in self._wanted():
+            server.bound_log()
+
     def stop(self, timeout_ms: int = _STOP_TIMEOUT_MS) -> None:
         """Shut the servers down, data written, and free the home; may be repeated.
 

@@ -80,6 +80,10 @@ class ValkeyServer:
         if not running or not self._take_over(running[0]):
             self._start_new()
 
+    def bound_log(self) -> None:
+        """Keep its log within its bound."""
+        self._log.bound()
+
     def is_running(self) -> bool:
         """Whether its process runs."""
         return self._process is not None and self._process.is_running()

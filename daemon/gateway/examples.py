@@ -92,7 +92,8 @@ _OPERATION: Final = {
 }  # fmt: skip
 _FIGURES: Final = {
     "open_chats": 7, "commands_per_s": 2.5, "queue_lag": 0, "queue_oldest_ms": 0, "pending": 0,
-    "outbox": 0, "dead": 0, "latency_p50_ms": 4, "latency_p99_ms": 12, "lateness_p99_ms": 3,
+    "outbox": 0, "dead": 0, "memory_bytes": 31_457_280,
+    "latency_p50_ms": 4, "latency_p99_ms": 12, "lateness_p99_ms": 3,
 }  # fmt: skip
 _STATUS: Final = {
     "state": "ready", "state_since": _AT_MS, "why": "", "next_step": None, "alarms": [],
@@ -100,6 +101,7 @@ _STATUS: Final = {
     "queue": {
         "lag": 0, "pending": 0, "oldest_ms": 0, "outbox": 0, "outbox_oldest_ms": 0, "refused": 0,
         "dead": 0, "events": 120, "missing": 0, "claimed": 0, "recreated": 0,
+        "unanswered": 0, "dead_dropped": 0,
     },
     "recent": _FIGURES,
 }  # fmt: skip

@@ -30,6 +30,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from actors.messages import INVALID_TYPE
 from actors.supervisor.histogram import BUCKETS_MS
+from actors.supervisor.memory_use import MEMORY_KINDS
 from actors.supervisor.stats import DEAD_OUTCOMES
 from meterd.rules.commands import SHAPES
 from meterd.rules.events import EVENTS
@@ -156,6 +157,8 @@ _QUEUE_COUNTS: Final = {
     "missing": ("queue_missing", "Commands that were deleted before anybody had read them"),
     "claimed": ("queue_claimed", "Commands that another consumer of the group had read"),
     "recreated": ("queue_recreated", "How often the consumer group was gone and was made again"),
+    "unanswered": ("replies_dropped", "Replies not written: there were too many reply streams"),
+    "dead_dropped": ("dead_letters_dropped", "Dead letters that went: there were too many"),
 }
 """Kept in Redis, ever since it has the data."""
 _AGES: Final = {
@@ -190,6 +193,11 @@ def _daemon_now(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauge("daemon_epoch", "Under which the supervisor writes", epoch)
     for name, (metric, about) in _NOW.items():
         yield _gauge(metric, about, status.get(name, math.nan))
+    memory = status.get("memory", {})
+    for name, (metric, about) in _MEMORY.items():
+        yield _gauge(metric, about, memory.get(name, math.nan))
+    kinds = dict.fromkeys(MEMORY_KINDS, math.nan) | memory.get("kinds", {})
+    yield _labelled("redis_bytes", "What a kind of data takes in Redis, about", "kind", kinds)
     limits = status.get("limits", {})
     for name, (metric, about) in _LIMITS.items():
         yield _gauge(metric, about, limits.get(name, math.nan))
@@ -200,9 +208,18 @@ _NOW: Final = {
     "open_chats": ("open_chats", "Chats that actors hold"),
     "in_flight": ("in_flight_commands", "Commands on their way to actors"),
 }
+_MEMORY: Final = {
+    "used_bytes": ("redis_used_bytes", "Memory that Redis uses, for everything in it"),
+    "limit_bytes": ("redis_limit_bytes", "maxmemory of Redis; 0 without one"),
+    "remembered_ids": ("remembered_ids", "Ids that are remembered"),
+    "reply_streams": ("reply_streams", "Reply streams that there are"),
+    "log_bytes": ("log_bytes", "Log files in METERD_HOME"),
+}
 _LIMITS: Final = {
     "open_chats": ("open_chats_limit", "Chats that may be open at most"),
     "outbox": ("outbox_limit_entries", "Commits that may wait for PostgreSQL at most"),
+    "reply_streams": ("reply_streams_limit", "Reply streams that there may be at most"),
+    "dead_bytes": ("dead_letters_limit_bytes", "Bytes that dead letters may take at most"),
 }
 
 

@@ -342,6 +342,10 @@ class QueueStatus(Shape):
     missing: Annotated[Number, _about("Commands that were deleted before anybody read them, ever")]
     claimed: Annotated[Number, _about("Commands that another consumer of the group read, ever")]
     recreated: Annotated[Number, _about("How often the consumer group was gone, ever")]
+    unanswered: Annotated[
+        Number, _about("Replies not written as there were too many reply streams, ever")
+    ]
+    dead_dropped: Annotated[Number, _about("Dead letters that went as there were too many, ever")]
 
 
 class Durations(Shape):
@@ -366,6 +370,7 @@ class Recent(Shape):
     pending: Annotated[Number | None, _about("Commands that were read and had no effect yet")]
     outbox: Annotated[Number | None, _about("Commits that PostgreSQL did not have yet")]
     dead: Annotated[Number | None, _about("Dead letters")]
+    memory_bytes: Annotated[Number | None, _about("Memory that Redis used")]
     latency_p50_ms: Annotated[
         Ms | None, _about("Half of the commands had their effect within so long of their entry")
     ]
@@ -381,6 +386,19 @@ class StatusLimits(Shape):
 
     open_chats: Annotated[Number, _about("Open chats; a start beyond gets `at_capacity`")]
     outbox: Annotated[Number, _about("Commits that wait for PostgreSQL; beyond, no chat opens")]
+    reply_streams: Annotated[Number, _about("Reply streams; beyond, no new one is made")]
+    dead_bytes: Annotated[Number, _about("Bytes of dead letters; beyond, the oldest go")]
+
+
+class MemoryStatus(Shape):
+    """What takes memory in Redis and space in logs, looked at once in ten seconds."""
+
+    used_bytes: Annotated[Number, _about("What Redis uses, for everything in it")]
+    limit_bytes: Annotated[Number, _about("Its `maxmemory`; 0 without one")]
+    remembered_ids: Annotated[Number, _about("Ids that are remembered")]
+    reply_streams: Annotated[Number, _about("Reply streams that there are")]
+    kinds: Annotated[dict[str, Number], _about("Bytes in Redis by kind, about")]
+    log_bytes: Annotated[Number, _about("Bytes of log files in METERD_HOME")]
 
 
 class Work(Shape):
@@ -482,6 +500,7 @@ class Status(Shape):
         Durations | None, _about("From the millisecond computed for a change to its effect")
     ] = None
     recent: Annotated[Recent | None, _about("The last ten seconds")] = None
+    memory: Annotated[MemoryStatus | None, _about("Memory and log files, by kind")] = None
     limits: Annotated[StatusLimits | None, _about("What may be there at most")] = None
     recorder: Annotated[RecorderStatus | None, _about("The recorder")] = None
     actor_restarts: Annotated[Number | None, _about("Actors that were replaced")] = None
@@ -502,6 +521,7 @@ class HistorySeries(Shape):
     pending: Annotated[list[Number | None], _series("Commands that were read, without effect yet")]
     outbox: Annotated[list[Number | None], _series("Commits that PostgreSQL did not have yet")]
     dead: Annotated[list[Number | None], _series("Dead letters")]
+    memory_bytes: Annotated[list[Number | None], _series("Memory that Redis used")]
     latency_p50_ms: Annotated[list[Ms | None], _series("Half of the commands took at most so long")]
     latency_p99_ms: Annotated[list[Ms | None], _series("99 in 100 took at most so long")]
     lateness_p99_ms: Annotated[

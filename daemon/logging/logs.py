@@ -21,7 +21,8 @@ from daemon.logging.masking import MASK, mask_credentials
 
 __all__ = ["MASK", "configure_logging", "configure_worker_logging", "mask_credentials"]
 
-_FILE_BYTES_MAX = 10_000_000
+FILE_BYTES_MAX = 10_000_000
+"""A log file that is larger is full."""
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _SECRET_KEY = re.compile(r"(?:.*[_.-])?(?:password|passwd|secret|token)s?", re.IGNORECASE)
 
@@ -69,7 +70,7 @@ class _BoundedFile(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with self._lock:
-            if self._file.tell() > _FILE_BYTES_MAX:
+            if self._file.tell() > FILE_BYTES_MAX:
                 self._file.close()
                 self._path.replace(self._path.with_suffix(".log.1"))
                 self._file = self._open()

@@ -14,6 +14,8 @@ QUEUE_OLDEST_S_MAX: Final = 10
 OUTBOX_OLDEST_S_MAX: Final = 60
 FILLED_PERCENT_MAX: Final = 80
 """Of what has a limit: open chats, commits that wait for PostgreSQL."""
+IDS_PERCENT_MAX: Final = 50
+"""Of the memory of Redis: they can't be forgotten early, so somebody has to give it more."""
 LATENCY_MS_MAX: Final = 1_000
 RESTARTS_MAX: Final = 3
 
@@ -48,6 +50,15 @@ def _recent(status: Status, name: str) -> int:
     return int((status.get("recent") or {}).get(name) or 0)
 
 
+def _memory(status: Status) -> Mapping[str, Any]:
+    return status.get("memory") or {}
+
+
+def _is_memory_over(status: Status, used: int, percent: int) -> bool:
+    limit = int(_memory(status).get("limit_bytes") or 0)
+    return limit > 0 and used * 100 > limit * percent
+
+
 def _is_full(number: int, status: Status, limit: str) -> bool:
     most = int((status.get("limits") or {}).get(limit) or 0)
     return most > 0 and number * 100 > most * FILLED_PERCENT_MAX
@@ -61,6 +72,12 @@ def _is_missed(actor: Mapping[str, Any]) -> bool:
 def _quantile(name: str) -> str:
     buckets = f"max by (le) (rate(meterd_{name}_seconds_bucket[5m]))"
     return f"histogram_quantile(0.99, {buckets}) > {LATENCY_MS_MAX // 1_000}"
+
+
+def _memory_over(used: str, percent: int) -> str:
+    # Both sides are 0 or more, so that a limit of 0, which is none, has to be left out.
+    limit = "max(meterd_redis_limit_bytes)"
+    return f"max(meterd_{used}) > {percent / 100:g} * ({limit} > 0)"
 
 
 def _filled(used: str, limit: str) -> str:
@@ -204,6 +221,61 @@ ALARMS: Final = (
         summary="commands were deleted from the stream before anybody had read them: somebody "
         "trims it",
         runbook="crashes-and-restarts",
+    ),
+    Alarm(
+        name="MeterdDeadLettersDropped",
+        severity="warning",
+        expr="max(increase(meterd_dead_letters_dropped_total[1h])) > 0",
+        for_="0m",
+        summary="the oldest dead letters went because there were too many; the journal has them",
+        runbook="dead-letters",
+    ),
+    Alarm(
+        name="MeterdRepliesDropped",
+        severity="warning",
+        expr="max(increase(meterd_replies_dropped_total[1h])) > 0",
+        for_="0m",
+        summary="replies were not written because there were too many reply streams: a backend "
+        "makes one for each command",
+        runbook="bounds",
+    ),
+    Alarm(
+        name="MeterdReplyStreamsFilling",
+        severity="warning",
+        expr=_filled("reply_streams", "reply_streams_limit"),
+        for_="5m",
+        summary=f"more than {FILLED_PERCENT_MAX} % of the reply streams that there may be are "
+        "there: at the limit new ones get no reply",
+        runbook="bounds",
+        tile="memory_bytes",
+        holds=lambda status: _is_full(
+            int(_memory(status).get("reply_streams") or 0), status, "reply_streams"
+        ),
+    ),
+    Alarm(
+        name="MeterdMemoryFilling",
+        severity="critical",
+        expr=_memory_over("redis_used_bytes", FILLED_PERCENT_MAX),
+        for_="1m",
+        summary=f"Redis uses more than {FILLED_PERCENT_MAX} % of its maxmemory: when it is full "
+        "it takes no commands",
+        runbook="bounds",
+        tile="memory_bytes",
+        holds=lambda status: _is_memory_over(
+            status, int(_memory(status).get("used_bytes") or 0), FILLED_PERCENT_MAX
+        ),
+    ),
+    Alarm(
+        name="MeterdIdsFilling",
+        severity="warning",
+        expr=_memory_over('redis_bytes{kind="ids"}', IDS_PERCENT_MAX),
+        for_="5m",
+        summary=f"remembered ids take more than {IDS_PERCENT_MAX} % of the maxmemory of Redis",
+        runbook="sizing",
+        tile="memory_bytes",
+        holds=lambda status: _is_memory_over(
+            status, int((_memory(status).get("kinds") or {}).get("ids") or 0), IDS_PERCENT_MAX
+        ),
     ),
     Alarm(
         name="MeterdChatsFilling",

@@ -113,6 +113,33 @@ ROWS: Final[dict[str, Row]] = {
             limit=QUEUE_OLDEST_S_MAX,
         ),
     ),
+    "Memory": (
+        Panel(
+            "Memory of Redis",
+            {
+                "used": "max(meterd_redis_used_bytes)",
+                "limit": "max(meterd_redis_limit_bytes)",
+                "{{kind}}": "max by (kind) (meterd_redis_bytes)",
+            },
+            "bytes",
+        ),
+        Panel(
+            "Ids and reply streams",
+            {
+                "ids": "max(meterd_remembered_ids)",
+                "reply streams": "max(meterd_reply_streams)",
+                "most reply streams": "max(meterd_reply_streams_limit)",
+            },
+        ),
+        Panel(
+            "Went at a bound",
+            {
+                "replies": f"max(increase(meterd_replies_dropped_total[{RATE}]))",
+                "dead letters": f"max(increase(meterd_dead_letters_dropped_total[{RATE}]))",
+            },
+        ),
+        Panel("Log files", {"METERD_HOME": "max(meterd_log_bytes)"}, "bytes"),
+    ),
     "Credits": (
         Panel(
             "Credits a second",

@@ -28,6 +28,7 @@ from daemon.gateway.errors import BindError, KeysError
 from daemon.gateway.key_source import secret_of
 from daemon.logging.masking import mask_credentials
 from daemon.process.engine_client import (
+    WATCH_S,
     EngineConfig,
     EngineProcess,
     install_signal_handlers,
@@ -54,7 +55,6 @@ One that was only slow is not counted.
 SERVERS_STOP_MS = 4_000
 RAY_STOP_S = 10.0
 """What Ray's own end may take, beyond the supervisor's time."""
-WATCH_S = 0.5
 
 OnStatus = Callable[[Addresses, dict[str, Any]], None]
 """Called when the state changes: where the servers are, what runs where."""
@@ -208,6 +208,8 @@ class Daemon:
             if problem:
                 return problem
             self._restart_servers()
+            self._embedded.bound_logs()
+            self._ray_log.bound()
             if self._gateway is not None:
                 self._gateway.restart_if_ended(addresses)
             status = engine.status

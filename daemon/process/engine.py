@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ import structlog
 from actors.ray_actors import ActorConfig, SupervisorActor
 from actors.ray_processes import start_actor
 from actors.recorder import RecorderConfig
+from actors.silence import ProcessSilence
 from actors.supervisor.starts import StartLimit
 from daemon.discovery.runfile import Addresses
 from daemon.errors import RayStartError, RayStartTimeoutError
@@ -123,7 +123,7 @@ class Engine:
         """Report the status until ``stop``, or until the supervisor ends or hangs."""
         # Until it works the start's limit applies: a slow machine is no reason to replace it.
         was_ready, is_starting, pid = False, True, 0
-        poll, answered_s = StatusPoll(supervisor), time.monotonic()
+        poll, silence = StatusPoll(supervisor), ProcessSilence()
         while not self._stop.wait(WATCH_S):
             problem = processes.problem()
             if problem:
@@ -131,10 +131,10 @@ class Engine:
             if _has_ended(running):
                 return was_ready
             status = poll.answer(POLL_S)
-            silent_s = time.monotonic() - answered_s
             if status is None:
                 report({})
-                if silent_s > (self._limit.seconds if is_starting else self._call_s):
+                silence.observe(pid or None, WATCH_S + POLL_S)
+                if silence.is_over(self._limit.seconds if is_starting else self._call_s):
                     self._end_silent(is_starting, pid)
                     return was_ready
                 continue
@@ -142,7 +142,7 @@ class Engine:
             if not is_starting:
                 self._limit.met()
             was_ready = was_ready or status["state"] == "ready"
-            answered_s = time.monotonic()
+            silence.answered()
             report(status)
         return was_ready
 

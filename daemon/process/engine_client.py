@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
+from actors.silence import ProcessSilence
 from daemon.discovery.runfile import Addresses
 from daemon.embedded.log_file import LogFile
 from daemon.process.ray_processes import descendants_of, marked_processes
@@ -22,7 +23,10 @@ from daemon.process.ray_processes import descendants_of, marked_processes
 log = structlog.get_logger()
 
 SILENT_S_MAX: Final = 20.0
-"""An engine that reports nothing for so long hangs; it reports twice a second."""
+"""An engine that reports nothing for so long hangs, without what it waits for a CPU; it reports
+every two seconds at the latest."""
+WATCH_S: Final = 0.5
+"""How often it is looked at."""
 KILL_ROUNDS: Final = 20
 RAY_LOG_BYTES: Final = 8_192
 """How much of each of Ray's logs is kept when it fails."""
@@ -45,6 +49,9 @@ RAY_SETTINGS: Final = {
     # Ray runs its workers at nice 15, behind everything else on the machine. Ours are no batch
     # jobs: somebody waits for each answer.
     "RAY_worker_niceness": "0",
+    # Six files of 512 MB for each of its processes, if nothing is said.
+    "RAY_ROTATION_MAX_BYTES": "10000000",
+    "RAY_ROTATION_BACKUP_COUNT": "1",
 }
 """Defaults of ours for Ray; the environment overrides them."""
 
@@ -104,8 +111,8 @@ class EngineProcess:
         self.status: dict[str, Any] = {}
         self.was_ready = False
         self._start_limit_s = config.start_limit_s
-        self._heard_at: float | None = None
-        self._began = time.monotonic()
+        self._heard = self._heard_before = 0
+        self._silence = ProcessSilence()
         self._mark = secrets.token_hex(8)
         # Ray and its C++ parts print to the error output: it goes to a file. The engine's own log
         # lines go where the daemon's go.
@@ -144,7 +151,7 @@ class EngineProcess:
     def _listen(self) -> None:
         assert self._process.stdout is not None, "it was started with a pipe"
         for line in self._process.stdout:
-            self._heard_at = time.monotonic()
+            self._heard += 1
             status = json.loads(line)
             if status:
                 self.status = status
@@ -156,14 +163,17 @@ class EngineProcess:
         return self._process.pid
 
     def problem(self) -> str:
-        """Why it is of no more use; empty while it is."""
+        """Why it is of no more use; empty while it is. Asked every ``WATCH_S``."""
         if self._process.poll() is not None:
             if self.is_start_timeout():
                 return f"Ray has not started within {self._start_limit_s:g} s"
             return f"the engine has ended with exit code {self._process.returncode}"
-        silent_s = time.monotonic() - (self._heard_at or self._began)
-        if silent_s > self._silent_s_max():
-            return f"the engine has reported nothing for {silent_s:.0f} s"
+        if self._heard != self._heard_before:
+            self._heard_before = self._heard
+            self._silence.answered()
+        self._silence.observe(self._process.pid, WATCH_S)
+        if self._silence.is_over(self._silent_s_max()):
+            return f"the engine has reported nothing for {self._silence.total_s:.0f} s"
         return ""
 
     def is_start_timeout(self) -> bool:
@@ -176,7 +186,7 @@ class EngineProcess:
 
         Later it reports twice a second; while it has not been ready, a slow machine is waited for.
         """
-        if self._heard_at is None:
+        if not self._heard:
             return 3 * self._start_limit_s + IMPORT_S_MAX
         return SILENT_S_MAX if self.was_ready else max(SILENT_S_MAX, self._start_limit_s)
 

@@ -47,8 +47,10 @@ def limits_of(settings: Settings) -> Limits:
         credit_id_ttl_ms=queue.credit_id_ttl_ms,
         reply_ttl_ms=queue.reply_ttl_ms,
         reply_entries_max=queue.reply_entries_max,
+        reply_streams_max=queue.reply_streams_max,
         event_entries_max=queue.event_entries_max,
         dead_entries_max=queue.dead_entries_max,
+        dead_bytes_max=queue.dead_bytes_max,
     )
 
 
@@ -72,6 +74,8 @@ def supervisor_settings(settings: Settings) -> SupervisorConfig:
         call_timeout_ms=settings.actors.call_timeout_ms,
         start_timeout_ms=settings.actors.start_timeout_ms,
         step_ms_max=settings.clock.step_ms_max,
+        reply_streams_max=settings.queue.reply_streams_max,
+        dead_bytes_max=settings.queue.dead_bytes_max,
         outbox_entries_max=settings.recorder.outbox_entries_max,
         log_file=str(ray_log_of(settings)),
     )

@@ -139,9 +139,12 @@ class QueueSettings(Section):
     block_ms: PositiveMilliseconds = 1000
     in_flight_batches_max: Count = at_least(4, 1)
     reply_entries_max: Count = at_least(10_000, 1)
+    reply_streams_max: Count = at_least(50_000, 1)
     reply_ttl_ms: PositiveMilliseconds = 3_600_000
     event_entries_max: Count = at_least(100_000, 1)
     dead_entries_max: Count = at_least(100_000, 1)
+    # Room for the largest entry there may be, with the reason beside it.
+    dead_bytes_max: Count = at_least(64 * 2**20, 65_536)
     # The contract promises the first outcome again for at least 24 hours.
     id_ttl_ms: Count = between(90_000_000, _DAY_MS, MS_MAX)
     # And for 30 days where credits come or go.

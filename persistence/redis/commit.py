@@ -18,8 +18,12 @@ class Limits(msgspec.Struct, frozen=True):
     """Of commands that bring or take credits."""
     reply_ttl_ms: int = 3_600_000
     reply_entries_max: int = 10_000
+    reply_streams_max: int = 50_000
+    """Beyond, no new reply stream is made; outcomes are remembered with their ids all the same."""
     event_entries_max: int = 100_000
     dead_entries_max: int = 100_000
+    dead_bytes_max: int = 64 * 2**20
+    """Of the dead letters the oldest go when either bound is reached."""
 
 
 class CommandEffects(msgspec.Struct, array_like=True):

@@ -1,11 +1,11 @@
 #!lua name=meterd
--- meterd version 7
+-- meterd version 8
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '7'
+local VERSION = '8'
 local SUPERVISOR = 'supervisor'
 
 -- The instance whose state a leader has verified, as this server process has seen it. The variable is
@@ -292,12 +292,12 @@ end
 local function new_part()
   return {
     taken = {}, taken_ids = {}, taken_chats = {}, replies = {},
-    acks = {}, sets = {}, opened = {}, closed = {}, calls = {},
+    acks = {}, sets = {}, opened = {}, closed = {}, calls = {}, dead = {},
   }
 end
 
 local NAMES, LISTS = {'taken', 'taken_ids', 'taken_chats', 'replies'},
-  {'acks', 'sets', 'opened', 'closed', 'calls'}
+  {'acks', 'sets', 'opened', 'closed', 'calls', 'dead'}
 
 local function join(batch, part)
   for _, field in ipairs(NAMES) do
@@ -331,22 +331,70 @@ local function plan_account(part, prefix, c)
   if c[WALLET] ~= '' then set(part, prefix .. 'wallet:' .. user, c[WALLET]) end
 end
 
+-- The number that a call gives; 0 if the user may not make it, as under users of an earlier version: a
+-- bound that can't be looked at must not keep commands from having their effect.
+local function number_of(...)
+  local found = redis.pcall(...)
+  return type(found) == 'number' and found or 0
+end
+
+-- Look at reply streams whose time was up if nothing had been written to them since: what has expired
+-- counts no more, the others have a new time.
+local SWEPT_MAX = 1000
+local function sweep_replies(prefix)
+  local streams = prefix .. 'replies'
+  local due = redis.pcall('ZRANGEBYSCORE', streams, '-inf', now_ms(), 'LIMIT', 0, SWEPT_MAX)
+  if due.err then return end
+  for _, name in ipairs(due) do
+    local left_ms = redis.call('PTTL', prefix .. 'reply:' .. name)
+    if left_ms > 0 then
+      redis.call('ZADD', streams, now_ms() + left_ms, name)
+    else
+      redis.call('ZREM', streams, name)
+    end
+  end
+end
+
+-- How many reply streams may still be made.
+local function reply_streams_left(batch)
+  -- A daemon of an earlier version knows of no such limit, and works on until it finds this library.
+  local streams, most = batch.prefix .. 'replies', batch.limits.reply_streams_max or math.huge
+  if number_of('ZCARD', streams) >= most then sweep_replies(batch.prefix) end
+  return most - number_of('ZCARD', streams)
+end
+
+-- How many ids are remembered: by prefix and by the hour from which on none of them is remembered any
+-- more, since they were written down last. A call for each commit would cost more than it is worth; a
+-- server that is restarted forgets those of the last second.
+local HOUR_MS = 3600000
+local counted_ids = {}
+local function count_id(prefix, expiry_ms)
+  local hours, hour = counted_ids[prefix] or {}, math.floor(expiry_ms / HOUR_MS) + 1
+  hours[hour] = (hours[hour] or 0) + 1
+  counted_ids[prefix] = hours
+end
+
+local function write_down_ids(prefix)
+  for hour, number in pairs(counted_ids[prefix] or {}) do
+    redis.call('HINCRBY', prefix .. 'ids', string.format('%d', hour), number)
+  end
+  counted_ids[prefix] = nil
+end
+
 local function plan_entry(part, prefix, limits, entry)
   add(part.acks, entry[ENTRY])
   if entry[REMEMBER] ~= '' then
     part.taken_ids[entry[ID]] = true
+    count_id(prefix, ms_of(entry[ENTRY]) + entry[ID_TTL_MS])
     add(part.calls, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', entry[ID_TTL_MS]})
   end
   if entry[REPLY_TO] ~= '' then
     local reply = prefix .. 'reply:' .. entry[REPLY_TO]
     part.replies[reply] = true
-    add(part.calls, {'XADD', reply, 'MAXLEN', '~', limits.reply_entries_max, '*',
+    add(part.calls, {'XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', limits.reply_entries_max, '*',
       unpack(entry[REPLY])})
   end
-  if #entry[DEAD] > 0 then
-    add(part.calls, {'XADD', prefix .. 'dead', 'MAXLEN', '~', limits.dead_entries_max, '*',
-      unpack(entry[DEAD])})
-  end
+  if #entry[DEAD] > 0 then add(part.dead, entry[DEAD]) end
 end
 
 -- What one commit is to write, once all that stands against it has been looked for.
@@ -377,18 +425,56 @@ local function together(head, values)
   end
 end
 
+-- Add dead letters, and keep them within their bounds: the oldest go, and are counted. They have had
+-- their answer and are in the journal.
+local function write_dead(batch)
+  local dead, limits = batch.prefix .. 'dead', batch.limits
+  local length = redis.call('XLEN', dead) + #batch.dead
+  for _, letter in ipairs(batch.dead) do
+    redis.call('XADD', dead, 'MAXLEN', '~', limits.dead_entries_max, '*', unpack(letter))
+  end
+  local kept = redis.call('XLEN', dead)
+  local bytes_max = limits.dead_bytes_max or math.huge
+  while kept > 1 and number_of('MEMORY', 'USAGE', dead) > bytes_max do
+    redis.call('XTRIM', dead, 'MAXLEN', math.floor(kept * 9 / 10))
+    kept = redis.call('XLEN', dead)
+  end
+  if kept < length then
+    redis.call('HINCRBY', batch.prefix .. 'progress', 'dead_dropped', length - kept)
+  end
+end
+
+-- Write a reply: to its stream if that is there, else to a new one if there may be one more. Else the
+-- outcome is remembered with the id, and who asks again where there is a stream is told. A reply
+-- stream that is none can't have replies: that is all it costs.
+local MAKE = 3 -- the place of NOMKSTREAM
+local function write_reply(batch, call)
+  if redis.pcall(unpack(call)) then return end
+  local prefix, reply = batch.prefix, call[2]
+  batch.streams_left = batch.streams_left or reply_streams_left(batch)
+  if batch.streams_left <= 0 then
+    redis.call('HINCRBY', prefix .. 'progress', 'unanswered', 1)
+    return
+  end
+  batch.streams_left = batch.streams_left - 1
+  table.remove(call, MAKE)
+  redis.pcall(unpack(call))
+  local name = string.sub(reply, #prefix + #'reply:' + 1)
+  redis.pcall('ZADD', prefix .. 'replies', now_ms() + batch.limits.reply_ttl_ms, name)
+end
+
 local function write(batch)
   together({'XACK', batch.commands, 'meterd'}, batch.acks)
   together({'MSET'}, batch.sets)
   together({'SADD', batch.prefix .. 'open'}, batch.opened)
   together({'SREM', batch.prefix .. 'open'}, batch.closed)
-  -- A reply stream that is none can't have replies: that is all it costs.
   for _, call in ipairs(batch.calls) do
-    if batch.replies[call[2]] then redis.pcall(unpack(call)) else redis.call(unpack(call)) end
+    if batch.replies[call[2]] then write_reply(batch, call) else redis.call(unpack(call)) end
   end
   for reply in pairs(batch.replies) do
     redis.call('PEXPIRE', reply, batch.limits.reply_ttl_ms)
   end
+  if #batch.dead > 0 then write_dead(batch) end
 end
 
 local function why(err) return tostring(type(err) == 'table' and err.err or err) end
@@ -564,9 +650,12 @@ local function open_accounts(keys, args)
   return results
 end
 
--- Trim: entries before this one were handled long ago. Only the leader knows which were.
+-- Trim: entries before this one were handled long ago. Only the leader knows which were. What was
+-- counted is written down, and reply streams that have expired are not counted any more.
 local function trim(keys, args)
   if not allowed(prefix_of(keys[1]), SUPERVISOR, args[1]) then return 0 end
+  write_down_ids(prefix_of(keys[1]))
+  sweep_replies(prefix_of(keys[1]))
   return redis.call('XTRIM', keys[1], 'MINID', args[2])
 end
 

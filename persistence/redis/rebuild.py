@@ -1,5 +1,6 @@
 """Puts into an emptied Redis what Postgres knows: the writing side of ``meterd recover``."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from meterd.rules.model import Account, Chat
 from meterd.rules.redis_keys import GROUP, Keys
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from persistence.redis.commit import pack_json, pack_state
+from persistence.redis.id_counts import first_hour_without
 
 PAGE: Final = 1_000
 
@@ -36,7 +38,7 @@ class Rebuild:
         for part in STATE:
             for names in self._pages(part):
                 gone += int(self._client.unlink(*names))
-        return gone + int(self._client.unlink(self._keys.open_users))
+        return gone + int(self._client.unlink(self._keys.open_users, self._keys.id_counts))
 
     def put_account(self, applied: str, account: Account, chats: Iterable[Chat]) -> None:
         """An account with its wallet and chats, as after its last entry."""
@@ -64,12 +66,16 @@ class Rebuild:
     def put_ids(self, ids: Iterable[tuple[str, str, int]]) -> int:
         """Ids with what they stood for and until when they count; returns how many."""
         count, pipeline = 0, self._client.pipeline(transaction=False)
+        hours: Counter[int] = Counter()
         for id_, remembered, until_ms in ids:
             if until_ms > self._now_ms:
                 pipeline.set(self._keys.id(id_), remembered, px=until_ms - self._now_ms)
+                hours[first_hour_without(until_ms)] += 1
                 count += 1
             if len(pipeline) >= PAGE:
                 pipeline.execute()
+        if hours:
+            pipeline.hset(self._keys.id_counts, mapping={str(h): n for h, n in hours.items()})
         pipeline.execute()
         return count
 

@@ -25,6 +25,8 @@ class StatusSample(msgspec.Struct, frozen=True, omit_defaults=True):
     pending: int | None = None
     outbox: int | None = None
     dead: int | None = None
+    memory_bytes: int | None = None
+    """What Redis used."""
     latency_p50_ms: int | None = None
     """Of the commands of these ten seconds, within a bucket of the histogram; None without any."""
     latency_p99_ms: int | None = None

@@ -5,19 +5,21 @@ have started.
 """
 
 import contextlib
-import json
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from loadtests.common.live import LiveDaemon, launched_daemon, live_daemon
 from meterd import Meter
+from tests.acceptance.slow import (
+    BUSY_PROCESSES,
+    HALF_A_CORE_US,
+    CpuGroup,
+    busy_processes,
+    cpu_group,
+    log_lines,
+)
 
 pytestmark = [
     pytest.mark.ray,
@@ -27,81 +29,18 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-BUSY_PROCESSES = 40
 READY_S_MAX = 420
 STAYS_UP_S = 20
 REPLY_S = 60.0
 
-CPU_GROUPS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))
-"""Where version 1 and version 2 of control groups have the CPU's."""
-PERIOD_US = 100_000
-HALF_A_CORE_US = PERIOD_US // 2
-
 
 @contextlib.contextmanager
-def busy_processes(count: int) -> Iterator[None]:
-    """So many processes that do nothing but compute; they end with this process at the latest."""
-    code = f"import os\nwhile os.getppid() == {os.getpid()}: sum(range(10000))"
-    running = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.kill()
-        for process in running:
-            process.wait()
-
-
-@contextlib.contextmanager
-def half_a_core() -> Iterator[Path]:
-    """A control group with half a core, removed afterwards; skips where none can be made."""
-    made = next(filter(None, map(_group_in, CPU_GROUPS)), None)
-    if made is None:
-        pytest.skip("no control group with a CPU quota can be made here")
-    try:
-        yield made
-    finally:
-        _remove(made)
-
-
-def _group_in(parent: Path) -> Path | None:
-    group = parent / f"meterd-test-{os.getpid()}"
-    try:
-        group.mkdir()
-    except OSError:
-        return None
-    try:
-        if (group / "cpu.cfs_quota_us").exists():
-            (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-            (group / "cpu.cfs_quota_us").write_text(str(HALF_A_CORE_US))
-        else:
-            (group / "cpu.max").write_text(f"{HALF_A_CORE_US} {PERIOD_US}")
-    except OSError:
-        group.rmdir()
-        return None
-    return group
-
-
-def _remove(group: Path) -> None:
-    """A group can be removed when its last process is gone."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            group.rmdir()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def started(group: Path | None = None) -> Iterator[LiveDaemon]:
+def started(group: CpuGroup | None = None) -> Iterator[LiveDaemon]:
     """A daemon that is given minutes to start, in a control group if one is given."""
     with launched_daemon() as daemon:
         assert daemon.process is not None
         if group is not None:
-            (group / "cgroup.procs").write_text(str(daemon.process.pid))
+            group.add(daemon.process.pid)
         daemon.until(daemon.is_ready, READY_S_MAX)
         yield daemon
 
@@ -116,13 +55,6 @@ def billed(daemon: LiveDaemon, name: str) -> None:
     assert ended.status == "ended"
 
 
-def log_lines(daemon: LiveDaemon, event: str) -> list[dict[str, Any]]:
-    """The daemon's log lines of one event."""
-    text = (daemon.home.parent / f"{daemon.home.name}.out").read_text()
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == event]
-
-
 def test_a_busy_machine_is_ready_without_an_engine_lost() -> None:
     """40 busy processes: `meterd up` gets ready with its first engine."""
     with busy_processes(BUSY_PROCESSES), started() as daemon:
@@ -133,7 +65,13 @@ def test_a_busy_machine_is_ready_without_an_engine_lost() -> None:
 
 def test_half_a_core_is_enough_to_get_ready_handle_commands_and_stay_up() -> None:
     """A quota of half a core for everything the daemon starts."""
-    with half_a_core() as group, started(group) as daemon:
+    with cpu_group() as group:
+        group.limit(HALF_A_CORE_US)
+        _stays_up(group)
+
+
+def _stays_up(group: CpuGroup) -> None:
+    with started(group) as daemon:
         billed(daemon, "first")
         process = daemon.process
         assert process is not None

@@ -115,7 +115,7 @@ def test_a_view_stands_on_an_answer_without_fields(blank: Page) -> None:
       return numbers;
     }"""
     numbers = blank.evaluate(script)
-    assert numbers == ["–"] * 10
+    assert numbers == ["–"] * 11
 
 
 def test_what_was_known_last_is_shown_while_nobody_answers(blank: Page) -> None:

@@ -194,7 +194,7 @@ def test_a_workers_log_never_takes_more_than_two_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long the process lives; the newest lines are there, each whole."""
-    monkeypatch.setattr("daemon.logging.logs._FILE_BYTES_MAX", 2_000)
+    monkeypatch.setattr("daemon.logging.logs.FILE_BYTES_MAX", 2_000)
     configure_worker_logging(str(tmp_path), "info", "worker")
     for number in range(200):
         structlog.get_logger().info("batch.done", number=number)

@@ -18,7 +18,7 @@ NOBODY: Final = ""
 _PACK: Final = msgspec.msgpack.encode
 _LIMITS: Final = {
     "id_ttl_ms": 1, "reply_ttl_ms": 1, "reply_entries_max": 1, "event_entries_max": 1,
-    "dead_entries_max": 1,
+    "dead_entries_max": 1, "reply_streams_max": 1, "dead_bytes_max": 1,
 }  # fmt: skip
 _DELIVERY: Final[dict[str, list[Any]]] = {"ended": [], "refused": [], "delivered": []}
 
@@ -30,7 +30,8 @@ def _commit(user: str, entries: list[Any], events: list[Any]) -> bytes:
 
 def _attempts(epoch: str) -> dict[str, tuple[Any, ...]]:
     """What functions write for a daemon, asked for by who has read its token and its epoch."""
-    remembered, plain = ["1-0", "i", "x", "r", ["id", "i"], []], ["1-0", "", "", "", [], []]
+    remembered = ["1-0", "i", "x", "r", ["id", "i"], [], 1_000]
+    plain = ["1-0", "", "", "", [], []]
     head = ("meterd_commit_all", "supervisor", epoch, _PACK(_LIMITS))
     order = {"actor": "supervisor", "epoch": epoch, "ended_ttl_ms": 500_000, **_DELIVERY}
     return {

@@ -68,6 +68,14 @@ ACTIONS: Final[dict[str, Action]] = {
         ("HMGET", KEYS.progress, "missing"), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
     ),
     "forget what went wrong with the stream": (("HDEL", KEYS.progress, "missing"), WRITERS),
+    "see how much memory something takes": (("MEMORY", "USAGE", KEYS.dead), (DAEMON,)),
+    "see how many ids are remembered": (("HGETALL", KEYS.id_counts), (DAEMON,)),
+    "see which reply streams there are": (("ZRANDMEMBER", KEYS.reply_streams, 2), (DAEMON,)),
+    "count a reply stream": (("ZADD", KEYS.reply_streams, 1, "r"), (DAEMON,)),
+    "find reply streams that are over": (
+        ("ZRANGEBYSCORE", KEYS.reply_streams, "-inf", 1, "LIMIT", 0, 1), (DAEMON,)
+    ),
+    "count a reply stream no more": (("ZREM", KEYS.reply_streams, "r"), (DAEMON,)),
     "accept the clock": (
         ("SET", f"{KEYS.prefix}clock:accepted", "1"), (DAEMON, OPERATOR, RECOVERY)
     ),

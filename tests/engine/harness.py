@@ -100,6 +100,9 @@ class ThreadRecorder:
     async def stop(self) -> None:
         self.recorder.stop()
 
+    def local_pid(self) -> int | None:
+        return os.getpid()
+
     def kill(self) -> None:
         self.recorder.stop()
 

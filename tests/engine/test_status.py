@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 from sqlalchemy import Engine, func, select
+from structlog.testing import capture_logs
 
 from actors.messages import INVALID_TYPE, ActorInfo
 from actors.supervisor.gauges import Gauges, read_gauges
@@ -23,6 +24,7 @@ from tests.engine.play import send, until
 from tests.servers import kinds, redis_server
 
 SETTINGS = SupervisorConfig(actors_max=1)
+DROPPED = ("replies.dropped", "dead_letters.dropped")
 PEOPLE: Any = {"user_id": "u", "advisor_id": "v"}
 
 
@@ -55,6 +57,27 @@ def test_every_entry_is_counted_by_type_and_outcome_and_timed(engine: Engine) ->
 
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         asyncio.run(play(url, client))
+
+
+def test_what_went_at_a_bound_is_logged_once_and_stands_in_the_status(engine: Engine) -> None:
+    """What had gone before this daemon began is no news."""
+
+    async def play(url: str, client: redis.Redis) -> None:
+        client.hset(KEYS.progress, mapping={"unanswered": 5, "dead_dropped": 7})
+        async with running(url, engine, Policy(), SETTINGS) as supervisor:
+            await until(lambda: supervisor.status()["queue"]["unanswered"] == 5)
+            client.hincrby(KEYS.progress, "unanswered", 2)
+            await until(lambda: supervisor.status()["queue"]["unanswered"] == 7)
+            client.hincrby(KEYS.progress, "dead_dropped", 3)
+            await until(lambda: supervisor.status()["queue"]["dead_dropped"] == 10)
+            told = supervisor.status()
+        assert told["limits"].items() >= {"reply_streams": 50_000, "dead_bytes": 2**26}.items()
+        assert told["memory"]["used_bytes"] > 0
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client, capture_logs() as lines:
+        asyncio.run(play(url, client))
+    logged = [(line["event"], line["entries"]) for line in lines if line["event"] in DROPPED]
+    assert logged == [("replies.dropped", 2), ("dead_letters.dropped", 3)]
 
 
 def test_credits_and_time_are_counted_as_the_books_have_them(engine: Engine) -> None:

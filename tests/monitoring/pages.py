@@ -10,8 +10,14 @@ from meterd.rules.money import format_micro
 QUEUE: Final = {
     "lag": 0, "pending": 2, "oldest_ms": 30, "outbox": 3, "outbox_oldest_ms": 20, "refused": 0,
     "dead": 0, "events": 10, "missing": 3, "claimed": 0, "recreated": 1,
+    "unanswered": 2, "dead_dropped": 1,
 }  # fmt: skip
 """A queue in which nothing waits for long."""
+MEMORY: Final = {
+    "used_bytes": 50_000_000, "limit_bytes": 100_000_000, "remembered_ids": 30_000,
+    "reply_streams": 4, "kinds": {"ids": 4_500_000, "replies": 17_200, "dead": 0}, "log_bytes": 900,
+}  # fmt: skip
+"""A server that is half full."""
 COMMANDS_A_MINUTE: Final = 600
 
 
@@ -31,6 +37,7 @@ def working(
     minute: int = 1,
     *,
     queue: Mapping[str, int] | None = None,
+    memory: Mapping[str, Any] | None = None,
     latency_ms: int = 3,
     lateness_ms: int = 3,
     **status: Any,
@@ -54,7 +61,10 @@ def working(
             "topped_up": "100.000000", "adjusted_up": "0.000000", "adjusted_down": "0.500000",
         },
         "events": {"credits.low": 4}, "dead_letters": {"invalid_command": 1}, "active_ms": 90_500,
-        "clock_steps": 1, "lease_changes": 6, "limits": {"open_chats": 100, "outbox": 1_000},
+        "clock_steps": 1, "lease_changes": 6, "memory": {**MEMORY, **(memory or {})},
+        "limits": {
+            "open_chats": 100, "outbox": 1_000, "reply_streams": 1_000, "dead_bytes": 100_000,
+        },
         **status, "queue": {**QUEUE, **(queue or {})},
     }  # fmt: skip
     return Scraped(now, now["queue"], {"running": 7}, now)

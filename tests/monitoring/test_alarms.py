@@ -73,6 +73,19 @@ TROUBLES: Final = {
         lambda minute: working(minute, queue={"missing": 3 + _since_trouble(minute)}),
         ("MeterdCommandsMissing",),
     ),
+    "replies dropped": Trouble(
+        lambda minute: working(minute, queue={"unanswered": 3 + _since_trouble(minute)}),
+        ("MeterdRepliesDropped",),
+    ),
+    "dead letters dropped": Trouble(
+        lambda minute: working(minute, queue={"dead_dropped": 3 + _since_trouble(minute)}),
+        ("MeterdDeadLettersDropped",),
+    ),
+    "full of reply streams": Trouble(
+        _always(memory={"reply_streams": 801}), ("MeterdReplyStreamsFilling",)
+    ),
+    "full server": Trouble(_always(memory={"used_bytes": 80_000_001}), ("MeterdMemoryFilling",)),
+    "many ids": Trouble(_always(memory={"kinds": {"ids": 50_000_001}}), ("MeterdIdsFilling",)),
     "many chats": Trouble(_always(open_chats=81), ("MeterdChatsFilling",)),
     "actor down": Trouble(_always(**with_one_actor_down()), ("MeterdActorsDown",)),
     "actors die": Trouble(
@@ -89,11 +102,21 @@ BOUNDARY: Final = Trouble(
         latency_ms=900,
         lateness_ms=900,
         open_chats=80,
+        memory={"reply_streams": 800, "used_bytes": 80_000_000, "kinds": {"ids": 50_000_000}},
     ),
     (),
 )
 """As much as may be, and no more: nothing is raised."""
-PLAYED: Final = {**TROUBLES, "all is well": Trouble(working, ()), "as much as may be": BOUNDARY}
+UNLIMITED: Final = Trouble(
+    _always(memory={"limit_bytes": 0, "used_bytes": 10**12, "kinds": {"ids": 10**11}}), ()
+)
+"""A server without a limit is never filled."""
+PLAYED: Final = {
+    **TROUBLES,
+    "all is well": Trouble(working, ()),
+    "as much as may be": BOUNDARY,
+    "no limit": UNLIMITED,
+}
 
 
 def _series(trouble: Trouble) -> list[dict[str, str]]:

@@ -67,5 +67,6 @@ def test_panels_do_not_lie_on_each_other() -> None:
 
 def test_the_rows_are_those_that_an_operator_looks_for() -> None:
     assert list(ROWS) == [
-        "State", "Commands", "Latency", "Queue", "Credits", "Actors", "Recorder", "Gateway",
+        "State", "Commands", "Latency", "Queue", "Memory", "Credits", "Actors", "Recorder",
+        "Gateway",
     ]  # fmt: skip

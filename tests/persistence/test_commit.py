@@ -106,7 +106,7 @@ def test_a_commit_writes_all_that_follows(queue: redis.Redis) -> None:
     names = {key.decode().removeprefix(KEYS.prefix) for key in queue.keys("*")}  # type: ignore[union-attr]
     assert names == {
         "commands", "epoch", "epochs", "leader", "memory", "account:u", "wallet:u", "chat:c",
-        "open", "id:k", "id:s", "reply:me", "events", "outbox",
+        "open", "id:k", "id:s", "reply:me", "replies", "events", "outbox",
     }  # fmt: skip
     assert queue.xpending(KEYS.commands, GROUP)["pending"] == 0
     assert queue.xlen(KEYS.events) == len(["wallet.topped_up", "chat.started", "credits.low"])

@@ -84,7 +84,7 @@ def test_a_supervisor_writes_once_in_a_step_what_came_in_it() -> None:
             for step in (1, 1, 2, 1, 2, 3):
                 if step == 2:
                     stats.add([a_task(1_000, "pause")] * 10, BatchStats(dues={900: 1}))
-                await sampler.sample_if_due(step * STEP_MS, Gauges(lag=step), open_chats=4)
+                await sampler.sample_if_due(step * STEP_MS, Gauges(lag=step), 4, 2_000)
                 written.append(sampler.last)
             return written
 
@@ -94,6 +94,7 @@ def test_a_supervisor_writes_once_in_a_step_what_came_in_it() -> None:
     assert first is same
     assert rest == [second, second], "a step back writes nothing"
     assert (first.queue_lag, second.queue_lag, second.open_chats) == (1, 2, 4)
+    assert second.memory_bytes == 2_000
     assert (first.latency_p50_ms, first.lateness_p99_ms) == (None, None)
     assert (second.latency_p50_ms, second.latency_p99_ms, second.lateness_p99_ms) == (35, 50, 200)
     assert second.commands_per_s == 10
@@ -106,7 +107,7 @@ def test_a_server_that_takes_no_sample_holds_nothing_up() -> None:
     async def play(url: str) -> StatusSample:
         async with contextlib.aclosing(connect_async(url)) as client:
             sampler = StatusSampler(client, KEYS, SupervisorStats(lambda: 0))
-            await sampler.sample_if_due(STEP_MS, Gauges(dead=3), open_chats=0)
+            await sampler.sample_if_due(STEP_MS, Gauges(dead=3), 0, 2_000)
             return sampler.last
 
     with redis_server() as url, contextlib.closing(connect(url)) as client:

@@ -31,6 +31,11 @@ export function short(ms) {
   return ms < 60_000 ? `${tenths.format(ms / 1000)} s` : duration(ms);
 }
 
+/** An amount of memory in MiB. */
+export function memory(bytes) {
+  return Number.isFinite(bytes) ? `${tenths.format(bytes / 2 ** 20)} MiB` : UNKNOWN;
+}
+
 /** A word of the API's as text: `credits_exhausted` becomes `credits exhausted`. */
 export function spaced(word) {
   return word.replaceAll("_", " ");

@@ -5,7 +5,7 @@ import { byId, h, put } from "./page-dom.js";
 import { moment } from "./ops-moments.js";
 import { Plot } from "./ops-plot.js";
 import { Series } from "./ops-series.js";
-import { capital, count, roughly, short, UNKNOWN } from "./ops-show.js";
+import { capital, count, memory, roughly, short, UNKNOWN } from "./ops-show.js";
 
 const FAST_MS = 60_000;
 
@@ -22,6 +22,7 @@ const TILES = [
   { name: "outbox", label: "Changes waiting for PostgreSQL", of: (now) => now.queue?.outbox, write: count },
   { name: "refused", label: "Changes refused by PostgreSQL", of: (now) => now.queue?.refused, write: count },
   { name: "dead", label: "Dead letters", of: (now) => now.queue?.dead, write: count, href: "#dead" },
+  { name: "memory_bytes", label: "Memory of Redis", of: (now) => now.memory?.used_bytes, write: memory },
 ];
 
 /** Commands handled a second since the answer before; the counters begin anew with each daemon. */

@@ -105,6 +105,16 @@ class Keys(NamedTuple):
         """String: how often a supervisor has taken the lead (internal)."""
         return f"{self.prefix}leads"
 
+    @property
+    def reply_streams(self) -> str:
+        """Sorted set: reply streams by the millisecond in which they expire (internal)."""
+        return f"{self.prefix}replies"
+
+    @property
+    def id_counts(self) -> str:
+        """Hash: hour since 1970 → ids that are remembered into the one before it (internal)."""
+        return f"{self.prefix}ids"
+
     def reply(self, reply_to: str) -> str:
         """Stream: replies to whoever asked for them."""
         return f"{self.prefix}reply:{reply_to}"
