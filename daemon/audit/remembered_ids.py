@@ -53,25 +53,28 @@ class IdAudit:
         self._policies = policies
         self._accepted_ms = accepted_ms
 
-    def claims(self, names: Iterable[str]) -> Iterator[Claim]:
-        """What the ids of these names say of the journal."""
-        for found in self._pages_of(names):
-            for one in found:
+    def claims(
+        self, names: Iterable[str], without_entry: dict[str, RememberedId]
+    ) -> Iterator[Claim]:
+        """What the ids of these names say of the journal.
+
+        ``without_entry`` gets those that name no entry: kept by version 0.1, or not by meterd.
+        """
+        rest = iter(names)
+        while page := list(islice(rest, PAGE)):
+            for one in self._scan.take(page):
                 _, _, entry = one.value.rpartition(" ")
                 if is_entry_id(entry):
                     yield Claim(entry, partial(self._compare, one))
-
-    def without_entry(self, names: Iterable[str]) -> Iterator[RememberedId]:
-        """Ids whose value names no entry: kept by version 0.1, or not by meterd."""
-        for found in self._pages_of(names):
-            yield from (one for one in found if not is_entry_id(one.value.rpartition(" ")[2]))
+                elif one.is_there:
+                    without_entry[one.id] = one
 
     def missing(self, rows: Iterable[JournalRow]) -> Iterator[Difference]:
         """Ids of these rows that have to be remembered still, and are not, or not of the row."""
         rest = (row for row in rows if remembers(row))
         while page := list(islice(rest, PAGE)):
             names = [str(row.fields["id"]) for row in page]
-            found = {one.id: one for one in self._scan.take(names)}
+            found = {one.id: one for one in self._scan.take(names, is_expiry_asked=False)}
             yield from self._missing_of(page, found)
 
     def _missing_of(
@@ -111,11 +114,6 @@ class IdAudit:
         at_ms = entry_ms(row.stream_id)
         ms_min = ms_min_of(row, self._policies.get(row.policy_id))
         return at_ms > self._accepted_ms and one.now_ms + one.ttl_ms < at_ms + ms_min
-
-    def _pages_of(self, names: Iterable[str]) -> Iterator[list[RememberedId]]:
-        rest = iter(names)
-        while page := list(islice(rest, PAGE)):
-            yield [one for one in self._scan.take(page) if one.is_there]
 
 
 def unknown_id(one: RememberedId) -> Difference:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, Engine
 
-from daemon.audit.claims import Claim, ClaimCheck
+from daemon.audit.claims import ClaimCheck
 from daemon.audit.differences import NOTHING, Difference, cut
 from daemon.audit.remembered_ids import IdAudit, remembered_of, unknown_id
 from daemon.audit.stream_entries import StreamAudit
@@ -71,7 +71,7 @@ class UnknownKeys:
             yield from self._lasting("account", page.of("account"))
             yield from self._lasting("wallet", page.of("wallet"))
             yield from self._lasting_chats(page.of("chat"))
-            yield from claims.differences(self._claims(page.of("id"), old_ids))
+            yield from claims.differences(self._ids.claims(page.of("id"), old_ids))
             yield from map(_type, self._keys.wrong_kinds("reply", page.of("reply")))
             for reply_to in page.of("reply"):
                 yield from self._streams.replies(reply_to)
@@ -88,10 +88,6 @@ class UnknownKeys:
         for page in self._scan.open_users():
             yield from users.add(self._unknown_users(page))
         yield from users.end()
-
-    def _claims(self, names: Sequence[str], old: dict[str, RememberedId]) -> Iterator[Claim]:
-        yield from self._ids.claims(names)
-        old.update((one.id, one) for one in self._ids.without_entry(names))
 
     def _old_ids(self, ids: dict[str, RememberedId]) -> Iterator[Difference]:
         """Version 0.1 kept no entry with an id; any row that has the id may have made it."""

@@ -38,17 +38,17 @@ class IdScan:
         """The server's clock."""
         return _ms(self._client.time())
 
-    def take(self, ids: Sequence[str]) -> Iterator[RememberedId]:
-        """One for each id, all of one moment."""
+    def take(self, ids: Sequence[str], *, is_expiry_asked: bool = True) -> Iterator[RememberedId]:
+        """One for each id, all of one moment; for how much longer only if that is asked."""
         if not ids:
             return
         pipeline = self._client.pipeline(transaction=True)
         pipeline.time()
         pipeline.mget([self._keys.id(id_) for id_ in ids])
-        for id_ in ids:
+        for id_ in ids if is_expiry_asked else ():
             pipeline.pttl(self._keys.id(id_))
         now, values, *ttls_ms = pipeline.execute()
-        now_ms = _ms(now)
+        now_ms, ttls_ms = _ms(now), ttls_ms or [FOREVER] * len(ids)
         for id_, value, ttl_ms in zip(ids, values, ttls_ms, strict=True):
             text = (value or b"").decode(errors="replace")
             yield RememberedId(id_, text, int(ttl_ms), now_ms)
