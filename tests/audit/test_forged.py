@@ -443,3 +443,16 @@ def test_one_user_alone_is_compared_with_the_events_too(damaged: System) -> None
     scan = SnapshotScan(damaged.client, KEYS)
     Audit(damaged.engine, scan, Findings(found.append)).run(Scope(user="calm"))
     assert [(one.kind, one.chat) for one in found] == [("missing_event", "calm.open")]
+
+
+def test_what_has_no_account_may_be_answered_again(damaged: System) -> None:
+    """Once the group was destroyed, and the command was read again; not with another outcome."""
+    nobodys = "WHERE user_id IS NULL AND outcome = 'unknown_chat'"
+    entry = damaged.sql(f"SELECT stream_id FROM command_journal {nobodys}")
+    id_ = damaged.sql(f"SELECT fields->>'id' FROM command_journal {nobodys}")
+    again: dict[Any, Any] = {"entry": entry, "id": id_, "outcome": "unknown_chat", "replayed": "1"}
+    damaged.client.xadd(KEYS.reply("me"), again)
+    assert audited(damaged.engine, damaged.redis_url)[1] == []
+    damaged.client.xadd(KEYS.reply("me"), {**again, "outcome": "ok"})
+    _, (difference,) = audited(damaged.engine, damaged.redis_url)
+    assert difference.kind == "reply"
