@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from daemon.audit.differences import Difference, Tell
 from daemon.audit.opening_state import OpeningState, opening_state_of
 from meterd.rules.commands import entry_key
-from meterd.rules.model import Account, Chat, Policy
+from meterd.rules.model import Account, Chat, Event, Policy
 from meterd.rules.replay import JournalEntry, Replay, ReplayStep, foreign_chat
 from persistence.postgres import reader
 from persistence.postgres.reader import ChatOwner
@@ -25,6 +25,10 @@ Until = Mapping[str, Set[str]]
 class _OfUser(Protocol):
     @property
     def user_id(self) -> str | None: ...
+
+
+Watch = Callable[[JournalRow, list[Event]], None]
+"""Gets each row and the events that the fold makes of it."""
 
 
 Row = TypeVar("Row", bound=_OfUser)
@@ -83,10 +87,17 @@ class ByUser(Generic[Row]):
 class Folding:
     """The folds of a page of users, in one snapshot of the database."""
 
-    def __init__(self, connection: Connection, users: Sequence[str], tell: Tell) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        users: Sequence[str],
+        tell: Tell,
+        watch: Watch = lambda _row, _events: None,
+    ) -> None:
         """``users`` in the database's order; rows that are not as the fold's go to ``tell``."""
         self._users = users
         self._tell = tell
+        self._watch = watch
         self._policies = {k: read_policy(v) for k, v in reader.fetch_policies(connection).items()}
         self._owners = _by_user(reader.foreign_owners(connection, users))
         self._journal = ByUser(reader.journal_of_users(connection, users))
@@ -107,7 +118,8 @@ class Folding:
         free_times = self._free_times.of(user)
         imported = opening_state_of(user, records.values(), ledger.values(), free_times)
         replay = Replay(user, imported.account, imported.ended)
-        fold = _Fold(replay, self._policies, Foreign(self._owners.get(user, ())), self._tell)
+        foreign = Foreign(self._owners.get(user, ()))
+        fold = _Fold(replay, self._policies, foreign, self._tell, self._watch)
         points, entries = _openings(imported, until), 0
         for row in self._journal.of(user):
             fold.take(row)
@@ -131,8 +143,14 @@ class _Fold:
     """One user's fold on its way through the journal."""
 
     def __init__(
-        self, replay: Replay, policies: Mapping[str, Policy], foreign: "Foreign", tell: Tell
+        self,
+        replay: Replay,
+        policies: Mapping[str, Policy],
+        foreign: "Foreign",
+        tell: Tell,
+        watch: Watch,
     ) -> None:
+        self._watch = watch
         self.is_whole = True
         self._replay = replay
         self._policies = policies
@@ -152,6 +170,7 @@ class _Fold:
         except AssertionError as error:
             self._give_up(row, "rules", str(error) or "the rules hold", "not so")
             return
+        self._watch(row, step.events)
         if step.outcome != row.outcome:
             self._tell(_differs(row, "outcome", step.outcome, row.outcome))
 

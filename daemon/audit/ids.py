@@ -5,9 +5,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from daemon.audit.differences import NOTHING, Difference
+from daemon.audit.remembered_ids import ms_min_of
 from meterd.rules import outcomes
 from meterd.rules.commands import InvalidCommand, entry_ms, fingerprint
-from meterd.rules.idempotency import ID_MS_MIN, id_ms_min
 from meterd.rules.model import Policy
 from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres.rows import JournalRow
@@ -50,7 +50,7 @@ def _one_id(
         else:
             if first is not None and _is_remembered(first, row):
                 yield _differs("double_effect", row, f"as {first.entry}: {first.outcome}")
-            ms_min = _ms_min(row, policies.get(row.policy_id))
+            ms_min = ms_min_of(row, policies.get(row.policy_id))
             first = _Use(row.stream_id, _content(row), row.outcome, ms_min)
 
 
@@ -69,12 +69,6 @@ def _repeat(row: JournalRow, first: _Use | None, may_be_unknown: bool) -> Iterat
 def _is_remembered(first: _Use, row: JournalRow) -> bool:
     """Whether the id still stood for its first use: later it may stand for something new."""
     return entry_ms(row.stream_id) - entry_ms(first.entry) < first.ms_min
-
-
-def _ms_min(row: JournalRow, policy: Policy | None) -> int:
-    if policy is None or policy.rules_version == 1:
-        return ID_MS_MIN
-    return id_ms_min(str(row.fields.get("type")))
 
 
 def _is_repeat(row: JournalRow) -> bool:

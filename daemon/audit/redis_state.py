@@ -7,7 +7,7 @@ import msgspec
 
 from daemon.audit.differences import NOTHING, Difference, cut, differing
 from daemon.audit.folding import Folded, Position
-from meterd.rules.commands import entry_key
+from meterd.rules.commands import entry_key, is_entry_id
 from meterd.rules.model import Account
 from meterd.rules.snapshots import chat_snapshot, wallet_snapshot
 from persistence.redis.commit import unpack_state
@@ -42,7 +42,7 @@ def account_requests(snapshot: AccountSnapshot, applied: str) -> RedisComparator
         return RedisComparator(
             False, _of_user("missing_account", snapshot, applied, told[0], NOTHING)
         )
-    if not _is_entry(snapshot.applied):
+    if not is_entry_id(snapshot.applied):
         unreadable = cut(repr(snapshot.account))
         return RedisComparator(False, _of_user("account", snapshot, applied, told[0], unreadable))
     if applied and entry_key(snapshot.applied) < entry_key(applied):
@@ -135,14 +135,6 @@ def _flat(account: Account) -> dict[str, Any]:
     for chat in account.chats.values():
         facts |= {f"{chat.chat_id}.{k}": v for k, v in chat._asdict().items()}
     return facts
-
-
-def _is_entry(text: str) -> bool:
-    try:
-        entry_key(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _of_user(

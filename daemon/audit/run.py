@@ -2,20 +2,25 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine
 
 from daemon.audit.books import compare_books
 from daemon.audit.differences import Difference, Findings
+from daemon.audit.events import EventAudit
 from daemon.audit.folding import Folding, Position
 from daemon.audit.ids import compare_ids
-from daemon.audit.orphans import Orphans, compare_refused
+from daemon.audit.policies import compare_policies
+from daemon.audit.redis_contents import RedisContents
 from daemon.audit.redis_state import account_requests, compare, compare_late, requests_of
+from daemon.audit.refused import compare_refused
 from daemon.audit.unowned_rows import compare_unowned
 from meterd.rules.commands import entry_key
+from meterd.rules.model import Event
 from persistence.postgres import reader
+from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import read_policy
 from persistence.redis.snapshot_scan import AccountSnapshot, SnapshotScan
 
@@ -68,9 +73,14 @@ class Audit:
         self._progress = progress
         self._sleep = sleep
         self._stalled_at: str | None = None
+        self._contents = RedisContents(engine, scan) if scan else None
+        self._events: EventAudit | None = None
 
     def run(self, scope: Scope) -> None:
         """Compare all that is in the scope; what differs goes to the findings."""
+        if self._contents is not None:
+            self._progress("events")
+            self._events = self._contents.read_events(scope.user)
         for users in self._pages(scope):
             self._page(users)
         if scope.user is None:
@@ -82,9 +92,24 @@ class Audit:
     def _rest(self, scope: Scope) -> None:
         with self._reading() as connection:
             self._tell(compare_unowned(connection, scope.since_ms, self._findings))
-        if self._scan is not None and not scope.since_ms:
-            self._progress("accounts in Redis")
-            self._tell(Orphans(self._engine, self._scan).find())
+            self._tell(compare_policies(connection))
+        if self._contents is not None:
+            self._progress("ids in Redis")
+            self._tell(self._contents.missing_ids(scope.since_ms))
+            if not scope.since_ms:
+                self._progress("all of Redis")
+                self._users_with_events_only()
+                self._tell(self._contents.unknown())
+
+    def _users_with_events_only(self) -> None:
+        """Users who are in the events stream, and were in no page of users."""
+        assert self._events is not None, "there is a Redis"
+        left = self._events.users_left()
+        for i in range(0, len(left), USERS_PAGE):
+            with self._reading() as connection:
+                users = reader.in_order(connection, left[i : i + USERS_PAGE])
+            self._again(users, [], set(users))
+        self._tell(self._events.emptied())
 
     def _ids(self, scope: Scope) -> None:
         self._progress("ids")
@@ -115,21 +140,36 @@ class Audit:
     def _page(self, users: Sequence[str]) -> None:
         """Postgres first, then Redis; users that Redis is ahead with are looked at again."""
         ahead: list[AccountSnapshot] = []
+        events_ahead: set[str] = set()
         with self._reading() as connection:
-            for ends in _shared_out(self._folded(connection, users)):
+            for ends in _shared_out(self._folded(connection, users, events_ahead)):
                 ahead += self._against_redis(ends)
                 self._progress("users")
-        if ahead:
-            self._again(users, ahead)
+        if self._events is not None:
+            self._tell(self._events.differences())
+        if ahead or events_ahead:
+            self._again(users, ahead, events_ahead)
 
-    def _folded(self, connection: Connection, users: Sequence[str]) -> Iterator[End]:
-        """Users after their last row, Postgres compared; of what was compared nothing is kept."""
-        for folded in Folding(connection, users, self._findings.report).users({}, self._count):
+    def _folded(
+        self, connection: Connection, users: Sequence[str], events_ahead: set[str]
+    ) -> Iterator[End]:
+        """Users after their last row, Postgres compared; of what was compared nothing is kept.
+
+        Those of whom the events stream is ahead of the journal are added to ``events_ahead``.
+        """
+        folding = Folding(connection, users, self._findings.report, self._watch)
+        for folded in folding.users({}, self._count):
+            if self._events and self._events.finish(folded.user, folded.is_whole, is_last=False):
+                events_ahead.add(folded.user)
             self._findings.users += bool(folded.entries or folded.records or folded.ledger)
             self._findings.chats += len(folded.replay.chats)
             if folded.is_whole:
                 self._tell(compare_books(folded))
                 yield End(folded.user, folded.end)
+
+    def _watch(self, row: JournalRow, events: list[Event]) -> None:
+        if self._events is not None:
+            self._events.watch(row, events)
 
     def _count(self) -> None:
         self._findings.entries += 1
@@ -151,38 +191,49 @@ class Audit:
                 self._findings.report(side.difference)
         return ahead
 
-    def _again(self, users: Sequence[str], ahead: Sequence[AccountSnapshot]) -> None:
-        """Compare account snapshots with the fold up to where each of them was.
+    def _again(
+        self, users: Sequence[str], ahead: Sequence[AccountSnapshot], events_ahead: Set[str]
+    ) -> None:
+        """Compare account snapshots with the fold up to where each of them was, and events.
 
         What Redis had then is in the outbox or in Postgres, so once the outbox has moved past
         its end of now, the journal has everything that the account snapshots show.
         """
-        self._wait_for_outbox()
+        undelivered = self._wait_for_outbox()
         by_user: dict[str, list[AccountSnapshot]] = {}
         for snapshot in ahead:
             by_user.setdefault(snapshot.user, []).append(snapshot)
         until = {user: {snapshot.applied for snapshot in mine} for user, mine in by_user.items()}
-        moved = [user for user in users if user in by_user]
+        moved = [user for user in users if user in by_user or user in events_ahead]
+        assert self._events is not None, "account snapshots were taken"
         with self._reading() as connection:
-            for folded in Folding(connection, moved, _ignore).users(until):
-                for snapshot in by_user[folded.user] if folded.is_whole else ():
+            for folded in Folding(connection, moved, _ignore, self._watch).users(until):
+                self._events.finish(folded.user, folded.is_whole, is_last=True)
+                for snapshot in by_user.get(folded.user, ()) if folded.is_whole else ():
                     self._tell(compare_late(snapshot, folded))
+        self._tell(self._events.differences(undelivered))
 
-    def _wait_for_outbox(self) -> None:
+    def _wait_for_outbox(self) -> set[str]:
+        """Wait until what is in the outbox now has left it; gives the users of what has not."""
         assert self._scan is not None, "account snapshots were taken"
         end = self._scan.outbox_end()
-        if end is None:
-            return  # all that was in it is delivered
+        if end is None or self._has_left(end):
+            return set()  # all that was in it is delivered
+        return set().union(*self._scan.users_in_outbox())
+
+    def _has_left(self, end: str) -> bool:
+        assert self._scan is not None, "account snapshots were taken"
         begin, stalled = None, 0
         for _ in range(WAITS_MAX):
             begin, before = self._scan.outbox_begin(), begin
             if begin is None or entry_key(begin) > entry_key(end):
-                return
+                return True
             stalled = stalled + 1 if begin == before else 0
             if stalled >= STALLED_WAITS_MAX or begin == self._stalled_at:
                 self._stalled_at = begin
-                return
+                return False
             self._sleep(WAIT_S)
+        return False
 
     def _tell(self, differences: Iterable[Difference]) -> None:
         for difference in differences:

@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import redis
 from sqlalchemy import Connection, Engine
@@ -19,13 +19,11 @@ from sqlalchemy import Connection, Engine
 from actors.recorder import write_entries
 from daemon.audit.differences import Difference
 from daemon.audit.folding import Folded, Folding
+from daemon.audit.remembered_ids import remembered_of
 from daemon.errors import RecoverError
-from meterd.rules import outcomes
-from meterd.rules.commands import Command, entry_ms, fingerprint
-from meterd.rules.idempotency import CREDIT_TYPES, IdempotencyRecord
-from meterd.rules.outcomes import Outcome
+from meterd.rules.commands import entry_ms
+from meterd.rules.idempotency import CREDIT_TYPES
 from meterd.rules.redis_keys import Keys
-from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres import reader
 from persistence.postgres.recorder_state import PostgresPosition, fetch_position, replace_instance
 from persistence.postgres.rows import JournalRow, OperationRow
@@ -67,6 +65,8 @@ class RecoveryReport(NamedTuple):
     ids: int
     commands_left: int
     """Entries in the commands stream that will be handled now."""
+    events: str
+    """The last event before: events up to it may be missing, or come again."""
     unfolded: list[str]
     """Users whose journal could not be folded: they have no account in Redis."""
     memory_id: str
@@ -151,6 +151,7 @@ class Recovery:
             open_chats=chats,
             ids=ids,
             commands_left=left,
+            events=rebuild.last_event(),
             unfolded=unfolded,
             memory_id=secrets.token_hex(8),
         )
@@ -230,22 +231,9 @@ def check_stopped(plan: RecoveryPlan) -> None:
 
 def _ids_of(rows: Iterable[JournalRow], ttl_ms: int) -> Iterator[tuple[str, str, int]]:
     for row in rows:
-        remembered = _remembered(row)
+        remembered = remembered_of(row)
         if remembered:
             yield str(row.fields["id"]), remembered, entry_ms(row.stream_id) + ttl_ms
-
-
-def _remembered(row: JournalRow) -> str:
-    """What the commit function keeps of the row's id; empty if its id was known, or it has none."""
-    if "id" not in row.fields or row.replayed:
-        return ""
-    if row.outcome in (outcomes.ID_CONFLICT, outcomes.INVALID_COMMAND):
-        return ""
-    command = command_of(JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed))
-    if not isinstance(command, Command):
-        return ""
-    outcome = cast("Outcome", row.outcome)
-    return IdempotencyRecord(fingerprint(command), outcome, row.stream_id).packed()
 
 
 def _operation(report: RecoveryReport, done_by: str) -> OperationRow:

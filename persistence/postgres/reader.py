@@ -29,6 +29,7 @@ from persistence.postgres.tables import (
     command_journal,
     ledger_entries,
     opening_free_times,
+    operations,
     policies,
 )
 
@@ -85,6 +86,42 @@ def journaled(connection: Connection, entries: Sequence[str]) -> set[str]:
     """Give those of the stream entries that the journal has."""
     query = select(_journal.stream_id).where(_journal.stream_id == _one_of(entries))
     return set(connection.scalars(query))
+
+
+def journal_rows(connection: Connection, entries: Iterable[str]) -> dict[str, JournalRow]:
+    """Give the rows of these stream entries, by entry; what has no row is left out."""
+    columns = [_journal[name] for name in JournalRow._fields]
+    query = select(*columns).where(_journal.stream_id == _one_of(entries))
+    return {row.stream_id: JournalRow._make(row) for row in connection.execute(query)}
+
+
+def rows_of_ids(connection: Connection, ids: Sequence[str]) -> Iterator[JournalRow]:
+    """Yield the rows of commands with these ids, in the order of the stream.
+
+    Reads the whole journal: no index has the ids.
+    """
+    return _stream(connection, _in_order().where(_id == _one_of(ids)))
+
+
+def last_recovery(connection: Connection) -> tuple[int, str] | None:
+    """Give when state was recovered last (ms), and the last event before; None if never."""
+    query = (
+        select(operations.c.at, operations.c.details["events"].astext)
+        .where(operations.c.operation == "recover")
+        .order_by(operations.c.at.desc())
+        .limit(1)
+    )
+    found = connection.execute(query).first()
+    if found is None:
+        return None
+    at_ms, events = integers(found)
+    return at_ms, events or ""
+
+
+def in_order(connection: Connection, users: Sequence[str]) -> list[str]:
+    """Give the users in the database's order of texts."""
+    user = _given(users)
+    return list(connection.scalars(select(user).order_by(user)))
 
 
 def outcome_of(connection: Connection, entry: str) -> str | None:

@@ -101,6 +101,14 @@ class Rebuild:
         self._client.xtrim(self._keys.outbox, maxlen=0, approximate=False)
         self._client.set(self._keys.outbox_delivered, last)
 
+    def last_event(self) -> str:
+        """The last event that there has ever been; they are left as they are."""
+        try:
+            info: Any = self._client.xinfo_stream(self._keys.events)
+        except redis.ResponseError:  # there is no stream
+            return "0-0"
+        return str(info["last-generated-id"].decode())
+
     def end(self, memory_id: str, epoch: int) -> None:
         """Everything is there: give it a name. Older epochs than ``epoch`` are over."""
         found: Any = self._client.get(self._keys.epoch)

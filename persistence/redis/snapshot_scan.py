@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import redis
 
 from meterd.rules.redis_keys import Keys
-from persistence.redis.commit import unpack_payload
+from persistence.postgres.rows import JournalRow
+from persistence.redis.commit import OutboxPayload, unpack_payload
 
 _SCAN_COUNT: Final = 1_000
 _PARCELS: Final = 100
@@ -52,17 +54,18 @@ class SnapshotScan:
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         """Read through ``client``; nothing is ever written."""
-        self._client = client
-        self._keys = keys
+        self.client = client
+        self.keys = keys
 
     def take(self, asks: Iterable[SnapshotRequest]) -> Iterator[AccountSnapshot]:
         """One account snapshot for each ask, in turn."""
         for some in _shared_out(asks):
-            pipeline = self._client.pipeline(transaction=True)
+            pipeline = self.client.pipeline(transaction=True)
             for ask in some:
                 pipeline.mget(self._names(ask))
-                pipeline.sismember(self._keys.open_users, ask.user)
-            answers = iter(pipeline.execute())
+                pipeline.sismember(self.keys.open_users, ask.user)
+            # A key of another type answers with an error: it holds nothing of this.
+            answers = iter(pipeline.execute(raise_on_error=False))
             for ask, values, is_open in zip(some, answers, answers, strict=True):
                 account, wallet, *chats = values
                 found = dict(zip(ask.chats, chats, strict=True))
@@ -70,22 +73,19 @@ class SnapshotScan:
                     user=ask.user,
                     account=account,
                     wallet=wallet,
-                    is_open=bool(is_open),
+                    is_open=is_open == 1,
                     chats=found,
                     part=ask.part,
                 )
-
-    def accounts(self) -> Iterator[list[str]]:
-        """Users with an account, some at a time; one may come more than once."""
-        prefix = self._keys.account("")
-        for found in self._scan(prefix):
-            yield [name.decode(errors="replace").removeprefix(prefix) for name in found]
 
     def open_users(self) -> Iterator[list[str]]:
         """Users with open chats, some at a time; one may come more than once."""
         cursor = 0
         while True:
-            answer: Any = self._client.sscan(self._keys.open_users, cursor, count=_SCAN_COUNT)
+            try:
+                answer: Any = self.client.sscan(self.keys.open_users, cursor, count=_SCAN_COUNT)
+            except redis.ResponseError:  # it is no set, and has no members
+                return
             cursor, found = answer
             yield [user.decode(errors="replace") for user in found]
             if cursor == 0:
@@ -93,46 +93,63 @@ class SnapshotScan:
 
     def outbox_end(self) -> str | None:
         """The last entry of the outbox; None if nothing waits."""
-        return self._outbox_edge(self._client.xrevrange(self._keys.outbox, count=1))
+        return self._outbox_edge("+", "-")
 
     def outbox_begin(self) -> str | None:
         """The entry of the outbox that is next; None if nothing waits."""
-        return self._outbox_edge(self._client.xrange(self._keys.outbox, count=1))
+        return self._outbox_edge("-", "+")
 
     def users_in_outbox(self) -> Iterator[set[str]]:
         """Users about whom something waits for Postgres, outbox entry by outbox entry."""
-        for _, fields in self._entries(self._keys.outbox):
-            yield set(_users(fields[b"facts"]))
+        for payload in self._payloads():
+            yield set(_users(payload))
+
+    def chats_in_outbox(self) -> Iterator[set[str]]:
+        """Chats about which something waits for Postgres, outbox entry by outbox entry."""
+        for payload in self._payloads():
+            yield {row.chat_id for row in payload.records}
+
+    def journal_in_outbox(self) -> Iterator[JournalRow]:
+        """Rows of the journal that wait for Postgres."""
+        for payload in self._payloads():
+            yield from payload.journal
 
     def refused(self) -> Iterator[UnreadableSnapshot]:
         """What Postgres refused for good, in order."""
-        for entry, fields in self._entries(f"{self._keys.outbox}:refused"):
+        for entry, fields in self._entries(f"{self.keys.outbox}:refused"):
             why = fields.get(b"why", b"").decode(errors="replace")
-            yield UnreadableSnapshot(entry.decode(), frozenset(_users(fields[b"facts"])), why)
+            payload = _payload(fields)
+            users = frozenset(_users(payload) if payload else ())
+            yield UnreadableSnapshot(entry.decode(), users, why)
 
     def _names(self, ask: SnapshotRequest) -> list[str]:
-        keys = self._keys
+        keys = self.keys
         return [keys.account(ask.user), keys.wallet(ask.user), *map(keys.chat, ask.chats)]
 
-    def _scan(self, prefix: str) -> Iterator[list[bytes]]:
-        cursor = 0
-        while True:
-            answer: Any = self._client.scan(cursor, match=f"{prefix}*", count=_SCAN_COUNT)
-            cursor, found = answer
-            yield found
-            if cursor == 0:
-                return
+    def _payloads(self) -> Iterator[OutboxPayload]:
+        for _, fields in self._entries(self.keys.outbox):
+            payload = _payload(fields)
+            if payload is not None:
+                yield payload
 
     def _entries(self, stream: str) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         after = "-"
         while True:
-            page: Any = self._client.xrange(stream, min=after, count=_PARCELS)
+            try:
+                page: Any = self.client.xrange(stream, min=after, count=_PARCELS)
+            except redis.ResponseError:  # it is no stream, and has no entries
+                return
             yield from page
             if len(page) < _PARCELS:
                 return
             after = f"({page[-1][0].decode()}"
 
-    def _outbox_edge(self, found: Any) -> str | None:
+    def _outbox_edge(self, begin: str, end: str) -> str | None:
+        read = self.client.xrevrange if begin == "+" else self.client.xrange
+        try:
+            found: Any = read(self.keys.outbox, begin, end, count=1)
+        except redis.ResponseError:  # it is no stream, and has no entries
+            return None
         return found[0][0].decode() if found else None
 
 
@@ -150,7 +167,14 @@ def _shared_out(asks: Iterable[SnapshotRequest]) -> Iterator[list[SnapshotReques
         yield some
 
 
-def _users(facts: bytes) -> Iterator[str]:
-    entry = unpack_payload(facts)
-    yield from (row.user_id for row in entry.journal if row.user_id is not None)
-    yield from (row.user_id for row in entry.ledger)
+def _payload(fields: dict[bytes, bytes]) -> OutboxPayload | None:
+    """What an entry holds; None if it can't be read."""
+    try:
+        return unpack_payload(fields.get(b"facts", b""))
+    except msgspec.MsgspecError:
+        return None
+
+
+def _users(payload: OutboxPayload) -> Iterator[str]:
+    yield from (row.user_id for row in payload.journal if row.user_id is not None)
+    yield from (row.user_id for row in payload.ledger)

@@ -29,7 +29,16 @@ class Loaded(NamedTuple):
 
     database: str
     redis_url: str
-    keys: dict[bytes, bytes]
+    keys: dict[bytes, tuple[int, bytes]]
+    """How long each has to live (ms; 0: for ever), and what it holds."""
+
+    def restore(self, client: redis.Redis) -> None:
+        """Make Redis what the load left."""
+        pipeline = client.pipeline(transaction=False)
+        pipeline.flushall()
+        for key, (ttl_ms, value) in self.keys.items():
+            pipeline.restore(key, ttl_ms, value)
+        pipeline.execute()
 
 
 class System(NamedTuple):
@@ -62,21 +71,32 @@ def loaded(server_url: str, template: str) -> Iterator[Loaded]:
             engine.dispose()
             with contextlib.closing(connect(redis_url)) as client:
                 found: Any = client.keys("meterd:{0}:*")
-                keys: dict[bytes, Any] = {key: client.dump(key) for key in found}
+                keys: dict[bytes, Any] = {
+                    key: (max(0, int(client.pttl(key))), client.dump(key)) for key in found
+                }
             yield Loaded(make_url(url).database or "", redis_url, keys)
 
 
 @pytest.fixture
 def system(loaded: Loaded, server_url: str) -> Iterator[System]:
     client = connect(loaded.redis_url)
-    client.flushall()
-    for key, value in loaded.keys.items():
-        client.restore(key, 0, value)
+    loaded.restore(client)
     for url in fresh(server_url, loaded.database):
         engine = make_engine(url)
         yield System(url, loaded.redis_url, engine, client)
         engine.dispose()
     client.close()
+
+
+@pytest.fixture
+def damaged(loaded: Loaded, server_url: str) -> Iterator[System]:
+    """The system for who breaks Redis only: the database is everybody's."""
+    url = make_url(server_url).set(database=loaded.database).render_as_string(hide_password=False)
+    engine = make_engine(url)
+    with contextlib.closing(connect(loaded.redis_url)) as client:
+        loaded.restore(client)
+        yield System(url, loaded.redis_url, engine, client)
+    engine.dispose()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -113,7 +133,7 @@ def send_special(client: redis.Redis) -> None:
 _CALM = {"user_id": "calm", "advisor_id": "v", "rate": "0"}
 _PAID = {"user_id": "calm", "advisor_id": "v", "rate": "1", "increment_ms": "60000"}
 SPECIAL: tuple[dict[str, str], ...] = (
-    {"type": "top_up", "user_id": "calm", "amount": "50"},
+    {"type": "top_up", "user_id": "calm", "amount": "50", "reply_to": "me"},
     {"type": "start", "chat_id": "calm.open", **_CALM},
     {"type": "start", "chat_id": "calm.ended", **_PAID},
     {"type": "end", "chat_id": "calm.ended"},

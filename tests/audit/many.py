@@ -67,7 +67,9 @@ def _command(user_id: str, n: int) -> dict[str, str]:
 
 def fill(engine: Engine, client: redis.Redis, size: Size) -> None:
     """Write everything, as after a daemon's work of years."""
-    policy = Policy()
+    policy, last = Policy(), f"{T0 + 1_000 * size.commands}-0"
+    client.xadd(KEYS.commands, {"handled": "long ago"}, id=last)
+    client.xtrim(KEYS.commands, maxlen=0, approximate=False)
     with engine.begin() as connection:
         put_policy(connection, "p", policy_document(policy))
     for some in _batches(users(size, policy)):

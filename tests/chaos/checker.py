@@ -48,15 +48,19 @@ def clients_log(evidence: Evidence, _fold: Fold) -> Iterator[str]:
     """What was taken is in the stream; what is there else was sent by somebody, once each."""
     stream = dict(evidence.stream)
     confirmed = dict(evidence.log)
-    yield from _each("taken, and not in the stream", set(confirmed) - set(stream))
-    changed = (e for e, f in confirmed.items() if e in stream and stream[e] != f)
+    gone = evidence.lost | evidence.moved.keys()
+    yield from _each("taken, and not in the stream", set(confirmed) - set(stream) - gone)
+    changed = (e for e, f in confirmed.items() if e in stream and e not in gone and stream[e] != f)
     yield from _each("in the stream with other content", changed)
     attempts = Counter(_frozen(fields) for fields in evidence.uncertain)
+    again = Counter(_frozen(f) for e, f in evidence.moved.items() if e in confirmed)
+    attempts += again
     unknown = Counter(
         _frozen(fields)
         for entry, fields in stream.items()
-        if entry not in confirmed and fields.get("type") != "settle"
+        if entry not in confirmed and entry not in gone and fields.get("type") != "settle"
     )
+    yield from _each("to be appended again, and was not", again - unknown)
     yield from _each("in the stream more often than sent", unknown - attempts)
 
 
@@ -166,9 +170,11 @@ def events(evidence: Evidence, fold: Fold) -> Iterator[str]:
 
 def replies(evidence: Evidence, fold: Fold) -> Iterator[str]:
     """Every entry that asked for a reply got one, once, with the fold's outcome."""
-    counts = Counter(reply["entry"] for reply in evidence.replies)
+    counts = Counter(reply["entry"] for reply in evidence.replies) - _again(evidence)
     yield from _each("answered more than once", (e for e, n in counts.items() if n > 1))
-    told = {r["entry"]: (r["outcome"], r["replayed"]) for r in evidence.replies}
+    told: dict[str, tuple[str, str]] = {}
+    for reply in evidence.replies:
+        told.setdefault(reply["entry"], (reply["outcome"], reply["replayed"]))
     due = {
         entry: (fold.results[entry].outcome, str(int(fold.results[entry].replayed)))
         for entry, fields in evidence.stream
@@ -180,7 +186,26 @@ def replies(evidence: Evidence, fold: Fold) -> Iterator[str]:
 def dead_letters(evidence: Evidence, fold: Fold) -> Iterator[str]:
     """What can't be a command is set aside once, and nothing else is."""
     due = [e for e, r in fold.results.items() if r.outcome == outcomes.INVALID_COMMAND]
-    yield from _differences("dead letter", Counter(evidence.dead), Counter(due))
+    told, again = Counter(evidence.dead), _again(evidence)
+    for entry in told.keys() & again.keys():
+        told[entry] = max(1, told[entry] - again[entry])
+    yield from _differences("dead letter", told, Counter(due))
+
+
+def _again(evidence: Evidence) -> Counter[str]:
+    """How many more answers and dead letters an entry may have.
+
+    Where it belongs to no account, nothing tells that it had its effect once the group was
+    destroyed and it is read again.
+    """
+    nobodys = {row.stream_id for row in evidence.journal if row.user_id is None}
+    return Counter({e: n for e, n in evidence.read_again.items() if e in nobodys})
+
+
+def losses_are_noticed(evidence: Evidence, _fold: Fold) -> Iterator[str]:
+    """Where entries were taken away before they were handled, the daemon says so."""
+    if evidence.lost and not evidence.noticed:
+        yield f"{len(evidence.lost)} entries were taken away, and nobody noticed"
 
 
 def fencing(evidence: Evidence, _fold: Fold) -> Iterator[str]:
@@ -202,6 +227,7 @@ CHECKS: dict[str, Check] = {
     "4 charges": charges,
     "5 fencing": fencing,
     "6 queries": queries_are_answered,
+    "7 losses are noticed": losses_are_noticed,
 }
 
 

@@ -18,6 +18,7 @@ from loadtests.common.timeouts import scaled
 from meterd.rules.model import AT_ZERO_SUSPEND, Policy
 from persistence.redis.client import connect
 from tests.chaos.processes import Process, descendants, look, send
+from tests.chaos.queue_log import QueueLog
 from tests.chaos.servers import Postgres, Redis
 from tests.proxy import Proxy
 from tests.servers import VALKEY
@@ -58,6 +59,8 @@ class ChaosEnvironment:
         self.folder = folder
         self.redis = Redis(kind, folder / "redis")
         self.postgres = Postgres(folder / "pg")
+        self.queue_log = QueueLog()
+        self._servers = [self.redis]
         self._seen: dict[int, Process] = {}
         self._lives = 0
         with contextlib.ExitStack() as undo:
@@ -80,6 +83,21 @@ class ChaosEnvironment:
             "TMPDIR": str(self.folder),
         }
         return LiveDaemon(self.folder / f"home{self._lives}", env)
+
+    def demote_redis(self) -> Redis:
+        """Another Redis becomes the master, at the proxies' address for new connections.
+
+        The old one stays up as its replica, and so do the connections to it; it is returned.
+        """
+        old = self.redis
+        new = Redis(old.kind, self.folder / f"redis{len(self._servers) + 1}")
+        self._servers.append(new)
+        new.start()
+        old.hand_over(new)
+        for proxy in (self.to_redis, self.to_clients):
+            proxy.move(new.url)
+        self.redis = new
+        return old
 
     def client(self) -> redis.Redis:
         """A connection to Redis past all proxies; one that hangs is not waited for."""
@@ -140,8 +158,9 @@ class ChaosEnvironment:
         self._stop_servers()
 
     def _stop_servers(self) -> None:
-        with contextlib.suppress(AssertionError):
-            self.redis.kill()
+        for server in self._servers:
+            with contextlib.suppress(AssertionError):
+                server.kill()
         self.postgres.stop()
 
 

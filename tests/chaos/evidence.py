@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from persistence.postgres.engine import make_engine
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
 from persistence.postgres.tables import chat_time_records, ledger_entries
 from tests.chaos.load import Client
+from tests.chaos.queue_log import QueueLog, whole_stream
 from tests.load import KEYS, Entry
 
 USER_ROWS_MAX = 10_000_000
@@ -45,6 +47,14 @@ class Evidence:
     snapshots: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     unfinished: dict[str, int] = dataclasses.field(default_factory=dict)
     """How much is pending, in the outbox, set aside as refused: all should be 0."""
+    lost: set[str] = dataclasses.field(default_factory=set)
+    """Entries that somebody took out of the stream before they were handled."""
+    moved: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    """Entries that an operator's decision gave another ID."""
+    read_again: Counter[str] = dataclasses.field(default_factory=Counter)
+    """Entries that were read again because the group was destroyed, and how often."""
+    noticed: int = 0
+    """How many entries the daemon has missed, and how often it made its group again."""
     stale_writers: list[str] = dataclasses.field(default_factory=list)
     """Actors whose epoch is over and who could write all the same."""
 
@@ -55,9 +65,11 @@ def collect(
     postgres_url: str,
     clients: Sequence[Client],
     policy: Policy,
+    queue_log: QueueLog,
 ) -> Evidence:
     """Read all of it; nothing may move any more."""
-    evidence = Evidence(policy, stream=_stream(client, KEYS.commands))
+    evidence = Evidence(policy, stream=[], uncertain=[*queue_log.foreign])
+    evidence.moved, evidence.read_again = queue_log.moved, queue_log.read_again
     for each in clients:
         each.read_replies()
         evidence.log += each.log
@@ -65,6 +77,8 @@ def collect(
         evidence.replies += each.replies
     _from_redis(client, evidence)
     _from_postgres(postgres_url, evidence)
+    current = _stream(client, KEYS.commands)
+    evidence.stream, evidence.lost = whole_stream(queue_log, current, evidence.journal)
     _snapshots(redis_url, postgres_url, clients, evidence)
     return evidence
 
@@ -77,6 +91,8 @@ def _from_redis(client: redis.Redis, evidence: Evidence) -> None:
     outbox: Any = client.xlen(KEYS.outbox)
     refused: Any = client.xlen(f"{KEYS.outbox}:refused")
     evidence.unfinished = {"pending": pending["pending"], "outbox": outbox, "refused": refused}
+    progress: Any = client.hmget(KEYS.progress, "missing", "recreated")
+    evidence.noticed = sum(int(number or 0) for number in progress)
     for key in client.scan_iter(match=KEYS.wallet("*"), count=1000):
         raw: Any = client.get(key)
         wallet = msgspec.json.decode(raw)

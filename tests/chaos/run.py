@@ -225,7 +225,8 @@ class Run:
     def _collect(self) -> Evidence:
         url = self.environment.redis.url
         with contextlib.closing(self.environment.client()) as client:
-            found = collect(client, url, self.environment.postgres.url, self._clients, POLICY)
+            postgres_url, queue_log = self.environment.postgres.url, self.environment.queue_log
+            found = collect(client, url, postgres_url, self._clients, POLICY, queue_log)
             found.stale_writers = self._epochs.stale_writers(client)
         self.report.epochs = len(self._epochs)
         return found

@@ -5,10 +5,12 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import redis
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from daemon.embedded.home import make_home
 from daemon.embedded.postgres import PostgresServer
@@ -28,6 +30,7 @@ class Redis:
 
     def __init__(self, kind: str, folder: Path) -> None:
         """Nothing starts before ``start``."""
+        self.kind = kind
         self._folder = folder
         self._program = binary(kind)
         assert self._program is not None, f"{kind} is not installed"
@@ -51,6 +54,28 @@ class Redis:
             assert self._process.poll() is None, f"Redis ended at once; see {self._folder}"
             assert time.monotonic() < deadline, f"Redis does not answer; see {self._folder}"
             time.sleep(0.02)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        return "127.0.0.1", self._port
+
+    def hand_over(self, to: "Redis") -> None:
+        """Make the other one the master, with all that is here; this one is its replica then."""
+        with contextlib.closing(to.client()) as replica:
+            replica.replicaof(self.address[0], str(self._port))
+        self._until(lambda client: _is_online(client.info("replication")))
+        host, port = to.address
+        with contextlib.closing(self.client()) as master:
+            master.execute_command("FAILOVER", "TO", host, port)  # type: ignore[no-untyped-call]
+        self._until(lambda client: client.info("replication")["role"] == "slave")
+
+    def _until(self, holds: Callable[[redis.Redis], bool]) -> None:
+        deadline = time.monotonic() + START_S_MAX
+        with contextlib.closing(self.client()) as client:
+            while not holds(client):
+                assert time.monotonic() < deadline, f"no replication; see {self._folder}"
+                time.sleep(0.02)
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -94,6 +119,11 @@ class Redis:
         with contextlib.suppress(redis.RedisError), contextlib.closing(self.client()) as client:
             return bool(client.ping())
         return False
+
+
+def _is_online(replication: Any) -> bool:
+    """Whether the master's one replica has all that there was when it came."""
+    return bool(replication.get("slave0", {}).get("state") == "online")
 
 
 class Postgres:
@@ -143,6 +173,23 @@ class Postgres:
         self._run(f"ALTER SYSTEM {verb}")
         self._run("SELECT pg_reload_conf()")
 
+    def begin_read_only_sessions(self) -> None:
+        """Every session ends, and those that begin from now on are read-only for ever."""
+        self._default("SET default_transaction_read_only = on")
+        self._run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    def end_read_only_sessions(self) -> None:
+        """Sessions that begin from now on may write; those that are there stay as they are."""
+        self._default("RESET default_transaction_read_only")
+
+    def _default(self, what: str) -> None:
+        """Change a default of the database; who does so may write."""
+        database = make_url(self.url).database
+        self._run("SET default_transaction_read_only = off", f'ALTER DATABASE "{database}" {what}')
+
     def fill_disk(self) -> None:
         """No file may grow beyond some pages; PostgreSQL takes it as a full disk."""
         self._limit((1 << 16, resource.RLIM_INFINITY))
@@ -154,10 +201,11 @@ class Postgres:
         self.stop_at_once()
         self.start()
 
-    def _run(self, sql: str) -> None:
+    def _run(self, *statements: str) -> None:
         engine = make_engine(self.url).execution_options(isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(text(sql))
+            for sql in statements:
+                connection.execute(text(sql))
         engine.dispose()
 
     def _limit(self, limit: tuple[int, int]) -> None:

@@ -1,6 +1,7 @@
 """The checker notices: of a run without a fault it says nothing; each thing broken, it names."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from persistence.redis.commit import event_fields, ledger_row
 from tests.chaos.checker import Fold, check, fold, wrong
 from tests.chaos.environment import POLICY
 from tests.chaos.evidence import Evidence
+from tests.chaos.queue_log import QueueLog, whole_stream
 from tests.load import Entry
 
 SENT = (
@@ -188,3 +190,76 @@ def test_what_was_never_answered_may_be_there_once() -> None:
     assert wrong(check(evidence)) == {}
     evidence.uncertain.append({"type": "pause", "id": "never", "chat_id": "c"})
     assert wrong(check(evidence)) == {}
+
+
+ENTRY = "3000-0"
+"""A pause that was answered, and is in the middle of the stream."""
+
+
+def _without(entry: str) -> Evidence:
+    """As if a producer had deleted the entry before anybody read it."""
+    evidence, stream = a_good_run(), [each for each in a_good_run().stream if each[0] != entry]
+    left = Evidence(POLICY, stream, log=evidence.log, unfinished=evidence.unfinished)
+    _tell(left, fold(stream, POLICY))
+    return left
+
+
+def test_what_was_taken_away_unread_may_be_missing_if_somebody_noticed() -> None:
+    """It was accepted and has no effect; the daemon has counted that something is missing."""
+    evidence = _without(ENTRY)
+    assert set(wrong(check(evidence))) == {"1 clients' log"}
+    evidence.lost = {ENTRY}
+    assert set(wrong(check(evidence))) == {"7 losses are noticed"}
+    evidence.noticed = 1
+    assert wrong(check(evidence)) == {}
+
+
+def test_what_was_taken_away_unread_is_never_answered() -> None:
+    """A reply without the entry's effect is one that nobody asked for."""
+    evidence = _without(ENTRY)
+    evidence.lost, evidence.noticed = {ENTRY}, 1
+    evidence.replies.append({"id": "k3", "outcome": "ok", "entry": ENTRY, "replayed": "0"})
+    assert set(wrong(check(evidence))) == {"1 one reply each"}
+
+
+def test_what_got_another_id_has_to_be_there_once() -> None:
+    """Behind an entry from the future, a command was accepted under an ID that is dropped."""
+    evidence = a_good_run()
+    number = next(n for n, (entry, _) in enumerate(evidence.log) if entry == ENTRY)
+    fields = evidence.log[number][1]
+    evidence.log[number] = ("9999-0", fields)
+    assert set(wrong(check(evidence))) == {"1 clients' log"}
+    evidence.moved = {"9999-0": fields}
+    assert wrong(check(evidence)) == {}
+    evidence.moved["9998-0"] = {"type": "pause", "id": "gone", "chat_id": "c"}
+    evidence.log.append(("9998-0", evidence.moved["9998-0"]))
+    assert set(wrong(check(evidence))) == {"1 clients' log"}
+
+
+def test_only_what_has_no_account_may_be_answered_again_by_a_new_group() -> None:
+    """Invalid, or about a chat of nobody's: as often as the group was destroyed, no more."""
+    evidence = a_good_run()
+    evidence.journal = [
+        row._replace(user_id=None) if row.chat_id == "nobody" else row for row in evidence.journal
+    ]
+    nobodys = [row.stream_id for row in evidence.journal if row.user_id is None]
+    assert len(nobodys) == 2
+    evidence.replies += [r for r in evidence.replies if r["entry"] in nobodys]
+    evidence.dead *= 2
+    assert set(wrong(check(evidence))) == {"1 one reply each", "1 dead letters"}
+    evidence.read_again = Counter(entry for entry, _ in evidence.stream)
+    assert wrong(check(evidence)) == {}
+    evidence.replies.append(evidence.replies[0])
+    assert set(wrong(check(evidence))) == {"1 one reply each"}
+
+
+def test_a_doubtful_entry_is_in_the_stream_if_it_had_its_effect() -> None:
+    """One that nobody handled is lost; one that was gone when it was read has no fields."""
+    evidence = a_good_run()
+    fields = dict(evidence.stream)
+    gone = JournalRow("4000-0", None, None, {}, outcomes.INVALID_COMMAND, False, "p")
+    journal = [row for row in evidence.journal if row.stream_id not in ("1000-0", "4000-0")]
+    log = QueueLog(archive=fields, doubtful={"1000-0", "2000-0", "4000-0"})
+    stream, lost = whole_stream(log, [], [*journal, gone])
+    assert lost == {"1000-0", "4000-0"}
+    assert dict(stream) == {**{k: v for k, v in fields.items() if k != "1000-0"}, "4000-0": {}}

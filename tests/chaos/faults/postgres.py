@@ -30,6 +30,12 @@ def _lose(environment: ChaosEnvironment, draw: random.Random) -> Blow:
     return Blow(lambda: environment.to_postgres.lose(0, b""))
 
 
+def _read_only_sessions(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    """As by a proxy's or a failover's doing: what connects meanwhile may never write."""
+    environment.postgres.begin_read_only_sessions()
+    return Blow(environment.postgres.end_read_only_sessions)
+
+
 POSTGRES = (
     Fault("Postgres stopped at once", _stopped, weight=4),
     Fault("Postgres away", _stopped, (2.5, 12.0), weight=2),
@@ -44,6 +50,7 @@ POSTGRES = (
         ),
         (1.5, 6.0),
     ),
+    Fault("Postgres's sessions read-only", _read_only_sessions, (1.5, 6.0), weight=2),
     Fault(
         "Postgres's disk full",
         between(lambda b: b.postgres.fill_disk(), lambda b: b.postgres.free_disk()),

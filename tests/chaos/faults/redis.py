@@ -100,6 +100,11 @@ def _older_library(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     return Blow(nothing)
 
 
+def _demoted(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
+    """A virtual IP moves; the old master stays up and refuses writes on what is connected."""
+    return Blow(environment.demote_redis().kill)
+
+
 REDIS = (
     Fault("Redis killed", _killed, (0.5, 3.0), weight=4),
     Fault("Redis hung", between(lambda b: b.redis.hang(), lambda b: b.redis.wake()), (2.5, 9.0)),
@@ -125,6 +130,7 @@ REDIS = (
     Fault("answers to clients lost", _lose_of_clients, (0.7, 2.0), weight=2),
     Fault("Redis stalls for the daemon", _stall, (2.5, 9.0), weight=2),
     Fault("Redis cut off from the daemon", _refuse, (2.0, 8.0), weight=2),
+    Fault("Redis demoted, and stays up", _demoted, (3.0, 8.0), weight=2, alone=True),
     Fault("functions flushed", _flush_functions, weight=1),
     Fault("older functions loaded", _older_library, weight=1),
 )

@@ -1,6 +1,7 @@
 """What can be a command (PROTOCOL 2): validation with a message that names field and fix."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ _IDENTIFIER_BYTES_MAX: Final = 128
 _SHOWN_MAX: Final = 40
 """Characters of a foreign text that a message repeats."""
 
+_is_entry_id = re.compile(r"[0-9]{1,20}-[0-9]{1,20}").fullmatch
 _is_identifier = field_formats.IDENTIFIER.pattern.fullmatch
 _is_name = field_formats.NAME.pattern.fullmatch
 _is_duration = field_formats.DURATION.pattern.fullmatch
@@ -105,6 +107,11 @@ def entry_key(entry: str) -> tuple[int, int]:
     """A stream entry ID as something that sorts."""
     at, _, number = entry.partition("-")
     return int(at), int(number or 0)
+
+
+def is_entry_id(text: str) -> bool:
+    """Whether a stream entry can be called so."""
+    return _is_entry_id(text) is not None
 
 
 def parse_entry(entry: str, flat: Sequence[bytes]) -> Command | InvalidCommand:
