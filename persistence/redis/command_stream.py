@@ -111,7 +111,8 @@ class CommandStream:
     async def count_lead(self) -> int:
         """Note that another supervisor leads; returns how often that has been so."""
         try:
-            return int(await self._client.incr(self._keys.leads))
+            # INCR by its name: `incr` of the client sends INCRBY, a right of its own.
+            return int(await self._client.execute_command("INCR", self._keys.leads))
         except redis.ResponseError:  # a full server: leading goes before counting
             return int(await self._client.get(self._keys.leads) or 0)
 

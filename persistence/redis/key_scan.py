@@ -16,7 +16,7 @@ SINGLE: Final = {
     "outbox:refused": "stream", "history": "stream", "open": "set", "epochs": "hash",
     "progress": "hash", "outbox:delivered": "string", "epoch": "string", "leader": "string",
     "memory": "string", "format": "string", "hold": "string", "status": "string",
-    "leads": "string", "clock:accepted": "string",
+    "leads": "string", "clock:accepted": "string", "replies": "zset", "ids": "hash",
 }  # fmt: skip
 """Keys of which there is one, with their type."""
 
