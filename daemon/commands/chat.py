@@ -179,8 +179,8 @@ def _history(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Hi
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
     imported = fetch_opening_states(connection, snapshot.user_id)
-    history = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, imported)
     try:
+        history = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, imported)
         yield from history.lines(journal_of_user(connection, snapshot.user_id))
     except HistoryError as error:
         raise fail(f"The history can't be read to its end: {error}") from None
