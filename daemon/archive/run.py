@@ -181,8 +181,9 @@ class Archiver:
     def _write(self, plan: ArchivePlan, folder: Path) -> None:
         partial, findings = begin_folder(folder), Findings(self._show)
         writing = _Writing(self._engine, plan, partial, findings, self._progress)
-        writing.accounts()
-        writing.unowned()
+        with contextlib.closing(writing):
+            writing.accounts()
+            writing.unowned()
         if findings.differences:
             raise ArchiveError(
                 f"the audit finds {findings.differences:,} differences, so nothing is "
@@ -269,8 +270,10 @@ class Archiver:
             if not connection.scalar(lock, {"key": _ONE_AT_A_TIME}):
                 raise ArchiveError("another `meterd archive` works on this database: wait for it")
             connection.commit()
-            yield
-            connection.execute(text("SELECT pg_advisory_unlock_all()"))
+            try:
+                yield
+            finally:
+                connection.invalidate()  # the server forgets the lock with the session
 
 
 class _Writing:
@@ -326,10 +329,13 @@ class _Writing:
             for difference in compare_ids(rows, True, policies, archived_at_ms):
                 report(difference)
 
-    def manifest(self) -> Manifest:
-        """Give what was written, when all is on the disk."""
+    def close(self) -> None:
+        """Put all of it on the disk."""
         for one in self._files.values():
             one.close()
+
+    def manifest(self) -> Manifest:
+        """Give what was written."""
         plan = self._plan
         return Manifest(
             format=FORMAT,
