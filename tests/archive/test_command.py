@@ -27,16 +27,17 @@ class Here:
         self.url = engine.url.render_as_string(hide_password=False)
         self.to = to
 
-    def run(self, *args: str, code: int = 0, **env: str) -> str:
+    def run(self, *args: str, code: int = 0, env: dict[str, str] | None = None) -> str:
         """What it prints on its output, or on both if it fails."""
-        variables = {"METERD_POSTGRES__URL": self.url, "METERD_HOME": str(self.to), **env}
+        more = env or {}
+        variables = {"METERD_POSTGRES__URL": self.url, "METERD_HOME": str(self.to), **more}
         done = CliRunner().invoke(app, [*args], env=variables, catch_exceptions=False)
         assert done.exit_code == code, done.output
         return done.output if code else done.stdout
 
-    def json(self, *args: str, code: int = 0, **env: str) -> Any:
+    def json(self, *args: str, code: int = 0, env: dict[str, str] | None = None) -> Any:
         """The JSON that it prints."""
-        return json.loads(self.run(*args, "--json", code=code, **env).splitlines()[-1])
+        return json.loads(self.run(*args, "--json", code=code, env=env).splitlines()[-1])
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_day_of_which_ids_are_remembered_is_refused(here: Here) -> None:
     shown = here.run("archive", "--before", "2999-01-01", code=2)
     assert "less than 32 days ago" in shown
     kept = {"METERD_QUEUE__CREDIT_ID_TTL_MS": str(4_000 * 86_400_000)}
-    assert "less than 4001 days ago" in here.run("archive", "--before", DATE, code=2, **kept)
+    assert "less than 4001 days ago" in here.run("archive", "--before", DATE, code=2, env=kept)
 
 
 @pytest.mark.parametrize("args", [(), ("--before", DATE, "--verify", "x"), ("--before", "now")])
@@ -94,14 +95,14 @@ def test_a_chat_says_where_its_history_is(here: Here) -> None:
     """What is in the journal is shown as before; for the rest, the archive is named."""
     with redis_server() as url:
         env = {"METERD_REDIS__URL": url}
-        whole = here.json("chat", "bob.ended", **env)
+        whole = here.json("chat", "bob.ended", env=env)
         folder = here.json("archive", "--before", DATE)["folder"]
-        left = here.json("chat", "bob.ended", **env)
+        left = here.json("chat", "bob.ended", env=env)
         assert left["snapshot"] == whole["snapshot"]
         later = [line for line in whole["history"] if line["at"] >= CUT_OF_DATE_MS]
         assert later
         assert left["history"] == later
         assert (whole["archives"], [one["folder"] for one in left["archives"]]) == ([], [folder])
         assert f"it is in the archive begin_{DATE} ({folder})" in here.run(
-            "chat", "bob.ended", **env
+            "chat", "bob.ended", env=env
         )
