@@ -139,9 +139,9 @@ class Archiver:
             left = partitions.rows_without_partition(connection, cut_ms)
             if left:
                 raise ArchiveError(
-                    f"{left:,} rows of the journal are in no month's partition, and are older: "
-                    "their stream IDs have no 13 digits before the '-'. They can't be dropped, so "
-                    "nothing is archived"
+                    f"{left:,} rows of the journal are older and in no month's partition: their "
+                    "stream IDs have no 13 digits before the '-', or are on both sides of a month. "
+                    "They can't be dropped (see command_journal_default), so nothing is archived"
                 )
             known = archives(connection)
         last = known[-1] if known else None
@@ -374,7 +374,7 @@ class _Writing:
     def _write(self, folded: Folded, named: set[str]) -> None:
         assert folded.at_cut is not None, "it was folded up to a cut"
         user, opening = folded.user, folded.opening
-        ended = {c.chat_id: c for c in opening.ended if c.chat_id not in folded.adopted}
+        ended = {c.chat_id: c for c in opening.ended if c.chat_id not in folded.started_later}
         opened = opening.account or OpenedAccount(ORIGIN, Account(user))
         begin = state_before(opened, (), opening.archived)
         imported = [] if opening.archived else opening_rows(folded.ledger.values())

@@ -18,7 +18,7 @@ from daemon.archive.lines import (
 )
 from daemon.audit.differences import NOTHING, Difference, Tell, differing
 from daemon.audit.folding import ByUser, Fold, Foreign, Position
-from daemon.audit.opening_state import NOTHING_IMPORTED, AdoptedLater
+from daemon.audit.opening_state import NOTHING_IMPORTED, StartedLater
 from daemon.errors import ArchiveError
 from meterd.rules.model import MIGRATED, Policy
 from meterd.rules.replay import Replay
@@ -135,7 +135,7 @@ class Verification:
 
 
 def _fold_of(replay: Replay, policies: dict[str, Policy], begin: OpeningLine, tell: Tell) -> Fold:
-    return Fold(replay, policies, Foreign(begin.foreign), AdoptedLater(NOTHING_IMPORTED), tell)
+    return Fold(replay, policies, Foreign(begin.foreign), StartedLater(NOTHING_IMPORTED), tell)
 
 
 def _compare(

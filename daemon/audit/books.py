@@ -36,7 +36,7 @@ def _ended_before(folded: Folded) -> Iterator[Difference]:
     archived = folded.opening.archived
     if archived is None:
         return
-    had_ended = (chat for chat in folded.opening.ended if chat.chat_id not in folded.adopted)
+    had_ended = (chat for chat in folded.opening.ended if chat.chat_id not in folded.started_later)
     found = digest_of_records(had_ended)
     if found != archived.ended:
         yield _of_archive("archived_records", folded.user, archived.ended, found)

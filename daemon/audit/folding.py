@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from daemon.audit.differences import Difference, Tell
-from daemon.audit.opening_state import AdoptedLater, OpeningState, opening_state_of
+from daemon.audit.opening_state import OpeningState, StartedLater, opening_state_of
 from meterd.rules.commands import entry_key, entry_ms
 from meterd.rules.model import Account, Chat, LedgerEntry, Policy
 from meterd.rules.replay import JournalEntry, Replay, ReplayStep, foreign_chat
@@ -67,8 +67,8 @@ class Folded(NamedTuple):
     """Whether the rules could go on to the last row."""
     opening: OpeningState
     """What the journal's first row met."""
-    adopted: Set[str]
-    """Chats of the opening that had not ended then, because they were adopted later."""
+    started_later: Set[str]
+    """Chats of the opening that had not ended then, because the journal starts them."""
     owners: Sequence[ChatOwner]
     """Chats that the user's commands name and that are another user's."""
     at_cut: AtCut | None
@@ -139,8 +139,8 @@ class Folding:
         state = self._states.get(user)
         opening = opening_state_of(user, records.values(), ledger.values(), free_times, state)
         replay, owners = Replay(user, opening.account, opening.ended), self._owners.get(user, ())
-        adopted = AdoptedLater(opening)
-        fold = Fold(replay, self._policies, Foreign(owners), adopted, self._tell)
+        later = StartedLater(opening)
+        fold = Fold(replay, self._policies, Foreign(owners), later, self._tell)
         if opening.fault:
             fold.refuse_state(user, opening.fault)
         points, entries, at_cut = _openings(opening, until), 0, None
@@ -163,7 +163,7 @@ class Folding:
             points=points,
             is_whole=fold.is_whole,
             opening=opening,
-            adopted=adopted.chats,
+            started_later=later.chats,
             owners=owners,
             at_cut=at_cut,
         )
@@ -177,7 +177,7 @@ class Fold:
         replay: Replay,
         policies: Mapping[str, Policy],
         foreign: "Foreign",
-        adopted: AdoptedLater,
+        later: StartedLater,
         tell: Tell,
     ) -> None:
         """Begin with what the replay has; rows that are not as the fold's go to ``tell``."""
@@ -185,7 +185,7 @@ class Fold:
         self._replay = replay
         self._policies = policies
         self._foreign = foreign
-        self._adopted = adopted
+        self._later = later
         self._tell = tell
 
     def refuse_state(self, user: str, fault: str) -> None:
@@ -220,7 +220,7 @@ class Fold:
 
     def _feed(self, row: JournalRow, policy: Policy) -> ReplayStep:
         journaled = JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed)
-        self._adopted.look(row, self._replay)
+        self._later.look(row, self._replay)
         foreign = self._foreign.chat(row.chat_id, row.stream_id) if row.chat_id else None
         return self._replay.feed(journaled, policy, foreign)
 

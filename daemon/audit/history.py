@@ -7,7 +7,7 @@ what was due came about; time alone passes in its place.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from daemon.audit.opening_state import NOTHING_IMPORTED, AdoptedLater, OpeningState
+from daemon.audit.opening_state import NOTHING_IMPORTED, OpeningState, StartedLater
 from daemon.console.units import span
 from daemon.errors import HistoryError
 from meterd.rules import outcomes
@@ -78,7 +78,7 @@ class ChatHistory:
         self._chat_id = chat_id
         self._policies = policies
         self._replay = Replay(user_id, imported.account, imported.ended)
-        self._adopted = AdoptedLater(imported)
+        self._later = StartedLater(imported)
 
     def lines(self, journal: Iterable[JournalRow]) -> Iterator[HistoryLine]:
         """The history, line by line as the journal is read."""
@@ -106,7 +106,7 @@ class ChatHistory:
     def _by_command(self, row: JournalRow, policy: Policy) -> Iterator[HistoryLine]:
         by = row.outcome, row.stream_id, row.fields.get("id")
         if row.outcome == outcomes.OK and not row.replayed:
-            self._adopted.look(row, self._replay)
+            self._later.look(row, self._replay)
             was_open, before_ms = self._is_open(), self._free_ms()
             step = self._replay.feed(_journaled(row), policy)
             for event in self._mine(step, was_open):

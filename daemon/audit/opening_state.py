@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from actors.chat.rows import chat_of_record, record_row
 from daemon.audit.digest import RowsDigest
 from meterd.rules import outcomes
+from meterd.rules.commands import OPENING
 from meterd.rules.model import ENDED, MIGRATED, Account, Chat
 from meterd.rules.opening_balance import OpenedAccount, OpeningEntry, number_of, openings
 from meterd.rules.replay import Replay
@@ -114,24 +115,24 @@ def opening_rows(ledger: Iterable[LedgerRow]) -> list[LedgerRow]:
     return sorted(rows, key=lambda row: (number_of(row.entry_id), row.entry_id))
 
 
-class AdoptedLater:
-    """Chats that are adopted by a row of the journal.
+class StartedLater:
+    """Chats that a row of the journal starts, though their records look as if they had ended.
 
-    Such a chat may have started, in another system, long before it was adopted. So its record looks
-    like that of a chat that had ended before the journal begins, until the row that adopts it.
+    One that is adopted may have started, in another system, long before that. And a command that
+    waited in the stream for longer than a month is handled after what is older was archived.
     """
 
     def __init__(self, opening: OpeningState) -> None:
         """Only where there is an archived state is it not known what had ended before."""
-        self._may_be = {chat.chat_id for chat in opening.ended if chat.increment_ms}
-        self._is_archived = opening.archived is not None
+        live = (chat.chat_id for chat in opening.ended if chat.increment_ms)
+        self._may_be = set[str]() if opening.archived is None else set(live)
         self.chats = set[str]()
 
     def look(self, row: JournalRow, replay: Replay) -> None:
-        """Leave out of the ended chats what this row adopts."""
-        if not self._is_archived or row.chat_id not in self._may_be or row.replayed:
+        """Leave out of the ended chats what this row starts."""
+        if row.chat_id not in self._may_be or row.replayed:
             return
-        if row.outcome == outcomes.OK and row.fields.get("type") == "adopt":
+        if row.outcome == outcomes.OK and row.fields.get("type") in OPENING:
             self._may_be.discard(row.chat_id)
             self.chats.add(row.chat_id)
             replay.ended.pop(row.chat_id, None)

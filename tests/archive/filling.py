@@ -10,11 +10,11 @@ from daemon.audit.folding import Folding, Position
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.snapshots import chat_snapshot
 from persistence.postgres import partitions, reader
-from persistence.postgres.rows import JournalRow
+from persistence.postgres.rows import JournalRow, LedgerRow
 from persistence.postgres.writer import put_policy, write_batch
 from persistence.redis.commit import ledger_row, policy_document
 from tests.rules.strategies import Stream
-from tests.world import World
+from tests.world import Result, World
 
 _TABLES = (
     "chat_time_records, ledger_entries, command_journal, policies, operations, opening_states,"
@@ -50,28 +50,38 @@ def partition_up_to(connection: Connection, cut_ms: int, from_ms: int = 0) -> No
     )
 
 
-def fill(engine: Engine, stream: Stream, cuts_ms: tuple[int, ...]) -> World:
-    """Write what the stream makes; give its world."""
-    world, journal, ledger = World(stream.policy), list[JournalRow](), []
-    for entry in stream.entries:
-        command, before = parse_entry(entry.id, entry.flat), dict(world.owner)
-        result = world.feed(entry.id, entry.flat)
-        ledger += [ledger_row(one) for one in result.ledger]
-        if isinstance(command, InvalidCommand):
-            journal.append(invalid_row(command, result.outcome, "p"))
-            continue
-        assert isinstance(command, Command)
-        user = command.user_id or before.get(command.chat_id, "")
-        journal.append(command_row(command, user, result.outcome, result.replayed, "p"))
-    chats = [world.chat(chat_id) for chat_id in world.owner]
+def fill(engine: Engine, stream: Stream, cuts_ms: tuple[int, ...]) -> None:
+    """Write what the stream makes, into nothing but the partitions that end so."""
     with engine.begin() as connection:
         empty(connection)
         for from_ms, cut_ms in zip((0, *cuts_ms), cuts_ms, strict=False):
             partition_up_to(connection, cut_ms, from_ms)
         put_policy(connection, "p", policy_document(stream.policy))
-        records = [record_row(chat) for chat in chats if chat is not None]
+    write_on(engine, stream, 0)
+
+
+def write_on(engine: Engine, stream: Stream, begin: int) -> None:
+    """Write what the stream's entries make, from the one numbered ``begin`` on."""
+    world, journal, ledger = World(stream.policy), list[JournalRow](), list[LedgerRow]()
+    for number, entry in enumerate(stream.entries):
+        command, before = parse_entry(entry.id, entry.flat), dict(world.owner)
+        result = world.feed(entry.id, entry.flat)
+        if number >= begin:
+            ledger += [ledger_row(one) for one in result.ledger]
+            journal.append(_row(command, before, result))
+    chats = [world.chat(chat_id) for chat_id in world.owner]
+    records = [record_row(chat) for chat in chats if chat is not None]
+    with engine.begin() as connection:
         write_batch(connection, records, ledger, journal)
-    return world
+
+
+def _row(
+    command: Command | InvalidCommand, owners: Mapping[str, str], result: Result
+) -> JournalRow:
+    if isinstance(command, InvalidCommand):
+        return invalid_row(command, result.outcome, "p")
+    user = command.user_id or owners.get(command.chat_id, "")
+    return command_row(command, user, result.outcome, result.replayed, "p")
 
 
 def folded(engine: Engine) -> dict[str, Account]:

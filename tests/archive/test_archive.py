@@ -21,7 +21,7 @@ from daemon.errors import ArchiveError
 from meterd.rules.model import Policy
 from persistence.postgres import reader
 from persistence.postgres.engine import make_engine
-from tests.archive.filling import Account, fill, folded
+from tests.archive.filling import Account, fill, folded, write_on
 from tests.deploy.postgres import roles_in
 from tests.rules.strategies import T0, Entry, Stream, flat, streams
 
@@ -410,8 +410,33 @@ def test_rows_that_no_month_can_have_are_not_lost(filled: Engine) -> None:
         "INSERT INTO command_journal SELECT '9-0', 9, 0, NULL, NULL, '{}',"
         " 'invalid_command', false, 'p'",
     )
-    with pytest.raises(ArchiveError, match="1 rows of the journal are in no month's partition"):
+    with pytest.raises(ArchiveError, match="1 rows of the journal are older and in no month"):
         Archiver(filled, _fail).plan(CUT_MS)
+
+
+def test_a_command_that_waited_for_longer_than_a_month_is_handled(
+    filled: Engine, tmp_path: Path
+) -> None:
+    """It comes into the journal after what is younger was archived, and is folded on."""
+    late = Entry(f"{CUT_MS - 5}-0", flat(START)), Entry(f"{CUT_MS - 4}-0", flat(END))
+    stream = lives()
+    early = [entry for entry in stream.entries if entry.at < CUT_MS - 5]
+    fill(filled, stream._replace(entries=early), (CUT_MS,))
+    archive(filled, tmp_path, CUT_MS)
+    write_on(filled, stream._replace(entries=[*early, *late]), len(early))
+    assert audited(filled) == []
+    assert set(folded(filled)["ann"].records) == {"ann.ended", "ann.open", "ann.late"}
+
+
+START = {
+    "type": "start",
+    "id": "late-0",
+    "chat_id": "ann.late",
+    "user_id": "ann",
+    "advisor_id": "v",
+    "rate": "6",
+}
+END = {"type": "end", "id": "late-1", "chat_id": "ann.late", "user_id": "ann"}
 
 
 def test_two_at_once_are_one_too_many(filled: Engine, tmp_path: Path) -> None:

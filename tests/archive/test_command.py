@@ -1,6 +1,10 @@
 """``meterd archive`` at the command line, and what ``meterd chat`` says of what was archived."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +15,11 @@ from typer.testing import CliRunner
 from daemon.cli import app
 from meterd.rules.commands import entry_ms
 from persistence.postgres import reader
-from tests.archive.filling import fill
+from tests.archive.filling import fill, folded
 from tests.archive.test_archive import lives
 from tests.servers import redis_server
 
+METERD = str(Path(sys.executable).with_name("meterd"))
 DATE = "2023-12-01"
 """Of the year in which the rows are, and a month's begin."""
 CUT_OF_DATE_MS = 1_701_388_800_000
@@ -106,3 +111,22 @@ def test_a_chat_says_where_its_history_is(here: Here) -> None:
         assert f"it is in the archive begin_{DATE} ({folder})" in here.run(
             "chat", "bob.ended", env=env
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["*.partial/*", "*.partial/records-*", "*/manifest.json"])
+def test_a_process_that_is_killed_is_run_again(here: Here, engine: Engine, moment: str) -> None:
+    """With SIGKILL, at several moments: then it comes to the end, and nothing has changed."""
+    before, to = folded(engine), here.to / "killed"
+    command = [METERD, "archive", "--before", DATE, "--to", str(to)]
+    env = {**os.environ, "METERD_POSTGRES__URL": here.url, "METERD_HOME": str(here.to)}
+    with subprocess.Popen(command, env=env) as process:
+        while process.poll() is None and not list(to.glob(moment)):
+            time.sleep(0.001)
+        process.kill()
+    assert folded(engine) == before
+    here.run("archive", "--before", DATE, "--to", str(to))
+    assert [path.name for path in to.iterdir()] == [f"begin_{DATE}"]
+    assert here.json("archive", "--verify", str(to / f"begin_{DATE}"))["ok"]
+    assert folded(engine) == before
+    assert here.json("audit", "--no-redis")["ok"]
