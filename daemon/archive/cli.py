@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from daemon.settings.settings import Settings
 
 DAY_MS: Final = 86_400_000
-DAYS_MIN: Final = 31
-"""A date may not be nearer than so many days, and a day more than ids are remembered."""
 
 BeforeOption = Annotated[
     str,
@@ -168,7 +166,7 @@ def _check_age(engine: "Engine", settings: "Settings", before: str, before_ms: i
     from sqlalchemy import text  # noqa: PLC0415 - as above
 
     kept_ms = max(settings.queue.id_ttl_ms, settings.queue.credit_id_ttl_ms) + DAY_MS
-    days = max(DAYS_MIN, -(-kept_ms // DAY_MS))
+    days = -(-kept_ms // DAY_MS)
     with engine.connect() as connection:
         now_ms = int(
             connection.scalar(text("SELECT (extract(epoch FROM now()) * 1000)::bigint")) or 0

@@ -163,8 +163,8 @@ class Archiver:
             if not (folder / MANIFEST).exists():
                 self._write(plan, folder)
             manifest, sha256 = read_manifest(folder)
-            self._verify(folder, manifest)
             self._check_belongs(manifest, plan, folder)
+            self._verify(folder, manifest)
             self._locking(
                 lambda connection: self._drop(connection, plan, folder, (manifest, sha256), done_by)
             )

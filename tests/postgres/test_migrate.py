@@ -11,7 +11,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
+from actors.recorder import is_refusal
 from persistence.errors import SchemaError
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
@@ -263,3 +265,13 @@ def test_an_upgrade_waits_for_no_reader(url: str) -> None:
     with engine.connect() as connection:
         assert len(partitions(connection)) == MONTHS_AHEAD + 1
     engine.dispose()
+
+
+def test_the_recorder_of_0_2_waits_for_its_end(engine: Engine) -> None:
+    """What it sends is refused for want of its key, not for what is in it: nothing is set aside."""
+    statement = text(
+        "INSERT INTO command_journal (stream_id) SELECT '1-0' ON CONFLICT (stream_id) DO NOTHING"
+    )
+    with engine.connect() as connection, pytest.raises(DBAPIError, match="ON CONFLICT") as caught:
+        connection.execute(statement)
+    assert not is_refusal(caught.value)
