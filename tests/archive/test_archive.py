@@ -439,6 +439,25 @@ START = {
 END = {"type": "end", "id": "late-1", "chat_id": "ann.late", "user_id": "ann"}
 
 
+@pytest.mark.slow
+def test_an_archive_lets_readers_finish(filled: Engine, tmp_path: Path) -> None:
+    """Somebody reads the journal: it gives way after 3 s, and tries again when they are done."""
+    waited: list[float] = []
+    with filled.connect() as reading:
+
+        def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            reading.rollback()
+
+        def progress(name: str) -> None:
+            if name == "drop" and not waited:
+                reading.execute(text("LOCK TABLE command_journal IN ACCESS SHARE MODE"))
+
+        folder = archive(filled, tmp_path, CUT_MS, progress=progress, sleep=sleep)
+    assert len(waited) == 1
+    assert (verified(folder), audited(filled)) == ([], [])
+
+
 def test_two_at_once_are_one_too_many(filled: Engine, tmp_path: Path) -> None:
     """The second says so, and changes nothing."""
     refused: list[str] = []
