@@ -105,11 +105,6 @@ def archives(connection: Connection) -> list[ArchiveRow]:
     ]
 
 
-def last_cut_ms(connection: Connection) -> int:
-    """Give the millisecond before which the journal is in archives; 0 if there is none."""
-    return int(connection.scalar(select(func.max(_archives.cut_ms))) or 0)
-
-
 def last_archived_at_ms(connection: Connection) -> int:
     """Give when the last archive was made, by the database's clock; 0 if there is none."""
     at: datetime | None = connection.scalar(select(func.max(_archives.at)))

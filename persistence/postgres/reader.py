@@ -25,8 +25,6 @@ from sqlalchemy import (
     union_all,
 )
 
-from meterd.rules.commands import entry_ms
-from persistence.postgres.archives import last_cut_ms
 from persistence.postgres.convert import integers
 from persistence.postgres.rows import FreeTimeRow, JournalRow, LedgerRow, RecordRow
 from persistence.postgres.tables import (
@@ -94,13 +92,15 @@ def journal_since(
 
 
 def journaled(connection: Connection, entries: Sequence[str], partition: int = 0) -> set[str]:
-    """Give those of a queue partition's stream entries that the journal has, or has had."""
+    """Give those of a queue partition's stream entries that the journal has.
+
+    Not those of an archive: the account of such an entry is past it, so that it has no second
+    effect if it is handled again; one that was never handled must not be taken for it.
+    """
     query = select(_journal.stream_id).where(
         _journal.partition == partition, _journal.stream_id == _one_of(entries)
     )
-    cut_ms = last_cut_ms(connection)
-    archived = {entry for entry in entries if entry_ms(entry) < cut_ms}
-    return archived | set(connection.scalars(query))
+    return set(connection.scalars(query))
 
 
 def outcome_of(connection: Connection, entry: str, partition: int = 0) -> str | None:
@@ -260,6 +260,7 @@ def _owners(named: Any) -> CompoundSelect[Any]:
     began = cast(literal("epoch"), DateTime(timezone=True)) + _ms_interval(state.cut_ms)
     archived = select(record.user_id.label("owner"), literal(IN_ARCHIVE).label("entry")).where(
         record.chat_id == who.c.chat_id,
+        record.user_id != who.c.user_id,  # before what is dearer to find out
         record.source != "migrated",
         select(1).where(state.user_id == record.user_id, record.started_at < began).exists(),
         ~select(1).where(*_started_by(opened, record.chat_id)).exists(),
