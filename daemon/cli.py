@@ -22,6 +22,7 @@ COMMANDS: Final = tuple(
         ("chat", "commands.chat", "chat", "Show a chat's history: what, when, why, the cost."),
         ("audit", "audit.cli", "audit", "Fold the journal again and compare everything."),
         ("recover", "recovery.cli", "recover", "Rebuild Redis from PostgreSQL after a loss."),
+        ("archive", "archive.cli", "archive", "Move the journal before a date into files."),
         ("dead", "commands.dead", "app", "Look at entries that were set aside; send or drop them."),
         ("clock", "commands.clock", "app", "See whether the queue's clock has stepped; go on."),
         ("db", "commands.db", "app", "The tables in Postgres."),

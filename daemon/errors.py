@@ -25,6 +25,10 @@ class RecoverError(Exception):
     """Nothing can be, or may be, rebuilt; the message says why and what to do."""
 
 
+class ArchiveError(Exception):
+    """Nothing can be, or may be, archived, or an archive can't be read; the message says why."""
+
+
 class ResourceNotFoundError(LookupError):
     """No resource has this name; the message names those that exist."""
 

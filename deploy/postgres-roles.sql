@@ -4,7 +4,8 @@
 --     psql -v ON_ERROR_STOP=1 -f postgres-roles.sql "$DATABASE_URL"
 --
 -- The owner is whoever ran `meterd db upgrade`: only the owner can change tables and triggers, and
--- nothing but `meterd legacy` needs that role at any other time. The roles below have no password, so nobody can log in
+-- nothing but `meterd archive`, which drops partitions, and `meterd legacy` needs that role at any other
+-- time: give it to the operator who archives, never to the daemon. The roles below have no password, so nobody can log in
 -- as one of them before you have given it one: \password meterd_daemon
 
 DO $$
@@ -30,20 +31,20 @@ GRANT USAGE ON SCHEMA public
 -- From nothing, so that what a release needs no more is taken back.
 REVOKE ALL ON
     chat_time_records, ledger_entries, command_journal, policies, recorder_states, operations, opening_free_times,
-    meterd_schema_version
+    opening_states, journal_archives, meterd_schema_version
     FROM PUBLIC, meterd_daemon, meterd_gateway, meterd_backend, meterd_operator, meterd_recovery;
 
 -- The daemon: the recorder writes, the supervisor looks ended chats up. Nothing is ever deleted.
 GRANT SELECT, INSERT, UPDATE ON chat_time_records, recorder_states TO meterd_daemon;
 GRANT SELECT, INSERT ON
     ledger_entries, command_journal, policies, operations, opening_free_times TO meterd_daemon;
-GRANT SELECT ON meterd_schema_version TO meterd_daemon;
+GRANT SELECT ON opening_states, journal_archives, meterd_schema_version TO meterd_daemon;
 
 -- The gateway, `meterd chat` and `meterd audit` read, and that is all. What operators decide reaches
 -- these tables through Redis and the daemon.
 GRANT SELECT ON
     chat_time_records, ledger_entries, command_journal, policies, recorder_states, operations, opening_free_times,
-    meterd_schema_version
+    opening_states, journal_archives, meterd_schema_version
     TO meterd_gateway, meterd_operator, meterd_recovery;
 
 -- A backend whose client is given a postgres_url: chats that ended more than a day ago.

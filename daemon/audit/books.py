@@ -5,8 +5,9 @@ from typing import Any
 
 from actors.chat.rows import record_row
 from daemon.audit.differences import NOTHING, Difference, differing
+from daemon.audit.digest import RowsDigest
 from daemon.audit.folding import Folded
-from daemon.audit.opening_state import opening_rows
+from daemon.audit.opening_state import digest_of_records, opening_rows
 from meterd.rules.model import MIGRATED
 from meterd.rules.money import format_micro
 from meterd.rules.opening_balance import entry_id, number_of
@@ -17,6 +18,7 @@ from persistence.redis.commit import ledger_row
 def compare_books(folded: Folded) -> Iterator[Difference]:
     """What Postgres has of a user and should not have, or not so, or has not."""
     yield from _records(folded)
+    yield from _ended_before(folded)
     yield from _ledger(folded)
     yield from _balance(folded)
 
@@ -27,6 +29,17 @@ def _records(folded: Folded) -> Iterator[Difference]:
         yield from _chat(record_row(chat), left.pop(chat_id, None))
     for row in left.values():
         yield _of_chat("extra_record", row, NOTHING, _plain(row))
+
+
+def _ended_before(folded: Folded) -> Iterator[Difference]:
+    """Records of chats that had ended before an archive, as they were: none has been changed."""
+    archived = folded.opening.archived
+    if archived is None:
+        return
+    had_ended = (chat for chat in folded.opening.ended if chat.chat_id not in folded.started_later)
+    found = digest_of_records(had_ended)
+    if found != archived.ended:
+        yield _of_archive("archived_records", folded.user, archived.ended, found)
 
 
 def _chat(expected: RecordRow, row: RecordRow | None) -> Iterator[Difference]:
@@ -49,20 +62,49 @@ def _times(row: RecordRow) -> Iterator[Difference]:
 
 def _ledger(folded: Folded) -> Iterator[Difference]:
     yield from _openings(folded)
-    left = {k: row for k, row in folded.ledger.items() if row.kind != MIGRATED}
+    left = _not_opening(folded)
     for entry in folded.replay.ledger:
         expected, row = ledger_row(entry), left.pop(entry.entry_id, None)
         if row is None:
             yield _of_entry("missing_ledger_entry", expected, _plain(expected), NOTHING)
         elif row != expected:
             yield _of_entry("ledger_entry", row, *differing(_record(expected), _record(row)))
-    for row in left.values():
-        yield _of_entry("extra_ledger_entry", row, NOTHING, _plain(row))
+    cut_ms, rest = folded.opening.cut_ms, list(left.values())
+    yield from _ledger_before(folded, [row for row in rest if row.at_ms < cut_ms])
+    for row in rest:
+        if row.at_ms >= cut_ms:
+            yield _of_entry("extra_ledger_entry", row, NOTHING, _plain(row))
+
+
+def _not_opening(folded: Folded) -> dict[str, LedgerRow]:
+    """The entries that the journal has made; all of them where an archive has their digest."""
+    if folded.opening.archived is not None:
+        return dict(folded.ledger)
+    return {k: row for k, row in folded.ledger.items() if row.kind != MIGRATED}
+
+
+def _ledger_before(folded: Folded, rows: list[LedgerRow]) -> Iterator[Difference]:
+    """Entries that were there before an archive: none was added, none is gone."""
+    archived = folded.opening.archived
+    if archived is None:
+        return
+    found = RowsDigest().plus(rows)
+    if found != archived.ledger:
+        yield _of_archive("archived_ledger", folded.user, archived.ledger, found)
+
+
+def _of_archive(kind: str, user: str, expected: RowsDigest, found: RowsDigest) -> Difference:
+    return Difference(
+        kind=kind, user=user, chat=None, entry=None, expected=str(expected), found=str(found)
+    )
 
 
 def _openings(folded: Folded) -> Iterator[Difference]:
     """What was imported is taken as it is, but for its names: none is left out, none is twice."""
-    numbers = {seq: number for number, seq in enumerate(folded.opening_numbers, 1)}
+    if folded.opening.archived is not None:
+        return
+    steps = enumerate(folded.opening.steps, 1)
+    numbers = {step.account.seq: number for number, step in steps}
     for row in opening_rows(folded.ledger.values()):
         number = numbers[number_of(row.entry_id)]
         expected = row._replace(

@@ -74,7 +74,7 @@ def audit(
     addresses = _addresses_or_exit(settings_or_exit(config), no_redis)
     shown: list[Difference] = []
     with _servers(addresses, no_redis) as (engine, scan):
-        findings = _run(engine, scan, scope, shown.append if json else _print_difference)
+        findings = _run(engine, scan, scope, shown.append if json else print_difference)
     if json:
         print_json(_document(findings, shown))
     else:
@@ -93,7 +93,7 @@ def _run(
     from daemon.audit.run import Audit  # noqa: PLC0415
 
     findings = Findings(show)
-    if show is not _print_difference:
+    if show is not print_difference:
         Audit(engine, scan, findings).run(scope)
         return findings
     with _progress(engine, findings, scope) as progress:
@@ -171,7 +171,8 @@ def _since_ms(since: str) -> int:
         ) from None
 
 
-def _print_difference(difference: "Difference") -> None:
+def print_difference(difference: "Difference") -> None:
+    """One difference, with what was expected and what was found."""
     about = (("user", difference.user), ("chat", difference.chat), ("entry", difference.entry))
     named = "  ".join(f"{name} {value}" for name, value in about if value)
     print_line(f"{difference.kind:20}  {named}", typer.colors.RED)

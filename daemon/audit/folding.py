@@ -9,11 +9,12 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from daemon.audit.differences import Difference, Tell
-from daemon.audit.opening_state import OpeningState, opening_state_of
-from meterd.rules.commands import entry_key
-from meterd.rules.model import Account, Chat, Event, Policy
+from daemon.audit.opening_state import OpeningState, StartedLater, opening_state_of
+from meterd.rules.commands import entry_key, entry_ms
+from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
 from meterd.rules.replay import JournalEntry, Replay, ReplayStep, foreign_chat
 from persistence.postgres import reader
+from persistence.postgres.archives import opening_states_of_users
 from persistence.postgres.reader import ChatOwner
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
 from persistence.redis.commit import read_policy
@@ -34,12 +35,30 @@ Watch = Callable[[JournalRow, list[Event]], None]
 Row = TypeVar("Row", bound=_OfUser)
 
 
+def watch_nothing(_row: JournalRow, _events: list[Event]) -> None:
+    """For who does not look at what rows make."""
+
+
 class Position(NamedTuple):
     """An account as it is after one entry."""
 
     applied: str
     account: Account
     chats: Mapping[str, Chat]
+
+
+class Cut(NamedTuple):
+    """A millisecond at which to look at every account, and who takes the rows before it."""
+
+    cut_ms: int
+    take: Callable[[JournalRow], None]
+
+
+class AtCut(NamedTuple):
+    """An account before a cut, and what its journal's rows before it have made of the ledger."""
+
+    point: Position
+    ledger: list[LedgerEntry]
 
 
 class Folded(NamedTuple):
@@ -54,8 +73,13 @@ class Folded(NamedTuple):
     """The account after those entries that were to be looked at and are in the journal."""
     is_whole: bool
     """Whether the rules could go on to the last row."""
-    opening_numbers: list[int]
-    """The numbers of the account's opening entries, in their order."""
+    opening: OpeningState
+    """What the journal's first row met."""
+    started_later: Set[str]
+    """Chats of the opening that had not ended then, because the journal starts them."""
+    owners: Sequence[ChatOwner]
+    """Chats that the user's commands name and that are another user's."""
+    at_cut: AtCut | None
 
     @property
     def end(self) -> Position:
@@ -92,7 +116,7 @@ class Folding:
         connection: Connection,
         users: Sequence[str],
         tell: Tell,
-        watch: Watch = lambda _row, _events: None,
+        watch: Watch = watch_nothing,
     ) -> None:
         """``users`` in the database's order; rows that are not as the fold's go to ``tell``."""
         self._users = users
@@ -104,29 +128,47 @@ class Folding:
         self._records = ByUser(reader.records_of_users(connection, users))
         self._ledger = ByUser(reader.ledger_of_users(connection, users))
         self._free_times = ByUser(reader.free_times_of_users(connection, users))
+        self._states = opening_states_of_users(connection, users)
 
-    def users(self, until: Until, count: Callable[[], None] = lambda: None) -> Iterator[Folded]:
-        """The users in turn. ``until``: entries after which to look at an account, by user."""
+    def users(
+        self, until: Until, count: Callable[[], None] = lambda: None, cut: Cut | None = None
+    ) -> Iterator[Folded]:
+        """The users in turn.
+
+        Args:
+            until: entries after which to look at an account, by user.
+            count: called for every row.
+            cut: a millisecond before which to look at every account.
+        """
         for user in self._users:
-            yield self._fold(user, until.get(user, frozenset()), count)
+            yield self._fold(user, until.get(user, frozenset()), count, cut)
         streams = (self._journal, self._records, self._ledger, self._free_times)
         assert all(stream.is_over for stream in streams), "all tables are read in one order"
 
-    def _fold(self, user: str, until: Set[str], count: Callable[[], None]) -> Folded:
+    def _fold(
+        self, user: str, until: Set[str], count: Callable[[], None], cut: Cut | None
+    ) -> Folded:
         records = {row.chat_id: row for row in self._records.of(user)}
         ledger = {row.entry_id: row for row in self._ledger.of(user)}
         free_times = self._free_times.of(user)
-        imported = opening_state_of(user, records.values(), ledger.values(), free_times)
-        replay = Replay(user, imported.account, imported.ended)
-        foreign = Foreign(self._owners.get(user, ()))
-        fold = _Fold(replay, self._policies, foreign, self._tell, self._watch)
-        points, entries = _openings(imported, until), 0
+        state = self._states.get(user)
+        opening = opening_state_of(user, records.values(), ledger.values(), free_times, state)
+        replay, owners = Replay(user, opening.account, opening.ended), self._owners.get(user, ())
+        later = StartedLater(opening)
+        fold = Fold(replay, self._policies, Foreign(owners), later, self._tell, self._watch)
+        if opening.fault:
+            fold.refuse_state(user, opening.fault)
+        points, entries, at_cut = _openings(opening, until), 0, None
         for row in self._journal.of(user):
+            if cut is not None and at_cut is None:
+                at_cut = _at_cut(row, cut, replay)
             fold.take(row)
             entries += 1
             if row.stream_id in until:
                 points[row.stream_id] = _point(replay)
             count()
+        if cut is not None and at_cut is None:
+            at_cut = AtCut(_point(replay), list(replay.ledger))
         return Folded(
             user=user,
             replay=replay,
@@ -135,11 +177,14 @@ class Folding:
             entries=entries,
             points=points,
             is_whole=fold.is_whole,
-            opening_numbers=[step.account.seq for step in imported.steps],
+            opening=opening,
+            started_later=later.chats,
+            owners=owners,
+            at_cut=at_cut,
         )
 
 
-class _Fold:
+class Fold:
     """One user's fold on its way through the journal."""
 
     def __init__(
@@ -147,15 +192,32 @@ class _Fold:
         replay: Replay,
         policies: Mapping[str, Policy],
         foreign: "Foreign",
+        later: StartedLater,
         tell: Tell,
-        watch: Watch,
+        watch: Watch = watch_nothing,
     ) -> None:
+        """Begin with what the replay has; rows that are not as the fold's go to ``tell``."""
         self._watch = watch
         self.is_whole = True
         self._replay = replay
         self._policies = policies
         self._foreign = foreign
+        self._later = later
         self._tell = tell
+
+    def refuse_state(self, user: str, fault: str) -> None:
+        """Fold nothing: there is no telling where to begin."""
+        self.is_whole = False
+        self._tell(
+            Difference(
+                kind="opening_state",
+                user=user,
+                chat=None,
+                entry=None,
+                expected="the state that was archived",
+                found=fault,
+            )
+        )
 
     def take(self, row: JournalRow) -> None:
         """Fold a row, unless one before it could not be folded."""
@@ -176,6 +238,7 @@ class _Fold:
 
     def _feed(self, row: JournalRow, policy: Policy) -> ReplayStep:
         journaled = JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed)
+        self._later.look(row, self._replay)
         foreign = self._foreign.chat(row.chat_id, row.stream_id) if row.chat_id else None
         return self._replay.feed(journaled, policy, foreign)
 
@@ -212,12 +275,21 @@ def _by_user(owners: Iterable[ChatOwner]) -> dict[str, list[ChatOwner]]:
     return mine
 
 
-def _openings(imported: OpeningState, until: Set[str]) -> dict[str, Position]:
+def _at_cut(row: JournalRow, cut: Cut, replay: Replay) -> AtCut | None:
+    """Where the account is, if the row is the first after the cut; else the row is taken."""
+    if entry_ms(row.stream_id) >= cut.cut_ms:
+        return AtCut(_point(replay), list(replay.ledger))
+    cut.take(row)
+    return None
+
+
+def _openings(opening: OpeningState, until: Set[str]) -> dict[str, Position]:
     """The account before its first row, after each of its opening entries."""
-    chats = {chat.chat_id: chat for chat in imported.ended}
+    chats = {chat.chat_id: chat for chat in opening.ended}
+    steps = [opening.archived.opened] if opening.archived is not None else opening.steps
     return {
-        step.head: Position(step.head, step.account, chats)
-        for step in imported.steps
+        step.head: Position(step.head, step.account, {**chats, **step.account.chats})
+        for step in steps
         if step.head in until
     }
 

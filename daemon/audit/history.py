@@ -7,7 +7,7 @@ what was due came about; time alone passes in its place.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from daemon.audit.opening_state import NOTHING_IMPORTED, OpeningState
+from daemon.audit.opening_state import NOTHING_IMPORTED, OpeningState, StartedLater
 from daemon.console.units import span
 from daemon.errors import HistoryError
 from meterd.rules import outcomes
@@ -68,10 +68,17 @@ class ChatHistory:
         policies: Mapping[str, Policy],
         imported: OpeningState = NOTHING_IMPORTED,
     ) -> None:
-        """Nothing has happened yet but what was imported from another system."""
+        """Begin with what was imported from another system, or is in an archive.
+
+        Raises:
+            HistoryError: what an archive has left of the account can't be read.
+        """
+        if imported.fault:
+            raise HistoryError(f"the opening state of {user_id} can't be used: {imported.fault}")
         self._chat_id = chat_id
         self._policies = policies
         self._replay = Replay(user_id, imported.account, imported.ended)
+        self._later = StartedLater(imported)
 
     def lines(self, journal: Iterable[JournalRow]) -> Iterator[HistoryLine]:
         """The history, line by line as the journal is read."""
@@ -99,6 +106,7 @@ class ChatHistory:
     def _by_command(self, row: JournalRow, policy: Policy) -> Iterator[HistoryLine]:
         by = row.outcome, row.stream_id, row.fields.get("id")
         if row.outcome == outcomes.OK and not row.replayed:
+            self._later.look(row, self._replay)
             was_open, before_ms = self._is_open(), self._free_ms()
             step = self._replay.feed(_journaled(row), policy)
             for event in self._mine(step, was_open):

@@ -24,7 +24,10 @@ class _Use(NamedTuple):
 
 
 def compare_ids(
-    rows: Iterable[JournalRow], is_all: bool, policies: Mapping[str, Policy]
+    rows: Iterable[JournalRow],
+    is_all: bool,
+    policies: Mapping[str, Policy],
+    archived_at_ms: int = 0,
 ) -> Iterator[Difference]:
     """Ids with a second effect, or whose later rows do not answer as the first.
 
@@ -32,19 +35,26 @@ def compare_ids(
         rows: id by id, each id's rows in the order of the stream.
         is_all: whether an id's first use is among them; not so if they are one user's only.
         policies: by id: by the rules of version 0.1, every id was remembered for a day.
+        archived_at_ms: when rows were archived last: an id that was used again before may have
+            been used first by one of them, and was compared with it then. Afterwards none can:
+            nothing is archived whose id is still remembered.
     """
     for _, uses in groupby(rows, key=lambda row: row.fields.get("id")):
-        yield from _one_id(uses, is_all, policies)
+        yield from _one_id(uses, is_all, policies, archived_at_ms)
 
 
 def _one_id(
-    rows: Iterable[JournalRow], is_all: bool, policies: Mapping[str, Policy]
+    rows: Iterable[JournalRow],
+    is_all: bool,
+    policies: Mapping[str, Policy],
+    archived_at_ms: int,
 ) -> Iterator[Difference]:
     first: _Use | None = None
-    may_be_unknown = not is_all
+    is_unknown = not is_all
     for row in rows:
+        may_be_unknown = is_unknown or entry_ms(row.stream_id) < archived_at_ms
         if row.outcome == outcomes.INTERNAL_ERROR and not row.replayed:
-            may_be_unknown = True  # set aside without effect: an operator may send it again
+            is_unknown = True  # set aside without effect: an operator may send it again
         elif _is_repeat(row):
             yield from _repeat(row, first, may_be_unknown)
         else:

@@ -12,7 +12,9 @@ from daemon.audit.positions import compare_positions
 from daemon.audit.remembered_ids import IdAudit
 from daemon.audit.stream_entries import StreamAudit
 from daemon.audit.unknown_keys import UnknownKeys, compare_types
+from meterd.rules.commands import entry_key
 from meterd.rules.idempotency import CREDIT_ID_MS_MIN, CREDIT_TYPES, ID_MS_MIN
+from persistence.postgres.archives import last_archived_at_ms
 from persistence.postgres.reader import fetch_policies, journal_since, last_recovery
 from persistence.redis.commit import read_policy
 from persistence.redis.event_scan import EventScan
@@ -40,8 +42,11 @@ class RedisContents:
         """The events of one user or of all, to be compared with the fold."""
         with self._engine.connect() as connection:
             recovery = last_recovery(connection)
+            archived_at_ms = last_archived_at_ms(connection)
         # Before a recovery, commands were lost with their events, or handled again.
-        since = _NOTHING if recovery is None else recovery[1] or f"{recovery[0]}-0"
+        recovered = _NOTHING if recovery is None else recovery[1] or f"{recovery[0]}-0"
+        # Commands that were archived had made their events by then.
+        since = max(recovered, f"{archived_at_ms}-0", key=entry_key)
         scan = EventScan(self._scan.client, self._scan.keys, since, user)
         return EventAudit(scan, self._keys.accepted_ms())
 

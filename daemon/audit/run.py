@@ -20,6 +20,7 @@ from daemon.audit.unowned_rows import compare_unowned
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Event
 from persistence.postgres import reader
+from persistence.postgres.archives import last_archived_at_ms
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import read_policy
 from persistence.redis.snapshot_scan import AccountSnapshot, SnapshotScan
@@ -116,7 +117,8 @@ class Audit:
         with self._reading() as connection:
             rows = reader.repeated_ids(connection, scope.since_ms, scope.user)
             policies = {k: read_policy(v) for k, v in reader.fetch_policies(connection).items()}
-            self._tell(compare_ids(rows, scope.user is None, policies))
+            archived_at_ms = last_archived_at_ms(connection)
+            self._tell(compare_ids(rows, scope.user is None, policies, archived_at_ms))
 
     def _pages(self, scope: Scope) -> Iterator[Sequence[str]]:
         if scope.user is not None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
     from meterd import ChatSnapshot
+    from persistence.postgres.archives import ArchiveRow
     from persistence.postgres.rows import RecordRow
 
 _HEADINGS = ("when", "what", "active", "cost", "why")
@@ -48,7 +49,8 @@ def chat(
 
     First how it stands; then its history from the journal, with the commands
     that were refused and what happened to the account; then its record. The
-    journal follows within a second. A chat that never started is an answer, not
+    journal follows within a second; what was archived of it is in the archive's
+    folder, which is named. A chat that never started is an answer, not
     an error: not_started.
 
     For example:
@@ -124,7 +126,7 @@ def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
     from persistence.postgres.reader import fetch_records  # noqa: PLC0415 - as above
 
     with _connected(postgres_url) as connection:
-        _print_history(_history(connection, snapshot))
+        _print_history(_history(connection, snapshot), _archives(connection, snapshot))
         record = fetch_records(connection, [snapshot.chat_id]).get(snapshot.chat_id)
     print_line()
     heading = "Record, as of the last change" if snapshot.is_open else "Record"
@@ -137,10 +139,12 @@ def _print_past(snapshot: "ChatSnapshot", postgres_url: str) -> None:
         _print_record(record)
 
 
-def _print_history(history: "Iterable[HistoryLine]") -> None:
+def _print_history(history: "Iterable[HistoryLine]", archives: "list[ArchiveRow]") -> None:
     """Line by line: a long history is never in memory, nor waited for."""
     print_line()
     print_line("History", is_bold=True)
+    for one in archives:
+        print_line(f"until {moment(one.cut_ms)} it is in the archive {one.name} ({one.folder})")
     print_line(_COLUMNS.format(*_HEADINGS))
     for line in history:
         text = _COLUMNS.format(
@@ -161,12 +165,31 @@ def _print_record(record: "RecordRow") -> None:
 
 
 def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
+    archives: list[dict[str, Any]] = []
     print_json_part(f'{{"snapshot": {json_text(_plain(snapshot))}, "history": [')
     if snapshot.status != NOT_STARTED:
         with _connected(addresses.postgres_url) as connection:
             for number, line in enumerate(_history(connection, snapshot)):
                 print_json_part(", " * bool(number) + json_text(line._asdict()))
-    print_json_part("]}\n")
+            archives = [
+                {"name": one.name, "folder": one.folder, "before": one.cut_ms}
+                for one in _archives(connection, snapshot)
+            ]
+    print_json_part(f'], "archives": {json_text(archives)}}}\n')
+
+
+def _archives(connection: "Connection", snapshot: "ChatSnapshot") -> "list[ArchiveRow]":
+    """Archives in which the chat's history is, as far as it is not in the journal any more."""
+    from persistence.postgres.archives import archives  # noqa: PLC0415 - as above
+
+    started_at, ended_at = snapshot.started_at, snapshot.ended_at
+    return [
+        one
+        for one in archives(connection)
+        if started_at is not None
+        and started_at < one.cut_ms
+        and (ended_at is None or ended_at >= one.from_ms)
+    ]
 
 
 def _history(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":
@@ -179,8 +202,8 @@ def _history(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[Hi
     assert snapshot.user_id is not None, "a chat that started has a user"
     policies = {k: read_policy(v) for k, v in fetch_policies(connection).items()}
     imported = fetch_opening_states(connection, snapshot.user_id)
-    history = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, imported)
     try:
+        history = ChatHistory(snapshot.chat_id, snapshot.user_id, policies, imported)
         yield from history.lines(journal_of_user(connection, snapshot.user_id))
     except HistoryError as error:
         raise fail(f"The history can't be read to its end: {error}") from None

@@ -31,7 +31,12 @@ def _postgres(url: str) -> dict[str, int]:
     try:
         with engine.connect() as connection:
             whole: Any = connection.scalar(text("SELECT pg_database_size(current_database())"))
-            size = text("SELECT pg_total_relation_size(to_regclass(:name))")
+            # Of the partitions of a table, too: the table itself has nothing then.
+            size = text(
+                "SELECT coalesce(sum(pg_total_relation_size(relid)),"
+                " pg_total_relation_size(to_regclass(:name)))"
+                " FROM pg_partition_tree(to_regclass(:name))"
+            )
             tables = {f"{t}_bytes": connection.scalar(size, {"name": t}) for t in TABLES}
             return {"database_bytes": int(whole), **{k: int(v or 0) for k, v in tables.items()}}
     except SQLAlchemyError:

@@ -1,5 +1,6 @@
 """Brings the schema up to date, and says what to do where it is not."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -9,10 +10,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from persistence.errors import SchemaError
 from persistence.postgres.engine import make_engine
+from persistence.postgres.partitions import ensure_partitions
 
 # Of our own: the database may hold a backend's tables and its Alembic too.
 VERSION_TABLE: Final = "meterd_schema_version"
@@ -23,6 +25,8 @@ _SCRIPTS: Final = "persistence.postgres:migrations"
 _LOCK: Final = int.from_bytes(b"meterd", "big")
 
 _INSUFFICIENT_PRIVILEGE: Final = "42501"
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+_LOCK_TIMEOUT_MS: Final = 3_000
 
 
 def upgrade(url: str) -> str:
@@ -39,7 +43,24 @@ def upgrade(url: str) -> str:
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         _refuse_newer(_found(connection))
         command.upgrade(alembic_config(connection), "head")
-        return _found(connection) or ""
+        revision = _found(connection) or ""
+    _make_partitions(url)
+    return revision
+
+
+def _make_partitions(url: str) -> None:
+    """Make the journal's partitions for the months that are near, unless somebody is in the way.
+
+    Where none is made, rows come into the default one, and the next upgrade or archive makes it.
+    """
+    try:
+        with _transaction(url) as connection:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
+            connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            ensure_partitions(connection, time.time_ns() // 1_000_000)
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+            raise
 
 
 def current_revision(url: str) -> str | None:

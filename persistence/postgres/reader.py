@@ -8,9 +8,12 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    DateTime,
+    Interval,
     Select,
     Text,
     any_,
+    cast,
     func,
     literal,
     literal_column,
@@ -29,6 +32,7 @@ from persistence.postgres.tables import (
     command_journal,
     ledger_entries,
     opening_free_times,
+    opening_states,
     operations,
     policies,
 )
@@ -39,6 +43,7 @@ _FETCH_ROWS: Final = 1_000
 _records = chat_time_records.c
 _ledger = ledger_entries.c
 _journal = command_journal.c
+_states = opening_states.c
 _id: Final = _journal.fields["id"].astext
 _OPENING: Final = ("start", "adopt")
 
@@ -50,7 +55,12 @@ class ChatOwner(NamedTuple):
     chat_id: str
     owner: str
     entry: str
-    """Where it started; empty if it was imported from another system."""
+    """Where it started; empty if it was imported from another system, ``IN_ARCHIVE`` if what
+    started it is in no journal any more."""
+
+
+IN_ARCHIVE: Final = "1-0"
+"""Before every entry of a journal."""
 
 
 def fetch_records(connection: Connection, chat_ids: Iterable[str]) -> dict[str, RecordRow]:
@@ -82,9 +92,15 @@ def journal_since(
     return _stream(connection, query)
 
 
-def journaled(connection: Connection, entries: Sequence[str]) -> set[str]:
-    """Give those of the stream entries that the journal has."""
-    query = select(_journal.stream_id).where(_journal.stream_id == _one_of(entries))
+def journaled(connection: Connection, entries: Sequence[str], partition: int = 0) -> set[str]:
+    """Give those of a queue partition's stream entries that the journal has.
+
+    Not those of an archive: the account of such an entry is past it, so that it has no second
+    effect if it is handled again; one that was never handled must not be taken for it.
+    """
+    query = select(_journal.stream_id).where(
+        _journal.partition == partition, _journal.stream_id == _one_of(entries)
+    )
     return set(connection.scalars(query))
 
 
@@ -124,9 +140,11 @@ def in_order(connection: Connection, users: Sequence[str]) -> list[str]:
     return list(connection.scalars(select(user).order_by(user)))
 
 
-def outcome_of(connection: Connection, entry: str) -> str | None:
-    """Give the outcome of a stream entry; None if the journal does not have it yet."""
-    query = select(_journal.outcome).where(_journal.stream_id == entry)
+def outcome_of(connection: Connection, entry: str, partition: int = 0) -> str | None:
+    """Give the outcome of a queue partition's stream entry; None if the journal has it not."""
+    query = select(_journal.outcome).where(
+        _journal.partition == partition, _journal.stream_id == entry
+    )
     outcome: str | None = connection.scalar(query)
     return outcome
 
@@ -141,7 +159,7 @@ def users_after(connection: Connection, last: str, most: int) -> list[str]:
     """Give the next users that any table knows, in the database's order of texts."""
     parts = [
         select(column).where(column > last).distinct().order_by(column).limit(most)
-        for column in (_journal.user_id, _records.user_id, _ledger.user_id)
+        for column in (_journal.user_id, _records.user_id, _ledger.user_id, _states.user_id)
     ]
     known = union(*(select(part.subquery().c.user_id) for part in parts)).subquery().c.user_id
     return list(connection.scalars(select(known).order_by(known).limit(most)))
@@ -155,10 +173,18 @@ def users_since(connection: Connection, users: Sequence[str], since_ms: int) -> 
     return [one for one in users if one in found]
 
 
+def users_before(connection: Connection, users: Sequence[str], before_ms: int) -> list[str]:
+    """Give those of the users that have journal entries before then, in the order given."""
+    user = _given(users)
+    has = select(1).where(_journal.user_id == user, _journal.at_ms < before_ms).exists()
+    found = set(connection.scalars(select(user).where(has)))
+    return [one for one in users if one in found]
+
+
 def known_users(connection: Connection, users: Sequence[str]) -> set[str]:
     """Give those of the users that any table knows."""
     user = _given(users)
-    columns = (_journal.user_id, _records.user_id, _ledger.user_id)
+    columns = (_journal.user_id, _records.user_id, _ledger.user_id, _states.user_id)
     known = or_(*(select(1).where(column == user).exists() for column in columns))
     return set(connection.scalars(select(user).where(known)))
 
@@ -169,9 +195,13 @@ def journal_of_users(connection: Connection, users: Sequence[str]) -> Iterator[J
     return _stream(connection, _in_order(_journal.user_id).where(mine))
 
 
-def journal_of_nobody(connection: Connection, since_ms: int = 0) -> Iterator[JournalRow]:
+def journal_of_nobody(
+    connection: Connection, since_ms: int = 0, before_ms: int | None = None
+) -> Iterator[JournalRow]:
     """Yield the rows that belong to no user, in the order of the stream."""
     nobodys = _in_order().where(_journal.user_id.is_(None), _journal.at_ms >= since_ms)
+    if before_ms is not None:
+        nobodys = nobodys.where(_journal.at_ms < before_ms)
     return _stream(connection, nobodys)
 
 
@@ -244,7 +274,12 @@ def repeated_ids(
 
 def journal_size(connection: Connection) -> int | None:
     """Give about how many rows the journal has; None if the server has not counted yet."""
-    query = text("SELECT reltuples::bigint FROM pg_class WHERE oid = 'command_journal'::regclass")
+    # A table that was never analysed has -1.
+    query = text(
+        "SELECT sum(greatest(c.reltuples, 0))::bigint"
+        " FROM pg_partition_tree('command_journal') t JOIN pg_class c ON c.oid = t.relid"
+        " WHERE t.isleaf"
+    )
     estimate = int(connection.scalar(query) or 0)
     return estimate if estimate > 0 else None
 
@@ -253,15 +288,35 @@ def _owners(named: Any) -> CompoundSelect[Any]:
     who = named.cte("named")
     opened, record = command_journal.alias("opened").c, chat_time_records.alias("record").c
     started = select(opened.user_id.label("owner"), opened.stream_id.label("entry")).where(
-        opened.chat_id == who.c.chat_id,
-        opened.outcome == "ok",
-        opened.fields["type"].astext.in_(_OPENING),
-        opened.replayed.is_(False),
+        *_started_by(opened, who.c.chat_id)
     )
     imported = select(record.user_id.label("owner"), literal("").label("entry")).where(
         record.chat_id == who.c.chat_id, record.source == "migrated"
     )
-    return union_all(_probed(who, started), _probed(who, imported))
+    state = opening_states.alias("state").c
+    began = cast(literal("epoch"), DateTime(timezone=True)) + _ms_interval(state.cut_ms)
+    archived = select(record.user_id.label("owner"), literal(IN_ARCHIVE).label("entry")).where(
+        record.chat_id == who.c.chat_id,
+        record.user_id != who.c.user_id,  # before what is dearer to find out
+        record.source != "migrated",
+        select(1).where(state.user_id == record.user_id, record.started_at < began).exists(),
+        ~select(1).where(*_started_by(opened, record.chat_id)).exists(),
+    )
+    return union_all(*(_probed(who, each) for each in (started, imported, archived)))
+
+
+def _started_by(opened: Any, chat_id: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    """Whether a row of the journal started the chat."""
+    return [
+        opened.chat_id == chat_id,
+        opened.outcome == "ok",
+        opened.fields["type"].astext.in_(_OPENING),
+        opened.replayed.is_(False),
+    ]
+
+
+def _ms_interval(ms: ColumnElement[int]) -> ColumnElement[Any]:
+    return cast(func.concat(ms, "ms"), Interval)
 
 
 def _probed(who: Any, chats: Select[Any]) -> Select[Any]:

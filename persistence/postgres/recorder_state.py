@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from meterd.rules.commands import entry_key
 from persistence.errors import StateLostError, SupersededError
+from persistence.postgres.archives import last_archived_entry
 from persistence.postgres.tables import command_journal, recorder_states
 
 NOTHING: Final = "0-0"
@@ -26,7 +27,7 @@ class PostgresPosition(NamedTuple):
     outbox: str
     """The last outbox entry that is in Postgres."""
     journal: str
-    """The last stream entry that is in the journal."""
+    """The last stream entry that is in the journal, or was before it was archived."""
 
 
 _OPEN: Final = """
@@ -114,4 +115,4 @@ def _last_in_journal(connection: Connection) -> str:
     columns = command_journal.c
     newest = (columns.at_ms.desc(), columns.at_seq.desc())
     last = connection.execute(select(columns.stream_id).order_by(*newest).limit(1)).scalar()
-    return last or NOTHING
+    return last or last_archived_entry(connection) or NOTHING

@@ -3,16 +3,20 @@
 from typing import Final
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     DateTime,
     Index,
+    Integer,
     MetaData,
     Numeric,
+    PrimaryKeyConstraint,
     Table,
     Text,
+    event,
     func,
     text,
 )
@@ -178,7 +182,14 @@ opening_free_times: Final = Table(
 command_journal: Final = Table(
     "command_journal",
     metadata,
-    Column("stream_id", Text, primary_key=True, comment="ID of the stream entry: its order"),
+    # In the order of bytes, so that IDs of 13 digits, those of the years 2001 to 2286, are in order
+    # of time, and ranges of them are months.
+    Column(
+        "stream_id",
+        Text(collation="C"),
+        nullable=False,
+        comment="ID of the stream entry: its order",
+    ),
     # Numbers, because as text 10-0 sorts before 9-0. A stream's second half has 64 bits unsigned,
     # one more than bigint has.
     Column("at_ms", BigInteger, nullable=False, comment="First half of stream_id: queue time"),
@@ -197,11 +208,66 @@ command_journal: Final = Table(
         server_default=func.now(),
         comment="When the row got here; of no meaning to the fold",
     ),
+    Column("partition", Integer, nullable=False, server_default="0", comment="Of the queue"),
+    PrimaryKeyConstraint("partition", "stream_id"),
     CheckConstraint("at_ms >= 0 AND at_seq >= 0", name="position"),
     CheckConstraint("stream_id = at_ms::text || '-' || at_seq::text", name="stream_id"),
     Index(None, "user_id", "at_ms", "at_seq"),
     Index(None, "at_ms", "at_seq"),
     comment="Every command and settle in the order of the fold; append-only",
+    postgresql_partition_by="RANGE (stream_id)",
+)
+# What is in no month's partition comes in here, so that no row is ever refused for want of one.
+_DEFAULT_PARTITION: Final = DDL(  # type: ignore[no-untyped-call]
+    "CREATE TABLE command_journal_default PARTITION OF command_journal DEFAULT"
+)
+event.listen(command_journal, "after_create", _DEFAULT_PARTITION)
+
+opening_states: Final = Table(
+    "opening_states",
+    metadata,
+    Column("user_id", Text, primary_key=True, comment="Whose account"),
+    Column(
+        "cut_ms",
+        BigInteger,
+        primary_key=True,
+        comment="Of the archive: the state is that before this",
+    ),
+    _text("applied", "The last entry that had its turn in the account"),
+    Column("account", JSONB, nullable=False, comment="The account with its open chats"),
+    Column("ended_chats", BigInteger, nullable=False, comment="Chats that had ended here"),
+    _text("ended_digest", "Of their records as they were"),
+    Column(
+        "ledger_entries", BigInteger, nullable=False, comment="Entries of the ledger until then"
+    ),
+    _text("ledger_digest", "Of these"),
+    _text("checksum", "Of the columns before"),
+    comment="What accounts were at the end of an archive; append-only",
+)
+
+journal_archives: Final = Table(
+    "journal_archives",
+    metadata,
+    Column(
+        "cut_ms",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="It has the journal before this: queue time",
+    ),
+    Column(
+        "from_ms",
+        BigInteger,
+        nullable=False,
+        comment="End of the archive before it; 0 for the first",
+    ),
+    _text("name", "Of its folder"),
+    _text("folder", "Where it was written"),
+    Column("entries", BigInteger, nullable=False, comment="Rows of the journal in it"),
+    _text("last_entry", "The last of them"),
+    _text("manifest_sha256", "Of manifest.json"),
+    Column("at", _MOMENT, nullable=False, server_default=func.now(), comment="When it was done"),
+    comment="Archives whose rows are no longer in the journal; append-only",
 )
 
 policies: Final = Table(

@@ -54,6 +54,8 @@ TRIGGERS: Final = {
     "command_journal": (_append_only("command_journal"),),
     "operations": (_append_only("operations"),),
     "opening_free_times": (_append_only("opening_free_times"),),
+    "opening_states": (_append_only("opening_states"),),
+    "journal_archives": (_append_only("journal_archives"),),
 }
 
 

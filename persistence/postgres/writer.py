@@ -66,6 +66,7 @@ _JOURNAL_PARTS: Final = (
     text("outcome"),
     plain("replayed", "boolean"),
     text("policy_id"),
+    plain("partition", "integer"),
 )
 _OPERATION_PARTS: Final = (
     text("operation_id"),
@@ -95,7 +96,7 @@ _RECORDS: Final = _records_batch()
 _NEW_RECORDS: Final = batch("chat_time_records", _RECORD_PARTS, {}, "(chat_id) DO NOTHING")
 _LEDGER: Final = batch("ledger_entries", _LEDGER_PARTS, {}, "(entry_id) DO NOTHING")
 _JOURNAL: Final = batch(
-    "command_journal", _JOURNAL_PARTS, _JOURNAL_POSITION, "(stream_id) DO NOTHING"
+    "command_journal", _JOURNAL_PARTS, _JOURNAL_POSITION, "(partition, stream_id) DO NOTHING"
 )
 _FREE_TIMES: Final = batch(
     "opening_free_times", _FREE_TIME_PARTS, {}, "(user_id, number, scope) DO NOTHING"
@@ -111,8 +112,12 @@ def write_batch(
     journal: Sequence[JournalRow],
     operations: Sequence[OperationRow] = (),
     free_times: Sequence[FreeTimeRow] = (),
+    *,
+    partition: int = 0,
 ) -> None:
     """Write the rows in the caller's transaction; what is there already stays as it is.
+
+    ``partition``: of the queue that the journal's rows are from.
 
     A record replaces one with a lower ``seq`` only, so old batches may come late or again.
 
@@ -123,7 +128,8 @@ def write_batch(
     _RECORDS.write(connection, sorted(_newest(records)))
     _LEDGER.write(connection, sorted(ledger, key=itemgetter(0)))
     _FREE_TIMES.write(connection, sorted(free_times))
-    _JOURNAL.write(connection, [_journal_values(row) for row in sorted(journal, key=itemgetter(0))])
+    in_order = sorted(journal, key=itemgetter(0))
+    _JOURNAL.write(connection, [_journal_values(row, partition) for row in in_order])
     _OPERATIONS.write(
         connection, [_operation_values(row) for row in sorted(operations, key=itemgetter(0))]
     )
@@ -155,8 +161,8 @@ def _newest(records: Sequence[RecordRow]) -> list[RecordRow]:
     return list(newest.values())
 
 
-def _journal_values(row: JournalRow) -> tuple[Any, ...]:
-    return row._replace(fields=json_text(row.fields))  # type: ignore[arg-type]
+def _journal_values(row: JournalRow, partition: int) -> tuple[Any, ...]:
+    return *row._replace(fields=json_text(row.fields)), partition  # type: ignore[arg-type]
 
 
 def _operation_values(row: OperationRow) -> tuple[Any, ...]:

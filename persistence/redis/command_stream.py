@@ -112,7 +112,8 @@ class CommandStream:
         """Note that another supervisor leads; returns how often that has been so."""
         try:
             # INCR by its name: `incr` of the client sends INCRBY, a right of its own.
-            return int(await self._client.execute_command("INCR", self._keys.leads))
+            leads: Any = await self._client.execute_command("INCR", self._keys.leads)  # type: ignore[no-untyped-call]
+            return int(leads)
         except redis.ResponseError:  # a full server: leading goes before counting
             return int(await self._client.get(self._keys.leads) or 0)
 

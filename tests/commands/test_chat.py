@@ -34,7 +34,7 @@ def test_a_story_for_a_program(live: LiveDaemon, told: str) -> None:
     asked = live.run("chat", told, "--json")
     assert asked.returncode == 0, asked.stderr
     found = json.loads(asked.stdout)
-    assert set(found) == {"snapshot", "history"}
+    assert set(found) == {"snapshot", "history", "archives"}
     assert found["snapshot"]["status"] == "ended"
     history = [line for line in found["history"] if line["event"] != "credits.low"]
     assert [(line["event"], line["id"].removeprefix(f"{told}-")) for line in history] == [

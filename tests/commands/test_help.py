@@ -16,7 +16,7 @@ SLOW = ("ray", "redis", "sqlalchemy", "psycopg2", "alembic", "structlog", "msgsp
 SLOW_AT_ONCE = (*SLOW, "pydantic", "rich")
 """What Typer and progress bars need: a command may have it, the list of commands not."""
 WITH_EXAMPLES = (
-    *(("status",), ("demo",), ("send",), ("chat",), ("audit",), ("up",)),
+    *(("status",), ("demo",), ("send",), ("chat",), ("audit",), ("up",), ("archive",)),
     ("db", "upgrade"),
 )
 

@@ -27,7 +27,7 @@ READ: Final = {table: {"SELECT"} for table in TABLES} | OWNERS
 EXPECTED: Final[dict[str, dict[str, set[str]]]] = {
     "daemon": dict.fromkeys(TABLES, ADDED)
     | dict.fromkeys(("chat_time_records", "recorder_states"), ADDED | {"UPDATE"})
-    | {migrate.VERSION_TABLE: {"SELECT"}}
+    | {name: {"SELECT"} for name in ("opening_states", "journal_archives", migrate.VERSION_TABLE)}
     | OWNERS,
     "gateway": READ,
     "operator": READ,

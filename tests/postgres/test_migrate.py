@@ -1,6 +1,8 @@
 """Migrations make what the tables say, once, and the check says what to do."""
 
+import re
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
 
@@ -8,12 +10,22 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
+from actors.recorder import is_refusal
 from persistence.errors import SchemaError
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
+from persistence.postgres.partitions import (
+    MONTHS_AHEAD,
+    drop_partitions,
+    ensure_partitions,
+    partitions,
+)
 from persistence.postgres.tables import metadata
+
+_PARTITION = re.compile(r"command_journal_(default|\d{4}_\d\d)")
 
 # Everything in the schema that somebody could have made, as PostgreSQL itself words it.
 CATALOG = {
@@ -26,7 +38,7 @@ CATALOG = {
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
              AND NOT a.attisdropped
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'""",
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')""",
     "tables": """
         SELECT relname, relkind::text, obj_description(oid, 'pg_class')
         FROM pg_class WHERE relnamespace = 'public'::regnamespace""",
@@ -44,7 +56,7 @@ CATALOG = {
 
 
 def catalog(connection: Connection) -> dict[str, list[Any]]:
-    """What there is, Alembic's own table aside."""
+    """What there is, Alembic's own table aside, and partitions: those depend on the day."""
     return {
         kind: sorted(
             (tuple(row) for row in connection.execute(text(sql)) if _ours(row[:2])), key=str
@@ -54,7 +66,13 @@ def catalog(connection: Connection) -> dict[str, list[Any]]:
 
 
 def _ours(names: Any) -> bool:
-    return not any(migrate.VERSION_TABLE in str(name) for name in names)
+    return not any(
+        migrate.VERSION_TABLE in str(name) or _PARTITION.match(str(name)) for name in names
+    )
+
+
+def _is_no_partition(name: str | None, kind: str, _parents: Any) -> bool:
+    return kind != "table" or not _PARTITION.match(name or "")
 
 
 def test_migrations_from_nothing_make_what_the_tables_say(empty_url: str, other_url: str) -> None:
@@ -65,15 +83,16 @@ def test_migrations_from_nothing_make_what_the_tables_say(empty_url: str, other_
     with make_engine(empty_url).connect() as by_migrations:
         assert catalog(by_migrations) == wanted
     assert all(wanted.values())
-    assert len(wanted["triggers"]) == 7
+    assert len(wanted["triggers"]) == 9
 
 
 def test_alembic_finds_no_difference(url: str) -> None:
-    options = {
+    options: dict[str, Any] = {
         "version_table": migrate.VERSION_TABLE,
         "compare_type": True,
         "compare_server_default": True,
     }
+    options["include_name"] = _is_no_partition
     with make_engine(url).connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
@@ -172,3 +191,87 @@ def test_an_older_schema_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(migrate, "head_revision", lambda: "9999")
     with pytest.raises(SchemaError, match=f"{head}, older than 9999: run"):
         migrate.check(url)
+
+
+OLD_ROWS = """
+INSERT INTO command_journal
+SELECT at_ms || '-' || n, at_ms, n, 'u', NULL, '{}', 'ok', false, 'p'
+FROM generate_series(1, 50) AS n, LATERAL (SELECT 1700000000000 + n * 86400000::bigint) AS t(at_ms)
+"""
+
+
+def test_a_journal_of_before_becomes_a_partition(empty_url: str) -> None:
+    """Rows and rights are what they were, new rows go elsewhere, and nothing was written anew."""
+    engine = make_engine(empty_url)
+    role = f"reads_{make_url(empty_url).database}"
+    with engine.begin() as connection:
+        command.upgrade(migrate.alembic_config(connection), "0010")
+        connection.execute(text(OLD_ROWS))
+        connection.execute(text(f"CREATE ROLE {role}; GRANT SELECT ON command_journal TO {role}"))
+        rows = connection.execute(text(f"SELECT {JOURNAL} FROM command_journal")).all()
+        file = connection.scalar(text("SELECT pg_relation_filenode('command_journal')"))
+    migrate.upgrade(empty_url)
+    with engine.begin() as connection:
+        old, *months = partitions(connection)
+        assert (old.name, old.from_ms) == ("command_journal_to_2024_02", 0)
+        assert len(months) == MONTHS_AHEAD + 1
+        kept = text(f"SELECT {JOURNAL} FROM {old.name}")
+        assert connection.execute(kept).all() == rows
+        assert connection.scalar(text(f"SELECT pg_relation_filenode('{old.name}')")) == file
+        may = text("SELECT has_table_privilege(:role, 'command_journal', 'SELECT')")
+        assert connection.scalar(may, {"role": role})
+        add = "INSERT INTO command_journal SELECT :ms || '-0', :ms, 0, 'u', NULL, '{}', 'ok', false"
+        for at_ms in (old.to_ms, months[0].from_ms, 9):
+            connection.execute(text(f"{add}, 'p'"), {"ms": at_ms})
+        where = text("SELECT count(*) FROM ONLY command_journal_default")
+        assert connection.scalar(where) == 2
+        connection.execute(text(f"DROP OWNED BY {role}; DROP ROLE {role}"))
+    engine.dispose()
+
+
+JOURNAL = (
+    "stream_id, at_ms, at_seq, user_id, chat_id, fields, outcome, replayed, policy_id, written_at"
+)
+
+
+def test_what_came_without_a_month_gets_a_partition_of_its_own(engine: Engine) -> None:
+    """Nobody had made the months in time: they are made around what is there, at the next one."""
+    with engine.begin() as connection:
+        drop_partitions(connection, [one.name for one in partitions(connection)])
+        connection.execute(text(OLD_ROWS))
+        now_ms = 1_700_000_000_000 + 50 * 86_400_000
+        made = ensure_partitions(connection, now_ms)
+        assert made[0] == "command_journal_to_2024_02"
+        assert made[1:] == [f"command_journal_2024_0{month}" for month in (2, 3, 4)]
+        assert ensure_partitions(connection, now_ms) == []
+        connection.execute(text(OLD_ROWS.replace("1700000000000", "1720000000000")))
+        later = ensure_partitions(connection, now_ms)
+        assert later == ["command_journal_to_2024_09"]
+        bounds = [(one.from_ms, one.to_ms) for one in partitions(connection)]
+        assert all(one[1] <= other[0] for one, other in pairwise(bounds))
+        assert connection.scalar(text("SELECT count(*) FROM command_journal")) == 100
+
+
+def test_an_upgrade_waits_for_no_reader(url: str) -> None:
+    """Somebody reads the journal: months are made another time, and the upgrade is over."""
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        drop_partitions(connection, [one.name for one in partitions(connection)])
+    with engine.connect() as reading:
+        reading.execute(text("LOCK TABLE command_journal IN ACCESS SHARE MODE"))
+        assert migrate.upgrade(url) == migrate.head_revision()
+        assert partitions(reading) == []
+    migrate.upgrade(url)
+    with engine.connect() as connection:
+        assert len(partitions(connection)) == MONTHS_AHEAD + 1
+    engine.dispose()
+
+
+def test_the_recorder_of_0_2_waits_for_its_end(engine: Engine) -> None:
+    """What it sends is refused for want of its key, not for what is in it: nothing is set aside."""
+    statement = text(
+        "INSERT INTO command_journal (stream_id) SELECT '1-0' ON CONFLICT (stream_id) DO NOTHING"
+    )
+    with engine.connect() as connection, pytest.raises(DBAPIError, match="ON CONFLICT") as caught:
+        connection.execute(statement)
+    assert not is_refusal(caught.value)

@@ -1,0 +1,108 @@
+"""A database as a daemon would have filled it from a stream, with a partition up to a cut."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from actors.chat.rows import command_row, invalid_row, record_row
+from daemon.audit.folding import Folding, Position
+from meterd.rules.commands import Command, InvalidCommand, parse_entry
+from meterd.rules.snapshots import chat_snapshot
+from persistence.postgres import partitions, reader
+from persistence.postgres.rows import JournalRow, LedgerRow
+from persistence.postgres.writer import put_policy, write_batch
+from persistence.redis.commit import ledger_row, policy_document
+from tests.rules.strategies import Stream
+from tests.world import Result, World
+
+_TABLES = (
+    "chat_time_records, ledger_entries, command_journal, policies, operations, opening_states,"
+    " journal_archives"
+)
+
+
+class Account(NamedTuple):
+    """All that a fold makes of a user, as far as it is seen anywhere."""
+
+    applied: str
+    account: object
+    records: Mapping[str, object]
+    snapshots: Mapping[str, object]
+
+
+def empty(connection: Connection) -> None:
+    """Take out what an earlier example has left."""
+    connection.execute(text("SET session_replication_role = replica"))
+    names = [one.name for one in partitions.partitions(connection)]
+    partitions.drop_partitions(connection, names)
+    connection.execute(text(f"TRUNCATE {_TABLES}"))
+
+
+def partition_up_to(connection: Connection, cut_ms: int, from_ms: int = 0) -> None:
+    """Make a partition that ends at any millisecond."""
+    begin = f"'{from_ms}'" if from_ms else "MINVALUE"
+    connection.execute(
+        text(
+            f"CREATE TABLE command_journal_to_{cut_ms} PARTITION OF command_journal"
+            f" FOR VALUES FROM ({begin}) TO ('{cut_ms}')"
+        )
+    )
+
+
+def fill(engine: Engine, stream: Stream, cuts_ms: tuple[int, ...]) -> None:
+    """Write what the stream makes, into nothing but the partitions that end so."""
+    with engine.begin() as connection:
+        empty(connection)
+        for from_ms, cut_ms in zip((0, *cuts_ms), cuts_ms, strict=False):
+            partition_up_to(connection, cut_ms, from_ms)
+        put_policy(connection, "p", policy_document(stream.policy))
+    write_on(engine, stream, 0)
+
+
+def write_on(engine: Engine, stream: Stream, begin: int) -> None:
+    """Write what the stream's entries make, from the one numbered ``begin`` on."""
+    world, journal, ledger = World(stream.policy), list[JournalRow](), list[LedgerRow]()
+    for number, entry in enumerate(stream.entries):
+        command, before = parse_entry(entry.id, entry.flat), dict(world.owner)
+        result = world.feed(entry.id, entry.flat)
+        if number >= begin:
+            ledger += [ledger_row(one) for one in result.ledger]
+            journal.append(_row(command, before, result))
+    chats = [world.chat(chat_id) for chat_id in world.owner]
+    records = [record_row(chat) for chat in chats if chat is not None]
+    with engine.begin() as connection:
+        write_batch(connection, records, ledger, journal)
+
+
+def _row(
+    command: Command | InvalidCommand, owners: Mapping[str, str], result: Result
+) -> JournalRow:
+    if isinstance(command, InvalidCommand):
+        return invalid_row(command, result.outcome, "p")
+    user = command.user_id or owners.get(command.chat_id, "")
+    return command_row(command, user, result.outcome, result.replayed, "p")
+
+
+def folded(engine: Engine) -> dict[str, Account]:
+    """Every user as an audit and a recovery fold them; nothing differs from the journal."""
+    found = {}
+    with engine.connect() as connection:
+        users = reader.users_after(connection, "", 1_000)
+        for one in Folding(connection, users, _fail).users({}):
+            assert one.is_whole
+            found[one.user] = _account(one.end)
+    return found
+
+
+def _account(end: Position) -> Account:
+    return Account(
+        applied=end.applied,
+        account=end.account,
+        records={k: record_row(chat) for k, chat in end.chats.items()},
+        snapshots={k: chat_snapshot(chat, chat.as_of_ms) for k, chat in end.chats.items()},
+    )
+
+
+def _fail(difference: object) -> None:
+    raise AssertionError(difference)
