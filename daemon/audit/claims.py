@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine
 
 from daemon.audit.differences import Difference
-from meterd.rules.commands import entry_ms
+from meterd.rules.commands import entry_ms, is_entry_id
 from persistence.postgres.archives import archived_until_ms
 from persistence.postgres.reader import journal_rows
 from persistence.postgres.rows import JournalRow
@@ -61,7 +61,8 @@ class ClaimCheck:
             cut_ms = archived_until_ms(connection)
         for claim in waiting:
             row = rows.get(claim.entry)
-            if row or entry_ms(claim.entry) >= cut_ms:  # others may be in an archive
+            is_archived = is_entry_id(claim.entry) and entry_ms(claim.entry) < cut_ms
+            if row or not is_archived:
                 yield from claim.compare(row)
 
     def _all_rows(self, entries: set[str]) -> dict[str, JournalRow]:

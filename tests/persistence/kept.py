@@ -125,6 +125,8 @@ def essence(found: State) -> State:
         told.sort(key=lambda fields: fields.get(b"entry", b""))
     fresh = {KEYS.prefix + name for name in ("epoch", "epochs", "leader", "memory", "outbox")}
     kept = {k: v for k, v in found.items() if k not in fresh}
+    # When they expire is another moment.
+    kept[KEYS.reply_streams] = [name for name, _ in found.get(KEYS.reply_streams, ())]
     rows = _rows(streams.pop(KEYS.outbox))
     return {**kept, **streams, "rows": rows}
 
@@ -186,4 +188,6 @@ def _value(client: redis.Redis, name: bytes) -> Any:
         return client.xrange(name)
     if kind == b"hash":
         return client.hgetall(name)
+    if kind == b"zset":
+        return client.zrange(name, 0, -1, withscores=True)
     return client.smembers(name) if kind == b"set" else client.get(name)
