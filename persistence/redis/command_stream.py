@@ -78,6 +78,9 @@ class CommandStream:
         self._token = token
         self.epoch = ""
         self._delivered = "0-0"
+        self._is_placed = False
+        """Whether ``_delivered`` is known to be the group's place: entries that an earlier life has
+        handled are behind it, though none of them was seen in this one."""
         self._is_sure = True
 
     async def create_group(self) -> None:
@@ -153,9 +156,23 @@ class CommandStream:
                 return unseen
         self._is_sure = False
         delivery = await self._read(NEW, count)
+        await self._follow_group(delivery)
         # What is held back is pending, too: it comes first, once nothing is held any more.
         self._is_sure = delivery.notice is not ReadNotice.AHEAD
         return delivery
+
+    async def _follow_group(self, delivery: ReadBatch) -> None:
+        """Go where the group is: back to the begin, if it was made again; to its end, once."""
+        if delivery.notice is ReadNotice.RECREATED:
+            self._delivered, self._is_placed = "0-0", False
+        elif delivery.entries:
+            # Lower than before, if it was made again and the answer that says so was lost.
+            self._delivered = delivery.entries[-1].entry
+        elif not delivery.notice and not self._is_placed:
+            groups: Any = await self._client.xinfo_groups(self._keys.commands)
+            places = [one["last-delivered-id"] for one in groups if one["name"] == GROUP.encode()]
+            self._delivered = places[0].decode() if places else self._delivered
+            self._is_placed = True
 
     async def wait(self, block_ms: int) -> None:
         """Return as soon as there is an entry that was not delivered, or after ``block_ms``."""

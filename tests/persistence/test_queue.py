@@ -11,7 +11,7 @@ from meterd.rules.commands import Command, InvalidCommand
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
 from persistence.redis.client import connect_async
-from persistence.redis.command_stream import CommandStream, LeaseStatus
+from persistence.redis.command_stream import CommandStream, LeaseStatus, ReadNotice
 from persistence.redis.functions import source
 
 KEYS = Keys()
@@ -152,6 +152,58 @@ def test_a_read_whose_answer_was_lost_is_made_up_for_in_order(
         newer = _settle(client)
         assert [e.entry for e in (await first.new(10)).entries] == lost[:2]
         assert [e.entry for e in (await first.new(10)).entries] == [lost[2], newer]
+
+    _with_queues(server, use)
+
+
+def test_who_has_nothing_to_read_waits(server: str, client: redis.Redis) -> None:
+    """Also where all that is there was handled in an earlier life; and it hears of the next entry."""
+
+    async def use(first: CommandStream, second: CommandStream) -> None:
+        await _lead(first)
+        handled = [_settle(client) for _ in range(3)]
+        assert [e.entry for e in (await first.new(10)).entries] == handled
+        client.xack(KEYS.commands, "meterd", *handled)
+        await first.resign()
+        await _lead(second)
+        assert not (await second.pending("0", 10)).entries
+        assert not (await second.new(10)).entries
+        waiting = asyncio.create_task(second.wait(60_000))
+        done, _ = await asyncio.wait([waiting], timeout=0.3)
+        assert not done, "it does not wait"
+        newer = _settle(client)
+        await waiting
+        assert [e.entry for e in (await second.new(10)).entries] == [newer]
+
+    _with_queues(server, use)
+
+
+@pytest.mark.parametrize("is_notice_lost", [False, True])
+def test_a_lost_answer_is_made_up_for_in_a_group_that_was_made_again(
+    server: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, is_notice_lost: bool
+) -> None:
+    """What is read again is behind what had been read before, and comes all the same."""
+
+    async def use(first: CommandStream, _second: CommandStream) -> None:
+        await _lead(first)
+        sent = [_settle(client) for _ in range(6)]
+        assert [e.entry for e in (await first.new(10)).entries] == sent
+        client.xgroup_destroy(KEYS.commands, "meterd")
+
+        async def lose() -> None:
+            with monkeypatch.context() as patched:
+                patched.setattr(first, "_client", _LosesAnswers(first._client))
+                with pytest.raises(redis.ConnectionError):
+                    await first.new(2)
+
+        if is_notice_lost:
+            await lose()
+        else:
+            assert (await first.new(2)).notice is ReadNotice.RECREATED
+        assert [e.entry for e in (await first.new(2)).entries] == sent[:2]
+        await lose()
+        assert [e.entry for e in (await first.new(10)).entries] == sent[2:4]
+        assert [e.entry for e in (await first.new(10)).entries] == sent[4:]
 
     _with_queues(server, use)
 
