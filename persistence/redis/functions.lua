@@ -197,6 +197,13 @@ local function read(keys, args)
   return {tostring(now_ms()), before, 'ahead', #entries - ahead + 1}
 end
 
+-- Whether an entry was read and not acknowledged. If the group is gone, nothing is: it is made again
+-- by the next read, and then all entries are read again.
+local function is_pending(commands, entry)
+  local found = redis.pcall('XPENDING', commands, 'meterd', entry, entry, 1)
+  return not found.err and #found > 0
+end
+
 -- Say of entries that their account seems to be past whether they have had their effect: 'done' if
 -- nothing waits for it any more or it has just been acknowledged, 'skipped' if it never had one.
 local function late(keys, args)
@@ -204,7 +211,7 @@ local function late(keys, args)
   if not allowed(prefix, args[1], args[2]) then return false end
   for i = 3, #args, 2 do
     local entry, id, result = args[i], args[i + 1], 'done'
-    if #redis.call('XPENDING', keys[1], 'meterd', entry, entry, 1) > 0 then
+    if is_pending(keys[1], entry) then
       -- Without an id it is a settle, which changes nothing; a used id has no second effect.
       if id == '' or redis.call('EXISTS', prefix .. 'id:' .. id) == 1 then
         redis.call('XACK', keys[1], 'meterd', entry)
@@ -251,7 +258,7 @@ end
 
 -- Without an account there is no version to tell a second delivery by: the pending list does.
 local function nobody_guards(batch, entry)
-  if #redis.call('XPENDING', batch.commands, 'meterd', entry, entry, 1) == 0 then
+  if not is_pending(batch.commands, entry) then
     return DONE -- guard: done
   end
   return nil

@@ -175,6 +175,24 @@ def test_an_entry_without_account_has_its_effect_once(queue: redis.Redis) -> Non
     assert queue.xlen(KEYS.dead) == 1
 
 
+@pytest.mark.parametrize("how", ["destroyed", "deleted"])
+def test_without_the_group_an_entry_of_no_account_is_left_for_later(
+    queue: redis.Redis, how: str
+) -> None:
+    """It is read again when the group is made again. It is no error, which would be held against
+    the entry, and the other commits of the call are none the wiser.
+    """
+    nobodys, mine = _send(queue, type="pause", id="p", chat_id="none"), _top_up(queue)
+    commits = [_commit(queue, nobodys), _commit(queue, mine)]
+    if how == "destroyed":
+        queue.xgroup_destroy(KEYS.commands, GROUP)
+    else:
+        queue.delete(KEYS.commands)
+    assert [result.kind for result in _run_all(queue, *commits)] == [DONE, OK]
+    committer = Committer(queue, KEYS, "a", EPOCH, Limits())
+    assert committer.skipped([(nobodys.entry, "p")]) == set()
+
+
 def test_commits_of_one_call_are_judged_each_by_itself(queue: redis.Redis) -> None:
     """One is refused, one can't be read by the server, the others are written all the same."""
     queue.rpush(KEYS.account("broken"), "a list")

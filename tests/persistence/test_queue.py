@@ -157,7 +157,7 @@ def test_a_read_whose_answer_was_lost_is_made_up_for_in_order(
 
 
 def test_who_has_nothing_to_read_waits(server: str, client: redis.Redis) -> None:
-    """Also where all that is there was handled in an earlier life; and it hears of the next entry."""
+    """Also where an earlier life has handled all that is there; and it hears of the next entry."""
 
     async def use(first: CommandStream, second: CommandStream) -> None:
         await _lead(first)
