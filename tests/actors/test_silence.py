@@ -100,6 +100,7 @@ def stopped() -> Iterator[int]:
     """A process that is stopped: it can't answer, and does not wait for a CPU."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
         process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)  # else it may wait for the CPU on which to stop
         yield process.pid
         process.kill()
 

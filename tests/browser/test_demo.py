@@ -1,4 +1,4 @@
-"""The demonstration page, played through as a person would."""
+"""The demonstration page, played through as a person would; and the page at /docs."""
 
 import re
 
@@ -193,3 +193,15 @@ def test_it_fits_a_phone(desk: Desk, open_page: Open, shot: Shot) -> None:
     expect(_clock(page, "A")).to_contain_text("Not started")
     assert page.evaluate("document.documentElement.scrollWidth") == narrow["width"]
     shot(page, "demo-phone")
+
+
+def test_the_description_can_be_read_and_tried(open_page: Open) -> None:
+    """An operation unfolds, and its request gets the gateway's answer. Nothing is refused by the
+    policy: `open_page` fails with what the browser complains of.
+    """
+    page = open_page("/docs")
+    operation = page.locator(".opblock").filter(has_text="/healthz")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table")).to_contain_text("200")

@@ -16,21 +16,25 @@ from persistence.redis.functions import load_functions
 
 KEYS: Final = Keys()
 USER, CHAT = "user-000123", "chat-000123"
+REPLY_TO: Final = "backend-0"
 BEGAN_MS: Final = 1_767_225_600_000
 READS: Final = {"GET", "HGET", "GETRANGE", "EXISTS", "XACK"}
 """What the commit function does before it writes, and the acknowledgement."""
 
 
 def writes_of_a_pause(client: redis.Redis) -> list[str]:
-    """The writes of the commit of one ``pause`` with a reply, each as one line of the monitor."""
+    """The writes of the commit of one ``pause`` with a reply, each as one line of the monitor.
+
+    The reply stream is there, as it is but for the first reply.
+    """
     _prepare(client)
-    _send(client, 0, type="top_up", id="cmd-00000001", user_id=USER, amount="50")
+    _send(client, 0, type="top_up", id="cmd-00000001", user_id=USER, amount="50", reply_to=REPLY_TO)
     _send(
         client, 1_000, type="start", id="cmd-00000002", chat_id=CHAT, user_id=USER,
         advisor_id="advisor-007", rate="1.5",
     )  # fmt: skip
     with client.monitor() as monitor:  # type: ignore[no-untyped-call]
-        _send(client, 61_234, type="pause", id="cmd-00000003", chat_id=CHAT, reply_to="backend-0")
+        _send(client, 61_234, type="pause", id="cmd-00000003", chat_id=CHAT, reply_to=REPLY_TO)
         return _by_the_function(monitor)
 
 
