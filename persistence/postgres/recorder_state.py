@@ -1,6 +1,6 @@
 """How far the recorder is, and who is the recorder: one row that every batch goes through.
 
-The row names the memory (the Redis) that the facts came from, the epoch of the recorder in office
+The row names the state (the Redis) that the payloads came from, the epoch of its recorder
 and the last outbox entry that is in Postgres. A batch updates it in its own transaction, so a
 recorder that was replaced writes nothing, and Postgres always knows how much Redis must remember.
 """

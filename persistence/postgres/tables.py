@@ -296,9 +296,12 @@ recorder_states: Final = Table(
     "recorder_states",
     metadata,
     Column("partition", Text, primary_key=True, comment="Which queue"),
-    _text("memory_id", "Names what its Redis remembers; another name is another Redis"),
+    _text("memory_id", "Names the state of its Redis; another name is another Redis"),
     Column(
-        "epoch", BigInteger, nullable=False, comment="The recorder in office; older may not write"
+        "epoch",
+        BigInteger,
+        nullable=False,
+        comment="The recorder's epoch; older ones may not write",
     ),
     Column(
         "outbox_ms", BigInteger, nullable=False, comment="Last outbox entry in here: first half"
@@ -307,7 +310,7 @@ recorder_states: Final = Table(
     Column(
         "updated_at", _MOMENT, nullable=False, server_default=func.now(), comment="When that was"
     ),
-    comment="How far the recorder is: if Redis knows less than this, it has lost its memory",
+    comment="How far the recorder is: if Redis knows less than this, it has lost state",
 )
 
 operations: Final = Table(

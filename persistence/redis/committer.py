@@ -1,4 +1,4 @@
-"""Commits on their way to Redis: many in a round trip, each with a verdict of its own."""
+"""Commits on their way to Redis: many in a round trip, each with a result of its own."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final

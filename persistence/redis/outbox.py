@@ -22,7 +22,7 @@ class OutboxEntry(NamedTuple):
 
 
 class Outbox:
-    """Read in order, removed only when it is in Postgres, and only by the recorder in office."""
+    """Read in order, removed only when it is in Postgres, and only under the recorder's epoch."""
 
     def __init__(
         self, client: redis.Redis, keys: Keys, ended_ttl_ms: int, actor: str, epoch: str

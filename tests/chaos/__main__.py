@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: faults at random for some minutes, then the verdict."""
+"""``python -m tests.chaos``: faults at random for some minutes, then the checks."""
 
 import argparse
 import contextlib

@@ -19,9 +19,9 @@ class Strike:
     at_s: float
     what: str = ""
     answered_s: float | None = None
-    """From the mending until every probe was answered."""
+    """From the fix until every probe was answered."""
     stored_s: float | None = None
-    """From the mending until Postgres had that, too."""
+    """From the fix until Postgres had that, too."""
     states: list[str] = dataclasses.field(default_factory=list)
     trouble: list[str] = dataclasses.field(default_factory=list)
 

@@ -65,9 +65,9 @@ class Run:
         return time.monotonic() - self._began
 
     def strike(self, *faults: Fault) -> Strike | None:
-        """Strike, mend, wait until all works again; None if there was nothing to strike.
+        """Strike, fix, wait until all works again; None if there was nothing to strike.
 
-        Several faults are struck one right after the other, and mended in the opposite order.
+        Several faults are struck one right after the other, and fixed in the opposite order.
         """
         self._states = []
         self.environment.family()
@@ -126,7 +126,7 @@ class Run:
             save(evidence, folder)
 
     def _recovered(self, strike: Strike, settle_s: float) -> None:
-        """From the mending until every probe is answered at once, and until Postgres has that.
+        """From the fix until every probe is answered at once, and until Postgres has that.
 
         What is killed may take a while to fall, and answers until then: hence one probe after
         another, for ``settle_s``.

@@ -54,7 +54,7 @@ def test_a_spare_that_is_killed_is_replaced(made: ChaosEnvironment) -> None:
 
 @pytest.mark.parametrize("name", ALONE)
 def test_after_it_every_actor_answers_and_postgres_has_it(run: Run, name: str) -> None:
-    """Within a minute of the mending, without anybody's help."""
+    """Within a minute of the fix, without anybody's help."""
     assert not strike(run, name).trouble
 
 

@@ -197,7 +197,7 @@ def test_impossible_rates(yaml_text: str) -> None:
 
 
 def test_every_wrong_setting_is_named_at_once_with_its_place() -> None:
-    """One run shows all there is to mend."""
+    """One run shows all there is to fix."""
     text = complaint(
         "actors: {maximum: 3, warm_pool_size: -1}\nqueu: {batch_max: 1}\nlog: loud\n",
         METERD_ACTORS__MAX="many",

@@ -20,13 +20,13 @@ from tests.conformance.played import (
     preload,
 )
 from tests.engine.harness import idle, running
-from tests.servers import kinds, redis_server
+from tests.servers import kinds_apart, redis_server
 
 STRICT = SupervisorConfig(actors_max=12, chats_per_actor=1, warm_pool_size=2)
 SHARED = SupervisorConfig(actors_max=3, warm_pool_size=1, batch_max=100)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 @pytest.mark.parametrize("examples", by_policy(), ids=lambda e: f"{len(e)}x-{e[0]['name']}")
 @pytest.mark.parametrize(
     ("settings", "mixed"), [(SHARED, True), (STRICT, False)], ids=["shared", "dedicated"]

@@ -54,7 +54,7 @@ def _delete_stream(client: redis.Redis) -> None:
     client.delete(KEYS.commands)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 @pytest.mark.parametrize("fault", [_destroy_group, _delete_stream])
 def test_a_group_that_is_gone_is_made_again_without_a_second_effect(
     kind: str, fault: Callable[[redis.Redis], None], engine: Engine
@@ -158,7 +158,7 @@ def test_what_comes_after_its_turn_is_refused_with_a_dead_letter_and_may_be_sent
     _play(kind, play)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 @pytest.mark.parametrize("how", ["maxlen", "xdel", "noack"])
 def test_commands_that_are_taken_away_unread_are_counted(
     kind: str, how: str, engine: Engine
@@ -226,7 +226,7 @@ async def _held(supervisor: Supervisor, entry: str) -> None:
     assert "meterd clock" in why
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 @pytest.mark.parametrize("restart", [False, True])
 def test_an_entry_from_the_future_holds_and_can_be_dropped(
     kind: str, restart: bool, engine: Engine
@@ -308,7 +308,7 @@ def test_an_id_a_little_ahead_of_the_clock_holds_nothing(engine: Engine) -> None
     _play(kinds()[0], play)
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds_apart())
 def test_a_hold_is_cleared_and_recorded_though_the_stream_is_gone(kind: str) -> None:
     """Nothing is written before all that it needs was read: no decision without its record."""
     with redis_server(kind) as url, contextlib.closing(connect(url)) as client:

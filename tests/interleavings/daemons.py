@@ -51,6 +51,13 @@ class DirectClient:
     async def xrange(self, key: str, count: int) -> Any:
         return self._ask(("XRANGE", key, "-", "+", "COUNT", count))
 
+    async def xinfo_groups(self, key: str) -> Any:
+        groups = [
+            dict(zip(one[::2], one[1::2], strict=True))
+            for one in self._ask(("XINFO", "GROUPS", key))
+        ]
+        return [{name.decode(): value for name, value in one.items()} for one in groups]
+
     async def mget(self, keys: Sequence[str]) -> Any:
         return self._ask(("MGET", *keys))
 

@@ -216,7 +216,7 @@ function ended(reason) {
   return Object.assign(new Error(`the stream has ended: ${reason}`), { reason });
 }
 
-/** What no waiting will mend: the request or the right to it is wrong. 401 is, if no other token can be had. */
+/** What no waiting will fix: the request or the right to it is wrong. 401 is, if no other token can be had. */
 function isFinal(error) {
   const { status } = error;
   return status >= 400 && status < 500 && ![401, 408, 425, 429].includes(status);

@@ -1,4 +1,4 @@
-"""The catalogue: everything that can be broken, how, and how it is mended."""
+"""The catalogue: everything that can be broken, how, and how it is fixed."""
 
 from tests.chaos.faults.fault import Fault, NothingThereError
 from tests.chaos.faults.hangs import HANGS

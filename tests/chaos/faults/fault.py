@@ -14,7 +14,7 @@ class NothingThereError(Exception):
 
 
 class Blow(NamedTuple):
-    """What was struck, and how to mend what does not mend itself."""
+    """What was struck, and how to fix what does not fix itself."""
 
     heal: Heal
     kills: int = 0
@@ -27,13 +27,13 @@ class Fault(NamedTuple):
     name: str
     strike: Callable[[ChaosEnvironment, random.Random], Blow]
     hold_s: tuple[float, float] = (0.0, 0.0)
-    """Between blow and mending, at least and at most."""
+    """Between blow and fix, at least and at most."""
     weight: int = 2
     settle_s: float = 0.5
-    """After the mending, how long its consequences may take to show."""
+    """After the fix, how long its consequences may take to show."""
     alone: bool = False
     """Whether it needs everything else well while it is struck."""
 
 
 def nothing() -> None:
-    """The way to mend what the daemon has to mend alone."""
+    """The way to fix what the daemon has to fix alone."""

@@ -29,6 +29,16 @@ CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table
 FOR EACH STATEMENT EXECUTE FUNCTION meterd_refuse('{table} is append-only')
 """
 _COMMENT = "Every command and settle in the order of the fold; append-only"
+_NEW_COMMENTS = (
+    "How far the recorder is: if Redis knows less than this, it has lost state",
+    "Names the state of its Redis; another name is another Redis",
+    "The recorder''s epoch; older ones may not write",
+)
+_OLD_COMMENTS = (
+    "How far the recorder is: if Redis knows less than this, it has lost its memory",
+    "Names what its Redis remembers; another name is another Redis",
+    "The recorder in office; older may not write",
+)
 # The new table has none of the rights that were given on the one that is a partition now.
 _GRANT = """
 DO $$
@@ -53,10 +63,12 @@ def upgrade() -> None:
     _create_partitioned()
     _create_opening_states()
     _create_archives()
+    _comment_recorder_states(*_NEW_COMMENTS)
 
 
 def downgrade() -> None:
     """Put the rows that are left into one table; what was archived stays where it is."""
+    _comment_recorder_states(*_OLD_COMMENTS)
     op.drop_table("journal_archives")
     op.drop_table("opening_states")
     op.execute(f"ALTER TABLE {_JOURNAL} RENAME TO partitioned_journal")
@@ -72,6 +84,12 @@ def downgrade() -> None:
     _create_indexes()
     op.execute(f"COMMENT ON TABLE {_JOURNAL} IS '{_COMMENT}'")
     op.execute(_APPEND_ONLY.format(table=_JOURNAL))
+
+
+def _comment_recorder_states(table: str, memory_id: str, epoch: str) -> None:
+    op.execute(f"COMMENT ON TABLE recorder_states IS '{table}'")
+    op.execute(f"COMMENT ON COLUMN recorder_states.memory_id IS '{memory_id}'")
+    op.execute(f"COMMENT ON COLUMN recorder_states.epoch IS '{epoch}'")
 
 
 def _old_becomes_default() -> None:
