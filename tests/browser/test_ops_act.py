@@ -28,6 +28,7 @@ def _balance(desk: Desk, user: str) -> str:
     return balance
 
 
+@slow
 def test_a_chat_is_ended_with_a_reason(desk: Desk, admin: Page, shot: Shot) -> None:
     """Only once the reason is there; who did it and why is told and recorded."""
     user, chat = _user(desk)

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any, Final
 
 import pytest
 
 from persistence.redis.functions import source
 from tests.interleavings.guards import GUARDS, SEEDS_MAX, plays_needed
 from tests.interleavings.play_runner import PlayRunner, play_runner
+
+LATE: Final = ("exists", "opened: memory")
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +19,12 @@ def it() -> Iterator[PlayRunner]:
         yield found
 
 
-@pytest.mark.parametrize("name", GUARDS)
+def _param(name: str) -> Any:
+    """One that only many plays miss is for ``make test-slow``."""
+    return pytest.param(name, marks=pytest.mark.slow) if name in LATE else name
+
+
+@pytest.mark.parametrize("name", [_param(name) for name in GUARDS])
 def test_a_guard_is_missed(it: PlayRunner, name: str) -> None:
     """The plays notice soon that it is gone."""
     found = plays_needed(it, name)

@@ -12,6 +12,7 @@ from tests.interleavings.play_context import FATES
 from tests.interleavings.play_runner import PlayRunner, play_runner
 
 PARTS = 2
+"""The second one is for ``make test-slow``."""
 PLAYS = int(os.environ.get("METERD_TEST_PLAYS", "400")) // PARTS
 """Of each part: enough for ``COVERED``; ``make interleavings`` plays many more."""
 REPLAY = os.environ.get("INTERLEAVING_SEED")
@@ -40,7 +41,7 @@ def _play(it: PlayRunner, seed: int) -> Counter[str]:
 
 
 @pytest.mark.skipif(REPLAY is not None, reason="one play is played again")
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_play_ends_as_the_fold_does(it: PlayRunner, part: int) -> None:
     """State, wallets, ids, replies, events, rows: each once; nothing by whom it may not be."""
     first = FIRST + part * PLAYS

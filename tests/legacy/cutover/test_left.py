@@ -43,6 +43,7 @@ def _records(both: Both) -> dict[str, str]:
         return {row[0]: row[1] for row in found}
 
 
+@pytest.mark.slow
 def test_what_can_not_be_adopted_is_named(both: Both, tmp_path: Path) -> None:
     """With its reason, before and at the cut-over, which exits 1; it is ended nowhere."""
     _mixed(both)
@@ -85,6 +86,7 @@ def _answered(both: Both, home: Path, answer: str) -> int:
     return done.returncode
 
 
+@pytest.mark.slow
 def test_a_chat_that_was_forgotten_is_asked_about(both: Both, tmp_path: Path) -> None:
     """It is named, and nothing is written down; with a yes, or --yes, it is adopted."""
     _mixed(both)
