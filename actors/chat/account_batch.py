@@ -149,10 +149,17 @@ def error_summary(error: BaseException) -> str:
 
 
 def batches_by_account(tasks: Sequence[Task]) -> list[AccountBatch]:
-    """Tasks by account; what has no account is a batch of its own."""
+    """Tasks by account, in stream order; what has no account is a batch of its own.
+
+    Each entry once: if the group was made again meanwhile, what is read again comes behind what was
+    still on its way, and looks as if it were later.
+    """
     batches: list[AccountBatch] = []
     by_user: dict[str, AccountBatch] = {}
+    once: dict[str, Task] = {}
     for task in tasks:
+        once.setdefault(task.entry, task)
+    for task in once.values():
         batch = by_user.get(task.user)
         if batch is None:
             batch = AccountBatch(task.user)
@@ -160,6 +167,8 @@ def batches_by_account(tasks: Sequence[Task]) -> list[AccountBatch]:
             if task.user:
                 by_user[task.user] = batch
         batch.tasks.append(task)
+    for batch in by_user.values():
+        batch.tasks.sort(key=_key)
     return batches
 
 

@@ -1,6 +1,7 @@
 """A chat actor's worker against a real server: what it tells of batches that come again."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,3 +75,35 @@ def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_wi
         beat = _task(client, type="heartbeat", id="h", chat_id="c", user_id="u")
         again = _worker(client, "8").handle(1, [top_up, start, beat])
         assert again.open_chats == {"u": ["c"]}
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("handled", range(7))
+@pytest.mark.parametrize("in_flight", range(1, 4))
+def test_what_is_read_again_behind_what_is_in_flight_has_one_effect_in_stream_order(
+    handled: int, in_flight: int
+) -> None:
+    """The group is made again while entries are on their way: one call brings both, and once each."""
+    with _leading() as client:
+        worker = _worker(client, "7")
+        done = [_top_up(client, n) for n in range(handled)]
+        if done:
+            worker.handle(1, done)
+        waiting = [_top_up(client, handled + n) for n in range(in_flight)]
+        nonsense = _task(client, type="nonsense", reply_to="r")
+        client.xgroup_destroy(KEYS.commands, GROUP)
+        client.xgroup_create(KEYS.commands, GROUP, id="0")
+        client.xreadgroup(GROUP, "meterd", {KEYS.commands: ">"})
+        behind = _top_up(client, handled + in_flight)
+        worker.handle(2 if done else 1, [*waiting, nonsense, *done, *waiting, nonsense, behind])
+        letters: Any = client.xrange(KEYS.dead)
+        assert [fields[b"outcome"] for _, fields in letters] == [b"invalid_command"]
+        wallet: Any = client.get(KEYS.wallet("u"))
+        assert json.loads(wallet)["balance"] == f"{(1 << (handled + in_flight + 1)) - 1}.000000"
+        assert client.xlen(KEYS.events) == handled + in_flight + 1
+        assert client.xpending(KEYS.commands, GROUP)["pending"] == 0  # type: ignore[index]
+
+
+def _top_up(client: redis.Redis, number: int) -> Task:
+    """Each with a bit of its own: the sum shows which had their effect, and how often."""
+    return _task(client, type="top_up", id=f"k{number}", user_id="u", amount=str(1 << number))
