@@ -83,7 +83,7 @@ def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_wi
 def test_what_is_read_again_behind_what_is_in_flight_has_one_effect_in_stream_order(
     handled: int, in_flight: int
 ) -> None:
-    """The group is made again while entries are on their way: one call brings both, and once each."""
+    """The group is made again while entries are on their way: one call brings both."""
     with _leading() as client:
         worker = _worker(client, "7")
         done = [_top_up(client, n) for n in range(handled)]
@@ -101,7 +101,7 @@ def test_what_is_read_again_behind_what_is_in_flight_has_one_effect_in_stream_or
         wallet: Any = client.get(KEYS.wallet("u"))
         assert json.loads(wallet)["balance"] == f"{(1 << (handled + in_flight + 1)) - 1}.000000"
         assert client.xlen(KEYS.events) == handled + in_flight + 1
-        assert client.xpending(KEYS.commands, GROUP)["pending"] == 0  # type: ignore[index]
+        assert client.xpending(KEYS.commands, GROUP)["pending"] == 0
 
 
 def _top_up(client: redis.Redis, number: int) -> Task:

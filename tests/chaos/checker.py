@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from actors.chat.rows import record_row
 from meterd.rules import outcomes
 from meterd.rules.billing import available
+from meterd.rules.commands import entry_ms
 from meterd.rules.free_time import shares
 from meterd.rules.model import LedgerEntry, Policy
 from meterd.rules.money import format_micro
@@ -144,7 +145,8 @@ def times(evidence: Evidence, _fold: Fold) -> Iterator[str]:
 def events(evidence: Evidence, fold: Fold) -> Iterator[str]:
     """Each event once, each user's in the fold's order; a chat's ``seq`` has no gap.
 
-    But where free time that chats share has moved: that makes a snapshot without an event.
+    But where free time that chats share has moved: that makes a snapshot without an event. An event
+    of a command that was handled again may be there again, the same.
     """
     due: dict[str, list[list[str]]] = defaultdict(list)
     told: dict[str, list[list[str]]] = defaultdict(list)
@@ -152,7 +154,7 @@ def events(evidence: Evidence, fold: Fold) -> Iterator[str]:
         for event in result.events:
             due[event.user_id].append(event_fields(event))
     seqs: dict[str, list[int]] = defaultdict(list)
-    for words in evidence.events:
+    for words in _without_again(evidence):
         fields = dict(zip(words[::2], words[1::2], strict=True))
         told[fields["user_id"]].append(words)
         if "chat_id" in fields:
@@ -166,6 +168,20 @@ def events(evidence: Evidence, fold: Fold) -> Iterator[str]:
         != (sorted(set(told_seqs)) if chat_id in moving else list(range(1, len(told_seqs) + 1)))
     )
     yield from _each("seq with a gap", gaps)
+
+
+def _without_again(evidence: Evidence) -> Iterator[list[str]]:
+    """The events without those that are there again because their command was handled again."""
+    handled_again = {entry_ms(entry) for entry in evidence.handled_again}
+    first_ms, last_ms = min(handled_again, default=0), max(handled_again, default=-1)
+    seen = set[tuple[str, ...]]()
+    for words in evidence.events:
+        at_ms = int(words[words.index("at") + 1])
+        if first_ms <= at_ms <= last_ms:
+            if tuple(words) in seen:
+                continue
+            seen.add(tuple(words))
+        yield words
 
 
 def replies(evidence: Evidence, fold: Fold) -> Iterator[str]:
@@ -196,10 +212,13 @@ def _again(evidence: Evidence) -> Counter[str]:
     """How many more answers and dead letters an entry may have.
 
     Where it belongs to no account, nothing tells that it had its effect once the group was
-    destroyed and it is read again.
+    destroyed and it is read again. What was handled again, because PostgreSQL had forgotten it, is
+    answered again.
     """
     nobodys = {row.stream_id for row in evidence.journal if row.user_id is None}
-    return Counter({e: n for e, n in evidence.read_again.items() if e in nobodys})
+    again = Counter({e: n for e, n in evidence.read_again.items() if e in nobodys})
+    again.update(evidence.handled_again)
+    return again
 
 
 def losses_are_noticed(evidence: Evidence, _fold: Fold) -> Iterator[str]:

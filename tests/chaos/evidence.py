@@ -53,6 +53,8 @@ class Evidence:
     """Entries that an operator's decision gave another ID."""
     read_again: Counter[str] = dataclasses.field(default_factory=Counter)
     """Entries that were read again because the group was destroyed, and how often."""
+    handled_again: set[str] = dataclasses.field(default_factory=set)
+    """Entries that were handled again because PostgreSQL had forgotten them."""
     noticed: int = 0
     """How many entries the daemon has missed, and how often it made its group again."""
     stale_writers: list[str] = dataclasses.field(default_factory=list)
@@ -70,6 +72,7 @@ def collect(
     """Read all of it; nothing may move any more."""
     evidence = Evidence(policy, stream=[], uncertain=[*queue_log.foreign])
     evidence.moved, evidence.read_again = queue_log.moved, queue_log.read_again
+    evidence.handled_again = queue_log.handled_again
     for each in clients:
         each.read_replies()
         evidence.log += each.log

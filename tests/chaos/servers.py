@@ -2,8 +2,10 @@
 
 import contextlib
 import resource
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +135,7 @@ class Postgres:
         """Nothing starts before ``start``."""
         make_home(folder)
         self._folder = folder
+        self._data = folder / "postgres"
         self._server = PostgresServer(folder)
 
     @property
@@ -143,7 +146,7 @@ class Postgres:
     @property
     def pid(self) -> int:
         """The server's main process."""
-        return int((self._folder / "postgres" / "postmaster.pid").read_text().split("\n")[0])
+        return int((self._data / "postmaster.pid").read_text().split("\n")[0])
 
     def start(self) -> None:
         """Start it, unless it runs, and wait until it has recovered."""
@@ -159,6 +162,21 @@ class Postgres:
         while self._server.is_running():
             assert time.monotonic() < deadline, "PostgreSQL does not stop"
             time.sleep(0.02)
+
+    def copy(self) -> Path:
+        """What is on its disk at this moment, as a standby has it that hears no more."""
+        self.stop_at_once()
+        copied = Path(tempfile.mkdtemp(dir=self._folder.parent)) / "postgres"
+        subprocess.run(["cp", "-a", self._data, copied], check=True)  # with its owner
+        self.start()
+        return copied
+
+    def take_over(self, copied: Path) -> None:
+        """The standby is the server from now on: what came after the copy is gone."""
+        self.stop_at_once()
+        shutil.rmtree(self._data)
+        copied.rename(self._data)
+        self.start()
 
     def stop(self) -> None:
         """In order, so that it leaves nothing behind, not even in shared memory."""

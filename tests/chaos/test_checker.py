@@ -9,7 +9,7 @@ import pytest
 
 from actors.chat.rows import command_row, record_row
 from meterd.rules import outcomes
-from meterd.rules.commands import Command, InvalidCommand, parse_entry
+from meterd.rules.commands import Command, InvalidCommand, entry_ms, parse_entry
 from meterd.rules.snapshots import chat_snapshot, not_started, wallet_snapshot
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import event_fields, ledger_row
@@ -64,6 +64,10 @@ def _tell(evidence: Evidence, folded: Fold) -> None:
     full = {"c": chat_snapshot(chat, chat.as_of_ms), "nobody": not_started("nobody")}
     names = ("status", "active_ms", "cost", "seq")
     evidence.snapshots = {k: {name: s[name] for name in names} for k, s in full.items()}
+
+
+def _at_ms(words: list[str]) -> int:
+    return int(words[words.index("at") + 1])
 
 
 def _row(entry: str, fields: dict[str, str], outcome: str) -> JournalRow:
@@ -251,6 +255,24 @@ def test_only_what_has_no_account_may_be_answered_again_by_a_new_group() -> None
     assert wrong(check(evidence)) == {}
     evidence.replies.append(evidence.replies[0])
     assert set(wrong(check(evidence))) == {"1 one reply each"}
+
+
+def test_only_what_postgres_had_forgotten_may_be_told_again_and_once() -> None:
+    """Its command was handled again: its answer and its events are there twice, not more often."""
+    evidence = a_good_run()
+    told = next(words for words in evidence.events if "chat.started" in words)
+    at_ms = _at_ms(told)
+    entry = next(e for e, _ in evidence.stream if entry_ms(e) == at_ms)
+    reply = next((r for r in evidence.replies if r["entry"] == entry), None)
+    evidence.events.append(told)
+    if reply is not None:
+        evidence.replies.append(reply)
+    assert "3 events and seq" in wrong(check(evidence))
+    evidence.handled_again = {entry}
+    assert wrong(check(evidence)) == {}
+    other = next(words for words in evidence.events if _at_ms(words) != at_ms)
+    evidence.events.append(other)
+    assert "3 events and seq" in wrong(check(evidence))
 
 
 def test_a_doubtful_entry_is_in_the_stream_if_it_had_its_effect() -> None:

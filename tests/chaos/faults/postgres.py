@@ -1,12 +1,24 @@
 """Postgres: dead in the middle of a batch, away, read-only, full, its answers lost."""
 
+import contextlib
 import random
+import time
+from typing import Any, Final
 
+from loadtests.common.live import KEYS
+from loadtests.common.timeouts import scaled
+from persistence.postgres import reader
+from persistence.postgres.engine import make_engine
 from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.faults.fault import Blow, Fault, nothing
 from tests.chaos.faults.redis import between
 
 LOST_MAX = 3
+FORGOTTEN_S: Final = (0.5, 2.0)
+"""From how long before its end the standby knows nothing."""
+OUTBOX_MS_MAX: Final = 60_000
+"""What is older than this had its effect, and PostgreSQL had that, when the copy was made."""
+LOST_S_MAX: Final = scaled(30)
 
 
 def _stopped(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
@@ -36,7 +48,40 @@ def _read_only_sessions(environment: ChaosEnvironment, _draw: random.Random) -> 
     return Blow(environment.postgres.end_read_only_sessions)
 
 
+def _forgot(environment: ChaosEnvironment, draw: random.Random) -> Blow:
+    """A standby takes over that did not get the last rows; an operator recovers."""
+    began_ms = int(time.time() * 1_000) - OUTBOX_MS_MAX
+    copied = environment.postgres.copy()
+    time.sleep(draw.uniform(*FORGOTTEN_S))
+    environment.postgres.take_over(copied)
+    return Blow(lambda: _recover(environment, began_ms), kills=2)
+
+
+def _recover(environment: ChaosEnvironment, began_ms: int) -> None:
+    deadline = time.monotonic() + LOST_S_MAX
+    while environment.status()["state"] != "lost":
+        assert time.monotonic() < deadline, "nobody notices that PostgreSQL has forgotten rows"
+        time.sleep(0.05)
+    known = _journal_since(environment, began_ms)
+    with contextlib.closing(environment.client()) as client:
+        group: Any = client.xinfo_groups(KEYS.commands)
+        read: Any = client.xrange(KEYS.commands, began_ms, group[0]["last-delivered-id"])
+    handled = {entry.decode() for entry, _ in read}
+    environment.queue_log.handled_again |= handled - known
+    done = environment.daemon.run("recover", "--by", "chaos")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _journal_since(environment: ChaosEnvironment, ms: int) -> set[str]:
+    engine = make_engine(environment.postgres.url)
+    with engine.connect() as connection:
+        known = {row.stream_id for row in reader.journal_since(connection, ms)}
+    engine.dispose()
+    return known
+
+
 POSTGRES = (
+    Fault("Postgres forgot its last rows", _forgot, (0.0, 3.0), weight=2, alone=True),
     Fault("Postgres stopped at once", _stopped, weight=4),
     Fault("Postgres away", _stopped, (2.5, 12.0), weight=2),
     Fault("Postgres connections cut", _cut, weight=2),
