@@ -222,6 +222,7 @@ class RecorderActor:
             "pid": os.getpid(),
             "written": recorder.written,
             "refused": recorder.refused,
+            "table_bytes": recorder.table_bytes,
             "trouble": recorder.trouble or _stuck(recorder.stuck_ms()),
         }
 

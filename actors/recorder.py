@@ -18,6 +18,7 @@ from persistence.errors import (
 )
 from persistence.postgres.engine import server_message
 from persistence.postgres.recorder_state import NOTHING, RecorderClaim
+from persistence.postgres.sizes import table_bytes
 from persistence.postgres.writer import put_policy, write_batch
 from persistence.redis.outbox import Outbox, OutboxEntry
 
@@ -28,6 +29,8 @@ RETRY_MS_MIN: Final = 50
 GATHER_MS: Final = 20
 """How long outbox entries gather after a batch that was not full: a transaction for each few took
 a third of a core at 1 000 commands a second, and nobody waits for Postgres."""
+WEIGH_S: Final = 60.0
+"""How often the size of the tables is asked for."""
 IDLE_IN_TRANSACTION_MS: Final = 10_000
 """A recorder that was stopped in the middle of a batch holds its locks no longer than this."""
 
@@ -71,6 +74,9 @@ class Recorder:
         self._is_begun = False
         self._delivered = NOTHING
         self._busy_since: float | None = None
+        self._weighed_at: float | None = None
+        self.table_bytes: dict[str, int] = {}
+        """What the tables take in Postgres; looked at every ``WEIGH_S``."""
         self.written = 0
         self.refused = 0
         self.trouble = ""
@@ -119,6 +125,7 @@ class Recorder:
         """
         try:
             self._begin()
+            self._weigh()
             entries = self._outbox.read(self._settings.batch_max, block_ms or 1)
             if entries:
                 self._write(entries)
@@ -144,6 +151,13 @@ class Recorder:
             put_policy(connection, *self._policy)
         self._busy_since = None
         self._is_begun = True
+
+    def _weigh(self) -> None:
+        if self._weighed_at is not None and time.monotonic() < self._weighed_at + WEIGH_S:
+            return
+        with self._engine.connect() as connection:
+            self.table_bytes = table_bytes(connection)
+        self._weighed_at = time.monotonic()
 
     def _write(self, entries: list[OutboxEntry]) -> None:
         try:

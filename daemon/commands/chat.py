@@ -180,16 +180,9 @@ def _print_json(snapshot: "ChatSnapshot", addresses: "Addresses") -> None:
 
 def _archives(connection: "Connection", snapshot: "ChatSnapshot") -> "list[ArchiveRow]":
     """Archives in which the chat's history is, as far as it is not in the journal any more."""
-    from persistence.postgres.archives import archives  # noqa: PLC0415 - as above
+    from persistence.postgres.archives import archives_of_chat  # noqa: PLC0415 - as above
 
-    started_at, ended_at = snapshot.started_at, snapshot.ended_at
-    return [
-        one
-        for one in archives(connection)
-        if started_at is not None
-        and started_at < one.cut_ms
-        and (ended_at is None or ended_at >= one.from_ms)
-    ]
+    return archives_of_chat(connection, snapshot.started_at, snapshot.ended_at)
 
 
 def _history(connection: "Connection", snapshot: "ChatSnapshot") -> "Iterator[HistoryLine]":

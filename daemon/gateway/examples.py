@@ -114,10 +114,12 @@ def _stream(event: str, data: str) -> Json:
 _USAGE_CSV: Final = f"{','.join(_USAGE)}\n{','.join(map(str, _USAGE.values()))}\n"
 _EVENT_DATA: Final = '{"id": "…", "event": "chat.paused", "at": …, "user_id": "ann", …}'
 
+_HISTORY: Final[Json] = {"archived_until": None, "history": [_LINE]}
+
 ANSWERS: Final[dict[str, Json]] = {
     "read_chat": {JSON: {**_LIVE, "chat_source": "live", **_CHAT, "wallet": _WALLET}},
     "list_chats": {JSON: {**_NOW, "chats": [_CHAT], **_LAST}},
-    "read_history": {JSON: {**_NOW, "chat_id": "monday", "history": [_LINE], **_LAST}},
+    "read_history": {JSON: {**_NOW, "chat_id": "monday", **_HISTORY, **_LAST}},
     "stream_chat": _stream("snapshot", '{"now": …, "wallet": {…}, "chats": [{…}]}'),
     "stream_chats": _stream("snapshot", '{"now": …, "wallets": [{…}], "chats": [{…}, {…}]}'),
     "stream_advisor": _stream("snapshot", '{"now": …, "wallets": [], "chats": [{…}, {…}]}'),

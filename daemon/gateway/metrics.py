@@ -36,6 +36,7 @@ from meterd.rules.commands import SHAPES
 from meterd.rules.events import EVENTS
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
 from meterd.rules.outcomes import MESSAGES
+from persistence.postgres.sizes import TABLES
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody reads
 
@@ -233,6 +234,8 @@ def _processes(status: Mapping[str, Any]) -> Iterator[Metric]:
     is_up = bool(recorder.get("up")) if recorder is not None else math.nan
     is_blocked = bool(recorder.get("trouble")) if recorder is not None else math.nan
     yield _gauge("recorder_up", "Whether the recorder works", is_up)
+    sizes = dict.fromkeys(TABLES, math.nan) | ((recorder or {}).get("table_bytes") or {})
+    yield _labelled("postgres_bytes", "What a table takes in PostgreSQL", "table", sizes)
     yield _gauge("recorder_blocked", "Whether PostgreSQL keeps it from writing", is_blocked)
 
 

@@ -289,6 +289,10 @@ class HistoryPage(Page):
     """A chat's history, the oldest first."""
 
     chat_id: ChatId
+    archived_until: Annotated[
+        MomentMs | None,
+        _about("What happened before it was archived and is not told; null if nothing was"),
+    ]
     history: Annotated[list[Line], _about("What happened, the oldest first")]
 
 
@@ -428,6 +432,10 @@ class RecorderStatus(Shape):
     written: Annotated[Number | None, _about("Commits it has written")] = None
     refused: Annotated[Number | None, _about("Commits that PostgreSQL has refused it")] = None
     trouble: Annotated[str | None, _about("Why it can't write; empty while it can")] = None
+    table_bytes: Annotated[
+        dict[str, int] | None,
+        _about("What `journal`, `ledger` and `records` take in PostgreSQL, indexes with them"),
+    ] = None
     restarts: Annotated[Number, _about("Recorders that were started anew")]
 
 

@@ -132,6 +132,11 @@ ROWS: Final[dict[str, Row]] = {
             },
         ),
         Panel(
+            "Tables in PostgreSQL",
+            {"{{table}}": "max by (table) (meterd_postgres_bytes)"},
+            "bytes",
+        ),
+        Panel(
             "Went at a bound",
             {
                 "replies": f"max(increase(meterd_replies_dropped_total[{RATE}]))",

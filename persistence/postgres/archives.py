@@ -105,6 +105,22 @@ def archives(connection: Connection) -> list[ArchiveRow]:
     ]
 
 
+def archives_of_chat(
+    connection: Connection, started_at_ms: int | None, ended_at_ms: int | None
+) -> list[ArchiveRow]:
+    """Give the archives that have some of a chat's history, the oldest first.
+
+    The times are the chat's own, in milliseconds; None where it has not begun or ended.
+    """
+    if started_at_ms is None:
+        return []
+    return [
+        one
+        for one in archives(connection)
+        if started_at_ms < one.cut_ms and (ended_at_ms is None or ended_at_ms >= one.from_ms)
+    ]
+
+
 def last_archived_at_ms(connection: Connection) -> int:
     """Give when the last archive was made, by the database's clock; 0 if there is none."""
     at: datetime | None = connection.scalar(select(func.max(_archives.at)))

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from daemon.cli import app
 from meterd.rules.commands import entry_ms
 from persistence.postgres import reader
+from persistence.postgres.sizes import table_bytes
 from tests.archive.filling import fill, folded
 from tests.archive.test_archive import lives
+from tests.gateway.conftest import gateway_alone
 from tests.servers import redis_server
 
 METERD = str(Path(sys.executable).with_name("meterd"))
@@ -58,10 +60,15 @@ def test_what_is_before_a_day_is_archived(here: Here, engine: Engine) -> None:
     name = f"begin_{DATE}"
     plan = here.json("archive", "--before", "2023-12-20", *to, "--dry-run")["plan"]
     assert plan["name"] == name
+    with engine.connect() as connection:
+        bytes_before = table_bytes(connection)
     done = here.json("archive", "--before", "2023-12-20", *to)
     assert (done["name"], done["before"]) == (name, f"{DATE}T00:00:00Z")
     with engine.connect() as connection:
         left = [entry_ms(row.stream_id) for row in reader.journal_since(connection, 0)]
+        bytes_left = table_bytes(connection)
+    assert 0 < bytes_left["journal"] < bytes_before["journal"]
+    assert bytes_left["ledger"] == bytes_before["ledger"] > 0
     assert left
     assert min(left) >= CUT_OF_DATE_MS
     assert "nothing to be done" in here.run("archive", "--before", "2023-12-20", *to)
@@ -111,6 +118,16 @@ def test_a_chat_says_where_its_history_is(here: Here) -> None:
         assert f"it is in the archive begin_{DATE} ({folder})" in here.run(
             "chat", "bob.ended", env=env
         )
+        over_http = _asked_over_http(here, url)
+        assert over_http["archived_until"] == CUT_OF_DATE_MS
+        assert over_http["history"] == later
+
+
+def _asked_over_http(here: Here, redis_url: str) -> Any:
+    """Folders are nobody's to know who asks over HTTP; the moment is."""
+    settings = {"METERD_REDIS__URL": redis_url, "METERD_POSTGRES__URL": here.url}
+    with gateway_alone(here.to, **settings) as gateway:
+        return gateway.ops("/v1/chats/bob.ended/history")
 
 
 @pytest.mark.slow

@@ -126,6 +126,7 @@ def test_a_history_is_the_story_that_the_command_line_tells(
     history = json.loads(live.run("chat", running, "--json").stdout)["history"]
     told = gateway.read(f"/v1/chats/{running}/history", running)
     assert told["history"] == history
+    assert told["archived_until"] is None
     events = [line["event"] for line in history]
     assert {"refused", "repeated", "wallet.topped_up", "chat.ended"} <= set(events)
     pages = _pages(gateway, f"/v1/chats/{running}/history", "history", running, limit=2)

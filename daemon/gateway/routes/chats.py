@@ -15,7 +15,7 @@ from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, unpack_number
 from daemon.gateway.dependencies import AllParts, Reader, identifier
 from daemon.gateway.errors import ProblemError, forbidden, invalid
-from daemon.gateway.history import HistoryReader
+from daemon.gateway.history import NO_LINES, HistoryReader
 from daemon.gateway.views import pack, record_snapshot
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
 from persistence.postgres.convert import MOMENT_MS_MAX, check_texts
@@ -115,12 +115,13 @@ async def read_history(
     begin = unpack_number(after) if after else 0
     seen = await parts.queries.view(chat_id, caller)
     history = HistoryReader(parts.postgres_reader)
-    lines = await history.lines(chat_id, seen, begin, limit + 1) if seen else []
-    more = len(lines) > limit
+    told = await history.lines(chat_id, seen, begin, limit + 1) if seen else NO_LINES
+    more = len(told.lines) > limit
     document = {
         "now": parts.clock.now_ms(),
         "chat_id": chat_id,
-        "history": [line._asdict() for line in lines[:limit]],
+        "archived_until": told.archived_until,
+        "history": [line._asdict() for line in told.lines[:limit]],
         "next": pack_cursor(begin + limit) if more else None,
     }
     return Response(pack(document), media_type=_JSON)
