@@ -14,8 +14,9 @@ from tests.chaos.faults.fault import Blow, Fault, nothing
 from tests.chaos.faults.redis import between
 
 LOST_MAX = 3
-FORGOTTEN_S: Final = (0.5, 2.0)
-"""From how long before its end the standby knows nothing."""
+FORGOTTEN_S: Final = (0.0, 2.0)
+"""How long PostgreSQL goes on writing what the standby does not get."""
+WRITTEN_S_MAX: Final = scaled(30)
 OUTBOX_MS_MAX: Final = 60_000
 """What is older than this had its effect, and PostgreSQL had that, when the copy was made."""
 LOST_S_MAX: Final = scaled(30)
@@ -52,9 +53,20 @@ def _forgot(environment: ChaosEnvironment, draw: random.Random) -> Blow:
     """A standby takes over that did not get the last rows; an operator recovers."""
     began_ms = int(time.time() * 1_000) - OUTBOX_MS_MAX
     copied = environment.postgres.copy()
+    had = _delivered(environment)
+    deadline = time.monotonic() + WRITTEN_S_MAX
+    while _delivered(environment) == had:
+        assert time.monotonic() < deadline, "nothing reaches PostgreSQL, so it can forget nothing"
+        time.sleep(0.05)
     time.sleep(draw.uniform(*FORGOTTEN_S))
     environment.postgres.take_over(copied)
     return Blow(lambda: _recover(environment, began_ms), kills=2)
+
+
+def _delivered(environment: ChaosEnvironment) -> bytes | None:
+    with contextlib.closing(environment.client()) as client:
+        delivered: Any = client.get(KEYS.outbox_delivered)
+    return bytes(delivered) if delivered else None
 
 
 def _recover(environment: ChaosEnvironment, began_ms: int) -> None:
