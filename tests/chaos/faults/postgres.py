@@ -20,6 +20,8 @@ WRITTEN_S_MAX: Final = scaled(30)
 OUTBOX_MS_MAX: Final = 60_000
 """What is older than this had its effect, and PostgreSQL had that, when the copy was made."""
 LOST_S_MAX: Final = scaled(30)
+RECOVER_S_MAX: Final = 600
+"""All of the journal is folded."""
 
 
 def _stopped(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
@@ -80,7 +82,7 @@ def _recover(environment: ChaosEnvironment, began_ms: int) -> None:
         read: Any = client.xrange(KEYS.commands, began_ms, group[0]["last-delivered-id"])
     handled = {entry.decode() for entry, _ in read}
     environment.queue_log.handled_again |= handled - known
-    done = environment.daemon.run("recover", "--by", "chaos")
+    done = environment.daemon.run("recover", "--by", "chaos", timeout_s=RECOVER_S_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
