@@ -92,6 +92,7 @@ class ChatActor:
             policy=config.policy,
             policy_id=config.policy_id,
             limits=config.limits,
+            partition=config.keys.partition,
         )
         self._worker = ChatWorker(config.redis(), config.keys, writer, self._timekeeper)
         self._timekeeper.start()

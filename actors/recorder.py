@@ -183,7 +183,7 @@ class Recorder:
         try:
             with self._engine.begin() as connection:
                 self._claim.advance(connection, entries[-1].entry, self._delivered)
-                write_entries(connection, entries)
+                write_entries(connection, entries, self._claim.partition)
         finally:
             self._busy_since = None
         self._delivered = entries[-1].entry
@@ -211,8 +211,8 @@ def is_refusal(error: Exception) -> bool:
     return str(state).startswith(REFUSED_CLASSES)
 
 
-def write_entries(connection: Connection, entries: list[OutboxEntry]) -> None:
-    """Write the facts of all outbox entries in the caller's transaction."""
+def write_entries(connection: Connection, entries: list[OutboxEntry], partition: int) -> None:
+    """Write the facts of all outbox entries of a partition in the caller's transaction."""
     write_batch(
         connection,
         [row for entry in entries for row in entry.payload.records],
@@ -220,4 +220,5 @@ def write_entries(connection: Connection, entries: list[OutboxEntry]) -> None:
         [row for entry in entries for row in entry.payload.journal],
         [row for entry in entries for row in entry.payload.operations],
         [row for entry in entries for row in entry.payload.free_times],
+        partition=partition,
     )

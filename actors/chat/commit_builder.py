@@ -41,6 +41,8 @@ class CommitContext(NamedTuple):
     policy: Policy
     policy_id: str
     limits: Limits
+    partition: int = 0
+    """Of the stream that the commands come from."""
 
 
 class AccountView(NamedTuple):
@@ -251,7 +253,7 @@ class CommitBuilder:
     def _payload(self) -> OutboxPayload:
         return OutboxPayload(
             records=[record_row(chat) for chat in self.touched.values()],
-            ledger=[ledger_row(entry) for entry in self.ledger],
+            ledger=[ledger_row(entry, self.writer.partition) for entry in self.ledger],
             journal=self.journal,
         )
 

@@ -320,7 +320,7 @@ class _Writing:
                 self._files["unowned"].write(journal_line(row))
                 self._last = max(self._last, entry_key(row.stream_id))
             self._progress("ids")
-            for difference in compare_unowned(connection, 0, self._findings):
+            for difference in compare_unowned(connection, 0, self._findings, 0):
                 report(difference)
             self._policies = reader.fetch_policies(connection)
             policies = {k: read_policy(v) for k, v in self._policies.items()}
@@ -367,7 +367,7 @@ class _Writing:
         named, self._named = self._named, set()
         if not folded.is_whole or folded.at_cut is None:
             return  # the findings have it: nothing will be archived
-        for difference in compare_books(folded):
+        for difference in compare_books(folded, 0):
             self._findings.report(difference)
         self._write(folded, named)
 

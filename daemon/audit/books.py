@@ -15,11 +15,11 @@ from persistence.postgres.rows import LedgerRow, RecordRow
 from persistence.redis.commit import ledger_row
 
 
-def compare_books(folded: Folded) -> Iterator[Difference]:
+def compare_books(folded: Folded, partition: int) -> Iterator[Difference]:
     """What Postgres has of a user and should not have, or not so, or has not."""
     yield from _records(folded)
     yield from _ended_before(folded)
-    yield from _ledger(folded)
+    yield from _ledger(folded, partition)
     yield from _balance(folded)
 
 
@@ -60,11 +60,12 @@ def _times(row: RecordRow) -> Iterator[Difference]:
         yield _of_chat("times", row, f"ended_at − started_at = {lasted_ms}", told)
 
 
-def _ledger(folded: Folded) -> Iterator[Difference]:
+def _ledger(folded: Folded, partition: int) -> Iterator[Difference]:
     yield from _openings(folded)
     left = _not_opening(folded)
     for entry in folded.replay.ledger:
-        expected, row = ledger_row(entry), left.pop(entry.entry_id, None)
+        expected = ledger_row(entry, partition)
+        row = left.pop(expected.entry_id, None)
         if row is None:
             yield _of_entry("missing_ledger_entry", expected, _plain(expected), NOTHING)
         elif row != expected:

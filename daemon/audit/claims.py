@@ -70,11 +70,12 @@ class ClaimCheck:
         on_their_way = self._scan.journal_in_outbox()
         rows = {row.stream_id: row for row in on_their_way if row.stream_id in entries}
         with self._engine.connect() as connection:
-            return rows | journal_rows(connection, entries)
+            return rows | journal_rows(connection, entries, self._scan.keys.partition)
 
     def _journaled(self, page: list[Claim]) -> Mapping[str, JournalRow]:
         with self._engine.connect() as connection:
-            return journal_rows(connection, {claim.entry for claim in page})
+            entries = {claim.entry for claim in page}
+            return journal_rows(connection, entries, self._scan.keys.partition)
 
 
 def _pages(claims: Iterable[Claim]) -> Iterator[list[Claim]]:

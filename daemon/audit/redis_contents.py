@@ -53,11 +53,13 @@ class RedisContents:
     def missing_ids(self, since_ms: int) -> Iterator[Difference]:
         """Ids that the journal says have to be remembered, and are not."""
         ids, now_ms = self._ids(), self._id_scan.now_ms()
+        number = self._scan.keys.partition
         with self._engine.connect() as connection:
             reading = connection.execution_options(isolation_level="REPEATABLE READ")
             begin_ms = max(since_ms, now_ms - CREDIT_ID_MS_MIN)
-            yield from ids.missing(journal_since(reading, begin_ms, CREDIT_TYPES))
-            rows = journal_since(reading, max(since_ms, now_ms - ID_MS_MIN))
+            credit_rows = journal_since(reading, begin_ms, CREDIT_TYPES, partition=number)
+            yield from ids.missing(credit_rows)
+            rows = journal_since(reading, max(since_ms, now_ms - ID_MS_MIN), partition=number)
             yield from ids.missing(
                 row for row in rows if row.fields.get("type") not in CREDIT_TYPES
             )

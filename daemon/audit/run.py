@@ -19,12 +19,15 @@ from daemon.audit.refused import compare_refused
 from daemon.audit.unowned_rows import compare_unowned
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Event
+from meterd.rules.partitions import Partition
 from persistence.postgres import reader
 from persistence.postgres.archives import last_archived_at_ms
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import read_policy
 from persistence.redis.snapshot_scan import AccountSnapshot, SnapshotScan
 
+ALL: Final = Partition()
+"""The partition that has everybody."""
 USERS_PAGE: Final = 200
 HELD_CHATS_MAX: Final = 5_000
 """Chats of folded users that wait to be compared with Redis."""
@@ -58,6 +61,7 @@ class Audit:
         findings: Findings,
         progress: Callable[[str], None] = lambda _phase: None,
         sleep: Callable[[float], None] = time.sleep,
+        partition: Partition = ALL,
     ) -> None:
         """Prepare a run.
 
@@ -67,12 +71,15 @@ class Audit:
             findings: takes in what differs.
             progress: called for every entry, with the name of the phase.
             sleep: waits so many seconds, so that the recorder can go on.
+            partition: which accounts; the same as that of ``scan``.
         """
         self._engine = engine
         self._scan = scan
         self._findings = findings
         self._progress = progress
         self._sleep = sleep
+        assert scan is None or scan.keys.partition == partition.number, "of one partition"
+        self._partition = partition
         self._stalled_at: str | None = None
         self._contents = RedisContents(engine, scan) if scan else None
         self._events: EventAudit | None = None
@@ -92,7 +99,9 @@ class Audit:
 
     def _rest(self, scope: Scope) -> None:
         with self._reading() as connection:
-            self._tell(compare_unowned(connection, scope.since_ms, self._findings))
+            self._tell(
+                compare_unowned(connection, scope.since_ms, self._findings, self._partition.number)
+            )
             self._tell(compare_policies(connection))
         if self._contents is not None:
             self._progress("ids in Redis")
@@ -115,7 +124,9 @@ class Audit:
     def _ids(self, scope: Scope) -> None:
         self._progress("ids")
         with self._reading() as connection:
-            rows = reader.repeated_ids(connection, scope.since_ms, scope.user)
+            rows = reader.repeated_ids(
+                connection, scope.since_ms, scope.user, partition=self._partition.number
+            )
             policies = {k: read_policy(v) for k, v in reader.fetch_policies(connection).items()}
             archived_at_ms = last_archived_at_ms(connection)
             self._tell(compare_ids(rows, scope.user is None, policies, archived_at_ms))
@@ -127,7 +138,7 @@ class Audit:
         last = ""
         while users := self._users_after(last):
             last = users[-1]
-            yield self._in_scope(users, scope)
+            yield self._in_scope([one for one in users if self._partition.has(one)], scope)
 
     def _users_after(self, last: str) -> list[str]:
         with self._engine.connect() as connection:
@@ -166,7 +177,7 @@ class Audit:
             self._findings.users += bool(folded.entries or folded.records or folded.ledger)
             self._findings.chats += len(folded.replay.chats)
             if folded.is_whole:
-                self._tell(compare_books(folded))
+                self._tell(compare_books(folded, self._partition.number))
                 yield End(folded.user, folded.end)
 
     def _watch(self, row: JournalRow, events: list[Event]) -> None:

@@ -95,7 +95,7 @@ class UnknownKeys:
             return
         made: set[str] = set()
         with self._engine.connect() as connection:
-            for row in rows_of_ids(connection, sorted(ids)):
+            for row in rows_of_ids(connection, sorted(ids), self._scan.keys.partition):
                 content, _, _ = remembered_of(row).rpartition(" ")
                 if content and ids[str(row.fields["id"])].value == content:
                     made.add(str(row.fields["id"]))

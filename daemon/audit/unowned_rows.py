@@ -19,10 +19,10 @@ _PAGE_ROWS: Final = 1_000
 
 
 def compare_unowned(
-    connection: Connection, since_ms: int, findings: Findings
+    connection: Connection, since_ms: int, findings: Findings, partition: int
 ) -> Iterator[Difference]:
-    """Rows without a user that should have one, or another outcome."""
-    rows = journal_of_nobody(connection, since_ms)
+    """Rows of a partition without a user that should have one, or another outcome."""
+    rows = journal_of_nobody(connection, since_ms, partition=partition)
     while page := list(islice(rows, _PAGE_ROWS)):
         findings.entries += len(page)
         named = {row.chat_id for row in page if row.chat_id}

@@ -23,6 +23,7 @@ from daemon.audit.remembered_ids import remembered_of
 from daemon.errors import RecoverError
 from meterd.rules.commands import entry_ms
 from meterd.rules.idempotency import CREDIT_TYPES
+from meterd.rules.partitions import Partition
 from meterd.rules.redis_keys import Keys
 from persistence.postgres import reader
 from persistence.postgres.recorder_state import PostgresPosition, fetch_position, replace_instance
@@ -76,12 +77,19 @@ class Recovery:
     """One run; may be repeated after it was cut short at any point."""
 
     def __init__(
-        self, engine: Engine, client: redis.Redis, keys: Keys, ended_ttl_ms: int, limits: Limits
+        self,
+        engine: Engine,
+        client: redis.Redis,
+        keys: Keys,
+        ended_ttl_ms: int,
+        limits: Limits,
+        partitions: int = 1,
     ) -> None:
-        """Rebuild what ``client`` reaches from what ``engine`` reaches."""
+        """Rebuild what ``client`` reaches of a partition, of so many, from what ``engine`` does."""
         self._engine = engine
         self._client = client
         self._keys = keys
+        self._partition = Partition(keys.partition, partitions)
         self._ended_ttl_ms = ended_ttl_ms
         self._id_ttl_ms = limits.id_ttl_ms
         self._credit_id_ttl_ms = limits.credit_id_ttl_ms
@@ -120,7 +128,8 @@ class Recovery:
         while found := self._outbox_page(after):
             after = f"({found[-1].entry}"
             with self._engine.begin() as connection:
-                write_entries(connection, [one for one in found if not one.payload.journal])
+                decided = [one for one in found if not one.payload.journal]
+                write_entries(connection, decided, self._keys.partition)
 
     def _outbox_page(self, after: str) -> list[OutboxEntry]:
         found: Any = self._client.xrange(self._keys.outbox, min=after, count=OUTBOX_PAGE)
@@ -164,24 +173,26 @@ class Recovery:
                 if not users:
                     return
                 last = users[-1]
-                yield from Folding(connection, users, _ignore).users({})
+                mine = [user for user in users if self._partition.has(user)]
+                yield from Folding(connection, mine, _ignore).users({})
 
     def _ids(self) -> Iterator[tuple[str, str, int]]:
         """What was remembered of ids, and until when; a later one replaces an earlier."""
         seconds, _ = self._client.time()
         now_ms = int(seconds) * 1_000
         with self._reading() as connection:
+            number = self._partition.number
             credit_rows = reader.journal_since(
-                connection, now_ms - self._credit_id_ttl_ms, CREDIT_TYPES
+                connection, now_ms - self._credit_id_ttl_ms, CREDIT_TYPES, partition=number
             )
             yield from _ids_of(credit_rows, self._credit_id_ttl_ms)
-            rows = reader.journal_since(connection, now_ms - self._id_ttl_ms)
+            rows = reader.journal_since(connection, now_ms - self._id_ttl_ms, partition=number)
             others = (row for row in rows if row.fields.get("type") not in CREDIT_TYPES)
             yield from _ids_of(others, self._id_ttl_ms)
 
     def _journaled(self, entries: list[str]) -> set[str]:
         with self._reading() as connection:
-            return reader.journaled(connection, entries)
+            return reader.journaled(connection, entries, self._keys.partition)
 
     @contextlib.contextmanager
     def _leading(self) -> Iterator[None]:

@@ -154,7 +154,7 @@ def _upsert(bench: Bench, engine: Engine) -> float:
     began_s = time.perf_counter()
     for batch in batches:
         with engine.begin() as connection:
-            write_entries(connection, batch)
+            write_entries(connection, batch, 0)
     return time.perf_counter() - began_s
 
 

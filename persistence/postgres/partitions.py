@@ -37,8 +37,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION meterd_refuse('command_journal is append-onl
 """
 
 
-class Partition(NamedTuple):
-    """A partition that has a time of its own."""
+class JournalPartition(NamedTuple):
+    """A partition of the journal that has a time of its own."""
 
     name: str
     from_ms: int
@@ -47,14 +47,14 @@ class Partition(NamedTuple):
     """The first millisecond after them."""
 
 
-def partitions(connection: Connection) -> list[Partition]:
+def partitions(connection: Connection) -> list[JournalPartition]:
     """Give the partitions that have a time, the oldest first."""
     found = []
     for name, bound in connection.execute(_TREE):
         parsed = _BOUND.fullmatch(bound)
         if parsed is not None:
             lower = 0 if parsed[1] == "MINVALUE" else int(parsed[1].strip("'"))
-            found.append(Partition(name, lower, int(parsed[2])))
+            found.append(JournalPartition(name, lower, int(parsed[2])))
     return sorted(found, key=lambda one: one.to_ms)
 
 
@@ -80,7 +80,7 @@ def ensure_partitions(connection: Connection, now_ms: int) -> list[str]:
     month = _month_of(now_ms)
     for _ in range(MONTHS_AHEAD + 1):
         begin_ms, month = _ms(month), _next(month)
-        one = Partition(_name("", begin_ms), begin_ms, _ms(month))
+        one = JournalPartition(_name("", begin_ms), begin_ms, _ms(month))
         if _is_free(connection, one):
             _create(connection, one)
             made.append(one.name)
@@ -120,7 +120,7 @@ def _roll(connection: Connection) -> Iterator[str]:
     to_ms = min(_ms(_next(_month_of(last_ms))), *limits, _MS_END)
     if last_ms >= to_ms or any(one.from_ms <= first_ms < one.to_ms for one in known):
         return
-    new = Partition(_name("to_", to_ms), from_ms, to_ms)
+    new = JournalPartition(_name("to_", to_ms), from_ms, to_ms)
     sql = connection.exec_driver_sql
     sql(f"ALTER TABLE command_journal DETACH PARTITION {_DEFAULT}")
     sql(f"ALTER TABLE {_DEFAULT} RENAME TO {new.name}")
@@ -130,7 +130,7 @@ def _roll(connection: Connection) -> Iterator[str]:
     yield new.name
 
 
-def _is_free(connection: Connection, wanted: Partition) -> bool:
+def _is_free(connection: Connection, wanted: JournalPartition) -> bool:
     for one in partitions(connection):
         if one.from_ms < wanted.to_ms and wanted.from_ms < one.to_ms:
             return False
@@ -138,13 +138,13 @@ def _is_free(connection: Connection, wanted: Partition) -> bool:
     return connection.exec_driver_sql(found, (wanted.from_ms, wanted.to_ms)).scalar() is None
 
 
-def _create(connection: Connection, new: Partition) -> None:
+def _create(connection: Connection, new: JournalPartition) -> None:
     sql = connection.exec_driver_sql
     sql(f"CREATE TABLE {new.name} PARTITION OF command_journal {_values(new)}")
     sql(_APPEND_ONLY.format(table=new.name))
 
 
-def _values(one: Partition) -> str:
+def _values(one: JournalPartition) -> str:
     lower = f"'{one.from_ms}'" if one.from_ms else "MINVALUE"
     return f"FOR VALUES FROM ({lower}) TO ('{one.to_ms}')"
 

@@ -83,10 +83,14 @@ def journal_of_user(connection: Connection, user_id: str) -> Iterator[JournalRow
 
 
 def journal_since(
-    connection: Connection, since_ms: int, types: Sequence[str] | None = None
+    connection: Connection,
+    since_ms: int,
+    types: Sequence[str] | None = None,
+    *,
+    partition: int = 0,
 ) -> Iterator[JournalRow]:
     """Yield the journal from a millisecond on, in the order of the stream; of some types only."""
-    query = _in_order().where(_journal.at_ms >= since_ms)
+    query = _in_order().where(_journal.partition == partition, _journal.at_ms >= since_ms)
     if types is not None:
         query = query.where(_journal.fields["type"].astext.in_(types))
     return _stream(connection, query)
@@ -104,19 +108,25 @@ def journaled(connection: Connection, entries: Sequence[str], partition: int = 0
     return set(connection.scalars(query))
 
 
-def journal_rows(connection: Connection, entries: Iterable[str]) -> dict[str, JournalRow]:
+def journal_rows(
+    connection: Connection, entries: Iterable[str], partition: int = 0
+) -> dict[str, JournalRow]:
     """Give the rows of these stream entries, by entry; what has no row is left out."""
     columns = [_journal[name] for name in JournalRow._fields]
-    query = select(*columns).where(_journal.stream_id == _one_of(entries))
+    mine = _journal.partition == partition, _journal.stream_id == _one_of(entries)
+    query = select(*columns).where(*mine)
     return {row.stream_id: JournalRow._make(row) for row in connection.execute(query)}
 
 
-def rows_of_ids(connection: Connection, ids: Sequence[str]) -> Iterator[JournalRow]:
+def rows_of_ids(
+    connection: Connection, ids: Sequence[str], partition: int = 0
+) -> Iterator[JournalRow]:
     """Yield the rows of commands with these ids, in the order of the stream.
 
     Reads the whole journal: no index has the ids.
     """
-    return _stream(connection, _in_order().where(_id == _one_of(ids)))
+    mine = _journal.partition == partition, _id == _one_of(ids)
+    return _stream(connection, _in_order().where(*mine))
 
 
 def last_recovery(connection: Connection) -> tuple[int, str] | None:
@@ -196,10 +206,12 @@ def journal_of_users(connection: Connection, users: Sequence[str]) -> Iterator[J
 
 
 def journal_of_nobody(
-    connection: Connection, since_ms: int = 0, before_ms: int | None = None
+    connection: Connection, since_ms: int = 0, before_ms: int | None = None, *, partition: int = 0
 ) -> Iterator[JournalRow]:
     """Yield the rows that belong to no user, in the order of the stream."""
-    nobodys = _in_order().where(_journal.user_id.is_(None), _journal.at_ms >= since_ms)
+    nobodys = _in_order().where(
+        _journal.partition == partition, _journal.user_id.is_(None), _journal.at_ms >= since_ms
+    )
     if before_ms is not None:
         nobodys = nobodys.where(_journal.at_ms < before_ms)
     return _stream(connection, nobodys)
@@ -250,7 +262,7 @@ def foreign_owners_query(users: Sequence[str]) -> CompoundSelect[Any]:
 
 
 def repeated_ids(
-    connection: Connection, since_ms: int = 0, user_id: str | None = None
+    connection: Connection, since_ms: int = 0, user_id: str | None = None, *, partition: int = 0
 ) -> Iterator[JournalRow]:
     """Yield the rows whose id is no news: id by id, each id's in the order of the stream.
 
@@ -258,6 +270,7 @@ def repeated_ids(
     it was used before. With ``since_ms``, only of ids that were used since then; with a user,
     only the user's own rows.
     """
+    mine = _journal.partition == partition
     narrow = _narrowed(since_ms, user_id)
     counted = (
         select(
@@ -265,11 +278,11 @@ def repeated_ids(
             (_journal.replayed | (_journal.outcome == "id_conflict")).label("says"),
             func.count().over(partition_by=_id).label("uses"),
         )
-        .where(_id.is_not(None), _journal.outcome != "invalid_command", narrow)
+        .where(mine, _id.is_not(None), _journal.outcome != "invalid_command", narrow)
         .subquery()
     )
     wanted = select(counted.c.stream_id).where(or_(counted.c.uses > 1, counted.c.says))
-    return _stream(connection, _in_order(_id).where(_journal.stream_id.in_(wanted)))
+    return _stream(connection, _in_order(_id).where(mine, _journal.stream_id.in_(wanted)))
 
 
 def journal_size(connection: Connection) -> int | None:

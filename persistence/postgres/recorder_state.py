@@ -53,7 +53,7 @@ _REPLACE: Final = """
 class RecorderClaim(NamedTuple):
     """A recorder's claim to write: which queue, from which memory, under which epoch."""
 
-    partition: str
+    partition: int
     memory_id: str
     epoch: int
 
@@ -66,7 +66,7 @@ class RecorderClaim(NamedTuple):
             SupersededError: a later recorder has begun, or the row names another memory.
             StateLostError: Postgres knows less than it has said to have.
         """
-        claim = self.partition, self.memory_id, self.epoch
+        claim = str(self.partition), self.memory_id, self.epoch
         known = *entry_key(outbox), *claim, *entry_key(delivered)
         if connection.exec_driver_sql(_ADVANCE, (self.epoch, *known)).rowcount == 1:
             return
@@ -80,7 +80,7 @@ class RecorderClaim(NamedTuple):
         Raises:
             StateLostError: it has not.
         """
-        named = self.partition, self.memory_id, *entry_key(delivered)
+        named = str(self.partition), self.memory_id, *entry_key(delivered)
         if connection.exec_driver_sql(_IS_BEHIND, named).rowcount:
             raise _lost(delivered)
 
@@ -89,30 +89,31 @@ def _lost(delivered: str) -> StateLostError:
     return StateLostError(f"Postgres has had the outbox up to {delivered}, and knows less")
 
 
-def claim_recorder(connection: Connection, partition: str, memory_id: str) -> None:
+def claim_recorder(connection: Connection, partition: int, memory_id: str) -> None:
     """Name the memory that facts will come from, unless one is named already."""
-    connection.exec_driver_sql(_OPEN, (partition, memory_id))
+    connection.exec_driver_sql(_OPEN, (str(partition), memory_id))
 
 
-def replace_instance(connection: Connection, partition: str, memory_id: str, epoch: int) -> None:
+def replace_instance(connection: Connection, partition: int, memory_id: str, epoch: int) -> None:
     """Name another memory: what was rebuilt from here. Recorders before ``epoch`` are over."""
-    connection.exec_driver_sql(_REPLACE, (memory_id, epoch, partition))
+    connection.exec_driver_sql(_REPLACE, (memory_id, epoch, str(partition)))
 
 
-def fetch_position(connection: Connection, partition: str) -> PostgresPosition:
+def fetch_position(connection: Connection, partition: int) -> PostgresPosition:
     """What Postgres knows: cheap, by index, however long the journal is."""
     state = connection.execute(
-        select(recorder_states).where(recorder_states.c.partition == partition)
+        select(recorder_states).where(recorder_states.c.partition == str(partition))
     ).one_or_none()
-    journal = _last_in_journal(connection)
+    journal = _last_in_journal(connection, partition)
     if state is None:
         return PostgresPosition("", 0, NOTHING, journal)
     outbox = f"{state.outbox_ms}-{int(state.outbox_seq)}"
     return PostgresPosition(state.memory_id, state.epoch, outbox, journal)
 
 
-def _last_in_journal(connection: Connection) -> str:
+def _last_in_journal(connection: Connection, partition: int) -> str:
     columns = command_journal.c
     newest = (columns.at_ms.desc(), columns.at_seq.desc())
-    last = connection.execute(select(columns.stream_id).order_by(*newest).limit(1)).scalar()
+    mine = select(columns.stream_id).where(columns.partition == partition)
+    last = connection.execute(mine.order_by(*newest).limit(1)).scalar()
     return last or last_archived_entry(connection) or NOTHING

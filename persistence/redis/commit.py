@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy, Tariff
+from meterd.rules.partitions import entry_name
 from persistence.postgres.rows import FreeTimeRow, JournalRow, LedgerRow, OperationRow, RecordRow
 
 
@@ -178,9 +179,17 @@ def event_fields(event: Event) -> list[str]:
     return fields
 
 
-def ledger_row(entry: LedgerEntry) -> LedgerRow:
-    """A movement of credits as a row."""
-    return LedgerRow(*entry)
+NAMED_BY_ENTRY: Final = ("top_up", "refund", "adjustment")
+"""Kinds of movements that are called after the stream entry behind them."""
+
+
+def ledger_row(entry: LedgerEntry, partition: int = 0) -> LedgerRow:
+    """A movement of credits in a partition's account as a row."""
+    row = LedgerRow(*entry)
+    if entry.kind not in NAMED_BY_ENTRY:
+        return row
+    _, _, stream_entry = entry.entry_id.partition(":")
+    return row._replace(entry_id=entry_name(entry.kind, stream_entry, partition))
 
 
 def policy_document(policy: Policy) -> dict[str, Any]:

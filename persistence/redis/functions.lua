@@ -1,24 +1,24 @@
 #!lua name=meterd
--- meterd version 8
+-- meterd version 9
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '8'
+local VERSION = '9'
 local SUPERVISOR = 'supervisor'
 
--- The instance whose state a leader has verified, as this server process has seen it. The variable is
--- gone when the process ends and is not replicated: after a restart or a failover nobody may write
--- before a daemon has compared what is here with what PostgreSQL knows.
-local verified = nil
+-- By partition (its prefix), the instance whose state a leader has verified, as this server process has
+-- seen it. The variable is gone when the process ends and is not replicated: after a restart or a
+-- failover nobody may write before a daemon has compared what is here with what PostgreSQL knows.
+local verified = {}
 
 local function prefix_of(commands_key)
   return string.sub(commands_key, 1, -9) -- 'commands' has 8 letters
 end
 
 local function is_verified(prefix)
-  return verified ~= nil and redis.call('GET', prefix .. 'memory') == verified
+  return verified[prefix] ~= nil and redis.call('GET', prefix .. 'memory') == verified[prefix]
 end
 
 local function allowed(prefix, actor, epoch)
@@ -56,7 +56,7 @@ local function confirm_integrity(keys, args)
   local held = redis.call('GET', prefix .. 'memory')
   if held and held ~= instance then return 0 end
   redis.call('SET', prefix .. 'memory', instance)
-  verified = instance
+  verified[prefix] = instance
   return 1
 end
 
@@ -545,8 +545,9 @@ end
 
 -- Doubt: PostgreSQL knows less than it did. Nobody may write before both have been compared.
 local function doubt(keys, args)
-  if not allowed(prefix_of(keys[1]), args[1], args[2]) then return 0 end
-  verified = nil
+  local prefix = prefix_of(keys[1])
+  if not allowed(prefix, args[1], args[2]) then return 0 end
+  verified[prefix] = nil
   return 1
 end
 

@@ -41,11 +41,11 @@ POLICY_ID = "test"
 class ThreadProcess:
     """A chat actor in a thread of this process: one call at a time, in order."""
 
-    def __init__(self, url: str, name: str, epoch: str, policy: Policy) -> None:
+    def __init__(self, url: str, name: str, epoch: str, policy: Policy, keys: Keys = KEYS) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self.timekeeper = TimerService(SettleSender(connect(url), KEYS, name, epoch).send_settle)
-        writer = CommitContext(name, epoch, policy, POLICY_ID, Limits())
-        self.worker = ChatWorker(connect(url), KEYS, writer, self.timekeeper)
+        self.timekeeper = TimerService(SettleSender(connect(url), keys, name, epoch).send_settle)
+        writer = CommitContext(name, epoch, policy, POLICY_ID, Limits(), keys.partition)
+        self.worker = ChatWorker(connect(url), keys, writer, self.timekeeper)
         self.timekeeper.start()
         self.killed = False
 
@@ -81,12 +81,12 @@ class ThreadRecorder:
     """A recorder in a thread of this process."""
 
     def __init__(
-        self, url: str, engine: Engine, policy: Policy, memory_id: str, epoch: str
+        self, url: str, engine: Engine, policy: Policy, keys: Keys, memory_id: str, epoch: str
     ) -> None:
         self.recorder = Recorder(
-            Outbox(connect(url), KEYS, 86_400_000, "recorder", epoch),
+            Outbox(connect(url), keys, 86_400_000, "recorder", epoch),
             engine,
-            RecorderClaim(KEYS.partition, memory_id, int(epoch)),
+            RecorderClaim(keys.partition, memory_id, int(epoch)),
             (POLICY_ID, policy_document(policy)),
             RecorderConfig(),
         )
@@ -114,20 +114,21 @@ async def running(
     policy: Policy,
     settings: SupervisorConfig | None = None,
     process: type[ThreadProcess] = ThreadProcess,
+    keys: Keys = KEYS,
 ) -> AsyncIterator[Supervisor]:
     """A working daemon without Ray; ends in order, everything committed being in Postgres."""
     _load_library(url)
     async_client = connect_async(url)
     config = settings or SupervisorConfig()
-    queue = CommandStream(async_client, KEYS, os.urandom(8).hex(), config.step_ms_max)
+    queue = CommandStream(async_client, keys, os.urandom(8).hex(), config.step_ms_max)
     parts = SupervisorDependencies(
         async_client,
-        KEYS,
+        keys,
         queue,
-        ClosedChats(async_client, KEYS, engine),
-        IntegrityCheck(async_client, KEYS, engine),
-        partial(_spawn, process, url, policy),
-        partial(_spawn_recorder, url, engine, policy),
+        ClosedChats(async_client, keys, engine),
+        IntegrityCheck(async_client, keys, engine),
+        partial(_spawn, process, url, policy, keys),
+        partial(_spawn_recorder, url, engine, policy, keys),
         partial(_load_library, url),
     )
     wanted = msgspec.structs.replace(config, block_ms=BLOCK_MS)
@@ -143,15 +144,15 @@ async def running(
 
 
 async def _spawn(
-    process: type[ThreadProcess], url: str, policy: Policy, name: str, epoch: str
+    process: type[ThreadProcess], url: str, policy: Policy, keys: Keys, name: str, epoch: str
 ) -> ThreadProcess:
-    return process(url, name, epoch, policy)
+    return process(url, name, epoch, policy, keys)
 
 
 async def _spawn_recorder(
-    url: str, engine: Engine, policy: Policy, memory_id: str, epoch: str
+    url: str, engine: Engine, policy: Policy, keys: Keys, memory_id: str, epoch: str
 ) -> ThreadRecorder:
-    return ThreadRecorder(url, engine, policy, memory_id, epoch)
+    return ThreadRecorder(url, engine, policy, keys, memory_id, epoch)
 
 
 def _load_library(url: str) -> None:
@@ -159,20 +160,20 @@ def _load_library(url: str) -> None:
         load_functions(client)
 
 
-async def idle(url: str, timeout_s: float = 30) -> None:
+async def idle(url: str, timeout_s: float = 30, keys: Keys = KEYS) -> None:
     """Wait until every entry of the queue was handled."""
     client = connect_async(url)
     try:
         async with asyncio.timeout(scaled(timeout_s)):
-            while await _backlog(client):
+            while await _backlog(client, keys):
                 await asyncio.sleep(0.02)
     finally:
         await client.aclose()
 
 
-async def _backlog(client: Any) -> bool:
-    groups = await client.xinfo_groups(KEYS.commands)
-    stream = await client.xinfo_stream(KEYS.commands)
+async def _backlog(client: Any, keys: Keys) -> bool:
+    groups = await client.xinfo_groups(keys.commands)
+    stream = await client.xinfo_stream(keys.commands)
     return not groups or any(
         group["pending"] or group["last-delivered-id"] != stream["last-generated-id"]
         for group in groups

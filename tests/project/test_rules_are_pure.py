@@ -24,6 +24,7 @@ PURE_MODULES = frozenset(
         "re",
         "types",
         "typing",
+        "zlib",
     }
 )
 IMPURE_BUILTINS = frozenset(

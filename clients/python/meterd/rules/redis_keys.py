@@ -13,7 +13,7 @@ GROUP: Final = "meterd"
 class Keys(NamedTuple):
     """The keys of one partition."""
 
-    partition: str = "0"
+    partition: int = 0
 
     @property
     def prefix(self) -> str:
