@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from persistence.postgres.rows import JournalRow
+
 SHOWN_MAX: Final = 1_000
 """Differences that are shown; all are counted."""
 _FACTS_MAX: Final = 12
@@ -64,3 +66,15 @@ def cut(text: str) -> str:
 
 def _facts(names: list[str], facts: Mapping[str, Any]) -> str:
     return cut(" ".join(f"{name}={facts.get(name)}" for name in names))
+
+
+def of_row(kind: str, row: JournalRow, expected: str, found: str) -> Difference:
+    """A difference that a row of the journal shows."""
+    return Difference(
+        kind=kind,
+        user=row.user_id,
+        chat=row.chat_id,
+        entry=row.stream_id,
+        expected=expected,
+        found=found,
+    )

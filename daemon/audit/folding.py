@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from daemon.audit.differences import Difference, Tell
+from daemon.audit.differences import Difference, Tell, of_row
 from daemon.audit.opening_state import OpeningState, StartedLater, opening_state_of
 from meterd.rules.commands import entry_key, entry_ms
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
@@ -234,7 +234,7 @@ class Fold:
             return
         self._watch(row, step.events)
         if step.outcome != row.outcome:
-            self._tell(_differs(row, "outcome", step.outcome, row.outcome))
+            self._tell(of_row("outcome", row, step.outcome, row.outcome))
 
     def _feed(self, row: JournalRow, policy: Policy) -> ReplayStep:
         journaled = JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed)
@@ -244,7 +244,7 @@ class Fold:
 
     def _give_up(self, row: JournalRow, kind: str, expected: str, found: str) -> None:
         self.is_whole = False
-        self._tell(_differs(row, kind, expected, found))
+        self._tell(of_row(kind, row, expected, found))
 
 
 class Foreign:
@@ -292,14 +292,3 @@ def _openings(opening: OpeningState, until: Set[str]) -> dict[str, Position]:
         for step in steps
         if step.head in until
     }
-
-
-def _differs(row: JournalRow, kind: str, expected: str, found: str) -> Difference:
-    return Difference(
-        kind=kind,
-        user=row.user_id,
-        chat=row.chat_id,
-        entry=row.stream_id,
-        expected=expected,
-        found=found,
-    )

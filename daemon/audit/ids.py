@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import NamedTuple
 
-from daemon.audit.differences import NOTHING, Difference
+from daemon.audit.differences import NOTHING, Difference, of_row
 from daemon.audit.remembered_ids import ms_min_of
 from meterd.rules import outcomes
 from meterd.rules.commands import InvalidCommand, entry_ms, fingerprint
@@ -91,12 +91,4 @@ def _content(row: JournalRow) -> str:
 
 
 def _differs(kind: str, row: JournalRow, expected: str) -> Difference:
-    found = f"{'replayed ' * row.replayed}{row.outcome}" or NOTHING
-    return Difference(
-        kind=kind,
-        user=row.user_id,
-        chat=row.chat_id,
-        entry=row.stream_id,
-        expected=expected,
-        found=found,
-    )
+    return of_row(kind, row, expected, f"{'replayed ' * row.replayed}{row.outcome}" or NOTHING)

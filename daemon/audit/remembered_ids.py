@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final, cast
 
 from daemon.audit.claims import Claim
-from daemon.audit.differences import NOTHING, Difference, cut
+from daemon.audit.differences import NOTHING, Difference, cut, of_row
 from meterd.rules import outcomes
 from meterd.rules.commands import Command, entry_ms, fingerprint, is_entry_id
 from meterd.rules.idempotency import ID_MS_MIN, IdempotencyRecord, id_ms_min
@@ -88,7 +88,7 @@ class IdAudit:
                 continue
             expected = remembered_of(row)
             if expected:
-                yield _differs("remembered_id", row, expected, one.value or NOTHING)
+                yield of_row("remembered_id", row, expected, one.value or NOTHING)
 
     def _may_be_gone(self, row: JournalRow, now_ms: int) -> bool:
         at_ms = entry_ms(row.stream_id)
@@ -101,12 +101,12 @@ class IdAudit:
             return
         expected = remembered_of(row)
         if one.value != expected:
-            yield _differs("remembered_id", row, expected or NOTHING, cut(one.value))
+            yield of_row("remembered_id", row, expected or NOTHING, cut(one.value))
         elif self._is_short(one, row):
             told = f"{one.id} remembered for ever" if one.ttl_ms == FOREVER else _until(one)
             ms_min = ms_min_of(row, self._policies.get(row.policy_id))
             until = f"{one.id} remembered for {ms_min} ms, and not for ever"
-            yield _differs("remembered_id", row, until, told)
+            yield of_row("remembered_id", row, until, told)
 
     def _is_short(self, one: RememberedId, row: JournalRow) -> bool:
         if one.ttl_ms == FOREVER:
@@ -136,14 +136,3 @@ def _is_of(row: JournalRow, one: RememberedId) -> bool:
 
 def _until(one: RememberedId) -> str:
     return f"{one.id} remembered for {one.ttl_ms} ms from {one.now_ms}"
-
-
-def _differs(kind: str, row: JournalRow, expected: str, found: str) -> Difference:
-    return Difference(
-        kind=kind,
-        user=row.user_id,
-        chat=row.chat_id,
-        entry=row.stream_id,
-        expected=expected,
-        found=found,
-    )

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from daemon.audit.differences import Difference, Findings
+from daemon.audit.differences import Difference, Findings, of_row
 from daemon.audit.folding import Foreign
 from meterd.rules import outcomes
 from meterd.rules.commands import InvalidCommand
@@ -63,6 +63,4 @@ def _has(row: JournalRow, *wanted: str) -> bool:
 
 def _differs(kind: str, row: JournalRow, expected: str, found: str) -> Difference:
     chat = row.chat_id or str(row.fields.get("chat_id", "")) or None
-    return Difference(
-        kind=kind, user=row.user_id, chat=chat, entry=row.stream_id, expected=expected, found=found
-    )
+    return of_row(kind, row, expected, found)._replace(chat=chat)
