@@ -1,4 +1,9 @@
-"""What actors and the supervisor raise."""
+"""What actors and the supervisor raise, and how it is told."""
+
+from typing import Final
+
+SUMMARY_MAX: Final = 300
+"""Characters of an error that are kept."""
 
 
 class UnreadableStateError(Exception):
@@ -27,3 +32,9 @@ class HungError(Exception):
 
 class StartTimeoutError(Exception):
     """A process has not started within its limit."""
+
+
+def error_summary(error: BaseException) -> str:
+    """What is known of an end, in one line of bounded length: for status, logs and dead letters."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[-1].strip()}"[:SUMMARY_MAX]

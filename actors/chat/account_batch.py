@@ -1,6 +1,5 @@
 """The commands of one account in a batch, on their way to commits; poison is set aside on it."""
 
-import traceback
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import structlog
 
 from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
-from actors.errors import UnreadableStateError
+from actors.errors import UnreadableStateError, error_summary
 from actors.messages import Task
 from meterd.rules.commands import entry_key
 from meterd.rules.idempotency import IdempotencyRecord
@@ -25,9 +24,6 @@ SKIPPED: Final = (
     "effect: it may be sent again, as a command of now"
 )
 """Why a command is set aside that came after its turn."""
-
-REASON_MAX: Final = 300
-"""Characters of a trace that a dead letter keeps."""
 
 
 class AccountBatch:
@@ -141,11 +137,6 @@ def late_batches(tasks: Iterable[Task]) -> list[AccountBatch]:
         batch.tasks.append(task._replace(poison=SKIPPED))
         batches.append(batch)
     return batches
-
-
-def error_summary(error: BaseException) -> str:
-    """What a trace ends with, cut: it goes into a dead letter."""
-    return traceback.format_exception_only(error)[-1].strip()[:REASON_MAX]
 
 
 def batches_by_account(tasks: Sequence[Task]) -> list[AccountBatch]:

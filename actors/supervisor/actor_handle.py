@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from actors.errors import error_summary
 from actors.messages import ActorInfo, pack_tasks, unpack_result
 from actors.silence import answer_in_time
 from actors.supervisor.batch import DispatchBatch
@@ -297,9 +298,3 @@ class ActorHandle:
         )
         if self._process is not None:
             self._process.kill()
-
-
-def error_summary(error: BaseException) -> str:
-    """What is known of an end, in one line of bounded length."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[-1].strip()}"[:300]

@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.actor_handle import error_summary
+from actors.errors import error_summary
 from actors.supervisor.clock_monitor import ClockMonitor
 from actors.supervisor.gauges import Gauges, OutboxBound, read_gauges
 from actors.supervisor.leadership import Leadership

@@ -8,7 +8,8 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.actor_handle import ActorHandle, error_summary
+from actors.errors import error_summary
+from actors.supervisor.actor_handle import ActorHandle
 from actors.supervisor.dispatch import Dispatcher
 from meterd.rules.redis_keys import Keys
 from persistence.redis.commit import unpack_state

@@ -14,7 +14,8 @@ import redis
 import redis.asyncio
 import structlog
 
-from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts, error_summary
+from actors.errors import error_summary
+from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts
 from actors.supervisor.clock_monitor import ClockMonitor, steady_ms
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.dispatch import Dispatcher, DispatchLimits
