@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Final
 from unittest import mock
 
 import redis
@@ -9,6 +10,7 @@ import structlog
 
 from actors.supervisor import actor_handle, batch, dispatch
 from actors.supervisor.in_flight_keys import keys_of
+from loadtests.common.timeouts import scaled
 from meterd.rules.commands import Command
 from persistence.redis.client import connect
 from tests.interleavings.final_check import check_sanity
@@ -17,6 +19,8 @@ from tests.interleavings.play import play
 from tests.interleavings.play_context import PlayContext
 from tests.servers import kinds, redis_server
 
+ANSWER_S_MAX: Final = scaled(60)
+"""The machine may be slow; only the play decides what is lost."""
 _PAUSES = (
     (actor_handle, "REPLACE_PAUSE_S", 0.0),
     (actor_handle, "AWAY_S_MIN", 0.0),
@@ -47,7 +51,8 @@ def play_runner(text: str = "") -> Iterator["PlayRunner"]:
         stack.enter_context(without_pauses())
         clients = []
         for kind in kinds():
-            client = stack.enter_context(connect(stack.enter_context(redis_server(kind))))
+            url = stack.enter_context(redis_server(kind))
+            client = stack.enter_context(connect(url, socket_timeout_s=ANSWER_S_MAX))
             clients.append(client)
         found = PlayRunner(clients)
         found.load(text)
