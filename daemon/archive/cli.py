@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from daemon.archive.files import Manifest
-    from daemon.archive.run import ArchivePlan, ArchiveReport
+    from daemon.archive.plan import ArchivePlan
+    from daemon.archive.run import ArchiveReport
     from daemon.audit.differences import Difference, Findings, Tell
     from daemon.settings.settings import Settings
 

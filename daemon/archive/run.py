@@ -9,53 +9,36 @@ whatever moment, running it again comes to the same.
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from actors.chat.rows import record_row
-from daemon.archive.account import archived_account, state_before
 from daemon.archive.files import (
-    FORMAT,
-    KINDS,
     MANIFEST,
-    VERSION,
-    LinesWriter,
     Manifest,
     begin_folder,
     end_folder,
     read_lines,
     read_manifest,
 )
-from daemon.archive.lines import journal_line, opening_line, read_closing, row_line, state_line
+from daemon.archive.lines import read_closing
+from daemon.archive.plan import ArchivePlan, Progress
 from daemon.archive.verify import Verification
-from daemon.audit.books import compare_books
+from daemon.archive.writing import ArchiveWriting
 from daemon.audit.differences import Findings, Tell
-from daemon.audit.folding import Cut, Folded, Folding
-from daemon.audit.ids import compare_ids
-from daemon.audit.opening_state import opening_rows
-from daemon.audit.unowned_rows import compare_unowned
 from daemon.errors import ArchiveError
-from meterd.rules.commands import entry_key
-from meterd.rules.model import Account
-from meterd.rules.opening_balance import ORIGIN, OpenedAccount
-from persistence.postgres import partitions, reader
+from persistence.postgres import partitions
 from persistence.postgres.archives import (
     ArchiveRow,
     archives,
     insert_archive,
     insert_opening_states,
-    last_archived_at_ms,
 )
-from persistence.postgres.rows import JournalRow, OperationRow
+from persistence.postgres.rows import OperationRow
 from persistence.postgres.writer import write_batch
-from persistence.redis.commit import read_policy
 
-USERS_PAGE: Final = 200
 STATES_PAGE: Final = 5_000
 LOCK_MS: Final = 3_000
 """How long to wait for a lock of the journal: so long its writers wait, too."""
@@ -63,24 +46,6 @@ TRIES: Final = 20
 OPERATION: Final = "archive"
 _ONE_AT_A_TIME: Final = int.from_bytes(b"archive", "big")
 _LOCK_NOT_AVAILABLE: Final = "55P03"
-
-Progress = Callable[[str], None]
-
-
-class ArchivePlan(NamedTuple):
-    """What is to be archived."""
-
-    from_ms: int
-    cut_ms: int
-    partitions: list[str]
-    last_sha256: str
-    """Of the manifest of the archive before; empty for the first."""
-
-    @property
-    def name(self) -> str:
-        """Of the folder: the days from the first on to before the second."""
-        since = _day(self.from_ms) if self.from_ms else "begin"
-        return f"{since}_{_day(self.cut_ms)}"
 
 
 class ArchiveReport(NamedTuple):
@@ -180,7 +145,7 @@ class Archiver:
 
     def _write(self, plan: ArchivePlan, folder: Path) -> None:
         partial, findings = begin_folder(folder), Findings(self._show)
-        writing = _Writing(self._engine, plan, partial, findings, self._progress)
+        writing = ArchiveWriting(self._engine, plan, partial, findings, self._progress)
         with contextlib.closing(writing):
             writing.accounts()
             writing.unowned()
@@ -276,129 +241,6 @@ class Archiver:
                 connection.invalidate()  # the server forgets the lock with the session
 
 
-class _Writing:
-    """The files of one archive, as accounts are folded."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        plan: ArchivePlan,
-        folder: Path,
-        findings: Findings,
-        progress: Progress,
-    ) -> None:
-        self._engine = engine
-        self._plan = plan
-        self._findings = findings
-        self._progress = progress
-        self._files = {kind: LinesWriter(folder, kind) for kind in KINDS}
-        self._named = set[str]()
-        self._users = 0
-        self._last = (0, 0)
-        self._policies: dict[str, dict[str, object]] = {}
-
-    def accounts(self) -> None:
-        """Write page after page of accounts, each as one snapshot of the database has it."""
-        cut, last = Cut(self._plan.cut_ms, self._take), ""
-        while True:
-            with self._reading() as connection:
-                users = reader.users_after(connection, last, USERS_PAGE)
-                if not users:
-                    return
-                last = users[-1]
-                mine = reader.users_before(connection, users, self._plan.cut_ms)
-                folding = Folding(connection, mine, self._findings.report)
-                for folded in folding.users({}, self._count, cut):
-                    self._account(folded)
-
-    def unowned(self) -> None:
-        """Write the rows of nobody, and compare what concerns all users."""
-        cut_ms, report = self._plan.cut_ms, self._findings.report
-        with self._reading() as connection:
-            for row in reader.journal_of_nobody(connection, 0, cut_ms):
-                self._count()
-                self._files["unowned"].write(journal_line(row))
-                self._last = max(self._last, entry_key(row.stream_id))
-            self._progress("ids")
-            for difference in compare_unowned(connection, 0, self._findings, 0):
-                report(difference)
-            self._policies = reader.fetch_policies(connection)
-            policies = {k: read_policy(v) for k, v in self._policies.items()}
-            rows = reader.repeated_ids(connection)
-            archived_at_ms = last_archived_at_ms(connection)
-            for difference in compare_ids(rows, True, policies, archived_at_ms):
-                report(difference)
-
-    def close(self) -> None:
-        """Put all of it on the disk."""
-        for one in self._files.values():
-            one.close()
-
-    def manifest(self) -> Manifest:
-        """Give what was written."""
-        plan = self._plan
-        return Manifest(
-            format=FORMAT,
-            version=VERSION,
-            meterd=version("meterd"),
-            name=plan.name,
-            from_ms=plan.from_ms,
-            cut_ms=plan.cut_ms,
-            since=_moment(plan.from_ms),
-            before=_moment(plan.cut_ms),
-            users=self._users,
-            last_entry="{}-{}".format(*self._last),
-            partitions=plan.partitions,
-            files=[entry for one in self._files.values() for entry in one.files],
-            policies=self._policies,
-            previous_sha256=plan.last_sha256,
-        )
-
-    def _take(self, row: JournalRow) -> None:
-        self._files["journal"].write(journal_line(row))
-        self._last = max(self._last, entry_key(row.stream_id))
-        if row.chat_id is not None:
-            self._named.add(row.chat_id)
-
-    def _count(self) -> None:
-        self._progress("fold")
-
-    def _account(self, folded: Folded) -> None:
-        named, self._named = self._named, set()
-        if not folded.is_whole or folded.at_cut is None:
-            return  # the findings have it: nothing will be archived
-        for difference in compare_books(folded, 0):
-            self._findings.report(difference)
-        self._write(folded, named)
-
-    def _write(self, folded: Folded, named: set[str]) -> None:
-        assert folded.at_cut is not None, "it was folded up to a cut"
-        user, opening = folded.user, folded.opening
-        ended = {c.chat_id: c for c in opening.ended if c.chat_id not in folded.started_later}
-        opened = opening.account or OpenedAccount(ORIGIN, Account(user))
-        begin = state_before(opened, (), opening.archived)
-        imported = [] if opening.archived else opening_rows(folded.ledger.values())
-        point, made = folded.at_cut
-        end = archived_account(begin, ended, point, made, self._plan.cut_ms, imported)
-        before = sorted(record_row(chat) for chat in ended.values() if chat.chat_id in named)
-        foreign = [one for one in folded.owners if one.chat_id in named]
-        files = self._files
-        files["opening"].write(opening_line(user, begin, before, foreign))
-        files["closing"].write(state_line(user, end.closing))
-        for entry in end.ledger:
-            files["ledger"].write(row_line(entry))
-        for record in end.records:
-            files["records"].write(row_line(record))
-        self._users += 1
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        """One snapshot of the database."""
-        with self._engine.connect() as connection:
-            snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-            yield connection.execution_options(**snapshot)
-
-
 def _operation(row: ArchiveRow, done_by: str) -> OperationRow:
     return OperationRow(
         operation_id=f"{OPERATION}:{row.cut_ms}",
@@ -408,11 +250,3 @@ def _operation(row: ArchiveRow, done_by: str) -> OperationRow:
         subject=row.name,
         details=row._asdict(),
     )
-
-
-def _day(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1_000, UTC):%Y-%m-%d}"
-
-
-def _moment(at_ms: int) -> str:
-    return f"{_day(at_ms)}T00:00:00Z" if at_ms else ""
