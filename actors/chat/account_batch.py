@@ -147,20 +147,34 @@ def batches_by_account(tasks: Sequence[Task]) -> list[AccountBatch]:
     """
     batches: list[AccountBatch] = []
     by_user: dict[str, AccountBatch] = {}
-    once: dict[str, Task] = {}
+    nobodys, disordered = set[str](), set[str]()
     for task in tasks:
-        once.setdefault(task.entry, task)
-    for task in once.values():
         batch = by_user.get(task.user)
-        if batch is None:
+        if batch is not None:
+            if not _follows(task, batch.tasks[-1]):
+                disordered.add(task.user)
+        elif task.entry in nobodys:
+            continue
+        else:
             batch = AccountBatch(task.user)
             batches.append(batch)
             if task.user:
                 by_user[task.user] = batch
+            else:
+                nobodys.add(task.entry)
         batch.tasks.append(task)
-    for batch in by_user.values():
-        batch.tasks.sort(key=_key)
+    for user in disordered:
+        once = {task.entry: task for task in reversed(by_user[user].tasks)}  # the first one stays
+        by_user[user].tasks = sorted(once.values(), key=_key)
     return batches
+
+
+def _follows(task: Task, before: Task) -> bool:
+    """Whether the entry is a later one. Most are; numbers out of all IDs would cost more."""
+    one, other = task.content, before.content
+    if one.at_ms != other.at_ms:
+        return one.at_ms > other.at_ms
+    return (len(one.entry), one.entry) > (len(other.entry), other.entry)
 
 
 def _key(task: Task) -> tuple[int, int]:

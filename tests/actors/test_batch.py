@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.chat.account_batch import batches_by_account
 from actors.messages import BatchResult, Task
 from actors.supervisor.batch import LOSSES_MAX, DispatchBatch
-from meterd.rules.commands import Command
+from meterd.rules.commands import Command, entry_key
 
 
 def _done(_actor: str, _batch: DispatchBatch, _handled: BatchResult) -> None:
@@ -47,3 +48,31 @@ def test_what_processes_were_lost_by_goes_with_nothing_else(count: int, losses: 
 def test_batches_that_are_answered_elsewhere_stay_apart() -> None:
     other = DispatchBatch([_task(9)], lambda *_: None)
     assert _batch(1, 1).with_next(other, 1_000) is None
+
+
+@given(st.data())
+def test_an_accounts_tasks_are_in_stream_order_each_once_whatever_comes_twice(
+    data: st.DataObject,
+) -> None:
+    """What is read again comes behind what was on its way; what has no account comes once, too."""
+    places = st.tuples(st.integers(0, 3), st.integers(0, 120))
+    found = data.draw(st.lists(st.tuples(st.sampled_from(["", "u", "v"]), places), max_size=40))
+    users = {place: user for user, place in found}  # an entry is of one account
+    tasks = [_at(users[place], *place) for _, place in found]
+    batches = batches_by_account(tasks)
+    for user in ("u", "v"):
+        mine = [batch for batch in batches if batch.user == user]
+        expected = sorted(place for place in users if users[place] == user)
+        assert [[_place(task) for task in batch.tasks] for batch in mine] == (
+            [expected] if expected else []
+        )
+    nobodys = [_place(task) for batch in batches if not batch.user for task in batch.tasks]
+    assert sorted(nobodys) == sorted(place for place in users if not users[place])
+
+
+def _at(user: str, ms: int, number: int) -> Task:
+    return Task(user, Command(f"{ms}-{number}", ms, "heartbeat", "", user, "c", "", {}, {}))
+
+
+def _place(task: Task) -> tuple[int, int]:
+    return entry_key(task.entry)
