@@ -7,6 +7,8 @@ WORKERS ?= 2
 FUZZ_SECONDS ?= 60
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests start hundreds of Pythons: without __pycache__ each compiles the project again.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 INSTALL := @VENV="$(VENV)" PYTHON="$(PYTHON)" tools/install
 # What `make test-fast` runs: tests without servers. The limit is a minute on two cores.
 FAST := tests/rules tests/project tests/asyncapi tests/daemon tests/actors tests/client tests/commands \
@@ -35,24 +37,24 @@ demo: install ## show a few chats being timed and billed
 	@exec $(BIN)/meterd demo $(ARGS)
 
 test: install-dev ## run the tests (ARGS="-k words -x" goes to pytest; WORKERS=0: one at a time)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not smoke" $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not smoke" $(ARGS)
 
 test-slow: install-dev ## run the other tests, half an hour: faults, wheels, busy machines, all pages
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not alone" $(ARGS)
-	$(BIN)/python -m pytest -n 0 -m alone $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "slow and not alone" $(ARGS)
+	$(PYTEST) -n 0 -m alone $(ARGS)
 
 test-fast: install-dev ## run the tests that need no server, in less than a minute
-	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(BIN)/python -m pytest -n $(WORKERS) \
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-fast} $(PYTEST) -n $(WORKERS) \
 		--dist loadfile -m "$(FAST_MARKS)" $(FAST) $(ARGS)
 
 smoke: install-dev ## start the daemon once: status, demo, audit, stop
-	$(BIN)/python -m pytest -n 0 tests/acceptance/test_smoke.py $(ARGS)
+	$(PYTEST) -n 0 tests/acceptance/test_smoke.py $(ARGS)
 
 screenshots: install-dev ## take pictures of the operations page, light and dark, with 5 and 5 000 chats (ARGS=folder)
 	$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 coverage: install-dev ## measure how much of the code the tests of `make test-fast` run
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "$(FAST_MARKS)" $(FAST) \
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "$(FAST_MARKS)" $(FAST) \
 		--cov --cov-report=term:skip-covered $(ARGS)
 
 chaos: install-dev ## break everything at random for CHAOS_MINUTES (5), then check the books (ARGS=--help)
