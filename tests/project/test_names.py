@@ -1,6 +1,7 @@
 """One name, one meaning: no two public classes are called the same."""
 
 import ast
+import functools
 from collections import defaultdict
 
 import pytest
@@ -21,6 +22,7 @@ EXCEPTIONS = {
 FOLDERS = (*CODE_FOLDERS, "loadtests")
 
 
+@functools.cache
 def _public_classes() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for folder in FOLDERS:
