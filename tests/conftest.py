@@ -43,4 +43,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 pytest.register_assert_rewrite("tests.conformance.played")
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.databases", "tests.shared_daemon"]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import redis
 
-from loadtests.common.live import LiveDaemon, live_daemon
 from tests.client.either import Make, maker
 from tests.client.typescript.node import Driver, install
 from tests.proxy import Proxy, proxy_to
@@ -48,13 +47,6 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 def meter(server: str, queue: redis.Redis, make: Make) -> Any:
     """A client of each kind on an empty server."""
     return make(server)
-
-
-@pytest.fixture(scope="session")
-def live() -> Iterator[LiveDaemon]:
-    """One real daemon for all tests of the client; each has users and chats of its own."""
-    with live_daemon() as live:
-        yield live
 
 
 @pytest.fixture(scope="session")

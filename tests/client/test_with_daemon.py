@@ -45,12 +45,6 @@ def meter(make: Make, live: LiveDaemon) -> Any:
     return make(live.redis_url, live.postgres_url)
 
 
-@pytest.fixture
-def name() -> str:
-    """A user and a chat nobody had before."""
-    return f"n{next(_NUMBERS)}"
-
-
 def test_a_chat_from_beginning_to_end(meter: Any, name: str) -> None:
     """Replies, snapshots and the account agree, to the micro-credit."""
     assert meter.top_up(name, "10").snapshot.balance == 10

@@ -1,7 +1,6 @@
-"""One real daemon with its gateway for all tests here; each has users and chats of its own."""
+"""The gateway of the shared daemon, and gateways by themselves."""
 
 import contextlib
-import itertools
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,15 +10,11 @@ import httpx
 import pytest
 
 from daemon.gateway.tokens import mint
-from loadtests.common.live import METERD, LiveDaemon, live_daemon
+from loadtests.common.live import METERD, LiveDaemon
 from loadtests.common.timeouts import scaled
 from loadtests.common.watchdog import end_with_us
 
 AUDIENCE = "meterd"
-OPEN_LIMITS = {"METERD_HTTP__REQUESTS_PER_S": "100000", "METERD_HTTP__REQUESTS_BURST": "100000"}
-"""So that no test is told to wait but those of the limits."""
-
-_NUMBERS = itertools.count()
 
 
 class Gateway:
@@ -72,25 +67,12 @@ class Gateway:
 
 
 @pytest.fixture(scope="session")
-def live() -> Iterator[LiveDaemon]:
-    """The daemon whose gateway is asked."""
-    with live_daemon(METERD_HTTP__PORT="0", **OPEN_LIMITS) as live:
-        yield live
-
-
-@pytest.fixture(scope="session")
 def gateway(live: LiveDaemon) -> Iterator[Gateway]:
     """The daemon's own gateway."""
     secret = (live.home / "http-secret").read_text().strip()
     gateway = Gateway(live.status()["http_url"], secret)
     with gateway.http:
         yield gateway
-
-
-@pytest.fixture
-def name() -> str:
-    """A user, advisor and chat nobody had before."""
-    return f"n{next(_NUMBERS)}"
 
 
 SECRET = "a secret of thirty-two bytes or so, for tests"
