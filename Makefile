@@ -39,8 +39,9 @@ demo: install ## show a few chats being timed and billed
 test: install-dev ## run the tests (ARGS="-k words -x" goes to pytest; WORKERS=0: one at a time)
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not smoke" $(ARGS)
 
-test-slow: install-dev ## run the other tests, half an hour: faults, wheels, busy machines, all pages
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m "slow and not alone" $(ARGS)
+test-slow: install-dev ## run the other tests: faults, wheels, busy machines, all pages; more examples of each property
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-nightly} $(PYTEST) -n $(WORKERS) \
+		--dist loadfile -m "(slow or hypothesis) and not alone" $(ARGS)
 	$(PYTEST) -n 0 -m alone $(ARGS)
 
 test-fast: install-dev ## run the tests that need no server, in less than a minute

@@ -11,8 +11,9 @@ from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 # stays off, in CI too, where Hypothesis would turn it on by itself. Time limits are
 # pytest-timeout's business.
 settings.register_profile("default", print_blob=True, derandomize=False, deadline=None)
+# For `make test-slow`, which runs every night; `make test`, in CI too, has ten minutes.
 settings.register_profile(
-    "ci",
+    "nightly",
     settings.get_profile("default"),
     max_examples=200,
     suppress_health_check=[HealthCheck.too_slow],
@@ -20,9 +21,7 @@ settings.register_profile(
 # For `make test-fast`, which has a minute; `make test` looks at four times as many examples.
 settings.register_profile("fast", settings.get_profile("default"), max_examples=25)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
-settings.load_profile(
-    os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
-)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.hookimpl(trylast=True)
