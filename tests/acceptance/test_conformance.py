@@ -45,7 +45,7 @@ FORMS = {
 def _cases() -> Iterator[Any]:
     """Most examples in both forms, those of each other policy in one.
 
-    One group is quick enough for ``make test``; the tests of the engine play all, in both forms.
+    One group is quick enough for ``make test``, where the tests of the engine play all examples.
     """
     most, *others = sorted(by_policy(), key=len, reverse=True)
     cases = [("shared", most), *zip(cycle(reversed(FORMS)), others), ("dedicated", most)]

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -26,11 +28,24 @@ STRICT = SupervisorConfig(actors_max=12, chats_per_actor=1, warm_pool_size=2)
 SHARED = SupervisorConfig(actors_max=3, warm_pool_size=1, batch_max=100)
 
 
+FORMS = {"shared": (SHARED, True), "dedicated": (STRICT, False)}
+
+
+def _cases() -> Iterator[Any]:
+    """All examples: those of the policy that has most in both forms, each other policy's in one.
+
+    The other form of these is for ``make test-slow``.
+    """
+    for number, examples in enumerate(sorted(by_policy(), key=len, reverse=True)):
+        for place, (form, (settings, mixed)) in enumerate(FORMS.items()):
+            is_slow = number > 0 and number % len(FORMS) != place
+            name = f"{len(examples)}x-{examples[0]['name']}-{form}"
+            marks = pytest.mark.slow if is_slow else ()
+            yield pytest.param(examples, settings, mixed, id=name, marks=marks)
+
+
 @pytest.mark.parametrize("kind", kinds_apart())
-@pytest.mark.parametrize("examples", by_policy(), ids=lambda e: f"{len(e)}x-{e[0]['name']}")
-@pytest.mark.parametrize(
-    ("settings", "mixed"), [(SHARED, True), (STRICT, False)], ids=["shared", "dedicated"]
-)
+@pytest.mark.parametrize(("examples", "settings", "mixed"), list(_cases()))
 def test_the_running_system_gives_what_the_examples_say(
     kind: str, examples: list[Example], settings: SupervisorConfig, mixed: bool, engine: Engine
 ) -> None:
