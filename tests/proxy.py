@@ -16,13 +16,13 @@ Pair = tuple[socket.socket, socket.socket]
 class Proxy:
     """``url`` is the server's own, but for the address. All may be called from any thread."""
 
-    def __init__(self, target_url: str) -> None:
+    def __init__(self, target_url: str, address: str = "127.0.0.1") -> None:
         parts = urlsplit(target_url)
         self.move(target_url)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener = socket.create_server((address, 0), backlog=128)
         user, at, _ = parts.netloc.rpartition("@")
         port = self._listener.getsockname()[1]
-        self.url = parts._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()
+        self.url = parts._replace(netloc=f"{user}{at}{address}:{port}").geturl()
         self.lost = 0
         self.accepted = 0
         self._to_lose = 0

@@ -1,0 +1,72 @@
+"""A Ray cluster over machines, started by Ray's own command, with tokens."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from daemon.embedded.home import write_private
+from daemon.process.engine_client import RAY_SETTINGS
+from loadtests.common.timeouts import scaled
+from tests.hosts.machines import Machine
+
+PORT: Final = 6379
+ATTEMPTS: Final = 5
+"""A raylet gives up if its agent is not up within 15 s, as on a busy machine (Ray 2.60)."""
+START_S_MAX: Final = scaled(90)
+RAY: Final = str(Path(sys.executable).with_name("ray"))
+
+
+class RayCluster:
+    """One head; every machine that joins is a node."""
+
+    def __init__(self, folder: Path, head: Machine) -> None:
+        """Start the head."""
+        self._folder = folder
+        self.address = f"{head.address}:{PORT}"
+        token = folder / "ray_token"
+        write_private(token, secrets.token_hex(32))
+        self.env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        """For whoever speaks to the cluster."""
+        self.head = head
+        self.start_head()
+
+    def start_head(self) -> None:
+        """Start the head; after an end of its machine's processes it is another cluster."""
+        options = [f"--port={PORT}", "--head", "--include-dashboard=false", "--num-cpus=0"]
+        self._start(self.head, options)
+
+    def join(self, machine: Machine) -> None:
+        """Make a machine a node."""
+        self._start(machine, [f"--address={self.address}", "--num-cpus=2"])
+
+    def _start(self, machine: Machine, options: list[str]) -> None:
+        for _ in range(ATTEMPTS):
+            if self._try(machine, options):
+                return
+        raise AssertionError(f"no Ray node on {machine.name}: {self._output(machine).read_text()}")
+
+    def _try(self, machine: Machine, options: list[str]) -> bool:
+        process = machine.start(
+            [RAY, "start", "--block", *options, f"--node-ip-address={machine.address}",
+             f"--temp-dir={self._folder / machine.name}", "--object-store-memory=100000000",
+             "--disable-usage-stats", "--include-log-monitor=false"],
+            {**os.environ, **RAY_SETTINGS, **self.env}, self._output(machine), self._folder,
+        )  # fmt: skip
+        deadline = time.monotonic() + START_S_MAX
+        while process.poll() is None:
+            if self._is_node(machine):
+                return True
+            assert time.monotonic() < deadline, self._output(machine).read_text()
+            time.sleep(0.2)
+        return False
+
+    def _is_node(self, machine: Machine) -> bool:
+        program = "import ray; ray.init(); print(ray.get_runtime_context().get_node_id())"
+        return "Ray runtime started" in self._output(machine).read_text()
+
+    def _output(self, machine: Machine) -> Path:
+        return self._folder / f"{machine.name}.ray"
