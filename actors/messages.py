@@ -1,6 +1,5 @@
 """What supervisor and chat actors tell each other: one encoded batch a call, one answer."""
 
-import socket
 from typing import Final, NamedTuple
 
 import msgspec
@@ -99,12 +98,9 @@ class ActorInfo(msgspec.Struct):
     """What an actor says of itself."""
 
     pid: int
+    """A number of its node: on another one it means nothing, or somebody else."""
     node: str
-    host: str
-
-    def local_pid(self) -> int | None:
-        """Its process if that is on this machine; else None."""
-        return self.pid if self.host == socket.gethostname() else None
+    """The id of the Ray node that it runs on."""
 
 
 # Codecs can't be pickled, and Ray pickles what an actor class refers to: functions by their name.

@@ -4,10 +4,11 @@ Ray calls are at most once (``max_task_retries=0``): who called repeats what was
 commit function sees to it that it has one effect.
 """
 
+import asyncio
 import contextlib
 import os
-import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import ray
@@ -17,10 +18,18 @@ import structlog
 from actors.chat.commit_builder import CommitContext
 from actors.chat.timer_service import SettleSender, TimerService
 from actors.chat.worker import ChatWorker
-from actors.errors import ActorFencedError
+from actors.errors import ActorFencedError, HungError
 from actors.gc_tuning import tune_gc
 from actors.messages import ActorInfo, pack_result, unpack_tasks
-from actors.ray_processes import RayProcess, RayRecorder, WarmProcesses, start_actor
+from actors.node_choice import NodeChoice
+from actors.ray_processes import (
+    RayProcess,
+    RayRecorder,
+    WarmProcesses,
+    in_time,
+    own_node,
+    start_actor,
+)
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderConfig
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
@@ -42,6 +51,9 @@ RECORDER: Final = "recorder"
 BEHIND_NICE: Final = 10
 """Commands come first: somebody waits for their replies, and the outbox is safe."""
 
+NODES_S_MAX: Final = 2.0
+"""How long Ray's head may take to say which nodes there are."""
+
 STUCK_MS: Final = 3_000
 """A transaction that takes longer is reported in the status."""
 
@@ -59,6 +71,8 @@ class ActorConfig(NamedTuple):
     socket_timeout_s: float
     connect_timeout_s: float
     pool_size: int
+    is_spread: bool
+    """Whether chat actors are spread over the nodes of the cluster; else all are on one."""
     recorder: RecorderConfig
     set_up: Callable[[str], None]
     """Called first in the actor's process, with its name: logging."""
@@ -69,7 +83,7 @@ class ActorConfig(NamedTuple):
 
 
 def _actor_info() -> ActorInfo:
-    return ActorInfo(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
+    return ActorInfo(os.getpid(), own_node())
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)
@@ -99,7 +113,7 @@ class ChatActor:
         tune_gc()
 
     def info(self) -> ActorInfo:
-        """Its process, node and host."""
+        """Its process and node."""
         return _actor_info()
 
     def assign(self, chats: Mapping[str, str]) -> None:
@@ -133,7 +147,9 @@ class SupervisorActor:
         self._settings = settings
         self._token = token
         self._supervisor: Supervisor | None = None
-        self._warm = WarmProcesses(self._start)
+        self._nodes = NodeChoice(own_node())
+        self._call_s = settings.call_timeout_ms / 1000
+        self._warm = WarmProcesses(self._start, settings.start_timeout_ms / 1000)
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
@@ -166,7 +182,7 @@ class SupervisorActor:
         return self._supervisor.status() if self._supervisor else {"state": "starting", "why": ""}
 
     async def _spawn(self, name: str, epoch: str) -> RayProcess:
-        process = await self._warm.acquire() or self._start()
+        process = await self._warm.acquire() or await self._start()
         try:
             await process.begin(name, epoch)
         except BaseException:
@@ -174,11 +190,29 @@ class SupervisorActor:
             raise
         return process
 
-    def _start(self) -> RayProcess:
-        return RayProcess(start_actor(ChatActor, self._config))
+    async def _start(self) -> RayProcess:
+        node = await self._choose_node()
+        # In a thread: while Ray's head is away this may wait for it, and the lease may not.
+        actor = await asyncio.to_thread(start_actor, ChatActor, node, self._config)
+        self._nodes.started(node)
+        own, on_end = self._nodes.own, partial(self._nodes.ended, node)
+        return RayProcess(actor, own, self._call_s, on_end)
+
+    async def _choose_node(self) -> str:
+        if not self._config.is_spread:
+            return self._nodes.own
+        try:
+            alive = await in_time(asyncio.to_thread(_alive_nodes), NODES_S_MAX)
+        except HungError:
+            return self._nodes.own  # Ray's head is away: nothing is known of the others
+        return self._nodes.choose(alive)
 
     async def _spawn_recorder(self, memory_id: str, epoch: str) -> RayRecorder:
-        return RayRecorder(start_actor(RecorderActor, self._config, memory_id, epoch))
+        own = self._nodes.own
+        actor = await asyncio.to_thread(
+            start_actor, RecorderActor, own, self._config, memory_id, epoch
+        )
+        return RayRecorder(actor, own)
 
     def _load_library(self) -> None:
         with contextlib.closing(self._config.redis()) as client:
@@ -202,7 +236,7 @@ class RecorderActor:
         self._recorder = Recorder(outbox, engine, claim, policy, config.recorder)
 
     def info(self) -> ActorInfo:
-        """Its process, node and host."""
+        """Its process and node."""
         return _actor_info()
 
     def run(self) -> str:
@@ -226,6 +260,13 @@ class RecorderActor:
             "table_bytes": recorder.table_bytes,
             "trouble": recorder.trouble or _stuck(recorder.stuck_ms()),
         }
+
+
+def _alive_nodes() -> list[str]:
+    """The ids of the cluster's nodes that can run actors; may wait for Ray's head."""
+    return [
+        node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")
+    ]
 
 
 def _leave() -> None:

@@ -146,9 +146,9 @@ def _close(*sockets: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def proxy_to(url: str) -> Iterator[Proxy]:
-    """A proxy before the server at ``url`` for as long as the block lasts."""
-    proxy = Proxy(url)
+def proxy_to(url: str, address: str = "127.0.0.1") -> Iterator[Proxy]:
+    """A proxy at ``address`` before the server at ``url`` for as long as the block lasts."""
+    proxy = Proxy(url, address)
     try:
         yield proxy
     finally:

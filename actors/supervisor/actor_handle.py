@@ -60,7 +60,10 @@ class ActorProcess(Protocol):
         """Handle a batch; calls are worked off in the order they were made."""
 
     async def check(self) -> None:
-        """Raise if it is gone; called now and then while there is no work for it."""
+        """Raise if it is gone, within a limit; called while there is no work for it."""
+
+    def local_pid(self) -> int | None:
+        """Its process if that is known, and on this node; else None."""
 
     def kill(self) -> None:
         """End it at once."""
@@ -215,7 +218,7 @@ class ActorHandle:
             self._looked_after = time.monotonic()
 
     async def _in_time(self, answer: Awaitable[T]) -> T:
-        pid = self.info.local_pid() if self.info else None
+        pid = self._process.local_pid() if self._process else None
         return await answer_in_time(
             answer, self._timeouts.call_s, pid, lambda: self._starts.may_replace(self.name)
         )

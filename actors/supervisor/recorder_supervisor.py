@@ -36,7 +36,7 @@ class RecorderProcess(Protocol):
         """Move what is there and end ``run``."""
 
     def local_pid(self) -> int | None:
-        """Its process if that is known, and on this machine; else None."""
+        """Its process if that is known, and on this node; else None."""
 
     def kill(self) -> None:
         """End it at once."""

@@ -11,7 +11,6 @@ ends at once: nothing depends on an end in order.
 import contextlib
 import json
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ import ray
 import structlog
 
 from actors.ray_actors import ActorConfig, SupervisorActor
-from actors.ray_processes import start_actor
+from actors.ray_processes import end_process, own_node, start_actor
 from actors.recorder import RecorderConfig
 from actors.silence import ProcessSilence
 from actors.supervisor.starts import StartLimit
@@ -107,7 +106,9 @@ class Engine:
         settings = supervisor_settings(self._settings)
         waiting = self._limit.describe("the supervisor")
         report({"state": "starting", "why": f"{waiting}; log: {ray_log_of(self._settings)}"})
-        supervisor = start_actor(SupervisorActor, actor_config, settings, self._config.token)
+        supervisor = start_actor(
+            SupervisorActor, own_node(), actor_config, settings, self._config.token
+        )
         running = supervisor.run.remote()
         try:
             was_ready = self._watch(running, supervisor, processes, report)
@@ -154,7 +155,7 @@ class Engine:
         else:
             log.error("supervisor.hangs", pid=pid)
         if pid:
-            _kill(pid)
+            end_process(pid)  # its node is ours; Ray can't reach it if it is stopped
 
     def _stop_supervisor(self, supervisor: Any, running: Any) -> None:
         with contextlib.suppress(ray.exceptions.RayError):
@@ -174,6 +175,7 @@ class Engine:
             socket_timeout_s=settings.redis.socket_timeout_ms / 1000,
             connect_timeout_s=settings.redis.connect_timeout_ms / 1000,
             pool_size=settings.postgres.pool_size,
+            is_spread=settings.ray.spread,
             recorder=RecorderConfig(settings.recorder.batch_max, settings.recorder.retry_ms_max),
             set_up=partial(
                 configure_worker_logging, str(settings.home / "logs"), settings.log.level
@@ -219,12 +221,6 @@ def _has_ended(running: Any) -> bool:
         except ray.exceptions.RayError as error:
             log.error("supervisor.failed", error=str(error)[-2000:])
     return bool(ended)
-
-
-def _kill(pid: int) -> None:
-    """End a process that Ray can't reach because it is stopped (SIGSTOP)."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def _die_with(parent_pipe: Any) -> None:

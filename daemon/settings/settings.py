@@ -96,6 +96,7 @@ class RaySettings(Section):
     """The Ray cluster to join; without an address, one of its own on this machine."""
 
     address: OptionalText = None
+    spread: bool = False
     start_timeout_ms: Count = between(60_000, 1_000, MS_MAX)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -50,7 +49,7 @@ class ThreadProcess:
         self.killed = False
 
     async def info(self) -> ActorInfo:
-        return ActorInfo(os.getpid(), "here", socket.gethostname())
+        return ActorInfo(os.getpid(), "here")
 
     async def assign(self, chats: Mapping[str, str]) -> None:
         await self._call(lambda: self.worker.assign(dict(chats)))
@@ -63,6 +62,9 @@ class ThreadProcess:
 
     def handle(self, batch: bytes) -> Awaitable[bytes]:
         return self._call(lambda: pack_result(self.worker.handle(*unpack_tasks(batch))))
+
+    def local_pid(self) -> int | None:
+        return os.getpid()
 
     async def check(self) -> None:
         if self.killed:

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -43,6 +42,11 @@ class RayCluster:
         """Make a machine a node."""
         self._start(machine, [f"--address={self.address}", "--num-cpus=2"])
 
+    def actors_on(self, machine: Machine, kind: str) -> list[str]:
+        """The command lines of the actors of a class that run on a machine."""
+        lines = machine.run("sh", "-c", "ps -eo args").splitlines()
+        return [line for line in lines if line.startswith(f"ray::{kind}")]
+
     def _start(self, machine: Machine, options: list[str]) -> None:
         for _ in range(ATTEMPTS):
             if self._try(machine, options):
@@ -58,15 +62,11 @@ class RayCluster:
         )  # fmt: skip
         deadline = time.monotonic() + START_S_MAX
         while process.poll() is None:
-            if self._is_node(machine):
+            if "Ray runtime started" in self._output(machine).read_text():
                 return True
             assert time.monotonic() < deadline, self._output(machine).read_text()
             time.sleep(0.2)
         return False
-
-    def _is_node(self, machine: Machine) -> bool:
-        program = "import ray; ray.init(); print(ray.get_runtime_context().get_node_id())"
-        return "Ray runtime started" in self._output(machine).read_text()
 
     def _output(self, machine: Machine) -> Path:
         return self._folder / f"{machine.name}.ray"

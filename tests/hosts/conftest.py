@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hosts.machines import Network, missing_right, network
+from tests.hosts.site import Site, site_on
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +22,11 @@ def _may_make_machines() -> None:
 def net(_may_make_machines: None) -> Iterator[Network]:
     """A network without machines yet."""
     with network() as made:
+        yield made
+
+
+@pytest.fixture
+def site(net: Network, url: str) -> Iterator[Site]:
+    """Servers that all machines of the network reach, and a fresh database."""
+    with site_on(net, url) as made:
         yield made

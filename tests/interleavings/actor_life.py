@@ -44,7 +44,10 @@ class ActorLife:
         self._at_work: list[asyncio.Future[Any]] = []
 
     async def info(self) -> ActorInfo:
-        return ActorInfo(0, "here", "here")
+        return ActorInfo(0, "here")
+
+    def local_pid(self) -> int | None:
+        return None
 
     async def assign(self, chats: Mapping[str, str]) -> None:
         await self._call(lambda: self.worker.assign(dict(chats)))

@@ -1,0 +1,155 @@
+"""Machines with daemons on them, servers that all of them reach, and what holds at the end."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+from loadtests.common.queue import is_handled
+from loadtests.common.timeouts import scaled
+from meterd.rules.commands import entry_key
+from meterd.rules.model import Policy
+from persistence.postgres.engine import make_engine
+from persistence.redis.client import connect
+from tests.audit_check import assert_clean
+from tests.books import assert_balanced
+from tests.chaos.fencing import Epochs
+from tests.hosts.daemons import MachineDaemon
+from tests.hosts.machines import Machine, Network
+from tests.load import KEYS, Entry, Load, Sender
+from tests.proxy import proxy_to
+from tests.servers import VALKEY, server_in
+
+ANSWER_S_MAX: Final = 10.0
+"""Within so long after a machine was lost, commands are answered again."""
+HANDLED_S_MAX: Final = scaled(240)
+PER_SECOND: Final = 100
+SEED: Final = int(os.environ.get("METERD_TEST_SEED", str(int.from_bytes(os.urandom(3)))))
+
+SETTINGS: Final = {
+    "METERD_HTTP__ENABLED": "false",
+    "METERD_ACTORS__MAX": "2",
+    # Shorter than by default, so that a test need not wait for them.
+    "METERD_REDIS__SOCKET_TIMEOUT_MS": "2000",
+    "METERD_ACTORS__CALL_TIMEOUT_MS": "4000",
+    "METERD_QUEUE__PROCESSED_RETENTION_MS": "86400000",
+    "METERD_QUEUE__REPLY_TTL_MS": "86400000",
+}
+
+
+class Site:
+    """The servers and who may speak to them."""
+
+    def __init__(self, net: Network, folder: Path, redis_url: str, postgres_url: str) -> None:
+        """``postgres_url`` is the tests' own; machines reach ``self.env``."""
+        self.net = net
+        self.folder = folder
+        self.postgres_url = postgres_url
+        self.redis_url = redis_url
+        self.client = connect(redis_url)
+        self.env: dict[str, str] = dict(SETTINGS)
+        self.daemons: list[MachineDaemon] = []
+
+    def daemon(self, machine: Machine, **env: str) -> MachineDaemon:
+        """A daemon on a machine; it is not started."""
+        made = MachineDaemon(machine, self.folder, {**self.env, **env})
+        self.daemons.append(made)
+        return made
+
+    def published(self) -> dict[str, Any]:
+        """What the daemon that works says of itself; empty if nobody says anything."""
+        raw = self.client.get(KEYS.status)
+        found: dict[str, Any] = json.loads(raw) if isinstance(raw, bytes) else {}
+        return found
+
+
+class Traffic:
+    """Random commands at a steady pace for as long as the block lasts."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        """Every account gets its credits and its chats."""
+        print(f"METERD_TEST_SEED={SEED}")
+        self._client = client
+        self.sender = Sender(client, Load(users=40, chats_per_user=3, seed=SEED))
+        self.sender.begin()
+        self.epochs = Epochs()
+        self._probes: list[Entry] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="traffic")
+
+    def __enter__(self) -> "Traffic":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=scaled(30))
+
+    def answered_after_s(self, name: str) -> float:
+        """How long a command of a new account waits for its answer, in seconds."""
+        began = time.monotonic()
+        fields = {"type": "top_up", "id": name, "user_id": name, "amount": "1", "reply_to": name}
+        entry: Any = self._client.xadd(KEYS.commands, fields)  # type: ignore[arg-type]
+        self._probes.append((entry.decode(), fields))
+        deadline = began + HANDLED_S_MAX
+        while not self._client.exists(KEYS.reply(name)):
+            assert time.monotonic() < deadline, f"{name} was never answered"
+            time.sleep(0.02)
+        return time.monotonic() - began
+
+    def log(self) -> list[Entry]:
+        """All that was sent, in the order of the stream."""
+        return sorted(self.sender.log + self._probes, key=lambda sent: entry_key(sent[0]))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.sender.send_for(1.0, PER_SECOND)
+            self.epochs.look(self._client)
+
+
+def assert_nothing_lost_or_twice(site: Site, traffic: Traffic) -> None:
+    """All is handled and stored; the books equal the fold, no old epoch may write."""
+    traffic.sender.finish()
+    deadline = time.monotonic() + HANDLED_S_MAX
+    while not is_handled(site.client):
+        assert time.monotonic() < deadline, [daemon.output() for daemon in site.daemons]
+        time.sleep(0.1)
+    assert len(traffic.epochs) > 0
+    assert traffic.epochs.stale_writers(site.client) == []
+    engine = make_engine(site.postgres_url)
+    try:
+        assert_clean(engine, site.redis_url)
+        assert_balanced(site.client, engine, traffic.log(), Policy())
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def site_on(net: Network, postgres_url: str) -> Iterator[Site]:
+    """Servers for a network's machines; nothing of them is left."""
+    # Ray's sockets lie below it, whose paths may not be long.
+    folder = Path(tempfile.mkdtemp(prefix="mh-", dir="/tmp"))
+    try:
+        with (
+            server_in(
+                folder, VALKEY, "--bind", f"127.0.0.1 {net.address}", "--protected-mode", "no"
+            ) as redis_url,
+            proxy_to(postgres_url, net.address) as postgres,
+        ):
+            site = Site(net, folder, redis_url, postgres_url)
+            site.env["METERD_REDIS__URL"] = redis_url.replace("127.0.0.1", net.address)
+            site.env["METERD_POSTGRES__URL"] = postgres.url
+            with contextlib.closing(site.client):
+                yield site
+            net.close()
+    finally:
+        net.close()
+        shutil.rmtree(folder, ignore_errors=True)
