@@ -17,6 +17,7 @@ from actors.errors import error_summary
 from actors.messages import ActorInfo, pack_tasks, unpack_result
 from actors.silence import answer_in_time
 from actors.supervisor.batch import DispatchBatch
+from actors.supervisor.replacement import Replacement
 from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
 from persistence.redis.client import is_server_trouble
@@ -104,6 +105,7 @@ class ActorHandle:
         self.info: ActorInfo | None = None
         self.restarts = 0
         self.trouble = ""
+        self.replacement = Replacement()
         self._spawn = spawn
         self._hosting = hosting
         self._timeouts = timeouts or Timeouts()
@@ -176,6 +178,7 @@ class ActorHandle:
         self._number = self._answered = 0
         await self._in_time(process.assign(self._hosting(self.name)))
         self._up.set()
+        self.replacement.done()
         self.on_up()
         log.info("actor.ready", actor=self.name, pid=info.pid, restarts=self.restarts)
         while True:
@@ -288,6 +291,7 @@ class ActorHandle:
         """Put the unanswered batches back, in order; a new process will get them."""
         self._up.clear()
         self.restarts += 1
+        self.replacement.lost(error_summary(error))
         if self._sent and self._may_blame():
             (head, answer), *rest = self._sent
             again = head.lost_again(f"the process handling it was lost: {error_summary(error)}")

@@ -1,13 +1,15 @@
 """What runs where, and what a person should know about it: for ``meterd status`` and metrics."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from actors.supervisor.actor_handle import ActorHandle
 from actors.supervisor.gauges import Gauges, OutboxBound
 from actors.supervisor.placement import Placement
+from actors.supervisor.replacement import Replacement
 
 CHATS_SHOWN_MAX = 20
+RECORDER: Final = "recorder"
 
 
 class Health(NamedTuple):
@@ -17,6 +19,10 @@ class Health(NamedTuple):
     outbox: OutboxBound
     gauges: Gauges
     recorder: Mapping[str, Any]
+    replacements: Mapping[str, Replacement]
+    """What may be without its process, by its name; the recorder among them."""
+    cluster_trouble: str = ""
+    """What is wrong with the Ray cluster that this daemon has joined."""
 
     def condition(self) -> tuple[str, str]:
         """``ready`` or ``degraded``, and why."""
@@ -25,11 +31,18 @@ class Health(NamedTuple):
             return "degraded", f"Redis: {trouble}"
         if self.outbox.is_overflowing():
             return "degraded", self.outbox.why()
+        if self._is_long_without():
+            return "degraded", "; ".join(self._warnings())
         return "ready", "; ".join(self._warnings())
+
+    def _is_long_without(self) -> bool:
+        """Whether commands wait because an actor is; those of the recorder do not."""
+        return any(r.is_long for name, r in self.replacements.items() if name != RECORDER)
 
     def _warnings(self) -> list[str]:
         """What does not keep commands from being handled, and should not be."""
-        found = []
+        found = [self.cluster_trouble] if self.cluster_trouble else []
+        found += [r.describe(name) for name, r in self.replacements.items() if r.describe(name)]
         trouble = self.recorder.get("trouble", "")
         if trouble:
             found.append(f"Postgres: {trouble}; {self.gauges.outbox} commits wait for it")
@@ -61,8 +74,8 @@ def recovery_progress(handles: Iterable[ActorHandle], placement: Placement) -> d
     return {"chats_done": done, "chats_total": placement.open_chats()}
 
 
-def actor_status(handle: ActorHandle, placement: Placement) -> dict[str, Any]:
-    """One actor: its process, some of its chats, its trouble.
+def actor_status(handle: ActorHandle, placement: Placement, now_ms: int) -> dict[str, Any]:
+    """One actor: its process, some of its chats, its trouble, its replacement.
 
     Asked for several times a second: what it takes must not grow with the number of chats.
     """
@@ -73,6 +86,7 @@ def actor_status(handle: ActorHandle, placement: Placement) -> dict[str, Any]:
         "up": handle.is_up(),
         "restarts": handle.restarts,
         "trouble": handle.trouble,
+        "replacing": handle.replacement.as_dict(now_ms),
         "waiting": handle.waiting(),
         "chats": placement.load(handle.name),
         "chat_ids": placement.first_on(handle.name, CHATS_SHOWN_MAX),

@@ -7,7 +7,8 @@ from typing import Any, Final, Protocol
 import structlog
 
 from actors.silence import answer_in_time
-from actors.supervisor.actor_handle import Timeouts
+from actors.supervisor.actor_handle import Timeouts, error_summary
+from actors.supervisor.replacement import Replacement
 from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
 
@@ -56,6 +57,7 @@ class RecorderSupervisor:
         self._task: asyncio.Task[None] | None = None
         self.status: dict[str, Any] = {}
         self.restarts = 0
+        self.replacement = Replacement()
 
     def start(self) -> None:
         """Begin."""
@@ -81,6 +83,7 @@ class RecorderSupervisor:
                 log.warning("recorder.lost", error=str(error)[-300:])
                 self.status = {**self.status, "up": False}
                 self.restarts += 1
+                self.replacement.lost(error_summary(error))
                 await self._pause(REPLACE_PAUSE_S)
             finally:
                 if process is not None:
@@ -108,6 +111,7 @@ class RecorderSupervisor:
                     lambda: self._starts.may_replace(NAME),
                 )
                 self.status = {"up": True, **told}
+                self.replacement.done()
                 await self._pause(POLL_S, running)
             if not running.done():
                 await process.stop()

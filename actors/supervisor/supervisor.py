@@ -20,7 +20,13 @@ from actors.supervisor.clock_monitor import ClockMonitor, steady_ms
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.dispatch import Dispatcher, DispatchLimits
 from actors.supervisor.gauges import OutboxBound
-from actors.supervisor.health import ConditionSince, Health, actor_status, recovery_progress
+from actors.supervisor.health import (
+    RECORDER,
+    ConditionSince,
+    Health,
+    actor_status,
+    recovery_progress,
+)
 from actors.supervisor.leadership import Leadership
 from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.memory_use import MemoryMonitor
@@ -92,6 +98,8 @@ class SupervisorDependencies(NamedTuple):
     """Loads the functions into Redis; raises if a newer library is there."""
     warm_up: Callable[[int], None] = lambda _wanted: None
     """Starts so many processes ahead, which ``spawn`` then takes."""
+    cluster_trouble: Callable[[], str] = lambda: ""
+    """What is wrong with the cluster that the processes run on; empty if nothing."""
 
 
 class Supervisor:
@@ -353,9 +361,13 @@ class Supervisor:
             },
             "memory": msgspec.to_builtins(self._memory.last),
             "queue": msgspec.to_builtins(self._maintenance.gauges),
-            "recorder": {**self._recording.status, "restarts": self._recording.restarts},
+            "recorder": {
+                **self._recording.status,
+                "restarts": self._recording.restarts,
+                "replacing": self._recording.replacement.as_dict(now_ms),
+            },
             "actor_restarts": sum(handle.restarts for handle in handles),
-            "actors": [actor_status(handle, self._placement) for handle in handles],
+            "actors": [actor_status(handle, self._placement, now_ms) for handle in handles],
         }
 
     def _condition(self) -> tuple[str, str]:
@@ -369,4 +381,10 @@ class Supervisor:
             *(s.trouble for s in self._dispatcher.handles.values()),
         ]
         gauges, recorder = self._maintenance.gauges, self._recording.status
-        return Health(troubles, self._outbox, gauges, recorder).condition()
+        replacements = {RECORDER: self._recording.replacement} | {
+            handle.name: handle.replacement for handle in self._dispatcher.handles.values()
+        }
+        health = Health(
+            troubles, self._outbox, gauges, recorder, replacements, self._parts.cluster_trouble()
+        )
+        return health.condition()

@@ -424,6 +424,14 @@ class CreditsMoved(Shape):
     adjusted_down: Annotated[Credits, _about("Taken by hand, above 0")]
 
 
+class Replacing(Shape):
+    """A process that was lost and is not there again."""
+
+    since: Annotated[Ms, _about("When it was lost")]
+    attempt: Annotated[Number, _about("How often another one was tried")]
+    why: Annotated[str, _about("Why the last one was lost or did not start")]
+
+
 class RecorderStatus(Shape):
     """The process that moves commits to PostgreSQL; fields but `restarts` from its first answer."""
 
@@ -437,6 +445,7 @@ class RecorderStatus(Shape):
         _about("What `journal`, `ledger` and `records` take in PostgreSQL, indexes with them"),
     ] = None
     restarts: Annotated[Number, _about("Recorders that were started anew")]
+    replacing: Annotated[Replacing | None, _about("While it is being replaced")] = None
 
 
 class ActorStatus(Shape):
@@ -448,6 +457,7 @@ class ActorStatus(Shape):
     up: Annotated[bool, _about("Whether it works")]
     restarts: Annotated[Number, _about("Processes of it that were replaced")]
     trouble: Annotated[str, _about("What its server could not do; empty if nothing")]
+    replacing: Annotated[Replacing | None, _about("While its process is being replaced")] = None
     waiting: Annotated[Number, _about("Batches that it has not answered")]
     chats: Annotated[Number, _about("Open chats that it has")]
     chat_ids: Annotated[list[str], _about("Some of them")]
