@@ -7,9 +7,10 @@ commit function sees to it that it has one effect.
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import ray
 import redis
@@ -20,6 +21,7 @@ from actors.chat.timer_service import SettleSender, TimerService
 from actors.chat.worker import ChatWorker
 from actors.errors import ActorFencedError, HungError
 from actors.gc_tuning import tune_gc
+from actors.head_monitor import HeadMonitor
 from actors.messages import ActorInfo, pack_result, unpack_tasks
 from actors.node_choice import NodeChoice
 from actors.ray_processes import (
@@ -33,6 +35,7 @@ from actors.ray_processes import (
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderConfig
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
+from actors.supervisor.tasks import end_tasks
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
@@ -44,12 +47,17 @@ from persistence.redis.functions import load_functions
 from persistence.redis.integrity import IntegrityCheck
 from persistence.redis.outbox import Outbox
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 RECORDER: Final = "recorder"
 
 BEHIND_NICE: Final = 10
 """Commands come first: somebody waits for their replies, and the outbox is safe."""
+
+RAY_CALLS_MAX: Final = 4
+"""Calls that may wait for Ray's head at once."""
 
 NODES_S_MAX: Final = 2.0
 """How long Ray's head may take to say which nodes there are."""
@@ -71,6 +79,8 @@ class ActorConfig(NamedTuple):
     socket_timeout_s: float
     connect_timeout_s: float
     pool_size: int
+    is_joined: bool
+    """Whether the Ray cluster is one that others have started."""
     is_spread: bool
     """Whether chat actors are spread over the nodes of the cluster; else all are on one."""
     recorder: RecorderConfig
@@ -148,6 +158,9 @@ class SupervisorActor:
         self._token = token
         self._supervisor: Supervisor | None = None
         self._nodes = NodeChoice(own_node())
+        self._head = HeadMonitor(self._ask_head)
+        # Threads of their own: while Ray's head is away these calls wait, and nothing else may.
+        self._calls = ThreadPoolExecutor(RAY_CALLS_MAX, thread_name_prefix="ray-calls")
         self._call_s = settings.call_timeout_ms / 1000
         self._warm = WarmProcesses(self._start, settings.start_timeout_ms / 1000)
 
@@ -164,13 +177,20 @@ class SupervisorActor:
             closed_chats=ClosedChats(client, config.keys, engine),
             integrity=IntegrityCheck(client, config.keys, engine),
             spawn=self._spawn,
+            take_warm=self._take_warm,
             spawn_recorder=self._spawn_recorder,
             load_functions=self._load_library,
             warm_up=self._warm.fill,
+            cluster_trouble=self._head.trouble,
         )
         self._supervisor = Supervisor(parts, self._settings)
         tune_gc()
-        return await self._supervisor.run()
+        watching = asyncio.create_task(self._head.run_forever()) if config.is_joined else None
+        try:
+            return await self._supervisor.run()
+        finally:
+            if watching is not None:
+                await end_tasks(watching)
 
     async def stop(self) -> None:
         """Take no more commands and finish what is in hand."""
@@ -182,18 +202,15 @@ class SupervisorActor:
         return self._supervisor.status() if self._supervisor else {"state": "starting", "why": ""}
 
     async def _spawn(self, name: str, epoch: str) -> RayProcess:
-        process = await self._warm.acquire() or await self._start()
-        try:
-            await process.begin(name, epoch)
-        except BaseException:
-            process.kill()  # nobody else knows of it, and a late one would run on without a name
-            raise
-        return process
+        return await _begun(await self._start(), name, epoch)
+
+    async def _take_warm(self, name: str, epoch: str) -> RayProcess | None:
+        process = await self._warm.acquire()
+        return await _begun(process, name, epoch) if process is not None else None
 
     async def _start(self) -> RayProcess:
         node = await self._choose_node()
-        # In a thread: while Ray's head is away this may wait for it, and the lease may not.
-        actor = await asyncio.to_thread(start_actor, ChatActor, node, self._config)
+        actor = await self._call_ray(partial(start_actor, ChatActor, node, self._config))
         self._nodes.started(node)
         own, on_end = self._nodes.own, partial(self._nodes.ended, node)
         return RayProcess(actor, own, self._call_s, on_end)
@@ -202,17 +219,23 @@ class SupervisorActor:
         if not self._config.is_spread:
             return self._nodes.own
         try:
-            alive = await in_time(asyncio.to_thread(_alive_nodes), NODES_S_MAX)
+            alive = await in_time(self._call_ray(_alive_nodes), NODES_S_MAX)
         except HungError:
             return self._nodes.own  # Ray's head is away: nothing is known of the others
         return self._nodes.choose(alive)
 
     async def _spawn_recorder(self, memory_id: str, epoch: str) -> RayRecorder:
         own = self._nodes.own
-        actor = await asyncio.to_thread(
-            start_actor, RecorderActor, own, self._config, memory_id, epoch
+        actor = await self._call_ray(
+            partial(start_actor, RecorderActor, own, self._config, memory_id, epoch)
         )
         return RayRecorder(actor, own)
+
+    async def _ask_head(self) -> None:
+        await self._call_ray(_alive_nodes)
+
+    def _call_ray(self, call: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._calls, call)
 
     def _load_library(self) -> None:
         with contextlib.closing(self._config.redis()) as client:
@@ -260,6 +283,16 @@ class RecorderActor:
             "table_bytes": recorder.table_bytes,
             "trouble": recorder.trouble or _stuck(recorder.stuck_ms()),
         }
+
+
+async def _begun(process: RayProcess, name: str, epoch: str) -> RayProcess:
+    """The process, with its name; one that does not take it is ended."""
+    try:
+        await process.begin(name, epoch)
+    except BaseException:
+        process.kill()  # nobody else knows of it, and a late one would run on without a name
+        raise
+    return process
 
 
 def _alive_nodes() -> list[str]:

@@ -80,7 +80,12 @@ class Timeouts(NamedTuple):
 
 
 Spawn = Callable[[str], Awaitable[ActorProcess]]
+Warm = Callable[[str], Awaitable[ActorProcess | None]]
 Hosting = Callable[[str], Mapping[str, str]]
+
+
+async def _none_is_warm(_name: str) -> ActorProcess | None:
+    return None
 
 
 class ActorHandle:
@@ -94,12 +99,14 @@ class ActorHandle:
         timeouts: Timeouts | None = None,
         may_blame: Callable[[], bool] = lambda: True,
         starts: Starts | None = None,
+        warm: Warm = _none_is_warm,
     ) -> None:
         """A slot whose process is made by ``spawn`` and hosts the chats in ``hosting``.
 
         ``may_blame``: whether a lost process may have been lost by what it was handling. Not while
         Redis is slow: then an actor that waits for it looks hung, and no command is to blame.
         ``starts``: the queue in which its processes start.
+        ``warm``: gives one that has started already, if there is one.
         """
         self.name = name
         self.info: ActorInfo | None = None
@@ -107,6 +114,7 @@ class ActorHandle:
         self.trouble = ""
         self.replacement = Replacement()
         self._spawn = spawn
+        self._warm = warm
         self._hosting = hosting
         self._timeouts = timeouts or Timeouts()
         self._starts = starts or Starts(self._timeouts.start_s)
@@ -173,14 +181,16 @@ class ActorHandle:
                 await asyncio.sleep(REPLACE_PAUSE_S)
 
     async def _serve(self) -> None:
-        process, info = await self._starts.run(self.name, self._start)
-        self.info = info
+        taken = await self._take_warm()
+        if taken is None:
+            taken = await self._starts.run(self.name, self._start)
+        process, self.info = taken
         self._number = self._answered = 0
         await self._in_time(process.assign(self._hosting(self.name)))
         self._up.set()
         self.replacement.done()
         self.on_up()
-        log.info("actor.ready", actor=self.name, pid=info.pid, restarts=self.restarts)
+        log.info("actor.ready", actor=self.name, pid=self.info.pid, restarts=self.restarts)
         while True:
             try:
                 await self._turn(process)
@@ -188,6 +198,15 @@ class ActorHandle:
                 if not is_server_trouble(error):
                     raise
                 await self._away(process, error)
+
+    async def _take_warm(self) -> tuple[ActorProcess, ActorInfo] | None:
+        """A process that is up already, out of turn: nothing has to start."""
+        process = await self._warm(self.name)
+        if process is None:
+            return None
+        self._process = process
+        self._starts.replaced(self.name)
+        return process, await self._in_time(process.info())
 
     async def _start(self) -> tuple[ActorProcess, ActorInfo]:
         process = self._process = await self._spawn(self.name)
@@ -305,3 +324,4 @@ class ActorHandle:
         )
         if self._process is not None:
             self._process.kill()
+            self._process = None

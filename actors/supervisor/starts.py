@@ -80,6 +80,11 @@ class Starts:
         self._replaced = self._replaced or name
         return self._replaced == name
 
+    def replaced(self, name: str) -> None:
+        """Another process has the name, or was tried: the next one that is late may be ended."""
+        if self._replaced == name:
+            self._replaced = ""
+
     async def run(self, name: str, start: Callable[[], Awaitable[T]]) -> T:
         """Await ``start`` when its turn comes.
 
@@ -100,8 +105,7 @@ class Starts:
                 raise StartTimeoutError(f"{name} has not started within {limit_s:g} s") from None
             finally:
                 self._name = ""
-                if self._replaced == name:
-                    self._replaced = ""
+                self.replaced(name)
             self._limit.met()
             return started
 

@@ -96,8 +96,10 @@ class SupervisorDependencies(NamedTuple):
     """Starts a recorder process: memory, epoch."""
     load_functions: Callable[[], object]
     """Loads the functions into Redis; raises if a newer library is there."""
+    take_warm: Callable[[str, str], Awaitable[ActorProcess | None]]
+    """A process that has started already, if there is one: name, epoch."""
     warm_up: Callable[[int], None] = lambda _wanted: None
-    """Starts so many processes ahead, which ``spawn`` then takes."""
+    """Starts so many processes ahead, for ``take_warm``."""
     cluster_trouble: Callable[[], str] = lambda: ""
     """What is wrong with the cluster that the processes run on; empty if nothing."""
 
@@ -314,12 +316,16 @@ class Supervisor:
             self._timeouts,
             self._maintenance.is_redis_well,
             self._starts,
+            self._take_warm,
         )
         handle.on_up = self._dispatcher.rebalance
         return handle
 
     async def _spawn(self, name: str) -> ActorProcess:
         return await self._parts.spawn(name, await self._parts.queue.issue_epoch(name))
+
+    async def _take_warm(self, name: str) -> ActorProcess | None:
+        return await self._parts.take_warm(name, await self._parts.queue.issue_epoch(name))
 
     async def _spawn_recorder(self) -> RecorderProcess:
         epoch = await self._parts.queue.issue_epoch("recorder")

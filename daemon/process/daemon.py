@@ -53,6 +53,8 @@ FAILURES_MAX = 10
 One that was only slow is not counted.
 """
 SERVERS_STOP_MS = 4_000
+CLUSTER_PAUSE_S = 2.0
+"""Between two attempts to join a Ray cluster that does not take this machine."""
 RAY_STOP_S = 10.0
 """What Ray's own end may take, beyond the supervisor's time."""
 
@@ -168,7 +170,8 @@ class Daemon:
             if before:
                 save_ray_logs(folder, self._ray_log.path)
                 failures = self._count(engine, is_late, failures)
-                self._engine_lost(before, failures)
+                pause_s = CLUSTER_PAUSE_S if engine.is_cluster_away() else 0
+                self._engine_lost(before, failures, pause_s)
 
     def _report_start(self, before: str) -> None:
         """Note what is being waited for in METERD_HOME: Redis does not have it yet."""
@@ -185,20 +188,25 @@ class Daemon:
             self._runfile.note("starting", why)
 
     def _count(self, engine: EngineProcess, is_late: bool, failures: int) -> int:
-        """How many engines have failed in a row; one that was late gets more time instead."""
+        """How many engines have failed in a row; one that was late gets more time instead.
+
+        A Ray cluster that others have started is waited for, for ever.
+        """
+        if engine.is_cluster_away():
+            return failures
         if is_late:
             self._limit.exceeded()
             return failures
         self._limit.met()
         return 0 if engine.was_ready else failures + 1
 
-    def _engine_lost(self, why: str, failures: int) -> None:
+    def _engine_lost(self, why: str, failures: int, pause_s: float) -> None:
         log.error("engine.lost", why=why, failures=failures)
         if failures > FAILURES_MAX:
             raise DaemonError(
                 f"{why}, {failures} times in a row; the cause is in {self._ray_log.path}"
             )
-        self._stop.wait(min(0.1 * 2**failures, 5) if failures else 0)
+        self._stop.wait(min(0.1 * 2**failures, 5) if failures else pause_s)
 
     def _watch(self, engine: EngineProcess, addresses: Addresses, on_status: OnStatus) -> str:
         """Watch until ``stop`` (returns nothing), or the engine has a problem (returns it)."""

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -30,13 +31,14 @@ from daemon.discovery.runfile import Addresses
 from daemon.errors import RayStartError, RayStartTimeoutError
 from daemon.logging.logs import configure_logging, configure_worker_logging
 from daemon.process.engine_client import (
+    EXIT_CLUSTER_AWAY,
     EXIT_FAILED,
     EXIT_START_TIMEOUT,
     EngineConfig,
     install_signal_handlers,
 )
 from daemon.process.ray_processes import RayProcesses, kill_descendants
-from daemon.process.ray_start import start_ray
+from daemon.process.ray_start import is_head_there, start_ray
 from daemon.settings.derived import limits_of, policy_id, policy_of, ray_log_of, supervisor_settings
 from daemon.settings.settings import Settings, load_settings
 from meterd.rules.redis_keys import Keys
@@ -46,6 +48,8 @@ log = structlog.get_logger()
 WATCH_S: Final = 0.5
 POLL_S: Final = 1.0
 """How long one poll waits for the supervisor's answer; a late answer is taken by the next."""
+HEAD_POLL_S: Final = 1.0
+"""Between two attempts to reach the head of a cluster that is away."""
 STARTING: Final = ("starting", "recovering")
 """States of a supervisor that does not work yet."""
 FAILURES_MAX: Final = 5
@@ -72,6 +76,9 @@ class Engine:
 
     def run(self, report: Report) -> None:
         """Start Ray and work until ``stop``; ends the process if that becomes impossible."""
+        self._await_head(report)
+        if self._stop.is_set():
+            return
         with self._ray() as processes:
             actor_config = self._actor_config()
             failures = 0
@@ -84,16 +91,27 @@ class Engine:
             if not self._stop.is_set():
                 exit_fatal(f"{FAILURES_MAX} supervisors have failed in a row")
 
+    def _await_head(self, report: Report) -> None:
+        """Wait for the head of the cluster to join, for ever, and say so.
+
+        Ray's own attempt would take minutes in which nobody hears of anything.
+        """
+        address = self._config.ray_address
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        while address and not self._stop.is_set() and not is_head_there(address):
+            report(
+                {"state": "starting", "why": f"waiting for Ray's head at {address} since {since}"}
+            )
+            self._stop.wait(HEAD_POLL_S)
+
     @contextlib.contextmanager
     def _ray(self) -> Iterator[RayProcesses]:
         config = self._config
         try:
             try:
                 start_ray(config.ray_address, config.folder, config.start_limit_s)
-            except RayStartTimeoutError as error:
-                exit_fatal(str(error), EXIT_START_TIMEOUT)
-            except RayStartError as error:
-                exit_fatal(str(error))
+            except (RayStartTimeoutError, RayStartError) as error:
+                exit_fatal(str(error), _exit_code(error, config.ray_address))
             install_signal_handlers(self.stop)  # Ray puts handlers of its own in their place
             yield RayProcesses(os.getpid(), self._call_s)
         finally:
@@ -175,6 +193,7 @@ class Engine:
             socket_timeout_s=settings.redis.socket_timeout_ms / 1000,
             connect_timeout_s=settings.redis.connect_timeout_ms / 1000,
             pool_size=settings.postgres.pool_size,
+            is_joined=self._config.ray_address is not None,
             is_spread=settings.ray.spread,
             recorder=RecorderConfig(settings.recorder.batch_max, settings.recorder.retry_ms_max),
             set_up=partial(
@@ -204,6 +223,13 @@ class StatusPoll:
         except ray.exceptions.RayError:
             return None
         return status
+
+
+def _exit_code(error: Exception, ray_address: str | None) -> int:
+    """A cluster of others is waited for, whatever keeps it from taking us."""
+    if ray_address is not None:
+        return EXIT_CLUSTER_AWAY
+    return EXIT_START_TIMEOUT if isinstance(error, RayStartTimeoutError) else EXIT_FAILED
 
 
 def exit_fatal(why: str, code: int = EXIT_FAILED) -> NoReturn:

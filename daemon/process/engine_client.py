@@ -37,6 +37,8 @@ EXIT_FAILED: Final = 3
 """The engine's exit code when another one is needed."""
 EXIT_START_TIMEOUT: Final = 4
 """The engine's exit code when Ray has not started in time."""
+EXIT_CLUSTER_AWAY: Final = 5
+"""The engine's exit code when the Ray cluster that it should join has not taken it."""
 
 MARK: Final = "_METERD_ENGINE"
 """The environment variable that marks all processes of an engine, whatever their parent is now."""
@@ -165,6 +167,10 @@ class EngineProcess:
     def problem(self) -> str:
         """Why it is of no more use; empty while it is. Asked every ``WATCH_S``."""
         if self._process.poll() is not None:
+            if self.is_cluster_away():
+                return (
+                    "the Ray cluster has not taken this daemon: is a Ray node here, and its token?"
+                )
             if self.is_start_timeout():
                 return f"Ray has not started within {self._start_limit_s:g} s"
             return f"the engine has ended with exit code {self._process.returncode}"
@@ -175,6 +181,10 @@ class EngineProcess:
         if self._silence.is_over(self._silent_s_max()):
             return f"the engine has reported nothing for {self._silence.total_s:.0f} s"
         return ""
+
+    def is_cluster_away(self) -> bool:
+        """Whether it has ended because the cluster that it should join has not taken it."""
+        return self._process.poll() == EXIT_CLUSTER_AWAY
 
     def is_start_timeout(self) -> bool:
         """Whether it needs more time than it had; only asked when there is a problem."""

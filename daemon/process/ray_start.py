@@ -7,6 +7,7 @@ node is ours. Metrics, dashboard, autoscaler and log monitor are left out: three
 80 MiB and a port on all interfaces that meterd has no use for.
 """
 
+import contextlib
 import os
 import socket
 import time
@@ -22,6 +23,8 @@ from daemon.process.ray_processes import children_of
 OBJECT_STORE_BYTES: Final = 100 * 1024 * 1024
 START_S: Final = 60.0
 POLL_S: Final = 0.1
+HEAD_ANSWER_S: Final = 2.0
+"""How long the head of a cluster may take to accept a connection."""
 NO_PORT: Final = -1
 """How Ray's own agents say that a service does not exist."""
 
@@ -62,6 +65,21 @@ def start_ray(address: str | None, folder: str, limit_s: float = START_S) -> Non
         if _is_timeout(error) or time.monotonic() - began_s >= limit_s:
             raise RayStartTimeoutError(text) from error
         raise RayStartError(text) from error
+
+
+def is_head_there(address: str) -> bool:
+    """Whether somebody listens where the head of a cluster should be.
+
+    Args:
+        address: host:port; of anything else, such as ``auto``, only Ray itself knows.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return True
+    with contextlib.suppress(OSError):
+        socket.create_connection((host.strip("[]"), int(port)), HEAD_ANSWER_S).close()
+        return True
+    return False
 
 
 def _is_timeout(error: Exception) -> bool:

@@ -82,3 +82,12 @@ def test_a_start_that_fails_by_itself_is_no_late_one() -> None:
         waiting.cancel()
 
     asyncio.run(play())
+
+
+def test_a_late_process_whose_place_was_taken_out_of_turn_lets_the_next_one_be_ended() -> None:
+    """One replacement at a time, also where a process that was warm takes over."""
+    starts = Starts(10)
+    assert starts.may_replace("chat-1")
+    assert not starts.may_replace("chat-2")
+    starts.replaced("chat-1")
+    assert starts.may_replace("chat-2")

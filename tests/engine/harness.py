@@ -132,6 +132,7 @@ async def running(
         partial(_spawn, process, url, policy, keys),
         partial(_spawn_recorder, url, engine, policy, keys),
         partial(_load_library, url),
+        _none_is_warm,
     )
     wanted = msgspec.structs.replace(config, block_ms=BLOCK_MS)
     supervisor = Supervisor(parts, wanted)
@@ -149,6 +150,10 @@ async def _spawn(
     process: type[ThreadProcess], url: str, policy: Policy, keys: Keys, name: str, epoch: str
 ) -> ThreadProcess:
     return process(url, name, epoch, policy, keys)
+
+
+async def _none_is_warm(_name: str, _epoch: str) -> ThreadProcess | None:
+    return None
 
 
 async def _spawn_recorder(

@@ -76,3 +76,41 @@ def test_a_node_that_is_cut_off_costs_seconds_and_is_one_of_them_when_it_is_back
         first.until(lambda: first.here()[0] == "standby", 120)
     assert after_s <= scaled(ANSWER_S_MAX)
     assert_nothing_lost_or_twice(site, traffic)
+
+
+def test_while_the_head_is_away_what_runs_goes_on_and_who_starts_waits_for_it(
+    site: Site, cluster: RayCluster
+) -> None:
+    """Both say so; when the head is back the one works on and the other stands by."""
+    _, *nodes = site.net.machines
+    first, second = (site.daemon(machine) for machine in nodes)
+    first.begin("ready")
+    with Traffic(site.client) as traffic:
+        cluster.head.cut()
+        assert traffic.answered_after_s("without-a-head") <= scaled(2)
+        second.launch()
+        second.until(lambda: second.here()[1].startswith("waiting for Ray's head at "), 60)
+        first.until(lambda: "Ray's head has not answered for" in site.published()["why"])
+        assert site.published()["state"] == "ready"
+        assert traffic.answered_after_s("still-without") <= scaled(2)
+        cluster.head.heal()
+        first.until(lambda: site.published()["why"] == "", 60)
+        second.until(lambda: second.here()[0] == "standby", 120)
+    assert_nothing_lost_or_twice(site, traffic)
+
+
+def test_a_node_that_is_lost_together_with_the_head_costs_seconds_too(
+    site: Site, cluster: RayCluster, pair: tuple[MachineDaemon, MachineDaemon]
+) -> None:
+    """Nothing can start any more: the actors that stand by take over, before the recorder."""
+    first, second = pair
+    with Traffic(site.client) as traffic:
+        time.sleep(2)
+        cluster.head.cut()
+        first.machine.kill()
+        after_s = traffic.answered_after_s("killed-with-the-head")
+        print(f"node and head lost: answered after {after_s:.1f} s")
+        cluster.head.heal()
+        second.until(lambda: second.here()[0] == "ready", 120)
+    assert after_s <= scaled(ANSWER_S_MAX)
+    assert_nothing_lost_or_twice(site, traffic)
