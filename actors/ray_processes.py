@@ -207,3 +207,4 @@ class WarmProcesses:
                     process.kill()
             else:
                 self._ready.append(process)
+                log.info("actor.warm", ready=len(self._ready))

@@ -71,6 +71,12 @@ class MachineDaemon:
             assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {self.output()}"
             time.sleep(0.05)
 
+    def logged(self, name: str) -> str:
+        """The log of one of its processes; empty while there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.home / "logs" / f"{name}.log").read_text()
+        return ""
+
     def output(self) -> str:
         """The end of what it printed."""
         return self._output.read_text()[-3000:]

@@ -18,7 +18,8 @@ def test_machines_reach_each_other_until_a_cable_is_pulled_and_after_it_is_back(
     assert not two.reaches(one.address)
     assert two.reaches(three.address)
     one.heal()
-    assert two.reaches(one.address)
+    # The kernel may ask for the address again, which takes a second.
+    assert any(two.reaches(one.address) for _ in range(5))
 
 
 def test_a_machine_sees_its_own_processes_alone_and_dies_with_all_of_them(

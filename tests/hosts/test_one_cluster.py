@@ -29,7 +29,7 @@ def pair(site: Site, cluster: RayCluster) -> tuple[MachineDaemon, MachineDaemon]
     first, second = (site.daemon(machine) for machine in nodes)
     first.begin("ready")
     second.begin("standby")
-    second.until(lambda: len(cluster.actors_on(second.machine, "ChatActor")) >= 2, 60)
+    second.until(lambda: second.logged("supervisor").count("actor.warm") >= 2, 60)
     return first, second
 
 
