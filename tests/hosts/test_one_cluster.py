@@ -114,3 +114,19 @@ def test_a_node_that_is_lost_together_with_the_head_costs_seconds_too(
         second.until(lambda: second.here()[0] == "ready", 120)
     assert after_s <= scaled(ANSWER_S_MAX)
     assert_nothing_lost_or_twice(site, traffic)
+
+
+def test_a_daemon_whose_machine_is_no_node_yet_waits_and_says_so(site: Site) -> None:
+    """For ever, however often it has tried; it is ready when the node is there."""
+    head, machine = site.net.machine("head"), site.net.machine("late")
+    made = RayCluster(site.folder, head)
+    late = site.daemon(
+        machine,
+        **made.env,
+        METERD_RAY__ADDRESS=made.address,
+        METERD_RAY__START_TIMEOUT_MS="3000",
+    )
+    late.launch()
+    late.until(lambda: "the Ray cluster has not taken this daemon" in late.here()[1], 90)
+    made.join(machine)
+    late.until(lambda: late.here()[0] == "ready", 120)
