@@ -128,7 +128,9 @@ class Network:
         """Where machines reach what listens here."""
         self.machines: list[Machine] = []
         remove_left_over()
-        _ip("link", "add", self._name, "type", "bridge")
+        # An address of its own: else it has that of one of its cables, and when that one goes,
+        # nobody finds the bridge for the best part of a minute.
+        _ip("link", "add", self._name, "address", "02:00:00:00:00:01", "type", "bridge")
         _ip("address", "add", f"{self.address}/24", "dev", self._name)
         _ip("link", "set", self._name, "up")
 

@@ -99,7 +99,7 @@ def test_while_the_head_is_away_what_runs_goes_on_and_who_starts_waits_for_it(
     assert_nothing_lost_or_twice(site, traffic)
 
 
-def test_a_node_that_is_lost_together_with_the_head_costs_seconds_too(
+def test_a_node_that_is_lost_together_with_the_head_is_taken_over_without_it(
     site: Site, cluster: RayCluster, pair: tuple[MachineDaemon, MachineDaemon]
 ) -> None:
     """Nothing can start any more: the actors that stand by take over, before the recorder."""
