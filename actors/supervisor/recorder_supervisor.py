@@ -6,8 +6,9 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from actors.errors import error_summary
 from actors.silence import answer_in_time
-from actors.supervisor.actor_handle import Timeouts, error_summary
+from actors.supervisor.actor_handle import Timeouts
 from actors.supervisor.replacement import Replacement
 from actors.supervisor.starts import Starts
 from actors.supervisor.tasks import end_tasks
