@@ -21,6 +21,7 @@ from meterd.rules.commands import Command, parse_entry
 from meterd.rules.model import Account, Policy
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect
+from persistence.redis.command_stream import AHEAD_MS_MAX
 from persistence.redis.commit import Limits, pack_limits
 from persistence.redis.committer import groups_of
 from persistence.redis.functions import load_functions
@@ -41,12 +42,12 @@ class Decider:
     """Decides commands as an actor does, and keeps the commits instead of sending them."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        """Take office on an empty server."""
+        """Acquire the lease on an empty server."""
         self._client = client
         self._keys = keys
         load_functions(client)
         client.xgroup_create(keys.commands, GROUP, id="0", mkstream=True)
-        self._leader, epoch = _take_office(client, keys)
+        self._leader, epoch = _acquire_lease(client, keys)
         self._writer = CommitContext(
             actor="chat-1", epoch=epoch, policy=Policy(), policy_id="0" * 16, limits=Limits()
         )
@@ -66,11 +67,11 @@ class Decider:
     def decide(self) -> Iterator[list[bytes]]:
         """The commits for all that waits in the stream, batch by batch."""
         while tasks := self._read():
-            yield [self._commit(lane) for lane in batches_by_account(tasks)]
+            yield [self._commit(batch) for batch in batches_by_account(tasks)]
 
     def _read(self) -> list[Task]:
         answer: Any = self._client.fcall(
-            "meterd_read", 1, self._keys.commands, self._leader, ">", BATCH
+            "meterd_read", 1, self._keys.commands, self._leader, ">", BATCH, AHEAD_MS_MAX
         )
         return [self._task(parse_entry(entry.decode(), fields)) for entry, fields in answer[1]]
 
@@ -80,15 +81,15 @@ class Decider:
             self._owners[command.chat_id] = command.user_id
         return Task(command.user_id or self._owners[command.chat_id], command)
 
-    def _commit(self, lane: Any) -> bytes:
-        before = self._accounts.get(lane.user, ("", Account(lane.user)))
-        packed: bytes | None = lane.decide(self._writer, before, {})
+    def _commit(self, batch: Any) -> bytes:
+        before = self._accounts.get(batch.user, ("", Account(batch.user)))
+        packed: bytes | None = batch.decide(self._writer, before, {})
         assert packed is not None, "the workload's commands can be decided"
-        self._accounts[lane.user] = lane.run.applied, lane.run.account
+        self._accounts[batch.user] = batch.run.applied, batch.run.account
         return packed
 
 
-def _take_office(client: redis.Redis, keys: Keys) -> tuple[str, str]:
+def _acquire_lease(client: redis.Redis, keys: Keys) -> tuple[str, str]:
     """Become supervisor and chat actor; returns the epochs of both."""
     answer: Any = client.fcall("meterd_acquire_lease", 1, keys.commands, "bench", LEASE_MS)
     leader = answer[1].decode()
