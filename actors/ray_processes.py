@@ -108,7 +108,7 @@ class RayRecorder(RayHandle):
 
 
 class RayProcess(RayHandle):
-    """A chat actor's process as a slot of the supervisor uses it."""
+    """A chat actor's process as a handle of the supervisor uses it."""
 
     def __init__(self, actor: Any, own: str, call_s: float, on_end: Callable[[], None]) -> None:
         """As every handle.

@@ -1,7 +1,7 @@
 """One actor as the supervisor sees it: a name, a process behind it, and work on its way to it.
 
-A slot outlives its process. When the process is lost, a new one takes the slot over under a new
-epoch, hosts the slot's chats and gets the unanswered batches again, in order: the commit function
+A handle outlives its process. When the process is lost, a new one takes its place under a new
+epoch, hosts the handle's chats and gets the unanswered batches again, in order: the commit function
 sees to it that nothing has its effect twice.
 """
 
@@ -43,7 +43,7 @@ AWAY_S_MAX: Final = 2.0
 
 
 class ActorProcess(Protocol):
-    """The process behind a slot."""
+    """The process behind a handle."""
 
     async def info(self) -> ActorInfo:
         """Who it is; the first answer means that it is up."""
@@ -101,7 +101,7 @@ class ActorHandle:
         starts: Starts | None = None,
         warm: Warm = _none_is_warm,
     ) -> None:
-        """A slot whose process is made by ``spawn`` and hosts the chats in ``hosting``.
+        """A handle whose process is made by ``spawn`` and hosts the chats in ``hosting``.
 
         ``may_blame``: whether a lost process may have been lost by what it was handling. Not while
         Redis is slow: then an actor that waits for it looks hung, and no command is to blame.
@@ -132,7 +132,7 @@ class ActorHandle:
         self._drop: set[str] = set()
         self._wake = asyncio.Event()
         self._up = asyncio.Event()
-        self._task = asyncio.create_task(self._run(), name=f"slot {name}")
+        self._task = asyncio.create_task(self._run(), name=f"actor {name}")
 
     def send(self, batch: DispatchBatch) -> None:
         """Give the actor a batch, behind those it has."""

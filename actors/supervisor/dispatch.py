@@ -28,7 +28,7 @@ log = structlog.get_logger()
 RETRY_S: Final = 0.2
 
 Find = Callable[[Sequence[str]], Awaitable[dict[str, Chat]]]
-NewSlot = Callable[[], ActorHandle]
+NewHandle = Callable[[], ActorHandle]
 
 
 class DispatchLimits(NamedTuple):
@@ -50,13 +50,13 @@ class Target(NamedTuple):
 
 
 class Dispatcher:
-    """Routes commands to slots and keeps the books on what is on its way."""
+    """Routes commands to actors and keeps the books on what is on its way."""
 
     def __init__(
         self,
         placement: Placement,
         find: Find,
-        new_slot: NewSlot,
+        new_handle: NewHandle,
         limits: DispatchLimits,
         counts: SupervisorStats,
     ) -> None:
@@ -64,7 +64,7 @@ class Dispatcher:
         self.placement = placement
         self.handles: dict[str, ActorHandle] = {}
         self._find = find
-        self._new_slot = new_slot
+        self._new_handle = new_handle
         self._limits = limits
         self._counts = counts
         self._in_flight = 0
@@ -116,7 +116,7 @@ class Dispatcher:
 
     def scale_up(self) -> ActorHandle:
         """Begin to start one actor more."""
-        handle = self._new_slot()
+        handle = self._new_handle()
         self.handles[handle.name] = handle
         self.placement.add_actor(handle.name)
         return handle

@@ -68,11 +68,11 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
     records = PostgresReader(engine, 2 * settings.postgres.pool_size)
     live, clock = RedisReader(client), QueueClock(client)
     meter = AsyncMeter(addresses.redis_url)
-    hub = EventBroadcaster(meter, live, keys, clock, http)
+    broadcaster = EventBroadcaster(meter, live, keys, clock, http)
     fallback: ChatFallback | None = None
     fallback = legacy_fallback(settings, addresses.postgres_url)  # migration seam
     reading = Queries(live, records, keys, clock, fallback)
-    parts = hub, live, meter, clock, reading
+    parts = broadcaster, live, meter, clock, reading
     streams = Streams(client, parts, keys, http.stream_messages_max)
     return Dependencies(
         settings=settings,
@@ -84,12 +84,12 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
         clock=clock,
         queries=reading,
         meter=meter,
-        broadcaster=hub,
+        broadcaster=broadcaster,
         streams=streams,
         feed=EventFeed(meter, http.keep_alive_ms / 1000),
         tokens=tokens,
         buckets=Buckets(http.requests_per_s, http.requests_burst),
-        metrics=Metrics(hub),
+        metrics=Metrics(broadcaster),
         fallback=fallback,
     )
 
@@ -101,8 +101,8 @@ async def running(parts: Dependencies) -> AsyncIterator[None]:
         await parts.clock.sample()
     tasks = [
         asyncio.create_task(parts.clock.keep(), name="clock"),
-        asyncio.create_task(parts.broadcaster.keep(), name="hub"),
-        asyncio.create_task(parts.broadcaster.tick(), name="hub-tick"),
+        asyncio.create_task(parts.broadcaster.keep(), name="broadcaster"),
+        asyncio.create_task(parts.broadcaster.tick(), name="broadcaster-tick"),
     ]
     if parts.fallback is not None:
         tasks.append(asyncio.create_task(parts.fallback.probe(), name="fallback"))

@@ -34,7 +34,7 @@ NO_LINES: Final = HistoryLines([], None)
 
 
 class HistoryReader:
-    """Tells stories, a page at a time."""
+    """Reads histories, a page at a time."""
 
     def __init__(self, records: PostgresReader) -> None:
         """Ask ``records``."""

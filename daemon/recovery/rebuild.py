@@ -150,8 +150,8 @@ class Recovery:
             chats += len(end.account.chats)
             rebuild.put_account(end.applied, end.account, end.chats.values())
         ids = rebuild.put_ids(self._ids())
-        rebuild.mend_outbox(plan.postgres.outbox)
-        left = rebuild.mend_commands(plan.postgres.journal, self._journaled)
+        rebuild.fix_outbox(plan.postgres.outbox)
+        left = rebuild.fix_commands(plan.postgres.journal, self._journaled)
         return RecoveryReport(
             missing=plan.missing,
             journal=plan.postgres.journal,

@@ -129,8 +129,8 @@ def _record(bench: Bench, engine: Engine) -> float:
         with engine.begin() as connection:
             claim_recorder(connection, KEYS.partition, MEMORY)
         outbox = Outbox(client, KEYS, ENDED_TTL_MS, ACTOR, str(EPOCH))
-        office = RecorderClaim(KEYS.partition, MEMORY, EPOCH)
-        recorder = Recorder(outbox, engine, office, ("0" * 16, {}), RecorderConfig())
+        claim = RecorderClaim(KEYS.partition, MEMORY, EPOCH)
+        recorder = Recorder(outbox, engine, claim, ("0" * 16, {}), RecorderConfig())
         began_s = time.perf_counter()
         while recorder.move(0):
             pass

@@ -130,7 +130,7 @@ class LoadRun:
         self._began.set()
 
     def cut_short(self) -> None:
-        """Stop now: whoever runs it has lost patience."""
+        """Stop now: whoever runs it does not want to wait."""
         if not self.schedule.is_over:
             self.schedule.is_cut_short = True
             self.finish()

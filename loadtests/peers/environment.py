@@ -60,5 +60,5 @@ def _run(peer: Peer, command: list[str]) -> None:
     if done.returncode:
         raise PeerEnvironmentError(
             f"{peer.name}: {' '.join(command[1:4])} failed (exit code {done.returncode}); what it"
-            " said is above. Nothing else was changed: run this again once that is mended"
+            " said is above. Nothing else was changed: run this again once that is fixed"
         )

@@ -38,7 +38,7 @@ _ADVANCE: Final = """
     UPDATE recorder_states SET epoch = %s, outbox_ms = %s, outbox_seq = %s, updated_at = now()
     WHERE partition = %s AND memory_id = %s AND epoch <= %s AND (outbox_ms, outbox_seq) >= (%s, %s)
 """
-_IS_IN_OFFICE: Final = """
+_HAS_CLAIM: Final = """
     SELECT 1 FROM recorder_states WHERE partition = %s AND memory_id = %s AND epoch <= %s
 """
 _IS_BEHIND: Final = """
@@ -70,7 +70,7 @@ class RecorderClaim(NamedTuple):
         known = *entry_key(outbox), *claim, *entry_key(delivered)
         if connection.exec_driver_sql(_ADVANCE, (self.epoch, *known)).rowcount == 1:
             return
-        if connection.exec_driver_sql(_IS_IN_OFFICE, claim).rowcount == 1:
+        if connection.exec_driver_sql(_HAS_CLAIM, claim).rowcount == 1:
             raise _lost(delivered)
         raise SupersededError(f"epoch {self.epoch} of {self.memory_id} is over")
 

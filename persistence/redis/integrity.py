@@ -109,7 +109,7 @@ class IntegrityCheck:
 
 
 def read_position(client: redis.Redis, keys: Keys) -> RedisPosition:
-    """What a Redis shows of its memory, for who is not asynchronous."""
+    """What a Redis shows of its state, for callers that are not asynchronous."""
     return _evidence(_ask(client.pipeline(transaction=False), keys).execute(raise_on_error=False))
 
 

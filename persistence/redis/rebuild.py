@@ -79,7 +79,7 @@ class Rebuild:
         pipeline.execute()
         return count
 
-    def mend_commands(self, last: str, known: Callable[[list[str]], set[str]]) -> int:
+    def fix_commands(self, last: str, known: Callable[[list[str]], set[str]]) -> int:
         """Leave in the commands stream what was not handled; returns how many entries that are.
 
         ``known`` says which of a page of entries the journal has. IDs go on behind ``last``.
@@ -95,7 +95,7 @@ class Rebuild:
         self._client.xgroup_create(self._keys.commands, GROUP, id="0")
         return left
 
-    def mend_outbox(self, last: str) -> None:
+    def fix_outbox(self, last: str) -> None:
         """All that is in it has reached Postgres; IDs go on behind ``last``."""
         self._raise_last(self._keys.outbox, last)
         self._client.xtrim(self._keys.outbox, maxlen=0, approximate=False)

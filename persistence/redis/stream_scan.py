@@ -1,4 +1,4 @@
-"""Streams of meterd's read page by page, for who compares them with the journal."""
+"""The streams of meterd, page by page, to be compared with the journal."""
 
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple

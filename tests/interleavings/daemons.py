@@ -94,7 +94,7 @@ class Daemon:
         self.dispatcher = Dispatcher(
             self._placement,
             self._find,
-            self._new_slot,
+            self._new_handle,
             DispatchLimits(IN_FLIGHT_MAX, warm_pool_size=1, outbox=OutboxBound(1_000_000)),
             SupervisorStats(lambda: client._clock.ms),
         )
@@ -178,7 +178,7 @@ class Daemon:
     async def _find(self, chat_ids: Sequence[str]) -> dict[str, Chat]:
         return read_chats(chat_ids, await self._client.mget([KEYS.chat(c) for c in chat_ids]))
 
-    def _new_slot(self) -> ActorHandle:
+    def _new_handle(self) -> ActorHandle:
         self._names += 1
         timeouts = Timeouts(call_s=1e6, start_s=1e6)
         handle = ActorHandle(f"chat-{self._names}", self._spawn, self._hosting, timeouts)

@@ -112,7 +112,7 @@ class AsyncEvents:
         return self._reader.after
 
     async def batch(self, timeout_s: float | None = None) -> list[Event]:
-        """The next events, as many as have come: for who follows everything.
+        """The next events, as many as have come: for readers that follow everything.
 
         Empty once closed, or if none has come within ``timeout_s``; ``after`` says where to go on.
         """

@@ -18,7 +18,7 @@ class Postgres:
 
     def __init__(self, url: str, trouble: str) -> None:
         """Nothing is connected yet. ``trouble``: how an error begins that whoever asks gets."""
-        import psycopg2  # noqa: PLC0415 - only for who names a postgres_url
+        import psycopg2  # noqa: PLC0415 - only where a postgres_url is given
 
         self._driver = psycopg2
         self._url = url.replace("postgresql+psycopg2://", "postgresql://", 1)

@@ -1,4 +1,4 @@
-"""Ended chats that have left Redis: their records in Postgres, only for who asks for that."""
+"""Ended chats that have left Redis: their records in Postgres, only where that is asked for."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""What the text of each field looks like (PROTOCOL 2): for who checks it, and who describes it."""
+"""What the text of each field looks like (PROTOCOL 2): to check it, and to describe it."""
 
 import re
 from typing import Final, NamedTuple
