@@ -62,7 +62,7 @@ def _commands(partition: Partition) -> list[dict[str, str]]:
 
 
 def _send(client: redis.Redis, first_ms: int) -> dict[Partition, list[Entry]]:
-    """The same places in both streams."""
+    """The same places in both streams; the first partition's goes on for one entry more."""
     logs: dict[Partition, list[Entry]] = {one: [] for one in PARTITIONS}
     for partition in PARTITIONS:
         for number, fields in enumerate(_commands(partition)):
@@ -70,6 +70,9 @@ def _send(client: redis.Redis, first_ms: int) -> dict[Partition, list[Entry]]:
             sent: Any = fields
             client.xadd(Keys(partition.number).commands, sent, id=entry)
             logs[partition].append((entry, fields))
+    first, last = PARTITIONS[0], {"type": "nonsense", "id": "last"}
+    added: Any = client.xadd(Keys(first.number).commands, last)  # type: ignore[arg-type]
+    logs[first].append((added.decode(), last))
     return logs
 
 
