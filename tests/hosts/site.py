@@ -132,6 +132,27 @@ def assert_nothing_lost_or_twice(site: Site, traffic: Traffic) -> None:
         engine.dispose()
 
 
+def assert_taken_over(
+    site: Site, first: MachineDaemon, second: MachineDaemon, *, is_cut: bool
+) -> None:
+    """The first machine is cut off and comes back, or is switched off; the second one answers."""
+    with Traffic(site.client) as traffic:
+        time.sleep(2)
+        if is_cut:
+            first.machine.cut()
+        else:
+            first.machine.kill()
+        after_s = traffic.answered_after_s("lost")
+        print(f"{'cut' if is_cut else 'killed'}: answered after {after_s:.1f} s")
+        second.until(lambda: second.here()[0] == "ready")
+        if is_cut:
+            time.sleep(5)
+            first.machine.heal()
+            first.until(lambda: first.here()[0] == "standby", 120)
+    assert after_s <= scaled(ANSWER_S_MAX)
+    assert_nothing_lost_or_twice(site, traffic)
+
+
 @contextlib.contextmanager
 def site_on(net: Network, postgres_url: str) -> Iterator[Site]:
     """Servers for a network's machines; nothing of them is left."""

@@ -7,7 +7,13 @@ import pytest
 from loadtests.common.timeouts import scaled
 from tests.hosts.cluster import RayCluster
 from tests.hosts.daemons import MachineDaemon
-from tests.hosts.site import ANSWER_S_MAX, Site, Traffic, assert_nothing_lost_or_twice
+from tests.hosts.site import (
+    ANSWER_S_MAX,
+    Site,
+    Traffic,
+    assert_nothing_lost_or_twice,
+    assert_taken_over,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(600)]
 
@@ -49,33 +55,14 @@ def test_a_node_that_is_switched_off_costs_seconds(
     site: Site, pair: tuple[MachineDaemon, MachineDaemon]
 ) -> None:
     """Ray hears of it a minute later; nobody waits for that."""
-    first, second = pair
-    with Traffic(site.client) as traffic:
-        time.sleep(2)
-        first.machine.kill()
-        after_s = traffic.answered_after_s("killed")
-        print(f"node killed: answered after {after_s:.1f} s")
-        second.until(lambda: second.here()[0] == "ready")
-    assert after_s <= scaled(ANSWER_S_MAX)
-    assert_nothing_lost_or_twice(site, traffic)
+    assert_taken_over(site, *pair, is_cut=False)
 
 
 def test_a_node_that_is_cut_off_costs_seconds_and_is_one_of_them_when_it_is_back(
     site: Site, pair: tuple[MachineDaemon, MachineDaemon]
 ) -> None:
     """Its actors live on, cut off from everything; none of them writes again."""
-    first, second = pair
-    with Traffic(site.client) as traffic:
-        time.sleep(2)
-        first.machine.cut()
-        after_s = traffic.answered_after_s("cut")
-        print(f"node cut: answered after {after_s:.1f} s")
-        second.until(lambda: second.here()[0] == "ready")
-        time.sleep(5)
-        first.machine.heal()
-        first.until(lambda: first.here()[0] == "standby", 120)
-    assert after_s <= scaled(ANSWER_S_MAX)
-    assert_nothing_lost_or_twice(site, traffic)
+    assert_taken_over(site, *pair, is_cut=True)
 
 
 def test_while_the_head_is_away_what_runs_goes_on_and_who_starts_waits_for_it(
