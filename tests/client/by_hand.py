@@ -44,7 +44,11 @@ def commands(client: redis.Redis) -> list[tuple[str, Fields]]:
 
 
 def text(fields: dict[bytes, bytes]) -> Fields:
-    return {name.decode(): value.decode() for name, value in fields.items()}
+    """Fields that anybody may have sent, so that some bytes may be no text."""
+    return {
+        name.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
+        for name, value in fields.items()
+    }
 
 
 def reply(client: redis.Redis, entry: str, command: Fields, **changes: str) -> None:

@@ -343,7 +343,7 @@ def test_what_was_set_aside_is_listed_with_its_reason(gateway: Gateway, live: Li
             client.xadd(KEYS.commands, {"type": "begin", "id": f"dead-{n}", "é\x00": b"\xff"})
             for n in range(3)
         ]
-        live.until(lambda: client.xlen(KEYS.dead) >= 3)
+    live.until_handled()
     told = gateway.ops("/v1/dead", limit=3)["letters"]
     assert {letter["entry"] for letter in told} == {entry.decode() for entry in entries}
     letters = [entry_key(letter["letter"]) for letter in told]

@@ -95,7 +95,7 @@ def _journal_since(environment: ChaosEnvironment, ms: int) -> set[str]:
 
 
 POSTGRES = (
-    Fault("Postgres forgot its last rows", _forgot, (0.0, 3.0), weight=2, alone=True),
+    Fault("Postgres forgot its last rows", _forgot, (0.0, 3.0), weight=1, alone=True),
     Fault("Postgres stopped at once", _stopped, weight=4),
     Fault("Postgres away", _stopped, (2.5, 12.0), weight=2),
     Fault("Postgres connections cut", _cut, weight=2),
