@@ -11,6 +11,7 @@ from meterd.rules.commands import Command, InvalidCommand, entry_key, fingerprin
 from meterd.rules.fold import apply
 from meterd.rules.idempotency import IdempotencyRecord, repeated_outcome
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
+from meterd.rules.partitions import ONLY, Partition
 
 
 class Result(NamedTuple):
@@ -30,8 +31,9 @@ class Result(NamedTuple):
 class World:
     """Accounts, chats and ids as the entries so far have made them."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, partition: Partition = ONLY) -> None:
         """Begin empty, under one policy (``policy`` may be set anew between entries)."""
+        self._partition = partition
         self.policy = policy
         self.accounts: dict[str, Account] = {}
         self.ended: dict[str, Chat] = {}
@@ -43,11 +45,9 @@ class World:
         """Apply the next entry of the stream; entries come in ID order."""
         assert entry_key(entry) > self._last, "the fold follows the order of the stream"
         self._last = entry_key(entry)
-        command = parse_entry(entry, flat)
+        command = parse_entry(entry, flat, self._partition)
         if isinstance(command, InvalidCommand):
-            return Result(
-                entry, command.id, outcomes.INVALID_COMMAND, False, [], [], command.reason
-            )
+            return Result(entry, command.id, command.outcome, False, [], [], command.reason)
         return self._apply(command)
 
     def chat(self, chat_id: str) -> Chat | None:

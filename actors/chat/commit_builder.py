@@ -217,12 +217,13 @@ class CommitBuilder:
         return self._snapshot(chat, command.at_ms)
 
     def _invalid(self, invalid: InvalidCommand) -> None:
-        outcome: Outcome = outcomes.INVALID_COMMAND
+        outcome, dead = invalid.outcome, list[str]()
         self.outcomes.append((INVALID_TYPE, outcome, False))
-        self._count_dead(outcome)
+        if outcome == outcomes.INVALID_COMMAND:
+            self._count_dead(outcome)
+            dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)
         self.journal.append(invalid_row(invalid, outcome, self.writer.policy_id))
         reply = _reply_fields(invalid.id, outcome, invalid.reason, invalid.entry, False)
-        dead = _dead(invalid.entry, outcome, invalid.reason, invalid.fields)
         self.entries.append(
             CommandEffects(
                 entry=invalid.entry,

@@ -22,6 +22,7 @@ from daemon.audit.unowned_rows import compare_unowned
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import ORIGIN, OpenedAccount
+from meterd.rules.partitions import ONLY
 from persistence.postgres import reader
 from persistence.postgres.archives import last_archived_at_ms
 from persistence.postgres.rows import JournalRow
@@ -75,7 +76,7 @@ class ArchiveWriting:
                 self._files["unowned"].write(journal_line(row))
                 self._last = max(self._last, entry_key(row.stream_id))
             self._progress("ids")
-            for difference in compare_unowned(connection, 0, self._findings, 0):
+            for difference in compare_unowned(connection, 0, self._findings, ONLY):
                 report(difference)
             self._policies = reader.fetch_policies(connection)
             policies = {k: read_policy(v) for k, v in self._policies.items()}

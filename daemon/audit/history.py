@@ -83,7 +83,7 @@ class ChatHistory:
     def lines(self, journal: Iterable[JournalRow]) -> Iterator[HistoryLine]:
         """The history, line by line as the journal is read."""
         for row in journal:
-            if row.outcome == outcomes.INVALID_COMMAND:
+            if row.outcome in outcomes.NO_COMMAND:
                 continue
             policy = self._policies.get(row.policy_id)
             if policy is None:

@@ -34,7 +34,7 @@ def remembers(row: JournalRow) -> bool:
     """Whether the row, if its command is valid, made Redis remember its id."""
     if "id" not in row.fields or row.replayed:
         return False
-    return row.outcome not in (outcomes.ID_CONFLICT, outcomes.INVALID_COMMAND)
+    return row.outcome not in (outcomes.ID_CONFLICT, *outcomes.NO_COMMAND)
 
 
 def ms_min_of(row: JournalRow, policy: Policy | None) -> int:

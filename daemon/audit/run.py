@@ -19,15 +19,13 @@ from daemon.audit.refused import compare_refused
 from daemon.audit.unowned_rows import compare_unowned
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Event
-from meterd.rules.partitions import Partition
+from meterd.rules.partitions import ONLY, Partition
 from persistence.postgres import reader
 from persistence.postgres.archives import last_archived_at_ms
 from persistence.postgres.rows import JournalRow
 from persistence.redis.commit import read_policy
 from persistence.redis.snapshot_scan import AccountSnapshot, SnapshotScan
 
-ALL: Final = Partition()
-"""The partition that has everybody."""
 USERS_PAGE: Final = 200
 HELD_CHATS_MAX: Final = 5_000
 """Chats of folded users that wait to be compared with Redis."""
@@ -61,7 +59,7 @@ class Audit:
         findings: Findings,
         progress: Callable[[str], None] = lambda _phase: None,
         sleep: Callable[[float], None] = time.sleep,
-        partition: Partition = ALL,
+        partition: Partition = ONLY,
     ) -> None:
         """Prepare a run.
 
@@ -99,9 +97,7 @@ class Audit:
 
     def _rest(self, scope: Scope) -> None:
         with self._reading() as connection:
-            self._tell(
-                compare_unowned(connection, scope.since_ms, self._findings, self._partition.number)
-            )
+            self._tell(compare_unowned(connection, scope.since_ms, self._findings, self._partition))
             self._tell(compare_policies(connection))
         if self._contents is not None:
             self._progress("ids in Redis")

@@ -11,6 +11,7 @@ from daemon.audit.folding import Foreign
 from meterd.rules import outcomes
 from meterd.rules.commands import InvalidCommand
 from meterd.rules.model import Chat
+from meterd.rules.partitions import Partition
 from meterd.rules.replay import JournalEntry, command_of
 from persistence.postgres.reader import journal_of_nobody, owners_of_chats
 from persistence.postgres.rows import JournalRow
@@ -19,24 +20,25 @@ _PAGE_ROWS: Final = 1_000
 
 
 def compare_unowned(
-    connection: Connection, since_ms: int, findings: Findings, partition: int
+    connection: Connection, since_ms: int, findings: Findings, partition: Partition
 ) -> Iterator[Difference]:
     """Rows of a partition without a user that should have one, or another outcome."""
-    rows = journal_of_nobody(connection, since_ms, partition=partition)
+    rows = journal_of_nobody(connection, since_ms, partition=partition.number)
     while page := list(islice(rows, _PAGE_ROWS)):
         findings.entries += len(page)
         named = {row.chat_id for row in page if row.chat_id}
         owners = Foreign(owners_of_chats(connection, named) if named else [])
         for row in page:
-            yield from _row(row, owners)
+            yield from _row(row, owners, partition)
 
 
-def _row(row: JournalRow, owners: Foreign) -> Iterator[Difference]:
-    command = command_of(JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed))
+def _row(row: JournalRow, owners: Foreign, partition: Partition) -> Iterator[Difference]:
+    journaled = JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed)
+    command = command_of(journaled, partition)
     if isinstance(command, InvalidCommand):
-        if not _has(row, outcomes.INVALID_COMMAND, outcomes.INTERNAL_ERROR):
-            yield _differs("outcome", row, outcomes.INVALID_COMMAND, row.outcome)
-    elif row.outcome == outcomes.INVALID_COMMAND:
+        if not _has(row, command.outcome, outcomes.INTERNAL_ERROR):
+            yield _differs("outcome", row, command.outcome, row.outcome)
+    elif _has(row, *outcomes.NO_COMMAND):
         yield _differs("outcome", row, f"the outcome of a valid {command.type}", row.outcome)
     elif row.outcome != outcomes.INTERNAL_ERROR:
         yield from _command(row, command.user_id, owners)

@@ -35,7 +35,7 @@ from actors.supervisor.stats import DEAD_OUTCOMES
 from meterd.rules.commands import SHAPES
 from meterd.rules.events import EVENTS
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
-from meterd.rules.outcomes import MESSAGES
+from meterd.rules.outcomes import MESSAGES, WRONG_PARTITION
 from persistence.postgres.sizes import TABLES
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody reads
@@ -322,7 +322,7 @@ def _commands(counted: _Counted) -> Metric:
 
 _OUTCOMES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(SHAPES, tuple(MESSAGES)),
-    INVALID_TYPE: DEAD_OUTCOMES,
+    INVALID_TYPE: (*DEAD_OUTCOMES, WRONG_PARTITION),
 }
 """What each type of command may come to."""
 

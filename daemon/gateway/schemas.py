@@ -650,6 +650,7 @@ _WHY = {
     410: "Events after this place may be gone; read snapshots, then go on after `0`",
     409: "The chat's state or the id forbids it",
     413: "The body is too large",
+    421: "The user's account is in another partition of the queue",
     422: "Something in the request is wrong; errors names it",
     429: "Too many requests, or too many streams",
     500: "The entry made the daemon fail",

@@ -22,6 +22,7 @@ STATUS_OF: Final = {
     outcomes.NOT_PAUSED: 409,
     outcomes.NOT_ENDED: 409,
     outcomes.ID_CONFLICT: 409,
+    outcomes.WRONG_PARTITION: 421,
     outcomes.INVALID_COMMAND: 422,
     outcomes.EXCEEDS_COST: 422,
     outcomes.INTERNAL_ERROR: 500,

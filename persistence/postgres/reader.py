@@ -25,6 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from meterd.rules.outcomes import NO_COMMAND
 from persistence.postgres.convert import integers
 from persistence.postgres.rows import FreeTimeRow, JournalRow, LedgerRow, RecordRow
 from persistence.postgres.tables import (
@@ -278,7 +279,7 @@ def repeated_ids(
             (_journal.replayed | (_journal.outcome == "id_conflict")).label("says"),
             func.count().over(partition_by=_id).label("uses"),
         )
-        .where(mine, _id.is_not(None), _journal.outcome != "invalid_command", narrow)
+        .where(mine, _id.is_not(None), _journal.outcome.not_in(NO_COMMAND), narrow)
         .subquery()
     )
     wanted = select(counted.c.stream_id).where(or_(counted.c.uses > 1, counted.c.says))

@@ -8,6 +8,7 @@ import redis
 import redis.asyncio
 
 from meterd.rules.commands import Command, InvalidCommand, entry_key, entry_ms, parse_entry
+from meterd.rules.partitions import Partition
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.errors import NotLeadingError
 
@@ -66,12 +67,19 @@ class CommandStream:
     """The commands stream, its group, and the right to read it."""
 
     def __init__(
-        self, client: redis.asyncio.Redis, keys: Keys, token: str, ahead_ms_max: int = AHEAD_MS_MAX
+        self,
+        client: redis.asyncio.Redis,
+        keys: Keys,
+        token: str,
+        ahead_ms_max: int = AHEAD_MS_MAX,
+        partitions: int = 1,
     ) -> None:
         """Read as the daemon that ``token`` stands for.
 
         ``ahead_ms_max``: how far an entry's ID may be ahead of the server's clock.
+        ``partitions``: how many there are.
         """
+        self._partition = Partition(keys.partition, partitions)
         self._ahead_ms_max = ahead_ms_max
         self._client = client
         self._keys = keys
@@ -226,7 +234,7 @@ class CommandStream:
                 fields={},
             )
             return gone._replace(at_ms=int(entry_id.partition("-")[0]))
-        return parse_entry(entry_id, flat)
+        return parse_entry(entry_id, flat, self._partition)
 
     async def _call(self, function: str, *args: str | bytes | int) -> Any:
         return await self._client.fcall(function, 1, self._keys.commands, *args)

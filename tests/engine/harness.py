@@ -20,6 +20,7 @@ from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
 from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
+from meterd.rules.partitions import ONLY, Partition
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.recorder_state import RecorderClaim
 from persistence.redis.client import connect, connect_async
@@ -116,13 +117,15 @@ async def running(
     policy: Policy,
     settings: SupervisorConfig | None = None,
     process: type[ThreadProcess] = ThreadProcess,
-    keys: Keys = KEYS,
+    partition: Partition = ONLY,
 ) -> AsyncIterator[Supervisor]:
     """A working daemon without Ray; ends in order, everything committed being in Postgres."""
     _load_library(url)
+    keys = Keys(partition.number)
     async_client = connect_async(url)
     config = settings or SupervisorConfig()
-    queue = CommandStream(async_client, keys, os.urandom(8).hex(), config.step_ms_max)
+    token = os.urandom(8).hex()
+    queue = CommandStream(async_client, keys, token, config.step_ms_max, partition.partitions)
     parts = SupervisorDependencies(
         async_client,
         keys,

@@ -42,12 +42,17 @@ def _users(partition: Partition, count: int) -> list[str]:
 
 
 def _commands(partition: Partition) -> list[dict[str, str]]:
-    """A life of some accounts: credits, time, corrections, nonsense, an id that comes again."""
+    """A life of some accounts: credits, time, corrections, nonsense, an id that comes again.
+
+    And of what is in the wrong stream, which has no effect, and whose id stands for nothing.
+    """
     found: list[dict[str, str]] = []
-    for number, user in enumerate(_users(partition, 4)):
+    pairs = zip(_users(partition, 4), _users(PARTITIONS[1 - partition.number], 4), strict=True)
+    for number, (user, other) in enumerate(pairs):
         chat = f"p{partition.number}.{number}"
-        tariff = {"advisor_id": "v", "rate": "6"}
+        tariff, some = {"advisor_id": "v", "rate": "6"}, {"amount": "0.00005"}
         lives: list[dict[str, str]] = [
+            {"type": "top_up", "id": f"t{number}", "user_id": other, "amount": "50"},
             {"type": "top_up", "id": f"t{number}", "user_id": user, "amount": "50"},
             {"type": "start", "id": f"s{number}", "chat_id": chat, "user_id": user, **tariff},
             {"type": "pause", "id": f"p{number}", "chat_id": chat, "user_id": user},
@@ -55,7 +60,8 @@ def _commands(partition: Partition) -> list[dict[str, str]]:
             {"type": "top_up", "id": f"t{number}", "user_id": user, "amount": "50"},
             {"type": "nonsense", "id": f"n{number}"},
             {"type": "end", "id": f"e{number}", "chat_id": chat, "user_id": user},
-            {"type": "refund", "id": f"r{number}", "chat_id": chat, "amount": "0.00005"},
+            {"type": "refund", "id": f"r{number}", "chat_id": chat, "user_id": user, **some},
+            {"type": "pause", "id": f"w{number}", "chat_id": chat},
         ]
         found += lives
     return found
@@ -76,8 +82,8 @@ def _send(client: redis.Redis, first_ms: int) -> dict[Partition, list[Entry]]:
     return logs
 
 
-def _fold(log: list[Entry]) -> tuple[World, dict[str, Result]]:
-    world = World(POLICY)
+def _fold(partition: Partition, log: list[Entry]) -> tuple[World, dict[str, Result]]:
+    world = World(POLICY, partition)
     results = {
         entry: world.feed(entry, [part.encode() for pair in fields.items() for part in pair])
         for entry, fields in log
@@ -93,7 +99,7 @@ def _audit(client: redis.Redis, engine: Engine, partition: Partition) -> list[Di
 
 
 def _assert_exact(engine: Engine, partition: Partition, log: list[Entry]) -> None:
-    world, results = _fold(log)
+    world, results = _fold(partition, log)
     with engine.connect() as connection:
         rows = list(reader.journal_since(connection, 0, partition=partition.number))
         told = {row.stream_id: row.outcome for row in rows}
@@ -118,8 +124,8 @@ def test_what_has_the_same_place_in_two_streams_has_its_effect_in_both(
 
     async def play(url: str) -> None:
         async with (
-            running(url, engine, POLICY, SETTINGS, keys=Keys(0)),
-            running(url, engine, POLICY, SETTINGS, keys=Keys(1)),
+            running(url, engine, POLICY, SETTINGS, partition=PARTITIONS[0]),
+            running(url, engine, POLICY, SETTINGS, partition=PARTITIONS[1]),
         ):
             for partition in PARTITIONS:
                 await idle(url, keys=Keys(partition.number))
@@ -140,19 +146,21 @@ def test_one_that_has_lost_state_stops_no_other_and_comes_back(kind: str, engine
     """Redis forgets all of partition 1; partition 0 goes on, and a recovery touches 1 alone."""
     zero, one = (Keys(partition.number) for partition in PARTITIONS)
 
-    async def work(url: str, *keys: Keys) -> None:
+    async def work(url: str) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            for each in keys:
-                await stack.enter_async_context(running(url, engine, POLICY, SETTINGS, keys=each))
-            for each in keys:
-                await idle(url, keys=each)
+            for each in PARTITIONS:
+                await stack.enter_async_context(
+                    running(url, engine, POLICY, SETTINGS, partition=each)
+                )
+            for keys in (zero, one):
+                await idle(url, keys=keys)
 
     async def lose(url: str, client: redis.Redis, more: Any) -> None:
         """Partition 1 is lost while partition 0 handles a command more."""
-        async with running(url, engine, POLICY, SETTINGS, keys=zero) as ready:
+        async with running(url, engine, POLICY, SETTINGS, partition=PARTITIONS[0]) as ready:
             await until_state(ready, "ready")
             with contextlib.suppress(NotLeadingError):
-                async with running(url, engine, POLICY, SETTINGS, keys=one) as lost:
+                async with running(url, engine, POLICY, SETTINGS, partition=PARTITIONS[1]) as lost:
                     await until_state(lost, "lost")
                     entry = client.xadd(zero.commands, more)
                     await until(lambda: not client.xpending(zero.commands, "meterd")["pending"])
@@ -167,7 +175,7 @@ def test_one_that_has_lost_state_stops_no_other_and_comes_back(kind: str, engine
 
     with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
         logs = _send(client, time.time_ns() // 1_000_000 - 1_000)
-        asyncio.run(work(url, zero, one))
+        asyncio.run(work(url))
         before = {key: client.dump(key) for key in client.scan_iter(f"{zero.prefix}account:*")}
         for key in client.scan_iter(f"{one.prefix}*"):
             client.delete(key)

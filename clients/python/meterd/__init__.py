@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UncertainError,
         UnknownChatError,
         UserMismatchError,
+        WrongPartitionError,
     )
     from meterd._fields import Amount
     from meterd._results import ChatSnapshot, Event, Reply, Sent, Snapshot, WalletSnapshot
@@ -75,6 +76,7 @@ __all__ = [
     "UnknownChatError",
     "UserMismatchError",
     "WalletSnapshot",
+    "WrongPartitionError",
 ]
 
 _MODULES = ("_fields", "_results", "_errors", "_commands", "_threads", "_aio")

@@ -156,6 +156,12 @@ class AtCapacityError(CommandRefusedError):
     outcome: str = outcomes.AT_CAPACITY
 
 
+class WrongPartitionError(CommandRefusedError):
+    """The user's account is in another partition; the message names it."""
+
+    outcome: str = outcomes.WRONG_PARTITION
+
+
 class InternalError(CommandRefusedError):
     """The daemon failed on this entry again and again and set it aside."""
 

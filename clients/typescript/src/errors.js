@@ -152,6 +152,9 @@ export class ExceedsCostError extends CommandRefusedError {}
  */
 export class AtCapacityError extends CommandRefusedError {}
 
+/** The user's account is in another partition; the message names it. */
+export class WrongPartitionError extends CommandRefusedError {}
+
 /** The daemon failed on this entry again and again and set it aside. */
 export class InternalError extends CommandRefusedError {}
 
@@ -169,6 +172,7 @@ const REFUSALS = new Map([
   ["insufficient_credits", InsufficientCreditsError],
   ["exceeds_cost", ExceedsCostError],
   ["at_capacity", AtCapacityError],
+  ["wrong_partition", WrongPartitionError],
   ["internal_error", InternalError],
 ]);
 

@@ -28,6 +28,7 @@ export {
   UncertainError,
   UnknownChatError,
   UserMismatchError,
+  WrongPartitionError,
 } from "./errors.js";
 export { Events } from "./events.js";
 export { Meter } from "./meter.js";

@@ -114,6 +114,9 @@ export declare class ExceedsCostError extends CommandRefusedError {
  */
 export declare class AtCapacityError extends CommandRefusedError {
 }
+/** The user's account is in another partition; the message names it. */
+export declare class WrongPartitionError extends CommandRefusedError {
+}
 /** The daemon failed on this entry again and again and set it aside. */
 export declare class InternalError extends CommandRefusedError {
 }

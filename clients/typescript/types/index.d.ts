@@ -4,7 +4,7 @@
  * @module
  */
 export { Commands } from "./commands.js";
-export { AlreadyEndedError, AlreadyStartedError, AtCapacityError, BusyError, ClosedError, CommandRefusedError, EventsLostError, ExceedsCostError, IdConflictError, InsufficientCreditsError, InternalError, InvalidCommandError, MeterError, NoReplyError, NotConfirmedError, NotEndedError, NotPausedError, NotRunningError, UnavailableError, UncertainError, UnknownChatError, UserMismatchError, } from "./errors.js";
+export { AlreadyEndedError, AlreadyStartedError, AtCapacityError, BusyError, ClosedError, CommandRefusedError, EventsLostError, ExceedsCostError, IdConflictError, InsufficientCreditsError, InternalError, InvalidCommandError, MeterError, NoReplyError, NotConfirmedError, NotEndedError, NotPausedError, NotRunningError, UnavailableError, UncertainError, UnknownChatError, UserMismatchError, WrongPartitionError, } from "./errors.js";
 export { Events } from "./events.js";
 export { Meter } from "./meter.js";
 export { format_micro, parse_micro } from "./money.js";

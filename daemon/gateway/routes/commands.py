@@ -38,7 +38,7 @@ _BODY: Final = {
     response_model=schemas.Reply | schemas.Replies,
     responses={
         202: {"model": schemas.Sent | schemas.SentAll, "description": "In the queue"},
-        **schemas.problems(401, 402, 403, 404, 409, 413, 422, 429, 500, 503, 504),
+        **schemas.problems(401, 402, 403, 404, 409, 413, 421, 422, 429, 500, 503, 504),
     },
     openapi_extra=_BODY,
 )

@@ -68,7 +68,7 @@ async def list_operations(
 @router.post(
     "",
     response_model=operation_schemas.OperationAnswer,
-    responses=schemas.problems(401, 402, 403, 404, 409, 413, 422, 429, 500, 503, 504),
+    responses=schemas.problems(401, 402, 403, 404, 409, 413, 421, 422, 429, 500, 503, 504),
     openapi_extra=_BODY,
 )
 async def post_operation(

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from meterd.rules import field_formats
+from meterd.rules import field_formats, outcomes
 from meterd.rules.money import parse_micro
+from meterd.rules.outcomes import Outcome
+from meterd.rules.partitions import ONLY, Partition, partition_of
+from meterd.rules.redis_keys import Keys
 
 OPENING: Final = ("start", "adopt")
 """The types of commands that open a chat."""
@@ -79,7 +82,7 @@ class Command(NamedTuple):
 
 
 class InvalidCommand(NamedTuple):
-    """An entry that can't be a command, and what its sender is told."""
+    """An entry that can't be a command of its stream, and what its sender is told."""
 
     entry: str
     at_ms: int
@@ -87,10 +90,16 @@ class InvalidCommand(NamedTuple):
     reply_to: str
     reason: str
     fields: Mapping[str, object]
+    outcome: Outcome = outcomes.INVALID_COMMAND
+    """``wrong_partition``: it is a command, but of another partition's stream."""
 
 
 class _FaultError(Exception):
-    """Why an entry is no command."""
+    """Why an entry is no command of its stream."""
+
+    def __init__(self, reason: str, outcome: Outcome = outcomes.INVALID_COMMAND) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
 
 
 def is_identifier(text: str) -> bool:
@@ -114,13 +123,24 @@ def is_entry_id(text: str) -> bool:
     return _is_entry_id(text) is not None
 
 
-def parse_entry(entry: str, flat: Sequence[bytes]) -> Command | InvalidCommand:
-    """Read one stream entry: its ID and its fields and values in turn, as sent."""
+def parse_entry(
+    entry: str, flat: Sequence[bytes], partition: Partition = ONLY
+) -> Command | InvalidCommand:
+    """Read one stream entry.
+
+    Args:
+        entry: its ID.
+        flat: its fields and values in turn, as sent.
+        partition: that of its stream.
+    """
     try:
         fields = _decode(flat)
-        return _command(entry, fields, _numbers(entry, fields))
+        numbers = _numbers(entry, fields)
+        if partition.partitions > 1:
+            _check_partition(fields, partition)
+        return _command(entry, fields, numbers)
     except _FaultError as fault:
-        return _invalid(entry, flat, str(fault))
+        return _invalid(entry, flat, str(fault))._replace(outcome=fault.outcome)
 
 
 def fingerprint(command: Command) -> str:
@@ -183,6 +203,20 @@ def _shape(fields: Mapping[str, str]) -> _Shape:
         if name not in shape.needs and name not in shape.may_have and name not in ALWAYS:
             raise _FaultError(f"{_shown(name)}: {fields['type']} has no such field; leave it out")
     return shape
+
+
+def _check_partition(fields: Mapping[str, str], partition: Partition) -> None:
+    """Whose command it is must show in the command: a chat may be another partition's."""
+    user, partitions = fields.get("user_id"), partition.partitions
+    if user is None:
+        raise _FaultError(f"user_id: missing; with {partitions} partitions each command carries it")
+    if not partition.has(user):
+        right = partition_of(user, partitions)
+        raise _FaultError(
+            f"user_id: the account is in partition {right} of {partitions}; "
+            f"send to {Keys(right).commands}",
+            outcomes.WRONG_PARTITION,
+        )
 
 
 def _check_carried(entry: str, numbers: Mapping[str, int]) -> None:

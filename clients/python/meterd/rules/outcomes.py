@@ -16,6 +16,7 @@ Outcome = Literal[
     "insufficient_credits",
     "exceeds_cost",
     "at_capacity",
+    "wrong_partition",
     "internal_error",
 ]
 
@@ -32,7 +33,11 @@ NOT_ENDED: Final = "not_ended"
 INSUFFICIENT_CREDITS: Final = "insufficient_credits"
 EXCEEDS_COST: Final = "exceeds_cost"
 AT_CAPACITY: Final = "at_capacity"
+WRONG_PARTITION: Final = "wrong_partition"
 INTERNAL_ERROR: Final = "internal_error"
+
+NO_COMMAND: Final = (INVALID_COMMAND, WRONG_PARTITION)
+"""Outcomes of entries that are no command of their stream; their ids are not remembered."""
 
 MESSAGES: Final[dict[str, str]] = {
     OK: "done",
@@ -49,5 +54,6 @@ MESSAGES: Final[dict[str, str]] = {
     EXCEEDS_COST: "the refund is more than what is left of the chat's cost",
     AT_CAPACITY: "the operator's limit on open chats, or on what waits for PostgreSQL, is reached; "
     "try later with a new id",
+    WRONG_PARTITION: "the user's account is in another partition",
     INTERNAL_ERROR: "the entry made the daemon fail again and again; it was set aside",
 }

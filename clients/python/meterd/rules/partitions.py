@@ -28,6 +28,10 @@ class Partition(NamedTuple):
         return partition_of(user_id, self.partitions) == self.number
 
 
+ONLY: Final = Partition()
+"""The partition where there is no other."""
+
+
 def entry_name(kind: str, entry: str, partition: int) -> str:
     """What something of this kind that a stream entry has made is called, in all partitions.
 

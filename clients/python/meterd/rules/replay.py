@@ -16,6 +16,7 @@ from meterd.rules.free_time import shares
 from meterd.rules.model import ENDED, Account, Chat, Event, LedgerEntry, Policy, chat_at
 from meterd.rules.opening_balance import ORIGIN, OpenedAccount
 from meterd.rules.outcomes import Outcome
+from meterd.rules.partitions import ONLY, Partition
 
 _OF_UNKNOWN: Final = (
     outcomes.UNKNOWN_CHAT, outcomes.INSUFFICIENT_CREDITS, outcomes.AT_CAPACITY,
@@ -87,7 +88,7 @@ class Replay:
             return ReplayStep(outcomes.INTERNAL_ERROR, [], [])
         command = command_of(row)
         if isinstance(command, InvalidCommand):
-            return ReplayStep(outcomes.INVALID_COMMAND, [], [])
+            return ReplayStep(command.outcome, [], [])
         self._assert_next(command)
         step = self._apply(command, policy, foreign, row)
         self.applied = row.entry
@@ -154,9 +155,10 @@ class Replay:
                 seqs[event.chat_id] = event.seq
 
 
-def command_of(row: JournalEntry) -> Command | InvalidCommand:
-    """What the row's fields are by the rules, whatever the journal says of them."""
-    return parse_entry(row.entry, [part.encode() for pair in _pairs(row.fields) for part in pair])
+def command_of(row: JournalEntry, partition: Partition = ONLY) -> Command | InvalidCommand:
+    """What the fields of a partition's row are by the rules, whatever the journal says of them."""
+    flat = [part.encode() for pair in _pairs(row.fields) for part in pair]
+    return parse_entry(row.entry, flat, partition)
 
 
 def foreign_chat(chat_id: str, owner: str, entry: str) -> Chat:
