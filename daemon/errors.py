@@ -13,6 +13,10 @@ class DaemonError(Exception):
     """The daemon can't go on; the message says why and what to do."""
 
 
+class PartitionsError(Exception):
+    """The data was made with another number of partitions; the message names both."""
+
+
 class RayStartError(Exception):
     """Ray has not started, and more time would not have helped."""
 

@@ -31,20 +31,20 @@ GRANT USAGE ON SCHEMA public
 -- From nothing, so that what a release needs no more is taken back.
 REVOKE ALL ON
     chat_time_records, ledger_entries, command_journal, policies, recorder_states, operations, opening_free_times,
-    opening_states, journal_archives, meterd_schema_version
+    opening_states, journal_archives, layout, meterd_schema_version
     FROM PUBLIC, meterd_daemon, meterd_gateway, meterd_backend, meterd_operator, meterd_recovery;
 
 -- The daemon: the recorder writes, the supervisor looks ended chats up. Nothing is ever deleted.
 GRANT SELECT, INSERT, UPDATE ON chat_time_records, recorder_states TO meterd_daemon;
 GRANT SELECT, INSERT ON
-    ledger_entries, command_journal, policies, operations, opening_free_times TO meterd_daemon;
+    ledger_entries, command_journal, policies, operations, opening_free_times, layout TO meterd_daemon;
 GRANT SELECT ON opening_states, journal_archives, meterd_schema_version TO meterd_daemon;
 
 -- The gateway, `meterd chat` and `meterd audit` read, and that is all. What operators decide reaches
 -- these tables through Redis and the daemon.
 GRANT SELECT ON
     chat_time_records, ledger_entries, command_journal, policies, recorder_states, operations, opening_free_times,
-    opening_states, journal_archives, meterd_schema_version
+    opening_states, journal_archives, layout, meterd_schema_version
     TO meterd_gateway, meterd_operator, meterd_recovery;
 
 -- A backend whose client is given a postgres_url: chats that ended more than a day ago.

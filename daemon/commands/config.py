@@ -112,14 +112,22 @@ def _load_or_exit(config: ConfigOption) -> "LoadedSettings":
 def _rows(loaded: "LoadedSettings") -> list[dict[str, Any]]:
     """Each setting in the order of the example file, METERD_HOME last."""
     document = loaded.settings.model_dump(mode="json", exclude={"home"})
+    values = {
+        (section, *key): value
+        for section, keys in document.items()
+        for key, value in (
+            (((name,), one) for name, one in keys.items())
+            if isinstance(keys, dict)
+            else [((), keys)]
+        )
+    }
     rows = [
         {
-            "setting": f"{section}.{key}",
-            "value": _masked(key, value),
-            "place": loaded.sources.get((section, key), "default"),
+            "setting": ".".join(path),
+            "value": _masked(path[-1], value),
+            "place": loaded.sources.get(path, "default"),
         }
-        for section, keys in document.items()
-        for key, value in keys.items()
+        for path, value in values.items()
     ]
     home = {
         "setting": "METERD_HOME",

@@ -23,7 +23,7 @@ from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
 from daemon.embedded.log_file import LogFile
 from daemon.embedded.memory import check_memory, memory_bytes
-from daemon.errors import DaemonError
+from daemon.errors import DaemonError, PartitionsError
 from daemon.gateway.errors import BindError, KeysError
 from daemon.gateway.key_source import secret_of
 from daemon.logging.masking import mask_credentials
@@ -35,12 +35,14 @@ from daemon.process.engine_client import (
     save_ray_logs,
 )
 from daemon.process.gateway_process import GatewaySupervisor
+from daemon.process.layout import check_redis, settle_postgres, settle_redis
 from daemon.process.ray_folder import new_ray_folder, remove_ray_folder
 from daemon.settings.fingerprint import settings_fingerprint
 from daemon.settings.settings import Settings
 from meterd.rules.redis_keys import Keys
 from persistence.errors import FunctionsError, PreflightError, SchemaError
 from persistence.postgres import migrate
+from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
 from persistence.redis.functions import load_functions
 from persistence.redis.preflight import check_preflight
@@ -68,6 +70,7 @@ STARTING_ERRORS = (
     PreflightError,
     SchemaError,
     DaemonError,
+    PartitionsError,
     KeysError,
     BindError,
 )
@@ -98,9 +101,9 @@ class Daemon:
         check_memory(memory_bytes())
         install_signal_handlers(self.stop)
         with self._servers() as servers, self._listening(servers) as addresses:
-            prepare(addresses)
+            prepare(addresses, self._settings.partitions)
             if not self._settings.redis.url:
-                forget_status(addresses.redis_url)
+                forget_status(addresses.redis_url, self._settings.partitions)
             with self._held(addresses):
                 try:
                     if self._gateway is not None:
@@ -243,33 +246,48 @@ class Daemon:
             engine.kill()
 
 
-def prepare(addresses: Addresses) -> None:
-    """Bring both servers to what this meterd needs: function library and tables.
+def prepare(addresses: Addresses, partitions: int) -> None:
+    """Bring both servers to what this meterd needs: function library, tables, partitions.
 
     Raises:
         DaemonError: a server does not answer.
+        PartitionsError: the data was made with another number of partitions.
         UnfitError: Redis may throw data away, or its data is of a newer meterd.
         LibraryError: Redis can't hold the function library, or holds a newer one.
         SchemaError: Postgres has a newer schema.
     """
-    try:
-        with contextlib.closing(connect(addresses.redis_url)) as client:
-            _await_loaded(client)
-            check_preflight(client)
-            load_functions(client)
-    except redis.RedisError as error:
-        raise _no_answer("Redis", addresses.redis_url, "redis.url", error) from None
-    try:
+    url = addresses.redis_url
+    with _answering("Redis", url, "redis.url"), contextlib.closing(connect(url)) as client:
+        _await_loaded(client)
+        check_redis(client, partitions)
+    with _answering("Postgres", addresses.postgres_url, "postgres.url"):
         if migrate.current_revision(addresses.postgres_url) != migrate.head_revision():
             log.info("postgres.upgraded", revision=migrate.upgrade(addresses.postgres_url))
-    except OperationalError as error:
-        raise _no_answer("Postgres", addresses.postgres_url, "postgres.url", error) from None
+        engine = make_engine(addresses.postgres_url)
+        try:
+            settle_postgres(engine, partitions)
+        finally:
+            engine.dispose()
+    # Only now that both agree is anything written to Redis.
+    with _answering("Redis", url, "redis.url"), contextlib.closing(connect(url)) as client:
+        settle_redis(client, partitions)
+        for number in range(partitions):
+            check_preflight(client, Keys(number))
+        load_functions(client)
 
 
-def forget_status(redis_url: str) -> None:
+@contextlib.contextmanager
+def _answering(server: str, url: str, setting: str) -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OperationalError) as error:
+        raise _no_answer(server, url, setting, error) from None
+
+
+def forget_status(redis_url: str, partitions: int) -> None:
     """Delete the status of a daemon that was killed; nobody else works on an embedded Redis."""
     with contextlib.closing(connect(redis_url)) as client:
-        client.delete(Keys().status)
+        client.delete(*(Keys(number).status for number in range(partitions)))
 
 
 LOADING_S_MAX = 600.0

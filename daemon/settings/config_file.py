@@ -18,7 +18,7 @@ _WHOLE_NUMBER_TAG = "tag:yaml.org,2002:int"
 
 
 def read_config_file(path: Path) -> dict[tuple[str, ...], object]:
-    """Read the file's values by (section, key); a part that is no section by (key,).
+    """Read the file's values by (section, key); what is in no section by (key,).
 
     Raises ConfigFileError, which names the file and, where there is one, the line.
     """
@@ -35,15 +35,15 @@ def read_config_file(path: Path) -> dict[tuple[str, ...], object]:
 
 
 def setting_lines(path: Path) -> dict[tuple[str, ...], int]:
-    """The line of each (section, key) in a file that ``read_config_file`` has accepted."""
+    """The line of each setting in a file that ``read_config_file`` has accepted."""
     root = yaml.compose(_text(path), Loader=yaml.SafeLoader)
-    sections = root.value if isinstance(root, yaml.MappingNode) else []
-    return {
-        (section.value, key.value): key.start_mark.line + 1
-        for section, keys in sections
-        if isinstance(keys, yaml.MappingNode)
-        for key, _ in keys.value
-    }
+    lines: dict[tuple[str, ...], int] = {}
+    for section, keys in root.value if isinstance(root, yaml.MappingNode) else []:
+        if isinstance(keys, yaml.MappingNode):
+            lines |= {(section.value, k.value): k.start_mark.line + 1 for k, _ in keys.value}
+        else:
+            lines[section.value,] = section.start_mark.line + 1
+    return lines
 
 
 def _text(path: Path) -> str:

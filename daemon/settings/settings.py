@@ -28,6 +28,7 @@ from daemon.settings.types import (
     OptionalPort,
     OptionalText,
     Origins,
+    PartitionCount,
     PositiveMilliseconds,
     PostgresUrl,
     RedisUrl,
@@ -187,6 +188,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    partitions: PartitionCount = 1
     redis: RedisSettings = RedisSettings()
     postgres: PostgresSettings = PostgresSettings()
     http: HttpSettings = HttpSettings()
@@ -283,8 +285,11 @@ def load_all(
 
 def _known() -> Iterator[tuple[str, ...]]:
     for name, field in Settings.model_fields.items():
-        keys = getattr(field.annotation, "model_fields", {})
-        yield from ((name, key) for key in keys)
+        keys = getattr(field.annotation, "model_fields", None)
+        if keys is not None:
+            yield from ((name, key) for key in keys)
+        elif name != "home":  # a variable only: it is known before any file is
+            yield (name,)
 
 
 _KNOWN = tuple(_known())
@@ -314,11 +319,13 @@ def _environment_layer(variables: Mapping[str, str]) -> _Layer:
 
 
 def _nested(values: _Layer) -> dict[str, Any]:
-    sections: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
     for path in _KNOWN:
         if path in values:
-            sections.setdefault(path[0], {})[path[1]] = values[path].value
-    return sections
+            *section, key = path
+            place = nested.setdefault(section[0], {}) if section else nested
+            place[key] = values[path].value
+    return nested
 
 
 def _unknown(path: tuple[str, ...], value: _Value) -> str:
@@ -334,7 +341,7 @@ def _problem(detail: ErrorDetails, values: _Layer) -> str:
     value = values.get(tuple(str(part) for part in detail["loc"][:2]))
     if value is None:
         return f"settings: {message}"
-    is_secret = detail["loc"][1] in _SECRETS
+    is_secret = detail["loc"][-1] in _SECRETS
     return f"{value.place}: {message}" + ("" if is_secret else f", got {_shown(value.value)}")
 
 

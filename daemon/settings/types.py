@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from daemon.logging.masking import mask_credentials
+from meterd.rules.partitions import PARTITIONS_MAX, is_partitions
 from meterd.sentinel_url import SENTINEL_SCHEMES, is_sentinel, parse_sentinel_url
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "OptionalPort",
     "OptionalText",
     "Origins",
+    "PartitionCount",
     "PositiveMilliseconds",
     "PostgresUrl",
     "RedisUrl",
@@ -128,6 +130,12 @@ def _descending(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(values, reverse=True))
 
 
+def _power_of_two(value: int) -> int:
+    if not is_partitions(value):
+        raise ValueError(f"should be a power of two, at most {PARTITIONS_MAX}")
+    return value
+
+
 def _url_check(*schemes: str) -> AfterValidator:
     def check(value: str | None) -> str | None:
         # The URL may hold a password: it stands in no message.
@@ -171,6 +179,7 @@ PostgresUrl = Annotated[
     _url_check("postgresql", "postgres", "postgresql+psycopg2"),
 ]
 Count = Annotated[int, BeforeValidator(_no_bool)]
+PartitionCount = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_power_of_two)]
 Milliseconds = Annotated[int, Field(ge=0, le=MS_MAX), BeforeValidator(_no_bool)]
 PositiveMilliseconds = Annotated[int, Field(ge=1, le=MS_MAX), BeforeValidator(_no_bool)]
 Decimal6 = Annotated[str, BeforeValidator(_decimal_text)]

@@ -19,6 +19,7 @@ from sqlalchemy import (
     event,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -290,6 +291,23 @@ Index(
     "ix_command_journal_started",
     command_journal.c.chat_id,
     postgresql_where=text("outcome = 'ok' AND fields ->> 'type' IN ('start', 'adopt')"),
+)
+
+layout: Final = Table(
+    "layout",
+    metadata,
+    Column("one_row", Boolean, primary_key=True, server_default=true(), comment="There is one"),
+    Column(
+        "partitions",
+        Integer,
+        nullable=False,
+        comment="Into how many the accounts are shared out",
+    ),
+    CheckConstraint("one_row", name="one_row"),
+    CheckConstraint(
+        "partitions BETWEEN 1 AND 256 AND partitions & (partitions - 1) = 0", name="partitions"
+    ),
+    comment="How the data is laid out; written once, when it is made",
 )
 
 recorder_states: Final = Table(

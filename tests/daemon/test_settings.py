@@ -1,6 +1,8 @@
 """Where settings come from, and what is said about wrong ones."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -41,9 +43,29 @@ def test_the_file_in_the_project_mentions_every_setting() -> None:
     """And nothing else."""
     content = yaml.safe_load((ROOT / "config.yaml").read_text())
     defaults = Settings().model_dump(mode="json", exclude={"home"})
-    assert {name: list(keys) for name, keys in content.items()} == {
-        name: list(keys) for name, keys in defaults.items()
-    }
+    assert _names(content) == _names(defaults)
+
+
+def _names(document: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (name, *key)
+        for name, keys in document.items()
+        for key in (((one,) for one in keys) if isinstance(keys, dict) else [()])
+    ]
+
+
+@pytest.mark.parametrize("partitions", [0, -1, 3, 6, 512, "many", True, 1.5])
+def test_partitions_are_a_power_of_two_up_to_256(partitions: object) -> None:
+    """The setting stands in no section; an error names it, its source and what it has to be."""
+    assert with_file("", METERD_PARTITIONS="4").partitions == 4
+    assert with_file("partitions: 8\n").partitions == 8
+    Path("config.yaml").write_text("\n\npartitions: 16\n")
+    assert load_all(env={}).sources == {("partitions",): "config.yaml:3"}
+    told = complaint(f"partitions: {json.dumps(partitions)}\n")
+    assert told.startswith("config.yaml: partitions: should be")
+    assert complaint("", METERD_PARTITIONS=str(partitions)).startswith(
+        "environment METERD_PARTITIONS: should be"
+    )
 
 
 def test_the_environment_goes_before_the_file_before_the_defaults() -> None:
@@ -122,12 +144,7 @@ def test_an_old_name_is_refused_with_the_new_one(old: tuple[str, str], new: str)
         f"{section}: {{{key}: 1}}"
     )
     assert f"environment {variable}: renamed to {new}" in complaint(**{variable: "1"})
-    assert tuple(new.split(".")) in {(s, k) for s, keys in _names().items() for k in keys}
-
-
-def _names() -> dict[str, list[str]]:
-    defaults = Settings().model_dump(mode="json", exclude={"home"})
-    return {section: list(keys) for section, keys in defaults.items()}
+    assert tuple(new.split(".")) in _names(Settings().model_dump(mode="json"))
 
 
 def test_every_setting_that_is_set_has_its_source() -> None:

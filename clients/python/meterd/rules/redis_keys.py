@@ -81,6 +81,11 @@ class Keys(NamedTuple):
         return f"{self.prefix}format"
 
     @property
+    def layout(self) -> str:
+        """String, JSON: ``partition`` and ``partitions``; absent where there is one partition."""
+        return f"{self.prefix}layout"
+
+    @property
     def clock_hold(self) -> str:
         """String, JSON: why nothing is decided until an operator says so (internal)."""
         return f"{self.prefix}hold"

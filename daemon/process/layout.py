@@ -1,0 +1,69 @@
+"""Partitions are counted once: a daemon with another number than the data was made with refuses.
+
+A user's commands would go to another stream than the one that has the account.
+"""
+
+from collections.abc import Iterable
+
+import redis
+from sqlalchemy import Engine
+
+from daemon.errors import PartitionsError
+from meterd.rules.redis_keys import Keys
+from persistence.postgres.layout import fetch_partitions, write_partitions
+from persistence.redis.layout import PartitionLayout, read_layout, write_layout
+
+
+def check_redis(client: redis.Redis, partitions: int) -> None:
+    """Look at Redis; nothing is written.
+
+    Raises:
+        PartitionsError: its data was made with another number of partitions.
+    """
+    _compare("Redis", _in_redis(client, partitions), partitions)
+
+
+def settle_redis(client: redis.Redis, partitions: int) -> None:
+    """Write the layout where there is none; of two daemons that do so, the first has said it.
+
+    Raises:
+        PartitionsError: the data was made with another number of partitions.
+    """
+    for number in range(partitions):
+        if read_layout(client, Keys(number)) is None:  # a full server takes nothing more
+            write_layout(client, PartitionLayout(number, partitions))
+    check_redis(client, partitions)
+
+
+def settle_postgres(engine: Engine, partitions: int) -> None:
+    """The same in PostgreSQL, which outlives a Redis that is lost.
+
+    Raises:
+        PartitionsError: the data was made with another number of partitions.
+    """
+    with engine.begin() as connection:
+        found = fetch_partitions(connection)
+        if found is None:
+            write_partitions(connection, partitions)
+            found = fetch_partitions(connection)
+    _compare("PostgreSQL", [found], partitions)
+
+
+def _in_redis(client: redis.Redis, partitions: int) -> Iterable[int | None]:
+    for number in range(partitions):
+        layout = read_layout(client, Keys(number))
+        if layout is not None and layout.partition != number:
+            raise PartitionsError(
+                f"this Redis has partition {layout.partition} where {number} should be: "
+                "correct redis.url"
+            )
+        yield layout.partitions if layout is not None else None
+
+
+def _compare(server: str, found: Iterable[int | None], partitions: int) -> None:
+    for number in found:
+        if number not in (None, partitions):
+            raise PartitionsError(
+                f"partitions is {partitions}, and the data in {server} was made with {number}: set "
+                f"partitions to {number}, or use other servers. It can't be changed afterwards."
+            )

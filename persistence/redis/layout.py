@@ -1,0 +1,35 @@
+"""How many partitions the data in Redis was made with, and which of them a server has.
+
+With one partition nothing is written, so that the keys are those of version 0.1.
+"""
+
+from typing import Any, Final
+
+import msgspec
+import redis
+
+from meterd.rules.redis_keys import Keys
+
+
+class PartitionLayout(msgspec.Struct, frozen=True):
+    """What a partition's Redis says of itself."""
+
+    partition: int = 0
+    partitions: int = 1
+
+
+ALONE: Final = PartitionLayout()
+
+
+def read_layout(client: redis.Redis, keys: Keys) -> PartitionLayout | None:
+    """The layout by the keys of a partition; None where no daemon ever worked with them."""
+    raw: Any = client.get(keys.layout)
+    if raw is not None:
+        return msgspec.json.decode(raw, type=PartitionLayout)
+    return ALONE if client.exists(keys.format, keys.epoch) else None
+
+
+def write_layout(client: redis.Redis, layout: PartitionLayout) -> None:
+    """Write it, unless there is one already: whoever was first has said it for good."""
+    if layout.partitions > 1:
+        client.set(Keys(layout.partition).layout, msgspec.json.encode(layout), nx=True)
