@@ -34,7 +34,13 @@ from actors.ray_processes import (
 )
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderConfig
 from actors.supervisor.closed_chats import ClosedChats
-from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
+from actors.supervisor.partitions import Made, Supervisors
+from actors.supervisor.supervisor import (
+    WARM_MAX,
+    Supervisor,
+    SupervisorConfig,
+    SupervisorDependencies,
+)
 from actors.supervisor.tasks import end_tasks
 from meterd.rules.model import Policy
 from meterd.rules.redis_keys import Keys
@@ -71,7 +77,7 @@ class ActorConfig(NamedTuple):
 
     redis_url: str
     postgres_url: str
-    keys: Keys
+    partitions: int
     policy: Policy
     policy_id: str
     limits: Limits
@@ -103,12 +109,12 @@ class ChatActor:
     def __init__(self, config: ActorConfig) -> None:
         self._config = config
 
-    def begin(self, name: str, epoch: str) -> None:
+    def begin(self, name: str, epoch: str, partition: int) -> None:
         """Take a name and the right to write under it; until then it is nobody."""
-        config = self._config
+        config, keys = self._config, Keys(partition)
         config.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
-        asker = SettleSender(config.redis(), config.keys, name, epoch)
+        asker = SettleSender(config.redis(), keys, name, epoch)
         self._timekeeper = TimerService(asker.send_settle, on_fenced=_leave)
         writer = CommitContext(
             actor=name,
@@ -116,9 +122,9 @@ class ChatActor:
             policy=config.policy,
             policy_id=config.policy_id,
             limits=config.limits,
-            partition=config.keys.partition,
+            partition=partition,
         )
-        self._worker = ChatWorker(config.redis(), config.keys, writer, self._timekeeper)
+        self._worker = ChatWorker(config.redis(), keys, writer, self._timekeeper)
         self._timekeeper.start()
         tune_gc()
 
@@ -149,14 +155,14 @@ class ChatActor:
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)
 class SupervisorActor:
-    """Reads the queue and routes commands by chat."""
+    """Reads the queue and routes commands by chat, in each partition."""
 
     def __init__(self, config: ActorConfig, settings: SupervisorConfig, token: str) -> None:
         config.set_up("supervisor")
         self._config = config
         self._settings = settings
         self._token = token
-        self._supervisor: Supervisor | None = None
+        self._supervisors = Supervisors(config.partitions, self._make)
         self._nodes = NodeChoice(own_node())
         self._head = HeadMonitor(self._ask_head)
         # Threads of their own: while Ray's head is away these calls wait, and nothing else may.
@@ -166,47 +172,55 @@ class SupervisorActor:
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
-        config = self._config
-        client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
-        queue = CommandStream(client, config.keys, self._token, self._settings.step_ms_max)
-        engine = make_engine(config.postgres_url, pool_size=config.pool_size)
-        parts = SupervisorDependencies(
-            client=client,
-            keys=config.keys,
-            queue=queue,
-            closed_chats=ClosedChats(client, config.keys, engine),
-            integrity=IntegrityCheck(client, config.keys, engine),
-            spawn=self._spawn,
-            take_warm=self._take_warm,
-            spawn_recorder=self._spawn_recorder,
-            load_functions=self._load_library,
-            warm_up=self._warm.fill,
-            cluster_trouble=self._head.trouble,
-        )
-        self._supervisor = Supervisor(parts, self._settings)
+        # What chats were is asked seldom: one pool for all partitions.
+        self._engine = make_engine(self._config.postgres_url, pool_size=self._config.pool_size)
         tune_gc()
-        watching = asyncio.create_task(self._head.run_forever()) if config.is_joined else None
+        is_joined = self._config.is_joined
+        watching = asyncio.create_task(self._head.run_forever()) if is_joined else None
         try:
-            return await self._supervisor.run()
+            return await self._supervisors.run()
         finally:
             if watching is not None:
                 await end_tasks(watching)
 
+    def _make(self, number: int) -> Made:
+        """The supervisor of a partition."""
+        config, keys = self._config, Keys(number)
+        client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
+        step_ms_max = self._settings.step_ms_max
+        parts = SupervisorDependencies(
+            client=client,
+            keys=keys,
+            queue=CommandStream(client, keys, self._token, step_ms_max, config.partitions),
+            closed_chats=ClosedChats(client, keys, self._engine),
+            integrity=IntegrityCheck(client, keys, self._engine),
+            spawn=partial(self._spawn, number),
+            take_warm=partial(self._take_warm, number),
+            spawn_recorder=partial(self._spawn_recorder, number),
+            load_functions=self._load_library,
+            warm_up=self._warm_up,
+            cluster_trouble=self._head.trouble,
+        )
+        return Made(Supervisor(parts, self._settings), client.aclose)
+
+    def _warm_up(self, wanted: int) -> None:
+        """What one partition wants, for all of them."""
+        self._warm.fill(min(wanted * self._config.partitions, WARM_MAX))
+
     async def stop(self) -> None:
         """Take no more commands and finish what is in hand."""
-        if self._supervisor is not None:
-            self._supervisor.stop()
+        self._supervisors.stop()
 
     async def status(self) -> dict[str, Any]:
         """What runs where."""
-        return self._supervisor.status() if self._supervisor else {"state": "starting", "why": ""}
+        return self._supervisors.status()
 
-    async def _spawn(self, name: str, epoch: str) -> RayProcess:
-        return await _begun(await self._start(), name, epoch)
+    async def _spawn(self, number: int, name: str, epoch: str) -> RayProcess:
+        return await _begun(await self._start(), name, epoch, number)
 
-    async def _take_warm(self, name: str, epoch: str) -> RayProcess | None:
+    async def _take_warm(self, number: int, name: str, epoch: str) -> RayProcess | None:
         process = await self._warm.acquire()
-        return await _begun(process, name, epoch) if process is not None else None
+        return await _begun(process, name, epoch, number) if process is not None else None
 
     async def _start(self) -> RayProcess:
         node = await self._choose_node()
@@ -224,11 +238,10 @@ class SupervisorActor:
             return self._nodes.own  # Ray's head is away: nothing is known of the others
         return self._nodes.choose(alive)
 
-    async def _spawn_recorder(self, memory_id: str, epoch: str) -> RayRecorder:
+    async def _spawn_recorder(self, number: int, memory_id: str, epoch: str) -> RayRecorder:
         own = self._nodes.own
-        actor = await self._call_ray(
-            partial(start_actor, RecorderActor, own, self._config, memory_id, epoch)
-        )
+        claim = RecorderClaim(number, memory_id, int(epoch))
+        actor = await self._call_ray(partial(start_actor, RecorderActor, own, self._config, claim))
         return RayRecorder(actor, own)
 
     async def _ask_head(self) -> None:
@@ -246,15 +259,16 @@ class SupervisorActor:
 class RecorderActor:
     """Moves what must last to Postgres."""
 
-    def __init__(self, config: ActorConfig, memory_id: str, epoch: str) -> None:
-        config.set_up(RECORDER)
+    def __init__(self, config: ActorConfig, claim: RecorderClaim) -> None:
+        keys, epoch = Keys(claim.partition), str(claim.epoch)
+        name = f"p{claim.partition}-{RECORDER}" if claim.partition else RECORDER
+        config.set_up(name)
         os.nice(BEHIND_NICE)
-        structlog.contextvars.bind_contextvars(actor=RECORDER, epoch=epoch)
-        outbox = Outbox(config.redis(), config.keys, config.ended_ttl_ms, RECORDER, epoch)
+        structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
+        outbox = Outbox(config.redis(), keys, config.ended_ttl_ms, RECORDER, epoch)
         engine = make_engine(
             config.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
         )
-        claim = RecorderClaim(config.keys.partition, memory_id, int(epoch))
         policy = (config.policy_id, policy_document(config.policy))
         self._recorder = Recorder(outbox, engine, claim, policy, config.recorder)
 
@@ -285,10 +299,10 @@ class RecorderActor:
         }
 
 
-async def _begun(process: RayProcess, name: str, epoch: str) -> RayProcess:
+async def _begun(process: RayProcess, name: str, epoch: str, partition: int) -> RayProcess:
     """The process, with its name; one that does not take it is ended."""
     try:
-        await process.begin(name, epoch)
+        await process.begin(name, epoch, partition)
     except BaseException:
         process.kill()  # nobody else knows of it, and a late one would run on without a name
         raise

@@ -123,15 +123,15 @@ class RayProcess(RayHandle):
         self._call_s = call_s
         self._on_end = on_end
 
-    async def begin(self, name: str, epoch: str) -> None:
-        """Give it a name, and the right to write under it.
+    async def begin(self, name: str, epoch: str, partition: int) -> None:
+        """Give it a name, and the right to write under it in a partition.
 
         Raises:
             HungError: it has been up, and does not answer.
         """
         if self._info is None:
             await self.info()  # a start, which has a limit of its own
-        await in_time(self._actor.begin.remote(name, epoch), self._call_s)
+        await in_time(self._actor.begin.remote(name, epoch, partition), self._call_s)
 
     async def check(self) -> None:
         """Raise if it is gone: by its process where that is on this node, else by a call."""

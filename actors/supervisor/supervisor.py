@@ -119,6 +119,9 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
         self._names = 0
+        number = parts.keys.partition
+        self._prefix = f"p{number}-" if number else ""
+        """Names of actors are their own in all partitions; those of partition 0 as ever."""
         self._started_at = time.time()
         self._outbox = OutboxBound(settings.outbox_entries_max)
         self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
@@ -310,7 +313,7 @@ class Supervisor:
     def _new_actor(self) -> ActorHandle:
         self._names += 1
         handle = ActorHandle(
-            f"chat-{self._names}",
+            f"{self._prefix}chat-{self._names}",
             self._spawn,
             self._placement.chats_on,
             self._timeouts,
@@ -352,6 +355,7 @@ class Supervisor:
             "version": _VERSION,
             "pid": os.getpid(),
             "epoch": self._parts.queue.epoch,
+            "partitions": [self._line(state, why)],
             "uptime_ms": int((time.time() - self._started_at) * 1000),
             "open_chats": self._placement.open_chats(),
             "in_flight": self._dispatcher.in_flight,
@@ -374,6 +378,16 @@ class Supervisor:
             },
             "actor_restarts": sum(handle.restarts for handle in handles),
             "actors": [actor_status(handle, self._placement, now_ms) for handle in handles],
+        }
+
+    def _line(self, state: str, why: str) -> dict[str, Any]:
+        """The partition in short, for a status of several."""
+        return {
+            "partition": self._parts.keys.partition,
+            "state": state,
+            "why": why,
+            "epoch": self._parts.queue.epoch,
+            "open_chats": self._placement.open_chats(),
         }
 
     def _condition(self) -> tuple[str, str]:

@@ -23,13 +23,13 @@ from daemon.console.common import (
 )
 
 if TYPE_CHECKING:
+    import redis
     from sqlalchemy import Engine
 
     from daemon.audit.differences import Difference, Findings
     from daemon.audit.run import Scope
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
-    from persistence.redis.snapshot_scan import SnapshotScan
 
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
@@ -73,8 +73,8 @@ def audit(
     scope = _scope(since, user)
     addresses = _addresses_or_exit(settings_or_exit(config), no_redis)
     shown: list[Difference] = []
-    with _servers(addresses, no_redis) as (engine, scan):
-        findings = _run(engine, scan, scope, shown.append if json else print_difference)
+    with _servers(addresses, no_redis) as (engine, client):
+        findings = _run(engine, client, scope, shown.append if json else print_difference)
     if json:
         print_json(_document(findings, shown))
     else:
@@ -85,20 +85,42 @@ def audit(
 
 def _run(
     engine: "Engine",
-    scan: "SnapshotScan | None",
+    client: "redis.Redis | None",
     scope: "Scope",
     show: "Callable[[Difference], None]",
 ) -> "Findings":
     from daemon.audit.differences import Findings  # noqa: PLC0415 - the help need not wait for it
-    from daemon.audit.run import Audit  # noqa: PLC0415
 
     findings = Findings(show)
     if show is not print_difference:
-        Audit(engine, scan, findings).run(scope)
+        _run_each(engine, client, scope, findings, lambda _phase: None)
         return findings
     with _progress(engine, findings, scope) as progress:
-        Audit(engine, scan, findings, progress).run(scope)
+        _run_each(engine, client, scope, findings, progress)
     return findings
+
+
+def _run_each(
+    engine: "Engine",
+    client: "redis.Redis | None",
+    scope: "Scope",
+    findings: "Findings",
+    progress: "Callable[[str], None]",
+) -> None:
+    """Each partition; of one user, the user's."""
+    from daemon.audit.run import Audit  # noqa: PLC0415 - as above
+    from meterd.rules.partitions import Partition  # noqa: PLC0415
+    from meterd.rules.redis_keys import Keys  # noqa: PLC0415
+    from persistence.postgres.layout import fetch_partitions  # noqa: PLC0415
+    from persistence.redis.snapshot_scan import SnapshotScan  # noqa: PLC0415
+
+    with engine.connect() as connection:
+        partitions = fetch_partitions(connection) or 1
+    for number in range(partitions):
+        one = Partition(number, partitions)
+        if scope.user is None or one.has(scope.user):
+            scan = SnapshotScan(client, Keys(number)) if client else None
+            Audit(engine, scan, findings, progress, partition=one).run(scope)
 
 
 @contextlib.contextmanager
@@ -117,17 +139,13 @@ def _progress(
 @contextlib.contextmanager
 def _servers(
     addresses: "Addresses", no_redis: bool
-) -> "Iterator[tuple[Engine, SnapshotScan | None]]":
+) -> "Iterator[tuple[Engine, redis.Redis | None]]":
     import redis  # noqa: PLC0415 - as above
 
-    from meterd.rules.redis_keys import Keys  # noqa: PLC0415
-    from persistence.redis.snapshot_scan import SnapshotScan  # noqa: PLC0415
-
     client = None if no_redis else redis_or_exit(addresses.redis_url)
-    scan = SnapshotScan(client, Keys()) if client else None
     with client or contextlib.nullcontext(), engine_or_exit(addresses.postgres_url) as engine:
         try:
-            yield engine, scan
+            yield engine, client
         except redis.RedisError as error:
             raise fail(
                 f"Redis has stopped answering: {error}\n"

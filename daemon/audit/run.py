@@ -98,7 +98,8 @@ class Audit:
     def _rest(self, scope: Scope) -> None:
         with self._reading() as connection:
             self._tell(compare_unowned(connection, scope.since_ms, self._findings, self._partition))
-            self._tell(compare_policies(connection))
+            if not self._partition.number:  # they are those of all
+                self._tell(compare_policies(connection))
         if self._contents is not None:
             self._progress("ids in Redis")
             self._tell(self._contents.missing_ids(scope.since_ms))

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from daemon.discovery.published import read_whole_status
 from daemon.discovery.runfile import Addresses, RunFile
 from daemon.logging.masking import mask_credentials
 from daemon.monitoring.alarms import alarms_of
 from daemon.monitoring.next_steps import next_step
 from daemon.settings.fingerprint import settings_fingerprint
 from daemon.settings.home import choose_home
-from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
-from persistence.redis.published_status import read_status
 
 if TYPE_CHECKING:
     from daemon.settings.settings import Settings
@@ -98,7 +97,7 @@ def _here(runfile: RunFile) -> dict[str, Any] | None:
 def _status(runfile: RunFile, url: str) -> dict[str, Any]:
     try:
         with contextlib.closing(connect(url, socket_timeout_s=2)) as client:
-            found = read_status(client, Keys())
+            found = read_whole_status(client)
         return found or _local_status(runfile, f"no daemon answers on {mask_credentials(url)}")
     except redis.RedisError as error:
         return _local_status(runfile, f"Redis does not answer at {mask_credentials(url)}: {error}")

@@ -468,6 +468,16 @@ State = Literal[
 ]  # fmt: skip
 
 
+class PartitionStatus(Shape):
+    """One partition of the queue."""
+
+    partition: Annotated[Number, _about("Which one")]
+    state: Annotated[State, _about("Its state; that of the whole is the worst one")]
+    why: Annotated[str, _about("Why it is so; empty if there is nothing to say")]
+    epoch: Annotated[str, _about("Under which its supervisor writes; empty while none does")]
+    open_chats: Annotated[Number, _about("Chats that its actors hold")]
+
+
 class Status(Shape):
     """What runs where, as the daemon said last, and what to make of it.
 
@@ -490,6 +500,7 @@ class Status(Shape):
     )
     pid: Annotated[int | None, _about("The supervisor's process")] = None
     epoch: Annotated[str | None, _about("Under which the supervisor writes")] = None
+    partitions: Annotated[list[PartitionStatus] | None, _about("Each partition in short")] = None
     uptime_ms: Annotated[Ms | None, _about("Since the supervisor began")] = None
     open_chats: Annotated[Number | None, _about("Chats that actors hold")] = None
     in_flight: Annotated[Number | None, _about("Commands on their way to actors")] = None

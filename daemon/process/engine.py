@@ -41,7 +41,6 @@ from daemon.process.ray_processes import RayProcesses, kill_descendants
 from daemon.process.ray_start import is_head_there, start_ray
 from daemon.settings.derived import limits_of, policy_id, policy_of, ray_log_of, supervisor_settings
 from daemon.settings.settings import Settings, load_settings
-from meterd.rules.redis_keys import Keys
 
 log = structlog.get_logger()
 
@@ -185,7 +184,7 @@ class Engine:
         return ActorConfig(
             redis_url=self._config.addresses.redis_url,
             postgres_url=self._config.addresses.postgres_url,
-            keys=Keys(),
+            partitions=settings.partitions,
             policy=policy,
             policy_id=policy_id(policy),
             limits=limits_of(settings),

@@ -58,42 +58,55 @@ def recover(
 
       meterd recover --by ann
     """
-    with _recovery(config) as recovery:
+    is_whole = True
+    with _recoveries(config) as recoveries:
         from daemon.errors import RecoverError  # noqa: PLC0415 - the help need not wait
 
         try:
-            plan = recovery.plan()
-            if dry_run or not plan.missing:
-                _print_plan(plan, json)
-                return
-            with progress(err, "recover", "accounts") as done:
-                report = recovery.run(by or getpass.getuser(), done)
+            for number, recovery in enumerate(recoveries):
+                if len(recoveries) > 1 and not json:
+                    print_line(f"partition       {number}")
+                is_whole &= _recover(recovery, dry_run, by or getpass.getuser(), json)
         except RecoverError as error:
             raise fail(str(error)) from None
-    _print_report(report, json)
-    if report.unfolded:
+    if not is_whole:
         raise typer.Exit(EXIT_FAILED)
 
 
+def _recover(recovery: "Recovery", dry_run: bool, by: str, json: bool) -> bool:
+    """Rebuild a partition if it has lost something; whether all of its accounts could be folded."""
+    plan = recovery.plan()
+    if dry_run or not plan.missing:
+        _print_plan(plan, json)
+        return True
+    with progress(err, "recover", "accounts") as done:
+        report = recovery.run(by, done)
+    _print_report(report, json)
+    return not report.unfolded
+
+
 @contextlib.contextmanager
-def _recovery(config: "Path | None") -> "Iterator[Recovery]":
+def _recoveries(config: "Path | None") -> "Iterator[list[Recovery]]":
+    """One for each partition."""
     from daemon.recovery.rebuild import Recovery  # noqa: PLC0415 - as above
     from daemon.settings.derived import limits_of  # noqa: PLC0415 - as above
     from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
     from persistence.postgres.engine import make_engine  # noqa: PLC0415 - as above
+    from persistence.postgres.layout import fetch_partitions  # noqa: PLC0415 - as above
     from persistence.redis.functions import load_functions  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
     with postgres_or_exit(addresses.postgres_url), redis_or_exit(addresses.redis_url) as client:
         load_functions(client)
-        yield Recovery(
-            make_engine(addresses.postgres_url),
-            client,
-            Keys(),
-            settings.queue.ended_ttl_ms,
-            limits_of(settings),
-        )
+        engine = make_engine(addresses.postgres_url)
+        with engine.connect() as connection:
+            partitions = fetch_partitions(connection) or 1
+        ended_ttl_ms, limits = settings.queue.ended_ttl_ms, limits_of(settings)
+        yield [
+            Recovery(engine, client, Keys(number), ended_ttl_ms, limits, partitions=partitions)
+            for number in range(partitions)
+        ]
 
 
 def _print_plan(plan: "RecoveryPlan", json: bool) -> None:

@@ -31,6 +31,7 @@ from persistence.postgres.rows import JournalRow, OperationRow
 from persistence.postgres.writer import write_batch
 from persistence.redis.commit import Limits, unpack_payload
 from persistence.redis.integrity import RedisPosition, read_position, what_is_missing
+from persistence.redis.layout import PartitionLayout, write_layout
 from persistence.redis.outbox import OutboxEntry
 from persistence.redis.rebuild import Rebuild
 
@@ -119,6 +120,8 @@ class Recovery:
             with self._engine.begin() as connection:
                 replace_instance(connection, self._keys.partition, report.memory_id, epoch)
                 write_batch(connection, [], [], [], [_operation(report, done_by)])
+            number, partitions = self._partition
+            write_layout(self._client, PartitionLayout(number, partitions))
             rebuild.end(report.memory_id, epoch)
             return report
 

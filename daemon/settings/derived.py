@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 from actors.supervisor.supervisor import SupervisorConfig
@@ -41,17 +42,22 @@ def policy_id(policy: Policy) -> str:
 
 def limits_of(settings: Settings) -> Limits:
     """How much and how long Redis keeps."""
-    queue = settings.queue
+    queue, share = settings.queue, partial(_share, settings.partitions)
     return Limits(
         id_ttl_ms=queue.id_ttl_ms,
         credit_id_ttl_ms=queue.credit_id_ttl_ms,
         reply_ttl_ms=queue.reply_ttl_ms,
         reply_entries_max=queue.reply_entries_max,
-        reply_streams_max=queue.reply_streams_max,
+        reply_streams_max=share(queue.reply_streams_max),
         event_entries_max=queue.event_entries_max,
         dead_entries_max=queue.dead_entries_max,
-        dead_bytes_max=queue.dead_bytes_max,
+        dead_bytes_max=share(queue.dead_bytes_max),
     )
+
+
+def _share(partitions: int, bound: int) -> int:
+    """What one of so many partitions may have of something, at least one."""
+    return max(1, bound // partitions)
 
 
 def ray_log_of(settings: Settings) -> Path:
@@ -60,9 +66,10 @@ def ray_log_of(settings: Settings) -> Path:
 
 
 def supervisor_settings(settings: Settings) -> SupervisorConfig:
-    """The supervisor's configuration."""
+    """The configuration of a partition's supervisor: its share of what is bounded for all."""
+    share = partial(_share, settings.partitions)
     return SupervisorConfig(
-        actors_max=settings.actors.max,
+        actors_max=share(settings.actors.max),
         chats_per_actor=settings.actors.chats_per_actor,
         warm_pool_size=settings.actors.warm_pool_size,
         batch_max=settings.queue.batch_max,
@@ -74,8 +81,8 @@ def supervisor_settings(settings: Settings) -> SupervisorConfig:
         call_timeout_ms=settings.actors.call_timeout_ms,
         start_timeout_ms=settings.actors.start_timeout_ms,
         step_ms_max=settings.clock.step_ms_max,
-        reply_streams_max=settings.queue.reply_streams_max,
-        dead_bytes_max=settings.queue.dead_bytes_max,
-        outbox_entries_max=settings.recorder.outbox_entries_max,
+        reply_streams_max=share(settings.queue.reply_streams_max),
+        dead_bytes_max=share(settings.queue.dead_bytes_max),
+        outbox_entries_max=share(settings.recorder.outbox_entries_max),
         log_file=str(ray_log_of(settings)),
     )

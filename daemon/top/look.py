@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from daemon.console.chat_now import ChatNow, chat_now
+from daemon.discovery.published import read_whole_status
 from daemon.discovery.status import DOWN
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.pages import ChatFilter, chats_page
-from persistence.redis.published_status import read_status
 
 REMEMBERED: Final = 120
 """Looks that the small plots are drawn from: two minutes at one a second."""
@@ -62,7 +62,7 @@ class Watch:
         status: dict[str, Any] = {**DOWN, "why": "no daemon answers on this Redis"}
         chats: list[ChatNow] = []
         try:
-            status = read_status(self._client, self._keys) or status
+            status = read_whole_status(self._client) or status
             chats = list(self._chats())
         except redis.RedisError as error:
             trouble = f"Redis does not answer: {error}"

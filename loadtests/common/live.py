@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,8 @@ class LiveDaemon:
     def until_handled(self, timeout_s: float = 60) -> None:
         """Wait until the queue is worked off and Postgres has all of it."""
         with self.client() as client:
-            self.until(lambda: is_handled(client), timeout_s)
+            for number in range(int(self.env.get("METERD_PARTITIONS", "1"))):
+                self.until(partial(is_handled, client, Keys(number)), timeout_s)
 
     def output(self) -> str:
         """The end of what the daemon printed."""

@@ -16,15 +16,15 @@ def queue_ms(client: redis.Redis) -> int:
     return int(seconds) * 1000 + int(micros) // 1000
 
 
-def is_handled(client: redis.Redis) -> bool:
-    """Whether the queue is worked off and Postgres has all of it."""
-    groups: Any = client.xinfo_groups(KEYS.commands)
-    stream: Any = client.xinfo_stream(KEYS.commands)
+def is_handled(client: redis.Redis, keys: Keys = KEYS) -> bool:
+    """Whether a partition's queue is worked off and Postgres has all of it."""
+    groups: Any = client.xinfo_groups(keys.commands)
+    stream: Any = client.xinfo_stream(keys.commands)
     done = all(
         not group["pending"] and group["last-delivered-id"] == stream["last-generated-id"]
         for group in groups
     )
-    return bool(groups) and done and not client.xlen(KEYS.outbox)
+    return bool(groups) and done and not client.xlen(keys.outbox)
 
 
 def credits_for(lasts_ms: int) -> str:

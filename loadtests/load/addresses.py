@@ -5,14 +5,13 @@ from pathlib import Path
 
 import redis
 
+from daemon.discovery.published import read_whole_status
 from daemon.discovery.status import find_addresses
 from daemon.errors import SettingsError
 from daemon.logging.masking import mask_credentials
 from daemon.settings.settings import load_settings
 from loadtests.load.options import LoadOptions, without_ours
-from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
-from persistence.redis.published_status import read_status
 
 
 class AddressesError(Exception):
@@ -42,7 +41,7 @@ def check(options: LoadOptions) -> None:
     try:
         with contextlib.closing(connect(options.redis_url)) as client:
             client.ping()
-            status = read_status(client, Keys())
+            status = read_whole_status(client)
     except (redis.RedisError, ValueError) as error:
         raise AddressesError(f"Redis does not answer at {shown}: {error}") from None
     if status is None or status["state"] != "ready":

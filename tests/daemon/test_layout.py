@@ -48,7 +48,7 @@ def _everything(client: redis.Redis) -> dict[bytes, bytes | None]:
     return {key: client.dump(key) for key in client.scan_iter("*")}
 
 
-LOSSES: dict[str, Callable[[redis.Redis, Engine], None]] = {
+LOSSES: dict[str, Callable[[redis.Redis, Engine], object]] = {
     "nothing lost": lambda _client, _engine: None,
     "Redis lost": lambda client, _engine: client.flushall(),
     "Postgres lost": lambda _client, engine: _forget(engine),

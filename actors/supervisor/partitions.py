@@ -1,0 +1,99 @@
+"""The supervisors of all partitions, side by side in one process and one loop.
+
+Each leads its partition by itself: one that ends, because another daemon leads or its Redis is to
+be compared again, begins anew here and leaves the others alone. Where there is one partition only,
+its end is the process's end, and whoever has started the process starts another.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+import structlog
+
+from actors.supervisor.merged_status import merge_statuses
+
+log = structlog.get_logger()
+
+FAILURES_MAX: Final = 5
+"""Supervisors of one partition that may fail in a row, none of them ready, before all end."""
+PAUSE_S: Final = 0.2
+"""Before the first new one; twice as long before each one after it that has failed as well."""
+
+STOPPED: Final = "stopped"
+STARTING: Final = {"state": "starting", "why": ""}
+
+
+class PartitionSupervisor(Protocol):
+    """The supervisor of one partition."""
+
+    async def run(self) -> str:
+        """Work until ``stop``; returns why it ended."""
+
+    def stop(self) -> None:
+        """End ``run``, in order."""
+
+    def status(self) -> dict[str, Any]:
+        """What runs where."""
+
+
+class Made(NamedTuple):
+    """A supervisor, and what ends what it works with."""
+
+    supervisor: PartitionSupervisor
+    close: Callable[[], Awaitable[None]]
+
+
+class Supervisors:
+    """Supervisors that follow each other, for each partition."""
+
+    def __init__(self, partitions: int, make: Callable[[int], Made]) -> None:
+        """``make`` makes a supervisor for the partition of a number."""
+        self._make = make
+        self._running: list[PartitionSupervisor | None] = [None] * partitions
+        self._is_stopping = False
+
+    async def run(self) -> str:
+        """Work until ``stop``; returns why it ended.
+
+        Raises:
+            Exception: that of a partition whose supervisors fail again and again.
+        """
+        if len(self._running) == 1:
+            return await self._lead(0)
+        async with asyncio.TaskGroup() as group:
+            lives = [group.create_task(self._lead(n)) for n in range(len(self._running))]
+        return lives[0].result()
+
+    def stop(self) -> None:
+        """End all of them, in order."""
+        self._is_stopping = True
+        for supervisor in filter(None, self._running):
+            supervisor.stop()
+
+    def status(self) -> dict[str, Any]:
+        """What runs where, of all partitions."""
+        return merge_statuses([one.status() if one else STARTING for one in self._running])
+
+    async def _lead(self, number: int) -> str:
+        """One partition, supervisor after supervisor."""
+        failures = 0
+        while True:
+            made = self._make(number)
+            self._running[number] = made.supervisor
+            if self._is_stopping:
+                made.supervisor.stop()
+            try:
+                why = await made.supervisor.run()
+                failures = 0
+            except Exception:
+                failures += 1
+                if len(self._running) == 1 or failures >= FAILURES_MAX:
+                    raise
+                log.exception("partition.failed", partition=number, failures=failures)
+                why = ""
+            finally:
+                await made.close()
+            if why == STOPPED or len(self._running) == 1:
+                return why
+            await asyncio.sleep(PAUSE_S * 2**failures)

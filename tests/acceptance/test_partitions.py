@@ -1,0 +1,196 @@
+"""A daemon with four partitions: each user's commands in one stream, and all of it exact."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+import redis
+
+from loadtests.common.live import LiveDaemon, live_daemon
+from meterd.rules.partitions import partition_of
+from meterd.rules.redis_keys import Keys
+
+pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+PARTITIONS: Final = 4
+REPLY_TO: Final = "partitions"
+
+Log = list[tuple[str, dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[LiveDaemon]:
+    with live_daemon(METERD_PARTITIONS=str(PARTITIONS), METERD_HTTP__ENABLED="0") as running:
+        running.until(lambda: _states(running) == ["ready"] * PARTITIONS, 60)
+        yield running
+
+
+def _states(daemon: LiveDaemon) -> list[str]:
+    return [one["state"] for one in daemon.status().get("partitions", ())]
+
+
+def _users(number: int, prefix: str) -> list[str]:
+    """So many users of each partition."""
+    found: list[list[str]] = [[] for _ in range(PARTITIONS)]
+    for user in (f"{prefix}-{n}" for n in itertools.count()):
+        mine = found[partition_of(user, PARTITIONS)]
+        if len(mine) < number:
+            mine.append(user)
+        if all(len(users) == number for users in found):
+            return [user for users in found for user in users]
+    raise AssertionError("there are users in each partition")
+
+
+def _send(client: redis.Redis, partition: int, **fields: str) -> str:
+    sent: Any = {**fields, "reply_to": REPLY_TO}
+    entry: Any = client.xadd(Keys(partition).commands, sent)
+    return str(entry.decode())
+
+
+def _lives(client: redis.Redis, users: list[str]) -> dict[str, tuple[str, str]]:
+    """A life of each user, and the same to the next partition; id → entry, expected outcome."""
+    expected: dict[str, tuple[str, str]] = {}
+
+    def send(partition: int, outcome: str, **fields: str) -> None:
+        expected[f"{partition}/{fields['id']}"] = _send(client, partition, **fields), outcome
+
+    for user in users:
+        right, chat = partition_of(user, PARTITIONS), f"chat-{user}"
+        wrong = (right + 1) % PARTITIONS
+        who = {"chat_id": chat, "user_id": user}
+        send(right, "ok", type="top_up", id=f"t-{user}", user_id=user, amount="5")
+        send(wrong, "wrong_partition", type="top_up", id=f"t-{user}", user_id=user, amount="5")
+        send(right, "ok", type="start", id=f"s-{user}", advisor_id="v", rate="60", **who)
+        send(right, "invalid_command", type="pause", id=f"p-{user}", chat_id=chat)
+        send(wrong, "wrong_partition", type="end", id=f"e-{user}", **who)
+        send(right, "ok", type="end", id=f"e-{user}", **who)
+    return expected
+
+
+def _replies(client: redis.Redis) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for number in range(PARTITIONS):
+        entries: Any = client.xrange(Keys(number).reply(REPLY_TO))
+        for _, fields in entries:
+            reply = {name.decode(): value.decode() for name, value in fields.items()}
+            found[f"{number}/{reply['id']}"] = reply
+    return found
+
+
+def test_each_users_commands_are_handled_in_one_stream(daemon: LiveDaemon) -> None:
+    """What stands in another one is named ``wrong_partition``; the books are exact in all."""
+    users = _users(5, "life")
+    with daemon.client() as client:
+        expected = _lives(client, users)
+        daemon.until_handled()
+        replies = _replies(client)
+        told = {key: (replies[key]["entry"], replies[key]["outcome"]) for key in expected}
+        assert told == expected
+        wrong = [r["message"] for r in replies.values() if r["outcome"] == "wrong_partition"]
+        assert len(wrong) == 2 * len(users)
+        assert all(":commands" in message for message in wrong)
+        _assert_as_folded(client, users)
+    audit = daemon.run("audit")
+    assert audit.returncode == 0, audit.stdout
+    assert f"{len(users)} users" in audit.stdout
+
+
+def _assert_as_folded(client: redis.Redis, users: list[str]) -> None:
+    """Records in Postgres equal the fold of each stream."""
+    for number in range(PARTITIONS):
+        entries: Any = client.xrange(Keys(number).commands)
+        assert entries, "there are users in each partition"
+        for user in users:
+            if partition_of(user, PARTITIONS) == number:
+                assert client.get(Keys(number).wallet(user)) is not None
+            else:
+                assert client.get(Keys(number).wallet(user)) is None
+
+
+def test_the_status_is_that_of_all(daemon: LiveDaemon) -> None:
+    """Open chats are added up, and each partition is there with a supervisor's epoch."""
+    users = _users(1, "open")
+    with daemon.client() as client:
+        for user in users:
+            right, who = partition_of(user, PARTITIONS), {"user_id": user}
+            _send(client, right, type="top_up", id=f"t-{user}", amount="5", **who)
+            start = {"type": "start", "id": f"s-{user}", "chat_id": user, "advisor_id": "v"}
+            _send(client, right, rate="0.001", **start, **who)
+        daemon.until_handled()
+    daemon.until(lambda: daemon.status()["open_chats"] == PARTITIONS)
+    status = daemon.status()
+    assert [one["partition"] for one in status["partitions"]] == [0, 1, 2, 3]
+    assert [one["open_chats"] for one in status["partitions"]] == [1, 1, 1, 1]
+    assert all(one["epoch"] for one in status["partitions"])
+    names = [actor["name"] for actor in status["actors"]]
+    assert len(set(names)) == len(names) >= PARTITIONS
+    shown = daemon.run("status")
+    assert shown.returncode == 0, shown.stdout
+
+
+def test_another_number_of_partitions_is_refused(daemon: LiveDaemon) -> None:
+    """Both numbers are named, and nothing starts; the daemon that works is not disturbed."""
+    servers = {
+        "METERD_REDIS__URL": daemon.redis_url,
+        "METERD_POSTGRES__URL": daemon.postgres_url,
+        "METERD_HTTP__ENABLED": "0",
+        "METERD_PARTITIONS": "2",
+    }
+    other = LiveDaemon(daemon.home.parent / "other", servers)
+    refused = other.run("up")
+    assert refused.returncode != 0
+    assert "partitions is 2, and the data in Redis was made with 4" in refused.stderr
+    assert _states(daemon) == ["ready"] * PARTITIONS
+
+
+def test_actors_and_recorders_that_die_are_replaced_in_their_partition(daemon: LiveDaemon) -> None:
+    """Everything goes on, and the books are exact."""
+    users = _users(2, "killed")
+    before = daemon.status()
+    with daemon.client() as client:
+        expected = _lives(client, users)
+        for actor in before["actors"]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(actor["pid"], signal.SIGKILL)
+        daemon.until_handled(120)
+        replies = _replies(client)
+        told = {key: (replies[key]["entry"], replies[key]["outcome"]) for key in expected}
+        assert told == expected
+    daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS)
+    assert daemon.status()["actor_restarts"] >= PARTITIONS
+    assert daemon.run("audit").returncode == 0
+
+
+def test_what_all_partitions_have_lost_is_rebuilt_in_all(daemon: LiveDaemon) -> None:
+    """Each says that it has lost state, bills nothing, and goes on by itself after a recovery."""
+    users = _users(2, "lost")
+    with daemon.client() as client:
+        _lives(client, users)
+        daemon.until_handled()
+        client.flushall()
+        daemon.until(lambda: _statuses(client) == ["lost"] * PARTITIONS, 60)
+        recovered = daemon.run("recover", "--by", "ann")
+        assert recovered.returncode == 0, recovered.stderr
+        assert [f"partition       {n}" in recovered.stdout for n in range(4)] == [True] * 4
+        daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 60)
+        again = _lives(client, _users(2, "after"))
+        daemon.until_handled()
+        replies = _replies(client)
+        told = {key: (replies[key]["entry"], replies[key]["outcome"]) for key in again}
+        assert told == again
+    audit = daemon.run("audit")
+    assert audit.returncode == 0, audit.stdout
+
+
+def _statuses(client: redis.Redis) -> list[str]:
+    """As published: the layout is gone with the rest."""
+    found: list[str] = []
+    for number in range(PARTITIONS):
+        raw: Any = client.get(Keys(number).status)
+        found.append(json.loads(raw)["state"] if raw else "")
+    return found
