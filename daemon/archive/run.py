@@ -36,6 +36,7 @@ from persistence.postgres.archives import (
     insert_archive,
     insert_opening_states,
 )
+from persistence.postgres.layout import fetch_partitions
 from persistence.postgres.rows import OperationRow
 from persistence.postgres.writer import write_batch
 
@@ -90,6 +91,8 @@ class Archiver:
             ArchiveError: the role may not, or there is what can't be archived.
         """
         with self._engine.connect() as connection:
+            if (fetch_partitions(connection) or 1) > 1:
+                raise ArchiveError("this version archives a queue of one partition only")
             if not partitions.is_owner(connection):
                 raise ArchiveError(
                     "this role may not drop partitions of command_journal: run this as the owner "

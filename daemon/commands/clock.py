@@ -16,6 +16,7 @@ from daemon.console.common import (
     redis_or_exit,
     settings_or_exit,
 )
+from daemon.console.partition import PartitionOption, keys_or_exit
 from daemon.console.units import moment, span
 
 app = typer.Typer(
@@ -28,19 +29,21 @@ ByOption = Annotated[
 
 
 @app.command()
-def show(json: JsonOption = False, config: ConfigOption = None) -> None:
+def show(
+    partition: PartitionOption = None, json: JsonOption = False, config: ConfigOption = None
+) -> None:
     """Show the queue's clock, and what it did if everything is held because of it.
 
     For example:
 
       meterd clock show
     """
-    from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
     from persistence.redis.clock_hold import read_hold  # noqa: PLC0415 - the help need not wait for it
 
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
         seconds, micros = client.time()
-        hold = read_hold(client, Keys())
+        keys = keys_or_exit(client, partition)
+        hold = read_hold(client, keys)
     found: dict[str, Any] = {"queue_ms": seconds * 1000 + micros // 1000, "hold": hold}
     if json:
         print_json(found)
@@ -78,6 +81,7 @@ def _step(hold: dict[str, Any]) -> str:
 @app.command()
 def accept(
     by: ByOption = None,
+    partition: PartitionOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Go on by the clock as it is now.
@@ -90,13 +94,13 @@ def accept(
 
       meterd clock accept --by ann
     """
-    from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
     from persistence.redis.clock_hold import clear_hold, read_hold  # noqa: PLC0415 - as above
 
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
-        hold = read_hold(client, Keys())
+        keys = keys_or_exit(client, partition)
+        hold = read_hold(client, keys)
         now_ms = time.time_ns() // 1_000_000
-        if hold is None or not clear_hold(client, Keys(), hold, by or getpass.getuser(), now_ms):
+        if hold is None or not clear_hold(client, keys, hold, by or getpass.getuser(), now_ms):
             raise fail("Nothing is held because of the clock.")
     what = (
         f"{hold['entry']} counts" if "entry" in hold else f"the clock had stepped by {_step(hold)}"
@@ -105,7 +109,9 @@ def accept(
 
 
 @app.command()
-def drop(by: ByOption = None, config: ConfigOption = None) -> None:
+def drop(
+    by: ByOption = None, partition: PartitionOption = None, config: ConfigOption = None
+) -> None:
     """Drop an entry from the future that holds everything, and set the stream back.
 
     Commands that came behind it are appended again, in their order, and count
@@ -117,19 +123,19 @@ def drop(by: ByOption = None, config: ConfigOption = None) -> None:
 
       meterd clock drop --by ann
     """
-    from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
     from persistence.errors import HoldError  # noqa: PLC0415 - as above
     from persistence.redis.clock_hold import drop_ahead, read_hold  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     with redis_or_exit(addresses_or_exit(settings).redis_url) as client:
-        hold = read_hold(client, Keys())
+        keys = keys_or_exit(client, partition)
+        hold = read_hold(client, keys)
         if hold is None or "entry" not in hold:
             raise fail("Nothing is held because of an entry.\nSee what is with: meterd clock show")
         now_ms = time.time_ns() // 1_000_000
         try:
             moved = drop_ahead(
-                client, Keys(), hold, settings.clock.step_ms_max, by or getpass.getuser(), now_ms
+                client, keys, hold, settings.clock.step_ms_max, by or getpass.getuser(), now_ms
             )
         except HoldError as error:
             raise fail(f"{error}".capitalize()) from None

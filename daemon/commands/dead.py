@@ -24,6 +24,7 @@ from daemon.console.common import (
     table,
 )
 from daemon.console.escape import printable
+from daemon.console.partition import PartitionOption, keys_or_exit
 from daemon.console.units import moment
 from meterd.rules import outcomes
 
@@ -53,6 +54,7 @@ ByOption = Annotated[
 @app.command("list")
 def list_letters(
     most: Annotated[int, typer.Option("--most", min=1, max=100_000, help="How many.")] = _SHOWN,
+    partition: PartitionOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -67,7 +69,7 @@ def list_letters(
 
       meterd dead list --json | jq -r '.[] | select(.outcome == "internal_error") | .letter'
     """
-    with _letters(config) as letters:
+    with _letters(config, partition) as letters:
         found, count = list(letters.latest(most)), len(letters)
     if json:
         print_json([letter._asdict() for letter in found])
@@ -83,6 +85,7 @@ def list_letters(
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="LETTER")],
+    partition: PartitionOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -92,7 +95,7 @@ def show(
 
       meterd dead show 1767225600000-0
     """
-    with _letters(config) as letters:
+    with _letters(config, partition) as letters:
         letter = _found(letters, name)
     if json:
         print_json(letter._asdict())
@@ -111,6 +114,7 @@ def retry(
     timeout_s: Annotated[
         float, typer.Option(min=0.001, metavar="SECONDS", help="How long to wait for outcomes.")
     ] = 10.0,
+    partition: PartitionOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Send dead letters again, each as a new command of now, and say what came of it.
@@ -126,7 +130,7 @@ def retry(
       meterd dead retry 1767225600000-0
     """
     who = by or getpass.getuser()
-    with _letters(config) as letters, _journal(config) as journal:
+    with _letters(config, partition) as letters, _journal(config, partition or 0) as journal:
         sent = [_retried(letters, letter, who) for letter in _found_all(letters, names)]
         codes = [_told(letters, journal, entry, timeout_s) for entry in sent]
     if any(codes):
@@ -134,7 +138,12 @@ def retry(
 
 
 @app.command()
-def drop(names: Names, by: ByOption = None, config: ConfigOption = None) -> None:
+def drop(
+    names: Names,
+    by: ByOption = None,
+    partition: PartitionOption = None,
+    config: ConfigOption = None,
+) -> None:
     """Take dead letters away, for good. The journal keeps the entries.
 
     For example:
@@ -142,7 +151,7 @@ def drop(names: Names, by: ByOption = None, config: ConfigOption = None) -> None
       meterd dead drop 1767225600000-0 --by ann
     """
     who = by or getpass.getuser()
-    with _letters(config) as letters:
+    with _letters(config, partition) as letters:
         for letter in _found_all(letters, names):
             if not letters.drop(letter, who):
                 raise _gone(letter)
@@ -217,17 +226,16 @@ def _found(letters: "DeadLetters", name: str) -> "DeadLetter":
 
 
 @contextmanager
-def _letters(config: "Path | None") -> "Iterator[DeadLetters]":
-    from meterd.rules.redis_keys import Keys  # noqa: PLC0415 - as above
+def _letters(config: "Path | None", partition: int | None) -> "Iterator[DeadLetters]":
     from persistence.redis.dead_letters import DeadLetters  # noqa: PLC0415 - the help need not wait for it
 
     addresses = addresses_or_exit(settings_or_exit(config))
     with redis_or_exit(addresses.redis_url) as client:
-        yield DeadLetters(client, Keys())
+        yield DeadLetters(client, keys_or_exit(client, partition))
 
 
 @contextmanager
-def _journal(config: "Path | None") -> Iterator[Journal]:
+def _journal(config: "Path | None", partition: int) -> Iterator[Journal]:
     """Look into the journal; without a PostgreSQL that answers, it has nothing."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - as above
 
@@ -243,7 +251,7 @@ def _journal(config: "Path | None") -> Iterator[Journal]:
     def outcome(entry: str) -> str | None:
         try:
             with engine.connect() as connection:
-                return outcome_of(connection, entry)
+                return outcome_of(connection, entry, partition)
         except SQLAlchemyError:  # it is away: the dead letters alone have to do
             return None
 

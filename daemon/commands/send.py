@@ -27,6 +27,7 @@ from daemon.console.common import (
     settings_or_exit,
 )
 from daemon.console.format import print_snapshot
+from daemon.console.partition import find_place
 from daemon.console.units import moment
 from meterd.rules import commands, outcomes
 from meterd.rules.redis_keys import Keys
@@ -110,7 +111,9 @@ def send(
     if not raw:
         _check(command.flat)
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
-        sent = _SentCommand(client, command)
+        keys, added = find_place(client, _fields(command.flat))
+        command = command._replace(flat=[*command.flat, *added])
+        sent = _SentCommand(client, keys, command)
         entry = sent.send()
         if no_wait:
             _print_sent(command, entry, json)
@@ -168,9 +171,9 @@ def _fields(flat: list[str]) -> dict[str, str]:
 class _SentCommand:
     """A command on its way, and the place where its reply will be."""
 
-    def __init__(self, client: "redis.Redis", command: _Command) -> None:
+    def __init__(self, client: "redis.Redis", keys: Keys, command: _Command) -> None:
         self._client = client
-        self._keys = Keys()
+        self._keys = keys
         self._command = command
         self._stream = os.fsencode(self._keys.reply(command.reply_to))
         self._after = b"0"

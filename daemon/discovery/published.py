@@ -6,7 +6,7 @@ import redis
 
 from actors.supervisor.merged_status import merge_statuses
 from meterd.rules.redis_keys import Keys
-from persistence.redis.layout import ALONE, read_layout
+from persistence.redis.layout import read_partitions
 from persistence.redis.published_status import read_status
 
 _NOBODY: Final = {"state": "down", "why": "no daemon works on it"}
@@ -18,6 +18,5 @@ def read_whole_status(client: redis.Redis) -> dict[str, Any] | None:
     Raises:
         redis.RedisError: Redis does not answer.
     """
-    layout = read_layout(client, Keys()) or ALONE
-    found = [read_status(client, Keys(number)) for number in range(layout.partitions)]
+    found = [read_status(client, Keys(number)) for number in range(read_partitions(client))]
     return merge_statuses([one or _NOBODY for one in found]) if any(found) else None

@@ -21,6 +21,18 @@ class PartitionLayout(msgspec.Struct, frozen=True):
 ALONE: Final = PartitionLayout()
 
 
+def read_partitions(client: redis.Redis) -> int:
+    """How many partitions there are; one where nothing was written, or for who may not know.
+
+    Whoever takes too few for all is told so by the daemon: ``wrong_partition``.
+    """
+    try:
+        raw: Any = client.get(Keys().layout)
+    except redis.exceptions.NoPermissionError:
+        return ALONE.partitions
+    return msgspec.json.decode(raw, type=PartitionLayout).partitions if raw else ALONE.partitions
+
+
 def read_layout(client: redis.Redis, keys: Keys) -> PartitionLayout | None:
     """The layout by the keys of a partition; None where no daemon ever worked with them."""
     raw: Any = client.get(keys.layout)

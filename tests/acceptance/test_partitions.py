@@ -133,6 +133,44 @@ def test_the_status_is_that_of_all(daemon: LiveDaemon) -> None:
     assert shown.returncode == 0, shown.stdout
 
 
+def test_who_sends_by_hand_need_not_know_the_partition(daemon: LiveDaemon) -> None:
+    """Not even the user, while Redis knows whose the chat is; elsewhere it has to be said."""
+    for user in _users(1, "hand"):
+        told = daemon.run("send", "top_up", f"user_id={user}", "amount=5", "--json")
+        assert json.loads(told.stdout)["outcome"] == "ok", told.stderr
+        start = (f"chat_id={user}", f"user_id={user}", "advisor_id=v", "rate=0.001")
+        assert daemon.run("send", "start", *start).returncode == 0
+        ended = daemon.run("send", "end", f"chat_id={user}", "--json")
+        assert json.loads(ended.stdout)["snapshot"]["user_id"] == user, ended.stderr
+    unknown = daemon.run("send", "end", "chat_id=nobodys")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "No partition knows the chat nobodys" in unknown.stderr
+
+
+def test_who_looks_at_one_partition_says_which(daemon: LiveDaemon) -> None:
+    """Dead letters and the clock are each partition's own."""
+    with daemon.client() as client:
+        entry = _send(client, 2, type="nonsense")
+        daemon.until_handled()
+    for command in (("dead", "list"), ("clock", "show")):
+        asked = daemon.run(*command)
+        assert (asked.returncode, asked.stdout) == (2, "")
+        assert "say which one: --partition 0 to 3" in asked.stderr
+        assert daemon.run(*command, "--partition", "4").returncode == 2
+        assert daemon.run(*command, "--partition", "2").returncode == 0
+    letters = json.loads(daemon.run("dead", "list", "--partition", "2", "--json").stdout)
+    assert entry in {one["entry"] for one in letters}
+    others = json.loads(daemon.run("dead", "list", "--partition", "3", "--json").stdout)
+    assert entry not in {one["entry"] for one in others}
+
+
+def test_what_knows_one_partition_only_refuses_several(daemon: LiveDaemon) -> None:
+    """And changes nothing."""
+    refused = daemon.run("archive", "--before", "2020-01-01")
+    assert refused.returncode != 0
+    assert "one partition only" in refused.stderr
+
+
 def test_another_number_of_partitions_is_refused(daemon: LiveDaemon) -> None:
     """Both numbers are named, and nothing starts; the daemon that works is not disturbed."""
     servers = {
