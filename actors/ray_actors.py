@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import ray
 import redis
+import redis.asyncio
 import structlog
 
 from actors.chat.commit_builder import CommitContext
@@ -43,9 +44,11 @@ from actors.supervisor.supervisor import (
 )
 from actors.supervisor.tasks import end_tasks
 from meterd.rules.model import Policy
+from meterd.rules.partitions import Partition
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.postgres.recorder_state import RecorderClaim
+from persistence.redis.chat_directory import ChatDirectory
 from persistence.redis.client import connect, connect_async
 from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import Limits, policy_document
@@ -185,19 +188,20 @@ class SupervisorActor:
 
     def _make(self, number: int) -> Made:
         """The supervisor of a partition."""
-        config, keys = self._config, Keys(number)
+        config, keys, partitions = self._config, Keys(number), self._config.partitions
         client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
         step_ms_max = self._settings.step_ms_max
         parts = SupervisorDependencies(
             client=client,
             keys=keys,
-            queue=CommandStream(client, keys, self._token, step_ms_max, config.partitions),
+            queue=CommandStream(client, keys, self._token, step_ms_max, partitions),
             closed_chats=ClosedChats(client, keys, self._engine),
             integrity=IntegrityCheck(client, keys, self._engine),
             spawn=partial(self._spawn, number),
             take_warm=partial(self._take_warm, number),
             spawn_recorder=partial(self._spawn_recorder, number),
             load_functions=self._load_library,
+            directory=_directory(client, Partition(number, partitions), config.ended_ttl_ms),
             warm_up=self._warm_up,
             cluster_trouble=self._head.trouble,
         )
@@ -297,6 +301,12 @@ class RecorderActor:
             "table_bytes": recorder.table_bytes,
             "trouble": recorder.trouble or _stuck(recorder.stuck_ms()),
         }
+
+
+def _directory(
+    client: redis.asyncio.Redis, partition: Partition, ttl_ms: int
+) -> ChatDirectory | None:
+    return ChatDirectory(client, partition, ttl_ms) if partition.partitions > 1 else None
 
 
 async def _begun(process: RayProcess, name: str, epoch: str, partition: int) -> RayProcess:

@@ -5,7 +5,7 @@ line, and whatever shares one of these with it stands behind it. Everybody else 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
 from typing import Final, NamedTuple
 
 import redis
@@ -22,6 +22,8 @@ from meterd.rules import outcomes
 from meterd.rules.commands import OPENING, Command, InvalidCommand
 from meterd.rules.model import Chat
 from meterd.rules.outcomes import Outcome
+from meterd.rules.replay import foreign_chat
+from persistence.redis.chat_directory import ChatDirectory
 
 log = structlog.get_logger()
 
@@ -59,8 +61,16 @@ class Dispatcher:
         new_handle: NewHandle,
         limits: DispatchLimits,
         counts: SupervisorStats,
+        directory: ChatDirectory | None = None,
     ) -> None:
-        """Place chats by ``placement``, ask ``find`` for those that are not open."""
+        """Place chats by ``placement``, ask ``find`` for those that are not open.
+
+        ``directory``: where chats are claimed before they start; none is needed without other
+        partitions.
+        """
+        self._directory = directory
+        self._unopened: set[str] = set()
+        self._releasing: asyncio.Task[None] | None = None
         self.placement = placement
         self.handles: dict[str, ActorHandle] = {}
         self._find = find
@@ -151,28 +161,42 @@ class Dispatcher:
             for c in self._line
             if c.chat_id in self._closed_chats
         }
-        found = await self._find_surely(wanted) if wanted else {}
+        opening = {e.chat_id for e in entries if isinstance(e, Command) and e.type in OPENING}
+        found = await self._find_surely(wanted, opening) if wanted else {}
         self._closed_chats = keep | dict.fromkeys(wanted) | found
 
-    async def _find_surely(self, chat_ids: Sequence[str]) -> dict[str, Chat]:
-        """Ask until there is an answer: entries that were read must not be dropped half-way."""
+    async def _find_surely(
+        self, chat_ids: Sequence[str], opening: Set[str] = frozenset()
+    ) -> dict[str, Chat]:
+        """Ask until there is an answer: entries that were read must not be dropped half-way.
+
+        What is nowhere and would open here is claimed; another partition's chat is another user's.
+        """
         while True:
             try:
-                return await self._find(chat_ids)
+                found = await self._find(chat_ids)
+                new = [chat for chat in chat_ids if chat in opening and chat not in found]
+                if new and self._directory is not None:
+                    elsewhere = await self._directory.claim(new)
+                    found |= {chat: foreign_chat(chat, "", "") for chat in elsewhere}
+                return found
             except redis.RedisError as error:
                 log.warning("archive.failed", error=str(error))
                 await asyncio.sleep(RETRY_S)
 
-    async def _known(self, chat_id: str) -> Chat | None:
-        """The chat if it is not open; one that has closed since it was looked up, too."""
+    async def _known(self, command: Command) -> Chat | None:
+        """Its chat if it is not open; one that has closed since it was looked up, too."""
+        chat_id = command.chat_id
         if not chat_id or self.placement.actor_of(chat_id) is not None:
             return None
         if chat_id not in self._closed_chats:
-            self._closed_chats[chat_id] = (await self._find_surely([chat_id])).get(chat_id)
+            opening = {chat_id} if command.type in OPENING else frozenset[str]()
+            found = await self._find_surely([chat_id], opening)
+            self._closed_chats[chat_id] = found.get(chat_id)
         return self._closed_chats[chat_id]
 
     async def _send_or_line_up(self, command: Command) -> None:
-        known = await self._known(command.chat_id)
+        known = await self._known(command)
         user = self._user_of(command, known)
         keys = list(keys_of(user, command))
         if self._stands_behind(command, keys) or not self._try_send(command, known, user, keys):
@@ -312,6 +336,31 @@ class Dispatcher:
         for task in batch.tasks:
             if task.chat_id and self._order.batch_of(f"c{task.chat_id}") is None:
                 self.placement.drop_reservation(task.chat_id)
+                if self._directory is not None and task.kind in OPENING:
+                    self._unopened.add(task.chat_id)
+        if self._unopened and (self._releasing is None or self._releasing.done()):
+            self._releasing = asyncio.create_task(self._release_unopened())
+
+    async def _release_unopened(self) -> None:
+        """Give up claims on chats that were refused, unless somebody names them again.
+
+        One that has ended at once has started all the same.
+        """
+        assert self._directory is not None, "something was claimed"
+        while self._unopened:
+            async with self._turn:
+                chats, self._unopened = self._unopened, set()
+                gone = sorted(chat for chat in chats if not self._is_named(chat))
+                found = await self._find_surely(gone) if gone else {}
+                try:
+                    await self._directory.release([chat for chat in gone if chat not in found])
+                except redis.RedisError as error:
+                    log.warning("claims.kept", chats=len(gone), error=type(error).__name__)
+
+    def _is_named(self, chat_id: str) -> bool:
+        """Whether the chat is open, or a command that names it is on its way or in line."""
+        key, is_placed = f"c{chat_id}", self.placement.actor_of(chat_id) is not None
+        return is_placed or key in self._line_keys or self._order.batch_of(key) is not None
 
     def _hand_over(self, users: list[str]) -> None:
         """Somebody who has chats of these users keeps their timers."""

@@ -39,6 +39,7 @@ from actors.supervisor.stats import SupervisorStats
 from actors.supervisor.tasks import end_tasks
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
+from persistence.redis.chat_directory import ChatDirectory
 from persistence.redis.command_stream import CommandStream, ReadBatch, ReadNotice
 from persistence.redis.integrity import IntegrityCheck
 
@@ -100,6 +101,8 @@ class SupervisorDependencies(NamedTuple):
     """A process that has started already, if there is one: name, epoch."""
     warm_up: Callable[[int], None] = lambda _wanted: None
     """Starts so many processes ahead, for ``take_warm``."""
+    directory: ChatDirectory | None = None
+    """Where chats are claimed in all partitions; None where there is one."""
     cluster_trouble: Callable[[], str] = lambda: ""
     """What is wrong with the cluster that the processes run on; empty if nothing."""
 
@@ -157,6 +160,7 @@ class Supervisor:
                 self._outbox,
             ),
             self._counts,
+            parts.directory,
         )
 
     async def run(self) -> str:

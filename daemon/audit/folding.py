@@ -10,8 +10,10 @@ from sqlalchemy import Connection
 
 from daemon.audit.differences import Difference, Tell, of_row
 from daemon.audit.opening_state import OpeningState, StartedLater, opening_state_of
+from meterd.rules import outcomes
 from meterd.rules.commands import entry_key, entry_ms
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy
+from meterd.rules.partitions import ONLY, Partition
 from meterd.rules.replay import JournalEntry, Replay, ReplayStep, foreign_chat
 from persistence.postgres import reader
 from persistence.postgres.archives import opening_states_of_users
@@ -117,8 +119,13 @@ class Folding:
         users: Sequence[str],
         tell: Tell,
         watch: Watch = watch_nothing,
+        partition: Partition = ONLY,
     ) -> None:
-        """``users`` in the database's order; rows that are not as the fold's go to ``tell``."""
+        """``users`` in the database's order; rows that are not as the fold's go to ``tell``.
+
+        ``partition``: the one that they are in.
+        """
+        self._partition = partition
         self._users = users
         self._tell = tell
         self._watch = watch
@@ -153,9 +160,11 @@ class Folding:
         free_times = self._free_times.of(user)
         state = self._states.get(user)
         opening = opening_state_of(user, records.values(), ledger.values(), free_times, state)
-        replay, owners = Replay(user, opening.account, opening.ended), self._owners.get(user, ())
-        later = StartedLater(opening)
-        fold = Fold(replay, self._policies, Foreign(owners), later, self._tell, self._watch)
+        partitions = self._partition.partitions
+        replay = Replay(user, opening.account, opening.ended, partitions)
+        owners, later = self._owners.get(user, ()), StartedLater(opening)
+        foreign = Foreign(owners, self._partition)
+        fold = Fold(replay, self._policies, foreign, later, self._tell, self._watch)
         if opening.fault:
             fold.refuse_state(user, opening.fault)
         points, entries, at_cut = _openings(opening, until), 0, None
@@ -239,7 +248,7 @@ class Fold:
     def _feed(self, row: JournalRow, policy: Policy) -> ReplayStep:
         journaled = JournalEntry(row.stream_id, row.fields, row.outcome, row.replayed)
         self._later.look(row, self._replay)
-        foreign = self._foreign.chat(row.chat_id, row.stream_id) if row.chat_id else None
+        foreign = self._foreign.chat_of(row)
         return self._replay.feed(journaled, policy, foreign)
 
     def _give_up(self, row: JournalRow, kind: str, expected: str, found: str) -> None:
@@ -250,17 +259,25 @@ class Fold:
 class Foreign:
     """Chats that belong to others, each from the moment at which it started."""
 
-    def __init__(self, owners: Iterable[ChatOwner]) -> None:
-        """Take in whose chats they are."""
+    def __init__(self, owners: Iterable[ChatOwner], partition: Partition = ONLY) -> None:
+        """Take in whose chats they are; ``partition``: that of the journal that names them."""
+        self._partition = partition
         self._owners: dict[str, list[ChatOwner]] = {}
         for one in owners:
             self._owners.setdefault(one.chat_id, []).append(one)
 
-    def chat(self, chat_id: str, entry: str) -> Chat | None:
-        """The chat, if it had started before the entry."""
-        for one in self._owners.get(chat_id, ()):
-            if not one.entry or entry_key(one.entry) < entry_key(entry):
-                return foreign_chat(chat_id, one.owner, one.entry)
+    def chat_of(self, row: JournalRow) -> Chat | None:
+        """The chat that a row names, if it had started before.
+
+        Streams of different partitions have no common order: there, the row says whether.
+        """
+        for one in self._owners.get(row.chat_id or "", ()):
+            if not self._partition.has(one.owner):
+                is_before = row.outcome == outcomes.USER_MISMATCH
+            else:
+                is_before = not one.entry or entry_key(one.entry) < entry_key(row.stream_id)
+            if is_before:
+                return foreign_chat(one.chat_id, one.owner, one.entry)
         return None
 
 

@@ -73,6 +73,7 @@ class UnknownKeys:
             yield from self._lasting_chats(page.of("chat"))
             yield from claims.differences(self._ids.claims(page.of("id"), old_ids))
             yield from map(_type, self._keys.wrong_kinds("reply", page.of("reply")))
+            yield from map(_type, self._keys.wrong_kinds("owner", page.of("owner")))
             for reply_to in page.of("reply"):
                 yield from self._streams.replies(reply_to)
             yield from map(_other, page.of(OTHER))

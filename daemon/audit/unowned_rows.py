@@ -45,7 +45,7 @@ def _row(row: JournalRow, owners: Foreign, partition: Partition) -> Iterator[Dif
 
 
 def _command(row: JournalRow, named: str, owners: Foreign) -> Iterator[Difference]:
-    chat = owners.chat(row.chat_id, row.stream_id) if row.chat_id else None
+    chat = owners.chat_of(row)
     user = named or (chat.user_id if chat else "")
     if user and not _is_before(row, named, chat):
         yield _differs("owner", row, f"a row of user {user}", "a row of nobody")

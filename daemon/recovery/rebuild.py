@@ -177,7 +177,8 @@ class Recovery:
                     return
                 last = users[-1]
                 mine = [user for user in users if self._partition.has(user)]
-                yield from Folding(connection, mine, _ignore).users({})
+                folding = Folding(connection, mine, _ignore, partition=self._partition)
+                yield from folding.users({})
 
     def _ids(self) -> Iterator[tuple[str, str, int]]:
         """What was remembered of ids, and until when; a later one replaces an earlier."""

@@ -8,7 +8,7 @@ import redis
 from meterd.rules.redis_keys import Keys
 
 KINDS: Final = {"account": "string", "wallet": "string", "chat": "string", "id": "string",
-                "reply": "stream"}  # fmt: skip
+                "reply": "stream", "owner": "string"}  # fmt: skip
 """Kinds of which there are many keys, with their type: ``<kind>:<name>``."""
 
 SINGLE: Final = {

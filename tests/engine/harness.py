@@ -23,6 +23,7 @@ from meterd.rules.model import Policy
 from meterd.rules.partitions import ONLY, Partition
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.recorder_state import RecorderClaim
+from persistence.redis.chat_directory import ChatDirectory
 from persistence.redis.client import connect, connect_async
 from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import Limits, policy_document
@@ -136,6 +137,9 @@ async def running(
         partial(_spawn_recorder, url, engine, policy, keys),
         partial(_load_library, url),
         _none_is_warm,
+        directory=ChatDirectory(async_client, partition, 86_400_000)
+        if partition.partitions > 1
+        else None,
     )
     wanted = msgspec.structs.replace(config, block_ms=BLOCK_MS)
     supervisor = Supervisor(parts, wanted)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import pytest
@@ -18,12 +19,12 @@ from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from daemon.recovery.rebuild import Recovery
 from meterd.rules.model import Policy
-from meterd.rules.partitions import Partition
+from meterd.rules.partitions import Partition, partition_of
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
 from persistence.postgres import reader
 from persistence.redis.client import connect
-from persistence.redis.commit import Limits, ledger_row
+from persistence.redis.commit import Limits, ledger_row, pack_state
 from persistence.redis.snapshot_scan import SnapshotScan
 from tests.engine.harness import idle, running
 from tests.engine.play import until, until_state
@@ -191,3 +192,119 @@ def test_one_that_has_lost_state_stops_no_other_and_comes_back(kind: str, engine
     with engine.connect() as connection:
         moved = connection.execute(text("SELECT partition FROM recorder_states ORDER BY 1"))
         assert list(moved.scalars()) == ["0", "1"]
+
+
+CHATS: Final = [f"both-{number}" for number in range(30)]
+
+
+def _opening(chat: str, user: str, rate: str = "6") -> dict[str, str]:
+    who = {"chat_id": chat, "user_id": user, "advisor_id": "v", "rate": rate}
+    return {"type": "start", "id": f"s-{chat}-{user}", "reply_to": "r", **who}
+
+
+def _outcomes(client: redis.Redis, partition: Partition) -> dict[str, str]:
+    """Id → outcome of what was answered in a partition."""
+    entries: Any = client.xrange(Keys(partition.number).reply("r"))
+    return {fields[b"id"].decode(): fields[b"outcome"].decode() for _, fields in entries}
+
+
+@contextlib.asynccontextmanager
+async def _both(url: str, engine: Engine) -> AsyncIterator[None]:
+    async with (
+        running(url, engine, POLICY, SETTINGS, partition=PARTITIONS[0]),
+        running(url, engine, POLICY, SETTINGS, partition=PARTITIONS[1]),
+    ):
+        yield
+        for partition in PARTITIONS:
+            await idle(url, keys=Keys(partition.number))
+
+
+@pytest.mark.parametrize("kind", kinds_apart())
+def test_a_chat_id_names_one_chat_in_all_partitions(kind: str, engine: Engine) -> None:
+    """Of two users who start it at once one has it; the other's is ``user_mismatch`` from then on.
+
+    The books are exact in both partitions, and an audit comes to the same.
+    """
+    users = [_users(partition, 1)[0] for partition in PARTITIONS]
+
+    with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
+        for partition, user in zip(PARTITIONS, users, strict=True):
+            top_up: Any = {"type": "top_up", "id": "t", "user_id": user, "amount": "1000"}
+            client.xadd(Keys(partition.number).commands, top_up)
+        asyncio.run(_start_and_end_in_both(url, engine, client, users))
+        told = [_outcomes(client, partition) for partition in PARTITIONS]
+        with engine.connect() as connection:
+            records = reader.fetch_records(connection, CHATS)
+        for chat in CHATS:
+            starts = [told[n][f"s-{chat}-{users[n]}"] for n in range(2)]
+            assert sorted(starts) == ["ok", "user_mismatch"], chat
+            owner = starts.index("ok")
+            assert told[owner][f"e-{chat}"] == "ok"
+            assert told[1 - owner][f"e-{chat}"] in ("user_mismatch", "unknown_chat")
+            assert records[chat].user_id == users[owner]
+        for partition in PARTITIONS:
+            assert _audit(client, engine, partition) == []
+            assert _recovered_users(engine, client, partition) == [users[partition.number]]
+
+
+async def _start_and_end_in_both(
+    url: str, engine: Engine, client: redis.Redis, users: list[str]
+) -> None:
+    """Each chat is started in both partitions, in turns the one first and the other."""
+    pairs = list(zip(PARTITIONS, users, strict=True))
+    async with _both(url, engine):
+        for number, chat in enumerate(CHATS):
+            for partition, user in pairs[:: (-1) ** number]:
+                sent: Any = _opening(chat, user)
+                client.xadd(Keys(partition.number).commands, sent)
+            await asyncio.sleep(0)
+        for partition in PARTITIONS:
+            await idle(url, keys=Keys(partition.number))
+        for partition, user in pairs:
+            for chat in CHATS:
+                end = {"type": "end", "id": f"e-{chat}", "chat_id": chat, "user_id": user}
+                sent = {**end, "reply_to": "r"}
+                client.xadd(Keys(partition.number).commands, sent)
+
+
+def _recovered_users(engine: Engine, client: redis.Redis, partition: Partition) -> list[str]:
+    """The users whose accounts a recovery would write as they are in Redis."""
+    folded = Recovery(engine, client, Keys(partition.number), 1, Limits(), partitions=2)._folded()
+    users = list[str]()
+    for one in folded:
+        raw: Any = client.get(Keys(partition.number).account(one.user))
+        assert raw.decode() == pack_state(one.replay.applied, one.replay.account)
+        users.append(one.user)
+    return users
+
+
+@pytest.mark.parametrize("kind", kinds_apart())
+def test_a_start_that_was_refused_leaves_the_chat_to_others(kind: str, engine: Engine) -> None:
+    """In whichever partition; one that ended in the same moment has started all the same."""
+    (poor,), (rich,) = (_users(partition, 1) for partition in PARTITIONS)
+    owner = Keys(partition_of(CHATS[0], 2)).owner(CHATS[0])
+
+    async def play(url: str, client: redis.Redis) -> None:
+        zero, one = (Keys(partition.number).commands for partition in PARTITIONS)
+        top_up: Any = {"type": "top_up", "id": "t", "user_id": rich, "amount": "1000"}
+        async with _both(url, engine):
+            client.xadd(one, top_up)
+            client.xadd(zero, _opening(CHATS[0], poor))  # type: ignore[arg-type]
+            await idle(url, keys=Keys(0))
+            await until(lambda: not client.exists(owner))
+            pipeline = client.pipeline()
+            pipeline.xadd(one, _opening(CHATS[0], rich))  # type: ignore[arg-type]
+            end = {"type": "end", "id": "e", "chat_id": CHATS[0], "user_id": rich}
+            pipeline.xadd(one, end)  # type: ignore[arg-type]
+            pipeline.execute()
+            await idle(url, keys=Keys(1))
+            again = _opening(CHATS[0], poor, rate="0")
+            client.xadd(zero, {**again, "id": "again"})  # type: ignore[arg-type]
+
+    with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+        zero, one = (_outcomes(client, partition) for partition in PARTITIONS)
+        assert zero == {f"s-{CHATS[0]}-{poor}": "insufficient_credits", "again": "user_mismatch"}
+        assert one == {f"s-{CHATS[0]}-{rich}": "ok"}
+        for partition in PARTITIONS:
+            assert _audit(client, engine, partition) == []

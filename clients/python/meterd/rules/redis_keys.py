@@ -128,6 +128,10 @@ class Keys(NamedTuple):
         """String, JSON: the chat's snapshot."""
         return f"{self.prefix}chat:{chat_id}"
 
+    def owner(self, chat_id: str) -> str:
+        """String: the number of the partition that has the chat (internal; of several)."""
+        return f"{self.prefix}owner:{chat_id}"
+
     def wallet(self, user_id: str) -> str:
         """String, JSON: the account's snapshot."""
         return f"{self.prefix}wallet:{user_id}"
