@@ -298,8 +298,8 @@ def test_a_start_that_was_refused_leaves_the_chat_to_others(kind: str, engine: E
             pipeline.xadd(one, end)  # type: ignore[arg-type]
             pipeline.execute()
             await idle(url, keys=Keys(1))
-            again = _opening(CHATS[0], poor, rate="0")
-            client.xadd(zero, {**again, "id": "again"})  # type: ignore[arg-type]
+            again: Any = {**_opening(CHATS[0], poor, rate="0"), "id": "again"}
+            client.xadd(zero, again)
 
     with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
         asyncio.run(play(url, client))
