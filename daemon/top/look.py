@@ -15,8 +15,10 @@ from daemon.console.chat_now import ChatNow, chat_now
 from daemon.discovery.published import read_whole_status
 from daemon.discovery.status import DOWN
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
+from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.pages import ChatFilter, chats_page
+from persistence.redis.layout import read_partitions
 
 REMEMBERED: Final = 120
 """Looks that the small plots are drawn from: two minutes at one a second."""
@@ -52,7 +54,6 @@ class Watch:
         """``engine``: None if it is not known where Postgres is; then no chats are listed."""
         self._client = client
         self._engine = engine
-        self._keys = Keys()
         self._past = Past(*(deque[float](maxlen=REMEMBERED) for _ in Past._fields))
         self._before: tuple[float, int] | None = None
 
@@ -76,9 +77,10 @@ class Watch:
             return
         with self._engine.connect() as connection:
             rows = chats_page(connection, _OPEN, CHATS_READ, None)
-        chats = self._read([self._keys.chat(row.chat_id) for row in rows])
-        users = {chat["user_id"] for chat in chats}
-        wallets = self._read([self._keys.wallet(user) for user in users])
+        partitions = read_partitions(self._client)
+        places = {row.user_id: Keys(partition_of(row.user_id, partitions)) for row in rows}
+        chats = self._read([places[row.user_id].chat(row.chat_id) for row in rows])
+        wallets = self._read([keys.wallet(user) for user, keys in places.items()])
         zero_at = {wallet["user_id"]: wallet["zero_at"] for wallet in wallets}
         seconds, microseconds = self._client.time()
         now_ms = seconds * 1_000 + microseconds // 1_000

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 import redis
 
+from daemon.top.look import Watch
 from loadtests.common.live import LiveDaemon, live_daemon
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
@@ -131,6 +132,9 @@ def test_the_status_is_that_of_all(daemon: LiveDaemon) -> None:
     assert len(set(names)) == len(names) >= PARTITIONS
     shown = daemon.run("status")
     assert shown.returncode == 0, shown.stdout
+    with daemon.client() as client, contextlib.closing(daemon.engine().connect()) as connection:
+        frame = Watch(client, connection.engine).look()
+    assert {chat.snapshot["chat_id"] for chat in frame.chats} >= set(users), "of each partition"
 
 
 def test_who_sends_by_hand_need_not_know_the_partition(daemon: LiveDaemon) -> None:
