@@ -91,8 +91,11 @@ class Rebuild:
                 self._client.xdel(self._keys.commands, *handled)
             left += len(page) - len(handled)
         self._raise_last(self._keys.commands, last)
-        self._client.xgroup_destroy(self._keys.commands, GROUP)
-        self._client.xgroup_create(self._keys.commands, GROUP, id="0")
+        # At once: a daemon that waits for the end of this makes the group whenever there is none.
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.xgroup_destroy(self._keys.commands, GROUP)
+        pipeline.xgroup_create(self._keys.commands, GROUP, id="0")
+        pipeline.execute()
         return left
 
     def fix_outbox(self, last: str) -> None:
