@@ -1,11 +1,14 @@
 """A daemon with four partitions: each user's commands in one stream, and all of it exact."""
 
+import asyncio
 import contextlib
 import itertools
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from typing import Any, Final
 
 import pytest
@@ -13,6 +16,15 @@ import redis
 
 from daemon.top.look import Watch
 from loadtests.common.live import LiveDaemon, live_daemon
+from meterd import (
+    AsyncEvents,
+    AsyncMeter,
+    Event,
+    ExceedsCostError,
+    Meter,
+    UnknownChatError,
+    UserMismatchError,
+)
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 
@@ -149,6 +161,72 @@ def test_who_sends_by_hand_need_not_know_the_partition(daemon: LiveDaemon) -> No
     unknown = daemon.run("send", "end", "chat_id=nobodys")
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "No partition knows the chat nobodys" in unknown.stderr
+
+
+def _meter(daemon: LiveDaemon) -> Any:
+    return Meter(daemon.redis_url, daemon.postgres_url)
+
+
+def test_a_client_finds_the_partitions_by_itself(daemon: LiveDaemon) -> None:
+    """Commands, snapshots, wallets and replies, whether or not the caller names the user."""
+    users, meter = _users(1, "client"), _meter(daemon)
+    with meter:
+        with ThreadPoolExecutor(PARTITIONS) as threads:
+            topped = list(threads.map(lambda user: meter.top_up(user, 5, id="same"), users))
+        assert [reply.snapshot.user_id for reply in topped] == users, "an id counts in a partition"
+        for user in users:
+            meter.start(f"c-{user}", user, "v", rate="0.001")
+            assert meter.pause(f"c-{user}").snapshot.user_id == user
+            assert meter.enqueue.resume(f"c-{user}").entry
+            assert meter.snapshot(f"c-{user}").user_id == user
+            assert meter.end(f"c-{user}", user_id=user).snapshot.status == "ended"
+            with pytest.raises(ExceedsCostError):
+                meter.refund(f"c-{user}", 5)
+            assert meter.wallet(user).balance == 5 - meter.snapshot(f"c-{user}").cost
+        with pytest.raises((UserMismatchError, UnknownChatError)):
+            meter.pause(f"c-{users[0]}", user_id=users[1])
+        with pytest.raises(UnknownChatError, match="say whose it is") as unknown:
+            meter.pause("nobodys", id="i")
+        assert (unknown.value.id, unknown.value.reply) == ("i", None)
+        assert meter.snapshot("nobodys").status == "not_started"
+
+
+def test_a_client_follows_the_events_of_all_partitions(daemon: LiveDaemon) -> None:
+    """Each once, a user's in order, and from any place on; one user's only, if asked for."""
+    users = _users(3, "events")
+
+    async def both(after: str) -> list[Event]:
+        async with AsyncMeter(daemon.redis_url) as meter, meter.events(after) as events:
+            return [event async for _, event in zip_async(2 * 3 * PARTITIONS, events)]
+
+    with (
+        Meter(daemon.redis_url) as meter,
+        meter.events() as events,
+        meter.events(user_id=users[0]) as mine,
+    ):
+        begin = events.after
+        assert len(begin.split(",")) == PARTITIONS
+        for _ in range(2):
+            for user in users:
+                meter.top_up(user, 1)
+        seen = [next(events) for _ in range(2 * len(users))]
+        for user in users:
+            assert [one.seq for one in seen if one.user_id == user] == [1, 2]
+        assert [next(mine).seq for _ in range(2)] == [1, 2]
+        again = asyncio.run(both(begin))
+        key = attrgetter("user_id", "seq", "event", "at", "id")
+        assert sorted(map(key, again)) == sorted(map(key, seen))
+        meter.top_up(users[0], 1)
+        with meter.events(events.after) as rest:
+            assert next(rest).seq == 3
+        with pytest.raises(ValueError, match="names 2 places; there are 4 partitions"):
+            next(meter.events("1-0,2-0"))
+
+
+async def zip_async(count: int, events: AsyncEvents) -> AsyncIterator[tuple[int, Event]]:
+    """So many events, numbered."""
+    for number in range(count):
+        yield number, await anext(events)
 
 
 def test_who_looks_at_one_partition_says_which(daemon: LiveDaemon) -> None:

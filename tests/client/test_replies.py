@@ -192,7 +192,7 @@ def test_a_reply_faster_than_the_answer_to_xadd_is_kept() -> None:
     future: Future[AnyReply] = Future()
     waiting = pending.add("i", future)
     for number in range(100):
-        pending.deliver(Reply("i", "ok", "", f"{number}-0", False, None))
+        pending.deliver("i", Reply("i", "ok", "", f"{number}-0", False, None))
     assert len(waiting.early) == EARLY_MAX
     pending.expect(waiting, "3-0")
     assert future.result(0).entry == "3-0"

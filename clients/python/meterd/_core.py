@@ -15,6 +15,7 @@ from meterd._errors import (
     NoReplyError,
     NotConfirmedError,
     UnavailableError,
+    UnknownChatError,
     refusal,
 )
 from meterd._fields import flat_fields, is_identifier
@@ -28,6 +29,7 @@ from meterd._results import (
     read_reply,
     read_wallet,
 )
+from meterd._routing import Routing
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import no_wallet, not_started
 
@@ -43,12 +45,12 @@ class Core:
     def __init__(self, io: Io, in_flight_max: int) -> None:
         """At most ``in_flight_max`` commands wait for replies at once."""
         self.io = io
-        self.keys = Keys()
+        self.routing = Routing()
         self.reply_to = uuid4().hex
         self.pending = Pending(io.flag())
         self.is_closed = False
         self._handles = io.handles(in_flight_max)
-        self._read_up_to = "0-0"
+        self._read_up_to: dict[Keys, str] = {}
         self._error: Exception | None = None
         io.serve(self.read_replies)
 
@@ -65,12 +67,14 @@ class Core:
     ) -> AnyReply:
         """Send a command and wait for its reply. Raises the error of an outcome that is not ok."""
         self._check_open()
-        command_id, flat = _entry_of(fields, id, self.reply_to)
+        command_id = uuid4().hex if id is None else id
+        flat = flat_fields({**fields, "id": command_id, "reply_to": self.reply_to})
         deadline = time.monotonic() + timeout_s
         if not await self.io.enter(self._handles, timeout_s):
             raise BusyError("too many commands are waiting for replies; nothing was sent")
         try:
-            reply = await self._ask(command_id, flat, deadline, timeout_s)
+            keys, flat = await self._placed(command_id, fields, flat, deadline)
+            reply = await self._ask(keys, command_id, flat, deadline, timeout_s)
         finally:
             self._handles.release()
         if not reply.is_ok:
@@ -85,15 +89,17 @@ class Core:
     ) -> Sent:
         """Send a command and wait for no reply: none is asked for."""
         self._check_open()
-        command_id, flat = _entry_of(fields, id, None)
+        command_id = uuid4().hex if id is None else id
+        flat = flat_fields({**fields, "id": command_id})
         deadline = time.monotonic() + timeout_s
-        return Sent(command_id, await self._append(command_id, flat, deadline))
+        keys, flat = await self._placed(command_id, fields, flat, deadline)
+        return Sent(command_id, await self._append(keys, command_id, flat, deadline))
 
     async def chat(self, chat_id: str) -> ChatSnapshot:
         """The chat's snapshot: Redis, Postgres, else ``not_started``."""
         self._check_open()
         if is_identifier("chat_id", chat_id):  # nothing else can have started
-            raw = await self._read("GET", self.keys.chat(chat_id))
+            raw = await self._read(lambda: self.routing.snapshot(chat_id, self.io.call))
             if raw is not None:
                 return read_chat(raw)
             record = await self.io.record(chat_id)
@@ -105,7 +111,7 @@ class Core:
         """The account's snapshot."""
         self._check_open()
         if is_identifier("user_id", user_id):
-            raw = await self._read("GET", self.keys.wallet(user_id))
+            raw = await self._read(lambda: self._wallet(user_id))
             if raw is not None:
                 return read_wallet(raw)
         return msgspec.convert(no_wallet(user_id), WalletSnapshot)
@@ -138,12 +144,42 @@ class Core:
                     raise
             await self.io.sleep(pause_s)
 
-    async def _ask(
-        self, command_id: str, flat: list[bytes], deadline: float, timeout_s: float
-    ) -> AnyReply:
-        waiting = self.pending.add(command_id, self.io.future())
+    async def _placed(
+        self, command_id: str, fields: Mapping[str, object], flat: list[bytes], deadline: float
+    ) -> tuple[Keys, list[bytes]]:
+        """Where a command goes, and what its entry holds: with several partitions, its user."""
         try:
-            entry = await self._append(command_id, flat, deadline)
+            place = await self.persist(
+                deadline, lambda: self.routing.of_command(fields, self.io.call, self._owner)
+            )
+        except redis.RedisError as error:
+            raise _not_confirmed(command_id, error) from error
+        if place is None:
+            chat_id = fields["chat_id"]
+            raise UnknownChatError(
+                f"unknown_chat: no partition knows chat {chat_id}; nothing was sent. If it has "
+                "ended more than a day ago, say whose it is: user_id=",
+                command_id,
+            )
+        keys, placed = place
+        if placed is fields or fields.get("user_id") is not None:
+            return keys, flat
+        return keys, [*flat, b"user_id", str(placed["user_id"]).encode()]
+
+    async def _owner(self, chat_id: str) -> str:
+        record = await self.io.record(chat_id)
+        return (record.user_id or "") if record is not None else ""
+
+    async def _wallet(self, user_id: str) -> Any:
+        keys = await self.routing.of_user(user_id, self.io.call)
+        return await self.io.call("GET", keys.wallet(user_id))
+
+    async def _ask(
+        self, keys: Keys, command_id: str, flat: list[bytes], deadline: float, timeout_s: float
+    ) -> AnyReply:
+        waiting = self.pending.add(_slot(keys, command_id), self.io.future())
+        try:
+            entry = await self._append(keys, command_id, flat, deadline)
             self.pending.expect(waiting, entry)
             left_s = max(0.0, deadline - time.monotonic())
             try:
@@ -153,53 +189,59 @@ class Core:
         finally:
             self.pending.remove(waiting)
 
-    async def _append(self, command_id: str, flat: list[bytes], deadline: float) -> str:
+    async def _append(self, keys: Keys, command_id: str, flat: list[bytes], deadline: float) -> str:
         """XADD, again with the same id and content where the answer got lost."""
         try:
             entry = await self.persist(
-                deadline, lambda: self.io.call("XADD", self.keys.commands, "*", *flat)
+                deadline, lambda: self.io.call("XADD", keys.commands, "*", *flat)
             )
         except redis.RedisError as error:
-            raise NotConfirmedError(
-                f"Redis did not confirm command {command_id} ({error}); it may be in the queue: "
-                "send it again with the same id",
-                command_id,
-            ) from error
+            raise _not_confirmed(command_id, error) from error
         return str(entry.decode())
 
-    async def _read(self, *command: str) -> Any:
+    async def _read(self, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await self.persist(time.monotonic() + TIMEOUT_S, lambda: self.io.call(*command))
+            return await self.persist(time.monotonic() + TIMEOUT_S, attempt)
         except redis.RedisError as error:
             raise UnavailableError(f"Redis does not answer: {error}") from error
 
     async def _read_replies_once(self) -> None:
-        stream = self.keys.reply(self.reply_to)
+        places = {
+            keys.reply(self.reply_to): keys for keys in await self.routing.all_keys(self.io.block)
+        }
+        read_up_to = [self._read_up_to.get(keys, "0-0") for keys in places.values()]
         answer = await self.io.block(
-            *("XREAD", "COUNT", REPLIES_READ_MAX, "BLOCK", BLOCK_MS),
-            *("STREAMS", stream, self._read_up_to),
+            *("XREAD", "COUNT", REPLIES_READ_MAX, "BLOCK", BLOCK_MS, "STREAMS"),
+            *places,
+            *read_up_to,
         )
-        for _, entries in answer or ():
+        for stream, entries in answer or ():
+            keys = places[stream.decode()]
             for entry, fields in entries:
-                self._read_up_to = entry.decode()
-                self._deliver(fields)
+                self._read_up_to[keys] = entry.decode()
+                self._deliver(keys, fields)
 
-    def _deliver(self, fields: Mapping[bytes, bytes]) -> None:
+    def _deliver(self, keys: Keys, fields: Mapping[bytes, bytes]) -> None:
         try:
             reply = read_reply(fields)
         except (KeyError, ValueError, msgspec.MsgspecError) as error:
             self._error = MeterError(f"an unreadable reply: {error!r}")
             return
-        self.pending.deliver(reply)
+        self.pending.deliver(_slot(keys, reply.id), reply)
 
     def _check_open(self) -> None:
         if self.is_closed:
             raise ClosedError("this client was closed; make a new one")
 
 
-def _entry_of(
-    fields: Mapping[str, object], id_: str | None, reply_to: str | None
-) -> tuple[str, list[bytes]]:
-    """A command's id, and what its entry in the stream holds: names and values in turn."""
-    command_id = uuid4().hex if id_ is None else id_
-    return command_id, flat_fields({**fields, "id": command_id, "reply_to": reply_to})
+def _slot(keys: Keys, command_id: str) -> str:
+    """Where a reply is waited for: an id counts within its partition."""
+    return f"{keys.partition}:{command_id}"
+
+
+def _not_confirmed(command_id: str, error: redis.RedisError) -> NotConfirmedError:
+    return NotConfirmedError(
+        f"Redis did not confirm command {command_id} ({error}); it may be in the queue: "
+        "send it again with the same id",
+        command_id,
+    )

@@ -3,7 +3,8 @@
 import re
 import time
 from collections import deque
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 import redis
 
@@ -15,46 +16,72 @@ from meterd.rules.commands import entry_key
 
 EVENTS_READ_MAX: Final = 500
 
+T = TypeVar("T")
+
 _PLACE = re.compile(r"\$|[0-9]{1,20}(-[0-9]{1,20})?")
 _Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 
 class EventReader:
-    """A place in the events stream."""
+    """A place in the events streams of all partitions; each event comes once, in order by user."""
 
     def __init__(self, core: Core, after: str, user_id: str | None) -> None:
-        """Begin after an event's id; ``$``: with what happens from now on; ``0``: with all."""
-        if _PLACE.fullmatch(after) is None:
-            raise ValueError(f"after: {after!r} is neither an event's id nor '$' nor '0'")
-        self.after = after
+        """Begin after what ``after`` of another reader names; ``$``: now; ``0``: with all there is.
+
+        With one partition a place is an event's id; with several it is one id for each, joined by
+        commas.
+        """
+        self._places = after.split(",")
+        if not all(map(_PLACE.fullmatch, self._places)):
+            raise ValueError(f"after: {after!r} is neither a place among events nor '$' nor '0'")
         self.is_closed = False
-        self._read_up_to = after
+        self._read_up_to = self._places
         self._core = core
         self._user_id = user_id
-        self._ready: deque[Event] = deque()
+        self._ready: deque[tuple[int, Event]] = deque()
+        self._streams: list[str] = []
+
+    @property
+    def after(self) -> str:
+        """The place up to which everything was given out."""
+        return ",".join(self._places)
 
     async def begin(self) -> None:
         """Fix what ``$`` means, once: asked again with every read it would leave gaps."""
-        if self.after == "$":
-            last = await self._persist("XREVRANGE", self._stream, "+", "-", "COUNT", "1")
-            self.after = self._read_up_to = last[0][0].decode() if last else "0-0"
+        if self._streams:
+            return
+        routing, io = self._core.routing, self._core.io
+        keys = await self._persisted(lambda: routing.all_keys(io.block))
+        if len(self._places) not in (1, len(keys)):
+            raise ValueError(
+                f"after: {self.after!r} names {len(self._places)} places; there are "
+                f"{len(keys)} partitions"
+            )
+        places = self._places if len(self._places) == len(keys) else self._places * len(keys)
+        streams = [one.events for one in keys]
+        self._places = [
+            await self._end_of(stream) if place == "$" else place
+            for stream, place in zip(streams, places, strict=True)
+        ]
+        self._read_up_to, self._streams = list(self._places), streams
 
     async def next(self) -> Event | None:
         """The next event, as soon as there is one; None once closed."""
         if not await self._filled():
             return None
-        event = self._ready.popleft()
-        self.after = event.id
-        return event
+        return self._given(*self._ready.popleft())
 
     async def batch(self, timeout_s: float | None = None) -> list[Event]:
         """As many events as are there, at least one; none once closed, or after ``timeout_s``."""
         if not await self._filled(timeout_s):
             return []
-        events = list(self._ready)
+        events = [self._given(number, event) for number, event in self._ready]
         self._ready.clear()
-        self.after = events[-1].id
         return events
+
+    def _given(self, number: int, event: Event) -> Event:
+        self._places[number] = event.id
+        return event
 
     async def _filled(self, timeout_s: float | None = None) -> bool:
         """Whether something is ready: waits for it, until closed or for so long."""
@@ -70,7 +97,7 @@ class EventReader:
     async def _fill(self, until: float | None) -> None:
         await self.begin()
         while not self._ready and not self._is_over():
-            self.after = self._read_up_to
+            self._places = list(self._read_up_to)
             if await self._fetch():
                 continue
             left_ms = BLOCK_MS if until is None else int((until - time.monotonic()) * 1000)
@@ -81,52 +108,57 @@ class EventReader:
     def _is_over(self) -> bool:
         return self.is_closed or self._core.is_closed
 
-    @property
-    def _stream(self) -> str:
-        return self._core.keys.events
+    async def _end_of(self, stream: str) -> str:
+        last = await self._persist("XREVRANGE", stream, "+", "-", "COUNT", "1")
+        return last[0][0].decode() if last else "0-0"
 
     async def _fetch(self) -> bool:
         """Take what is there; False if there is nothing."""
-        info, entries = await self._look()
-        if _may_have_lost(self._read_up_to, info):
-            raise EventsLostError(self._read_up_to)
-        for entry, fields in entries:
-            self._take(entry, fields)
-        return bool(entries)
+        results = await self._look()
+        for place, info, entries in zip(self._read_up_to, results[::2], results[1::2], strict=True):
+            if isinstance(entries, Exception):
+                raise UnavailableError(f"the events can't be read: {entries}") from entries
+            if _may_have_lost(place, info):
+                raise EventsLostError(",".join(self._read_up_to))
+        taken = [
+            (number, read_event(entry, fields))
+            for number, entries in enumerate(results[1::2])
+            for entry, fields in entries
+        ]
+        # What several partitions have together comes about as it happened.
+        for number, event in sorted(taken, key=lambda one: entry_key(one[1].id)):
+            if self._user_id in (None, event.user_id):
+                self._ready.append((number, event))
+            self._read_up_to[number] = event.id
+        return bool(taken)
 
-    def _take(self, entry: bytes, fields: dict[bytes, bytes]) -> None:
-        event = read_event(entry, fields)
-        if self._user_id in (None, event.user_id):
-            self._ready.append(event)
-        self._read_up_to = event.id
-
-    async def _look(self) -> tuple[Any, _Entries]:
-        """The stream's state and what comes next in it, both of the same moment."""
-        commands = (
-            ("XINFO STREAM", self._stream),
-            ("XRANGE", self._stream, f"({self._read_up_to}", "+", "COUNT", EVENTS_READ_MAX),
-        )
-        deadline = time.monotonic() + TIMEOUT_S
-        try:
-            info, entries = await self._core.persist(
-                deadline, lambda: self._core.io.atomic(*commands)
+    async def _look(self) -> list[Any]:
+        """Each stream's state and what comes next in it, both of the same moment."""
+        commands = [
+            command
+            for stream, place in zip(self._streams, self._read_up_to, strict=True)
+            for command in (
+                ("XINFO STREAM", stream),
+                ("XRANGE", stream, f"({place}", "+", "COUNT", EVENTS_READ_MAX),
             )
-        except redis.RedisError as error:
-            raise UnavailableError(f"Redis does not answer: {error}") from error
-        if isinstance(entries, Exception):
-            raise UnavailableError(f"the events can't be read: {entries}") from entries
-        return info, entries
+        ]
+        return await self._persisted(lambda: self._core.io.atomic(*commands))
 
     async def _wait(self, block_ms: int) -> None:
         """Until there is more, or for a moment; only wakes, ``_fetch`` reads."""
         await self._persist(
-            *("XREAD", "COUNT", "1", "BLOCK", block_ms, "STREAMS", self._stream, self._read_up_to)
+            *("XREAD", "COUNT", "1", "BLOCK", block_ms, "STREAMS"),
+            *self._streams,
+            *self._read_up_to,
         )
 
     async def _persist(self, *command: str | int) -> Any:
+        return await self._persisted(lambda: self._core.io.block(*command))
+
+    async def _persisted(self, attempt: Callable[[], Awaitable[T]]) -> T:
         deadline = time.monotonic() + TIMEOUT_S
         try:
-            return await self._core.persist(deadline, lambda: self._core.io.block(*command))
+            return await self._core.persist(deadline, attempt)
         except redis.RedisError as error:
             raise UnavailableError(f"Redis does not answer: {error}") from error
 

@@ -95,10 +95,10 @@ class Pending:
             if reply is not None and waiting.offer(reply):
                 self._drop(waiting)
 
-    def deliver(self, reply: AnyReply) -> None:
-        """A reply has come; if nobody waits for it, it is dropped."""
+    def deliver(self, id: str, reply: AnyReply) -> None:  # noqa: A002 - as above
+        """A reply has come for those who wait under ``id``; without any, it is dropped."""
         with self._lock:
-            for waiting in list(self._by_id.get(reply.id, ())):
+            for waiting in list(self._by_id.get(id, ())):
                 if waiting.offer(reply):
                     self._drop(waiting)
 
