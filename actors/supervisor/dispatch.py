@@ -175,9 +175,9 @@ class Dispatcher:
         while True:
             try:
                 found = await self._find(chat_ids)
-                new = [chat for chat in chat_ids if chat in opening and chat not in found]
-                if new and self._directory is not None:
-                    elsewhere = await self._directory.claim(new)
+                unknown = [chat for chat in chat_ids if chat not in found]
+                if unknown and self._directory is not None:
+                    elsewhere = await self._directory.look_up(unknown, opening)
                     found |= {chat: foreign_chat(chat, "", "") for chat in elsewhere}
                 return found
             except redis.RedisError as error:

@@ -4,7 +4,7 @@ A partition claims a chat before it decides the start. The claim lasts for as lo
 take to hear of the chat; from then on its record tells whose the chat is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import redis.asyncio
@@ -22,15 +22,22 @@ class ChatDirectory:
         self._partition = partition
         self._ttl_ms = ttl_ms
 
-    async def claim(self, chat_ids: Sequence[str]) -> set[str]:
-        """Claim chats in one round trip; returns those that another partition has.
+    async def look_up(self, chat_ids: Sequence[str], opening: Set[str]) -> set[str]:
+        """Give those of the chats that another partition has, in one round trip.
+
+        Args:
+            chat_ids: chats that this partition does not know.
+            opening: those that would start here; they are claimed unless somebody has them.
 
         Raises:
             redis.RedisError: what was claimed is not known; claiming again is safe.
         """
         own, pipeline = str(self._partition.number), self._client.pipeline(transaction=False)
         for chat_id in chat_ids:
-            pipeline.set(self._key(chat_id), own, nx=True, get=True, px=self._ttl_ms)
+            if chat_id in opening:
+                pipeline.set(self._key(chat_id), own, nx=True, get=True, px=self._ttl_ms)
+            else:
+                pipeline.get(self._key(chat_id))
         found: list[Any] = await pipeline.execute()
         owners = dict(zip(chat_ids, found, strict=True))
         return {chat_id for chat_id, owner in owners.items() if owner not in (None, own.encode())}

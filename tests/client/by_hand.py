@@ -15,6 +15,8 @@ from meterd.rules.snapshots import no_wallet, not_started
 
 Fields = dict[str, str]
 KEYS = Keys()
+PARTITIONS_MAX = 4
+"""The most that a test of clients has."""
 
 
 def chat_json(chat_id: str, **changes: object) -> str:
@@ -38,9 +40,9 @@ def wallet_json(user_id: str, **changes: object) -> str:
 
 
 def commands(client: redis.Redis) -> list[tuple[str, Fields]]:
-    """What is in the queue."""
-    entries: Any = client.xrange(KEYS.commands)
-    return [(entry.decode(), text(fields)) for entry, fields in entries]
+    """What is in the queue, partition by partition."""
+    found: list[Any] = [client.xrange(Keys(number).commands) for number in range(PARTITIONS_MAX)]
+    return [(entry.decode(), text(fields)) for entries in found for entry, fields in entries]
 
 
 def text(fields: dict[bytes, bytes]) -> Fields:

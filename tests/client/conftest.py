@@ -3,16 +3,21 @@
 import fcntl
 import os
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
+from loadtests.common.live import LiveDaemon
 from tests.client.either import Make, maker
+from tests.client.played import Client, NodeClient, PythonClient
 from tests.client.typescript.node import Driver, install
 from tests.proxy import Proxy, proxy_to
 from tests.servers import kinds, redis_server
+
+_NUMBERS = count()
 
 
 @pytest.fixture(scope="session", params=kinds())
@@ -70,3 +75,23 @@ def driver(package: Path) -> Iterator[Driver]:
     driver = Driver(package)
     yield driver
     driver.close()
+
+
+@pytest.fixture
+def live_proxy(live: LiveDaemon) -> Iterator[Proxy]:
+    with proxy_to(live.redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["typescript", "threads", pytest.param("asyncio", marks=pytest.mark.slow)])
+def client(request: pytest.FixtureRequest, live_proxy: Proxy) -> Iterator[Client]:
+    """A client of each kind behind the proxy."""
+    if request.param == "typescript":
+        driver: Driver = request.getfixturevalue("driver")
+        client = NodeClient(driver, f"meter-{next(_NUMBERS)}", live_proxy.url)
+        yield client
+        client.close().result(10)
+    else:
+        with maker(request.param) as make:
+            yield PythonClient(make(live_proxy.url))
+            live_proxy.flow()

@@ -1,7 +1,7 @@
 """The client against the real daemon, as a backend uses it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import count, islice
 from typing import Any
@@ -30,9 +30,8 @@ from meterd import (
 )
 from meterd.rules.commands import SHAPES
 from tests.client.by_hand import KEYS, until
-from tests.client.either import Make, maker
-from tests.client.played import CASES, Client, NodeClient, Play, PythonClient
-from tests.client.typescript.node import Driver
+from tests.client.either import Make
+from tests.client.played import CASES, Client, Play
 from tests.proxy import Proxy, proxy_to
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
@@ -219,26 +218,6 @@ def _is_final(live: LiveDaemon, chat_id: str) -> bool:
             return bool(row and row[0])
     finally:
         connection.close()
-
-
-@pytest.fixture
-def live_proxy(live: LiveDaemon) -> Iterator[Proxy]:
-    with proxy_to(live.redis_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture(params=["typescript", "threads", pytest.param("asyncio", marks=pytest.mark.slow)])
-def client(request: pytest.FixtureRequest, live_proxy: Proxy) -> Iterator[Client]:
-    """A client of each kind behind the proxy."""
-    if request.param == "typescript":
-        driver: Driver = request.getfixturevalue("driver")
-        client = NodeClient(driver, f"meter-{next(_NUMBERS)}", live_proxy.url)
-        yield client
-        client.close().result(10)
-    else:
-        with maker(request.param) as make:
-            yield PythonClient(make(live_proxy.url))
-            live_proxy.flow()
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -9,6 +9,7 @@ import {
   NoReplyError,
   NotConfirmedError,
   UnavailableError,
+  UnknownChatError,
   refusal,
 } from "./errors.js";
 import { is_identifier, sent_fields } from "./fields.js";
@@ -24,11 +25,13 @@ import {
   parse_json,
   read_reply,
 } from "./results.js";
+import { Routing } from "./routing.js";
 
 /** @import { Sending } from "./commands.js" */
 /** @import { AnyReply } from "./errors.js" */
 /** @import { ReadRecord } from "./meter.js" */
 /** @import { Raw } from "./results.js" */
+/** @import { Call } from "./routing.js" */
 
 /** Entries of a stream as Redis gives them: id, and names and values in turn. */
 /** @typedef {readonly (readonly [string, readonly string[]])[]} Entries */
@@ -39,12 +42,13 @@ const REPLIES_READ_MAX = 1_000;
 
 /** One client: its reply stream, its connections, and the commands that wait for replies. */
 export class Core {
-  keys = new Keys();
+  routing = new Routing();
   reply_to = new_id();
   pending = new Pending();
   #closing = new AbortController();
   #is_reading = false;
-  #read_up_to = "0-0";
+  /** @type {Map<string, string>} by stream */
+  #read_up_to = new Map();
   /** @type {unknown} */
   #reader_error;
   /** @type {Set<Connection>} */
@@ -117,7 +121,8 @@ export class Core {
     let reply;
     try {
       this.check_open();
-      reply = await this.#ask(entry, deadline_ms, limit_s);
+      const { keys, added } = await this.#placed(entry, deadline_ms);
+      reply = await this.#ask(keys, { ...entry, ...added }, deadline_ms, limit_s);
     } finally {
       this.#slots.leave();
     }
@@ -136,7 +141,9 @@ export class Core {
     const limit_s = checked_timeout(timeout_s);
     const command_id = id ?? new_id();
     const entry = sent_fields({ ...fields, id: command_id });
-    return new Sent(command_id, await this.#append(entry, now_ms() + limit_s * 1_000));
+    const deadline_ms = now_ms() + limit_s * 1_000;
+    const { keys, added } = await this.#placed(entry, deadline_ms);
+    return new Sent(command_id, await this.#append(keys, { ...entry, ...added }, deadline_ms));
   }
 
   /**
@@ -147,8 +154,8 @@ export class Core {
   async chat(chat_id) {
     this.check_open();
     if (is_identifier("chat_id", chat_id)) {
-      const raw = await this.#read(this.keys.chat(chat_id), (json) => new ChatSnapshot(parse_json(json)));
-      const found = raw ?? (await this.#record(chat_id));
+      const json = await this.#query((call) => this.routing.snapshot(chat_id, call));
+      const found = json === null ? await this.#record(chat_id) : new ChatSnapshot(parse_json(json));
       if (found !== null) return found;
     }
     return not_started(chat_id);
@@ -162,8 +169,11 @@ export class Core {
   async wallet(user_id) {
     this.check_open();
     if (!is_identifier("user_id", user_id)) return no_wallet(user_id);
-    const key = this.keys.wallet(user_id);
-    return (await this.#read(key, (json) => new WalletSnapshot(parse_json(json)))) ?? no_wallet(user_id);
+    const json = await this.#query(async (call) => {
+      const keys = await this.routing.of_user(user_id, call);
+      return call("GET", keys.wallet(user_id));
+    });
+    return typeof json === "string" ? new WalletSnapshot(parse_json(json)) : no_wallet(user_id);
   }
 
   /**
@@ -204,17 +214,44 @@ export class Core {
     if (this.is_closed) throw new ClosedError("this client was closed; make a new one");
   }
 
+  /** @type {Call} */
+  #call = (...command) => this.#commands.send(...command);
+
   /**
+   * Where a command goes; with several partitions, also whose it is.
+   *
+   * @param {Readonly<Record<string, string>>} fields
+   * @param {number} deadline_ms
+   */
+  async #placed(fields, deadline_ms) {
+    const owner = async (/** @type {string} */ chat_id) => (await this.#record(chat_id))?.user_id ?? "";
+    let place;
+    try {
+      place = await this.persist(deadline_ms, () => this.routing.of_command(fields, this.#call, owner));
+    } catch (error) {
+      throw error instanceof UnavailableError ? error : not_confirmed(String(fields["id"]), error);
+    }
+    if (place !== null) return place;
+    throw new UnknownChatError(
+      "unknown_chat",
+      `unknown_chat: no partition knows chat ${fields["chat_id"]}; nothing was sent. If it has ended ` +
+        "more than a day ago, say whose it is: user_id",
+      String(fields["id"]),
+    );
+  }
+
+  /**
+   * @param {Keys} keys
    * @param {Readonly<Record<string, string>>} fields
    * @param {number} deadline_ms
    * @param {number} limit_s
    */
-  async #ask(fields, deadline_ms, limit_s) {
+  async #ask(keys, fields, deadline_ms, limit_s) {
     const id = String(fields["id"]);
-    const waiting = this.pending.add(id);
+    const waiting = this.pending.add(slot_of(keys, id));
     try {
       this.#wake_reader();
-      const entry = await this.#append(fields, deadline_ms);
+      const entry = await this.#append(keys, fields, deadline_ms);
       waiting.expect(entry);
       try {
         return await within(waiting.reply, deadline_ms - now_ms(), "no reply in time");
@@ -230,37 +267,31 @@ export class Core {
   /**
    * XADD, again with the same id and content where the answer got lost.
    *
+   * @param {Keys} keys
    * @param {Readonly<Record<string, string>>} fields
    * @param {number} deadline_ms
    */
-  async #append(fields, deadline_ms) {
+  async #append(keys, fields, deadline_ms) {
     const parts = Object.entries(fields).flat();
     try {
       return String(
         await this.persist(deadline_ms, () =>
-          this.#commands.send("XADD", this.keys.commands, "*", ...parts),
+          this.#commands.send("XADD", keys.commands, "*", ...parts),
         ),
       );
     } catch (error) {
-      const id = String(fields["id"]);
-      throw new NotConfirmedError(
-        `Redis did not confirm command ${id} (${message_of(error)}); it may be in the queue: ` +
-          "send it again with the same id",
-        id,
-        { cause: error },
-      );
+      throw not_confirmed(String(fields["id"]), error);
     }
   }
 
   /**
+   * Ask what may be asked twice, for as long as a query may take.
+   *
    * @template T
-   * @param {string} key
-   * @param {(json: string) => T} read
-   * @returns {Promise<T | null>}
+   * @param {(call: Call) => Promise<T>} ask
    */
-  async #read(key, read) {
-    const json = await this.query(this.#commands, "GET", key);
-    return typeof json === "string" ? read(json) : null;
+  async #query(ask) {
+    return unless_unavailable(() => this.persist(now_ms() + TIMEOUT_S * 1_000, () => ask(this.#call)));
   }
 
   /** @param {string} chat_id */
@@ -299,21 +330,29 @@ export class Core {
   }
 
   async #read_replies_once() {
-    const stream = this.keys.reply(this.reply_to);
+    const all = await this.routing.all_keys((...command) => this.#replies.send(...command));
+    const places = new Map(all.map((keys) => [keys.reply(this.reply_to), keys]));
+    const from = [...places.keys()].map((stream) => this.#read_up_to.get(stream) ?? "0-0");
     const limits = ["COUNT", REPLIES_READ_MAX, "BLOCK", BLOCK_MS];
     const found = /** @type {readonly (readonly [string, Entries])[] | null} */ (
-      await this.#replies.send("XREAD", ...limits, "STREAMS", stream, this.#read_up_to)
+      await this.#replies.send("XREAD", ...limits, "STREAMS", ...places.keys(), ...from)
     );
-    for (const [entry, parts] of found?.[0]?.[1] ?? []) {
-      this.#read_up_to = entry;
-      this.#deliver(fields_of(parts));
+    for (const [stream, entries] of found ?? []) {
+      for (const [entry, parts] of entries) {
+        this.#read_up_to.set(stream, entry);
+        this.#deliver(places.get(stream) ?? new Keys(), fields_of(parts));
+      }
     }
   }
 
-  /** @param {Raw} fields */
-  #deliver(fields) {
+  /**
+   * @param {Keys} keys
+   * @param {Raw} fields
+   */
+  #deliver(keys, fields) {
     try {
-      this.pending.deliver(read_reply(fields));
+      const reply = read_reply(fields);
+      this.pending.deliver(slot_of(keys, reply.id), reply);
     } catch (error) {
       this.#reader_error = error; // an unreadable reply harms nobody else's
     }
@@ -347,6 +386,29 @@ export async function unless_unavailable(ask) {
   } catch (error) {
     throw new UnavailableError(`Redis does not answer: ${message_of(error)}`, { cause: error });
   }
+}
+
+/**
+ * Where a reply is waited for: an id counts within its partition.
+ *
+ * @param {Keys} keys
+ * @param {string} id
+ */
+function slot_of(keys, id) {
+  return `${keys.partition}:${id}`;
+}
+
+/**
+ * @param {string} id
+ * @param {unknown} error
+ */
+function not_confirmed(id, error) {
+  return new NotConfirmedError(
+    `Redis did not confirm command ${id} (${message_of(error)}); it may be in the queue: ` +
+      "send it again with the same id",
+    id,
+    { cause: error },
+  );
 }
 
 /** @param {unknown} error */

@@ -12,8 +12,9 @@ import { Event } from "./results.js";
  * Which events.
  *
  * @typedef {object} EventsOptions
- * @property {string | undefined} [after] the id of the last event that was read; `$`, the default:
- *   those from now on; `0`: all that the stream still holds
+ * @property {string | undefined} [after] `after` of the events that were read last, which is the id of the last
+ *   one (with several partitions, one id for each, joined by commas); `$`, the default: those from now on; `0`:
+ *   all that the stream still holds
  * @property {string | undefined} [user_id] those of one user only
  */
 
@@ -33,11 +34,13 @@ export class Events {
   #connection;
   #user_id;
   #is_closed = false;
-  /** @type {string} */
-  #after;
-  /** @type {string} */
+  /** @type {string[]} a place in the stream of each partition */
+  #places;
+  /** @type {string[]} */
   #read_up_to;
-  /** @type {Event[]} */
+  /** @type {string[]} */
+  #streams = [];
+  /** @type {{ number: number, event: Event }[]} */
   #ready = [];
   /** @type {Promise<unknown>} */
   #turn = Promise.resolve();
@@ -48,11 +51,11 @@ export class Events {
    * @internal
    */
   constructor(core, { after = "$", user_id }) {
-    if (!PLACE.test(after)) {
-      throw new TypeError(`after: ${JSON.stringify(after)} is neither an event's id nor "$" nor "0"`);
+    this.#places = String(after).split(",");
+    if (!this.#places.every((place) => PLACE.test(place))) {
+      throw new TypeError(`after: ${JSON.stringify(after)} is neither a place among events nor "$" nor "0"`);
     }
-    this.#after = after;
-    this.#read_up_to = after;
+    this.#read_up_to = this.#places;
     this.#core = core;
     this.#connection = core.open();
     this.#user_id = user_id;
@@ -60,7 +63,7 @@ export class Events {
 
   /** The place up to which everything was given out: where to go on another time. */
   get after() {
-    return this.#after;
+    return this.#places.join(",");
   }
 
   /**
@@ -69,11 +72,26 @@ export class Events {
    * @returns {Promise<this>}
    */
   async begin() {
-    if (this.#after === "$") {
-      const last = await this.#core.query(this.#connection, "XREVRANGE", this.#stream, "+", "-", "COUNT", 1);
-      // Once: asked again with every read it would leave gaps.
-      this.#after = this.#read_up_to = /** @type {Entries} */ (last)[0]?.[0] ?? "0-0";
+    if (this.#streams.length > 0) return this;
+    const all = await unless_unavailable(() =>
+      this.#core.persist(now_ms() + TIMEOUT_S * 1_000, () =>
+        this.#core.routing.all_keys((...command) => this.#connection.send(...command)),
+      ),
+    );
+    const [given, number] = [this.#places.length, all.length];
+    if (given !== 1 && given !== number) {
+      throw new TypeError(`after: it names ${given} places; there are ${number} partitions`);
     }
+    const streams = all.map((keys) => keys.events);
+    this.#places = await Promise.all(
+      streams.map(async (stream, index) => {
+        const place = String(this.#places[given === 1 ? 0 : index]);
+        // Once: asked again with every read it would leave gaps.
+        return place === "$" ? this.#end_of(stream) : place;
+      }),
+    );
+    this.#read_up_to = [...this.#places];
+    this.#streams = streams;
     return this;
   }
 
@@ -116,8 +134,10 @@ export class Events {
     return this;
   }
 
-  get #stream() {
-    return this.#core.keys.events;
+  /** @param {string} stream */
+  async #end_of(stream) {
+    const last = await this.#core.query(this.#connection, "XREVRANGE", stream, "+", "-", "COUNT", 1);
+    return /** @type {Entries} */ (last)[0]?.[0] ?? "0-0";
   }
 
   get #is_over() {
@@ -145,9 +165,10 @@ export class Events {
       throw error;
     }
     if (this.#is_over) return [];
-    const events = this.#ready.splice(0, number_max);
-    this.#after = events.at(-1)?.id ?? this.#after;
-    return events;
+    return this.#ready.splice(0, number_max).map(({ number, event }) => {
+      this.#places[number] = event.id;
+      return event;
+    });
   }
 
   /** Wait until something is ready, or until closed. */
@@ -155,43 +176,55 @@ export class Events {
     if (this.#is_over) return;
     await this.begin();
     while (this.#ready.length === 0 && !this.#is_over) {
-      this.#after = this.#read_up_to;
+      this.#places = [...this.#read_up_to];
       if (!(await this.#fetch())) await this.#wait();
     }
   }
 
   /** Take what is there; false if there is nothing. */
   async #fetch() {
-    const [info, entries] = await this.#look();
-    if (may_have_lost(this.#read_up_to, info)) throw new EventsLostError(this.#read_up_to);
-    for (const [id, parts] of entries) {
-      const event = new Event(id, fields_of(parts));
-      if (this.#user_id === undefined || this.#user_id === event.user_id) this.#ready.push(event);
-      this.#read_up_to = id;
+    const found = await this.#look();
+    for (const [number, { info }] of found.entries()) {
+      if (may_have_lost(String(this.#read_up_to[number]), info)) {
+        throw new EventsLostError(this.#read_up_to.join(","));
+      }
     }
-    return entries.length > 0;
+    const taken = found.flatMap(({ entries }, number) =>
+      entries.map(([id, parts]) => ({ number, event: new Event(id, fields_of(parts)) })),
+    );
+    // What several partitions have together comes about as it happened.
+    taken.sort((one, other) => (is_before(one.event.id, other.event.id) ? -1 : 1));
+    for (const { number, event } of taken) {
+      if (this.#user_id === undefined || this.#user_id === event.user_id) this.#ready.push({ number, event });
+      this.#read_up_to[number] = event.id;
+    }
+    return taken.length > 0;
   }
 
   /**
-   * The stream's state and what comes next in it, both of the same moment.
+   * Each stream's state and what comes next in it, both of the same moment.
    *
-   * @returns {Promise<[unknown, Entries]>}
+   * @returns {Promise<{ info: unknown, entries: Entries }[]>}
    */
   async #look() {
-    const range = ["XRANGE", this.#stream, `(${this.#read_up_to}`, "+", "COUNT", EVENTS_READ_MAX];
-    const [info, entries] = await unless_unavailable(() =>
-      this.#core.persist(now_ms() + TIMEOUT_S * 1_000, () =>
-        this.#connection.send_together(["XINFO", "STREAM", this.#stream], range),
-      ),
+    const commands = this.#streams.flatMap((stream, number) => [
+      ["XINFO", "STREAM", stream],
+      ["XRANGE", stream, `(${this.#read_up_to[number]}`, "+", "COUNT", EVENTS_READ_MAX],
+    ]);
+    const results = await unless_unavailable(() =>
+      this.#core.persist(now_ms() + TIMEOUT_S * 1_000, () => this.#connection.send_together(...commands)),
     );
-    if (!Array.isArray(entries)) throw new UnavailableError(`the events can't be read: ${entries}`);
-    return [info, entries];
+    return this.#streams.map((_, number) => {
+      const [info, entries] = results.slice(2 * number, 2 * number + 2);
+      if (!Array.isArray(entries)) throw new UnavailableError(`the events can't be read: ${entries}`);
+      return { info, entries };
+    });
   }
 
   /** Until there is more, or for a moment; only wakes, `#fetch` reads. */
   async #wait() {
     const limits = ["COUNT", 1, "BLOCK", BLOCK_MS];
-    const from = ["STREAMS", this.#stream, this.#read_up_to];
+    const from = ["STREAMS", ...this.#streams, ...this.#read_up_to];
     await this.#core.query(this.#connection, "XREAD", ...limits, ...from);
   }
 }

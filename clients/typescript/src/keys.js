@@ -5,12 +5,19 @@ export class Keys {
   /** @param {number} [partition] */
   constructor(partition = 0) {
     /** @readonly */
+    this.partition = partition;
+    /** @readonly */
     this.prefix = `meterd:{${partition}}:`;
   }
 
   /** Stream: backends → daemon. */
   get commands() {
     return `${this.prefix}commands`;
+  }
+
+  /** String, JSON: `partition` and `partitions`; absent where there is one partition. */
+  get layout() {
+    return `${this.prefix}layout`;
   }
 
   /** Stream: what happened, in order. */

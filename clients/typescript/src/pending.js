@@ -88,10 +88,11 @@ export class Pending {
   /**
    * A reply has come; if nobody waits for it, it is dropped.
    *
+   * @param {string} id under which it is waited for
    * @param {AnyReply} reply
    */
-  deliver(reply) {
-    for (const waiting of this.#by_id.get(reply.id) ?? []) waiting.offer(reply);
+  deliver(id, reply) {
+    for (const waiting of this.#by_id.get(id) ?? []) waiting.offer(reply);
   }
 
   /**

@@ -1,8 +1,8 @@
 /** What the client does: commands with replies, commands without, snapshots. */
 import { Connection } from "./connection.js";
-import { Keys } from "./keys.js";
 import { Pending } from "./pending.js";
 import { ChatSnapshot, Sent, WalletSnapshot } from "./results.js";
+import { Routing } from "./routing.js";
 import type { Sending } from "./commands.js";
 import type { AnyReply } from "./errors.js";
 import type { ReadRecord } from "./meter.js";
@@ -12,13 +12,14 @@ export type Entries = readonly (readonly [string, readonly string[]])[];
 /** @import { AnyReply } from "./errors.js" */
 /** @import { ReadRecord } from "./meter.js" */
 /** @import { Raw } from "./results.js" */
+/** @import { Call } from "./routing.js" */
 /** Entries of a stream as Redis gives them: id, and names and values in turn. */
 /** @typedef {readonly (readonly [string, readonly string[]])[]} Entries */
 export declare const TIMEOUT_S = 10;
 /** One client: its reply stream, its connections, and the commands that wait for replies. */
 export declare class Core {
     #private;
-    keys: Keys;
+    routing: Routing;
     reply_to: string;
     pending: Pending;
     /**

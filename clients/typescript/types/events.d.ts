@@ -2,8 +2,9 @@
 import { Event } from "./results.js";
 export type EventsOptions = {
     /**
-     * the id of the last event that was read; `$`, the default:
-     * those from now on; `0`: all that the stream still holds
+     * `after` of the events that were read last, which is the id of the last
+     * one (with several partitions, one id for each, joined by commas); `$`, the default: those from now on; `0`:
+     * all that the stream still holds
      */
     after?: string | undefined;
     /**

@@ -2,11 +2,15 @@
 /** The keys of one partition, which share its hash tag. */
 export declare class Keys {
     /** @readonly */
+    partition: number;
+    /** @readonly */
     prefix: string;
     /** @param {number} [partition] */
     constructor(partition?: number);
     /** Stream: backends → daemon. */
     get commands(): string;
+    /** String, JSON: `partition` and `partitions`; absent where there is one partition. */
+    get layout(): string;
     /** Stream: what happened, in order. */
     get events(): string;
     /**

@@ -46,9 +46,10 @@ export declare class Pending {
     /**
      * A reply has come; if nobody waits for it, it is dropped.
      *
+     * @param {string} id under which it is waited for
      * @param {AnyReply} reply
      */
-    deliver(reply: AnyReply): void;
+    deliver(id: string, reply: AnyReply): void;
     /**
      * Wait no longer.
      *

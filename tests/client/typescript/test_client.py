@@ -199,11 +199,11 @@ import { Pending } from "./src/pending.js";
 
 const pending = new Pending();
 const waiting = pending.add("i");
-for (let number = 0; number < 100; number += 1) pending.deliver({ id: "i", entry: `${number}-0` });
+for (let n = 0; n < 100; n += 1) pending.deliver("i", { id: "i", entry: `${n}-0` });
 waiting.expect("3-0");
 assert.equal((await waiting.reply).entry, "3-0");
 const late = pending.add("i");
-for (let number = 0; number < 100; number += 1) pending.deliver({ id: "i", entry: `${number}-0` });
+for (let n = 0; n < 100; n += 1) pending.deliver("i", { id: "i", entry: `${n}-0` });
 late.expect("16-0");
 const nothing = await Promise.race([late.reply, new Promise((done) => setTimeout(done, 20, null))]);
 assert.equal(nothing, null);

@@ -1,0 +1,122 @@
+/** Where a command, a chat and an account are: with several partitions, in that of the user. */
+
+import { Keys } from "./keys.js";
+
+/** @import { Raw } from "./results.js" */
+
+/**
+ * Does one Redis command.
+ *
+ * @typedef {(...command: string[]) => Promise<unknown>} Call
+ */
+
+/** Chats whose user is remembered: whose a chat is never changes. */
+const OWNERS_MAX = 10_000;
+
+const CRC_32 = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+  return value;
+});
+
+/**
+ * The number of a user's partition, of so many: CRC-32 (zlib's) of the UTF-8 bytes, modulo.
+ *
+ * @param {string} user_id
+ * @param {number} partitions a power of two
+ */
+export function partition_of(user_id, partitions) {
+  let crc = 0xffffffff;
+  for (const byte of new TextEncoder().encode(user_id)) {
+    crc = (crc >>> 8) ^ Number(CRC_32[(crc ^ byte) & 0xff]);
+  }
+  return ((crc ^ 0xffffffff) >>> 0) % partitions;
+}
+
+/** What one client knows of the partitions; nothing is asked before the first call. */
+export class Routing {
+  #partitions = 0;
+  /** @type {Map<string, string>} */
+  #owners = new Map();
+
+  /**
+   * The keys of each partition. How many there are is fixed when the data is made: it is asked for once.
+   *
+   * @param {Call} call
+   */
+  async all_keys(call) {
+    return Array.from({ length: await this.#count(call) }, (_, number) => new Keys(number));
+  }
+
+  /**
+   * The keys of the user's partition.
+   *
+   * @param {string} user_id
+   * @param {Call} call
+   */
+  async of_user(user_id, call) {
+    return new Keys(partition_of(user_id, await this.#count(call)));
+  }
+
+  /**
+   * Where a command belongs, and whose it is where that has to be added; null if nobody knows whose the
+   * chat is.
+   *
+   * @param {Raw} fields the command's
+   * @param {Call} call
+   * @param {(chat_id: string) => Promise<string>} owner the user of a chat that Redis does not have, or ""
+   * @returns {Promise<{ keys: Keys, added: Record<string, string> } | null>}
+   */
+  async of_command(fields, call, owner) {
+    const partitions = await this.#count(call);
+    if (partitions === 1) return { keys: new Keys(), added: {} };
+    const named = fields["user_id"];
+    const user = typeof named === "string" ? named : await this.#owner(String(fields["chat_id"]), call, owner);
+    if (user === "") return null;
+    const added = typeof named === "string" ? {} : { user_id: user };
+    return { keys: new Keys(partition_of(user, partitions)), added };
+  }
+
+  /**
+   * A chat's snapshot, in whichever partition it is; null if it is in none.
+   *
+   * @param {string} chat_id
+   * @param {Call} call
+   */
+  async snapshot(chat_id, call) {
+    const names = (await this.all_keys(call)).map((keys) => keys.chat(chat_id));
+    const found = names.length === 1 ? [await call("GET", ...names)] : await call("MGET", ...names);
+    const json = /** @type {unknown[]} */ (found).find((one) => one !== null);
+    return typeof json === "string" ? json : null;
+  }
+
+  /** @param {Call} call */
+  async #count(call) {
+    if (this.#partitions === 0) {
+      const raw = await call("GET", new Keys().layout).catch((error) => {
+        // The rights of a client of one partition; the daemon names a wrong one.
+        if (String(error?.message).startsWith("NOPERM")) return null;
+        throw error;
+      });
+      this.#partitions = typeof raw === "string" ? Number(JSON.parse(raw).partitions) : 1;
+    }
+    return this.#partitions;
+  }
+
+  /**
+   * @param {string} chat_id
+   * @param {Call} call
+   * @param {(chat_id: string) => Promise<string>} owner
+   */
+  async #owner(chat_id, call, owner) {
+    const remembered = this.#owners.get(chat_id);
+    if (remembered !== undefined) return remembered;
+    const json = await this.snapshot(chat_id, call);
+    const user = json === null ? await owner(chat_id) : String(JSON.parse(json).user_id);
+    if (user !== "") {
+      if (this.#owners.size >= OWNERS_MAX) this.#owners.clear();
+      this.#owners.set(chat_id, user);
+    }
+    return user;
+  }
+}
