@@ -160,8 +160,7 @@ class Folding:
         free_times = self._free_times.of(user)
         state = self._states.get(user)
         opening = opening_state_of(user, records.values(), ledger.values(), free_times, state)
-        partitions = self._partition.partitions
-        replay = Replay(user, opening.account, opening.ended, partitions)
+        replay = Replay(user, opening.account, opening.ended)
         owners, later = self._owners.get(user, ()), StartedLater(opening)
         foreign = Foreign(owners, self._partition)
         fold = Fold(replay, self._policies, foreign, later, self._tell, self._watch)
@@ -269,15 +268,17 @@ class Foreign:
     def chat_of(self, row: JournalRow) -> Chat | None:
         """The chat that a row names, if it had started before.
 
-        Streams of different partitions have no common order: there, the row says whether.
+        That another partition had it, if only until a start there was refused, the row alone says:
+        their streams have no common order.
         """
-        for one in self._owners.get(row.chat_id or "", ()):
-            if not self._partition.has(one.owner):
-                is_before = row.outcome == outcomes.USER_MISMATCH
-            else:
-                is_before = not one.entry or entry_key(one.entry) < entry_key(row.stream_id)
-            if is_before:
+        if row.chat_id is None:
+            return None
+        for one in self._owners.get(row.chat_id, ()):
+            is_before = not one.entry or entry_key(one.entry) < entry_key(row.stream_id)
+            if is_before and self._partition.has(one.owner):
                 return foreign_chat(one.chat_id, one.owner, one.entry)
+        if self._partition.partitions > 1 and row.outcome == outcomes.USER_MISMATCH:
+            return foreign_chat(row.chat_id, "", row.stream_id)
         return None
 
 

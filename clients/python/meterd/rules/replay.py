@@ -45,11 +45,7 @@ class Replay:
     """One account as its journal makes it, from its beginning to the last row that was fed."""
 
     def __init__(
-        self,
-        user_id: str,
-        begin: OpenedAccount | None = None,
-        ended: Iterable[Chat] = (),
-        partitions: int = 1,
+        self, user_id: str, begin: OpenedAccount | None = None, ended: Iterable[Chat] = ()
     ) -> None:
         """Begin before the first row.
 
@@ -57,13 +53,7 @@ class Replay:
             user_id: whose account.
             begin: the account as it was imported from another system, if it was.
             ended: chats of the user that ended there.
-            partitions: how many there are: with several, another one may have had a chat.
         """
-        self._refusals: tuple[Outcome, ...] = (
-            (outcomes.AT_CAPACITY, outcomes.USER_MISMATCH)
-            if partitions > 1
-            else (outcomes.AT_CAPACITY,)
-        )
         head, account = begin or OpenedAccount(ORIGIN, Account(user_id))
         self.account = account
         self.applied = head
@@ -128,7 +118,9 @@ class Replay:
         self, command: Command, policy: Policy, foreign: Chat | None, row: JournalEntry
     ) -> ReplayStep:
         known = self._as_met(self.ended.get(command.chat_id) or foreign, row)
-        refuse = next((one for one in self._refusals if one == row.outcome), None)
+        refuse: Outcome | None = (
+            outcomes.AT_CAPACITY if row.outcome == outcomes.AT_CAPACITY else None
+        )
         is_inert = row.replayed or row.outcome == outcomes.ID_CONFLICT
         inert = cast("Outcome", row.outcome) if is_inert else None
         return self._take(apply(self.account, command, policy, known, refuse, inert))
