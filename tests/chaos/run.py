@@ -82,14 +82,14 @@ class Run:
         self._watch(hold_s)
         for _, blow in reversed(struck):
             blow.heal()
-        return self._mended(*zip(*struck, strict=True))
+        return self._fixed(*zip(*struck, strict=True))
 
     def _blow(self, fault: Fault, draw: random.Random) -> Blow | None:
         with contextlib.suppress(NothingThereError):
             return fault.strike(self.environment, draw)
         return None
 
-    def _mended(self, faults: Sequence[Fault], blows: Sequence[Blow]) -> Strike:
+    def _fixed(self, faults: Sequence[Fault], blows: Sequence[Blow]) -> Strike:
         name = " + ".join(fault.name for fault in faults)
         what = "; ".join(blow.what for blow in blows)
         kills = sum(blow.kills for blow in blows)

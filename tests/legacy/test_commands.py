@@ -121,7 +121,7 @@ def test_verify_tells_what_has_changed_since_from_what_is_wrong(old: Databases) 
     asked = _typed("verify")
     assert asked.exit_code == 1
     assert "where something has changed since: meterd legacy migrate" in asked.stdout
-    assert "that no other run mends" not in asked.stdout
+    assert "that no other run fixes" not in asked.stdout
     chat = rows(old.own, "SELECT min(chat_id) FROM legacy_chats WHERE chat_id LIKE 'c%'")[0][0]
     sql(old.own, f"DELETE FROM legacy_chats WHERE chat_id = '{chat}'")
     asked = _typed("verify", "--json")

@@ -143,9 +143,9 @@ def test_runs_and_what_is_left_to_do_are_told(told: CliRunner, sides: Databases)
     assert found["next"] == {"meterd legacy migrate": found["count"]}
     plain = told.invoke(app, ["legacy", "verify"]).stdout
     assert "meterd legacy migrate, then verify again" in plain
-    assert "that no other run mends" not in plain
+    assert "that no other run fixes" not in plain
     sql(sides.own, "INSERT INTO legacy_balances VALUES ('u1', 1, 2, 0, 0)")
-    assert "that no other run mends" in told.invoke(app, ["legacy", "verify"]).stdout
+    assert "that no other run fixes" in told.invoke(app, ["legacy", "verify"]).stdout
 
 
 def test_what_can_not_be_is_said_with_the_next_step(

@@ -285,4 +285,4 @@ def _print_end(result: "VerifyResult") -> None:
     for command, count in result.next.items():
         print_line(f"{count:>18,}  where something has changed since: {command}, then verify again")
     if left := result.differ - sum(result.next.values()):
-        print_line(f"{left:>18,}  that no other run mends: docs/migration.md, If verify differs")
+        print_line(f"{left:>18,}  that no other run fixes: docs/migration.md, If verify differs")
