@@ -268,6 +268,7 @@ def test_another_number_of_partitions_is_refused(daemon: LiveDaemon) -> None:
     assert _states(daemon) == ["ready"] * PARTITIONS
 
 
+@pytest.mark.slow
 def test_actors_and_recorders_that_die_are_replaced_in_their_partition(daemon: LiveDaemon) -> None:
     """Everything goes on, and the books are exact."""
     users = _users(2, "killed")
@@ -286,6 +287,7 @@ def test_actors_and_recorders_that_die_are_replaced_in_their_partition(daemon: L
     assert daemon.run("audit").returncode == 0
 
 
+@pytest.mark.slow
 def test_what_all_partitions_have_lost_is_rebuilt_in_all(daemon: LiveDaemon) -> None:
     """Each says that it has lost state, bills nothing, and goes on by itself after a recovery."""
     users = _users(2, "lost")

@@ -40,7 +40,8 @@ class Terminal:
             text = _SEQUENCE.sub("", self._drawn.decode(errors="replace")).replace("\r", "")
             if re.search(pattern, text):
                 return text
-            assert time.monotonic() < deadline, text[-3000:]
+            ended = self.process.poll()
+            assert time.monotonic() < deadline, f"exit {ended}, drawn: {text[-3000:]!r}"
             if select.select([self._ours], [], [], 0.1)[0]:
                 self._drawn += os.read(self._ours, 65_536)
 
