@@ -162,10 +162,10 @@ class Dispatcher:
             if c.chat_id in self._closed_chats
         }
         opening = {e.chat_id for e in entries if isinstance(e, Command) and e.type in OPENING}
-        found = await self._find_surely(wanted, opening) if wanted else {}
+        found = await self._find_until_ok(wanted, opening) if wanted else {}
         self._closed_chats = keep | dict.fromkeys(wanted) | found
 
-    async def _find_surely(
+    async def _find_until_ok(
         self, chat_ids: Sequence[str], opening: Set[str] = frozenset()
     ) -> dict[str, Chat]:
         """Ask until there is an answer: entries that were read must not be dropped half-way.
@@ -191,7 +191,7 @@ class Dispatcher:
             return None
         if chat_id not in self._closed_chats:
             opening = {chat_id} if command.type in OPENING else frozenset[str]()
-            found = await self._find_surely([chat_id], opening)
+            found = await self._find_until_ok([chat_id], opening)
             self._closed_chats[chat_id] = found.get(chat_id)
         return self._closed_chats[chat_id]
 
@@ -351,7 +351,7 @@ class Dispatcher:
             async with self._turn:
                 chats, self._unopened = self._unopened, set()
                 gone = sorted(chat for chat in chats if not self._is_named(chat))
-                found = await self._find_surely(gone) if gone else {}
+                found = await self._find_until_ok(gone) if gone else {}
                 try:
                     await self._directory.release([chat for chat in gone if chat not in found])
                 except redis.RedisError as error:

@@ -57,7 +57,7 @@ class MaintenanceLoop:
         self._client = client
         self._keys = keys
         self._queue = queue
-        self._duties = deps
+        self._deps = deps
         self.gauges = Gauges()
         self._has_looked = False
         self.trouble = ""
@@ -80,14 +80,14 @@ class MaintenanceLoop:
                 log.warning("maintenance.failed", error=self.trouble)
             except NotLeadingError as error:
                 return error
-            await asyncio.sleep(min(EVERY_S_MAX, self._duties.lease_ms / 3_000))
+            await asyncio.sleep(min(EVERY_S_MAX, self._deps.lease_ms / 3_000))
 
     async def publish(self, status: Any) -> None:
         """Let everybody read how it is."""
         await self._queue.publish(msgspec.json.encode(status), STATUS_TTL_MS)
 
     async def _round(self, status: Callable[[], Any]) -> None:
-        deps = self._duties
+        deps = self._deps
         await self._look_at_library()
         await deps.leadership.renew()
         if not deps.leadership.is_verified:
@@ -118,4 +118,4 @@ class MaintenanceLoop:
             raise NotLeadingError(f"a newer meterd has loaded functions {loaded}, this has {own}")
         if loaded < own:
             log.warning("functions.loaded", found=loaded, own=own)
-            await asyncio.to_thread(self._duties.load_library)
+            await asyncio.to_thread(self._deps.load_library)

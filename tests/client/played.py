@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 import redis
 
+from loadtests.common.live import LiveDaemon
 from loadtests.common.timeouts import scaled
 from meterd import MeterError
 from tests.client.by_hand import commands, until
@@ -193,6 +194,14 @@ class Play:
         for field in fields:
             value = value[field]
         return value
+
+
+def play_case(case: str, live: LiveDaemon, proxy: Proxy, client: Client, me: str) -> None:
+    """Play a case of the table against a daemon, with users and chats that begin with ``me``."""
+    with live.client() as queue:
+        play = Play(client, proxy, queue, me)
+        for step in CASES[case]:
+            play.step(step)
 
 
 def _as_json(call: Any) -> Json:

@@ -8,7 +8,7 @@ import pytest
 
 from loadtests.common.live import LiveDaemon, live_daemon
 from meterd.rules.partitions import partition_of
-from tests.client.played import CASES, Client, Play
+from tests.client.played import CASES, Client, play_case
 from tests.client.typescript.node import NODE, PACKAGE, run
 from tests.proxy import Proxy
 
@@ -47,14 +47,11 @@ def test_a_case_of_the_table(
     live: LiveDaemon, live_proxy: Proxy, client: Client, case: str
 ) -> None:
     """Whoever calls a method need not know how many partitions there are."""
-    with live.client() as queue:
-        play = Play(client, live_proxy, queue, f"case-{next(_NUMBERS)}")
-        for step in CASES[case]:
-            play.step(step)
+    play_case(case, live, live_proxy, client, f"case-{next(_NUMBERS)}")
 
 
 def test_the_cases_are_in_several_partitions() -> None:
-    """Else they would say nothing."""
+    """Else they would all be in one."""
     assert set(MAIN) <= CASES.keys()
     users = [f"case-{number}" for number in range(2 * len(MAIN))]
     assert {partition_of(user, PARTITIONS) for user in users} == set(range(PARTITIONS))

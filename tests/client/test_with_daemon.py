@@ -31,7 +31,7 @@ from meterd import (
 from meterd.rules.commands import SHAPES
 from tests.client.by_hand import KEYS, until
 from tests.client.either import Make
-from tests.client.played import CASES, Client, Play
+from tests.client.played import CASES, Client, play_case
 from tests.proxy import Proxy, proxy_to
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
@@ -225,10 +225,7 @@ def test_a_case_of_the_table(
     live: LiveDaemon, live_proxy: Proxy, client: Client, case: str
 ) -> None:
     """Whatever the language, the same requests and faults have the same results."""
-    with live.client() as queue:
-        play = Play(client, live_proxy, queue, f"case-{next(_NUMBERS)}")
-        for step in CASES[case]:
-            play.step(step)
+    play_case(case, live, live_proxy, client, f"case-{next(_NUMBERS)}")
 
 
 def test_each_command_is_in_the_table() -> None:

@@ -221,10 +221,12 @@ class EventBroadcaster:
         # snapshot, and is not handed them again.
         self._window.extend((entry_key(event.id), event) for event in batch)
         self._at = entry_key(batch[-1].id)
-        for message in await self._surely([event for event in batch if self._is_wanted(event)]):
+        for message in await self._messages_until_ok(
+            [event for event in batch if self._is_wanted(event)]
+        ):
             self._offer(message)
 
-    async def _surely(self, wanted: list[Event]) -> list[Message | MovedChats]:
+    async def _messages_until_ok(self, wanted: list[Event]) -> list[Message | MovedChats]:
         """Again while Redis is away: what was taken from the stream has to be told."""
         while True:
             try:

@@ -60,7 +60,7 @@ class Streams:
     ) -> None:
         """``client`` reads snapshots together with their place in the events stream."""
         self._client = client
-        self._hub, self._live, self._meter, self._clock, self._reading = parts
+        self._broadcaster, self._live, self._meter, self._clock, self._reading = parts
         self._keys = keys
         self._messages_max = messages_max
         self._searches = asyncio.Semaphore(SEARCHES_MAX)
@@ -88,14 +88,14 @@ class Streams:
         return self._open(subscriber, last_id, snapshot)
 
     def _open(self, subscriber: Subscriber, last_id: str, snapshot: Snapshot) -> "EventStream":
-        self._hub.check_room(subscriber.caller)
+        self._broadcaster.check_room(subscriber.caller)
         frames = self._frames(subscriber, last_id, snapshot)
-        return EventStream(self._hub.joined(subscriber), frames)
+        return EventStream(self._broadcaster.joined(subscriber), frames)
 
     async def _frames(
         self, subscriber: Subscriber, last_id: str, snapshot: Snapshot
     ) -> AsyncIterator[bytes]:
-        await self._hub.begun()
+        await self._broadcaster.begun()
         yield await self._beginning(subscriber, last_id, snapshot)
         while chunk := await subscriber.next():
             yield chunk
@@ -135,12 +135,12 @@ class Streams:
         view = subscriber.caller.view(owner.user_id, owner.advisor_id)
         if view is None:
             return False
-        self._hub.follow_owner(subscriber, owner.user_id, with_account=view == WHOLE)
+        self._broadcaster.follow_owner(subscriber, owner.user_id, with_account=view == WHOLE)
         return True
 
     async def _missed(self, subscriber: Subscriber, last_id: str) -> list[Event] | None:
         place = entry_key(last_id)
-        known = self._hub.since(place)
+        known = self._broadcaster.since(place)
         if known is None:
             async with self._searches:
                 known = await self._search(last_id)
@@ -170,7 +170,7 @@ class Streams:
 
     async def _told(self, subscriber: Subscriber, last_id: str, missed: list[Event]) -> bytes:
         """The events missed, and the place: even if there was nothing, it has moved on."""
-        messages = await self._hub.messages(missed)
+        messages = await self._broadcaster.messages(missed)
         frames = [subscriber.frame(message) for message in messages]
         return b"".join(frame for frame in frames if frame) or b": nothing since %s\n\n" % (
             last_id.encode()
