@@ -27,16 +27,20 @@ def test_a_daemon_that_waits_may_make_the_group_at_any_moment(url: str) -> None:
     """It does so with each attempt to lead; the group begins at the beginning all the same."""
     is_over = threading.Event()
 
+    def make_group(client: redis.Redis) -> None:
+        with contextlib.suppress(redis.ResponseError):  # it is there
+            client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
+
     def wait_like_a_daemon() -> None:
         with contextlib.closing(connect(url)) as client:
             while not is_over.is_set():
-                with contextlib.suppress(redis.ResponseError):  # it is there
-                    client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
+                make_group(client)
 
     daemon = threading.Thread(target=wait_like_a_daemon)
     daemon.start()
     try:
         with contextlib.closing(connect(url)) as client:
+            make_group(client)  # the thread may not have begun
             for _ in range(ROUNDS):
                 client.xadd(KEYS.commands, {"type": "x"})
                 client.xreadgroup(GROUP, "m", {KEYS.commands: ">"})
