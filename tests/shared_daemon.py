@@ -6,12 +6,18 @@ seconds to start, and a tenth of a core as long as it is there.
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from loadtests.common.live import KEYS, LiveDaemon, live_daemon
+from loadtests.common.live import LiveDaemon, live_daemon
+from meterd.rules.partitions import partition_of
+from meterd.rules.redis_keys import Keys
+
+PARTITIONS: Final = int(os.environ.get("METERD_TEST_PARTITIONS", "1"))
+"""Of the shared daemon: what its tests state holds for any number."""
 
 OPEN_LIMITS = {"METERD_HTTP__REQUESTS_PER_S": "100000", "METERD_HTTP__REQUESTS_BURST": "100000"}
 """So that no test is told to wait but those of the limits."""
@@ -25,11 +31,27 @@ def live() -> Iterator[LiveDaemon]:
 
     It is never empty: a test that holds by itself only would fail after others, in some orders.
     """
-    with live_daemon(METERD_HTTP__PORT="0", **OPEN_LIMITS) as live:
+    numbered = {"METERD_PARTITIONS": str(PARTITIONS)}
+    with live_daemon(METERD_HTTP__PORT="0", **OPEN_LIMITS, **numbered) as live:
         with live.client() as client:
-            client.xadd(KEYS.commands, {b"type": b"\xff", b"\xff": b"\xff"})
+            for number in range(PARTITIONS):
+                client.xadd(Keys(number).commands, {b"type": b"\xff", b"\xff": b"\xff"})
         live.until_handled()
         yield live
+
+
+def servers_of(live: LiveDaemon) -> dict[str, str]:
+    """The settings of a gateway by itself that works with the shared daemon."""
+    return {
+        "METERD_REDIS__URL": live.redis_url,
+        "METERD_POSTGRES__URL": live.postgres_url,
+        "METERD_PARTITIONS": str(PARTITIONS),
+    }
+
+
+def keys_of(user_id: str) -> Keys:
+    """The keys of the user's partition of the shared daemon."""
+    return Keys(partition_of(user_id, PARTITIONS))
 
 
 @pytest.fixture
@@ -44,8 +66,13 @@ def nothing_sent(live: LiveDaemon) -> Iterator[None]:
 
     ``settle`` may come: it is the daemon's own, for a chat that another test left running.
     """
+    streams = [Keys(number).commands for number in range(PARTITIONS)]
     with live.client() as client:
-        last = client.xinfo_stream(KEYS.commands)["last-generated-id"].decode()
+        last = [client.xinfo_stream(one)["last-generated-id"].decode() for one in streams]
         yield
-        found: Any = client.xrange(KEYS.commands, f"({last}", "+")
+        found: list[Any] = [
+            entry
+            for stream, before in zip(streams, last, strict=True)
+            for entry in client.xrange(stream, f"({before}", "+")
+        ]
     assert [fields for _, fields in found if fields.get(b"type") != b"settle"] == []

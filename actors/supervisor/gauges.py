@@ -1,5 +1,6 @@
 """How full everything is that has a bound in Redis: a round trip or two, once a second."""
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -44,6 +45,15 @@ class Gauges(msgspec.Struct, frozen=True):
     """Dead letters that went because there were too many, ever."""
     outbox_oldest_ms: int = 0
     """For how long the oldest commit has waited for Postgres; 0 without one."""
+
+
+def merge_gauges(gauges: Sequence[Gauges]) -> Gauges:
+    """Those of all partitions: lengths are added up; of times, the longest."""
+    merged: dict[str, int] = {}
+    for name in Gauges.__struct_fields__:
+        values = [getattr(one, name) for one in gauges]
+        merged[name] = max(values) if name.endswith("_ms") else sum(values)
+    return Gauges(**merged)
 
 
 class _Read(NamedTuple):

@@ -40,6 +40,8 @@ def gateway(
     if not addresses.postgres_url:
         raise fail("The records are in Postgres, and postgres.url is not configured.")
     # FastAPI takes a second to import; the help need not wait for it.
+    from daemon.discovery.layout import check_servers  # noqa: PLC0415
+    from daemon.errors import PartitionsError  # noqa: PLC0415
     from daemon.gateway.errors import BindError, KeysError  # noqa: PLC0415
     from daemon.gateway.key_source import keys_of  # noqa: PLC0415
     from daemon.gateway.server import bind, serve, url_of  # noqa: PLC0415
@@ -49,7 +51,8 @@ def gateway(
     try:
         keys_of(settings)
         listening = bind(settings.http)
+        check_servers(addresses.redis_url, addresses.postgres_url, settings.partitions)
         print_line(f"The gateway answers at {url_of(listening)}")
         serve(settings, addresses, listening)
-    except (KeysError, BindError) as error:
+    except (PartitionsError, KeysError, BindError) as error:
         raise fail(str(error)) from None

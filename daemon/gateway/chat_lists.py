@@ -131,7 +131,9 @@ async def _zero_at(parts: Dependencies, users: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for first in range(0, len(users), _WALLETS_AT_ONCE):
         some = users[first : first + _WALLETS_AT_ONCE]
-        wallets = await parts.redis_reader.read(*(parts.keys.wallet(user) for user in some))
+        wallets = await parts.redis_reader.read(
+            *(parts.keys.of_user(user).wallet(user) for user in some)
+        )
         for user, raw in zip(some, wallets, strict=True):
             zero_at = _left_of(raw).zero_at if raw else None
             found[user] = _NEVER if zero_at is None else zero_at

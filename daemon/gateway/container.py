@@ -12,6 +12,7 @@ from daemon.gateway.fallback import ChatFallback
 from daemon.gateway.key_source import keys_of
 from daemon.gateway.legacy_fallback import legacy_fallback  # migration seam
 from daemon.gateway.metrics import Metrics
+from daemon.gateway.partition_keys import PartitionKeys
 from daemon.gateway.postgres_reader import STATEMENT_MS_MAX, PostgresReader
 from daemon.gateway.queries import Queries
 from daemon.gateway.queue_clock import QueueClock
@@ -25,7 +26,6 @@ from daemon.settings.derived import policy_of
 from daemon.settings.settings import Settings
 from meterd import AsyncMeter
 from meterd.rules.model import Policy
-from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect_async
 
@@ -38,7 +38,7 @@ class Dependencies(NamedTuple):
 
     settings: Settings
     policy: Policy
-    keys: Keys
+    keys: PartitionKeys
     client: redis.asyncio.Redis
     redis_reader: RedisReader
     postgres_reader: PostgresReader
@@ -57,7 +57,7 @@ class Dependencies(NamedTuple):
 def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
     """Nothing is connected yet. Raises KeysError: nothing says whose tokens count."""
     tokens = Tokens(keys_of(settings), settings.http.audience)
-    keys, http = Keys(), settings.http
+    keys, http = PartitionKeys(settings.partitions), settings.http
     client = connect_async(addresses.redis_url, SOCKET_TIMEOUT_S)
     engine = make_engine(
         addresses.postgres_url,
@@ -67,7 +67,7 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
     )
     records = PostgresReader(engine, 2 * settings.postgres.pool_size)
     live, clock = RedisReader(client), QueueClock(client)
-    meter = AsyncMeter(addresses.redis_url)
+    meter = AsyncMeter(addresses.redis_url, addresses.postgres_url)
     broadcaster = EventBroadcaster(meter, live, keys, clock, http)
     fallback: ChatFallback | None = None
     fallback = legacy_fallback(settings, addresses.postgres_url)  # migration seam

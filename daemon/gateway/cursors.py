@@ -3,9 +3,9 @@
 import base64
 import binascii
 import json
-import re
 from typing import Any, Final, TypeVar
 
+from daemon.gateway.dead_letter_lists import read_name
 from daemon.gateway.errors import ProblemError, invalid
 from meterd.rules.commands import entry_key
 from persistence.postgres.convert import check_moments, check_texts
@@ -17,8 +17,6 @@ T = TypeVar("T")
 NUMBER_MAX: Final = 10**9
 """How far into a list that is counted, not found by its places."""
 
-_ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
-_ENTRY_PART_MAX = 2**64 - 1
 _FIGURE_END = 10**30
 
 
@@ -93,12 +91,13 @@ def unpack_number(cursor: str) -> int:
     return number
 
 
-def unpack_entry(cursor: str) -> str:
-    """The ID of a stream's entry that others can come before. Raises ProblemError."""
-    entry: str = unpack_cursor(cursor, str)[0]
-    if not _ENTRY.fullmatch(entry) or not 0 < max(entry_key(entry)) <= _ENTRY_PART_MAX:
+def unpack_letter(cursor: str, partitions: int) -> tuple[int, str]:
+    """Partition and ID of a dead letter that others can come before. Raises ProblemError."""
+    name: str = unpack_cursor(cursor, str)[0]
+    place = read_name(name, partitions)
+    if place is None or not max(entry_key(place[1])):
         raise _foreign()
-    return entry
+    return place
 
 
 def page_and_next(rows: list[T], limit: int) -> tuple[list[T], T | None]:

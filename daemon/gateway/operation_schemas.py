@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from daemon.gateway.command_schemas import IDENTIFIER, field_shape
+from daemon.gateway.dead_letter_lists import LETTER
 from daemon.gateway.schemas import Moment, Now, Page, Reply, Shape
 
 REASON_MAX: Final = 500
@@ -40,9 +41,7 @@ SignedAmount = Annotated[
         {**field_shape("adjust", "amount"), "description": "Credits; with a minus, to take them"}
     ),
 ]
-Letter = Annotated[
-    StrictStr, Field(pattern=r"^[0-9]{1,19}-[0-9]{1,19}$", examples=["1700000000000-0"])
-]
+Letter = Annotated[StrictStr, Field(pattern=LETTER, examples=["1700000000000-0"])]
 
 
 def _is(text: str) -> Any:

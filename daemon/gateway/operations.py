@@ -8,6 +8,7 @@ import redis
 
 from daemon.gateway.authorization import Caller
 from daemon.gateway.container import Dependencies
+from daemon.gateway.dead_letter_lists import read_name
 from daemon.gateway.errors import ProblemError, forbidden, redis_unavailable
 from daemon.gateway.operation_schemas import (
     AccountOperation,
@@ -18,6 +19,7 @@ from daemon.gateway.operation_schemas import (
 from daemon.gateway.sending import send
 from meterd.rules import outcomes
 from meterd.rules.commands import InvalidCommand, parse_entry
+from meterd.rules.partitions import entry_name
 from persistence.postgres.operations import (
     COMMAND,
     COMMAND_ID,
@@ -31,7 +33,6 @@ from persistence.redis.commit import OutboxPayload, pack_payload
 from persistence.redis.dead_letters import (
     RESOLVE,
     RETRY,
-    DeadLetter,
     operation_of,
     pack_resolution,
     read_letter,
@@ -151,32 +152,38 @@ async def _record(parts: Dependencies, operation: OperationRow) -> None:
     """Leave it in the outbox, from where the daemon brings it to Postgres. Raises ProblemError."""
     facts = pack_payload(OutboxPayload([], [], [], [operation]))
     try:
-        await parts.client.xadd(parts.keys.outbox, {"facts": facts})
+        outbox = parts.keys.of_user(operation.details[USER_ID]).outbox
+        await parts.client.xadd(outbox, {"facts": facts})
     except redis.RedisError as error:
         raise _refused(error) from error
 
 
 async def _resolve(parts: Dependencies, caller: Caller, wanted: LetterOperation) -> Done:
     """Send a dead letter again, or drop it."""
+    place = read_name(wanted.letter, len(parts.keys))
+    if place is None:
+        raise _unknown(wanted)
+    keys, name = parts.keys[place[0]], place[1]
     try:
-        found: Any = await parts.client.xrange(parts.keys.dead, wanted.letter, wanted.letter)
+        found: Any = await parts.client.xrange(keys.dead, name, name)
         letter = read_letter(found[0]) if found else None
     except redis.RedisError as error:
         raise redis_unavailable(error) from error
+    operation_id = entry_name(wanted.operation, name, keys.partition)
     if letter is None:
-        return await _resolved(parts, caller, wanted)
+        return await _resolved(parts, caller, wanted, operation_id)
     why = {WHY: wanted.reason, COMMAND_ID: wanted.id}
-    operation = operation_of(letter, wanted.operation, caller.sub, **why)
-    answer = await _call(parts, wanted.id, letter, operation)
+    operation = operation_of(letter, keys.partition, wanted.operation, caller.sub, **why)
+    order = pack_resolution(letter, operation)
+    answer = await _call(parts, wanted.id, keys.commands, order)
     if not answer:
-        return await _resolved(parts, caller, wanted)
+        return await _resolved(parts, caller, wanted, operation_id)
     return Done(operation, entry=answer if wanted.operation == RETRY else None)
 
 
-async def _call(parts: Dependencies, id_: str, letter: DeadLetter, operation: OperationRow) -> str:
-    order = pack_resolution(letter, operation)
+async def _call(parts: Dependencies, id_: str, commands: str, order: Any) -> str:
     try:
-        answer: Any = await parts.client.fcall(RESOLVE, 1, parts.keys.commands, order)
+        answer: Any = await parts.client.fcall(RESOLVE, 1, commands, order)
     except redis.exceptions.NoPermissionError as error:
         raise _refused(error) from error
     except redis.RedisError as error:
@@ -185,14 +192,19 @@ async def _call(parts: Dependencies, id_: str, letter: DeadLetter, operation: Op
     return str(answer.decode())
 
 
-async def _resolved(parts: Dependencies, caller: Caller, wanted: LetterOperation) -> Done:
+async def _resolved(
+    parts: Dependencies, caller: Caller, wanted: LetterOperation, operation_id: str
+) -> Done:
     """What this request did before, if its answer got lost. Raises ProblemError: somebody else."""
-    operation_id = f"{wanted.operation}:{wanted.letter}"
     known = await parts.postgres_reader.ask(lambda c: find_operation(c, operation_id))
     if known and known.done_by == caller.sub and known.details.get(COMMAND_ID) == wanted.id:
         return Done(known)
+    raise _unknown(wanted)
+
+
+def _unknown(wanted: LetterOperation) -> ProblemError:
     detail = "there is no such dead letter, or no more: see which there are with GET /v1/dead"
-    raise ProblemError(404, "unknown_letter", detail, id=wanted.id)
+    return ProblemError(404, "unknown_letter", detail, id=wanted.id)
 
 
 def _refused(error: redis.RedisError) -> ProblemError:

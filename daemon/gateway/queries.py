@@ -11,6 +11,7 @@ from actors.chat.rows import chat_of_record
 from daemon.gateway.authorization import WHOLE, Caller
 from daemon.gateway.errors import ProblemError
 from daemon.gateway.fallback import ChatFallback
+from daemon.gateway.partition_keys import PartitionKeys
 from daemon.gateway.postgres_reader import PostgresReader
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
@@ -31,7 +32,6 @@ from daemon.gateway.views import (
 )
 from meterd.rules.commands import is_identifier
 from meterd.rules.model import LEGACY, LIVE, MIGRATED, PAUSED, RUNNING, SUSPENDED, Account, Chat
-from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import JsonObject
 from persistence.postgres.pages import (
     ChatFilter,
@@ -74,7 +74,7 @@ class Queries:
         self,
         live: RedisReader,
         records: PostgresReader,
-        keys: Keys,
+        keys: PartitionKeys,
         clock: QueueClock,
         fallback: ChatFallback | None,
     ) -> None:
@@ -106,9 +106,9 @@ class Queries:
 
     async def wallet(self, user_id: str) -> tuple[ReadFrom, bytes]:
         """Where a wallet is from, and the wallet as JSON."""
-        keys = self._keys.wallet(user_id), self._keys.account(user_id)
+        keys = self._keys.of_user(user_id)
         try:
-            wallet, account = await self._live.read(*keys)
+            wallet, account = await self._live.read(keys.wallet(user_id), keys.account(user_id))
         except ProblemError:
             made = await self.account_of_records(user_id)
             return POSTGRES, pack(wallet_object(made, made.as_of_ms))
@@ -117,7 +117,7 @@ class Queries:
     async def account(self, user_id: str) -> tuple[ReadFrom, Account]:
         """Where an account is from, and the account, with all that the rules need."""
         try:
-            (raw,) = await self._live.read(self._keys.account(user_id))
+            (raw,) = await self._live.read(self._keys.of_user(user_id).account(user_id))
         except ProblemError:
             return POSTGRES, await self.account_of_records(user_id)
         _, account = unpack_state(raw, user_id)
@@ -176,10 +176,14 @@ class Queries:
         self, chat_id: str, caller: Caller
     ) -> tuple[StoredChat | None, bytes | None]:
         """The chat's snapshot and, of a caller who is a user, the wallet beside it."""
-        keys, me = self._keys, caller.sub
+        me = caller.sub
         is_user = is_identifier(me) and caller.is_user(me)
-        names = [keys.chat(chat_id)] + ([keys.wallet(me), keys.account(me)] if is_user else [])
-        snapshot, *wallet = await self._live.read(*names)
+        of_chat, mine = self._keys.of_chats([chat_id]), list[str]()
+        if is_user:
+            keys = self._keys.of_user(me)
+            mine = [keys.wallet(me), keys.account(me)]
+        values = await self._live.read(*of_chat, *mine)
+        (snapshot,), wallet = self._keys.found(values[: len(of_chat)]), values[len(of_chat) :]
         own_wallet = wallet_json(wallet[0], wallet[1], me) if is_user else None
         if snapshot is None:
             return None, own_wallet

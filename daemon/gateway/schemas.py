@@ -299,7 +299,7 @@ class HistoryPage(Page):
 class Letter(Shape):
     """An entry that was set aside."""
 
-    letter: Annotated[str, _about("The dead letter's own place; operations name it")]
+    letter: Annotated[str, _about("What it is called: operations name it")]
     entry: Annotated[str, _about("Where the entry stood in the queue")]
     outcome: Annotated[str, _about("`invalid_command` or `internal_error`")]
     reason: Annotated[str, _about("What is wrong with it, for a person")]

@@ -7,8 +7,14 @@ from typing import Any, Final
 import msgspec
 
 from daemon.gateway.container import Dependencies
-from daemon.gateway.errors import ProblemError, busy, invalid
-from meterd import BusyError, CommandRefusedError, NoReplyError, NotConfirmedError
+from daemon.gateway.errors import ProblemError, busy, invalid, postgres_unavailable
+from meterd import (
+    BusyError,
+    CommandRefusedError,
+    NoReplyError,
+    NotConfirmedError,
+    UnavailableError,
+)
 from meterd.rules import outcomes
 
 STATUS_OF: Final = {
@@ -64,6 +70,8 @@ async def send(
         raise ProblemError(
             503, "not_confirmed", str(error), {"Retry-After": "1"}, id=error.id
         ) from None
+    except UnavailableError as error:  # nobody knows whose the chat is; nothing was sent
+        raise postgres_unavailable("whose the chat is can not be read") from error
 
 
 async def _sent(

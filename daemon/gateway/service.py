@@ -8,14 +8,15 @@ import msgspec
 import redis
 import redis.asyncio
 
-from actors.supervisor.gauges import read_gauges
+from actors.supervisor.gauges import merge_gauges, read_gauges
+from daemon.discovery.published import read_whole_status_async
 from daemon.gateway.container import Dependencies
 from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.metrics import Scraped
 from daemon.monitoring.alarms import alarms_of
 from daemon.monitoring.next_steps import next_step
 from persistence.postgres.pages import open_counts
-from persistence.redis.published_status import check_writable, read_status_async
+from persistence.redis.published_status import check_writable
 from persistence.redis.status_history import read_history
 
 DOWN: Final = {"state": "down", "why": "no daemon has published a status for some seconds"}
@@ -38,8 +39,9 @@ class Service:
     async def status(self) -> dict[str, Any]:
         """What the daemon says of itself, and what to make of it. Raises ProblemError."""
         try:
-            published = await read_status_async(self._parts.client, self._parts.keys) or DOWN
-            gauges = await read_gauges(self._parts.client, self._parts.keys)
+            client, partitions = self._parts.client, self._parts.keys
+            published = await read_whole_status_async(client, partitions) or DOWN
+            gauges = merge_gauges([await read_gauges(client, keys) for keys in partitions])
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
         now_ms = self._parts.clock.now_ms()
@@ -80,7 +82,8 @@ class Service:
     async def is_redis_up(self) -> bool:
         """Whether Redis answers now, and takes commands."""
         try:
-            await check_writable(self._parts.client, self._parts.keys)
+            for keys in self._parts.keys:
+                await check_writable(self._parts.client, keys)
         except redis.RedisError:
             return False
         return True

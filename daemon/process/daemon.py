@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from actors.supervisor.starts import StartLimit
+from daemon.discovery.layout import check_redis, settle_postgres, settle_redis
 from daemon.discovery.runfile import Addresses, RunFile
 from daemon.embedded import EmbeddedServers
 from daemon.embedded.errors import EmbeddedServerError
@@ -35,7 +36,6 @@ from daemon.process.engine_client import (
     save_ray_logs,
 )
 from daemon.process.gateway_process import GatewaySupervisor
-from daemon.process.layout import check_redis, settle_postgres, settle_redis
 from daemon.process.ray_folder import new_ray_folder, remove_ray_folder
 from daemon.settings.fingerprint import settings_fingerprint
 from daemon.settings.settings import Settings

@@ -224,11 +224,6 @@ class Settings(BaseSettings):
                 f"queue.block_ms ({block_ms}) must be below redis.socket_timeout_ms ({timeout_ms}):"
                 " else every quiet moment looks like a lost connection"
             )
-        if self.partitions > 1 and self.http.enabled:
-            raise ValueError(
-                f"http.enabled must be false with {self.partitions} partitions: "
-                "the gateway of this version knows one partition only"
-            )
         if timeout_ms >= self.actors.call_timeout_ms:
             raise ValueError(
                 f"redis.socket_timeout_ms ({timeout_ms}) must be below actors.call_timeout_ms"

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import redis
 
+from meterd.rules.partitions import entry_name
 from meterd.rules.redis_keys import Keys
 from persistence.errors import HoldError
 from persistence.postgres.rows import OperationRow
@@ -28,7 +29,7 @@ def clear_hold(
     client: redis.Redis, keys: Keys, hold: dict[str, Any], done_by: str, at_ms: int
 ) -> bool:
     """Let everything go on; False if somebody else has done so."""
-    facts = _facts(ACCEPT, hold, hold, done_by, at_ms)
+    facts = _facts(ACCEPT, keys.partition, hold, hold, done_by, at_ms)
     return bool(client.fcall("meterd_clear_hold", 1, keys.commands, facts))
 
 
@@ -61,7 +62,7 @@ def drop_ahead(
     entry = hold["entry"]
     found: Any = client.xrange(keys.commands, entry, entry)
     fields = {_text(k): _text(v) for k, v in found[0][1].items()} if found else {}
-    facts = _facts(DROP, hold, {**hold, "fields": fields}, done_by, at_ms)
+    facts = _facts(DROP, keys.partition, hold, {**hold, "fields": fields}, done_by, at_ms)
     moved: Any = client.fcall("meterd_drop_ahead", 1, keys.commands, entry, ahead_ms_max, facts)
     if moved == _DECIDED:
         raise HoldError("nothing is held because of this entry")
@@ -82,12 +83,17 @@ def _text(raw: bytes) -> str:
 
 
 def _facts(
-    operation: str, hold: dict[str, Any], details: dict[str, Any], done_by: str, at_ms: int
+    operation: str,
+    partition: int,
+    hold: dict[str, Any],
+    details: dict[str, Any],
+    done_by: str,
+    at_ms: int,
 ) -> str:
     """The outbox payload of a decision; the same decision has the same id."""
     what = hold.get("entry", hold.get("step_ms"))
     act = OperationRow(
-        operation_id=f"{operation}:{hold['queue_ms']}:{what}",
+        operation_id=entry_name(operation, f"{hold['queue_ms']}:{what}", partition),
         at_ms=at_ms,
         done_by=done_by,
         operation=operation,

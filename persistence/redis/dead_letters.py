@@ -9,6 +9,7 @@ import msgspec
 import redis
 
 from meterd.rules import outcomes
+from meterd.rules.partitions import entry_name
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.rows import OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload
@@ -92,16 +93,19 @@ class DeadLetters:
         return bool(self._dispose(letter, DROP, done_by))
 
     def _dispose(self, letter: DeadLetter, act: str, done_by: str) -> str:
-        order = pack_resolution(letter, operation_of(letter, act, done_by))
+        operation = operation_of(letter, self._keys.partition, act, done_by)
+        order = pack_resolution(letter, operation)
         answer: Any = self._client.fcall(RESOLVE, 1, self._keys.commands, order)
         return str(answer.decode())
 
 
-def operation_of(letter: DeadLetter, act: str, done_by: str, **more: Any) -> OperationRow:
+def operation_of(
+    letter: DeadLetter, partition: int, act: str, done_by: str, **more: Any
+) -> OperationRow:
     """What is recorded of an operator's decision about a letter; ``more`` goes into the details."""
     details = {"reason": letter.reason, "outcome": letter.outcome, "fields": letter.fields}
     return OperationRow(
-        operation_id=f"{act}:{letter.letter}",
+        operation_id=entry_name(act, letter.letter, partition),
         at_ms=time.time_ns() // 1_000_000,
         done_by=done_by,
         operation=act,

@@ -1,5 +1,6 @@
 """An hour of the daemon's past in Redis: a sample every ten seconds, which outlives the daemon."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -36,6 +37,15 @@ class StatusSample(msgspec.Struct, frozen=True, omit_defaults=True):
 SERIES: Final = StatusSample.__struct_fields__
 """The names of the figures in a sample."""
 
+_LARGEST: Final = {
+    "queue_oldest_ms",
+    "memory_bytes",
+    "latency_p50_ms",
+    "latency_p99_ms",
+    "lateness_p99_ms",
+}
+"""Of all partitions at once: the worst one's, or the server's."""
+
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(StatusSample).decode
 
@@ -46,18 +56,47 @@ async def add_sample(client: redis.asyncio.Redis, keys: Keys, sample: StatusSamp
     await client.xadd(keys.history, fields, maxlen=SAMPLES_MAX, approximate=False)
 
 
-async def read_history(client: redis.asyncio.Redis, keys: Keys, now_ms: int) -> dict[str, Any]:
+async def read_history(
+    client: redis.asyncio.Redis, partitions: Iterable[Keys], now_ms: int
+) -> dict[str, Any]:
     """The last hour in steps: the first one's beginning, and a list of figures for each series.
 
     Raises:
         redis.RedisError: Redis does not answer.
     """
     from_ms = (now_ms // STEP_MS - SAMPLES_MAX + 1) * STEP_MS
-    found: Any = await client.xrange(keys.history, min=str(max(0, from_ms)))
-    by_step: list[StatusSample | None] = [None] * SAMPLES_MAX
-    for entry, fields in found:
-        step = (entry_ms(entry.decode()) - from_ms) // STEP_MS
-        if 0 <= step < SAMPLES_MAX:  # the queue's clock may have been ahead for a while
-            by_step[step] = _decode(fields[b"sample"])
-    series = {name: [getattr(sample, name, None) for sample in by_step] for name in SERIES}
+    by_step: list[list[StatusSample]] = [[] for _ in range(SAMPLES_MAX)]
+    for keys in partitions:
+        for step, sample in (await _samples(client, keys, from_ms)).items():
+            by_step[step].append(sample)
+    steps = [merge_samples(samples) for samples in by_step]
+    series = {name: [getattr(sample, name, None) for sample in steps] for name in SERIES}
     return {"step_ms": STEP_MS, "from": from_ms, "series": series}
+
+
+async def _samples(
+    client: redis.asyncio.Redis, keys: Keys, from_ms: int
+) -> dict[int, StatusSample]:
+    """A partition's samples by step; of several in one step, the last."""
+    found: Any = await client.xrange(keys.history, min=str(max(0, from_ms)))
+    samples = {
+        (entry_ms(entry.decode()) - from_ms) // STEP_MS: _decode(fields[b"sample"])
+        for entry, fields in found
+    }
+    # The queue's clock may have been ahead for a while.
+    return {step: sample for step, sample in samples.items() if 0 <= step < SAMPLES_MAX}
+
+
+def merge_samples(samples: Sequence[StatusSample]) -> StatusSample | None:
+    """One sample of all partitions: a sum; of times and of the server's figures, the largest.
+
+    A figure that one partition lacks is what the others have.
+    """
+    if len(samples) < 2:  # noqa: PLR2004 - nothing to merge
+        return samples[0] if samples else None
+    merged: dict[str, Any] = {}
+    for name in SERIES:
+        values = [value for one in samples if (value := getattr(one, name)) is not None]
+        merge = max if name in _LARGEST else sum
+        merged[name] = merge(values) if values else None
+    return StatusSample(**merged)

@@ -80,16 +80,16 @@ def collect(
         evidence.replies += each.replies
     _from_redis(client, evidence)
     _from_postgres(postgres_url, evidence)
-    current = _stream(client, KEYS.commands)
+    current = stream_entries(client, KEYS.commands)
     evidence.stream, evidence.lost = whole_stream(queue_log, current, evidence.journal)
     _snapshots(redis_url, postgres_url, clients, evidence)
     return evidence
 
 
 def _from_redis(client: redis.Redis, evidence: Evidence) -> None:
-    pairs = _stream(client, KEYS.events)
+    pairs = stream_entries(client, KEYS.events)
     evidence.events = [[word for pair in fields.items() for word in pair] for _, fields in pairs]
-    evidence.dead = [fields.get("entry", "") for _, fields in _stream(client, KEYS.dead)]
+    evidence.dead = [fields.get("entry", "") for _, fields in stream_entries(client, KEYS.dead)]
     pending: Any = client.xpending(KEYS.commands, GROUP)
     outbox: Any = client.xlen(KEYS.outbox)
     refused: Any = client.xlen(f"{KEYS.outbox}:refused")
@@ -130,7 +130,8 @@ def _snapshots(
             }  # fmt: skip
 
 
-def _stream(client: redis.Redis, key: str) -> list[Entry]:
+def stream_entries(client: redis.Redis, key: str) -> list[Entry]:
+    """All of a stream, page by page."""
     found: list[Entry] = []
     after = "-"
     while page := _page(client, key, after):

@@ -32,7 +32,7 @@ def live() -> Iterator[LiveDaemon]:
 
 MAIN = (
     "a chat from beginning to end",
-    "an enqueued command asks for no reply and takes effect",
+    "commands enqueued behind their chat's start take effect without its user",
     "a chat that never started is unknown, whoever it would be",
     "a lost answer to XADD is one effect by the command's own id",
     "a user's events come in order, each once, and go on after the last one",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from daemon.gateway import cursors
 from daemon.gateway.authorization import ROLES
+from daemon.gateway.dead_letter_lists import letter_name
 from daemon.gateway.errors import ProblemError, TokenError
 from daemon.gateway.tokens import SecretKey, Tokens
 from meterd.rules import commands
@@ -68,7 +69,10 @@ _CURSORS: Final[tuple[tuple[Callable[[str], Any], Callable[[Any], str] | None], 
     (lambda text: cursors.unpack_sorted(text, "cost"), lambda at: cursors.pack_cursor("cost", *at)),
     (cursors.unpack_key, cursors.pack_cursor),
     (cursors.unpack_number, cursors.pack_cursor),
-    (cursors.unpack_entry, cursors.pack_cursor),
+    (
+        lambda text: cursors.unpack_letter(text, 4),
+        lambda place: cursors.pack_cursor(letter_name(place[0], place[1], 4)),
+    ),
 )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import Gateway
+from tests.shared_daemon import keys_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -76,8 +77,8 @@ def test_after_redis_forgets_a_chat_the_record_tells_the_same(
     live.until_handled()
     before = gateway.read(f"/v1/chats/{running}", running)
     with live.client() as client:
-        client.pexpire(KEYS.chat(running), 1)
-        live.until(lambda: not client.exists(KEYS.chat(running)))
+        client.pexpire(keys_of(running).chat(running), 1)
+        live.until(lambda: not client.exists(keys_of(running).chat(running)))
     after = gateway.read(f"/v1/chats/{running}", running)
     assert (before["source"], after["source"]) == ("live", "record")
     assert (before["read_from"], after["read_from"]) == ("redis", "postgres")

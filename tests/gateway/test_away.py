@@ -7,11 +7,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from daemon.gateway.dead_letter_lists import letter_name
 from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.proxy import Proxy, proxy_to
+from tests.shared_daemon import PARTITIONS
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
+
+
+LETTER = letter_name(0, "1-1", PARTITIONS)
+"""That was never there."""
 
 
 class House(NamedTuple):
@@ -31,6 +37,7 @@ def house(live: LiveDaemon) -> Iterator[House]:
         tempfile.TemporaryDirectory() as folder,
         gateway_alone(
             Path(folder),
+            METERD_PARTITIONS=str(PARTITIONS),
             METERD_REDIS__URL=redis.url,
             METERD_POSTGRES__URL=postgres.url,
             METERD_HTTP__REPLY_TIMEOUT_MS="500",
@@ -148,7 +155,7 @@ def test_without_redis_a_command_says_that_nobody_knows(redis_away: Gateway, use
     assert answer.json()["id"] == f"{user}-pause"
 
 
-@pytest.mark.parametrize("letter", ["1-1", None])
+@pytest.mark.parametrize("letter", [LETTER, None])
 def test_without_redis_nothing_is_done_by_hand(
     redis_away: Gateway, user: str, letter: str | None
 ) -> None:
@@ -245,7 +252,7 @@ def test_afterwards_all_is_as_before(house: House, user: str) -> None:
     assert house.gateway.read(f"/v1/chats/{user}-0", user)["source"] == "live"
     assert house.gateway.read(f"/v1/chats/{user}-none", user)["status"] == "not_started"
     house.redis.cut_all()
-    assert house.gateway.act("dead.drop", id=f"{user}-drop", letter="1-1").status_code == 404
+    assert house.gateway.act("dead.drop", id=f"{user}-drop", letter=LETTER).status_code == 404
     house.redis.cut_all()
     topped = house.gateway.act("account.top_up", id=f"{user}-top", user_id=user, amount="1")
     assert topped.status_code == 200, topped.text

@@ -14,6 +14,7 @@ from meterd import AtCapacityError, InternalError
 from meterd.rules import outcomes
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.servers import redis_server
+from tests.shared_daemon import servers_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -269,7 +270,7 @@ def nobody_works(live: LiveDaemon, tmp_path_factory: pytest.TempPathFactory) -> 
     """A gateway whose queue no daemon reads."""
     folder = tmp_path_factory.mktemp("nobody-works")
     with redis_server() as url:
-        env = {"METERD_REDIS__URL": url, "METERD_POSTGRES__URL": live.postgres_url}
+        env = {**servers_of(live), "METERD_REDIS__URL": url}
         with gateway_alone(folder, **env, METERD_HTTP__REPLY_TIMEOUT_MS="200") as gateway:
             yield gateway
 
@@ -306,7 +307,7 @@ def test_without_a_daemon_reading_goes_on(nobody_works: Gateway, name: str) -> N
 def test_on_an_empty_redis_it_answers(live: LiveDaemon, tmp_path: Path, name: str) -> None:
     """Before anything was ever sent."""
     with redis_server() as url:
-        env = {"METERD_REDIS__URL": url, "METERD_POSTGRES__URL": live.postgres_url}
+        env = {**servers_of(live), "METERD_REDIS__URL": url}
         with gateway_alone(tmp_path, **env) as gateway:
             status = gateway.ops("/v1/status")
             assert (status["state"], status["queue"]["lag"]) == ("down", 0)

@@ -15,6 +15,7 @@ from daemon.gateway import connections
 from loadtests.common.live import LiveDaemon
 from loadtests.common.timeouts import scaled
 from tests.gateway.conftest import Gateway, gateway_alone
+from tests.shared_daemon import servers_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -25,7 +26,7 @@ PLACES = STREAMS_MAX + 2_000
 @pytest.fixture(scope="module")
 def alone(live: LiveDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway by itself with few places."""
-    servers = {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
+    servers = servers_of(live)
     folder = tmp_path_factory.mktemp("gateway")
     with gateway_alone(folder, **servers, METERD_HTTP__STREAMS_MAX=str(STREAMS_MAX)) as gateway:
         yield gateway
@@ -108,8 +109,7 @@ def test_a_request_that_does_not_end_is_cut_off(
     sent: bytes, live: LiveDaemon, tmp_path: Path
 ) -> None:
     """After some seconds, wherever it has stopped."""
-    env = {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
-    with gateway_alone(tmp_path, **env) as gateway, _connect(gateway) as connection:
+    with gateway_alone(tmp_path, **servers_of(live)) as gateway, _connect(gateway) as connection:
         connection.sendall(sent)
         connection.settimeout(connections.REQUEST_S_MAX + scaled(10))
         began = time.monotonic()

@@ -12,7 +12,7 @@ from daemon.gateway.cursors import (
     pack_cursor,
     page_and_next,
     unpack_cursor,
-    unpack_entry,
+    unpack_letter,
     unpack_number,
     unpack_place,
 )
@@ -98,12 +98,22 @@ def test_a_number_that_no_list_can_have_is_refused(number: int) -> None:
 
 
 @pytest.mark.parametrize("entry", ["", "-", "0-0", "5", "1-²", f"{2**64}-0", f"1-{2**64}", "+"])
-def test_an_entry_that_no_stream_can_have_is_refused(entry: str) -> None:
+def test_a_letter_that_no_stream_can_have_is_refused(entry: str) -> None:
     with pytest.raises(ProblemError):
-        unpack_entry(pack_cursor(entry))
+        unpack_letter(pack_cursor(entry), 1)
+    with pytest.raises(ProblemError):
+        unpack_letter(pack_cursor(f"1:{entry}"), 2)
+
+
+@pytest.mark.parametrize(("name", "partitions"), [("1-1", 2), ("0:1-1", 1), ("2:1-1", 2)])
+def test_a_letter_of_another_number_of_partitions_is_refused(name: str, partitions: int) -> None:
+    with pytest.raises(ProblemError):
+        unpack_letter(pack_cursor(name), partitions)
 
 
 def test_the_last_of_each_list_can_be_named() -> None:
     assert unpack_place(pack_cursor(0, "é")) == (0, "é")
     assert unpack_number(pack_cursor(0)) == 0
-    assert unpack_entry(pack_cursor(f"{2**64 - 1}-{2**64 - 1}"))
+    last = f"{2**64 - 1}-{2**64 - 1}"
+    assert unpack_letter(pack_cursor(last), 1) == (0, last)
+    assert unpack_letter(pack_cursor(f"255:{last}"), 256) == (255, last)

@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from daemon.gateway import schemas
 from daemon.gateway.command_schemas import components, known_fields
 from daemon.gateway.openapi import description
-from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.live import LiveDaemon
 from meterd.rules.commands import SHAPES
 from tests.gateway.conftest import Gateway
+from tests.shared_daemon import keys_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,8 +86,8 @@ def test_real_answers_fit_their_shapes(gateway: Gateway, live: LiveDaemon, name:
     _fits(schemas.Sent, _sent(gateway, name))
     live.until_handled()
     with live.client() as client:
-        client.pexpire(KEYS.chat(chats["old"]), 1)
-        live.until(lambda: not client.exists(KEYS.chat(chats["old"])))
+        client.pexpire(keys_of(name).chat(chats["old"]), 1)
+        live.until(lambda: not client.exists(keys_of(name).chat(chats["old"])))
     for chat in (*chats.values(), f"{name}-never"):
         _fits(schemas.ChatAnswer, gateway.read(f"/v1/chats/{chat}", name))
         _fits(schemas.ChatAnswer, gateway.read(f"/v1/chats/{chat}", name, "advisor"))

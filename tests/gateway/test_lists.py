@@ -346,7 +346,7 @@ def test_what_was_set_aside_is_listed_with_its_reason(gateway: Gateway, live: Li
     live.until_handled()
     told = gateway.ops("/v1/dead", limit=3)["letters"]
     assert {letter["entry"] for letter in told} == {entry.decode() for entry in entries}
-    letters = [entry_key(letter["letter"]) for letter in told]
+    letters = [entry_key(letter["letter"].rpartition(":")[2]) for letter in told]
     assert letters == sorted(letters, reverse=True)
     assert {letter["outcome"] for letter in told} == {"invalid_command"}
     assert {letter["fields"]["id"] for letter in told} == {"dead-0", "dead-1", "dead-2"}

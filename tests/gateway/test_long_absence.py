@@ -6,10 +6,12 @@ from typing import Any, Final
 
 import pytest
 
-from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.live import LiveDaemon
 from meterd import Meter
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.gateway.listening import listening
+from tests.gateway.stored_events import count_of, stored_after, told_ids
+from tests.shared_daemon import servers_of
 
 AWAY_S: Final = 600
 PAUSE_S: Final = 0.2
@@ -22,21 +24,14 @@ pytestmark = [
 ]
 
 
-def _ids(live: LiveDaemon, after: str) -> list[str]:
-    """The events' ids as Redis has them."""
-    with live.client() as client:
-        found: Any = client.xrange(KEYS.events, f"({after}", "+")
-    return [entry.decode() for entry, _ in found]
-
-
-def _pages(gateway: Gateway, after: str) -> list[str]:
+def _pages(gateway: Gateway, after: str) -> list[Any]:
     """All events after a place, by pages of the usual size."""
-    listed: list[str] = []
+    listed: list[Any] = []
     while True:
         page = gateway.read("/v1/events", "b", "backend", after=after)
         if not page["events"]:
             return listed
-        listed += [event["id"] for event in page["events"]]
+        listed += page["events"]
         after = page["next"]
 
 
@@ -58,25 +53,25 @@ def test_a_follower_that_was_away_for_ten_minutes_gets_everything_once_in_order(
     live: LiveDaemon, gateway: Gateway, tmp_path: Path, name: str
 ) -> None:
     """By page and as a stream, from another gateway than the one that it left."""
-    urls = live.status()
-    servers = {f"METERD_{s.upper()}__URL": urls[f"{s}_url"] for s in ("redis", "postgres")}
+    servers = servers_of(live)
     begin = gateway.read("/v1/events", "b", "backend")["next"]
-    with Meter(urls["redis_url"]) as meter:
+    with Meter(live.redis_url) as meter:
         with gateway_alone(tmp_path, **servers) as first:
             token = first.token("b", "backend")
             with listening(first, "/v1/events", token, begin) as before:
                 _happens_for(meter, f"{name}-before", 1)
-                count = len(_ids(live, begin))
-                heard = [one.id or "" for one in before.until(lambda all_: len(all_) >= count)]
+                count = count_of(stored_after(live, begin))
+                heard = [one.data for one in before.until(lambda all_: len(all_) >= count)]
         _happens_for(meter, f"{name}-away", AWAY_S)
-        missed = _ids(live, heard[-1])
-        assert len(missed) > AWAY_S  # events of every second of it
+        left = heard[-1]["id"]
+        missed = stored_after(live, left)
+        assert count_of(missed) > AWAY_S  # events of every second of it
         with gateway_alone(tmp_path, **servers) as again:
-            assert _pages(again, heard[-1]) == missed
+            assert told_ids(_pages(again, left)) == missed
             token = again.token("b", "backend")
-            with listening(again, "/v1/events", token, heard[-1]) as after:
+            with listening(again, "/v1/events", token, left) as after:
                 _happens_for(meter, f"{name}-after", 1)
-                count = len(_ids(live, heard[-1]))
-                heard += [one.id or "" for one in after.until(lambda all_: len(all_) >= count)]
-    assert heard == _ids(live, begin)
-    assert len(set(heard)) == len(heard)
+                count = count_of(stored_after(live, left))
+                heard += [one.data for one in after.until(lambda all_: len(all_) >= count)]
+    assert told_ids(heard) == stored_after(live, begin)
+    assert len({event["id"] for event in heard}) == len(heard)

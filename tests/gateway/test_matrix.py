@@ -9,8 +9,9 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import Gateway
+from tests.shared_daemon import keys_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -144,8 +145,8 @@ def _house(gateway: Gateway, live: LiveDaemon) -> Iterator[None]:
         gateway.do("end", chat_id=chat)
     live.until_handled()
     with live.client() as client:
-        client.pexpire(KEYS.chat(OLD), 1)
-        live.until(lambda: not client.exists(KEYS.chat(OLD)))
+        client.pexpire(keys_of(OTHER).chat(OLD), 1)
+        live.until(lambda: not client.exists(keys_of(OTHER).chat(OLD)))
     yield
     for chat in OPEN_CHATS:
         gateway.do("end", chat_id=chat)

@@ -29,6 +29,7 @@ from tests.monitoring.pages import page_of, with_one_actor_down, working
 from tests.monitoring.promtool import promtool
 from tests.monitoring.selectors import missing_of
 from tests.servers import redis_server
+from tests.shared_daemon import servers_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -65,7 +66,7 @@ def test_commands_are_counted(gateway: Gateway, live: LiveDaemon, name: str) -> 
     labels = {"type": "pause", "outcome": "unknown_chat"}
     before = _value(_read(gateway), "meterd_commands_total", **labels)
     for _ in range(3):
-        gateway.post({"type": "pause", "chat_id": name})
+        gateway.post({"type": "pause", "chat_id": name, "user_id": name})
     live.until(lambda: _value(_read(gateway), "meterd_commands_total", **labels) == before + 3)
     samples = _read(gateway)
     assert _value(samples, "meterd_latency_seconds_count") >= 3
@@ -162,7 +163,7 @@ def test_a_stream_is_counted_while_it_is_open(
 @pytest.fixture(scope="module")
 def reachable(live: LiveDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that others can reach."""
-    env = {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
+    env = servers_of(live)
     with gateway_alone(tmp_path_factory.mktemp("reachable"), "0.0.0.0", **env) as gateway:
         port = gateway.url.rpartition(":")[2]
         local = Gateway(f"http://127.0.0.1:{port}", SECRET)

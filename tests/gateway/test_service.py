@@ -8,6 +8,7 @@ import pytest
 
 from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import Gateway, gateway_alone
+from tests.shared_daemon import servers_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -164,8 +165,7 @@ def test_pages_of_other_origins_read_nothing_by_default(gateway: Gateway) -> Non
 def for_others(live: LiveDaemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that pages of one other origin may read."""
     env = {
-        "METERD_REDIS__URL": live.redis_url,
-        "METERD_POSTGRES__URL": live.postgres_url,
+        **servers_of(live),
         "METERD_HTTP__CORS_ORIGINS": OURS,
     }
     with gateway_alone(tmp_path_factory.mktemp("for-others"), **env) as gateway:

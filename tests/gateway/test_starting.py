@@ -16,6 +16,7 @@ from daemon.gateway.errors import BindError
 from daemon.settings.settings import HttpSettings
 from loadtests.common.live import LiveDaemon
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
+from tests.shared_daemon import servers_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 @pytest.fixture(scope="module")
 def servers(live: LiveDaemon) -> dict[str, str]:
     """Where the daemon's servers are."""
-    return {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
+    return servers_of(live)
 
 
 @pytest.mark.parametrize("how", ["option", "environment", "up"])

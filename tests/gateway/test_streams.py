@@ -14,11 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from daemon.gateway.streams.stream import MISSED_MAX
-from loadtests.common.live import KEYS, LiveDaemon
+from loadtests.common.live import LiveDaemon
 from loadtests.common.timeouts import scaled
+from meterd.rules.commands import entry_key
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.gateway.listening import WAIT_S, Heard, Listener, listening
+from tests.gateway.stored_events import own_id
 from tests.proxy import proxy_to
+from tests.shared_daemon import keys_of, servers_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 
@@ -26,10 +29,9 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
 @contextlib.contextmanager
 def another(live: LiveDaemon, **env: str) -> Iterator[Gateway]:
     """A gateway by itself on the daemon's servers, with settings of its own."""
-    urls = {"METERD_REDIS__URL": live.redis_url, "METERD_POSTGRES__URL": live.postgres_url}
     with (
         tempfile.TemporaryDirectory() as folder,
-        gateway_alone(Path(folder), **{**urls, **env}) as gateway,
+        gateway_alone(Path(folder), **{**servers_of(live), **env}) as gateway,
     ):
         yield gateway
 
@@ -59,15 +61,16 @@ def follow(gateway: Gateway, user: str, last_id: str = "") -> Any:
 
 
 def told_of(live: LiveDaemon, user: str) -> list[str]:
-    """The ids of all that happened to a user, as Redis has them."""
+    """The IDs of all that happened to a user, as Redis has them."""
     with live.client() as client:
-        entries: Any = client.xrange(KEYS.events)
+        entries: Any = client.xrange(keys_of(user).events)
     return [entry.decode() for entry, fields in entries if fields[b"user_id"] == user.encode()]
 
 
 def ids(heard: list[Heard]) -> list[str]:
-    """The ids of the events among the messages."""
-    return [one.id or "" for one in heard if one.event not in ("snapshot", "end")]
+    """The IDs in their streams of the events among the messages."""
+    events = (one for one in heard if one.event not in ("snapshot", "end"))
+    return [own_id(one.id or "", one.data["user_id"]) for one in events]
 
 
 def test_a_stream_begins_with_the_snapshot_and_goes_on_with_changes(
@@ -142,7 +145,7 @@ def test_a_place_that_is_no_longer_known_begins_anew_with_the_snapshot(
     for _ in range(3):
         gateway.do("top_up", user_id=name, amount="1")
     with live.client() as client:
-        client.xtrim(KEYS.events, maxlen=1, approximate=False)
+        client.xtrim(keys_of(name).events, maxlen=1, approximate=False)
     with another(live) as fresh, follow(fresh, name, last_id) as listener:
         first = listener.until(bool)[0]
     assert (first.event, first.data["wallet"]["balance"]) == ("snapshot", "13.000000")
@@ -276,7 +279,7 @@ def test_who_comes_back_to_a_busy_strangers_chat_hears_nothing(
         for number in range(MISSED_MAX + 1):
             kind = "resume" if number % 2 else "pause"
             fields = {"type": kind, "id": f"{name}-{number}", "chat_id": name, "user_id": name}
-            pipeline.xadd(KEYS.commands, fields)
+            pipeline.xadd(keys_of(name).commands, fields)
         pipeline.execute()
     live.until(lambda: len(told_of(live, name)) >= MISSED_MAX + 3)
     with listening(gateway, path, own, place) as listener:
@@ -362,7 +365,8 @@ def test_a_slow_reader_is_dropped_with_a_clear_end_and_loses_nothing(
         slow.close()
     assert b'event: end\ndata: {"reason":"slow"}' in raw[-200:]
     last_id = raw.rsplit(b"\nid: ", 1)[1].split(b"\n", 1)[0].decode()
-    expected = [entry for entry in told_of(live, name) if _place(entry) > _place(last_id)]
+    left = entry_key(own_id(last_id, name))
+    expected = [entry for entry in told_of(live, name) if entry_key(entry) > left]
     assert expected, "it was dropped before it had heard all"
     with follow(small, name, last_id) as listener:
         heard = listener.until(lambda now: len(now) >= len(expected))
@@ -394,7 +398,7 @@ def _flood_until_dropped(live: LiveDaemon, gateway: Gateway, user: str) -> None:
             pipeline = client.pipeline(transaction=False)
             for part in range(200):
                 fields = {"type": "top_up", "id": f"{user}-{number}-{part}", "user_id": user}
-                pipeline.xadd(KEYS.commands, {**fields, "amount": "1"})
+                pipeline.xadd(keys_of(user).commands, {**fields, "amount": "1"})
             pipeline.execute()
             live.until_handled()
             if _dropped(gateway):
@@ -414,11 +418,6 @@ def _all_of(reader: socket.socket) -> bytes:
         if b'"slow"' in b"".join(parts[-2:]):
             break
     return b"".join(parts)
-
-
-def _place(entry: str) -> tuple[int, int]:
-    at, _, number = entry.partition("-")
-    return int(at), int(number)
 
 
 def test_a_stream_outlives_redis(live: LiveDaemon, gateway: Gateway, name: str) -> None:

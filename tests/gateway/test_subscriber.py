@@ -4,6 +4,7 @@ import asyncio
 
 from daemon.gateway.authorization import OPS, Caller
 from daemon.gateway.streams.messages import Message
+from daemon.gateway.streams.places import EventPlace, FeedPlace
 from daemon.gateway.streams.subscriber import Subscriber
 from meterd import Event
 
@@ -12,7 +13,7 @@ PASSED_OVER = 5_000
 
 def _message(number: int) -> Message:
     event = Event(id=f"{number}-0", event="chat.started", at=number, user_id="u", seq=number)
-    return Message((number, 0), event, None, b'{"now":1', b"null", b"null")
+    return Message(EventPlace(0, (number, 0)), event, None, b'{"now":1', b"null", b"null")
 
 
 def test_thousands_that_are_passed_over_do_not_keep_the_next_from_the_reader() -> None:
@@ -25,7 +26,7 @@ def test_thousands_that_are_passed_over_do_not_keep_the_next_from_the_reader() -
         await asyncio.sleep(0)
         for number in range(1, PASSED_OVER + 1):
             subscriber.offer(_message(number))
-            subscriber.skip_to = (number, 0)
+            subscriber.skip_to = FeedPlace(((number, 0),))
             await asyncio.sleep(0)
         assert not reading.done()
         subscriber.offer(_message(PASSED_OVER + 1))

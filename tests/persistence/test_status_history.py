@@ -35,7 +35,7 @@ FROM_MS = (NOW_MS // STEP_MS - SAMPLES_MAX + 1) * STEP_MS
 def _told(url: str, now_ms: int) -> dict[str, Any]:
     async def read() -> dict[str, Any]:
         async with contextlib.aclosing(connect_async(url)) as client:
-            return await read_history(client, KEYS, now_ms)
+            return await read_history(client, [KEYS], now_ms)
 
     return asyncio.run(read())
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+import msgspec
 import redis
 
 from meterd._core import TIMEOUT_S, Core
@@ -28,8 +29,8 @@ class EventReader:
     def __init__(self, core: Core, after: str, user_id: str | None) -> None:
         """Begin after what ``after`` of another reader names; ``$``: now; ``0``: with all there is.
 
-        With one partition a place is an event's id; with several it is one id for each, joined by
-        commas.
+        A place is an event's ``id``: with one partition the ID of its stream entry, with several
+        one ID for each partition, joined by commas.
         """
         self._places = after.split(",")
         if not all(map(_PLACE.fullmatch, self._places)):
@@ -81,7 +82,7 @@ class EventReader:
 
     def _given(self, number: int, event: Event) -> Event:
         self._places[number] = event.id
-        return event
+        return event if len(self._places) == 1 else msgspec.structs.replace(event, id=self.after)
 
     async def _filled(self, timeout_s: float | None = None) -> bool:
         """Whether something is ready: waits for it, until closed or for so long."""
@@ -104,6 +105,15 @@ class EventReader:
             if left_ms <= 0:
                 return
             await self._wait(min(left_ms, BLOCK_MS))
+            await self._widen()
+
+    async def _widen(self) -> None:
+        """Read all partitions if the first daemon has made them since: all in them is new."""
+        routing, io = self._core.routing, self._core.io
+        keys = await self._persisted(lambda: routing.all_keys(io.block))
+        for one in keys[len(self._streams) :]:
+            self._streams.append(one.events)
+            self._read_up_to.append("0-0")
 
     def _is_over(self) -> bool:
         return self.is_closed or self._core.is_closed

@@ -1,6 +1,7 @@
 """Where a command, a chat and an account are: with several partitions, in that of the user."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,9 @@ from meterd.rules.redis_keys import Keys
 OWNERS_MAX: Final = 10_000
 """Chats whose user is remembered: whose a chat is never changes."""
 
+ABSENT_S: Final = 5.0
+"""For so long there is one partition if Redis has no layout: the first daemon may come yet."""
+
 Call = Callable[..., Awaitable[Any]]
 """Does one Redis command."""
 
@@ -23,21 +27,30 @@ class Routing:
     def __init__(self) -> None:
         """Nothing is known yet."""
         self._partitions = 0
+        self._absent_until_s = 0.0
         self._owners: dict[str, str] = {}
+        self._starters: dict[str, str] = {}
+        """A chat, and who its user is by a command sent here; the daemon may have refused it."""
 
     async def partitions(self, call: Call) -> int:
-        """How many there are: fixed when the data is made, so it is asked for once.
+        """How many there are: fixed when the data is made, so what Redis has is asked for once.
 
         Raises:
             redis.RedisError: Redis does not answer.
         """
-        if not self._partitions:
-            try:
-                raw: Any = await call("GET", Keys().layout)
-            except redis.exceptions.NoPermissionError:
-                raw = None  # the rights of a client of one partition; the daemon names a wrong one
-            self._partitions = int(json.loads(raw)["partitions"]) if raw else 1
-        return self._partitions
+        if self._partitions:
+            return self._partitions
+        if time.monotonic() < self._absent_until_s:
+            return 1
+        try:
+            raw: Any = await call("GET", Keys().layout)
+        except redis.exceptions.NoPermissionError:
+            raw = None  # the rights of a client of one partition; the daemon names a wrong one
+        if raw:
+            self._partitions = int(json.loads(raw)["partitions"])
+            return self._partitions
+        self._absent_until_s = time.monotonic() + ABSENT_S
+        return 1
 
     async def all_keys(self, call: Call) -> list[Keys]:
         """The keys of each partition. Raises as ``partitions``."""
@@ -62,11 +75,13 @@ class Routing:
         partitions = await self.partitions(call)
         if partitions == 1:
             return Keys(), fields
-        user = fields.get("user_id")
+        user, chat_id = fields.get("user_id"), fields.get("chat_id")
         if user is None:
-            user = await self._owner(str(fields["chat_id"]), call, owner)
+            user = await self._owner(str(chat_id), call, owner)
             if not user:
                 return None
+        elif chat_id is not None:
+            _remember(self._starters, str(chat_id), str(user))
         return Keys(partition_of(str(user), partitions)), {**fields, "user_id": user}
 
     async def _owner(self, chat_id: str, call: Call, owner: Callable[[str], Awaitable[str]]) -> str:
@@ -75,10 +90,9 @@ class Routing:
             raw = await self.snapshot(chat_id, call)
             known = str(json.loads(raw)["user_id"]) if raw else await owner(chat_id)
         if known:
-            if len(self._owners) >= OWNERS_MAX:
-                self._owners.clear()
-            self._owners[chat_id] = known
-        return known
+            _remember(self._owners, chat_id, known)
+        # A start that was sent a moment ago: nobody else knows the chat yet.
+        return known or self._starters.get(chat_id, "")
 
     async def snapshot(self, chat_id: str, call: Call) -> bytes | None:
         """A chat's snapshot, in whichever partition it is. Raises as ``partitions``."""
@@ -88,3 +102,9 @@ class Routing:
         else:
             found = await call("MGET", *names)
         return next((raw for raw in found if raw is not None), None)
+
+
+def _remember(users: dict[str, str], chat_id: str, user_id: str) -> None:
+    if len(users) >= OWNERS_MAX:
+        users.clear()
+    users[chat_id] = user_id

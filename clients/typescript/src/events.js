@@ -7,14 +7,14 @@ import { now_ms } from "./limits.js";
 import { Event } from "./results.js";
 
 /** @import { Core, Entries } from "./core.js" */
+/** @import { Raw } from "./results.js" */
 
 /**
  * Which events.
  *
  * @typedef {object} EventsOptions
  * @property {string | undefined} [after] `after` of the events that were read last, which is the id of the last
- *   one (with several partitions, one id for each, joined by commas); `$`, the default: those from now on; `0`:
- *   all that the stream still holds
+ *   one; `$`, the default: those from now on; `0`: all that the stream still holds
  * @property {string | undefined} [user_id] those of one user only
  */
 
@@ -40,7 +40,7 @@ export class Events {
   #read_up_to;
   /** @type {string[]} */
   #streams = [];
-  /** @type {{ number: number, event: Event }[]} */
+  /** @type {{ number: number, id: string, fields: Raw }[]} */
   #ready = [];
   /** @type {Promise<unknown>} */
   #turn = Promise.resolve();
@@ -73,11 +73,7 @@ export class Events {
    */
   async begin() {
     if (this.#streams.length > 0) return this;
-    const all = await unless_unavailable(() =>
-      this.#core.persist(now_ms() + TIMEOUT_S * 1_000, () =>
-        this.#core.routing.all_keys((...command) => this.#connection.send(...command)),
-      ),
-    );
+    const all = await this.#all_keys();
     const [given, number] = [this.#places.length, all.length];
     if (given !== 1 && given !== number) {
       throw new TypeError(`after: it names ${given} places; there are ${number} partitions`);
@@ -165,9 +161,9 @@ export class Events {
       throw error;
     }
     if (this.#is_over) return [];
-    return this.#ready.splice(0, number_max).map(({ number, event }) => {
-      this.#places[number] = event.id;
-      return event;
+    return this.#ready.splice(0, number_max).map(({ number, id, fields }) => {
+      this.#places[number] = id;
+      return new Event(this.after, fields);
     });
   }
 
@@ -177,8 +173,26 @@ export class Events {
     await this.begin();
     while (this.#ready.length === 0 && !this.#is_over) {
       this.#places = [...this.#read_up_to];
-      if (!(await this.#fetch())) await this.#wait();
+      if (await this.#fetch()) continue;
+      await this.#wait();
+      await this.#widen();
     }
+  }
+
+  /** Read all partitions if the first daemon has made them since: all in them is new. */
+  async #widen() {
+    for (const keys of (await this.#all_keys()).slice(this.#streams.length)) {
+      this.#streams.push(keys.events);
+      this.#read_up_to.push("0-0");
+    }
+  }
+
+  #all_keys() {
+    return unless_unavailable(() =>
+      this.#core.persist(now_ms() + TIMEOUT_S * 1_000, () =>
+        this.#core.routing.all_keys((...command) => this.#connection.send(...command)),
+      ),
+    );
   }
 
   /** Take what is there; false if there is nothing. */
@@ -190,13 +204,13 @@ export class Events {
       }
     }
     const taken = found.flatMap(({ entries }, number) =>
-      entries.map(([id, parts]) => ({ number, event: new Event(id, fields_of(parts)) })),
+      entries.map(([id, parts]) => ({ number, id, fields: fields_of(parts) })),
     );
     // What several partitions have together comes about as it happened.
-    taken.sort((one, other) => (is_before(one.event.id, other.event.id) ? -1 : 1));
-    for (const { number, event } of taken) {
-      if (this.#user_id === undefined || this.#user_id === event.user_id) this.#ready.push({ number, event });
-      this.#read_up_to[number] = event.id;
+    taken.sort((one, other) => (is_before(one.id, other.id) ? -1 : 1));
+    for (const one of taken) {
+      if (this.#user_id === undefined || this.#user_id === one.fields["user_id"]) this.#ready.push(one);
+      this.#read_up_to[one.number] = one.id;
     }
     return taken.length > 0;
   }

@@ -1,6 +1,7 @@
 /** Where a command, a chat and an account are: with several partitions, in that of the user. */
 
 import { Keys } from "./keys.js";
+import { now_ms } from "./limits.js";
 
 /** @import { Raw } from "./results.js" */
 
@@ -12,6 +13,8 @@ import { Keys } from "./keys.js";
 
 /** Chats whose user is remembered: whose a chat is never changes. */
 const OWNERS_MAX = 10_000;
+/** For so long there is one partition if Redis has no layout: the first daemon may come yet. */
+const ABSENT_MS = 5_000;
 
 const CRC_32 = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;
@@ -36,11 +39,19 @@ export function partition_of(user_id, partitions) {
 /** What one client knows of the partitions; nothing is asked before the first call. */
 export class Routing {
   #partitions = 0;
+  #absent_until_ms = 0;
   /** @type {Map<string, string>} */
   #owners = new Map();
+  /**
+   * Who was to be the user of a chat by a command sent here; the daemon may have refused it.
+   *
+   * @type {Map<string, string>}
+   */
+  #starters = new Map();
 
   /**
-   * The keys of each partition. How many there are is fixed when the data is made: it is asked for once.
+   * The keys of each partition. How many there are is fixed when the data is made: what Redis has is
+   * asked for once.
    *
    * @param {Call} call
    */
@@ -70,9 +81,10 @@ export class Routing {
   async of_command(fields, call, owner) {
     const partitions = await this.#count(call);
     if (partitions === 1) return { keys: new Keys(), added: {} };
-    const named = fields["user_id"];
-    const user = typeof named === "string" ? named : await this.#owner(String(fields["chat_id"]), call, owner);
+    const { user_id: named, chat_id } = fields;
+    const user = typeof named === "string" ? named : await this.#owner(String(chat_id), call, owner);
     if (user === "") return null;
+    if (typeof named === "string" && typeof chat_id === "string") remember(this.#starters, chat_id, named);
     const added = typeof named === "string" ? {} : { user_id: user };
     return { keys: new Keys(partition_of(user, partitions)), added };
   }
@@ -92,15 +104,16 @@ export class Routing {
 
   /** @param {Call} call */
   async #count(call) {
-    if (this.#partitions === 0) {
-      const raw = await call("GET", new Keys().layout).catch((error) => {
-        // The rights of a client of one partition; the daemon names a wrong one.
-        if (String(error?.message).startsWith("NOPERM")) return null;
-        throw error;
-      });
-      this.#partitions = typeof raw === "string" ? Number(JSON.parse(raw).partitions) : 1;
-    }
-    return this.#partitions;
+    if (this.#partitions > 0) return this.#partitions;
+    if (now_ms() < this.#absent_until_ms) return 1;
+    const raw = await call("GET", new Keys().layout).catch((error) => {
+      // The rights of a client of one partition; the daemon names a wrong one.
+      if (String(error?.message).startsWith("NOPERM")) return null;
+      throw error;
+    });
+    if (typeof raw === "string") this.#partitions = Number(JSON.parse(raw).partitions);
+    else this.#absent_until_ms = now_ms() + ABSENT_MS;
+    return this.#partitions || 1;
   }
 
   /**
@@ -113,10 +126,18 @@ export class Routing {
     if (remembered !== undefined) return remembered;
     const json = await this.snapshot(chat_id, call);
     const user = json === null ? await owner(chat_id) : String(JSON.parse(json).user_id);
-    if (user !== "") {
-      if (this.#owners.size >= OWNERS_MAX) this.#owners.clear();
-      this.#owners.set(chat_id, user);
-    }
-    return user;
+    if (user !== "") remember(this.#owners, chat_id, user);
+    // A start that was sent a moment ago: nobody else knows the chat yet.
+    return user || (this.#starters.get(chat_id) ?? "");
   }
+}
+
+/**
+ * @param {Map<string, string>} users
+ * @param {string} chat_id
+ * @param {string} user_id
+ */
+function remember(users, chat_id, user_id) {
+  if (users.size >= OWNERS_MAX) users.clear();
+  users.set(chat_id, user_id);
 }

@@ -3,8 +3,7 @@ import { Event } from "./results.js";
 export type EventsOptions = {
     /**
      * `after` of the events that were read last, which is the id of the last
-     * one (with several partitions, one id for each, joined by commas); `$`, the default: those from now on; `0`:
-     * all that the stream still holds
+     * one; `$`, the default: those from now on; `0`: all that the stream still holds
      */
     after?: string | undefined;
     /**

@@ -13,7 +13,8 @@ export declare function partition_of(user_id: string, partitions: number): numbe
 export declare class Routing {
     #private;
     /**
-     * The keys of each partition. How many there are is fixed when the data is made: it is asked for once.
+     * The keys of each partition. How many there are is fixed when the data is made: what Redis has is
+     * asked for once.
      *
      * @param {Call} call
      */

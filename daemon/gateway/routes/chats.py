@@ -202,7 +202,9 @@ async def _as_they_are(parts: Dependencies, page: list[RecordRow], wanted: ChatF
     found: list[bytes | None] = [None] * len(page)
     try:
         if page:
-            found = await parts.redis_reader.read(*(parts.keys.chat(row.chat_id) for row in page))
+            found = await parts.redis_reader.read(
+                *(parts.keys.of_user(row.user_id).chat(row.chat_id) for row in page)
+            )
     except ProblemError:
         pass  # the records say as of when they are
     chats = [

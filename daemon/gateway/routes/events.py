@@ -7,14 +7,18 @@ from starlette.responses import Response
 
 from daemon.gateway import schemas
 from daemon.gateway.dependencies import AllParts, Follower, identifier
+from daemon.gateway.errors import invalid
 from daemon.gateway.routes.chats import UserFilter
 from daemon.gateway.views import pack
+from meterd.rules.partitions import PARTITIONS_MAX
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
 WAIT_MS_MAX: Final = 30_000
 _EVENT_STREAM: Final = "text/event-stream"
-_PLACE: Final = r"\$|0|[0-9]{1,20}-[0-9]{1,20}"
+_ID: Final = r"(\$|0|[0-9]{1,20}-[0-9]{1,20})"
+_PLACE: Final = rf"{_ID}(,{_ID}){{0,{PARTITIONS_MAX - 1}}}"
+"""One ID, or one for each partition."""
 
 
 @router.get("", response_model=schemas.EventPage, responses=schemas.EVENTS)
@@ -25,7 +29,7 @@ async def read_events(  # noqa: PLR0913, PLR0917 - the contract's parameters
     after: Annotated[
         str | None,
         Query(
-            pattern=f"^({_PLACE})$",
+            pattern=f"^{_PLACE}$",
             description="The `id` or `next` read last; `0`: all there is; `$`: from now on",
         ),
     ] = None,
@@ -46,6 +50,10 @@ async def read_events(  # noqa: PLR0913, PLR0917 - the contract's parameters
     if user_id is not None:
         identifier("user_id", user_id)
     place = last_event_id or after or "$"
+    places, partitions = place.count(",") + 1, len(parts.keys)
+    if places not in {1, partitions}:
+        why = f"it names {places} places, and there are {partitions} partitions; send an id or next"
+        raise invalid("after", why)
     if _EVENT_STREAM in request.headers.get("accept", ""):
         return parts.feed.stream(caller, place, user_id)
     page = await parts.feed.page(place, user_id, limit, wait_ms / 1000)

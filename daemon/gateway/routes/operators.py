@@ -1,20 +1,18 @@
 """``/v1/status`` and ``/v1/dead``: what concerns the whole service."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
-import redis
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from daemon.gateway import schemas
-from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_entry
+from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_letter
+from daemon.gateway.dead_letter_lists import letter_name, list_letters
 from daemon.gateway.dependencies import AllParts, Operator
-from daemon.gateway.errors import redis_unavailable
 from daemon.gateway.routes.chats import After, Limit
 from daemon.gateway.service import Service
 from daemon.gateway.views import pack
-from persistence.redis.dead_letters import read_letter
 
 router = APIRouter(prefix="/v1", tags=["operators"])
 
@@ -47,15 +45,17 @@ async def list_dead(
     after: After = None,
 ) -> Response:
     """List the entries that were set aside, the newest first."""
-    last = f"({unpack_entry(after)}" if after else "+"
-    try:
-        found: Any = await parts.client.xrevrange(parts.keys.dead, last, "-", count=limit + 1)
-    except redis.RedisError as error:
-        raise redis_unavailable(error) from None
-    page, more = page_and_next([read_letter(raw) for raw in found], limit)
+    partitions = len(parts.keys)
+    place = unpack_letter(after, partitions) if after else None
+    found = await list_letters(parts.client, parts.keys, place, limit + 1)
+    page, more = page_and_next(found, limit)
+    names = [letter_name(number, letter.letter, partitions) for number, letter in page]
+    letters = [
+        {**one.letter._asdict(), "letter": name} for one, name in zip(page, names, strict=True)
+    ]
     document = {
         "now": parts.clock.now_ms(),
-        "letters": [letter._asdict() for letter in page],
-        "next": pack_cursor(more.letter) if more else None,
+        "letters": letters,
+        "next": pack_cursor(names[-1]) if more else None,
     }
     return Response(json.dumps(document, ensure_ascii=False), media_type=_JSON)

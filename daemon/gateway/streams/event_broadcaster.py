@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -12,8 +12,10 @@ import structlog
 
 from daemon.gateway.authorization import WHOLE, Caller
 from daemon.gateway.errors import ProblemError, redis_unavailable
+from daemon.gateway.partition_keys import PartitionKeys
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
+from daemon.gateway.streams.event_window import EventWindow
 from daemon.gateway.streams.messages import (
     KEEP_ALIVE,
     Message,
@@ -21,11 +23,10 @@ from daemon.gateway.streams.messages import (
     StoredWallet,
     messages_of,
 )
+from daemon.gateway.streams.places import FeedPlace, read_place
 from daemon.gateway.streams.subscriber import LOST, SHUTDOWN, TOKEN_EXPIRED, Subscriber
 from daemon.settings.settings import HttpSettings
 from meterd import AsyncMeter, Event, EventsLostError, MeterError
-from meterd.rules.commands import entry_key
-from meterd.rules.redis_keys import Keys
 
 log = structlog.get_logger()
 
@@ -44,7 +45,7 @@ class EventBroadcaster:
         self,
         meter: AsyncMeter,
         live: RedisReader,
-        keys: Keys,
+        keys: PartitionKeys,
         clock: QueueClock,
         http: HttpSettings,
     ) -> None:
@@ -59,11 +60,10 @@ class EventBroadcaster:
         self._by_advisor: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._tasks: dict[Subscriber, asyncio.Task[Any]] = {}
         self._callers: Counter[str] = Counter()
-        self._window: deque[tuple[tuple[int, int], Event]] = deque(maxlen=WINDOW_MAX)
         self._wanted = asyncio.Event()
         self._begun = asyncio.Event()
-        self._at: tuple[int, int] | None = None
-        """Up to here everything was taken in; None while nothing is followed."""
+        self._window: EventWindow | None = None
+        """What was taken in; None while nothing is followed."""
         self.dropped = 0
         self.told = 0
 
@@ -122,13 +122,9 @@ class EventBroadcaster:
             subscriber.accounts[user_id] = with_account
             self._by_user[user_id].add(subscriber)
 
-    def since(self, place: tuple[int, int]) -> list[Event] | None:
+    def since(self, place: FeedPlace) -> list[Event] | None:
         """What happened after a place and was handed out already; None if that is not known."""
-        if self._at is None or place > self._at:
-            return None
-        if place < self._at and (not self._window or self._window[0][0] > place):
-            return None
-        return [event for at, event in self._window if at > place]
+        return None if self._window is None else self._window.since(place)
 
     async def begun(self) -> None:
         """Wait until events are followed: what is read after that leaves no gap.
@@ -147,20 +143,20 @@ class EventBroadcaster:
         listed = list(events)
         if not listed:
             return []
-        chat_ids = list(dict.fromkeys(event.chat_id for event in listed if event.chat_id))
-        user_ids = list(dict.fromkeys(event.user_id for event in listed))
-        keys = self._keys
+        chat_ids = {event.chat_id: event.user_id for event in listed if event.chat_id}
+        keys = {event.user_id: self._keys.of_user(event.user_id) for event in listed}
+        user_ids = list(keys)
         names = [
-            *map(keys.chat, chat_ids),
-            *map(keys.wallet, user_ids),
-            *map(keys.account, user_ids),
+            *(keys[user_id].chat(chat_id) for chat_id, user_id in chat_ids.items()),
+            *(keys[user_id].wallet(user_id) for user_id in user_ids),
+            *(keys[user_id].account(user_id) for user_id in user_ids),
         ]
         values = iter(await self._live.read(*names))
         chats = dict(zip(chat_ids, itertools.islice(values, len(chat_ids)), strict=True))
         wallets = list(itertools.islice(values, len(user_ids)))
         stored = map(StoredWallet, wallets, values)
         by_user = dict(zip(user_ids, stored, strict=True))
-        return messages_of(self._clock.now_ms(), listed, chats, by_user)
+        return messages_of(self._clock.now_ms(), len(self._keys), listed, chats, by_user)
 
     async def keep(self) -> None:
         """Follow the events for ever, as long as anybody reads."""
@@ -199,28 +195,30 @@ class EventBroadcaster:
         self._end_all(SHUTDOWN)
 
     async def _follow(self) -> None:
-        after = "$" if self._at is None else _entry(self._at)
+        after = "$" if self._window is None else str(self._window.end)
         async with self._meter.events(after=after) as events:
-            self._at = self._at or entry_key(events.after)
+            if self._window is None:
+                begin = read_place(events.after, len(self._keys))
+                if begin is None:
+                    raise redis_unavailable("no daemon has made its partitions yet")
+                self._window = EventWindow(begin, WINDOW_MAX)
             self._begun.set()
             while self._tasks:
                 batch = await events.batch()
                 if not batch:
                     return
-                await self._hand_out(batch)
+                await self._hand_out(self._window, batch)
         # Nobody reads any more: whoever comes next begins with a snapshot or asks Redis.
         self._forget()
 
     def _forget(self) -> None:
-        self._at = None
+        self._window = None
         self._begun.clear()
-        self._window.clear()
 
-    async def _hand_out(self, batch: list[Event]) -> None:
+    async def _hand_out(self, window: EventWindow, batch: list[Event]) -> None:
         # Before anything is awaited: whoever comes meanwhile finds these in the window, or in the
         # snapshot, and is not handed them again.
-        self._window.extend((entry_key(event.id), event) for event in batch)
-        self._at = entry_key(batch[-1].id)
+        window.add(batch)
         for message in await self._messages_until_ok(
             [event for event in batch if self._is_wanted(event)]
         ):
@@ -283,10 +281,6 @@ class EventBroadcaster:
 
 
 _NOBODY: Final[set[Subscriber]] = set()
-
-
-def _entry(place: tuple[int, int]) -> str:
-    return f"{place[0]}-{place[1]}"
 
 
 def _discard(

@@ -5,9 +5,9 @@ from typing import Any, Final, NamedTuple
 
 from fastapi.sse import format_sse_event
 
+from daemon.gateway.streams.places import EventPlace, place_of
 from daemon.gateway.views import owner_of, pack, readable_account, record_snapshot, wallet_of
 from meterd import Event
-from meterd.rules.commands import entry_key
 from meterd.rules.free_time import shares
 from meterd.rules.model import RUNNING, Account, Chat
 
@@ -15,14 +15,11 @@ KEEP_ALIVE: Final = b":\n\n"
 CHAT_SNAPSHOT: Final = "chat.snapshot"
 """What a chat's new snapshot is called that comes without an event of the chat's own."""
 
-Place = tuple[int, int]
-
 
 class Message(NamedTuple):
     """An event and what it is about, ready to be put together for whoever may see what."""
 
-    place: Place
-    """Where the event stands in its stream."""
+    place: EventPlace
     event: Event
     advisor_id: str | None
     """Of the chat, if the event is about one."""
@@ -57,7 +54,7 @@ class MovedChats(NamedTuple):
     moved them, which is told after them.
     """
 
-    place: Place
+    place: EventPlace
     """Of the last event that may have moved them."""
     user_id: str
     chats: Mapping[str, MovedChat]
@@ -72,6 +69,7 @@ class StoredWallet(NamedTuple):
 
 def messages_of(
     now_ms: int,
+    partitions: int,
     events: Sequence[Event],
     chats: Mapping[str, bytes | None],
     wallets: Mapping[str, StoredWallet],
@@ -80,6 +78,7 @@ def messages_of(
 
     Args:
         now_ms: the queue's clock.
+        partitions: how many there are.
         events: in their order.
         chats: the snapshots of the chats that they are about, by chat_id.
         wallets: what belongs to their users, by user_id.
@@ -92,16 +91,25 @@ def messages_of(
     moved = [
         found
         for name, of_user in by_user.items()
-        if (found := _moved_chats(now_ms, of_user, accounts[name])) is not None
+        if (account := accounts[name]) is not None
+        and (found := _moved_chats(now_ms, place_of(of_user[-1], partitions), of_user, account))
     ]
     told = [
-        _message(now_ms, event, chats.get(event.chat_id or ""), packed[event.user_id])
+        _message(
+            now_ms,
+            place_of(event, partitions),
+            event,
+            chats.get(event.chat_id or ""),
+            packed[event.user_id],
+        )
         for event in events
     ]
     return [*moved, *told]
 
 
-def _message(now_ms: int, event: Event, chat: bytes | None, wallet: bytes) -> Message:
+def _message(
+    now_ms: int, place: EventPlace, event: Event, chat: bytes | None, wallet: bytes
+) -> Message:
     fields: dict[str, Any] = {"event": event.event, "at": event.at, "user_id": event.user_id}
     more = {
         "chat_id": event.chat_id,
@@ -111,7 +119,7 @@ def _message(now_ms: int, event: Event, chat: bytes | None, wallet: bytes) -> Me
     }
     fields |= {name: value for name, value in more.items() if value is not None}
     return Message(
-        place=entry_key(event.id),
+        place=place,
         event=event,
         advisor_id=owner_of(chat).advisor_id if chat else None,
         head=_head(now_ms, fields),
@@ -121,14 +129,12 @@ def _message(now_ms: int, event: Event, chat: bytes | None, wallet: bytes) -> Me
 
 
 def _moved_chats(
-    now_ms: int, events: Sequence[Event], account: Account | None
+    now_ms: int, place: EventPlace, events: Sequence[Event], account: Account
 ) -> MovedChats | None:
     """The chats that have new snapshots since the first of a user's events, and no event here.
 
     Free time moves in the millisecond of an event, so a chat that changed earlier is told already.
     """
-    if account is None:
-        return None
     told = {event.chat_id for event in events}
     since_ms = min(event.at for event in events)
     moved = {
@@ -136,7 +142,7 @@ def _moved_chats(
         for chat in _sharing(account.chats.values())
         if chat.as_of_ms >= since_ms and chat.chat_id not in told
     }
-    return MovedChats(entry_key(events[-1].id), account.user_id, moved) if moved else None
+    return MovedChats(place, account.user_id, moved) if moved else None
 
 
 def _sharing(chats: Iterable[Chat]) -> list[Chat]:

@@ -1,7 +1,6 @@
 """A stream as an answer: the snapshot, or what was missed; then what happens."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,17 +13,18 @@ from starlette.types import Receive, Scope, Send
 
 from daemon.gateway.authorization import WHOLE, Caller
 from daemon.gateway.errors import redis_unavailable
+from daemon.gateway.partition_keys import PartitionKeys
 from daemon.gateway.queries import Queries
 from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
 from daemon.gateway.streams.event_broadcaster import EventBroadcaster
 from daemon.gateway.streams.messages import sse
+from daemon.gateway.streams.places import FeedPlace, place_after, read_place
 from daemon.gateway.streams.subscriber import Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
 from meterd import AsyncMeter, Event, EventsLostError
 from meterd.rules.commands import entry_key
 from meterd.rules.model import ENDED
-from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import not_started
 from persistence.redis.commit import is_readable, unpack_state
 
@@ -34,13 +34,14 @@ SEARCHES_MAX: Final = 4
 CHATS_MAX: Final = 100
 """Chats that one stream follows, or begins with."""
 RECENT_MAX: Final = 1_000
-"""Events among which a chat is looked for that may not be in Postgres yet."""
+"""Events among which a chat is looked for that may not be in Postgres yet, of all partitions."""
+RECENT_MIN: Final = 100
+"""The same, of each partition."""
 
 _CANCEL_AGAIN_S: Final = 1.0
 
 Snapshot = Callable[[], Awaitable[bytes]]
 
-_PLACE = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
@@ -55,7 +56,7 @@ class Streams:
         self,
         client: redis.asyncio.Redis,
         parts: tuple[EventBroadcaster, RedisReader, AsyncMeter, QueueClock, Queries],
-        keys: Keys,
+        keys: PartitionKeys,
         messages_max: int,
     ) -> None:
         """``client`` reads snapshots together with their place in the events stream."""
@@ -102,17 +103,18 @@ class Streams:
 
     async def _beginning(self, subscriber: Subscriber, last_id: str, snapshot: Snapshot) -> bytes:
         """What was missed since ``last_id``; the snapshot if there is none, or it is too old."""
-        if _PLACE.fullmatch(last_id):
+        place = read_place(last_id, len(self._keys))
+        if place is not None:
             await self._find_owners(subscriber)
-            missed = await self._missed(subscriber, last_id)
+            missed = await self._missed(subscriber, place)
             if missed is not None:
                 return await self._told(subscriber, last_id, missed)
         return await snapshot()
 
     async def _find_owners(self, subscriber: Subscriber) -> None:
         names = sorted(subscriber.chat_ids)
-        found = await self._live.read(*map(self._keys.chat, names)) if names else []
-        for name, raw in zip(names, found, strict=True):
+        found = await self._live.read(*self._keys.of_chats(names)) if names else []
+        for name, raw in zip(names, self._keys.found(found), strict=True):
             await self._visible(subscriber, name, raw)
 
     async def _visible(
@@ -138,31 +140,30 @@ class Streams:
         self._broadcaster.follow_owner(subscriber, owner.user_id, with_account=view == WHOLE)
         return True
 
-    async def _missed(self, subscriber: Subscriber, last_id: str) -> list[Event] | None:
-        place = entry_key(last_id)
+    async def _missed(self, subscriber: Subscriber, place: FeedPlace) -> list[Event] | None:
         known = self._broadcaster.since(place)
         if known is None:
             async with self._searches:
-                known = await self._search(last_id)
+                known = await self._search(place)
         if known is None:
             return None
         mine = [event for event in known if subscriber.concerns(event)]
-        subscriber.skip_to = entry_key(known[-1].id) if known else place
+        subscriber.skip_to = place_after(known[-1].id, len(self._keys)) if known else place
         if len(mine) > MISSED_MAX and subscriber.chat_ids:
             # Only those that may be seen count: how much happens in a stranger's chat is not told.
             await self._find_owners(subscriber)
             mine = [event for event in mine if event.user_id in subscriber.accounts]
         return mine if len(mine) <= MISSED_MAX else None
 
-    async def _search(self, last_id: str) -> list[Event] | None:
+    async def _search(self, place: FeedPlace) -> list[Event] | None:
         """What Redis has after a place; None if that is not all, or the place is of another one."""
-        last = await self._last_place()
-        if entry_key(last_id) > last:
+        last, _ = await self._together()
+        if not last.covers(place):
             return None
         found: list[Event] = []
         try:
-            async with self._meter.events(after=last_id) as events:
-                while entry_key(events.after) < last:
+            async with self._meter.events(after=str(place)) as events:
+                while not place_after(events.after, len(self._keys)).covers(last):
                     found += await events.batch()
         except EventsLostError:
             return None
@@ -176,16 +177,9 @@ class Streams:
             last_id.encode()
         )
 
-    async def _last_place(self) -> tuple[int, int]:
-        try:
-            found: Any = await self._client.xrevrange(self._keys.events, count=1)
-        except redis.RedisError as error:
-            raise redis_unavailable(error) from None
-        return entry_key(found[0][0].decode()) if found else (0, 0)
-
     async def _user_snapshot(self, subscriber: Subscriber, user_id: str) -> bytes:
         """The wallet and the open chats, and the place in the stream that they are as of."""
-        keys = self._keys
+        keys = self._keys.of_user(user_id)
         place, (wallet, account) = await self._together(keys.wallet(user_id), keys.account(user_id))
         subscriber.skip_to = place
         _, state = unpack_state(account, user_id)
@@ -205,62 +199,71 @@ class Streams:
     async def _advisor_snapshot(self, subscriber: Subscriber, advisor_id: str) -> bytes:
         """The open chats, without wallets: their users are many."""
         names = await self._open_of_advisor(advisor_id)
-        place, found = await self._together(*map(self._keys.chat, names))
+        place, found = await self._together(*self._keys.of_chats(names))
         subscriber.skip_to = place
-        chats = [raw for raw in found if raw and _is_open_of(raw, advisor_id)]
+        chats = [raw for raw in self._keys.found(found) if raw and _is_open_of(raw, advisor_id)]
         head = b'{"now":%d,"wallets":[]' % self._clock.now_ms()
         return _snapshot_frame(place, head, chats[:CHATS_MAX])
 
     async def _open_of_advisor(self, advisor_id: str) -> list[str]:
         """Chats that may be the advisor's: of the last events, because Postgres comes later."""
+        pipeline = self._client.pipeline(transaction=False)
+        for keys in self._keys:
+            pipeline.xrevrange(keys.events, count=max(RECENT_MIN, RECENT_MAX // len(self._keys)))
         try:
-            entries: Any = await self._client.xrevrange(self._keys.events, count=RECENT_MAX)
+            found: list[Any] = await pipeline.execute()
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
-        started = [f[b"chat_id"].decode() for _, f in entries if f[b"event"] == b"chat.started"]
+        events = (fields for entries in found for _, fields in entries)
+        started = [f[b"chat_id"].decode() for f in events if f[b"event"] == b"chat.started"]
         recorded = await self._reading.open_of_advisor(advisor_id, CHATS_MAX)
         return list(dict.fromkeys([*started, *recorded]))
 
     async def _chats_now(
         self, subscriber: Subscriber
-    ) -> tuple[tuple[int, int], list[bytes], list[bytes]]:
-        """The place in the stream, and the chats and the wallets that may be seen as of it."""
-        keys, names = self._keys, sorted(subscriber.chat_ids)
-        place, found = await self._together(*map(keys.chat, names))
+    ) -> tuple[FeedPlace, list[bytes], list[bytes]]:
+        """The place among the events, and the chats and the wallets that may be seen as of it."""
+        names = sorted(subscriber.chat_ids)
+        of_chats = self._keys.of_chats(names)
+        place, values = await self._together(*of_chats)
         # One after the other: those that are in Postgres alone are read from there one by one.
         seen = [
             await self._visible(subscriber, name, raw)
-            for name, raw in zip(names, found, strict=True)
+            for name, raw in zip(names, self._keys.found(values), strict=True)
         ]
         users = sorted(user for user, with_account in subscriber.accounts.items() if with_account)
         wallets: list[bytes] = []
         if any(seen):
             # Again, now that nothing is missed that happens to the users' other chats.
-            wanted = *map(keys.chat, names), *map(keys.wallet, users), *map(keys.account, users)
-            place, values = await self._together(*wanted)
-            seen = [raw and (again or raw) for raw, again in zip(seen, values, strict=False)]
-            balances, accounts = (
-                values[len(names) :][: len(users)],
-                values[len(names) + len(users) :],
-            )
+            keys = [self._keys.of_user(user) for user in users]
+            of_wallets = [one.wallet(user) for one, user in zip(keys, users, strict=True)]
+            of_accounts = [one.account(user) for one, user in zip(keys, users, strict=True)]
+            place, values = await self._together(*of_chats, *of_wallets, *of_accounts)
+            again = self._keys.found(values[: len(of_chats)])
+            seen = [raw and (now or raw) for raw, now in zip(seen, again, strict=True)]
+            balances = values[len(of_chats) :][: len(users)]
+            accounts = values[len(of_chats) + len(users) :]
             wallets = list(map(wallet_json, balances, accounts, users))
         subscriber.skip_to = place
         chats = [raw or pack(not_started(name)) for name, raw in zip(names, seen, strict=True)]
         return place, chats, wallets
 
-    async def _together(self, *names: str) -> tuple[tuple[int, int], list[bytes | None]]:
-        """Values, and the last event at the very moment they were read."""
+    async def _together(self, *names: str) -> tuple[FeedPlace, list[bytes | None]]:
+        """Values, and the last event of each partition at the very moment they were read."""
         try:
             async with self._client.pipeline(transaction=True) as pipeline:
-                pipeline.xrevrange(self._keys.events, count=1)
+                for keys in self._keys:
+                    pipeline.xrevrange(keys.events, count=1)
                 if names:
                     pipeline.mget(names)
-                last, *read = await pipeline.execute()
+                found: list[Any] = await pipeline.execute()
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
-        return entry_key(last[0][0].decode()) if last else (0, 0), read[0] if read else []
+        last, read = found[: len(self._keys)], found[len(self._keys) :]
+        entries = (entry_key(one[0][0].decode()) if one else (0, 0) for one in last)
+        return FeedPlace(tuple(entries)), read[0] if read else []
 
-    def _frame(self, place: tuple[int, int], wallet: bytes, chats: list[bytes]) -> bytes:
+    def _frame(self, place: FeedPlace, wallet: bytes, chats: list[bytes]) -> bytes:
         head = b'{"now":%d,"wallet":%s' % (self._clock.now_ms(), wallet)
         return _snapshot_frame(place, head, chats)
 
@@ -303,9 +306,9 @@ def _is_open_of(raw: bytes, advisor_id: str) -> bool:
     return bool(chat["advisor_id"] == advisor_id and chat["status"] != ENDED)
 
 
-def _snapshot_frame(place: tuple[int, int], head: bytes, chats: list[bytes]) -> bytes:
+def _snapshot_frame(place: FeedPlace, head: bytes, chats: list[bytes]) -> bytes:
     data = b'%s,"chats":[%s]}' % (head, b",".join(chats))
-    return sse("snapshot", data, f"{place[0]}-{place[1]}")
+    return sse("snapshot", data, str(place))
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from typing import Final
 
 from daemon.gateway.authorization import WHOLE, Caller
-from daemon.gateway.streams.messages import Message, MovedChats, Place, end
+from daemon.gateway.streams.messages import Message, MovedChats, end
+from daemon.gateway.streams.places import EventPlace, FeedPlace
 from meterd import Event
 
 SLOW: Final = "slow"
@@ -36,15 +37,15 @@ class Subscriber:
         """By user, as soon as it is known whose the chats are: whether to tell of the account."""
         self.ended_at_s: float | None = None
         self.spoken_at_s = 0.0
-        self.skip_to: Place = (0, 0)
+        self.skip_to: FeedPlace | None = None
         """Messages up to here have been told, by the snapshot or before."""
         self._messages_max = messages_max
-        self._waiting: deque[tuple[Place | None, bytes]] = deque()
+        self._waiting: deque[tuple[EventPlace | None, bytes]] = deque()
         self._wake = asyncio.Event()
 
     def offer(self, message: Message | MovedChats) -> bool:
         """Queue a message if this reader may and wants to see it; whether it does."""
-        if self.ended_at_s is not None or message.place <= self.skip_to:
+        if self.ended_at_s is not None or not self._is_news(message.place):
             return False
         frame = self.frame(message)
         if frame is None:
@@ -81,11 +82,11 @@ class Subscriber:
             self._wake.clear()
             await self._wake.wait()
 
-    def _is_news(self, place: Place | None) -> bool:
+    def _is_news(self, place: EventPlace | None) -> bool:
         """The snapshot may have been later than what waited for it."""
-        return place is None or place > self.skip_to
+        return place is None or self.skip_to is None or not self.skip_to.has(place)
 
-    def _put(self, place: Place | None, frame: bytes) -> None:
+    def _put(self, place: EventPlace | None, frame: bytes) -> None:
         if len(self._waiting) >= self._messages_max:
             self.end(SLOW)
             return

@@ -10,6 +10,7 @@ from loadtests.common.timeouts import scaled
 from persistence.postgres import reader
 from persistence.postgres.engine import make_engine
 from tests.chaos.environment import ChaosEnvironment
+from tests.chaos.evidence import stream_entries
 from tests.chaos.faults.fault import Blow, Fault, nothing
 from tests.chaos.faults.redis import between
 
@@ -82,6 +83,9 @@ def _recover(environment: ChaosEnvironment, began_ms: int) -> None:
         read: Any = client.xrange(KEYS.commands, began_ms, group[0]["last-delivered-id"])
     handled = {entry.decode() for entry, _ in read}
     environment.queue_log.handled_again |= handled - known
+    with contextlib.closing(environment.client()) as client:
+        # The recovery takes out what the journal has.
+        environment.queue_log.archive.update(stream_entries(client, KEYS.commands))
     done = environment.daemon.run("recover", "--by", "chaos", timeout_s=RECOVER_S_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
 

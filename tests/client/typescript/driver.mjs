@@ -33,7 +33,7 @@ const requests = {
     return target[method](...positional.map((name) => args[name]), options);
   },
   async follow({ meter, name, after, user_id }) {
-    followed.set(name, await meters.get(meter).events({ after, user_id }).begin());
+    followed.set(name, await meters.get(meter).events({ after, user_id: user_id ?? undefined }).begin());
   },
   async read({ name, count }) {
     const iterator = followed.get(name);

@@ -3,15 +3,23 @@
 A user's commands would go to another stream than the one that has the account.
 """
 
+import contextlib
 from collections.abc import Iterable
+from typing import Final
 
 import redis
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from daemon.errors import PartitionsError
 from meterd.rules.redis_keys import Keys
+from persistence.postgres.engine import make_engine
 from persistence.postgres.layout import fetch_partitions, write_partitions
+from persistence.redis.client import connect
 from persistence.redis.layout import PartitionLayout, read_layout, write_layout
+
+CHECK_S: Final = 2.0
+_NAME: Final = "meterd layout check"
 
 
 def check_redis(client: redis.Redis, partitions: int) -> None:
@@ -21,6 +29,27 @@ def check_redis(client: redis.Redis, partitions: int) -> None:
         PartitionsError: its data was made with another number of partitions.
     """
     _compare("Redis", _in_redis(client, partitions), partitions)
+
+
+def check_servers(redis_url: str, postgres_url: str, partitions: int) -> None:
+    """Look at both servers; one that does not answer, or has no data yet, is no obstacle.
+
+    Raises:
+        PartitionsError: the data was made with another number of partitions.
+    """
+    with (
+        contextlib.suppress(redis.RedisError),
+        contextlib.closing(connect(redis_url, CHECK_S)) as client,
+    ):
+        check_redis(client, partitions)
+    engine = make_engine(
+        postgres_url, pool_size=1, statement_timeout_ms=int(CHECK_S * 1_000), application_name=_NAME
+    )
+    try:
+        with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
+            _compare("PostgreSQL", [fetch_partitions(connection)], partitions)
+    finally:
+        engine.dispose()
 
 
 def settle_redis(client: redis.Redis, partitions: int) -> None:
