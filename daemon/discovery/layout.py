@@ -16,7 +16,12 @@ from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.postgres.layout import fetch_partitions, write_partitions
 from persistence.redis.client import connect
-from persistence.redis.layout import PartitionLayout, read_layout, write_layout
+from persistence.redis.layout import (
+    PartitionLayout,
+    read_layout,
+    write_layout,
+    written_layout,
+)
 
 CHECK_S: Final = 2.0
 _NAME: Final = "meterd layout check"
@@ -34,6 +39,9 @@ def check_redis(client: redis.Redis, partitions: int) -> None:
 def check_servers(redis_url: str, postgres_url: str, partitions: int) -> None:
     """Look at both servers; one that does not answer, or has no data yet, is no obstacle.
 
+    Of Redis only the layout is read, which every role may, so data of one partition are known by
+    PostgreSQL alone.
+
     Raises:
         PartitionsError: the data was made with another number of partitions.
     """
@@ -41,7 +49,8 @@ def check_servers(redis_url: str, postgres_url: str, partitions: int) -> None:
         contextlib.suppress(redis.RedisError),
         contextlib.closing(connect(redis_url, CHECK_S)) as client,
     ):
-        check_redis(client, partitions)
+        found = [written_layout(client, Keys(number)) for number in range(partitions)]
+        _compare("Redis", [one.partitions for one in found if one is not None], partitions)
     engine = make_engine(
         postgres_url, pool_size=1, statement_timeout_ms=int(CHECK_S * 1_000), application_name=_NAME
     )

@@ -16,7 +16,8 @@ PAGE: Final = 2_000
 """Commands sent before their answers are awaited."""
 READ_BYTES: Final = 1 << 20
 
-_XADD: Final = ("XADD", Keys().commands, "*")
+
+_COMMANDS: Final = Keys().commands
 
 
 class RefusedError(Exception):
@@ -29,9 +30,9 @@ def encode(*words: str | bytes | int) -> bytes:
     return b"*%d\r\n" % len(raw) + b"".join(b"$%d\r\n%s\r\n" % (len(one), one) for one in raw)
 
 
-def encode_command(fields: Iterable[tuple[str, str]]) -> bytes:
-    """A command for meterd, on its way into the stream."""
-    return encode(*_XADD, *(part for field in fields for part in field))
+def encode_command(fields: Iterable[tuple[str, str]], stream: str = _COMMANDS) -> bytes:
+    """A command for meterd, on its way into its stream."""
+    return encode("XADD", stream, "*", *(part for field in fields for part in field))
 
 
 class Wire:

@@ -33,12 +33,18 @@ def read_partitions(client: redis.Redis) -> int:
     return msgspec.json.decode(raw, type=PartitionLayout).partitions if raw else ALONE.partitions
 
 
+def written_layout(client: redis.Redis, keys: Keys) -> PartitionLayout | None:
+    """The layout by the keys of a partition; None where nothing was written, as with one."""
+    raw: Any = client.get(keys.layout)
+    return None if raw is None else msgspec.json.decode(raw, type=PartitionLayout)
+
+
 def read_layout(client: redis.Redis, keys: Keys) -> PartitionLayout | None:
     """The layout by the keys of a partition; None where no daemon ever worked with them."""
-    raw: Any = client.get(keys.layout)
-    if raw is not None:
-        return msgspec.json.decode(raw, type=PartitionLayout)
-    return ALONE if client.exists(keys.format, keys.epoch) else None
+    found = written_layout(client, keys)
+    if found is None and client.exists(keys.format, keys.epoch):
+        return ALONE
+    return found
 
 
 def write_layout(client: redis.Redis, layout: PartitionLayout) -> None:

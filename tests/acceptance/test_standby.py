@@ -1,6 +1,7 @@
 """Two daemons on the same servers: one works, the other stands by and takes over."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import redis
@@ -16,13 +17,12 @@ import redis
 from daemon.process.ray_processes import descendants_of
 from loadtests.common.live import LiveDaemon
 from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
+from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect
 from tests.servers import redis_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
-
-KEYS = Keys()
 
 
 class StandingBy(LiveDaemon):
@@ -49,14 +49,24 @@ class StandingBy(LiveDaemon):
         (self.home / "state.json").unlink()
 
 
-@pytest.fixture
-def pair(url: str) -> Iterator[tuple[StandingBy, StandingBy, redis.Redis]]:
+class Pair(NamedTuple):
+    """Two daemons, and the server that their queue is on."""
+
+    first: StandingBy
+    second: StandingBy
+    client: redis.Redis
+    partitions: int
+
+
+@pytest.fixture(params=[1, 4])
+def pair(url: str, request: pytest.FixtureRequest) -> Iterator[Pair]:
     folder = Path(tempfile.mkdtemp(prefix="meterd-pair-", dir="/tmp"))
     with redis_server() as redis_url, contextlib.closing(connect(redis_url)) as client:
-        env = {"METERD_REDIS__URL": redis_url, "METERD_POSTGRES__URL": url}
+        numbered = {"METERD_PARTITIONS": str(request.param)}
+        env = {"METERD_REDIS__URL": redis_url, "METERD_POSTGRES__URL": url, **numbered}
         both = StandingBy(folder / "a", env), StandingBy(folder / "b", env)
         try:
-            yield (*both, client)
+            yield Pair(*both, client, request.param)
         finally:
             for daemon in both:
                 if daemon.process is not None and daemon.process.poll() is None:
@@ -64,16 +74,27 @@ def pair(url: str) -> Iterator[tuple[StandingBy, StandingBy, redis.Redis]]:
             shutil.rmtree(folder)
 
 
-def _send(client: redis.Redis, id_: str) -> None:
-    fields: Any = {"type": "top_up", "id": id_, "user_id": "u", "amount": "1", "reply_to": id_}
-    client.xadd(KEYS.commands, fields)
+def _send(pair: Pair, id_: str) -> list[str]:
+    """A command in each partition; where their replies will be."""
+    left, replies = set(range(pair.partitions)), []
+    for user in map("u{}".format, itertools.count()):
+        number = partition_of(user, pair.partitions)
+        if number in left:
+            left.remove(number)
+            command: Any = {"type": "top_up", "id": id_, "user_id": user, "amount": "1"}
+            pair.client.xadd(Keys(number).commands, {**command, "reply_to": id_})
+            replies.append(Keys(number).reply(id_))
+        if not left:
+            return replies
+    raise AssertionError("there are users in each partition")
 
 
-def test_the_one_that_stands_by_takes_over_and_says_so(
-    pair: tuple[StandingBy, StandingBy, redis.Redis],
-) -> None:
-    """A command that was sent when nobody worked is answered; the first one, back, stands by."""
-    first, second, client = pair
+def test_the_one_that_stands_by_takes_over_and_says_so(pair: Pair) -> None:
+    """A command that was sent when nobody worked is answered; the first one, back, stands by.
+
+    All partitions go over: each has a lease of its own.
+    """
+    first, second, client, partitions = pair
     first.begin()
     second.begin()
     assert (first.here(), second.here()) == ("ready", "standby")
@@ -82,8 +103,8 @@ def test_the_one_that_stands_by_takes_over_and_says_so(
     assert status["here"]["state"] == "standby"
     assert "another daemon works" in second.run("status").stdout
     first.kill_all()
-    _send(client, "k1")
-    second.until(lambda: bool(client.exists(KEYS.reply("k1"))))
+    replies = _send(pair, "k1")
+    second.until(lambda: client.exists(*replies) == partitions)
     second.until(lambda: second.here() == "ready")
     assert int(second.status()["epoch"]) > int(status["epoch"])
     first.begin()
