@@ -80,7 +80,7 @@ class Queries:
     ) -> None:
         """Read through these."""
         self._fallback = fallback
-        self._live = live
+        self._redis_reader = live
         self._records = records
         self._keys = keys
         self._clock = clock
@@ -108,7 +108,9 @@ class Queries:
         """Where a wallet is from, and the wallet as JSON."""
         keys = self._keys.of_user(user_id)
         try:
-            wallet, account = await self._live.read(keys.wallet(user_id), keys.account(user_id))
+            wallet, account = await self._redis_reader.read(
+                keys.wallet(user_id), keys.account(user_id)
+            )
         except ProblemError:
             made = await self.account_of_records(user_id)
             return POSTGRES, pack(wallet_object(made, made.as_of_ms))
@@ -117,7 +119,7 @@ class Queries:
     async def account(self, user_id: str) -> tuple[ReadFrom, Account]:
         """Where an account is from, and the account, with all that the rules need."""
         try:
-            (raw,) = await self._live.read(self._keys.of_user(user_id).account(user_id))
+            (raw,) = await self._redis_reader.read(self._keys.of_user(user_id).account(user_id))
         except ProblemError:
             return POSTGRES, await self.account_of_records(user_id)
         _, account = unpack_state(raw, user_id)
@@ -182,7 +184,7 @@ class Queries:
         if is_user:
             keys = self._keys.of_user(me)
             mine = [keys.wallet(me), keys.account(me)]
-        values = await self._live.read(*of_chat, *mine)
+        values = await self._redis_reader.read(*of_chat, *mine)
         (snapshot,), wallet = self._keys.found(values[: len(of_chat)]), values[len(of_chat) :]
         own_wallet = wallet_json(wallet[0], wallet[1], me) if is_user else None
         if snapshot is None:

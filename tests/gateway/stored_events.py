@@ -36,7 +36,7 @@ def count_of(ids: Ids) -> int:
     return sum(map(len, ids.values()))
 
 
-def told_ids(events: Iterable[Any]) -> Ids:
+def received_ids(events: Iterable[Any]) -> Ids:
     """The same of events as they were told, in the order of telling."""
     found: defaultdict[int, list[str]] = defaultdict(list)
     for event in events:

@@ -11,7 +11,7 @@ from loadtests.common.live import LiveDaemon
 from loadtests.common.timeouts import scaled
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.gateway.listening import Listener, listening
-from tests.gateway.stored_events import count_of, stored_after, told_ids
+from tests.gateway.stored_events import count_of, received_ids, stored_after
 from tests.shared_daemon import keys_of, servers_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray]
@@ -35,7 +35,7 @@ def test_pages_give_every_event_once_and_in_order(
     while (page := _page(gateway, after=place, limit=2))["events"]:
         listed += page["events"]
         place = page["next"]
-    assert told_ids(listed) == stored_after(live, begin)
+    assert received_ids(listed) == stored_after(live, begin)
     assert [e["seq"] for e in listed if e["user_id"] == name] == list(range(1, 8))
     assert [event["at"] for event in listed] == sorted(event["at"] for event in listed)
     assert {event["event"] for event in listed if event["user_id"] == name} == {"wallet.topped_up"}
@@ -74,7 +74,7 @@ def test_a_stream_goes_on_after_what_was_read_last(
     first = _page(gateway, after=begin, limit=1)["events"][0]["id"]
     headers = {**gateway.bearer("b", "backend"), "Last-Event-ID": first}
     page = gateway.http.get("/v1/events", params={"after": begin}, headers=headers).json()
-    assert told_ids(page["events"]) == stored_after(live, first)
+    assert received_ids(page["events"]) == stored_after(live, first)
     assert len(page["events"]) == count_of(stored_after(live, begin)) - 1
 
 
@@ -104,7 +104,7 @@ def test_a_stream_that_comes_back_gets_what_it_missed(
     with _stream(gateway, heard[-1].id or "") as second:
         more = second.until(lambda all_: [e.data["user_id"] for e in all_].count(name) == 3)
     told = [*heard, *more]
-    assert told_ids(one.data for one in told) == stored_after(live, begin)
+    assert received_ids(one.data for one in told) == stored_after(live, begin)
     assert all(one.id == one.data["id"] and one.event == one.data["event"] for one in told)
 
 
@@ -127,7 +127,7 @@ def test_a_follower_misses_nothing_over_a_restart_of_the_gateway(
         with _stream(again, last) as after:
             _top_up(gateway, name, 1)
             heard += after.until(lambda all_: [e.data["user_id"] for e in all_].count(name) == 3)
-    assert told_ids(one.data for one in heard) == stored_after(live, begin)
+    assert received_ids(one.data for one in heard) == stored_after(live, begin)
 
 
 def test_a_place_that_is_too_old_is_told_as_such(

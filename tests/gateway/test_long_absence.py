@@ -10,7 +10,7 @@ from loadtests.common.live import LiveDaemon
 from meterd import Meter
 from tests.gateway.conftest import Gateway, gateway_alone
 from tests.gateway.listening import listening
-from tests.gateway.stored_events import count_of, stored_after, told_ids
+from tests.gateway.stored_events import count_of, received_ids, stored_after
 from tests.shared_daemon import servers_of
 
 AWAY_S: Final = 600
@@ -67,11 +67,11 @@ def test_a_follower_that_was_away_for_ten_minutes_gets_everything_once_in_order(
         missed = stored_after(live, left)
         assert count_of(missed) > AWAY_S  # events of every second of it
         with gateway_alone(tmp_path, **servers) as again:
-            assert told_ids(_pages(again, left)) == missed
+            assert received_ids(_pages(again, left)) == missed
             token = again.token("b", "backend")
             with listening(again, "/v1/events", token, left) as after:
                 _happens_for(meter, f"{name}-after", 1)
                 count = count_of(stored_after(live, left))
                 heard += [one.data for one in after.until(lambda all_: len(all_) >= count)]
-    assert told_ids(heard) == stored_after(live, begin)
+    assert received_ids(heard) == stored_after(live, begin)
     assert len({event["id"] for event in heard}) == len(heard)

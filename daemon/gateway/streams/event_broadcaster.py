@@ -51,7 +51,7 @@ class EventBroadcaster:
     ) -> None:
         """Nothing is followed before ``keep``, and nothing is read without a reader."""
         self._meter = meter
-        self._live = live
+        self._redis_reader = live
         self._keys = keys
         self._clock = clock
         self._http = http
@@ -136,7 +136,7 @@ class EventBroadcaster:
             async with asyncio.timeout(BEGIN_S):
                 await self._begun.wait()
         except TimeoutError:
-            raise redis_unavailable(self._live.trouble or "no events yet") from None
+            raise redis_unavailable(self._redis_reader.trouble or "no events yet") from None
 
     async def messages(self, events: Iterable[Event]) -> list[Message | MovedChats]:
         """Events with what they are about as it is now, read in one round trip."""
@@ -151,7 +151,7 @@ class EventBroadcaster:
             *(keys[user_id].wallet(user_id) for user_id in user_ids),
             *(keys[user_id].account(user_id) for user_id in user_ids),
         ]
-        values = iter(await self._live.read(*names))
+        values = iter(await self._redis_reader.read(*names))
         chats = dict(zip(chat_ids, itertools.islice(values, len(chat_ids)), strict=True))
         wallets = list(itertools.islice(values, len(user_ids)))
         stored = map(StoredWallet, wallets, values)

@@ -61,7 +61,7 @@ class Streams:
     ) -> None:
         """``client`` reads snapshots together with their place in the events stream."""
         self._client = client
-        self._broadcaster, self._live, self._meter, self._clock, self._reading = parts
+        self._broadcaster, self._redis_reader, self._meter, self._clock, self._queries = parts
         self._keys = keys
         self._messages_max = messages_max
         self._searches = asyncio.Semaphore(SEARCHES_MAX)
@@ -113,7 +113,7 @@ class Streams:
 
     async def _find_owners(self, subscriber: Subscriber) -> None:
         names = sorted(subscriber.chat_ids)
-        found = await self._live.read(*self._keys.of_chats(names)) if names else []
+        found = await self._redis_reader.read(*self._keys.of_chats(names)) if names else []
         for name, raw in zip(names, self._keys.found(found), strict=True):
             await self._visible(subscriber, name, raw)
 
@@ -127,7 +127,7 @@ class Streams:
         """
         if self._follow_owner(subscriber, raw):
             return raw
-        seen = await self._reading.view(chat_id, subscriber.caller)
+        seen = await self._queries.view(chat_id, subscriber.caller)
         return seen.snapshot if seen and self._follow_owner(subscriber, seen.snapshot) else None
 
     def _follow_owner(self, subscriber: Subscriber, raw: bytes | None) -> bool:
@@ -184,7 +184,7 @@ class Streams:
         subscriber.skip_to = place
         _, state = unpack_state(account, user_id)
         names = sorted(state.chats) if is_readable(state) else []
-        chats = await self._live.read(*map(keys.chat, names)) if names else []
+        chats = await self._redis_reader.read(*map(keys.chat, names)) if names else []
         return self._frame(place, wallet_json(wallet, account, user_id), list(filter(None, chats)))
 
     async def _chat_snapshot(self, subscriber: Subscriber) -> bytes:
@@ -216,7 +216,7 @@ class Streams:
             raise redis_unavailable(error) from None
         events = (fields for entries in found for _, fields in entries)
         started = [f[b"chat_id"].decode() for f in events if f[b"event"] == b"chat.started"]
-        recorded = await self._reading.open_of_advisor(advisor_id, CHATS_MAX)
+        recorded = await self._queries.open_of_advisor(advisor_id, CHATS_MAX)
         return list(dict.fromkeys([*started, *recorded]))
 
     async def _chats_now(
