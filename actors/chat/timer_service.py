@@ -14,6 +14,7 @@ import structlog
 
 from actors.chat.timers import Timers
 from meterd.rules.redis_keys import Keys
+from persistence.redis.functions import function_name
 
 log = structlog.get_logger()
 
@@ -52,10 +53,10 @@ class SettleSender:
         Raises:
             redis.RedisError: Redis is away, or this actor's epoch is over.
         """
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline, name = self._client.pipeline(transaction=False), function_name("settle")
         for user, due_at, applied in due:
             pipeline.fcall(
-                "meterd_settle", 1, self._keys.commands,
+                name, 1, self._keys.commands,
                 self._actor, self._epoch, user, applied, due_at,
             )  # fmt: skip
         return [int(answer) for answer in pipeline.execute()]

@@ -19,7 +19,8 @@ from actors.supervisor.sampling import StatusSampler
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
 from persistence.redis.command_stream import CommandStream
-from persistence.redis.functions import loaded_version, source, version_of
+from persistence.redis.functions import loaded_versions
+from persistence.redis.versions import FORMAT, READABLE, VERSION, why_versions_refused
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ class MaintenanceDeps(NamedTuple):
     clock: ClockMonitor
     outbox: OutboxBound
     load_library: Callable[[], object]
-    """Loads the functions into Redis, unless newer ones are there."""
+    """Loads this version's functions into Redis."""
     sampler: StatusSampler
     memory: MemoryMonitor
     open_chats: Callable[[], int]
@@ -112,10 +113,11 @@ class MaintenanceLoop:
         self._has_looked = True
 
     async def _look_at_library(self) -> None:
-        """The functions are there, and no newer daemon has imported its own."""
-        own, loaded = version_of(source()), await loaded_version(self._client)
-        if loaded > own:
-            raise NotLeadingError(f"a newer meterd has loaded functions {loaded}, this has {own}")
-        if loaded < own:
-            log.warning("functions.loaded", found=loaded, own=own)
+        """The functions are there, and none that are newer by more than one version."""
+        found = await loaded_versions(self._client)
+        why = why_versions_refused(VERSION, found, formats=READABLE, found_format=FORMAT)
+        if why:
+            raise NotLeadingError(why)
+        if VERSION not in found:
+            log.warning("functions.loaded", found=sorted(found), own=VERSION)
             await asyncio.to_thread(self._deps.load_library)

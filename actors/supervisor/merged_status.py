@@ -53,6 +53,7 @@ def _merge_whole(statuses: Sequence[Status]) -> dict[str, Any]:
         "now": max(one["now"] for one in statuses),
         "recovery": _added([one["recovery"] for one in statuses if one["recovery"]]) or None,
         "version": first["version"],
+        "functions": first.get("functions"),
         "pid": first["pid"],
         "epoch": first["epoch"],
         **{name: sum(one[name] for one in statuses) for name in _SUMS},

@@ -42,6 +42,7 @@ from persistence.errors import NotLeadingError
 from persistence.redis.chat_directory import ChatDirectory
 from persistence.redis.command_stream import CommandStream, ReadBatch, ReadNotice
 from persistence.redis.integrity import IntegrityCheck
+from persistence.redis.versions import VERSION
 
 log = structlog.get_logger()
 
@@ -96,7 +97,7 @@ class SupervisorDependencies(NamedTuple):
     spawn_recorder: Callable[[str, str], Awaitable[RecorderProcess]]
     """Starts a recorder process: memory, epoch."""
     load_functions: Callable[[], object]
-    """Loads the functions into Redis; raises if a newer library is there."""
+    """Loads this version's functions into Redis."""
     take_warm: Callable[[str, str], Awaitable[ActorProcess | None]]
     """A process that has started already, if there is one: name, epoch."""
     warm_up: Callable[[int], None] = lambda _wanted: None
@@ -357,6 +358,7 @@ class Supervisor:
             "why": why,
             "recovery": recovery_progress(handles, self._placement) if is_recovering else None,
             "version": _VERSION,
+            "functions": VERSION,
             "pid": os.getpid(),
             "epoch": self._parts.queue.epoch,
             "partitions": [self._line(state, why)],

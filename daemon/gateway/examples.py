@@ -97,7 +97,8 @@ _FIGURES: Final = {
 }  # fmt: skip
 _STATUS: Final = {
     "state": "ready", "state_since": _AT_MS, "why": "", "next_step": None, "alarms": [],
-    "environment": "production", "version": "0.2.0", "recovery": None, "open_chats": 7,
+    "environment": "production", "version": "0.2.0", "functions": 10, "recovery": None,
+    "open_chats": 7,
     "queue": {
         "lag": 0, "pending": 0, "oldest_ms": 0, "outbox": 0, "outbox_oldest_ms": 0, "refused": 0,
         "dead": 0, "events": 120, "missing": 0, "claimed": 0, "recreated": 0,

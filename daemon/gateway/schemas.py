@@ -498,6 +498,9 @@ class Status(Shape):
     recovery: Annotated[RecoveryProgress | None, _about("Progress; null unless `recovering`")] = (
         None
     )
+    functions: Annotated[
+        int | None, _about("Version of the function library in Redis that the daemon calls")
+    ] = None
     pid: Annotated[int | None, _about("The supervisor's process")] = None
     epoch: Annotated[str | None, _about("Under which the supervisor writes")] = None
     partitions: Annotated[list[PartitionStatus] | None, _about("Each partition in short")] = None

@@ -44,8 +44,8 @@ from persistence.errors import FunctionsError, PreflightError, SchemaError
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
-from persistence.redis.functions import load_functions
-from persistence.redis.preflight import check_preflight
+from persistence.redis.functions import check_functions, load_functions
+from persistence.redis.preflight import check_preflight, mark_format
 
 log = structlog.get_logger()
 
@@ -252,13 +252,17 @@ def prepare(addresses: Addresses, partitions: int) -> None:
     Raises:
         DaemonError: a server does not answer.
         PartitionsError: the data was made with another number of partitions.
-        UnfitError: Redis may throw data away, or its data is of a newer meterd.
-        LibraryError: Redis can't hold the function library, or holds a newer one.
+        PreflightError: Redis may throw data away, or its data is of a newer meterd.
+        FunctionsError: Redis can't hold the function library, or a daemon that is newer by more
+            than one version has worked here.
         SchemaError: Postgres has a newer schema.
     """
     url = addresses.redis_url
     with _answering("Redis", url, "redis.url"), contextlib.closing(connect(url)) as client:
         _await_loaded(client)
+        check_functions(client)
+        for number in range(partitions):
+            check_preflight(client, Keys(number))
         check_redis(client, partitions)
     with _answering("Postgres", addresses.postgres_url, "postgres.url"):
         if migrate.current_revision(addresses.postgres_url) != migrate.head_revision():
@@ -272,7 +276,7 @@ def prepare(addresses: Addresses, partitions: int) -> None:
     with _answering("Redis", url, "redis.url"), contextlib.closing(connect(url)) as client:
         settle_redis(client, partitions)
         for number in range(partitions):
-            check_preflight(client, Keys(number))
+            mark_format(client, Keys(number))
         load_functions(client)
 
 

@@ -30,6 +30,7 @@ from persistence.postgres.recorder_state import PostgresPosition, fetch_position
 from persistence.postgres.rows import JournalRow, OperationRow
 from persistence.postgres.writer import write_batch
 from persistence.redis.commit import Limits, unpack_payload
+from persistence.redis.functions import FunctionName, function_name
 from persistence.redis.integrity import RedisPosition, read_position, what_is_missing
 from persistence.redis.layout import PartitionLayout, write_layout
 from persistence.redis.outbox import OutboxEntry
@@ -202,9 +203,11 @@ class Recovery:
     def _leading(self) -> Iterator[None]:
         deadline = time.monotonic() + LEAD_S_MAX
         while True:
-            answer: Any = self._call("meterd_acquire_lease", self._token, LEASE_MS)
+            answer: Any = self._call("acquire_lease", self._token, LEASE_MS)
             if answer[0] == b"leading":
                 break
+            if answer[0] == b"newer":
+                raise RecoverError("a newer meterd has worked here: run its `meterd recover`")
             if time.monotonic() > deadline:
                 raise RecoverError("a daemon works on this Redis: nothing to rebuild under it")
             time.sleep(0.05)
@@ -212,14 +215,14 @@ class Recovery:
         try:
             yield
         finally:
-            self._call("meterd_resign", self._token)
+            self._call("resign", self._token)
 
     def _hold_lease(self) -> None:
-        if not self._call("meterd_renew_lease", self._token, self._epoch, LEASE_MS):
+        if not self._call("renew_lease", self._token, self._epoch, LEASE_MS):
             raise RecoverError("a daemon has taken the lease; run this again")
 
-    def _call(self, function: str, *args: Any) -> Any:
-        return self._client.fcall(function, 1, self._keys.commands, *args)
+    def _call(self, name: FunctionName, *args: Any) -> Any:
+        return self._client.fcall(function_name(name), 1, self._keys.commands, *args)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -24,7 +24,7 @@ from persistence.redis.client import connect
 from persistence.redis.command_stream import AHEAD_MS_MAX
 from persistence.redis.commit import Limits, pack_limits
 from persistence.redis.committer import groups_of
-from persistence.redis.functions import load_functions
+from persistence.redis.functions import function_name, load_functions
 
 BATCH: Final = 1_000
 """Entries read at once, as the daemon does by default."""
@@ -60,7 +60,7 @@ class Decider:
         writer = self._writer
         limits = pack_limits(writer.limits)
         return (
-            "FCALL", "meterd_commit_all", "1", self._keys.commands,
+            "FCALL", function_name("commit_all"), "1", self._keys.commands,
             writer.actor, writer.epoch, limits,
         )  # fmt: skip
 
@@ -71,7 +71,7 @@ class Decider:
 
     def _read(self) -> list[Task]:
         answer: Any = self._client.fcall(
-            "meterd_read", 1, self._keys.commands, self._leader, ">", BATCH, AHEAD_MS_MAX
+            function_name("read"), 1, self._keys.commands, self._leader, ">", BATCH, AHEAD_MS_MAX
         )
         return [self._task(parse_entry(entry.decode(), fields)) for entry, fields in answer[1]]
 
@@ -91,10 +91,10 @@ class Decider:
 
 def _acquire_lease(client: redis.Redis, keys: Keys) -> tuple[str, str]:
     """Become supervisor and chat actor; returns the epochs of both."""
-    answer: Any = client.fcall("meterd_acquire_lease", 1, keys.commands, "bench", LEASE_MS)
+    answer: Any = client.fcall(function_name("acquire_lease"), 1, keys.commands, "bench", LEASE_MS)
     leader = answer[1].decode()
-    client.fcall("meterd_confirm_integrity", 1, keys.commands, "bench", leader, "bench")
-    granted: Any = client.fcall("meterd_issue_epoch", 1, keys.commands, leader, "chat-1")
+    client.fcall(function_name("confirm_integrity"), 1, keys.commands, "bench", leader, "bench")
+    granted: Any = client.fcall(function_name("issue_epoch"), 1, keys.commands, leader, "chat-1")
     return leader, granted.decode()
 
 

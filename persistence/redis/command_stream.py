@@ -11,6 +11,8 @@ from meterd.rules.commands import Command, InvalidCommand, entry_key, entry_ms, 
 from meterd.rules.partitions import Partition
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.errors import NotLeadingError
+from persistence.redis.functions import FunctionName, function_name
+from persistence.redis.versions import READABLE, VERSION, why_versions_refused
 
 NEW: Final = ">"
 AHEAD_MS_MAX: Final = 5_000
@@ -100,8 +102,16 @@ class CommandStream:
                 raise
 
     async def acquire_lease(self, lease_ms: int) -> LeaseGrant:
-        """Bid for leadership. Winning takes every older actor's right to write."""
-        kind, value, *verified = await self._call("meterd_acquire_lease", self._token, lease_ms)
+        """Bid for leadership. Winning takes every older actor's right to write.
+
+        Raises:
+            NotLeadingError: a newer meterd has led, and written what this one can't read.
+        """
+        kind, value, *verified = await self._call("acquire_lease", self._token, lease_ms)
+        if kind == b"newer":
+            raise NotLeadingError(
+                why_versions_refused(VERSION, (), formats=READABLE, found_format=int(value))
+            )
         if kind != b"leading":
             return LeaseGrant("", max(1, int(value)))
         self.epoch = value.decode()
@@ -109,15 +119,11 @@ class CommandStream:
 
     async def confirm_integrity(self, memory_id: str) -> bool:
         """Say that Redis remembers all that Postgres knows; False if another daemon leads."""
-        return bool(
-            await self._call("meterd_confirm_integrity", self._token, self.epoch, memory_id)
-        )
+        return bool(await self._call("confirm_integrity", self._token, self.epoch, memory_id))
 
     async def renew_lease(self, lease_ms: int) -> LeaseStatus:
         """Hold on to leadership, and learn whether it is still of any use."""
-        return LeaseStatus(
-            await self._call("meterd_renew_lease", self._token, self.epoch, lease_ms)
-        )
+        return LeaseStatus(await self._call("renew_lease", self._token, self.epoch, lease_ms))
 
     async def count_lead(self) -> int:
         """Note that another supervisor leads; returns how often that has been so."""
@@ -130,12 +136,12 @@ class CommandStream:
 
     async def resign(self) -> None:
         """Let the next daemon begin at once."""
-        await self._call("meterd_resign", self._token)
+        await self._call("resign", self._token)
         self.epoch = ""
 
     async def publish(self, status: bytes, ttl_ms: int) -> None:
         """Let everybody read how it is, for so long."""
-        await self._call("meterd_publish", status, ttl_ms)
+        await self._call("publish", status, ttl_ms)
 
     async def issue_epoch(self, actor: str) -> str:
         """A new epoch for an actor; whoever had the name before can't write any more.
@@ -143,7 +149,7 @@ class CommandStream:
         Raises:
             NotLeadingError: another daemon has taken over.
         """
-        epoch = await self._call("meterd_issue_epoch", self.epoch, actor)
+        epoch = await self._call("issue_epoch", self.epoch, actor)
         if epoch is None:
             raise NotLeadingError("another daemon has taken over")
         return str(epoch.decode())
@@ -199,12 +205,12 @@ class CommandStream:
         since_ms = entry_ms(undelivered[0][0].decode()) if undelivered else seconds * 1000
         limit = min(entry_key(first), (since_ms - keep_ms, 0))
         if limit > (0, 0):
-            await self._call("meterd_trim", self.epoch, f"{limit[0]}-{limit[1]}")
+            await self._call("trim", self.epoch, f"{limit[0]}-{limit[1]}")
 
     async def _read(self, after: str, count: int) -> ReadBatch:
         try:
             now_ms, entries, notice, number = await self._call(
-                "meterd_read", self.epoch, after, count, self._ahead_ms_max
+                "read", self.epoch, after, count, self._ahead_ms_max
             )
         except redis.ResponseError as error:
             if "FENCED" in str(error):
@@ -236,5 +242,5 @@ class CommandStream:
             return gone._replace(at_ms=int(entry_id.partition("-")[0]))
         return parse_entry(entry_id, flat, self._partition)
 
-    async def _call(self, function: str, *args: str | bytes | int) -> Any:
-        return await self._client.fcall(function, 1, self._keys.commands, *args)
+    async def _call(self, name: FunctionName, *args: str | bytes | int) -> Any:
+        return await self._client.fcall(function_name(name), 1, self._keys.commands, *args)

@@ -8,6 +8,7 @@ import redis
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import is_server_trouble
 from persistence.redis.commit import ERROR, CommitResult, Limits, pack_limits, parse_result
+from persistence.redis.functions import function_name
 
 COMMITS_MAX: Final = 64
 BYTES_MAX: Final = 512 * 1024
@@ -22,8 +23,9 @@ class Committer:
     ) -> None:
         """Commit through ``client``."""
         self._client = client
-        self._late_head = ("meterd_late", 1, keys.commands, actor, epoch)
-        self._head = ("meterd_commit_all", 1, keys.commands, actor, epoch, pack_limits(limits))
+        self._late_head = (function_name("late"), 1, keys.commands, actor, epoch)
+        name = function_name("commit_all")
+        self._head = (name, 1, keys.commands, actor, epoch, pack_limits(limits))
 
     def commit(self, commits: Sequence[bytes]) -> list[CommitResult]:
         """Commit in one round trip; commits that fail together are tried again one by one.

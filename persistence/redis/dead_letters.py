@@ -13,13 +13,14 @@ from meterd.rules.partitions import entry_name
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.rows import OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload
+from persistence.redis.functions import function_name
 
 PAGE: Final = 500
 
 RETRY: Final = "dead.retry"
 DROP: Final = "dead.drop"
 
-RESOLVE: Final = "meterd_resolve_dead_letter"
+RESOLVE: Final = function_name("resolve_dead_letter")
 """The function of Redis that resolves a letter."""
 
 

@@ -1,17 +1,22 @@
-#!lua name=meterd
--- meterd version 9
+-- The function library. functions.py puts a head before it that names the library and sets VERSION
+-- and FORMAT. Libraries of several versions stand side by side and share all keys; a daemon calls the
+-- functions of its own version only.
 --
 -- Everything meterd changes in Redis goes through these functions. Nothing in Redis rolls back,
 -- so each of them checks first and writes last. Numbers that matter are strings: Lua's are
 -- doubles. Keys are built from the partition's prefix; they all share its hash tag.
 
-local VERSION = '9'
 local SUPERVISOR = 'supervisor'
 
 -- By partition (its prefix), the instance whose state a leader has verified, as this server process has
 -- seen it. The variable is gone when the process ends and is not replicated: after a restart or a
 -- failover nobody may write before a daemon has compared what is here with what PostgreSQL knows.
+-- Each library has its own: the first leader of another version compares anew, which is always safe.
 local verified = {}
+
+-- By partition, the last epoch that was issued through this library. If there is a later one, a leader
+-- of another version has worked since, and may have had reason to doubt what was verified here.
+local issued = {}
 
 local function prefix_of(commands_key)
   return string.sub(commands_key, 1, -9) -- 'commands' has 8 letters
@@ -19,6 +24,15 @@ end
 
 local function is_verified(prefix)
   return verified[prefix] ~= nil and redis.call('GET', prefix .. 'memory') == verified[prefix]
+end
+
+local function led_last(prefix)
+  return redis.call('GET', prefix .. 'epoch') == issued[prefix]
+end
+
+local function next_epoch(prefix)
+  issued[prefix] = tostring(redis.call('INCR', prefix .. 'epoch'))
+  return issued[prefix]
 end
 
 local function allowed(prefix, actor, epoch)
@@ -33,15 +47,21 @@ end
 
 -- Acquire the lease: become the leader, or learn for how long another one still leads.
 -- A new leader takes every older actor's right to write. It may work at once if this server
--- process has lost nothing since a leader verified its state; else it has to verify first.
+-- process has lost nothing since a leader of this version verified its state, and none of another
+-- version has led since; else it has to verify first. What a newer version has written in a newer
+-- format can't be led.
 local function acquire_lease(keys, args)
   local prefix, token, lease_ms = prefix_of(keys[1]), args[1], args[2]
+  local format = tonumber(redis.call('GET', prefix .. 'format') or 1)
+  if format > FORMAT then return {'newer', tostring(format)} end
   local holder = redis.call('GET', prefix .. 'leader')
   if holder and holder ~= token then
     return {'held', tostring(redis.call('PTTL', prefix .. 'leader'))}
   end
   redis.call('SET', prefix .. 'leader', token, 'PX', lease_ms)
-  local epoch = tostring(redis.call('INCR', prefix .. 'epoch'))
+  if format < FORMAT then redis.call('SET', prefix .. 'format', FORMAT) end
+  if not led_last(prefix) then verified[prefix] = nil end
+  local epoch = next_epoch(prefix)
   redis.call('DEL', prefix .. 'epochs')
   redis.call('HSET', prefix .. 'epochs', SUPERVISOR, epoch)
   return {'leading', epoch, is_verified(prefix) and 'verified' or 'unverified'}
@@ -82,7 +102,7 @@ end
 local function issue_epoch(keys, args)
   local prefix, leader_epoch, actor = prefix_of(keys[1]), args[1], args[2]
   if not allowed(prefix, SUPERVISOR, leader_epoch) then return false end
-  local epoch = tostring(redis.call('INCR', prefix .. 'epoch'))
+  local epoch = next_epoch(prefix)
   redis.call('HSET', prefix .. 'epochs', actor, epoch)
   return epoch
 end
@@ -364,8 +384,7 @@ end
 
 -- How many reply streams may still be made.
 local function reply_streams_left(batch)
-  -- A daemon of an earlier version knows of no such limit, and works on until it finds this library.
-  local streams, most = batch.prefix .. 'replies', batch.limits.reply_streams_max or math.huge
+  local streams, most = batch.prefix .. 'replies', batch.limits.reply_streams_max
   if number_of('ZCARD', streams) >= most then sweep_replies(batch.prefix) end
   return most - number_of('ZCARD', streams)
 end
@@ -441,7 +460,7 @@ local function write_dead(batch)
     redis.call('XADD', dead, 'MAXLEN', '~', limits.dead_entries_max, '*', unpack(letter))
   end
   local kept = redis.call('XLEN', dead)
-  local bytes_max = limits.dead_bytes_max or math.huge
+  local bytes_max = limits.dead_bytes_max
   while kept > 1 and number_of('MEMORY', 'USAGE', dead) > bytes_max do
     redis.call('XTRIM', dead, 'MAXLEN', math.floor(kept * 9 / 10))
     kept = redis.call('XLEN', dead)
@@ -630,7 +649,9 @@ end
 local ACCOUNT_USER, EXPECTED, OPENED, OPENED_WALLET, LEDGER, FREE_TIMES = 1, 2, 3, 4, 5, 6
 local function open_accounts(keys, args)
   local prefix, results, sets, ledger, free_times = prefix_of(keys[1]), {}, {}, {}, {}
-  if not is_verified(prefix) then return redis.error_reply('FENCED state is unverified') end
+  if not (is_verified(prefix) and led_last(prefix)) then
+    return redis.error_reply('FENCED state is unverified')
+  end
   local taken = {}
   for i, packed in ipairs(args) do
     local o = cmsgpack.unpack(packed)
@@ -682,14 +703,12 @@ local function publish(keys, args)
   return 1
 end
 
-local function version() return VERSION end
-
 -- What holds on to the lead or makes room works on a full server too.
 local function register(name, callback, ...)
-  redis.register_function{function_name = 'meterd_' .. name, callback = callback, flags = {...}}
+  local full = 'meterd_' .. VERSION .. '_' .. name
+  redis.register_function{function_name = full, callback = callback, flags = {...}}
 end
 
-register('version', version, 'no-writes', 'allow-stale')
 register('acquire_lease', acquire_lease, 'allow-oom')
 register('confirm_integrity', confirm_integrity, 'allow-oom')
 register('renew_lease', renew_lease, 'allow-oom')

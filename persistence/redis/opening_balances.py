@@ -13,6 +13,7 @@ from meterd.rules.snapshots import wallet_snapshot
 from persistence.errors import UnverifiedStateError
 from persistence.postgres.rows import FreeTimeRow
 from persistence.redis.commit import is_readable, ledger_row, pack_json, pack_state, unpack_state
+from persistence.redis.functions import function_name
 
 OPENINGS_MAX: Final = 500
 """What one call takes: while it runs, nobody else is served."""
@@ -52,7 +53,7 @@ class Openings:
         """Open accounts, or fix what they were opened with; False of one that has moved.
 
         Raises:
-            UnverifiedStateError: no daemon works on this Redis since it was started.
+            UnverifiedStateError: no daemon of this version leads, or Redis was restarted.
         """
         assert len(openings) <= OPENINGS_MAX, "a call of Redis should be over soon"
         if not openings:
@@ -60,7 +61,7 @@ class Openings:
         packed = [pack_opening(opening) for opening in openings]
         try:
             results: Any = self._client.fcall(
-                "meterd_open_accounts", 1, self._keys.commands, *packed
+                function_name("open_accounts"), 1, self._keys.commands, *packed
             )
         except redis.ResponseError as error:
             if "FENCED" in str(error):

@@ -9,6 +9,7 @@ import redis
 from meterd.rules.redis_keys import Keys
 from persistence.errors import RecorderFencedError
 from persistence.redis.commit import OutboxPayload, unpack_payload
+from persistence.redis.functions import function_name
 
 NOTHING: Final = "0-0"
 _pack = msgspec.msgpack.encode
@@ -57,7 +58,8 @@ class Outbox:
 
     def doubt(self) -> None:
         """Postgres knows less than it has said: nobody may write before both were compared."""
-        self._client.fcall("meterd_doubt", 1, self._keys.commands, self._actor, self._epoch)
+        name = function_name("doubt")
+        self._client.fcall(name, 1, self._keys.commands, self._actor, self._epoch)
 
     def remove(self, entries: Sequence[OutboxEntry]) -> None:
         """Postgres has these: let ended chats expire, then forget the outbox entries.
@@ -96,7 +98,8 @@ class Outbox:
             "refused": refused,
         }
         try:
-            self._client.fcall("meterd_ack_outbox", 1, self._keys.commands, _pack(order))
+            name = function_name("ack_outbox")
+            self._client.fcall(name, 1, self._keys.commands, _pack(order))
         except redis.ResponseError as error:
             if "FENCED" in str(error):
                 raise RecorderFencedError(self._actor) from error

@@ -3,6 +3,9 @@
 A daemon publishes its status every second, with an expiry of some seconds. A status from before a
 restart of Redis does not hold: the daemon compares Redis with Postgres first, and handles no
 command until then.
+
+Whether it holds is known to the function library of the daemon's version, which its status names.
+While an upgrade is under way that may be another one than the reader's.
 """
 
 from typing import Any, Final
@@ -12,8 +15,9 @@ import redis
 import redis.asyncio
 
 from meterd.rules.redis_keys import Keys
+from persistence.redis.functions import function_name
+from persistence.redis.versions import UNVERSIONED, VERSION
 
-_FUNCTION: Final = "meterd_status"
 READY: Final = "ready"
 _REFUSED_ID: Final = "must be greater than 0-0"
 _UNVERIFIED: Final = b"unverified"
@@ -29,11 +33,11 @@ def read_status(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
     Raises:
         redis.RedisError: Redis does not answer.
     """
-    try:
-        answer: Any = client.fcall_ro(_FUNCTION, 1, keys.commands)
-    except redis.ResponseError:  # the library is not there at the moment
-        answer = client.get(keys.status), b""
-    status = _decide(*answer)
+    published, verified = _ask(client, keys, VERSION)
+    version = _version_of(published)
+    if version != VERSION:
+        published, verified = _ask(client, keys, version)
+    status = _decide(published, verified)
     if status is None or status["state"] != READY:
         return status
     try:
@@ -45,11 +49,11 @@ def read_status(client: redis.Redis, keys: Keys) -> dict[str, Any] | None:
 
 async def read_status_async(client: redis.asyncio.Redis, keys: Keys) -> dict[str, Any] | None:
     """The same with asyncio."""
-    try:
-        answer: Any = await client.fcall_ro(_FUNCTION, 1, keys.commands)
-    except redis.ResponseError:  # as above
-        answer = await client.get(keys.status), b""
-    status = _decide(*answer)
+    published, verified = await _ask_async(client, keys, VERSION)
+    version = _version_of(published)
+    if version != VERSION:
+        published, verified = await _ask_async(client, keys, version)
+    status = _decide(published, verified)
     if status is None or status["state"] != READY:
         return status
     try:
@@ -70,6 +74,40 @@ async def check_writable(client: redis.asyncio.Redis, keys: Keys) -> None:
     except redis.ResponseError as error:
         if _REFUSED_ID not in str(error):
             raise
+
+
+_Answer = tuple[bytes | None, bytes]
+"""What was published, and what the library says of the server's state."""
+
+
+def _ask(client: redis.Redis, keys: Keys, version: int) -> _Answer:
+    try:
+        answer: Any = client.fcall_ro(function_name("status", version), 1, keys.commands)
+    except redis.ResponseError:  # this library is not there, or not at the moment
+        answer = client.get(keys.status), b""
+    published, verified = answer
+    return published, verified
+
+
+async def _ask_async(client: redis.asyncio.Redis, keys: Keys, version: int) -> _Answer:
+    try:
+        answer: Any = await client.fcall_ro(function_name("status", version), 1, keys.commands)
+    except redis.ResponseError:  # as above
+        answer = await client.get(keys.status), b""
+    published, verified = answer
+    return published, verified
+
+
+class _Publisher(msgspec.Struct):
+    """Of a status: the version whose functions its daemon calls."""
+
+    functions: int = UNVERSIONED
+
+
+def _version_of(published: bytes | None) -> int:
+    if not published:
+        return VERSION
+    return msgspec.json.decode(published, type=_Publisher).functions
 
 
 def _probe(client: Any, keys: Keys) -> Any:

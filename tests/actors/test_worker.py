@@ -17,7 +17,7 @@ from meterd.rules.model import Policy
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect
 from persistence.redis.commit import Limits
-from persistence.redis.functions import load_functions
+from persistence.redis.functions import function_name, load_functions
 from tests.servers import redis_server
 
 KEYS = Keys()
@@ -43,8 +43,8 @@ def _leading() -> Iterator[redis.Redis]:
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         load_functions(client)
         client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
-        _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
-        client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", epoch, "m")
+        _, epoch, _ = client.fcall(function_name("acquire_lease"), 1, KEYS.commands, "t", 60_000)
+        client.fcall(function_name("confirm_integrity"), 1, KEYS.commands, "t", epoch, "m")
         yield client
 
 

@@ -12,6 +12,7 @@ import pytest
 from loadtests.common.live import LiveDaemon
 from meterd import Event, InsufficientCreditsError, Meter
 from meterd.rules.redis_keys import GROUP, Keys
+from persistence.redis.functions import function_name
 from tests.databases import fresh
 from tests.deploy import roles as users
 from tests.deploy.gateway import gateway
@@ -182,7 +183,7 @@ def test_a_gateways_user_reads_how_far_the_queue_is(place: Place) -> None:
         pipeline.xinfo_stream(KEYS.events)
         (account, *_), *_ = pipeline.execute()
         assert b"shown" in account
-        status: Any = client.fcall_ro("meterd_status", 1, KEYS.commands)
+        status: Any = client.fcall_ro(function_name("status"), 1, KEYS.commands)
         assert status[1] == b"verified"
         assert client.xinfo_groups(KEYS.commands)
         assert client.xpending(KEYS.commands, GROUP)

@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from meterd.rules.redis_keys import GROUP, Keys
+from persistence.redis.functions import function_name
 from tests.deploy.roles import ADMIN, OPERATOR, Guarded
 
 pytestmark = pytest.mark.redis
@@ -32,24 +33,30 @@ def _attempts(epoch: str) -> dict[str, tuple[Any, ...]]:
     """What functions write for a daemon, asked for by who has read its token and its epoch."""
     remembered = ["1-0", "i", "x", "r", ["id", "i"], [], 1_000]
     plain = ["1-0", "", "", "", [], []]
-    head = ("meterd_commit_all", "supervisor", epoch, _PACK(_LIMITS))
+    head = (function_name("commit_all"), "supervisor", epoch, _PACK(_LIMITS))
     order = {"actor": "supervisor", "epoch": epoch, "ended_ttl_ms": 500_000, **_DELIVERY}
     return {
-        "lead": ("meterd_acquire_lease", HOLDER, 1_000),
-        "swear": ("meterd_confirm_integrity", HOLDER, epoch, "m"),
-        "renew": ("meterd_renew_lease", HOLDER, epoch, 1_000),
-        "resign": ("meterd_resign", HOLDER),
-        "grant": ("meterd_issue_epoch", epoch, "a"),
-        "read": ("meterd_read", epoch, ">", 1),
+        "lead": (function_name("acquire_lease"), HOLDER, 1_000),
+        "swear": (function_name("confirm_integrity"), HOLDER, epoch, "m"),
+        "renew": (function_name("renew_lease"), HOLDER, epoch, 1_000),
+        "resign": (function_name("resign"), HOLDER),
+        "grant": (function_name("issue_epoch"), epoch, "a"),
+        "read": (function_name("read"), epoch, ">", 1),
         "commit": (*head, _commit("u", [remembered], [])),
         "commit for nobody": (*head, _commit(NOBODY, [plain], [["event", "x"]])),
-        "let a chat expire": ("meterd_ack_outbox", _PACK({**order, "ended": ["old"]})),
-        "take out of the outbox": ("meterd_ack_outbox", _PACK({**order, "delivered": ["1-0"]})),
-        "set aside": ("meterd_ack_outbox", _PACK({**order, "refused": [["1-0", "why"]]})),
-        "settle": ("meterd_settle", "supervisor", epoch, "old", "1-0", 1),
-        "open an account": ("meterd_open_accounts", _PACK(["o", "", "0-1|{}", "{}", ["[]"], []])),
-        "trim": ("meterd_trim", epoch, "9-0"),
-        "publish": ("meterd_publish", "{}", 1_000),
+        "let a chat expire": (function_name("ack_outbox"), _PACK({**order, "ended": ["old"]})),
+        "take out of the outbox": (
+            function_name("ack_outbox"),
+            _PACK({**order, "delivered": ["1-0"]}),
+        ),
+        "set aside": (function_name("ack_outbox"), _PACK({**order, "refused": [["1-0", "why"]]})),
+        "settle": (function_name("settle"), "supervisor", epoch, "old", "1-0", 1),
+        "open an account": (
+            function_name("open_accounts"),
+            _PACK(["o", "", "0-1|{}", "{}", ["[]"], []]),
+        ),
+        "trim": (function_name("trim"), epoch, "9-0"),
+        "publish": (function_name("publish"), "{}", 1_000),
     }
 
 
@@ -63,8 +70,8 @@ def _daemon_at_work(admin: redis.Redis) -> str:
     admin.xreadgroup(GROUP, GROUP, {KEYS.commands: ">"}, count=1)
     admin.set(KEYS.chat("old"), "{}")
     admin.set(KEYS.account("old"), "1-0|{}")
-    _, epoch, _ = admin.fcall("meterd_acquire_lease", 1, KEYS.commands, HOLDER, 3_500_000)
-    admin.fcall("meterd_confirm_integrity", 1, KEYS.commands, HOLDER, epoch, "m")
+    _, epoch, _ = admin.fcall(function_name("acquire_lease"), 1, KEYS.commands, HOLDER, 3_500_000)
+    admin.fcall(function_name("confirm_integrity"), 1, KEYS.commands, HOLDER, epoch, "m")
     return str(epoch.decode())
 
 

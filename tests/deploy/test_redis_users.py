@@ -9,7 +9,7 @@ import redis
 
 from loadtests.common.timeouts import scaled
 from meterd.rules.redis_keys import GROUP, Keys
-from persistence.redis.functions import source
+from persistence.redis.functions import function_name, library_name, source
 from tests.deploy.gateway import gateway
 from tests.deploy.roles import (
     ADMIN,
@@ -84,7 +84,8 @@ ACTIONS: Final[dict[str, Action]] = {
     ),
     "see a stream's ends": (("XINFO", "STREAM", KEYS.events), READERS),
     "ask for the status": (
-        ("FCALL_RO", "meterd_status", 1, KEYS.commands), (DAEMON, GATEWAY, OPERATOR, RECOVERY)
+        ("FCALL_RO", function_name("status"), 1, KEYS.commands),
+        (DAEMON, GATEWAY, OPERATOR, RECOVERY),
     ),
     "ask for the clock": (("TIME",), READERS),
     "list keys": (("SCAN", "0"), (OPERATOR, RECOVERY)),
@@ -118,15 +119,15 @@ ACTIONS: Final[dict[str, Action]] = {
     "acknowledge commands": (("XACK", KEYS.commands, "g", "1-0"), (DAEMON,)),
     "take the group away": (("XGROUP", "DESTROY", KEYS.commands, "g"), (RECOVERY,)),
     "move a stream's end": (("XSETID", KEYS.commands, "9000000000000-0"), (RECOVERY,)),
-    "commit": (("FCALL", "meterd_commit_all", 1, KEYS.commands, "a", "1", "\x80"), (
+    "commit": (("FCALL", function_name("commit_all"), 1, KEYS.commands, "a", "1", "\x80"), (
         DAEMON, RECOVERY, OPERATOR,  # may call functions; what they do in them is checked below
     )),
     "call a function on other keys": (
-        ("FCALL", "meterd_acquire_lease", 1, "other", "t", "1"), NOBODY,
+        ("FCALL", function_name("acquire_lease"), 1, "other", "t", "1"), NOBODY,
     ),
     "load functions": (("FUNCTION", "LOAD", "REPLACE", source()), WRITERS),
     "look at functions": (("FUNCTION", "LIST"), WRITERS),
-    "take the functions away": (("FUNCTION", "DELETE", "meterd"), NOBODY),
+    "take old functions away": (("FUNCTION", "DELETE", library_name(1)), WRITERS),
     "take all functions away": (("FUNCTION", "FLUSH"), NOBODY),
     "stop a function": (("FUNCTION", "KILL"), NOBODY),
     "run a script": (("EVAL", "return 1", 0), NOBODY),

@@ -15,7 +15,7 @@ from persistence.postgres.recorder_state import RecorderClaim, claim_recorder, f
 from persistence.postgres.rows import JournalRow, LedgerRow
 from persistence.redis.client import connect
 from persistence.redis.commit import OutboxPayload, pack_payload
-from persistence.redis.functions import load_functions
+from persistence.redis.functions import function_name, load_functions
 from persistence.redis.outbox import Outbox
 from tests.engine.harness import KEYS
 from tests.servers import redis_server
@@ -33,9 +33,11 @@ def client() -> Iterator[redis.Redis]:
 
 def _recorder(client: redis.Redis, engine: Engine) -> Recorder:
     """A new recorder, under a new epoch: the one before it is over in Redis."""
-    answer: Any = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
-    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", answer[1], MEMORY)
-    granted: Any = client.fcall("meterd_issue_epoch", 1, KEYS.commands, answer[1], "recorder")
+    answer: Any = client.fcall(function_name("acquire_lease"), 1, KEYS.commands, "t", 60_000)
+    client.fcall(function_name("confirm_integrity"), 1, KEYS.commands, "t", answer[1], MEMORY)
+    granted: Any = client.fcall(
+        function_name("issue_epoch"), 1, KEYS.commands, answer[1], "recorder"
+    )
     epoch = granted.decode()
     outbox = Outbox(client, KEYS, 1_000, "recorder", epoch)
     claim = RecorderClaim(KEYS.partition, MEMORY, int(epoch))

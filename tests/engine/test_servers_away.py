@@ -12,6 +12,8 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from actors.supervisor.supervisor import SupervisorConfig
 from meterd.rules.model import Policy
 from persistence.redis.client import connect
+from persistence.redis.functions import library_name, source
+from persistence.redis.versions import VERSION
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, outcomes, send, until, until_state
@@ -38,8 +40,8 @@ def _without_functions(client: redis.Redis) -> Callable[[], Any]:
 
 
 def _with_older_functions(client: redis.Redis) -> Callable[[], Any]:
-    code = "#!lua name=meterd\nredis.register_function{function_name='meterd_version', "
-    client.function_load(code + "callback=function() return '1' end}", replace=True)
+    client.function_flush()
+    client.function_load(source(VERSION - 1))
     return lambda: None
 
 
@@ -83,7 +85,7 @@ def test_functions_that_are_gone_or_old_are_loaded_again(
                 await idle(url)
                 fault(client)
                 sent = send(client, type="top_up", user_id="u", amount="2")
-                await until(lambda: client.fcall("meterd_version", 0) not in (b"1", None))
+                await until(lambda: bool(client.function_list(library=library_name())))
         async with running(url, engine, Policy(), SETTINGS):
             await idle(url)
             assert outcomes(client)[sent] == "ok"

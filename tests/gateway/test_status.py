@@ -18,6 +18,7 @@ from loadtests.common.live import KEYS, LiveDaemon
 from persistence.redis.client import connect
 from persistence.redis.functions import load_functions
 from persistence.redis.status_history import SAMPLES_MAX, SERIES, STEP_MS
+from persistence.redis.versions import VERSION
 from tests.gateway.conftest import Gateway
 from tests.servers import redis_server
 
@@ -76,7 +77,7 @@ def test_the_status_without_a_daemon_is_as_described(state: str, tmp_path: Path)
         if state == "recovering":
             client.hset(KEYS.epochs, "supervisor", "1")
             published = {"state": "ready", "state_since": 5, "why": "", "version": "0.1"}
-            client.set(KEYS.status, json.dumps(published))
+            client.set(KEYS.status, json.dumps({**published, "functions": VERSION}))
         first, second = asyncio.run(ask(url))
     schemas.Status.model_validate(first, strict=True)
     assert (first["state"], first["state_since"]) == (state, first["now"])

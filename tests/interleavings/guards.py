@@ -82,7 +82,7 @@ GUARDS: Final[dict[str, tuple[Guard, ...]]] = {
     "opened": (
         Guard("open_accounts", "if taken[user] or is_used or seen ~= o[EXPECTED]", "if false"),
     ),
-    "opened: memory": (Guard("open_accounts", "if not is_verified(prefix)", "if false"),),
+    "opened: memory": (Guard("open_accounts", "is_verified(prefix) and led_last(prefix)", "true"),),
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import msgspec
 from meterd.rules.opening_balance import head_of
 from persistence.postgres.rows import FreeTimeRow, LedgerRow
 from persistence.redis.commit import Commit, OutboxPayload, unpack_payload
+from persistence.redis.functions import library_name
 
 SUPERVISOR = "supervisor"
 
@@ -75,7 +76,7 @@ class InvariantMonitor:
             self.unread -= len(answer[0][1])
         if call[0] != "FCALL":
             return
-        look = getattr(self, "_" + call[1].removeprefix("meterd_"))
+        look = getattr(self, "_" + call[1].removeprefix(f"{library_name()}_"))
         look([_text(arg) for arg in call[4:]], answer)
 
     def _want(self, holds: bool, what: str) -> None:

@@ -10,6 +10,7 @@ import redis
 from meterd.rules.redis_keys import GROUP
 from persistence.errors import NotLeadingError
 from persistence.redis.command_stream import CommandStream, LeaseStatus
+from persistence.redis.functions import function_name
 from tests.interleavings.actor_life import KEYS
 from tests.interleavings.daemons import LEASE_MS, MEMORY, Daemon, DirectClient
 from tests.interleavings.invariant_monitor import ViolationError
@@ -133,7 +134,7 @@ class Leaders:
         """Another daemon bids while somebody leads."""
         if self._context.monitor.holder:
             self._context.server.one(
-                "FCALL", "meterd_acquire_lease", 1, KEYS.commands, "rival", LEASE_MS
+                "FCALL", function_name("acquire_lease"), 1, KEYS.commands, "rival", LEASE_MS
             )
 
     async def _haunt(self, queue: CommandStream, token: str) -> None:
@@ -153,7 +154,7 @@ class Leaders:
 
     async def _trim_anyway(self, epoch: str) -> None:
         last = f"{self._context.clock.ms + 1}-0"
-        self._context.server.one("FCALL", "meterd_trim", 1, KEYS.commands, epoch, last)
+        self._context.server.one("FCALL", function_name("trim"), 1, KEYS.commands, epoch, last)
 
     async def _resign(self, token: str) -> None:
-        self._context.server.one("FCALL", "meterd_resign", 1, KEYS.commands, token)
+        self._context.server.one("FCALL", function_name("resign"), 1, KEYS.commands, token)

@@ -12,6 +12,7 @@ from meterd.rules.model import Account
 from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry, opening_number
 from persistence.postgres.rows import FreeTimeRow, OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload, unpack_state
+from persistence.redis.functions import function_name, library_name
 from persistence.redis.opening_balances import Opening, pack_opening
 from tests.interleavings.actor_life import KEYS
 from tests.interleavings.play_context import Choice, PlayContext
@@ -54,7 +55,7 @@ class Operators:
         if user in self._looked:
             packed = self._opening(*self._looked[user], rng.choice([0, 20, 200]))
             with contextlib.suppress(redis.ResponseError):
-                self._call("meterd_open_accounts", packed)
+                self._call(function_name("open_accounts"), packed)
 
     def _opening(self, head: str, account: Account, balance: int) -> bytes:
         number, at = (opening_number(head) or 0) + 1, self._context.clock.ms
@@ -73,7 +74,7 @@ class Operators:
             self._context.monitor.holds += 1
 
     def _release(self) -> None:
-        self._often(partial(self._call, "meterd_clear_hold", self._facts()))
+        self._often(partial(self._call, function_name("clear_hold"), self._facts()))
 
     def _dispose(self) -> None:
         """A dead letter is sent again or dropped."""
@@ -81,7 +82,9 @@ class Operators:
         if letters:
             letter, fields = self._context.rng.choice(letters)
             self._often(
-                partial(self._call, "meterd_resolve_dead_letter", self._order(letter, fields))
+                partial(
+                    self._call, function_name("resolve_dead_letter"), self._order(letter, fields)
+                )
             )
 
     def _order(self, letter: bytes, fields: dict[bytes, bytes]) -> bytes:
@@ -106,7 +109,7 @@ class Operators:
     def _restart(self) -> None:
         """As if the server had been started again: its functions remember nothing."""
         (listed,) = self._context.server.one(
-            "FUNCTION", "LIST", "LIBRARYNAME", "meterd", "WITHCODE"
+            "FUNCTION", "LIST", "LIBRARYNAME", library_name(), "WITHCODE"
         )
         code = dict(zip(listed[::2], listed[1::2], strict=True))[b"library_code"]
         self._context.server.one("FUNCTION", "LOAD", "REPLACE", code)

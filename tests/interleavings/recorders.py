@@ -8,6 +8,7 @@ import redis
 
 from persistence.errors import RecorderFencedError
 from persistence.redis.commit import OutboxPayload
+from persistence.redis.functions import function_name
 from persistence.redis.outbox import Outbox
 from tests.interleavings.actor_life import KEYS
 from tests.interleavings.play_context import Choice, PlayContext
@@ -79,7 +80,7 @@ class PlayedRecorders:
 
     def _employ(self, epoch: str) -> None:
         granted = self._context.server.one(
-            "FCALL", "meterd_issue_epoch", 1, KEYS.commands, epoch, NAME
+            "FCALL", function_name("issue_epoch"), 1, KEYS.commands, epoch, NAME
         )
         if granted is not None:
             self._recorders.append(PlayedRecorder(self.ledger, granted.decode()))

@@ -19,7 +19,7 @@ from persistence.postgres.recorder_state import RecorderClaim, claim_recorder
 from persistence.postgres.tables import recorder_states
 from persistence.redis.client import connect
 from persistence.redis.commit import OutboxPayload, policy_document, unpack_payload
-from persistence.redis.functions import load_functions
+from persistence.redis.functions import function_name, load_functions
 from persistence.redis.outbox import Outbox
 from tests.interleavings.invariant_monitor import Call, Clock, InvariantMonitor
 from tests.interleavings.play_runner import without_pauses
@@ -104,7 +104,7 @@ class Bureau:
         """A new one takes the office."""
         supervisor: Any = self._client.hget(KEYS.epochs, "supervisor")
         epoch = self._server.one(
-            "FCALL", "meterd_issue_epoch", 1, KEYS.commands, supervisor, "recorder"
+            "FCALL", function_name("issue_epoch"), 1, KEYS.commands, supervisor, "recorder"
         )
         self._recorders.append(PlayedRecorder(self._engine, epoch.decode()))
         return self._recorders[-1]

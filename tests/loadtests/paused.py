@@ -12,7 +12,7 @@ from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.account_reader import AccountReader
 from persistence.redis.commit import OK, Commit, Limits, pack_commit
 from persistence.redis.committer import Committer
-from persistence.redis.functions import load_functions
+from persistence.redis.functions import function_name, load_functions
 
 KEYS: Final = Keys()
 USER, CHAT = "user-000123", "chat-000123"
@@ -41,8 +41,8 @@ def writes_of_a_pause(client: redis.Redis) -> list[str]:
 def _prepare(client: redis.Redis) -> None:
     load_functions(client)
     client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
-    _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
-    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", epoch, "m")
+    _, epoch, _ = client.fcall(function_name("acquire_lease"), 1, KEYS.commands, "t", 60_000)
+    client.fcall(function_name("confirm_integrity"), 1, KEYS.commands, "t", epoch, "m")
     client.hset(KEYS.epochs, "a", "7")
 
 

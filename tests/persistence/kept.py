@@ -18,7 +18,7 @@ from meterd.rules.model import Policy
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect
 from persistence.redis.commit import Limits, unpack_payload
-from persistence.redis.functions import load_functions
+from persistence.redis.functions import function_name, load_functions
 from tests.interleavings.traffic import Traffic
 from tests.world import World
 
@@ -90,9 +90,9 @@ def write(url: str, folder: Path, rng: random.Random, entries: int) -> History:
 def lead(client: redis.Redis, token: str) -> str:
     """Lead as ``token``, verify, and grant an actor its epoch."""
     client.delete(KEYS.leader)
-    _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, token, 3_600_000)
-    assert client.fcall("meterd_confirm_integrity", 1, KEYS.commands, token, epoch, "kept")
-    granted: Any = client.fcall("meterd_issue_epoch", 1, KEYS.commands, epoch, "a")
+    _, epoch, _ = client.fcall(function_name("acquire_lease"), 1, KEYS.commands, token, 3_600_000)
+    assert client.fcall(function_name("confirm_integrity"), 1, KEYS.commands, token, epoch, "kept")
+    granted: Any = client.fcall(function_name("issue_epoch"), 1, KEYS.commands, epoch, "a")
     return str(granted.decode())
 
 

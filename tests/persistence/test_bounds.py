@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import redis
 from hypothesis import given
@@ -21,6 +20,7 @@ from meterd.rules.model import Account, Policy
 from meterd.rules.redis_keys import GROUP, Keys
 from persistence.redis.client import connect_async
 from persistence.redis.commit import Limits, pack_commit, pack_limits
+from persistence.redis.functions import function_name
 from persistence.redis.id_counts import HOUR_MS, count_remembered, first_hour_without
 from persistence.redis.rebuild import Rebuild
 
@@ -34,13 +34,15 @@ class Writer:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         self.number = 0
-        _, self.epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
-        client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", self.epoch, "m")
+        _, self.epoch, _ = client.fcall(
+            function_name("acquire_lease"), 1, KEYS.commands, "t", 60_000
+        )
+        client.fcall(function_name("confirm_integrity"), 1, KEYS.commands, "t", self.epoch, "m")
         client.hset(KEYS.epochs, "a", EPOCH)
 
     def trim(self) -> None:
         """What the leader does once a second."""
-        self.client.fcall("meterd_trim", 1, KEYS.commands, self.epoch, "0-1")
+        self.client.fcall(function_name("trim"), 1, KEYS.commands, self.epoch, "0-1")
 
     def top_up(self, limits: Any, *reply_to: str) -> None:
         """One top-up for each of these reply streams, all in one call."""
@@ -74,7 +76,7 @@ class Writer:
             run.add(task)
             commits.append(pack_commit(run.commit()))
         answers: Any = self.client.fcall(
-            "meterd_commit_all", 1, KEYS.commands, "a", EPOCH, limits, *commits
+            function_name("commit_all"), 1, KEYS.commands, "a", EPOCH, limits, *commits
         )
         assert answers == [[b"ok"]] * len(tasks)
 
@@ -154,17 +156,6 @@ def test_of_dead_letters_the_oldest_go_by_number_and_by_bytes(writer: Writer) ->
     assert 1 < len(left) < 20
     assert len(left) + writer.counted("dead_dropped") == 270
     writer.nonsense(pack_limits(Limits(dead_bytes_max=1)), "last")
-    assert writer.client.xlen(KEYS.dead) == 1
-
-
-def test_a_daemon_of_an_earlier_version_works_until_it_leaves(writer: Writer) -> None:
-    """It names no such limits: nothing is refused for that."""
-    named = msgspec.to_builtins(Limits())
-    old = {k: v for k, v in named.items() if k not in ("reply_streams_max", "dead_bytes_max")}
-    packed = msgspec.msgpack.encode(old)
-    writer.top_up(packed, "a", "b")
-    writer.nonsense(packed, "x")
-    assert writer.replies() == {"a": 1, "b": 1}
     assert writer.client.xlen(KEYS.dead) == 1
 
 

@@ -32,6 +32,7 @@ from persistence.redis.commit import (
     unpack_state,
 )
 from persistence.redis.committer import BYTES_MAX, COMMITS_MAX, Committer, groups_of
+from persistence.redis.functions import function_name
 
 KEYS = Keys()
 EPOCH = "7"
@@ -40,8 +41,8 @@ EPOCH = "7"
 @pytest.fixture
 def queue(client: redis.Redis) -> redis.Redis:
     client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
-    _, epoch, _ = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
-    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", epoch, "m")
+    _, epoch, _ = client.fcall(function_name("acquire_lease"), 1, KEYS.commands, "t", 60_000)
+    client.fcall(function_name("confirm_integrity"), 1, KEYS.commands, "t", epoch, "m")
     client.hset(KEYS.epochs, "a", EPOCH)
     return client
 
@@ -105,8 +106,8 @@ def test_a_commit_writes_all_that_follows(queue: redis.Redis) -> None:
     assert _run(queue, _commit(queue, *tasks)).kind == OK
     names = {key.decode().removeprefix(KEYS.prefix) for key in queue.keys("*")}  # type: ignore[union-attr]
     assert names == {
-        "commands", "epoch", "epochs", "leader", "memory", "account:u", "wallet:u", "chat:c",
-        "open", "id:k", "id:s", "reply:me", "replies", "events", "outbox",
+        "commands", "epoch", "epochs", "format", "leader", "memory", "account:u", "wallet:u",
+        "chat:c", "open", "id:k", "id:s", "reply:me", "replies", "events", "outbox",
     }  # fmt: skip
     assert queue.xpending(KEYS.commands, GROUP)["pending"] == 0
     assert queue.xlen(KEYS.events) == len(["wallet.topped_up", "chat.started", "credits.low"])

@@ -10,6 +10,7 @@ from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry
 from meterd.rules.redis_keys import Keys
 from persistence.errors import UnverifiedStateError
 from persistence.redis.commit import unpack_payload
+from persistence.redis.functions import function_name
 from persistence.redis.opening_balances import Opening, Openings
 
 KEYS = Keys()
@@ -19,8 +20,8 @@ TOKEN = "t"
 @pytest.fixture
 def verified(client: redis.Redis) -> redis.Redis:
     """A Redis that somebody vouches for."""
-    answer: Any = client.fcall("meterd_acquire_lease", 1, KEYS.commands, TOKEN, 60_000)
-    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, TOKEN, answer[1], "m")
+    answer: Any = client.fcall(function_name("acquire_lease"), 1, KEYS.commands, TOKEN, 60_000)
+    client.fcall(function_name("confirm_integrity"), 1, KEYS.commands, TOKEN, answer[1], "m")
     return client
 
 

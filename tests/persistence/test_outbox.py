@@ -9,6 +9,7 @@ from meterd.rules.redis_keys import GROUP, Keys
 from persistence.errors import RecorderFencedError
 from persistence.postgres.rows import RecordRow
 from persistence.redis.commit import OutboxPayload, pack_payload
+from persistence.redis.functions import function_name
 from persistence.redis.outbox import Outbox
 
 KEYS = Keys()
@@ -20,8 +21,8 @@ RECORDER, EPOCH = "recorder", "3"
 def queue(client: redis.Redis) -> redis.Redis:
     """A queue whose leader has granted the recorder its epoch."""
     client.xgroup_create(KEYS.commands, GROUP, id="0", mkstream=True)
-    answer: Any = client.fcall("meterd_acquire_lease", 1, KEYS.commands, "t", 60_000)
-    client.fcall("meterd_confirm_integrity", 1, KEYS.commands, "t", answer[1], "m")
+    answer: Any = client.fcall(function_name("acquire_lease"), 1, KEYS.commands, "t", 60_000)
+    client.fcall(function_name("confirm_integrity"), 1, KEYS.commands, "t", answer[1], "m")
     client.hset(KEYS.epochs, RECORDER, EPOCH)
     return client
 

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from meterd.rules.redis_keys import Keys
+from persistence.redis.functions import FunctionName, function_name
 
 LEASE_MS = 60_000
 PARTITIONS = (Keys(0), Keys(1), Keys(2))
@@ -13,8 +14,8 @@ PARTITIONS = (Keys(0), Keys(1), Keys(2))
 pytestmark = pytest.mark.redis
 
 
-def _call(client: redis.Redis, keys: Keys, name: str, *args: str | int) -> Any:
-    return client.fcall(f"meterd_{name}", 1, keys.commands, *args)
+def _call(client: redis.Redis, keys: Keys, name: FunctionName, *args: str | int) -> Any:
+    return client.fcall(function_name(name), 1, keys.commands, *args)
 
 
 def _lead(client: redis.Redis, keys: Keys) -> tuple[str, str]:

@@ -15,10 +15,11 @@ from daemon.gateway.service import Service
 from daemon.settings.settings import RedisSettings, Settings
 from persistence.redis.client import connect
 from persistence.redis.functions import load_functions
+from persistence.redis.versions import VERSION
 from tests.persistence.kept import DURABLE, KEYS, lead
 from tests.servers import kinds, server_in
 
-READY = {"state": "ready", "why": "", "open_chats": 3}
+READY = {"state": "ready", "why": "", "open_chats": 3, "functions": VERSION}
 
 
 def _states(url: str, home: Path) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from persistence.errors import PreflightError
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
-from persistence.redis.preflight import FORMAT, check_preflight
+from persistence.redis.preflight import check_preflight
+from persistence.redis.versions import FORMAT
 from tests.books import assert_balanced
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences
@@ -83,6 +84,7 @@ def test_what_an_earlier_version_left_goes_on(kind: str, path: Path, empty_url: 
     with redis_server(kind) as url, contextlib.closing(connect(url)) as client:
         _put_redis(client, state["keys"])
         asyncio.run(play(url, client))
+        assert client.get(KEYS.format) == str(FORMAT).encode(), "written with the lease"
         assert_balanced(client, engine, log)
         assert differences(client, engine) == []
     engine.dispose()
@@ -105,4 +107,3 @@ def test_a_redis_that_may_throw_keys_away_is_refused() -> None:
             check_preflight(client)
         client.config_set("maxmemory-policy", "noeviction")
         check_preflight(client)
-        assert client.get(KEYS.format) == str(FORMAT).encode()

@@ -2,10 +2,10 @@
 
 import contextlib
 import random
-import re
 from collections.abc import Callable
 
-from persistence.redis.functions import source
+from persistence.redis.functions import FunctionName, function_name, source
+from persistence.redis.versions import VERSION
 from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.faults.fault import Blow, Fault, Heal, nothing
 
@@ -54,12 +54,12 @@ def _cut(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     return Blow(nothing)
 
 
-def _lose(word: bytes) -> Callable[[ChaosEnvironment, random.Random], Blow]:
+def _lose_of(name: FunctionName) -> Callable[[ChaosEnvironment, random.Random], Blow]:
     """The server does it, and the daemon is not told."""
 
     def strike(environment: ChaosEnvironment, draw: random.Random) -> Blow:
         number = draw.randint(1, LOST_MAX)
-        environment.to_redis.lose(number, word)
+        environment.to_redis.lose(number, function_name(name).encode())
         return Blow(_stop_losing(environment), what=f"{number} answers")
 
     return strike
@@ -92,11 +92,9 @@ def _flush_functions(environment: ChaosEnvironment, _draw: random.Random) -> Blo
 
 def _older_library(environment: ChaosEnvironment, _draw: random.Random) -> Blow:
     """As when a backup of Redis that an older meterd had made is put back."""
-    older = re.sub("-- meterd version [0-9]+", "-- meterd version 0", source(), count=1)
-    older = re.sub("local VERSION = '[0-9]+'", "local VERSION = '0'", older, count=1)
-    older = older.replace("register('commit_all', commit_all)", "")
     with contextlib.closing(environment.client()) as client:
-        client.function_load(older, replace=True)
+        client.function_flush()
+        client.function_load(source(VERSION - 1))
     return Blow(nothing)
 
 
@@ -125,8 +123,8 @@ REDIS = (
         (1.5, 6.0),
     ),
     Fault("Redis connections cut", _cut, weight=4),
-    Fault("answers to commits lost", _lose(b"meterd_commit_all"), (0.7, 2.0), weight=4),
-    Fault("answers to reads lost", _lose(b"meterd_read"), (0.7, 2.0), weight=2),
+    Fault("answers to commits lost", _lose_of("commit_all"), (0.7, 2.0), weight=4),
+    Fault("answers to reads lost", _lose_of("read"), (0.7, 2.0), weight=2),
     Fault("answers to clients lost", _lose_of_clients, (0.7, 2.0), weight=2),
     Fault("Redis stalls for the daemon", _stall, (2.5, 9.0), weight=2),
     Fault("Redis cut off from the daemon", _refuse, (2.0, 8.0), weight=2),
