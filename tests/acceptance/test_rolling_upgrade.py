@@ -1,0 +1,249 @@
+"""Two daemons are upgraded one after the other while backends send: nobody waits for long."""
+
+import contextlib
+import itertools
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+import redis
+
+from loadtests.common.timeouts import scaled
+from meterd import Meter
+from meterd.rules.redis_keys import Keys
+from persistence.postgres import reader
+from persistence.postgres.engine import make_engine
+from persistence.redis.client import connect
+from persistence.redis.functions import library_name
+from persistence.redis.versions import VERSION
+from tests.acceptance.next_version import NAME, NEXT, make_next
+from tests.acceptance.test_standby import StandingBy
+from tests.servers import redis_server
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(420)]
+
+KEYS: Final = Keys()
+SENDERS: Final = 4
+ACTORS: Final = 2
+PAUSE_S: Final = 0.02
+GAP_S_MAX: Final = 6.0
+"""A daemon that is stopped finishes what it has, and resigns. The other one asks again when the
+lease would have ended (2 s), compares the state, and takes the processes that it has warm: 1.5 to
+3.1 s after a daemon's death in the tests of a take-over. The rest is for a busy machine."""
+CALL_S_MAX: Final = 60.0
+
+
+class Backends:
+    """Threads that send one command after the other and keep each answer."""
+
+    def __init__(self, redis_url: str) -> None:
+        """Begin to send at once."""
+        self._url = redis_url
+        self._stop = threading.Event()
+        self.answered: dict[int, list[float]] = {n: [] for n in range(SENDERS)}
+        """By sender: when each of its commands was answered ``ok``, in seconds."""
+        self.errors: list[str] = []
+        self._threads = [threading.Thread(target=self._send, args=(n,)) for n in range(SENDERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _send(self, number: int) -> None:
+        """A chat that is paused and resumed, and a top-up with each of these."""
+        user, chat = f"user-{number}", f"chat-{number}"
+        try:
+            with Meter(self._url) as meter:
+                self._note(number, meter.top_up(user, "1", id=f"{user}.0", timeout_s=CALL_S_MAX))
+                self._note(number, meter.start(chat, user, "v", rate="0", timeout_s=CALL_S_MAX))
+                act = [meter.pause, meter.resume]
+                while not self._stop.wait(PAUSE_S):
+                    count = len(self.answered[number])
+                    self._note(number, act[0](chat, timeout_s=CALL_S_MAX))
+                    act.reverse()
+                    id_ = f"{user}.{count}"
+                    self._note(number, meter.top_up(user, "1", id=id_, timeout_s=CALL_S_MAX))
+                self._note(number, meter.end(chat, timeout_s=CALL_S_MAX))
+        except Exception as error:
+            self.errors.append(f"{user}: {error!r}")
+            raise
+
+    def _note(self, number: int, _reply: Any) -> None:
+        self.answered[number].append(time.monotonic())
+
+    def stop(self) -> None:
+        """Let each sender finish."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait(self) -> None:
+        """Wait until each sender has had some more answers."""
+        wanted = {number: len(times) + 6 for number, times in self.answered.items()}
+        deadline = time.monotonic() + scaled(60)
+        while any(len(self.answered[n]) < least for n, least in wanted.items()):
+            assert not self.errors, self.errors
+            assert time.monotonic() < deadline, self.answered
+            time.sleep(0.05)
+
+    def longest_gap_s(self) -> float:
+        """The longest time in which some sender had no answer."""
+        return max(
+            later - earlier
+            for times in self.answered.values()
+            for earlier, later in itertools.pairwise(times)
+        )
+
+
+class Pair(NamedTuple):
+    """Two daemons of one queue, and what the next version of them is."""
+
+    first: StandingBy
+    second: StandingBy
+    client: redis.Redis
+    redis_url: str
+    postgres_url: str
+    folder: Path
+
+
+@pytest.fixture
+def pair(url: str) -> Iterator[Pair]:
+    folder = Path(tempfile.mkdtemp(prefix="meterd-rolling-", dir="/tmp"))
+    with redis_server() as redis_url, contextlib.closing(connect(redis_url)) as client:
+        servers = {"METERD_REDIS__URL": redis_url, "METERD_POSTGRES__URL": url}
+        env = {**servers, "METERD_ACTORS__MAX": str(ACTORS)}
+        both = StandingBy(folder / "a", env), StandingBy(folder / "b", env)
+        try:
+            yield Pair(*both, client, redis_url, url, folder / "next")
+        finally:
+            for daemon in both:
+                if daemon.process is not None and daemon.process.poll() is None:
+                    daemon.stop()
+            shutil.rmtree(folder)
+
+
+def _begin(daemon: StandingBy, path: str, expected: str) -> None:
+    """Start a daemon as the version that is at a path; empty: the one that is installed."""
+    daemon.env.pop("PYTHONPATH", None)
+    if path:
+        daemon.env["PYTHONPATH"] = path
+    (daemon.home / "state.json").unlink(missing_ok=True)
+    log = daemon.home / "logs" / "supervisor.log"
+    before = log.stat().st_size if log.exists() else 0
+    daemon.begin()
+    assert daemon.here() == expected
+    if expected == "standby":
+        daemon.until(lambda: _is_warm(log, before))
+
+
+def _is_warm(log: Path, offset: int) -> bool:
+    """Whether a daemon has started all processes for the chats that it may take over."""
+    with log.open() as file:
+        file.seek(offset)
+        events = map(json.loads, file.read().splitlines())
+        return any(e["event"] == "actor.warm" and e["ready"] == ACTORS for e in events)
+
+
+def _stop(daemon: StandingBy) -> None:
+    assert daemon.stop() == 0, daemon.output()
+
+
+def _leading(daemon: StandingBy) -> tuple[int, bool]:
+    """By which functions the daemon works that leads, and whether it is the next version."""
+    status = daemon.published()
+    return status["functions"], status["version"] == NAME
+
+
+def _take_over(leaving: StandingBy, coming: StandingBy) -> None:
+    """Stop the one that leads; the other one leads."""
+    _stop(leaving)
+    coming.until(lambda: coming.here() == "ready")
+
+
+def _assert_each_had_its_effect_once(pair: Pair, backends: Backends) -> None:
+    engine = make_engine(pair.postgres_url)
+    with engine.connect() as connection:
+        rows = list(reader.journal_since(connection, 0))
+    engine.dispose()
+    outcomes = [row.outcome for row in rows if row.fields["type"] != "settle"]
+    assert outcomes == ["ok"] * sum(map(len, backends.answered.values()))
+    assert len({row.stream_id for row in rows}) == len(rows)
+    with Meter(pair.redis_url) as meter:
+        for number, answers in backends.answered.items():
+            # All but start and end are a top-up and one more command in turn, after the first.
+            top_ups = 1 + (len(answers) - 3) // 2
+            assert meter.wallet(f"user-{number}").balance == Decimal(top_ups)
+
+
+def test_two_daemons_are_upgraded_one_after_the_other_under_load(pair: Pair) -> None:
+    """First the one that stands by, then the one that leads; the new schema is there from the first
+    step on, and the older daemon records on. Afterwards there is no way back."""
+    first, second = pair.first, pair.second
+    upgraded = make_next(pair.folder, with_migration=True)
+    _begin(first, "", "ready")
+    _begin(second, "", "standby")
+    backends = Backends(pair.redis_url)
+    try:
+        backends.wait()
+        epoch = first.published()["epoch"]
+
+        _stop(second)
+        _begin(second, upgraded, "standby")
+        backends.wait()
+        assert _leading(first) == (VERSION, False), "the older one leads on"
+        assert first.published()["epoch"] == epoch
+        first.until_handled()
+
+        _take_over(first, second)
+        backends.wait()
+        assert _leading(second) == (NEXT, True)
+
+        _begin(first, upgraded, "standby")
+        _take_over(second, first)
+        backends.wait()
+        assert _leading(first) == (NEXT, True)
+    finally:
+        backends.stop()
+    assert not backends.errors
+    first.until_handled()
+    audit = first.run("audit")
+    assert audit.returncode == 0, audit.stdout
+    _assert_each_had_its_effect_once(pair, backends)
+    assert backends.longest_gap_s() < scaled(GAP_S_MAX)
+    found: Any = pair.client.function_list(library="meterd*")
+    assert {one[1].decode() for one in found} == {library_name(VERSION), library_name(NEXT)}
+
+    second.env.pop("PYTHONPATH")
+    refused = second.run("up")
+    assert refused.returncode != 0
+    assert "newer than this meterd knows" in refused.stdout + refused.stderr
+
+
+def test_the_older_version_takes_the_lead_back(pair: Pair) -> None:
+    """Where neither the schema nor what is kept in Redis has changed, an upgrade can be undone."""
+    first, second = pair.first, pair.second
+    upgraded = make_next(pair.folder, with_migration=False)
+    _begin(first, "", "ready")
+    backends = Backends(pair.redis_url)
+    try:
+        _begin(second, upgraded, "standby")
+        _take_over(first, second)
+        backends.wait()
+        assert _leading(second) == (NEXT, True)
+        _begin(first, "", "standby")
+        _take_over(second, first)
+        backends.wait()
+        assert _leading(first) == (VERSION, False)
+    finally:
+        backends.stop()
+    assert not backends.errors
+    first.until_handled()
+    audit = first.run("audit")
+    assert audit.returncode == 0, audit.stdout
+    _assert_each_had_its_effect_once(pair, backends)
+    assert backends.longest_gap_s() < scaled(GAP_S_MAX)
