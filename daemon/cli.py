@@ -8,6 +8,7 @@ import typer
 
 from daemon.console.common import EXIT_FAILED, print_line, print_note
 from daemon.console.lazy import HELP_OPTIONS, LazyCommand, LazyGroup
+from persistence.errors import FunctionsError
 
 COMMANDS: Final = tuple(
     LazyCommand(name, f"daemon.{module}", attribute, summary)
@@ -83,6 +84,9 @@ def main() -> None:
     """Run the command line."""
     try:
         app()
+    except FunctionsError as error:  # any command may be of another version than the daemon
+        print_note(str(error), "red")
+        sys.exit(EXIT_FAILED)
     except Exception:
         print_note(traceback.format_exc().rstrip("\n"))
         sys.exit(EXIT_FAILED)

@@ -37,6 +37,7 @@ from persistence.redis.dead_letters import (
     pack_resolution,
     read_letter,
 )
+from persistence.redis.functions import MISSING, is_missing
 
 COMMAND_OF: Final = {
     "chat.end": "end",
@@ -187,6 +188,8 @@ async def _call(parts: Dependencies, id_: str, commands: str, order: Any) -> str
     except redis.exceptions.NoPermissionError as error:
         raise _refused(error) from error
     except redis.RedisError as error:
+        if is_missing(error):
+            raise ProblemError(503, "redis_away", MISSING, {"Retry-After": "1"}, id=id_) from error
         detail = f"Redis did not confirm it ({error}); it may be done: send it again as it is"
         raise ProblemError(503, "not_confirmed", detail, {"Retry-After": "1"}, id=id_) from error
     return str(answer.decode())

@@ -10,7 +10,7 @@ from meterd.rules.redis_keys import Keys
 from persistence.errors import HoldError
 from persistence.postgres.rows import OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload
-from persistence.redis.functions import function_name
+from persistence.redis.functions import call_function
 
 ACCEPT: Final = "clock.accept"
 DROP: Final = "clock.drop"
@@ -31,7 +31,7 @@ def clear_hold(
 ) -> bool:
     """Let everything go on; False if somebody else has done so."""
     facts = _facts(ACCEPT, keys.partition, hold, hold, done_by, at_ms)
-    return bool(client.fcall(function_name("clear_hold"), 1, keys.commands, facts))
+    return bool(call_function(client, "clear_hold", keys, facts))
 
 
 def drop_ahead(
@@ -64,8 +64,7 @@ def drop_ahead(
     found: Any = client.xrange(keys.commands, entry, entry)
     fields = {_text(k): _text(v) for k, v in found[0][1].items()} if found else {}
     facts = _facts(DROP, keys.partition, hold, {**hold, "fields": fields}, done_by, at_ms)
-    name = function_name("drop_ahead")
-    moved: Any = client.fcall(name, 1, keys.commands, entry, ahead_ms_max, facts)
+    moved = call_function(client, "drop_ahead", keys, entry, ahead_ms_max, facts)
     if moved == _DECIDED:
         raise HoldError("nothing is held because of this entry")
     if moved == _TOO_MANY:

@@ -13,7 +13,7 @@ from meterd.rules.partitions import entry_name
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.rows import OperationRow
 from persistence.redis.commit import OutboxPayload, pack_payload
-from persistence.redis.functions import function_name
+from persistence.redis.functions import call_function, function_name
 
 PAGE: Final = 500
 
@@ -96,7 +96,7 @@ class DeadLetters:
     def _dispose(self, letter: DeadLetter, act: str, done_by: str) -> str:
         operation = operation_of(letter, self._keys.partition, act, done_by)
         order = pack_resolution(letter, operation)
-        answer: Any = self._client.fcall(RESOLVE, 1, self._keys.commands, order)
+        answer = call_function(self._client, "resolve_dead_letter", self._keys, order)
         return str(answer.decode())
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 import redis
 import redis.asyncio
 
+from meterd.rules.redis_keys import Keys
 from persistence.errors import FunctionsError
 from persistence.redis.versions import (
     FORMAT,
@@ -24,6 +25,11 @@ FunctionName = Literal[
     "drop_ahead", "open_accounts", "trim", "status", "publish",
 ]  # fmt: skip
 """What the library can do."""
+
+MISSING: Final = (
+    f"Redis holds no function library of version {VERSION}, which this meterd calls: use the "
+    "daemon's version of meterd, or start a daemon of this one"
+)
 
 _PATTERN: Final = "meterd*"
 _UNVERSIONED_NAME: Final = "meterd"
@@ -56,6 +62,26 @@ def source(version: int = VERSION) -> str:
     text = resources.files("persistence.redis").joinpath("functions.lua").read_text()
     head = f"#!lua name={library_name(version)}\nlocal VERSION, FORMAT = '{version}', {FORMAT}\n"
     return head + text
+
+
+def call_function(client: redis.Redis, name: FunctionName, keys: Keys, *args: Any) -> Any:
+    """Call a function for an operator, whose meterd may be of another version than the daemon's.
+
+    Raises:
+        FunctionsError: no daemon of this version has been started on this Redis.
+        redis.RedisError: Redis does not do it.
+    """
+    try:
+        return client.fcall(function_name(name), 1, keys.commands, *args)
+    except redis.ResponseError as error:
+        if is_missing(error):
+            raise FunctionsError(MISSING) from error
+        raise
+
+
+def is_missing(error: redis.RedisError) -> bool:
+    """Whether a call failed because the library is not loaded; then nothing was done."""
+    return isinstance(error, redis.ResponseError) and "Function not found" in str(error)
 
 
 async def loaded_versions(client: redis.asyncio.Redis) -> set[int]:

@@ -13,7 +13,7 @@ from meterd.rules.snapshots import wallet_snapshot
 from persistence.errors import UnverifiedStateError
 from persistence.postgres.rows import FreeTimeRow
 from persistence.redis.commit import is_readable, ledger_row, pack_json, pack_state, unpack_state
-from persistence.redis.functions import function_name
+from persistence.redis.functions import call_function
 
 OPENINGS_MAX: Final = 500
 """What one call takes: while it runs, nobody else is served."""
@@ -60,9 +60,7 @@ class Openings:
             return []
         packed = [pack_opening(opening) for opening in openings]
         try:
-            results: Any = self._client.fcall(
-                function_name("open_accounts"), 1, self._keys.commands, *packed
-            )
+            results = call_function(self._client, "open_accounts", self._keys, *packed)
         except redis.ResponseError as error:
             if "FENCED" in str(error):
                 raise UnverifiedStateError(str(error)) from error

@@ -1,13 +1,21 @@
 """The function library: each version beside the one before it, older ones taken away."""
 
-from typing import Any, get_args
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Final, get_args
 
 import pytest
 import redis
 
+from loadtests.common.live import METERD
+from loadtests.common.timeouts import scaled
+from meterd.rules.redis_keys import Keys
 from persistence.errors import FunctionsError
 from persistence.redis.client import connect
 from persistence.redis.functions import (
+    MISSING,
     FunctionName,
     check_functions,
     function_name,
@@ -18,6 +26,8 @@ from persistence.redis.functions import (
 from persistence.redis.versions import UNVERSIONED, VERSION
 
 pytestmark = pytest.mark.redis
+
+KEYS: Final = Keys()
 
 
 def unversioned(version: int) -> str:
@@ -114,3 +124,21 @@ def test_an_older_one_without_a_version_in_its_name_sends_its_daemon_away(
     assert f"\n-- meterd version {VERSION}\n" in text, "where a start of that version looks"
     load_functions(client)
     assert _libraries(client)["meterd"] == text
+
+
+def test_a_command_of_a_version_that_no_daemon_has_says_what_to_do(
+    client: redis.Redis, server: str, tmp_path: Path
+) -> None:
+    """An operator's machine was upgraded before any daemon: nothing is done."""
+    client.function_flush()
+    client.function_load(source(VERSION - 1))
+    client.set(KEYS.clock_hold, json.dumps({"step_ms": 9_000, "queue_ms": 1}))
+    env = {"METERD_REDIS__URL": server, "METERD_POSTGRES__URL": "postgresql://nobody@127.0.0.1:1/x"}
+    command = subprocess.run(
+        [METERD, "clock", "accept", "--by", "ann"],
+        env={**os.environ, **env, "METERD_HOME": str(tmp_path)},
+        capture_output=True, text=True, timeout=scaled(60), check=False,
+    )  # fmt: skip
+    assert command.returncode != 0
+    assert command.stderr.strip() == MISSING
+    assert client.get(KEYS.clock_hold)
