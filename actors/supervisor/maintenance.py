@@ -89,7 +89,7 @@ class MaintenanceLoop:
 
     async def _round(self, status: Callable[[], Any]) -> None:
         deps = self._deps
-        await self._look_at_library()
+        await self.look_at_library()
         await deps.leadership.renew()
         if not deps.leadership.is_verified:
             return
@@ -112,8 +112,12 @@ class MaintenanceLoop:
                     log.warning(event, entries=number)
         self._has_looked = True
 
-    async def _look_at_library(self) -> None:
-        """The functions are there, and none that are newer by more than one version."""
+    async def look_at_library(self) -> None:
+        """The functions are there, and none that are newer by more than one version.
+
+        Raises:
+            NotLeadingError: there are; this daemon has to be upgraded.
+        """
         found = await loaded_versions(self._client)
         why = why_versions_refused(VERSION, found, formats=READABLE, found_format=FORMAT)
         if why:

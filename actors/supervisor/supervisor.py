@@ -201,6 +201,8 @@ class Supervisor:
             await end_tasks(stopping, reading)
 
     async def _lead_and_read(self) -> None:
+        with contextlib.suppress(redis.RedisError):  # it is waited for below
+            await self._maintenance.look_at_library()  # first: who must not lead takes no lease
         if await self._leadership.acquire(self._report, self._pause, self._stopping.is_set):
             await self._recover()
             await self._read_on()
