@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import platform
 import time
 from collections.abc import Awaitable, Callable
 from importlib import metadata
@@ -16,6 +17,7 @@ import structlog
 
 from actors.errors import error_summary
 from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts
+from actors.supervisor.balance import Turn
 from actors.supervisor.clock_monitor import ClockMonitor, steady_ms
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.dispatch import Dispatcher, DispatchLimits
@@ -71,6 +73,7 @@ class SupervisorConfig(msgspec.Struct, frozen=True):
     block_ms: int = 1_000
     in_flight_batches_max: int = 4
     lease_ms: int = 2_000
+    balance_after_ms: int = 30_000
     stop_timeout_ms: int = 8_000
     processed_retention_ms: int = 600_000
     call_timeout_ms: int = 10_000
@@ -103,6 +106,8 @@ class SupervisorDependencies(NamedTuple):
     """Starts so many processes ahead, for ``take_warm``."""
     directory: ChatDirectory | None = None
     """Where chats are claimed in all partitions; None where there is one."""
+    turn: Callable[[], Turn] = lambda: Turn.ANY
+    """When to bid for the lease."""
     cluster_trouble: Callable[[], str] = lambda: ""
     """What is wrong with the cluster that the processes run on; empty if nothing."""
 
@@ -128,7 +133,7 @@ class Supervisor:
         self._started_at = time.time()
         self._outbox = OutboxBound(settings.outbox_entries_max)
         self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
-        self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms)
+        self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms, parts.turn)
         self._counts = SupervisorStats(self._clock.now_ms)
         self._sampler = StatusSampler(parts.client, parts.keys, self._counts)
         self._condition_since = ConditionSince()
@@ -162,6 +167,11 @@ class Supervisor:
             self._counts,
             parts.directory,
         )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it leads, and handles commands."""
+        return self._state == "ready"
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended: ``stopped`` or ``superseded``."""
@@ -392,6 +402,7 @@ class Supervisor:
             "why": why,
             "epoch": self._parts.queue.epoch,
             "open_chats": self._placement.open_chats(),
+            "host": platform.node(),
         }
 
     def _condition(self) -> tuple[str, str]:
