@@ -87,7 +87,15 @@ class Supervisors:
 
     def status(self) -> dict[str, Any]:
         """What runs where, of all partitions."""
-        return merge_statuses([one.status() if one else STARTING for one in self._running])
+        return merge_statuses([self._status(one) for one in self._running])
+
+    def _status(self, supervisor: PartitionSupervisor | None) -> dict[str, Any]:
+        if supervisor is None:
+            return STARTING
+        status = supervisor.status()
+        if status["state"] == "stopping" and not self._is_stopping:
+            status["state"] = "standby"  # it hands over, and this daemon works on
+        return status
 
     async def _lead(self, number: int) -> str:
         """One partition, supervisor after supervisor."""

@@ -35,7 +35,7 @@ class Played:
         self._stopping.set()
 
     def status(self) -> dict[str, Any]:
-        return {"state": "ready", "why": ""}
+        return {"state": "stopping" if self._stopping.is_set() else "ready", "why": ""}
 
     async def close(self) -> None:
         self.is_closed = True
@@ -88,8 +88,10 @@ def test_one_that_is_handed_over_stands_by_at_once_and_the_others_work_on() -> N
         play = Play([], [], [])
 
         def hand_over_twice() -> bool:
-            if len(play.made[1]) < 3 and list(play.supervisors.held()) == [0, 1, 2]:
+            if len(play.made[1]) < 3 and play.supervisors.held() == [0, 1, 2]:
                 play.supervisors.hand_over(1)
+                assert play.supervisors.held() == [0, 2]
+                assert play.supervisors.status()["state"] == "ready", "the daemon works on"
             return len(play.made[1]) == 3
 
         assert await play.run_until(hand_over_twice) == STOPPED
