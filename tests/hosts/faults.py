@@ -17,9 +17,12 @@ from tests.hosts.machines import missing_right, network
 from tests.hosts.site import ANSWER_S_MAX, site_on
 from tests.hosts.three_nodes import PARTITIONS, ThreeNodes, p99, three_nodes
 
-CUT_S: Final = (1.0, 12.0)
-"""How long a link is cut: shorter than a lease, and much longer."""
+HEALED_S: Final = (1.0, 12.0)
+"""After how long a link is put in again, or a node goes on: shorter than a lease, and longer."""
 CALM_S: Final = 3.0
+
+
+Heal = Callable[[], None]
 
 
 class Faults:
@@ -29,7 +32,7 @@ class Faults:
         """Choose by ``seed``."""
         self._nodes = nodes
         self._random = random.Random(seed)
-        self.kinds: dict[str, Callable[[MachineDaemon], None]] = {
+        self.kinds: dict[str, Callable[[MachineDaemon], Heal | None]] = {
             "switched off": self._switch_off,
             "cut off": self._cut,
             "stopped in order": self._stop,
@@ -42,8 +45,13 @@ class Faults:
         kind = self._random.choice(sorted(self.kinds))
         node = self._random.choice(self._nodes.nodes)
         led = self._nodes.led_by(node)
+        heal = self.kinds[kind](node)
         began = time.monotonic()
-        self.kinds[kind](node)
+        if heal is not None:
+            try:
+                time.sleep(self._random.uniform(*HEALED_S))
+            finally:
+                heal()
         is_on = self._is_on(node)
         if not is_on:
             self._nodes.nodes.remove(node)
@@ -59,12 +67,9 @@ class Faults:
     def _switch_off(self, node: MachineDaemon) -> None:
         node.machine.kill()
 
-    def _cut(self, node: MachineDaemon) -> None:
+    def _cut(self, node: MachineDaemon) -> Heal:
         node.machine.cut()
-        try:
-            time.sleep(self._random.uniform(*CUT_S))
-        finally:
-            node.machine.heal()
+        return node.machine.heal
 
     def _stop(self, node: MachineDaemon) -> None:
         node.stop()
@@ -77,14 +82,10 @@ class Faults:
         script = f"ps -eo pid=,args= | awk '$2 ~ /{pattern}/ {{print $1}}' | xargs -r kill -9"
         node.machine.run("sh", "-c", script)
 
-    def _freeze(self, node: MachineDaemon) -> None:
-        """Nothing of the node runs for longer than a lease; then all of it does again."""
-        pids = "ps -eo pid=,args= | awk '$1 != 1 && $2 !~ /^(sh|ps|awk|xargs|sleep)/ {print $1}'"
-        node.machine.run("sh", "-c", f"{pids} | xargs -r kill -STOP; true")
-        try:
-            time.sleep(self._random.uniform(*CUT_S))
-        finally:
-            node.machine.run("sh", "-c", f"{pids} | xargs -r kill -CONT; true")
+    def _freeze(self, node: MachineDaemon) -> Heal:
+        """Nothing of the node runs; healed, all of it goes on."""
+        node.freeze()
+        return node.thaw
 
 
 @contextlib.contextmanager

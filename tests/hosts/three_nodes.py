@@ -11,6 +11,7 @@ from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from meterd.rules.partitions import Partition
 from meterd.rules.redis_keys import Keys
 from tests.hosts.daemons import MachineDaemon
+from tests.hosts.machines import Machine
 from tests.hosts.site import Site, Traffic, assert_nothing_lost_or_twice
 
 PARTITIONS: Final = 4
@@ -69,9 +70,10 @@ class Probe:
 class ThreeNodes:
     """The nodes, which of them leads what, and the load."""
 
-    def __init__(self, site: Site) -> None:
-        """Nothing is started."""
+    def __init__(self, site: Site, join: Callable[[Machine], None]) -> None:
+        """Nothing is started; ``join`` is called with each machine before its daemon starts."""
         self.site = site
+        self._join = join
         self.nodes: list[MachineDaemon] = []
         self.probes: list[Probe] = []
 
@@ -80,6 +82,7 @@ class ThreeNodes:
         name = f"node{len(self.site.net.machines) + 1}"
         machine = self.site.net.machine(name)
         machine.run("hostname", name)
+        self._join(machine)
         node = self.site.daemon(machine, **SETTINGS)
         node.launch()
         self.nodes.append(node)
@@ -168,9 +171,11 @@ def p99(waits: Sequence[float]) -> float:
 
 
 @contextlib.contextmanager
-def three_nodes(site: Site) -> Iterator[ThreeNodes]:
-    """Three nodes that share the partitions, each with a Ray of its own."""
-    made = ThreeNodes(site)
+def three_nodes(
+    site: Site, join: Callable[[Machine], None] = lambda _machine: None
+) -> Iterator[ThreeNodes]:
+    """Three nodes that share the partitions, each with a Ray of its own unless they join one."""
+    made = ThreeNodes(site, join)
     for _ in range(3):
         node = made.start_node()
         node.until(lambda node=node: node.here()[0] in ("ready", "standby"), READY_TIMEOUT_S)  # type: ignore[misc]
