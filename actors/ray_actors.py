@@ -202,6 +202,7 @@ class SupervisorActor:
             self._config.partitions,
             lease_ms=self._settings.lease_ms,
             settle_ms=self._settings.balance_after_ms,
+            is_able=self._is_able,
         )
         await balance.look()  # before the first bid: who is there keeps what it should lead
         self._balance = balance
@@ -241,6 +242,10 @@ class SupervisorActor:
             cluster_trouble=self._head.trouble,
         )
         return Made(Supervisor(parts, self._settings), client.aclose)
+
+    def _is_able(self) -> bool:
+        """Whether it can take another partition over without starting a process first."""
+        return self._warm.is_full or bool(self._supervisors.held())
 
     def _turn(self, number: int) -> Turn:
         return Turn.ANY if self._balance is None else self._balance.turn(number)

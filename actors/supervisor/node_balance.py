@@ -21,8 +21,8 @@ BEATS_PER_LEASE: Final = 4
 class Registry(Protocol):
     """Where nodes give signs of life."""
 
-    async def beat(self) -> NodesSeen:
-        """Give one and see who else does."""
+    async def beat(self, is_able: bool) -> NodesSeen:
+        """Give one if this node can lead, and see who else does."""
 
     async def leave(self) -> None:
         """Be there no more."""
@@ -39,6 +39,7 @@ class NodeBalance:
         *,
         lease_ms: int,
         settle_ms: int,
+        is_able: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is known before ``look``.
@@ -49,6 +50,8 @@ class NodeBalance:
             partitions: how many there are.
             lease_ms: a node that has given no sign of life for so long is dead.
             settle_ms: for how long the nodes have to be the same before a partition moves.
+            is_able: whether this node can lead at once. One that still starts its processes is no
+                node yet: it leads only what nobody else takes.
             clock: seconds that only grow.
         """
         self._registry = registry
@@ -56,6 +59,7 @@ class NodeBalance:
         self._partitions = partitions
         self._lease_ms = lease_ms
         self._settle_ms = settle_ms
+        self._is_able = is_able
         self._clock = clock
         self._nodes: frozenset[str] = frozenset()
         self._preferred: list[str] = []
@@ -70,7 +74,7 @@ class NodeBalance:
     async def look(self) -> None:
         """See which nodes are alive; while Redis is away, what was known stays."""
         with contextlib.suppress(redis.RedisError):
-            nodes = (await self._registry.beat()).alive(self._lease_ms)
+            nodes = (await self._registry.beat(self._is_able())).alive(self._lease_ms)
             if nodes != self._nodes:
                 self._nodes, self._changed_at = nodes, self._clock()
                 self._preferred = preferred_nodes(self._partitions, nodes)

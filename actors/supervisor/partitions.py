@@ -37,6 +37,9 @@ class PartitionSupervisor(Protocol):
     def stop(self) -> None:
         """End ``run``, in order."""
 
+    def hand_over(self) -> None:
+        """End ``run``, in order, because another daemon goes on."""
+
     def status(self) -> dict[str, Any]:
         """What runs where."""
 
@@ -83,7 +86,7 @@ class Supervisors:
         """End a partition's supervisor, in order; the next one stands by."""
         supervisor = self._running[number]
         if supervisor is not None:
-            supervisor.stop()
+            supervisor.hand_over()
 
     def status(self) -> dict[str, Any]:
         """What runs where, of all partitions."""

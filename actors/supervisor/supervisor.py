@@ -33,7 +33,7 @@ from actors.supervisor.leadership import Leadership
 from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.memory_use import MemoryMonitor
 from actors.supervisor.placement import Placement
-from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
+from actors.supervisor.recorder_supervisor import STOP_S, RecorderProcess, RecorderSupervisor
 from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
 from actors.supervisor.sampling import StatusSampler
 from actors.supervisor.starts import Starts
@@ -125,6 +125,7 @@ class Supervisor:
         """Whether it leads no more: another daemon does, or Redis is to be verified again."""
         self._error = ""
         self._stopping = asyncio.Event()
+        self._is_handing_over = False
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
         self._names = 0
         number = parts.keys.partition
@@ -219,6 +220,11 @@ class Supervisor:
         """Take no more commands, finish what is in hand, end ``run``."""
         self._stopping.set()
 
+    def hand_over(self) -> None:
+        """As ``stop``, for another daemon: its recorder moves what is in the outbox."""
+        self._is_handing_over = True
+        self._stopping.set()
+
     async def _report(self, state: str, why: str) -> None:
         if (state, why) != (self._state, self._why):
             log.info("supervisor.state", state=state, why=why)
@@ -233,9 +239,10 @@ class Supervisor:
         self._state, self._why = "recovering", ""
         # At once: until then the word of a daemon that was killed stands, and may be "ready".
         await self._publish_status()
-        self._recording.start()
         await place_open_chats(self._parts.client, self._parts.keys, self._dispatcher)
         self._dispatcher.fill_warm_pool()
+        # After the chat actors: starts come one by one, and nobody waits for the recorder.
+        self._recording.start()
         await asyncio.gather(*(handle.wait_up() for handle in needed_actors(self._dispatcher)))
         await retry_until_ok(self._clock.poll)
         await self._finish_pending()
@@ -318,7 +325,7 @@ class Supervisor:
     async def _close(self, *tasks: asyncio.Task[Any]) -> None:
         await end_tasks(*tasks)
         await asyncio.gather(*(handle.close() for handle in self._dispatcher.handles.values()))
-        await self._recording.stop()
+        await self._recording.stop(0 if self._is_handing_over else STOP_S)
         with contextlib.suppress(redis.RedisError):
             if self._parts.queue.epoch and not self.is_over:
                 await self._parts.queue.resign()

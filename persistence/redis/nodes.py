@@ -50,8 +50,8 @@ class NodeRegistry:
         self._version = version
         self._host = host
 
-    async def beat(self) -> NodesSeen:
-        """Give a sign of life and see who else does.
+    async def beat(self, is_able: bool) -> NodesSeen:
+        """Give a sign of life if this node can lead, and see who else does.
 
         Raises:
             redis.RedisError: the server is away or unable.
@@ -60,9 +60,10 @@ class NodeRegistry:
         now_ms = seconds * 1_000 + micros // 1_000
         own = msgspec.json.encode(NodeEntry(now_ms, self._version, self._host))
         async with self._client.pipeline() as pipe:
-            pipe.hset(self._key, self._token, own)
+            if is_able:
+                pipe.hset(self._key, self._token, own)
             pipe.hgetall(self._key)
-            _, raw = await pipe.execute()
+            *_, raw = await pipe.execute()
         entries = {name.decode(): entry for name, entry in _read(raw)}
         forgotten = [n for n, one in entries.items() if now_ms - one.seen_ms > FORGOTTEN_MS]
         if forgotten:

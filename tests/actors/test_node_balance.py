@@ -85,7 +85,7 @@ def test_a_node_without_a_sign_of_life_is_dead_and_forgotten_in_the_end() -> Non
                 entry = msgspec.json.encode(NodeEntry(seen_ms, 9, "h"))
                 await client.hset(Keys(0).nodes, name, entry)
             await client.hset(Keys(0).nodes, "nonsense", b"\xff")
-            seen = await NodeRegistry(client, "own", 9, "h").beat()
+            seen = await NodeRegistry(client, "own", 9, "h").beat(is_able=True)
             assert seen.alive(LEASE_MS) == {"own", "here"}
             left = {name.decode() for name in await client.hkeys(Keys(0).nodes)}
             assert left == {"own", "here", "late", "nonsense"}
@@ -134,6 +134,30 @@ def test_what_another_should_lead_goes_one_by_one_once_all_is_calm() -> None:
             preferred = preferred_nodes(PARTITIONS, {"one", "two"})
             expected = [n for n in range(PARTITIONS) if preferred[n] == "two"]
             assert gone == [(30 + 5 * i, number) for i, number in enumerate(expected)]
+
+    with redis_server() as url:
+        asyncio.run(play(url))
+
+
+def test_a_node_that_still_starts_is_no_node_yet() -> None:
+    """Alone it bids for all; beside others it leads only what they leave, until it is able."""
+
+    async def play(url: str) -> None:
+        async with _client(url) as client:
+            able = False
+            registry = NodeRegistry(client, "starting", 9, "h")
+            starting = NodeBalance(
+                registry, "starting", PARTITIONS,
+                lease_ms=LEASE_MS, settle_ms=SETTLE_MS, is_able=lambda: able,
+            )  # fmt: skip
+            await starting.look()
+            assert _first(starting) == set(range(PARTITIONS))
+            await _node(client, "one", Clock()).look()
+            await starting.look()
+            assert _first(starting) == set()
+            able = True
+            await starting.look()
+            assert len(_first(starting)) == PARTITIONS // 2
 
     with redis_server() as url:
         asyncio.run(play(url))

@@ -34,6 +34,9 @@ class Played:
     def stop(self) -> None:
         self._stopping.set()
 
+    def hand_over(self) -> None:
+        self._stopping.set()
+
     def status(self) -> dict[str, Any]:
         return {"state": "stopping" if self._stopping.is_set() else "ready", "why": ""}
 
