@@ -7,7 +7,8 @@ commit function sees to it that it has one effect.
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import platform
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -34,7 +35,9 @@ from actors.ray_processes import (
     start_actor,
 )
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderConfig
+from actors.supervisor.balance import Turn
 from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.node_balance import NodeBalance
 from actors.supervisor.partitions import Made, Supervisors
 from actors.supervisor.supervisor import (
     WARM_MAX,
@@ -54,7 +57,9 @@ from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import Limits, policy_document
 from persistence.redis.functions import load_functions
 from persistence.redis.integrity import IntegrityCheck
+from persistence.redis.nodes import NodeRegistry
 from persistence.redis.outbox import Outbox
+from persistence.redis.versions import VERSION
 
 T = TypeVar("T")
 
@@ -166,6 +171,7 @@ class SupervisorActor:
         self._settings = settings
         self._token = token
         self._supervisors = Supervisors(config.partitions, self._make)
+        self._balance: NodeBalance | None = None
         self._nodes = NodeChoice(own_node())
         self._head = HeadMonitor(self._ask_head)
         # Threads of their own: while Ray's head is away these calls wait, and nothing else may.
@@ -178,18 +184,48 @@ class SupervisorActor:
         # What chats were is asked seldom: one pool for all partitions.
         self._engine = make_engine(self._config.postgres_url, pool_size=self._config.pool_size)
         tune_gc()
-        is_joined = self._config.is_joined
-        watching = asyncio.create_task(self._head.run_forever()) if is_joined else None
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            if self._config.is_joined:
+                watching = asyncio.create_task(self._head.run_forever())
+                stack.push_async_callback(end_tasks, watching)
+            if self._config.partitions > 1:
+                await stack.enter_async_context(self._balanced())
             return await self._supervisors.run()
+
+    @contextlib.asynccontextmanager
+    async def _balanced(self) -> AsyncIterator[None]:
+        """Share the partitions out with the other daemons, for as long as the block lasts."""
+        client = self._connect()
+        registry = NodeRegistry(client, self._token, VERSION, platform.node())
+        balance = NodeBalance(
+            registry,
+            self._token,
+            self._config.partitions,
+            lease_ms=self._settings.lease_ms,
+            settle_ms=self._settings.balance_after_ms,
+            is_able=self._is_able,
+        )
+        await balance.look()  # before the first bid: who is there keeps what it should lead
+        self._balance = balance
+        sharing = asyncio.create_task(
+            balance.run_forever(self._supervisors.held, self._supervisors.hand_over)
+        )
+        try:
+            yield
         finally:
-            if watching is not None:
-                await end_tasks(watching)
+            await end_tasks(sharing)
+            self._balance = None
+            await balance.leave()
+            await client.aclose()
+
+    def _connect(self) -> redis.asyncio.Redis:
+        config = self._config
+        return connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
 
     def _make(self, number: int) -> Made:
         """The supervisor of a partition."""
         config, keys, partitions = self._config, Keys(number), self._config.partitions
-        client = connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
+        client = self._connect()
         step_ms_max = self._settings.step_ms_max
         parts = SupervisorDependencies(
             client=client,
@@ -203,9 +239,17 @@ class SupervisorActor:
             load_functions=self._load_library,
             directory=_directory(client, Partition(number, partitions), config.ended_ttl_ms),
             warm_up=self._warm_up,
+            turn=partial(self._turn, number),
             cluster_trouble=self._head.trouble,
         )
         return Made(Supervisor(parts, self._settings), client.aclose)
+
+    def _is_able(self) -> bool:
+        """Whether it can take another partition over without starting a process first."""
+        return self._warm.is_full or bool(self._supervisors.held())
+
+    def _turn(self, number: int) -> Turn:
+        return Turn.ANY if self._balance is None else self._balance.turn(number)
 
     def _warm_up(self, wanted: int) -> None:
         """What one partition wants, for all of them."""
@@ -213,6 +257,8 @@ class SupervisorActor:
 
     async def stop(self) -> None:
         """Take no more commands and finish what is in hand."""
+        if self._balance is not None:
+            await self._balance.leave()
         self._supervisors.stop()
 
     async def status(self) -> dict[str, Any]:

@@ -175,6 +175,11 @@ class WarmProcesses:
         self._turn = asyncio.Lock()
         self._starting: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether some are up and no other one is starting."""
+        return bool(self._ready) and not self._starting
+
     def fill(self, wanted: int) -> None:
         """Begin to start as many as are missing, one at a time."""
         for _ in range(wanted - len(self._ready) - len(self._starting)):

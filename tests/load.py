@@ -1,11 +1,13 @@
 """Random commands of many users with several chats each, sent as backends do, and written down."""
 
+import itertools
 import random
 import time
 from typing import Any, NamedTuple
 
 import redis
 
+from meterd.rules.partitions import ONLY, Partition
 from meterd.rules.redis_keys import Keys
 from tests.world import World
 
@@ -23,6 +25,8 @@ class Load(NamedTuple):
     seed: int
     name: str = ""
     """Before the names of users, chats and ids, where several send at once."""
+    partition: Partition = ONLY
+    """The one that all users are in."""
 
 
 class Sender:
@@ -32,6 +36,8 @@ class Sender:
         self._client = client
         self._load = load
         self._random = random.Random(load.seed)
+        names = (f"{load.name}u{number}" for number in itertools.count())
+        self._users = list(itertools.islice(filter(load.partition.has, names), load.users))
         self._count = 0
         self._sent: list[dict[str, str]] = []
         self.log: list[Entry] = []
@@ -60,26 +66,26 @@ class Sender:
         """End every chat, so that time alone changes nothing any more."""
         for user in range(self._load.users):
             for chat in range(self._load.chats_per_user):
-                self._add("end", chat_id=self._chat(user, chat))
+                self._about(user, chat, "end")
         self._flush()
 
     def _any(self) -> None:
         user = self._random.randrange(self._load.users)
-        chat = self._chat(user, self._random.randrange(self._load.chats_per_user))
+        chat = self._random.randrange(self._load.chats_per_user)
         act = self._random.choices(
             ["pause", "resume", "heartbeat", "set_rate", "top_up", "end", "again", "bad"],
             [20, 25, 20, 10, 10, 1, 5, 2],
         )[0]
         if act == "set_rate":
-            self._add(act, chat_id=chat, rate=self._random.choice(["0", "0.5", "3", "600"]))
+            self._about(user, chat, act, rate=self._random.choice(["0", "0.5", "3", "600"]))
         elif act == "top_up":
             self._add(act, user_id=self._user(user), amount=self._random.choice(["0.1", "5", "20"]))
         elif act == "again" and self.log:
             self._sent.append(self._random.choice(self.log)[1])
         elif act == "bad":
-            self._add("pause", chat_id=chat, colour="red")
+            self._about(user, chat, "pause", colour="red")
         else:
-            self._add("heartbeat" if act == "again" else act, chat_id=chat)
+            self._about(user, chat, "heartbeat" if act == "again" else act)
 
     def _start(self, user: int, chat: int) -> None:
         tariff = self._random.choice(
@@ -95,22 +101,28 @@ class Sender:
         opening = {"chat_id": self._chat(user, chat), "user_id": self._user(user)}
         self._add("start", **opening, advisor_id="v", **tariff)
 
+    def _about(self, user: int, chat: int, type_: str, **fields: str) -> None:
+        """With several partitions each command names its user."""
+        named = {"user_id": self._user(user)} if self._load.partition.partitions > 1 else {}
+        self._add(type_, chat_id=self._chat(user, chat), **named, **fields)
+
     def _chat(self, user: int, chat: int) -> str:
         return f"{self._user(user)}.{chat}"
 
     def _user(self, user: int) -> str:
-        return f"{self._load.name}u{user}"
+        return self._users[user]
 
     def _add(self, type_: str, **fields: str) -> None:
         self._count += 1
         self._sent.append({"type": type_, "id": f"{self._load.name}k{self._count}", **fields})
 
     def _flush(self) -> None:
+        stream = Keys(self._load.partition.number).commands
         for i in range(0, len(self._sent), PIPELINE):
             page = self._sent[i : i + PIPELINE]
             pipeline = self._client.pipeline(transaction=False)
             for fields in page:
-                pipeline.xadd(KEYS.commands, fields)  # type: ignore[arg-type]
+                pipeline.xadd(stream, fields)  # type: ignore[arg-type]
             taken: list[Any] = pipeline.execute()
             self.log += [(e.decode(), f) for e, f in zip(taken, page, strict=True)]
         self._sent.clear()

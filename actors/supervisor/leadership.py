@@ -1,5 +1,6 @@
 """One daemon leads: the lease, and the check that Redis has all that PostgreSQL knows of."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -7,6 +8,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from actors.supervisor.balance import Turn
 from persistence.errors import NotLeadingError, StateLostError
 from persistence.postgres.engine import server_message
 from persistence.redis.command_stream import CommandStream, LeaseStatus
@@ -21,6 +23,14 @@ PAUSE_S_MAX: Final = 2.0
 LOST_PAUSE_S: Final = 1.0
 """How often it is looked whether somebody has rebuilt what Redis had lost."""
 
+YIELD_S: Final = 0.5
+"""For how long a free lease is left to the node that should lead."""
+
+LOOK_PAUSE_S: Final = 0.25
+"""Between two looks at the lease of one of several partitions: it may be handed over."""
+
+LED_ELSEWHERE: Final = "another daemon leads"
+
 Report = Callable[[str, str], Awaitable[None]]
 """Takes a state and why it is so."""
 
@@ -31,11 +41,19 @@ Pause = Callable[[float], Awaitable[None]]
 class Leadership:
     """How a supervisor comes to lead, and whether it still does."""
 
-    def __init__(self, queue: CommandStream, memory: IntegrityCheck, lease_ms: int) -> None:
-        """Lead ``queue``, once ``memory`` is found complete."""
+    def __init__(
+        self,
+        queue: CommandStream,
+        memory: IntegrityCheck,
+        lease_ms: int,
+        turn: Callable[[], Turn] = lambda: Turn.ANY,
+    ) -> None:
+        """Lead ``queue``, once ``memory`` is found complete; ``turn`` tells when to bid."""
         self._queue = queue
         self._memory = memory
         self._lease_ms = lease_ms
+        self._turn = turn
+        self._free_since_s: float | None = None
         self.is_verified = False
         """Whether this daemon leads and may write."""
         self.changes = 0
@@ -59,17 +77,32 @@ class Leadership:
         return False
 
     async def _try(self, report: Report, pause: Pause) -> bool:
+        turn = self._turn()
+        if turn is not Turn.ANY and not await self._may_bid(turn):
+            await report("standby", LED_ELSEWHERE)
+            await pause(LOOK_PAUSE_S)
+            return False
         await self._queue.create_group()
         bid = await self._queue.acquire_lease(self._lease_ms)
         if not bid.epoch:
-            await report("standby", "another daemon leads")
+            await report("standby", LED_ELSEWHERE)
             await pause(min(bid.wait_ms, self._lease_ms) / 1000 + 0.02)
             return False
+        self._free_since_s = None
         self.is_verified = bid.is_state_verified or await self._verify_state(report, pause)
         if self.is_verified:
             self.changes = await self._queue.count_lead()
             log.info("supervisor.leading", epoch=self._queue.epoch)
         return self.is_verified
+
+    async def _may_bid(self, turn: Turn) -> bool:
+        """Whether the lease is free, and if another node should lead, has been so for a while."""
+        if await self._queue.is_led():
+            self._free_since_s = None
+            return False
+        now_s = time.monotonic()
+        since_s = self._free_since_s = self._free_since_s or now_s
+        return turn is Turn.FIRST or now_s - since_s >= YIELD_S
 
     async def _verify_state(self, report: Report, pause: Pause) -> bool:
         """Compare both servers' knowledge; without leading, while Redis knows less."""

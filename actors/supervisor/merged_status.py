@@ -40,9 +40,11 @@ def merge_statuses(statuses: Sequence[Status]) -> dict[str, Any]:
     return merged | _merge_whole(whole) if whole else merged
 
 
-def _reasons(statuses: Iterable[Status]) -> Iterable[str]:
+def _reasons(statuses: Sequence[Status]) -> Iterable[str]:
+    """Why each is as it is; standing by for some partitions is as it should be."""
+    is_standby = all(one["state"] == "standby" for one in statuses)
     for number, one in enumerate(statuses):
-        if one.get("why"):
+        if one.get("why") and (is_standby or one["state"] != "standby"):
             yield f"partition {number}: {one['why']}"
 
 

@@ -27,11 +27,18 @@ STARTING: Final = {"state": "starting", "why": ""}
 class PartitionSupervisor(Protocol):
     """The supervisor of one partition."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it leads, and handles commands."""
+
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
 
     def stop(self) -> None:
         """End ``run``, in order."""
+
+    def hand_over(self) -> None:
+        """End ``run``, in order, because another daemon goes on."""
 
     def status(self) -> dict[str, Any]:
         """What runs where."""
@@ -71,9 +78,27 @@ class Supervisors:
         for supervisor in filter(None, self._running):
             supervisor.stop()
 
+    def held(self) -> list[int]:
+        """The partitions that are led here, and whose commands are handled."""
+        return [n for n, one in enumerate(self._running) if one is not None and one.is_ready]
+
+    def hand_over(self, number: int) -> None:
+        """End a partition's supervisor, in order; the next one stands by."""
+        supervisor = self._running[number]
+        if supervisor is not None:
+            supervisor.hand_over()
+
     def status(self) -> dict[str, Any]:
         """What runs where, of all partitions."""
-        return merge_statuses([one.status() if one else STARTING for one in self._running])
+        return merge_statuses([self._status(one) for one in self._running])
+
+    def _status(self, supervisor: PartitionSupervisor | None) -> dict[str, Any]:
+        if supervisor is None:
+            return STARTING
+        status = supervisor.status()
+        if status["state"] == "stopping" and not self._is_stopping:
+            status["state"] = "standby"  # it hands over, and this daemon works on
+        return status
 
     async def _lead(self, number: int) -> str:
         """One partition, supervisor after supervisor."""
@@ -94,6 +119,7 @@ class Supervisors:
                 why = ""
             finally:
                 await made.close()
-            if why == STOPPED or len(self._running) == 1:
+            if self._is_stopping or len(self._running) == 1:
                 return why
-            await asyncio.sleep(PAUSE_S * 2**failures)
+            if why != STOPPED:
+                await asyncio.sleep(PAUSE_S * 2**failures)

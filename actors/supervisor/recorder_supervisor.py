@@ -64,15 +64,15 @@ class RecorderSupervisor:
         """Begin."""
         self._task = asyncio.create_task(self._run(), name=NAME)
 
-    async def stop(self) -> None:
-        """Let it move what is there; what is left comes in the next life."""
+    async def stop(self, limit_s: float) -> None:
+        """Let it move what is there for so many seconds; what is left comes in the next life."""
         self._stopping.set()
         if self._task is None:
             return
-        _, late = await asyncio.wait([self._task], timeout=STOP_S)
-        if late:
+        _, late = await asyncio.wait([self._task], timeout=limit_s)
+        if late and limit_s:
             log.warning("recorder.stop_timeout", note="the rest stays in Redis for next time")
-            await end_tasks(self._task)
+        await end_tasks(self._task)
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import platform
 import time
 from collections.abc import Awaitable, Callable
 from importlib import metadata
@@ -16,6 +17,7 @@ import structlog
 
 from actors.errors import error_summary
 from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts
+from actors.supervisor.balance import Turn
 from actors.supervisor.clock_monitor import ClockMonitor, steady_ms
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.dispatch import Dispatcher, DispatchLimits
@@ -31,7 +33,7 @@ from actors.supervisor.leadership import Leadership
 from actors.supervisor.maintenance import MaintenanceDeps, MaintenanceLoop
 from actors.supervisor.memory_use import MemoryMonitor
 from actors.supervisor.placement import Placement
-from actors.supervisor.recorder_supervisor import RecorderProcess, RecorderSupervisor
+from actors.supervisor.recorder_supervisor import STOP_S, RecorderProcess, RecorderSupervisor
 from actors.supervisor.recovery import needed_actors, place_open_chats, retry_until_ok
 from actors.supervisor.sampling import StatusSampler
 from actors.supervisor.starts import Starts
@@ -72,6 +74,7 @@ class SupervisorConfig(msgspec.Struct, frozen=True):
     block_ms: int = 1_000
     in_flight_batches_max: int = 4
     lease_ms: int = 2_000
+    balance_after_ms: int = 30_000
     stop_timeout_ms: int = 8_000
     processed_retention_ms: int = 600_000
     call_timeout_ms: int = 10_000
@@ -104,6 +107,8 @@ class SupervisorDependencies(NamedTuple):
     """Starts so many processes ahead, for ``take_warm``."""
     directory: ChatDirectory | None = None
     """Where chats are claimed in all partitions; None where there is one."""
+    turn: Callable[[], Turn] = lambda: Turn.ANY
+    """When to bid for the lease."""
     cluster_trouble: Callable[[], str] = lambda: ""
     """What is wrong with the cluster that the processes run on; empty if nothing."""
 
@@ -121,6 +126,7 @@ class Supervisor:
         """Whether it leads no more: another daemon does, or Redis is to be verified again."""
         self._error = ""
         self._stopping = asyncio.Event()
+        self._is_handing_over = False
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
         self._names = 0
         number = parts.keys.partition
@@ -129,7 +135,7 @@ class Supervisor:
         self._started_at = time.time()
         self._outbox = OutboxBound(settings.outbox_entries_max)
         self._clock = ClockMonitor(parts.client, parts.keys, settings.step_ms_max)
-        self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms)
+        self._leadership = Leadership(parts.queue, parts.integrity, settings.lease_ms, parts.turn)
         self._counts = SupervisorStats(self._clock.now_ms)
         self._sampler = StatusSampler(parts.client, parts.keys, self._counts)
         self._condition_since = ConditionSince()
@@ -163,6 +169,11 @@ class Supervisor:
             self._counts,
             parts.directory,
         )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it leads, and handles commands."""
+        return self._state == "ready"
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended: ``stopped`` or ``superseded``."""
@@ -212,6 +223,11 @@ class Supervisor:
         """Take no more commands, finish what is in hand, end ``run``."""
         self._stopping.set()
 
+    def hand_over(self) -> None:
+        """As ``stop``, for another daemon: its recorder moves what is in the outbox."""
+        self._is_handing_over = True
+        self._stopping.set()
+
     async def _report(self, state: str, why: str) -> None:
         if (state, why) != (self._state, self._why):
             log.info("supervisor.state", state=state, why=why)
@@ -226,9 +242,10 @@ class Supervisor:
         self._state, self._why = "recovering", ""
         # At once: until then the word of a daemon that was killed stands, and may be "ready".
         await self._publish_status()
-        self._recording.start()
         await place_open_chats(self._parts.client, self._parts.keys, self._dispatcher)
         self._dispatcher.fill_warm_pool()
+        # After the chat actors: starts come one by one, and nobody waits for the recorder.
+        self._recording.start()
         await asyncio.gather(*(handle.wait_up() for handle in needed_actors(self._dispatcher)))
         await retry_until_ok(self._clock.poll)
         await self._finish_pending()
@@ -311,7 +328,7 @@ class Supervisor:
     async def _close(self, *tasks: asyncio.Task[Any]) -> None:
         await end_tasks(*tasks)
         await asyncio.gather(*(handle.close() for handle in self._dispatcher.handles.values()))
-        await self._recording.stop()
+        await self._recording.stop(0 if self._is_handing_over else STOP_S)
         with contextlib.suppress(redis.RedisError):
             if self._parts.queue.epoch and not self.is_over:
                 await self._parts.queue.resign()
@@ -396,6 +413,7 @@ class Supervisor:
             "why": why,
             "epoch": self._parts.queue.epoch,
             "open_chats": self._placement.open_chats(),
+            "host": platform.node(),
         }
 
     def _condition(self) -> tuple[str, str]:

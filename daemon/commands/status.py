@@ -57,6 +57,7 @@ def _print(found: dict[str, Any]) -> None:
             print_line(f"{name:10} {mask_credentials(found[name])}")
     if "actors" in found:
         _print_work(found)
+        _print_partitions(found.get("partitions", []))
         _print_actors(found["actors"])
 
 
@@ -96,6 +97,19 @@ def _print_work(found: dict[str, Any]) -> None:
     if latency["count"]:
         half, most = (percentile(latency, percent) for percent in (50, 99))
         print_line(f"latency    half of all commands {half}, 99 in 100 {most}, since it started")
+
+
+def _print_partitions(lines: list[dict[str, Any]]) -> None:
+    """Which machine leads which partition."""
+    if not lines[1:]:
+        return
+    rows = table("Partitions", "partition", "state", "machine", "chats", "why")
+    for line in lines:
+        rows.add_row(
+            str(line["partition"]), line["state"], line.get("host", ""),
+            str(line["open_chats"]), line["why"],
+        )  # fmt: skip
+    print_table(rows)
 
 
 def _print_actors(actors: list[dict[str, Any]]) -> None:

@@ -476,6 +476,7 @@ class PartitionStatus(Shape):
     why: Annotated[str, _about("Why it is so; empty if there is nothing to say")]
     epoch: Annotated[str, _about("Under which its supervisor writes; empty while none does")]
     open_chats: Annotated[Number, _about("Chats that its actors hold")]
+    host: Annotated[str | None, _about("The machine whose daemon leads it")] = None
 
 
 class Status(Shape):

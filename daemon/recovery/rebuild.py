@@ -29,7 +29,7 @@ from persistence.postgres import reader
 from persistence.postgres.recorder_state import PostgresPosition, fetch_position, replace_instance
 from persistence.postgres.rows import JournalRow, OperationRow
 from persistence.postgres.writer import write_batch
-from persistence.redis.commit import Limits, unpack_payload
+from persistence.redis.commit import Limits, unpack_stored
 from persistence.redis.functions import FunctionName, function_name
 from persistence.redis.integrity import RedisPosition, read_position, what_is_missing
 from persistence.redis.layout import PartitionLayout, write_layout
@@ -137,7 +137,7 @@ class Recovery:
 
     def _outbox_page(self, after: str) -> list[OutboxEntry]:
         found: Any = self._client.xrange(self._keys.outbox, min=after, count=OUTBOX_PAGE)
-        return [OutboxEntry(entry.decode(), unpack_payload(raw[b"facts"])) for entry, raw in found]
+        return [OutboxEntry(entry.decode(), unpack_stored(raw[b"facts"])) for entry, raw in found]
 
     def _rebuild(
         self, rebuild: Rebuild, plan: RecoveryPlan, progress: Callable[[int], None]

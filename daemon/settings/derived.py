@@ -76,6 +76,7 @@ def supervisor_settings(settings: Settings) -> SupervisorConfig:
         block_ms=settings.queue.block_ms,
         in_flight_batches_max=settings.queue.in_flight_batches_max,
         lease_ms=settings.supervisor.lease_ms,
+        balance_after_ms=settings.supervisor.balance_after_ms,
         stop_timeout_ms=settings.supervisor.stop_timeout_ms,
         processed_retention_ms=settings.queue.processed_retention_ms,
         call_timeout_ms=settings.actors.call_timeout_ms,

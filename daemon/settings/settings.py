@@ -167,6 +167,7 @@ class SupervisorSettings(Section):
     """How the supervisor keeps its place and how long it may take to stop."""
 
     lease_ms: PositiveMilliseconds = 2000
+    balance_after_ms: Milliseconds = 30_000
     stop_timeout_ms: PositiveMilliseconds = 8000
 
 

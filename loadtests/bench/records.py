@@ -27,7 +27,7 @@ from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
 from persistence.postgres.recorder_state import RecorderClaim, claim_recorder
 from persistence.redis.client import connect
-from persistence.redis.commit import unpack_payload
+from persistence.redis.commit import unpack_stored
 from persistence.redis.outbox import Outbox, OutboxEntry
 
 BATCH: Final = RecorderConfig().batch_max
@@ -149,7 +149,7 @@ def _fill(bench: Bench, client: redis.Redis) -> None:
 
 def _upsert(bench: Bench, engine: Engine) -> float:
     """One client that has the rows already; seconds for all of them."""
-    outbox = [OutboxEntry(e.decode(), unpack_payload(f[b"facts"])) for e, f in bench.entries]
+    outbox = [OutboxEntry(e.decode(), unpack_stored(f[b"facts"])) for e, f in bench.entries]
     batches = [outbox[i : i + BATCH] for i in range(0, len(outbox), BATCH)]
     began_s = time.perf_counter()
     for batch in batches:

@@ -1,6 +1,13 @@
-"""Statements that write any number of rows: one array per column, unnested by the server."""
+"""Statements that write any number of rows: one array per column, unnested by the server.
 
-from collections.abc import Callable, Sequence
+An array travels as one text, in PostgreSQL's own notation. Handed over as a list, psycopg2 quotes
+its elements one by one, and the server parses each as an expression: for 1 000 records that took
+three times the client's time and twice the server's. COPY into a temporary table is no faster,
+and leaves traces in the catalogue.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
@@ -59,10 +66,40 @@ class InsertBatch(NamedTuple):
         return sum(self._write_page(connection, page) for page in pages)
 
     def _write_page(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        columns = tuple(map(list, zip(*rows, strict=True)))
+        columns = list(zip(*rows, strict=True))
         for part, column in zip(self.parts, columns, strict=True):
             part.check(column)
-        return connection.exec_driver_sql(self.sql, columns).rowcount
+        arrays = tuple(map(array_literal, columns)) or ("{}",) * len(self.parts)
+        return connection.exec_driver_sql(self.sql, arrays).rowcount
+
+
+Element = str | int | Decimal | None
+"""What a column may hold; truth values are integers."""
+
+
+def array_literal(values: Iterable[Element]) -> str:
+    """One array in PostgreSQL's notation (documentation of PostgreSQL, 8.15.6).
+
+    Args:
+        values: the elements. A text is always quoted: an empty one and the word NULL are texts.
+
+    Raises:
+        TypeError: an element is of another type; a float is not exact.
+    """
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: Element) -> str:
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return f"{value:d}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    raise TypeError(f"{value!r} can't be written: {type(value).__name__}")
 
 
 def batch(

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, Final
 
+from msgspec import Raw
+
 from persistence.errors import UnstorableError
 
 # The last millisecond of the year 9999: Python's dates, with which rows are read, end there.
@@ -73,6 +75,20 @@ def json_text(value: Mapping[str, object]) -> str:
     if "\\u0000" in text and _has_nul(value):
         raise UnstorableError(f"a NUL character in {text}")
     return text
+
+
+def raw_json_text(raw: Raw) -> str:
+    """Give JSON as it came, refusing NUL; no half of a surrogate pair is valid UTF-8.
+
+    Raises:
+        UnstorableError: what jsonb cannot hold.
+    """
+    try:
+        text = bytes(raw).decode()
+    except UnicodeDecodeError as error:
+        raise UnstorableError(f"not UTF-8: {bytes(raw)!r}") from error
+    # What may hide NUL or half of a surrogate pair is written anew, which finds it.
+    return json_text(json.loads(text)) if "\\u" in text else text
 
 
 def _around(text: str, at: int) -> str:

@@ -6,6 +6,8 @@ are integer micro-credits, times integer milliseconds. Plain tuples: any codec c
 
 from typing import Any, NamedTuple
 
+from msgspec import Raw
+
 from meterd.rules.model import (
     DUE_AT_BEGIN,
     FREE_OF_CHAT,
@@ -77,6 +79,18 @@ class JournalRow(NamedTuple):
     user_id: str | None
     chat_id: str | None
     fields: dict[str, Any]
+    outcome: str
+    replayed: bool
+    policy_id: str
+
+
+class StoredJournalRow(NamedTuple):
+    """A ``JournalRow`` as the outbox has it: its fields stay JSON, as they are stored."""
+
+    stream_id: str
+    user_id: str | None
+    chat_id: str | None
+    fields: Raw
     outcome: str
     replayed: bool
     policy_id: str

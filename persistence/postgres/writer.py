@@ -7,8 +7,15 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from persistence.postgres.bulk_insert import InsertBatch, batch, micro, moment, plain, text
-from persistence.postgres.convert import check_texts, json_text
-from persistence.postgres.rows import FreeTimeRow, JournalRow, LedgerRow, OperationRow, RecordRow
+from persistence.postgres.convert import check_texts, json_text, raw_json_text
+from persistence.postgres.rows import (
+    FreeTimeRow,
+    JournalRow,
+    LedgerRow,
+    OperationRow,
+    RecordRow,
+    StoredJournalRow,
+)
 
 # In the order of RecordRow, LedgerRow and JournalRow: rows travel as they are, column by column.
 # Measured for batches of 1 000 records into an empty table, client and server on two shared cores:
@@ -76,6 +83,7 @@ _OPERATION_PARTS: Final = (
     text("subject"),
     plain("details", "jsonb")._replace(check=check_texts),
 )
+_FIELDS: Final = JournalRow._fields.index("fields")
 _JOURNAL_POSITION: Final = {
     "at_ms": "split_part(stream_id, '-', 1)::bigint",
     "at_seq": "split_part(stream_id, '-', 2)::numeric",
@@ -109,7 +117,7 @@ def write_batch(
     connection: Connection,
     records: Sequence[RecordRow],
     ledger: Sequence[LedgerRow],
-    journal: Sequence[JournalRow],
+    journal: Sequence[JournalRow | StoredJournalRow],
     operations: Sequence[OperationRow] = (),
     free_times: Sequence[FreeTimeRow] = (),
     *,
@@ -161,8 +169,12 @@ def _newest(records: Sequence[RecordRow]) -> list[RecordRow]:
     return list(newest.values())
 
 
-def _journal_values(row: JournalRow, partition: int) -> tuple[Any, ...]:
-    return *row._replace(fields=json_text(row.fields)), partition  # type: ignore[arg-type]
+def _journal_values(row: JournalRow | StoredJournalRow, partition: int) -> tuple[Any, ...]:
+    if isinstance(row, StoredJournalRow):
+        fields = raw_json_text(row.fields)
+    else:
+        fields = json_text(row.fields)
+    return *row[:_FIELDS], fields, *row[_FIELDS + 1 :], partition
 
 
 def _operation_values(row: OperationRow) -> tuple[Any, ...]:

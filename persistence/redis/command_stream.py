@@ -117,6 +117,10 @@ class CommandStream:
         self.epoch = value.decode()
         return LeaseGrant(self.epoch, 0, verified == [b"verified"])
 
+    async def is_led(self) -> bool:
+        """Whether a daemon holds the lease."""
+        return bool(await self._client.exists(self._keys.leader))
+
     async def confirm_integrity(self, memory_id: str) -> bool:
         """Say that Redis remembers all that Postgres knows; False if another daemon leads."""
         return bool(await self._call("confirm_integrity", self._token, self.epoch, memory_id))

@@ -8,7 +8,14 @@ import structlog
 
 from meterd.rules.model import Account, Chat, Event, LedgerEntry, Policy, Tariff
 from meterd.rules.partitions import entry_name
-from persistence.postgres.rows import FreeTimeRow, JournalRow, LedgerRow, OperationRow, RecordRow
+from persistence.postgres.rows import (
+    FreeTimeRow,
+    JournalRow,
+    LedgerRow,
+    OperationRow,
+    RecordRow,
+    StoredJournalRow,
+)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -48,6 +55,16 @@ class OutboxPayload(msgspec.Struct, omit_defaults=True):
     records: list[RecordRow]
     ledger: list[LedgerRow]
     journal: list[JournalRow]
+    operations: list[OperationRow] = []
+    free_times: list[FreeTimeRow] = []
+
+
+class StoredPayload(msgspec.Struct):
+    """``OutboxPayload`` for whoever writes it to Postgres: journal fields stay JSON."""
+
+    records: list[RecordRow]
+    ledger: list[LedgerRow]
+    journal: list[StoredJournalRow]
     operations: list[OperationRow] = []
     free_times: list[FreeTimeRow] = []
 
@@ -103,6 +120,7 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 _json: Final = msgspec.json.Encoder().encode
 _read_account: Final = msgspec.json.Decoder(Account).decode
 _read_facts: Final = msgspec.json.Decoder(OutboxPayload).decode
+_read_stored: Final = msgspec.json.Decoder(StoredPayload).decode
 
 
 def pack_commit(commit: Commit) -> bytes:
@@ -164,6 +182,11 @@ def pack_payload(facts: OutboxPayload) -> str:
 def unpack_payload(raw: bytes) -> OutboxPayload:
     """What an outbox entry holds."""
     return _read_facts(raw)
+
+
+def unpack_stored(raw: bytes) -> StoredPayload:
+    """What an outbox entry holds, to be written as it is."""
+    return _read_stored(raw)
 
 
 def event_fields(event: Event) -> list[str]:
@@ -232,6 +255,7 @@ __all__ = [
     "CommitResult",
     "Limits",
     "OutboxPayload",
+    "StoredPayload",
     "event_fields",
     "is_readable",
     "ledger_row",
@@ -245,4 +269,5 @@ __all__ = [
     "read_policy",
     "unpack_payload",
     "unpack_state",
+    "unpack_stored",
 ]

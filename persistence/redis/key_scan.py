@@ -17,7 +17,7 @@ SINGLE: Final = {
     "progress": "hash", "outbox:delivered": "string", "epoch": "string", "leader": "string",
     "memory": "string", "format": "string", "hold": "string", "status": "string",
     "leads": "string", "clock:accepted": "string", "replies": "zset", "ids": "hash",
-    "layout": "string",
+    "layout": "string", "nodes": "hash",
 }  # fmt: skip
 """Keys of which there is one, with their type."""
 

@@ -8,7 +8,7 @@ import redis
 
 from meterd.rules.redis_keys import Keys
 from persistence.errors import RecorderFencedError
-from persistence.redis.commit import OutboxPayload, unpack_payload
+from persistence.redis.commit import StoredPayload, unpack_stored
 from persistence.redis.functions import function_name
 
 NOTHING: Final = "0-0"
@@ -19,7 +19,7 @@ class OutboxEntry(NamedTuple):
     """One commit's facts, with their place in the outbox."""
 
     entry: str
-    payload: OutboxPayload
+    payload: StoredPayload
 
 
 class Outbox:
@@ -46,7 +46,7 @@ class Outbox:
 
     def _entry(self, entry: str, fields: Mapping[bytes, bytes]) -> OutboxEntry | None:
         try:
-            return OutboxEntry(entry, unpack_payload(fields[b"facts"]))
+            return OutboxEntry(entry, unpack_stored(fields[b"facts"]))
         except (KeyError, msgspec.MsgspecError) as error:
             self._deliver(refused=[(entry, f"unreadable: {error}")])
             return None

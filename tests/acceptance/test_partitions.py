@@ -5,6 +5,8 @@ import contextlib
 import itertools
 import json
 import os
+import platform
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -283,7 +285,7 @@ def test_actors_and_recorders_that_die_are_replaced_in_their_partition(daemon: L
         told = {key: (replies[key]["entry"], replies[key]["outcome"]) for key in expected}
         assert told == expected
     daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS)
-    assert daemon.status()["actor_restarts"] >= PARTITIONS
+    daemon.until(lambda: daemon.status()["actor_restarts"] >= PARTITIONS)
     assert daemon.run("audit").returncode == 0
 
 
@@ -316,3 +318,12 @@ def _statuses(client: redis.Redis) -> list[str]:
         raw: Any = client.get(Keys(number).status)
         found.append(json.loads(raw)["state"] if raw else "")
     return found
+
+
+def test_status_names_the_machine_of_each_partition(daemon: LiveDaemon) -> None:
+    """To people and to programs."""
+    lines = daemon.status()["partitions"]
+    assert [line["host"] for line in lines] == [platform.node()] * PARTITIONS
+    told = daemon.run("status").stdout
+    for number in range(PARTITIONS):
+        assert re.search(rf"^\W*{number}\W+ready\W+{platform.node()}\b", told, re.MULTILINE), told

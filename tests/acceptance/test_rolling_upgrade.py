@@ -1,10 +1,7 @@
 """Two daemons are upgraded one after the other while backends send: nobody waits for long."""
 
-import contextlib
 import itertools
 import json
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,18 +17,17 @@ from meterd import Meter
 from meterd.rules.redis_keys import Keys
 from persistence.postgres import reader
 from persistence.postgres.engine import make_engine
-from persistence.redis.client import connect
 from persistence.redis.functions import library_name
 from persistence.redis.versions import VERSION
 from tests.acceptance.next_version import NAME, NEXT, make_next
-from tests.acceptance.test_standby import StandingBy
-from tests.servers import redis_server
+from tests.acceptance.two_daemons import StandingBy, two_daemons
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(420)]
 
 KEYS: Final = Keys()
 SENDERS: Final = 4
 ACTORS: Final = 2
+NEVER_MS: Final = 600_000
 PAUSE_S: Final = 0.02
 GAP_S_MAX: Final = 6.0
 """A daemon that is stopped finishes what it has, and resigns. The other one asks again when the
@@ -113,18 +109,13 @@ class Pair(NamedTuple):
 
 @pytest.fixture
 def pair(url: str) -> Iterator[Pair]:
-    folder = Path(tempfile.mkdtemp(prefix="meterd-rolling-", dir="/tmp"))
-    with redis_server() as redis_url, contextlib.closing(connect(redis_url)) as client:
-        servers = {"METERD_REDIS__URL": redis_url, "METERD_POSTGRES__URL": url}
-        env = {**servers, "METERD_ACTORS__MAX": str(ACTORS)}
-        both = StandingBy(folder / "a", env), StandingBy(folder / "b", env)
-        try:
-            yield Pair(*both, client, redis_url, url, folder / "next")
-        finally:
-            for daemon in both:
-                if daemon.process is not None and daemon.process.poll() is None:
-                    daemon.stop()
-            shutil.rmtree(folder)
+    """Two daemons between which nothing moves but by what the test does."""
+    with two_daemons(url, 1, NEVER_MS) as made:
+        folder = made.first.home.parent / "next"
+        for daemon in (made.first, made.second):
+            daemon.env["METERD_ACTORS__MAX"] = str(ACTORS)
+        redis_url = made.first.env["METERD_REDIS__URL"]
+        yield Pair(made.first, made.second, made.client, redis_url, url, folder)
 
 
 def _begin(daemon: StandingBy, path: str, expected: str) -> None:

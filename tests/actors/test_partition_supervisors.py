@@ -17,6 +17,10 @@ class Played:
         self._stopping = asyncio.Event()
         self.is_closed = False
 
+    @property
+    def is_ready(self) -> bool:
+        return not self._ends and not self._stopping.is_set()
+
     async def run(self) -> str:
         await asyncio.sleep(0)
         if self._ends:
@@ -30,8 +34,11 @@ class Played:
     def stop(self) -> None:
         self._stopping.set()
 
+    def hand_over(self) -> None:
+        self._stopping.set()
+
     def status(self) -> dict[str, Any]:
-        return {"state": "ready", "why": ""}
+        return {"state": "stopping" if self._stopping.is_set() else "ready", "why": ""}
 
     async def close(self) -> None:
         self.is_closed = True
@@ -72,6 +79,26 @@ def test_one_that_ends_begins_anew_and_leaves_the_others_alone(end: Exception | 
         play = Play([], [end, end, end], [])
         assert await play.run_until(lambda: len(play.made[1]) == 4) == STOPPED
         assert [len(made) for made in play.made] == [1, 4, 1]
+        assert all(one.is_closed for made in play.made for one in made)
+
+    asyncio.run(play())
+
+
+def test_one_that_is_handed_over_stands_by_at_once_and_the_others_work_on() -> None:
+    """Its supervisor ends in order, and the next one begins, however often."""
+
+    async def play() -> None:
+        play = Play([], [], [])
+
+        def hand_over_twice() -> bool:
+            if len(play.made[1]) < 3 and play.supervisors.held() == [0, 1, 2]:
+                play.supervisors.hand_over(1)
+                assert play.supervisors.held() == [0, 2]
+                assert play.supervisors.status()["state"] == "ready", "the daemon works on"
+            return len(play.made[1]) == 3
+
+        assert await play.run_until(hand_over_twice) == STOPPED
+        assert [len(made) for made in play.made] == [1, 3, 1]
         assert all(one.is_closed for made in play.made for one in made)
 
     asyncio.run(play())

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -58,6 +59,22 @@ class MachineDaemon:
         pid = json.loads((self.home / "run.json").read_text())["pid"]
         self.machine.run("kill", "-TERM", str(pid))
         assert self._process.wait(timeout=STOP_S_MAX) == 0, self.output()
+
+    def freeze(self) -> None:
+        """Stop all processes of its machine."""
+        self._signal_all("STOP")
+
+    def thaw(self) -> None:
+        """Let all of them go on."""
+        self._signal_all("CONT")
+        # nsenter, outside, has stopped itself with the process that it started.
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _signal_all(self, name: str) -> None:
+        own = "sh|ps|awk|xargs|sleep"
+        pids = f"ps -eo pid=,args= | awk '$1 != 1 && $2 !~ /^({own})/ {{print $1}}'"
+        self.machine.run("sh", "-c", f"{pids} | xargs -r kill -{name}; true")
 
     def has_ended(self) -> bool:
         """Whether its process has ended, by itself or not."""

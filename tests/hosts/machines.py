@@ -47,7 +47,7 @@ class Machine:
         self.address = address
         self._cable = cable
         self._init = subprocess.Popen(
-            ["unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child",
+            ["unshare", "--net", "--pid", "--uts", "--fork", "--mount-proc", "--kill-child",
              "sh", "-c", f"echo {_READY}; exec sleep infinity"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -114,7 +114,7 @@ class Machine:
         _ip("link", "del", self._cable, is_checked=False)
 
     def _enter(self) -> list[str]:
-        return ["nsenter", f"--target={self._pid}", "--net", "--pid", "--mount"]
+        return ["nsenter", f"--target={self._pid}", "--net", "--pid", "--mount", "--uts"]
 
 
 class Network:

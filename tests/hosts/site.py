@@ -1,6 +1,7 @@
 """Machines with daemons on them, servers that all of them reach, and what holds at the end."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ from loadtests.common.queue import is_handled
 from loadtests.common.timeouts import scaled
 from meterd.rules.commands import entry_key
 from meterd.rules.model import Policy
+from meterd.rules.partitions import ONLY, Partition
+from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
 from tests.audit_check import assert_clean
@@ -24,7 +27,7 @@ from tests.books import assert_balanced
 from tests.chaos.fencing import Epochs
 from tests.hosts.daemons import MachineDaemon
 from tests.hosts.machines import Machine, Network
-from tests.load import KEYS, Entry, Load, Sender
+from tests.load import Entry, Load, Sender
 from tests.proxy import proxy_to
 from tests.servers import VALKEY, server_in
 
@@ -64,9 +67,9 @@ class Site:
         self.daemons.append(made)
         return made
 
-    def published(self) -> dict[str, Any]:
-        """What the daemon that works says of itself; empty if nobody says anything."""
-        raw = self.client.get(KEYS.status)
+    def published(self, partition: int = 0) -> dict[str, Any]:
+        """What the daemon that leads a partition says; empty if nobody says anything."""
+        raw = self.client.get(Keys(partition).status)
         found: dict[str, Any] = json.loads(raw) if isinstance(raw, bytes) else {}
         return found
 
@@ -74,13 +77,19 @@ class Site:
 class Traffic:
     """Random commands at a steady pace for as long as the block lasts."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        """Every account gets its credits and its chats."""
+    def __init__(
+        self, client: redis.Redis, partition: Partition = ONLY, per_second: int = PER_SECOND
+    ) -> None:
+        """Every account gets its credits and its chats; all are in one partition."""
         print(f"METERD_TEST_SEED={SEED}")
         self._client = client
-        self.sender = Sender(client, Load(users=40, chats_per_user=3, seed=SEED))
+        self._keys = Keys(partition.number)
+        self._per_second = per_second
+        self.partition = partition
+        seed, users = SEED + partition.number, 40 // partition.partitions
+        self.sender = Sender(client, Load(users, 3, seed, partition=partition))
         self.sender.begin()
-        self.epochs = Epochs()
+        self.epochs = Epochs(self._keys)
         self._probes: list[Entry] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic")
@@ -95,12 +104,13 @@ class Traffic:
 
     def answered_after_s(self, name: str) -> float:
         """How long a command of a new account waits for its answer, in seconds."""
+        user = next(filter(self.partition.has, (f"{name}-{n}" for n in itertools.count())))
         began = time.monotonic()
-        fields = {"type": "top_up", "id": name, "user_id": name, "amount": "1", "reply_to": name}
-        entry: Any = self._client.xadd(KEYS.commands, fields)  # type: ignore[arg-type]
+        fields = {"type": "top_up", "id": name, "user_id": user, "amount": "1", "reply_to": name}
+        entry: Any = self._client.xadd(self._keys.commands, fields)  # type: ignore[arg-type]
         self._probes.append((entry.decode(), fields))
         deadline = began + HANDLED_S_MAX
-        while not self._client.exists(KEYS.reply(name)):
+        while not self._client.exists(self._keys.reply(name)):
             assert time.monotonic() < deadline, f"{name} was never answered"
             time.sleep(0.02)
         return time.monotonic() - began
@@ -111,23 +121,24 @@ class Traffic:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.sender.send_for(1.0, PER_SECOND)
+            self.sender.send_for(1.0, self._per_second)
             self.epochs.look(self._client)
 
 
 def assert_nothing_lost_or_twice(site: Site, traffic: Traffic) -> None:
     """All is handled and stored; the books equal the fold, no old epoch may write."""
+    partition = traffic.partition
     traffic.sender.finish()
     deadline = time.monotonic() + HANDLED_S_MAX
-    while not is_handled(site.client):
+    while not is_handled(site.client, Keys(partition.number)):
         assert time.monotonic() < deadline, [daemon.output() for daemon in site.daemons]
         time.sleep(0.1)
     assert len(traffic.epochs) > 0
     assert traffic.epochs.stale_writers(site.client) == []
     engine = make_engine(site.postgres_url)
     try:
-        assert_clean(engine, site.redis_url)
-        assert_balanced(site.client, engine, traffic.log(), Policy())
+        assert_clean(engine, site.redis_url, partition)
+        assert_balanced(site.client, engine, traffic.log(), Policy(), partition)
     finally:
         engine.dispose()
 

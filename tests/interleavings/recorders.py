@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import cast
 
+import msgspec
 import redis
 
 from persistence.errors import RecorderFencedError
-from persistence.redis.commit import OutboxPayload
+from persistence.redis.commit import OutboxPayload, unpack_payload
 from persistence.redis.functions import function_name
 from persistence.redis.outbox import Outbox
 from tests.interleavings.actor_life import KEYS
@@ -51,7 +52,8 @@ class PlayedRecorder:
         try:
             entries = self._outbox.read(20, 1)
             if entries:
-                self._ledger.write(self._epoch, {p.entry: p.payload for p in entries})
+                read = {p.entry: unpack_payload(msgspec.json.encode(p.payload)) for p in entries}
+                self._ledger.write(self._epoch, read)
                 self._outbox.remove(entries)
         except RecorderFencedError:
             self.is_over = True

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from sqlalchemy import Connection, Select, Table, select, text
 
 from persistence.errors import UnstorableError
@@ -16,9 +17,10 @@ from persistence.postgres.reader import (
     journal_since,
     ledger_of_user,
 )
-from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
+from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow, StoredJournalRow
 from persistence.postgres.tables import chat_time_records, command_journal, ledger_entries
 from persistence.postgres.writer import put_policy, write_batch
+from persistence.redis.commit import OutboxPayload, pack_payload, unpack_stored
 from tests.postgres import strategies as own
 from tests.postgres.strategies import COMMAND, ENTRY, RECORD, shared
 
@@ -201,3 +203,28 @@ def test_a_policy_with_nul_is_refused(connection: Connection) -> None:
         put_policy(connection, "p\x00", {})
     with pytest.raises(UnstorableError):
         put_policy(connection, "p", {"a": "\x00"})
+
+
+@shared
+@given(own.several(own.journal_rows, "stream_id"))
+def test_what_the_outbox_has_is_written_as_if_it_had_been_read(
+    connection: Connection, rows: list[JournalRow]
+) -> None:
+    """Row by row: the fields are not decoded on the way, and come out the same."""
+    connection.rollback()
+    payload = OutboxPayload(records=[], ledger=[], journal=rows)
+    stored = unpack_stored(pack_payload(payload).encode()).journal
+    assert [type(row) for row in stored] == [StoredJournalRow] * len(rows)
+    write_batch(connection, [], [], stored)
+    assert list(journal_since(connection, 0)) == sorted(rows, key=_position)
+
+
+@pytest.mark.parametrize(
+    "fields", [b'{"a":"\\u0000"}', b'{"\\u0000":1}', b'{"a":"\\ud800"}', b'{"a":"\xff"}']
+)
+def test_stored_json_that_no_server_can_hold_is_refused(
+    connection: Connection, fields: bytes
+) -> None:
+    row = StoredJournalRow("10-2", "u", "c", Raw(fields), "ok", False, "p")
+    with pytest.raises(UnstorableError):
+        write_batch(connection, [], [], [row])

@@ -86,6 +86,11 @@ class Keys(NamedTuple):
         return f"{self.prefix}layout"
 
     @property
+    def nodes(self) -> str:
+        """Hash: daemon's token → its last sign of life; in partition 0, of several (internal)."""
+        return f"{self.prefix}nodes"
+
+    @property
     def clock_hold(self) -> str:
         """String, JSON: why nothing is decided until an operator says so (internal)."""
         return f"{self.prefix}hold"
