@@ -115,7 +115,7 @@ def fetch_position(connection: Connection, partition: int) -> PostgresPosition:
 def _last_in_journal(connection: Connection, partition: int) -> str:
     found = map(connection.scalar, last_entry_queries(partition))
     last: str | None = next((entry for entry in found if entry is not None), None)
-    return last or last_archived_entry(connection) or NOTHING
+    return last or last_archived_entry(connection, partition) or NOTHING
 
 
 def last_entry_queries(partition: int) -> list[Select[Any]]:
