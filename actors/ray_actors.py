@@ -36,6 +36,7 @@ from actors.ray_processes import (
 from actors.recorder import IDLE_IN_TRANSACTION_MS, Recorder, RecorderConfig
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.partitions import Made, Supervisors
+from actors.supervisor.starts import Starts
 from actors.supervisor.supervisor import (
     WARM_MAX,
     Supervisor,
@@ -171,7 +172,10 @@ class SupervisorActor:
         # Threads of their own: while Ray's head is away these calls wait, and nothing else may.
         self._calls = ThreadPoolExecutor(RAY_CALLS_MAX, thread_name_prefix="ray-calls")
         self._call_s = settings.call_timeout_ms / 1000
-        self._warm = WarmProcesses(self._start, settings.start_timeout_ms / 1000)
+        start_s = settings.start_timeout_ms / 1000
+        self._warm = WarmProcesses(self._start, start_s)
+        # All partitions' processes are on one machine: several starts at once slow each other.
+        self._starts = Starts(start_s, settings.log_file)
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
@@ -204,6 +208,7 @@ class SupervisorActor:
             directory=_directory(client, Partition(number, partitions), config.ended_ttl_ms),
             warm_up=self._warm_up,
             cluster_trouble=self._head.trouble,
+            starts=self._starts,
         )
         return Made(Supervisor(parts, self._settings), client.aclose)
 

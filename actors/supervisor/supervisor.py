@@ -105,6 +105,8 @@ class SupervisorDependencies(NamedTuple):
     """Where chats are claimed in all partitions; None where there is one."""
     cluster_trouble: Callable[[], str] = lambda: ""
     """What is wrong with the cluster that the processes run on; empty if nothing."""
+    starts: Starts | None = None
+    """The queue in which processes start, where several supervisors share one machine."""
 
 
 class Supervisor:
@@ -148,8 +150,10 @@ class Supervisor:
         self._maintenance = MaintenanceLoop(parts.client, parts.keys, parts.queue, deps)
         answer_s = settings.call_timeout_ms / 1000
         self._timeouts = Timeouts(answer_s, settings.start_timeout_ms / 1000)
-        self._starts = Starts(self._timeouts.start_s, settings.log_file)
-        self._recording = RecorderSupervisor(self._spawn_recorder, self._timeouts, self._starts)
+        self._starts = parts.starts or Starts(self._timeouts.start_s, settings.log_file)
+        self._recording = RecorderSupervisor(
+            self._spawn_recorder, self._timeouts, self._starts, f"{self._prefix}{RECORDER}"
+        )
         self._dispatcher = Dispatcher(
             self._placement,
             parts.closed_chats.find,
