@@ -5,14 +5,16 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from daemon.errors import SettingsError
 from daemon.process.engine_client import RAY_SETTINGS
-from daemon.settings.settings import Settings
+from daemon.settings.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -106,7 +108,7 @@ def test_every_container_is_confined_and_probed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
-def test_manifests_set_what_there_is_to_set(path: Path) -> None:
+def test_manifests_set_what_there_is_to_set(path: Path, tmp_path: Path) -> None:
     """Each variable of meterd's is a setting, and the image is of this version."""
     release = _project()["version"]
     for document in _documents(path):
@@ -114,11 +116,29 @@ def test_manifests_set_what_there_is_to_set(path: Path) -> None:
             for container in template["spec"]["containers"]:
                 name, _, tag = container["image"].rpartition(":")
                 assert name != "meterd" or tag == release
-                for variable in container.get("env", []):
-                    if variable["name"].startswith("METERD_"):
-                        section, key = variable["name"].lower().split("_", 1)[1].split("__")
-                        model: Any = Settings.model_fields[section].annotation
-                        assert key in model.model_fields, variable["name"]
+                found = {one["name"]: one.get("value", "") for one in container.get("env", [])}
+                _assert_settings(found, tmp_path)
+
+
+def _assert_settings(variables: Mapping[str, str], home: Path) -> None:
+    """meterd understands each of its variables; secrets that come from elsewhere aside."""
+    mine = {name: value for name, value in variables.items() if name.startswith("METERD_")}
+    secret = {"METERD_HTTP__JWT_SECRET": "s" * 32, "METERD_HOME": str(home)}
+    load_settings(env={**secret, **mine})
+    with pytest.raises(SettingsError, match="METERD_HTTP__HOSTS: unknown setting"):
+        load_settings(env={**secret, **mine, "METERD_HTTP__HOSTS": "x"})
+
+
+def test_the_environment_of_two_machines_is_understood(tmp_path: Path) -> None:
+    """Each line is a setting or a comment, in a form that systemd reads; both URLs are named."""
+    lines = (DEPLOY / "meterd.environment").read_text().splitlines()
+    found = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert found.keys() >= {"METERD_REDIS__URL", "METERD_POSTGRES__URL"}
+    assert not [value for value in found.values() if re.search(r"[\s\"'\\\\$#]", value)]
+    _assert_settings(found, tmp_path)
+    unit = (DEPLOY / "meterd.service").read_text()
+    assert "EnvironmentFile=-/etc/meterd/environment" in unit
+    assert "/etc/meterd/environment" in lines[0]
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
