@@ -195,8 +195,17 @@ def test_the_ray_cluster_is_one_that_a_daemon_can_join() -> None:
     assert variables[2]["METERD_RAY__ADDRESS"] == f"{cluster['metadata']['name']}-head-svc:6379"
     for name, value in RAY_SETTINGS.items():
         assert [one[name] for one in variables[:2]] == [value] * 2
-    raylet = int(group["rayStartParams"]["node-manager-port"])
-    assert node["ports"] == [{"name": "raylet", "containerPort": raylet}]
+    # KubeRay names 8080 for Ray's metrics where nothing is said, and that is the daemon's.
+    params, ports = group["rayStartParams"], _ports(node)
+    assert (ports["raylet"], ports["metrics"]) == tuple(
+        int(params[name]) for name in ("node-manager-port", "metrics-export-port")
+    )
+    assert _ports(ray_head)["metrics"] == int(head["rayStartParams"]["metrics-export-port"])
+    assert not {*ports.values()} & {*_ports(daemon).values()}
+
+
+def _ports(container: dict[str, Any]) -> dict[str, int]:
+    return {one["name"]: one["containerPort"] for one in container["ports"]}
 
 
 def _project() -> dict[str, Any]:

@@ -24,7 +24,7 @@ class RayCluster:
     """One head; every machine that joins is a node."""
 
     def __init__(self, folder: Path, head: Machine, state_at: str = "") -> None:
-        """Start the head; ``state_at``: host:port of a Redis in which it keeps its state."""
+        """Start the head; ``state_at``: the URL of a Redis in which it keeps its state."""
         self._folder = folder
         self._head_env = {"RAY_REDIS_ADDRESS": state_at} if state_at else {}
         self.address = f"{head.address}:{PORT}"

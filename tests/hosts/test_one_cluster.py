@@ -96,7 +96,7 @@ def test_a_head_that_is_replaced_with_its_state_keeps_its_nodes(site: Site) -> N
     (site.folder / "gcs").mkdir()
     bind = ("--bind", f"127.0.0.1 {site.net.address}", "--protected-mode", "no")
     with server_in(site.folder / "gcs", VALKEY, *bind) as url:
-        state_at = f"{site.net.address}:{urlsplit(url).port}"
+        state_at = f"redis://{site.net.address}:{urlsplit(url).port}"
         cluster = RayCluster(site.folder, site.net.machine("head"), state_at)
         nodes = [site.net.machine(name) for name in ("first", "second")]
         for node in nodes:
