@@ -39,6 +39,7 @@ from actors.supervisor.balance import Turn
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.node_balance import NodeBalance
 from actors.supervisor.partitions import Made, Supervisors
+from actors.supervisor.starts import Starts
 from actors.supervisor.supervisor import (
     WARM_MAX,
     Supervisor,
@@ -177,7 +178,10 @@ class SupervisorActor:
         # Threads of their own: while Ray's head is away these calls wait, and nothing else may.
         self._calls = ThreadPoolExecutor(RAY_CALLS_MAX, thread_name_prefix="ray-calls")
         self._call_s = settings.call_timeout_ms / 1000
-        self._warm = WarmProcesses(self._start, settings.start_timeout_ms / 1000)
+        start_s = settings.start_timeout_ms / 1000
+        self._warm = WarmProcesses(self._start, start_s)
+        # All partitions' processes are on one machine: several starts at once slow each other.
+        self._starts = Starts(start_s, settings.log_file)
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
@@ -241,6 +245,7 @@ class SupervisorActor:
             warm_up=self._warm_up,
             turn=partial(self._turn, number),
             cluster_trouble=self._head.trouble,
+            starts=self._starts,
         )
         return Made(Supervisor(parts, self._settings), client.aclose)
 

@@ -248,13 +248,6 @@ def test_who_looks_at_one_partition_says_which(daemon: LiveDaemon) -> None:
     assert entry not in {one["entry"] for one in others}
 
 
-def test_what_knows_one_partition_only_refuses_several(daemon: LiveDaemon) -> None:
-    """And changes nothing."""
-    refused = daemon.run("archive", "--before", "2020-01-01")
-    assert refused.returncode != 0
-    assert "one partition only" in refused.stderr
-
-
 def test_another_number_of_partitions_is_refused(daemon: LiveDaemon) -> None:
     """Both numbers are named, and nothing starts; the daemon that works is not disturbed."""
     servers = {

@@ -17,6 +17,7 @@ from actors.chat.worker import ChatWorker
 from actors.messages import ActorInfo, pack_result, unpack_tasks
 from actors.recorder import Recorder, RecorderConfig
 from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.starts import Starts
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
 from loadtests.common.timeouts import scaled
 from meterd.rules.model import Policy
@@ -119,6 +120,7 @@ async def running(
     settings: SupervisorConfig | None = None,
     process: type[ThreadProcess] = ThreadProcess,
     partition: Partition = ONLY,
+    starts: Starts | None = None,
 ) -> AsyncIterator[Supervisor]:
     """A working daemon without Ray; ends in order, everything committed being in Postgres."""
     _load_library(url)
@@ -140,6 +142,7 @@ async def running(
         directory=ChatDirectory(async_client, partition, 86_400_000)
         if partition.partitions > 1
         else None,
+        starts=starts,
     )
     wanted = msgspec.structs.replace(config, block_ms=BLOCK_MS)
     supervisor = Supervisor(parts, wanted)

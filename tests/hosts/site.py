@@ -137,7 +137,7 @@ def assert_nothing_lost_or_twice(site: Site, traffic: Traffic) -> None:
     assert traffic.epochs.stale_writers(site.client) == []
     engine = make_engine(site.postgres_url)
     try:
-        assert_clean(engine, site.redis_url, partition)
+        assert_clean(engine, site.redis_url)
         assert_balanced(site.client, engine, traffic.log(), Policy(), partition)
     finally:
         engine.dispose()
