@@ -2,24 +2,28 @@
 
 Two things that redis-py leaves to its users. A server that was demoted and stays up keeps its
 connections, and refuses every write on them: after one such answer all connections of the pool are
-made anew, so that an address that has moved is found. And a URL may name Sentinels, which are asked
-for the master at each connect.
+made anew, so that an address that has moved is found. And a URL may name Sentinels or nodes of a
+cluster, which are asked for the master at each connect.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import redis
 import redis.asyncio
 from redis.asyncio.connection import parse_url as parse_url_async
 from redis.connection import parse_url
 
+from meterd.cluster_nodes import ASK_TIMEOUT_S, QUESTION, ClusterNodes
+from meterd.cluster_url import is_cluster, parse_cluster_url, slot_of
 from meterd.sentinel_url import Address, is_sentinel, parse_sentinel_url
 
 UNABLE: Final = (
     redis.ReadOnlyError,
     redis.exceptions.MasterDownError,
     redis.BusyLoadingError,
+    redis.exceptions.AskError,  # MOVED is one, too
+    redis.exceptions.ClusterDownError,
 )
 """Answers of a server that is not, or not yet, the one to write to."""
 
@@ -38,37 +42,94 @@ def connection_options(url: str) -> dict[str, Any]:
     Raises:
         ValueError: the URL can't be one; the message says why, without the password.
     """
-    if not is_sentinel(url):
+    found = _find_by(url)
+    if found is None:
         options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         base = options.get("connection_class", redis.Connection)
         return {**options, "connection_class": _THREADS[base], "generation": Generation()}
-    parts = parse_sentinel_url(url)
-    sentinels: Any = redis.Sentinel(parts.hosts, sentinel_kwargs=parts.sentinel_options)  # type: ignore[no-untyped-call]
-    base = redis.SSLConnection if url.startswith("rediss") else redis.Connection
+    base = redis.SSLConnection if found.is_tls else redis.Connection
     return {
-        **parts.options,
+        **found.options,
         "connection_class": _THREADS[base],
         "generation": Generation(),
-        "find_master": lambda: sentinels.discover_master(parts.service),
+        "find_master": found.find,
     }
 
 
 def connection_options_async(url: str) -> dict[str, Any]:
     """The options of a pool for asyncio; as ``connection_options``."""
-    if not is_sentinel(url):
+    found = _find_by(url)
+    if found is None:
         options: dict[str, Any] = {**parse_url_async(url)}
         base = options.get("connection_class", redis.asyncio.Connection)
         return {**options, "connection_class": _TASKS[base], "generation": Generation()}
-    parts = parse_sentinel_url(url)
-    sentinels: Any = redis.asyncio.Sentinel(parts.hosts, sentinel_kwargs=parts.sentinel_options)  # type: ignore[no-untyped-call]
-    is_tls = url.startswith("rediss")
-    base = redis.asyncio.SSLConnection if is_tls else redis.asyncio.Connection
+    base = redis.asyncio.SSLConnection if found.is_tls else redis.asyncio.Connection
     return {
-        **parts.options,
+        **found.options,
         "connection_class": _TASKS[base],
         "generation": Generation(),
-        "find_master": lambda: sentinels.discover_master(parts.service),
+        "find_master": found.find_async,
     }
+
+
+class _MasterFinder(NamedTuple):
+    """How the master is found that connections are for, and what they are made with."""
+
+    options: dict[str, Any]
+    is_tls: bool
+    find: Callable[[], Address]
+    find_async: Callable[[], Awaitable[Address]]
+
+
+def _find_by(url: str) -> _MasterFinder | None:
+    """How the master is found that a URL is about; None if it is at the URL's own address."""
+    if is_sentinel(url):
+        return _find_by_sentinels(url)
+    return _find_in_cluster(url) if is_cluster(url) else None
+
+
+def _find_by_sentinels(url: str) -> _MasterFinder:
+    parts = parse_sentinel_url(url)
+    options = {"sentinel_kwargs": parts.sentinel_options}
+    threads: Any = redis.Sentinel(parts.hosts, **options)  # type: ignore[no-untyped-call]
+    tasks: Any = redis.asyncio.Sentinel(parts.hosts, **options)  # type: ignore[no-untyped-call]
+    return _MasterFinder(
+        parts.options,
+        url.startswith("rediss"),
+        lambda: threads.discover_master(parts.service),
+        lambda: tasks.discover_master(parts.service),
+    )
+
+
+def _find_in_cluster(url: str) -> _MasterFinder:
+    parts = parse_cluster_url(url)
+    nodes = ClusterNodes(parts.hosts, slot_of(parts.partition))
+    bounds = {"socket_timeout": ASK_TIMEOUT_S, "socket_connect_timeout": ASK_TIMEOUT_S}
+    options: dict[str, Any] = {**parts.options, **bounds, "protocol": 2}
+
+    def ask(node: Address) -> Any:
+        base: Any = redis.SSLConnection if parts.is_tls else redis.Connection
+        connection = base(host=node[0], port=node[1], **options)
+        try:
+            connection.connect()
+            connection.send_command(*QUESTION)
+            return connection.read_response()
+        finally:
+            connection.disconnect()
+
+    async def ask_async(node: Address) -> Any:
+        base: Any = redis.asyncio.SSLConnection if parts.is_tls else redis.asyncio.Connection
+        connection = base(host=node[0], port=node[1], **options)
+        try:
+            await connection.connect()
+            await connection.send_command(*QUESTION)
+            return await connection.read_response()
+        finally:
+            await connection.disconnect()
+
+    return _MasterFinder(
+        parts.options, parts.is_tls, lambda: nodes.find(ask), lambda: nodes.find_async(ask_async)
+    )
 
 
 class _Writable:

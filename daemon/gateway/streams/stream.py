@@ -1,13 +1,13 @@
 """A stream as an answer: the snapshot, or what was missed; then what happens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
 
 import msgspec
-import redis.asyncio
+import redis
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -19,13 +19,15 @@ from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
 from daemon.gateway.streams.event_broadcaster import EventBroadcaster
 from daemon.gateway.streams.messages import sse
-from daemon.gateway.streams.places import FeedPlace, place_after, read_place
+from daemon.gateway.streams.places import EntryKey, FeedPlace, place_after, read_place
 from daemon.gateway.streams.subscriber import Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
 from meterd import AsyncMeter, Event, EventsLostError
 from meterd.rules.commands import entry_key
 from meterd.rules.model import ENDED
+from meterd.rules.redis_keys import partition_of_key
 from meterd.rules.snapshots import not_started
+from persistence.redis.client import AsyncRedisClients
 from persistence.redis.commit import is_readable, unpack_state
 
 MISSED_MAX: Final = 2_000
@@ -54,13 +56,13 @@ class Streams:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        clients: AsyncRedisClients,
         parts: tuple[EventBroadcaster, RedisReader, AsyncMeter, QueueClock, Queries],
         keys: PartitionKeys,
         messages_max: int,
     ) -> None:
-        """``client`` reads snapshots together with their place in the events stream."""
-        self._client = client
+        """``clients`` read snapshots together with their place in the events stream."""
+        self._clients = clients
         self._broadcaster, self._redis_reader, self._meter, self._clock, self._queries = parts
         self._keys = keys
         self._messages_max = messages_max
@@ -207,11 +209,13 @@ class Streams:
 
     async def _open_of_advisor(self, advisor_id: str) -> list[str]:
         """Chats that may be the advisor's: of the last events, because Postgres comes later."""
-        pipeline = self._client.pipeline(transaction=False)
-        for keys in self._keys:
-            pipeline.xrevrange(keys.events, count=max(RECENT_MIN, RECENT_MAX // len(self._keys)))
+        most, found = max(RECENT_MIN, RECENT_MAX // len(self._keys)), list[Any]()
         try:
-            found: list[Any] = await pipeline.execute()
+            for client, numbers in self._clients.groups(len(self._keys)):
+                pipeline = client.pipeline(transaction=False)
+                for number in numbers:
+                    pipeline.xrevrange(self._keys[number].events, count=most)
+                found += await pipeline.execute()
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
         events = (fields for entries in found for _, fields in entries)
@@ -249,19 +253,50 @@ class Streams:
         return place, chats, wallets
 
     async def _together(self, *names: str) -> tuple[FeedPlace, list[bytes | None]]:
-        """Values, and the last event of each partition at the very moment they were read."""
+        """Values, and the last event of each partition at the very moment they were read.
+
+        The moment is one on each server; what is about a user is on one.
+        """
+        last: list[EntryKey] = [(0, 0)] * len(self._keys)
+        values: list[bytes | None] = [None] * len(names)
+        wanted = self._clients.split(map(partition_of_key, names))
+        groups = self._clients.servers.groups(len(self._keys))
+        reads = (
+            self._read_at_once(url, numbers, [names[place] for place in wanted.get(url, ())])
+            for url, numbers in groups.items()
+        )
+        for (url, numbers), (ends, read) in zip(
+            groups.items(), await asyncio.gather(*reads), strict=True
+        ):
+            for number, end in zip(numbers, ends, strict=True):
+                last[number] = end
+            for place, value in zip(wanted.get(url, ()), read, strict=True):
+                values[place] = value
+        return FeedPlace(tuple(last)), values
+
+    async def _read_at_once(
+        self, url: str, numbers: Sequence[int], names: Sequence[str]
+    ) -> tuple[list[EntryKey], list[bytes | None]]:
+        """The last event of each of the partitions on a server, and values of it.
+
+        Of a server that is away and has none of the values, the events that are known here: what
+        is shown has nothing from there.
+        """
         try:
-            async with self._client.pipeline(transaction=True) as pipeline:
-                for keys in self._keys:
-                    pipeline.xrevrange(keys.events, count=1)
+            async with self._clients.at(url).pipeline(transaction=True) as pipeline:
+                for number in numbers:
+                    pipeline.xrevrange(self._keys[number].events, count=1)
                 if names:
                     pipeline.mget(names)
                 found: list[Any] = await pipeline.execute()
         except redis.RedisError as error:
-            raise redis_unavailable(error) from None
-        last, read = found[: len(self._keys)], found[len(self._keys) :]
-        entries = (entry_key(one[0][0].decode()) if one else (0, 0) for one in last)
-        return FeedPlace(tuple(entries)), read[0] if read else []
+            known = self._broadcaster.end
+            if names or known is None:
+                raise redis_unavailable(error) from None
+            return [known.entries[number] for number in numbers], []
+        last, read = found[: len(numbers)], found[len(numbers) :]
+        ends = [entry_key(one[0][0].decode()) if one else (0, 0) for one in last]
+        return ends, read[0] if read else []
 
     def _frame(self, place: FeedPlace, wallet: bytes, chats: list[bytes]) -> bytes:
         head = b'{"now":%d,"wallet":%s' % (self._clock.now_ms(), wallet)

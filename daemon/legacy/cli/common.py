@@ -146,11 +146,11 @@ def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
-    with legacy_or_exit(config) as (sides, _), redis_or_exit(addresses.redis_url) as client:
-        if read_partitions(client) > 1:
+    with legacy_or_exit(config) as (sides, _), redis_or_exit(addresses.redis) as clients:
+        if read_partitions(clients) > 1:
             raise fail("This version imports accounts into a queue of one partition only.")
         try:
-            yield Targets.of(sides, client), settings, addresses
+            yield Targets.of(sides, clients.of(0)), settings, addresses
         except UnverifiedStateError:
             raise fail(
                 "No daemon works on this Redis, so nobody knows whether it has all accounts.\n"
