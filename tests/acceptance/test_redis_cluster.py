@@ -78,10 +78,7 @@ def test_each_partition_is_where_its_slot_is(daemon: LiveDaemon, cluster: RedisC
             assert [one.event for one in seen if one.user_id == user] == [
                 "wallet.topped_up", "chat.started", "chat.paused", "chat.ended"
             ]  # fmt: skip
-    keys = [
-        sum(node.ask("DBSIZE") for node in cluster.nodes[place : place + 1]) for place in (0, 1, 2)
-    ]
-    assert all(keys), "each master has a partition at least"
+    assert all(node.ask("DBSIZE") for node in cluster.nodes[:3]), "each master has a partition"
     told = daemon.run("send", "top_up", f"user_id={users[3]}", "amount=1", "--json")
     assert json.loads(told.stdout)["outcome"] == "ok", told.stderr
     assert daemon.run("chat", f"c-{users[0]}").returncode == 0
@@ -117,8 +114,8 @@ def test_it_goes_on_after_a_failover(
         until(lambda: replica.is_master)
         daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 90)
         for user in users:
-            meter.top_up(user, 1, id="same", timeout_s=60)
-            assert meter.top_up(user, 1, id="same", timeout_s=60).replayed
+            meter.top_up(user, 1, id=f"again-{user}", timeout_s=60)
+            assert meter.top_up(user, 1, id=f"again-{user}", timeout_s=60).replayed
             assert meter.end(f"c-{user}", timeout_s=60).snapshot.status == "ended"
         seen = [next(events) for _ in range(2 * PARTITIONS)]
         for user in users:

@@ -140,7 +140,7 @@ def test_urls_in_another_order_are_refused(daemon: LiveDaemon, servers: list[Red
     assert f"the Redis at {servers[1].url} has partition 1, which by redis.urls is at " in (
         refused.stderr
     )
-    gone = {**other, **servers_of, "METERD_REDIS__URLS": ",".join([servers[0].url, NOWHERE])}
+    gone = {**other, **servers_of, "METERD_REDIS__URLS": f"{servers[0].url},{NOWHERE}"}
     refused = LiveDaemon(home, gone).run("up")
     assert refused.returncode == 1
     assert "does not answer" in refused.stderr

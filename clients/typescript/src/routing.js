@@ -4,11 +4,12 @@ import { Keys } from "./keys.js";
 import { now_ms } from "./limits.js";
 
 /** @import { Raw } from "./results.js" */
+/** @import { RedisServers } from "./servers.js" */
 
 /**
- * Does one Redis command.
+ * Does one Redis command, where a partition is.
  *
- * @typedef {(...command: string[]) => Promise<unknown>} Call
+ * @typedef {(partition: number, ...command: string[]) => Promise<unknown>} Call
  */
 
 /** Chats whose user is remembered: whose a chat is never changes. */
@@ -48,6 +49,20 @@ export class Routing {
    * @type {Map<string, string>}
    */
   #starters = new Map();
+
+  /** @param {RedisServers} servers */
+  constructor(servers) {
+    this.servers = servers;
+  }
+
+  /**
+   * How many partitions there are.
+   *
+   * @param {Call} call
+   */
+  count(call) {
+    return this.#count(call);
+  }
 
   /**
    * The keys of each partition. How many there are is fixed when the data is made: what Redis has is
@@ -96,24 +111,42 @@ export class Routing {
    * @param {Call} call
    */
   async snapshot(chat_id, call) {
-    const names = (await this.all_keys(call)).map((keys) => keys.chat(chat_id));
-    const found = names.length === 1 ? [await call("GET", ...names)] : await call("MGET", ...names);
-    const json = /** @type {unknown[]} */ (found).find((one) => one !== null);
-    return typeof json === "string" ? json : null;
+    const groups = [...this.servers.groups(await this.#count(call)).values()];
+    const answers = await Promise.allSettled(groups.map((numbers) => snapshots(call, chat_id, numbers)));
+    for (const one of answers) {
+      const json = one.status === "fulfilled" ? one.value.find((value) => value !== null) : null;
+      if (typeof json === "string") return json;
+    }
+    const failed = answers.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return null;
   }
 
   /** @param {Call} call */
   async #count(call) {
     if (this.#partitions > 0) return this.#partitions;
     if (now_ms() < this.#absent_until_ms) return 1;
-    const raw = await call("GET", new Keys().layout).catch((error) => {
-      // The rights of a client of one partition; the daemon names a wrong one.
-      if (String(error?.message).startsWith("NOPERM")) return null;
-      throw error;
-    });
+    const raw = await this.#layout(call);
     if (typeof raw === "string") this.#partitions = Number(JSON.parse(raw).partitions);
     else this.#absent_until_ms = now_ms() + ABSENT_MS;
     return this.#partitions || 1;
+  }
+
+  /**
+   * What the first server that answers says; each has a partition of that number.
+   *
+   * @param {Call} call
+   */
+  async #layout(call) {
+    for (let number = 0; ; number += 1) {
+      try {
+        return await call(number, "GET", new Keys(number).layout);
+      } catch (error) {
+        // The rights of a client of one partition; the daemon names a wrong one.
+        if (error instanceof Error && error.message.startsWith("NOPERM")) return null;
+        if (number === this.servers.urls.length - 1) throw error;
+      }
+    }
   }
 
   /**
@@ -130,6 +163,21 @@ export class Routing {
     // A start that was sent a moment ago: nobody else knows the chat yet.
     return user || (this.#starters.get(chat_id) ?? "");
   }
+}
+
+/**
+ * What partitions on one server have of a chat.
+ *
+ * @param {Call} call
+ * @param {string} chat_id
+ * @param {readonly number[]} numbers
+ * @returns {Promise<readonly unknown[]>}
+ */
+async function snapshots(call, chat_id, numbers) {
+  const names = numbers.map((number) => new Keys(number).chat(chat_id));
+  const first = Number(numbers[0]);
+  if (names.length === 1) return [await call(first, "GET", ...names)];
+  return /** @type {unknown[]} */ (await call(first, "MGET", ...names));
 }
 
 /**
