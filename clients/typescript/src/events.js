@@ -23,7 +23,7 @@ import { Event } from "./results.js";
 /**
  * A stream's state and what comes next in it.
  *
- * @typedef {{ number: number, info: unknown, entries: Entries }} Found
+ * @typedef {{ number: number, info: unknown, entries: unknown }} Found
  */
 
 const EVENTS_READ_MAX = 500;
@@ -235,13 +235,14 @@ export class Events {
   /** Take what is there; false if there is nothing. */
   async #fetch() {
     const found = await this.#look();
-    for (const { number, info } of found) {
+    for (const { number, info, entries } of found) {
+      if (!Array.isArray(entries)) throw new UnavailableError(`the events can't be read: ${entries}`);
       if (may_have_lost(String(this.#read_up_to[number]), info)) {
         throw new EventsLostError(this.#read_up_to.join(","));
       }
     }
     const taken = found.flatMap(({ number, entries }) =>
-      entries.map(([id, parts]) => ({ number, id, fields: fields_of(parts) })),
+      /** @type {Entries} */ (entries).map(([id, parts]) => ({ number, id, fields: fields_of(parts) })),
     );
     // What several partitions have together comes about as it happened.
     taken.sort((one, other) => (is_before(one.id, other.id) ? -1 : 1));
@@ -288,7 +289,6 @@ export class Events {
     const results = await this.#at(this.#readers, url).send_together(...commands);
     return numbers.map((number, index) => {
       const [info, entries] = results.slice(2 * index, 2 * index + 2);
-      if (!Array.isArray(entries)) throw new UnavailableError(`the events can't be read: ${entries}`);
       return { number, info, entries };
     });
   }
