@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -52,6 +52,10 @@ def _states(daemon: LiveDaemon) -> list[str]:
     return [one["state"] for one in daemon.status().get("partitions", ())]
 
 
+def _meter(daemon: LiveDaemon) -> Any:
+    return Meter(daemon.redis_urls, daemon.postgres_url)
+
+
 def _users(prefix: str) -> list[str]:
     """A user of each partition, in their order."""
     found: dict[int, str] = {}
@@ -66,7 +70,7 @@ def test_each_partition_is_where_its_slot_is(daemon: LiveDaemon, cluster: RedisC
     """Commands, snapshots, events and what people do."""
     users = _users("life")
     assert daemon.status()["redis_url"] == cluster.url
-    with Meter(daemon.redis_urls, daemon.postgres_url) as meter, meter.events() as events:
+    with _meter(daemon) as meter, meter.events() as events:
         for user in users:
             meter.top_up(user, 5)
             meter.start(f"c-{user}", user, "v", rate="0.001")
@@ -99,7 +103,7 @@ def test_it_goes_on_after_a_failover(
     master, replica = cluster.nodes[1], cluster.nodes[-1]
     if replica.is_master:
         master, replica = replica, master
-    with Meter(daemon.redis_urls, daemon.postgres_url) as meter, meter.events() as events:
+    with _meter(daemon) as meter, meter.events() as events:
         for user in users:
             meter.top_up(user, 5)
             meter.start(f"c-{user}", user, "v", rate="0.001")

@@ -56,6 +56,10 @@ def _states(daemon: LiveDaemon) -> list[str]:
     return [one["state"] for one in daemon.status().get("partitions", ())]
 
 
+def _meter(daemon: LiveDaemon) -> Any:
+    return Meter(daemon.redis_urls, daemon.postgres_url)
+
+
 def _users(prefix: str) -> list[str]:
     """A user of each partition, in their order."""
     found: dict[int, str] = {}
@@ -87,7 +91,7 @@ def test_each_partition_is_on_its_server(daemon: LiveDaemon, servers: list[Redis
     assert status["redis_url"] == servers[0].url
     assert status["redis_urls"] == [one.url for one in servers]
     with (
-        Meter(daemon.redis_urls, daemon.postgres_url) as meter,
+        _meter(daemon) as meter,
         meter.events() as events,
     ):
         for user in users:
@@ -156,7 +160,7 @@ def test_the_partitions_of_a_server_go_on_while_the_other_is_away(
     """Of a start whose chat may be the other's nobody knows: it gets ``at_capacity``, at once."""
     users = _users("away")
     here, away = [0, 2], [1, 3]
-    with Meter(daemon.redis_urls, daemon.postgres_url) as meter, meter.events() as events:
+    with _meter(daemon) as meter, meter.events() as events:
         for number, user in enumerate(users):
             meter.top_up(user, 5)
             meter.start(_chat_of(0, f"open-{number}"), user, "v", rate="0.001")
@@ -189,7 +193,7 @@ def test_the_partitions_of_a_server_go_on_while_the_other_is_away(
 def test_a_server_that_is_empty_is_reported_lost(daemon: LiveDaemon, servers: list[Redis]) -> None:
     """As when a URL names another server: its partitions bill nothing until a recovery."""
     user = _users("lost")[1]
-    with Meter(daemon.redis_urls, daemon.postgres_url) as meter:
+    with _meter(daemon) as meter:
         meter.top_up(user, 5)
     daemon.until_handled()
     with contextlib.closing(servers[1].client()) as client:
@@ -199,7 +203,7 @@ def test_a_server_that_is_empty_is_reported_lost(daemon: LiveDaemon, servers: li
     recovered = daemon.run("recover", "--by", "ann")
     assert recovered.returncode == 0, recovered.stderr
     daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 60)
-    with Meter(daemon.redis_urls) as meter:
+    with _meter(daemon) as meter:
         assert meter.wallet(user).balance == 5
     assert daemon.run("audit").returncode == 0
 
