@@ -17,6 +17,8 @@ from meterd import AtCapacityError, Meter
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 from tests.chaos.servers import Redis
+from tests.gateway.conftest import Gateway
+from tests.gateway.listening import listening
 from tests.servers import VALKEY
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -46,6 +48,7 @@ def daemon(servers: list[Redis]) -> Iterator[LiveDaemon]:
         "METERD_REDIS__URLS": ",".join(one.url for one in servers),
         "METERD_SUPERVISOR__LEASE_MS": "1000",
         "METERD_ACTORS__WARM_POOL_SIZE": "0",
+        "METERD_HTTP__PORT": "0",
     }
     with live_daemon(**env) as running:
         running.until(lambda: _states(running) == ["ready"] * PARTITIONS, 60)
@@ -188,6 +191,47 @@ def test_the_partitions_of_a_server_go_on_while_the_other_is_away(
     daemon.until_handled()
     audit = daemon.run("audit")
     assert audit.returncode == 0, audit.stdout
+
+
+def test_over_http_too(daemon: LiveDaemon, servers: list[Redis]) -> None:
+    """Chats, accounts, streams that are open and new ones; of the other server, what Postgres has."""
+    users = _users("http")
+    chats = [_chat_of(0, f"http-{number}") for number in range(PARTITIONS)]
+    gateway = Gateway(
+        daemon.status()["http_url"], (daemon.home / "http-secret").read_text().strip()
+    )
+    with gateway.http, listening(gateway, f"/v1/stream?chat_id={chats[0]}", _ops(gateway)) as old:
+        for user, chat in zip(users, chats, strict=True):
+            gateway.do("top_up", user_id=user, amount="5")
+            gateway.do("start", chat_id=chat, user_id=user, advisor_id="v", rate="0.001")
+        old.until_event("chat.started")
+        daemon.until_handled()
+        servers[1].kill()
+        daemon.until(lambda: gateway.ops("/v1/status")["state"] == "degraded")
+        assert gateway.http.get("/readyz").status_code == 200
+        with listening(gateway, f"/v1/stream?chat_id={chats[2]}", _ops(gateway)) as new:
+            assert new.until_event("snapshot").data["chats"][0]["status"] == "running"
+            for number in (0, 2):
+                gateway.do("pause", chat_id=chats[number], user_id=users[number])
+                assert gateway.read(f"/v1/chats/{chats[number]}", users[number])["chat"]
+                read = gateway.read(f"/v1/users/{users[number]}/wallet", users[number])
+                assert read["read_from"] == "redis"
+            new.until_event("chat.paused")
+        old.until_event("chat.paused")
+        assert gateway.read(f"/v1/chats/{chats[1]}", users[1])["read_from"] == "postgres"
+        servers[1].start()
+        daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 60)
+        with listening(gateway, f"/v1/stream?chat_id={chats[1]}", _ops(gateway)) as new:
+            new.until_event("snapshot")
+            for user, chat in zip(users, chats, strict=True):
+                gateway.do("end", chat_id=chat, user_id=user)
+            new.until_event("chat.ended")
+    daemon.until_handled()
+    assert daemon.run("audit").returncode == 0
+
+
+def _ops(gateway: Gateway) -> str:
+    return gateway.token("ops", "ops")
 
 
 def test_a_server_that_is_empty_is_reported_lost(daemon: LiveDaemon, servers: list[Redis]) -> None:

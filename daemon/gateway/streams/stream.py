@@ -159,7 +159,7 @@ class Streams:
 
     async def _search(self, place: FeedPlace) -> list[Event] | None:
         """What Redis has after a place; None if that is not all, or the place is of another one."""
-        last, _ = await self._together()
+        last, _ = await self._together(whole=True)
         if not last.covers(place):
             return None
         found: list[Event] = []
@@ -201,7 +201,8 @@ class Streams:
     async def _advisor_snapshot(self, subscriber: Subscriber, advisor_id: str) -> bytes:
         """The open chats, without wallets: their users are many."""
         names = await self._open_of_advisor(advisor_id)
-        place, found = await self._together(*self._keys.of_chats(names))
+        of_chats = self._keys.of_chats(names)
+        place, found = await self._together(*of_chats, optional=len(of_chats))
         subscriber.skip_to = place
         chats = [raw for raw in self._keys.found(found) if raw and _is_open_of(raw, advisor_id)]
         head = b'{"now":%d,"wallets":[]' % self._clock.now_ms()
@@ -210,14 +211,17 @@ class Streams:
     async def _open_of_advisor(self, advisor_id: str) -> list[str]:
         """Chats that may be the advisor's: of the last events, because Postgres comes later."""
         most, found = max(RECENT_MIN, RECENT_MAX // len(self._keys)), list[Any]()
-        try:
-            for client, numbers in self._clients.groups(len(self._keys)):
-                pipeline = client.pipeline(transaction=False)
-                for number in numbers:
-                    pipeline.xrevrange(self._keys[number].events, count=most)
+        failures: list[redis.RedisError] = []
+        for client, numbers in self._clients.groups(len(self._keys)):
+            pipeline = client.pipeline(transaction=False)
+            for number in numbers:
+                pipeline.xrevrange(self._keys[number].events, count=most)
+            try:
                 found += await pipeline.execute()
-        except redis.RedisError as error:
-            raise redis_unavailable(error) from None
+            except redis.RedisError as error:
+                failures.append(error)
+        if failures and not found:
+            raise redis_unavailable(failures[0])
         events = (fields for entries in found for _, fields in entries)
         started = [f[b"chat_id"].decode() for f in events if f[b"event"] == b"chat.started"]
         recorded = await self._queries.open_of_advisor(advisor_id, CHATS_MAX)
@@ -229,7 +233,7 @@ class Streams:
         """The place among the events, and the chats and the wallets that may be seen as of it."""
         names = sorted(subscriber.chat_ids)
         of_chats = self._keys.of_chats(names)
-        place, values = await self._together(*of_chats)
+        place, values = await self._together(*of_chats, optional=len(of_chats))
         # One after the other: those that are in Postgres alone are read from there one by one.
         seen = [
             await self._visible(subscriber, name, raw)
@@ -242,7 +246,9 @@ class Streams:
             keys = [self._keys.of_user(user) for user in users]
             of_wallets = [one.wallet(user) for one, user in zip(keys, users, strict=True)]
             of_accounts = [one.account(user) for one, user in zip(keys, users, strict=True)]
-            place, values = await self._together(*of_chats, *of_wallets, *of_accounts)
+            place, values = await self._together(
+                *of_chats, *of_wallets, *of_accounts, optional=len(of_chats)
+            )
             again = self._keys.found(values[: len(of_chats)])
             seen = [raw and (now or raw) for raw, now in zip(seen, again, strict=True)]
             balances = values[len(of_chats) :][: len(users)]
@@ -252,17 +258,33 @@ class Streams:
         chats = [raw or pack(not_started(name)) for name, raw in zip(names, seen, strict=True)]
         return place, chats, wallets
 
-    async def _together(self, *names: str) -> tuple[FeedPlace, list[bytes | None]]:
+    async def _together(
+        self, *names: str, optional: int = 0, whole: bool = False
+    ) -> tuple[FeedPlace, list[bytes | None]]:
         """Values, and the last event of each partition at the very moment they were read.
 
-        The moment is one on each server; what is about a user is on one.
+        The moment is one on each server; what is about a user is on one. Of a server that is away
+        the place is where its events were followed to: nothing later of it is in the values.
+
+        Args:
+            names: the keys.
+            optional: so many of the keys, the first ones, are nothing if their server is away.
+            whole: whether all servers have to answer.
+
+        Raises:
+            ProblemError: a server is away that is needed.
         """
         last: list[EntryKey] = [(0, 0)] * len(self._keys)
         values: list[bytes | None] = [None] * len(names)
         wanted = self._clients.split(map(partition_of_key, names))
         groups = self._clients.servers.groups(len(self._keys))
         reads = (
-            self._read_at_once(url, numbers, [names[place] for place in wanted.get(url, ())])
+            self._read_at_once(
+                url,
+                numbers,
+                [names[place] for place in wanted.get(url, ())],
+                whole or any(place >= optional for place in wanted.get(url, ())),
+            )
             for url, numbers in groups.items()
         )
         for (url, numbers), (ends, read) in zip(
@@ -275,13 +297,9 @@ class Streams:
         return FeedPlace(tuple(last)), values
 
     async def _read_at_once(
-        self, url: str, numbers: Sequence[int], names: Sequence[str]
+        self, url: str, numbers: Sequence[int], names: Sequence[str], is_needed: bool
     ) -> tuple[list[EntryKey], list[bytes | None]]:
-        """The last event of each of the partitions on a server, and values of it.
-
-        Of a server that is away and has none of the values, the events that are known here: what
-        is shown has nothing from there.
-        """
+        """The last event of each of the partitions on a server, and values of it."""
         try:
             async with self._clients.at(url).pipeline(transaction=True) as pipeline:
                 for number in numbers:
@@ -291,9 +309,9 @@ class Streams:
                 found: list[Any] = await pipeline.execute()
         except redis.RedisError as error:
             known = self._broadcaster.end
-            if names or known is None:
+            if is_needed or known is None or len(self._clients.made()) == 1:
                 raise redis_unavailable(error) from None
-            return [known.entries[number] for number in numbers], []
+            return [known.entries[number] for number in numbers], [None] * len(names)
         last, read = found[: len(numbers)], found[len(numbers) :]
         ends = [entry_key(one[0][0].decode()) if one else (0, 0) for one in last]
         return ends, read[0] if read else []
