@@ -100,9 +100,7 @@ def test_it_goes_on_after_a_failover(
 ) -> None:
     """Open chats are there, each command has had one effect, and each event came once."""
     users = _users(failover.replace(" ", "-"))
-    master, replica = cluster.nodes[1], cluster.nodes[-1]
-    if replica.is_master:
-        master, replica = replica, master
+    master, replica = cluster.pair()
     with _meter(daemon) as meter, meter.events() as events:
         for user in users:
             meter.top_up(user, 5)
@@ -110,10 +108,10 @@ def test_it_goes_on_after_a_failover(
         for _ in range(2 * PARTITIONS):
             next(events)
         daemon.until_handled()
-        cluster.until_replicated(master, replica)
         if failover == "by hand":
-            replica.ask("CLUSTER", "FAILOVER")
+            cluster.fail_over()
         else:
+            cluster.until_replicated(master, replica)
             master.kill()
         until(lambda: replica.is_master)
         daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 90)
