@@ -49,13 +49,15 @@ def check_servers(redis: RedisServers, postgres_url: str, partitions: int) -> No
     PostgreSQL alone.
 
     Raises:
-        PartitionsError: the data was made with another number of partitions.
+        PartitionsError: as ``check_redis``.
     """
     with RedisClients(redis, CHECK_S) as clients:
-        for client, numbers in clients.groups(partitions):
+        for url, numbers in redis.groups(partitions).items():
             with contextlib.suppress(RedisError):
+                client = clients.at(url)
                 found = [written_layout(client, Keys(number)) for number in numbers]
                 _compare("Redis", [one.partitions for one in found if one is not None], partitions)
+                _check_order(client, redis, url, partitions)
     engine = make_engine(
         postgres_url, pool_size=1, statement_timeout_ms=int(CHECK_S * 1_000), application_name=_NAME
     )

@@ -1,6 +1,6 @@
 """What the daemons that work on a Redis say of themselves, over all partitions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import redis
@@ -22,28 +22,30 @@ def read_whole_status(clients: RedisClients) -> dict[str, Any] | None:
     Raises:
         redis.RedisError: no Redis answers.
     """
-    return _merged([_status_of(clients, number) for number in range(read_partitions(clients))])
+    found: dict[int, _Found] = {}
+    for client, numbers in clients.groups(read_partitions(clients)):
+        for number in numbers:
+            try:
+                found[number] = read_status(client, Keys(number))
+            except redis.RedisError as error:
+                found |= dict.fromkeys(numbers, error)  # the server is away: asked once
+                break
+    return _merged([found[number] for number in sorted(found)])
 
 
 async def read_whole_status_async(
-    clients: AsyncRedisClients, partitions: Iterable[Keys]
+    clients: AsyncRedisClients, partitions: int
 ) -> dict[str, Any] | None:
-    """The same with asyncio, of these partitions. Raises as ``read_whole_status``."""
-    return _merged([await _status_of_async(clients, keys) for keys in partitions])
-
-
-def _status_of(clients: RedisClients, number: int) -> _Found:
-    try:
-        return read_status(clients.of(number), Keys(number))
-    except redis.RedisError as error:
-        return error
-
-
-async def _status_of_async(clients: AsyncRedisClients, keys: Keys) -> _Found:
-    try:
-        return await read_status_async(clients.of(keys.partition), keys)
-    except redis.RedisError as error:
-        return error
+    """The same with asyncio, of so many partitions. Raises as ``read_whole_status``."""
+    found: dict[int, _Found] = {}
+    for client, numbers in clients.groups(partitions):
+        for number in numbers:
+            try:
+                found[number] = await read_status_async(client, Keys(number))
+            except redis.RedisError as error:
+                found |= dict.fromkeys(numbers, error)
+                break
+    return _merged([found[number] for number in sorted(found)])
 
 
 def _merged(found: Sequence[_Found]) -> dict[str, Any] | None:

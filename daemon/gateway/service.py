@@ -39,7 +39,7 @@ class Service:
     async def status(self) -> dict[str, Any]:
         """What the daemon says of itself, and what to make of it. Raises ProblemError."""
         try:
-            published = await read_whole_status_async(self._parts.clients, self._parts.keys)
+            published = await read_whole_status_async(self._parts.clients, len(self._parts.keys))
             gauges = merge_gauges(await self._gauges())
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
@@ -95,9 +95,9 @@ class Service:
         """Those of the partitions whose Redis answers. Raises redis.RedisError: none does."""
         found: list[Gauges] = []
         failures: list[redis.RedisError] = []
-        for keys in self._parts.keys:
+        for client, numbers in self._parts.clients.groups(len(self._parts.keys)):
             try:
-                found.append(await read_gauges(self._parts.clients.of(keys.partition), keys))
+                found += [await read_gauges(client, self._parts.keys[n]) for n in numbers]
             except redis.RedisError as error:
                 failures.append(error)
         if not found:

@@ -30,6 +30,8 @@ class Routing:
         """Nothing is known yet but the servers."""
         self.servers = servers
         self._partitions = 0
+        self._found: set[int] = set()
+        """Partitions whose server has them, where there are several."""
         self._absent_until_s = 0.0
         self._owners: dict[str, str] = {}
         self._starters: dict[str, str] = {}
@@ -53,17 +55,36 @@ class Routing:
         return 1
 
     async def _layout(self, call: Call) -> Any:
-        """What the first server that answers says; each has a partition of that number."""
-        number = 0
-        while True:
+        """What the first server says that knows it; each has a partition of that number."""
+        failure: redis.RedisError | None = None
+        for number in range(len(self.servers.urls)):
             try:
-                return await call(number, "GET", Keys(number).layout)
+                raw = await call(number, "GET", Keys(number).layout)
             except redis.exceptions.NoPermissionError:
                 return None  # the rights of a client of one partition; the daemon names a wrong one
-            except redis.RedisError:
-                number += 1
-                if number == len(self.servers.urls):
-                    raise
+            except redis.RedisError as error:
+                failure = error
+                continue
+            if raw is not None:
+                return raw
+        if failure is not None:
+            raise failure
+        if len(self.servers.urls) > 1:
+            raise _misplaced(0)
+        return None
+
+    async def _placed(self, partition: int, call: Call) -> Keys:
+        """The keys of a partition that is where it should be; of several servers, one may lack it.
+
+        Raises:
+            redis.ConnectionError: its server does not have it.
+        """
+        keys = Keys(partition)
+        if len(self.servers.urls) > 1 and partition not in self._found:
+            if await call(partition, "GET", keys.layout) is None:
+                raise _misplaced(partition)
+            self._found.add(partition)
+        return keys
 
     async def all_keys(self, call: Call) -> list[Keys]:
         """The keys of each partition. Raises as ``partitions``."""
@@ -71,7 +92,7 @@ class Routing:
 
     async def of_user(self, user_id: str, call: Call) -> Keys:
         """The keys of the user's partition. Raises as ``partitions``."""
-        return Keys(partition_of(user_id, await self.partitions(call)))
+        return await self._placed(partition_of(user_id, await self.partitions(call)), call)
 
     async def of_command(
         self, fields: Mapping[str, object], io: Io, owner: Callable[[str], Awaitable[str]]
@@ -95,7 +116,8 @@ class Routing:
                 return None
         elif chat_id is not None:
             _remember(self._starters, str(chat_id), str(user))
-        return Keys(partition_of(str(user), partitions)), {**fields, "user_id": user}
+        keys = await self._placed(partition_of(str(user), partitions), io.call)
+        return keys, {**fields, "user_id": user}
 
     async def _owner(self, chat_id: str, io: Io, owner: Callable[[str], Awaitable[str]]) -> str:
         known = self._owners.get(chat_id, "")
@@ -116,6 +138,13 @@ class Routing:
             for error in filter(_is_error, answers):
                 raise error
         return found[0] if found else None
+
+
+def _misplaced(partition: int) -> redis.ConnectionError:
+    return redis.ConnectionError(
+        f"the Redis of partition {partition} does not have it: give the URLs in the daemon's "
+        "order, and start a daemon first"
+    )
 
 
 async def _snapshots(call: Call, chat_id: str, numbers: Sequence[int]) -> Sequence[bytes | None]:

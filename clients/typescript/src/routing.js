@@ -40,6 +40,8 @@ export function partition_of(user_id, partitions) {
 /** What one client knows of the partitions; nothing is asked before the first call. */
 export class Routing {
   #partitions = 0;
+  /** @type {Set<number>} partitions whose server has them, where there are several */
+  #found = new Set();
   #absent_until_ms = 0;
   /** @type {Map<string, string>} */
   #owners = new Map();
@@ -81,7 +83,7 @@ export class Routing {
    * @param {Call} call
    */
   async of_user(user_id, call) {
-    return new Keys(partition_of(user_id, await this.#count(call)));
+    return this.#placed(partition_of(user_id, await this.#count(call)), call);
   }
 
   /**
@@ -101,7 +103,7 @@ export class Routing {
     if (user === "") return null;
     if (typeof named === "string" && typeof chat_id === "string") remember(this.#starters, chat_id, named);
     const added = typeof named === "string" ? {} : { user_id: user };
-    return { keys: new Keys(partition_of(user, partitions)), added };
+    return { keys: await this.#placed(partition_of(user, partitions), call), added };
   }
 
   /**
@@ -133,20 +135,40 @@ export class Routing {
   }
 
   /**
-   * What the first server that answers says; each has a partition of that number.
+   * What the first server says that knows it; each has a partition of that number.
    *
    * @param {Call} call
    */
   async #layout(call) {
-    for (let number = 0; ; number += 1) {
+    let failure;
+    for (let number = 0; number < this.servers.urls.length; number += 1) {
       try {
-        return await call(number, "GET", new Keys(number).layout);
+        const raw = await call(number, "GET", new Keys(number).layout);
+        if (raw !== null) return raw;
       } catch (error) {
         // The rights of a client of one partition; the daemon names a wrong one.
         if (error instanceof Error && error.message.startsWith("NOPERM")) return null;
-        if (number === this.servers.urls.length - 1) throw error;
+        failure = error;
       }
     }
+    if (failure !== undefined) throw failure;
+    if (this.servers.urls.length > 1) throw misplaced(0);
+    return null;
+  }
+
+  /**
+   * The keys of a partition that is where it should be; of several servers, one may lack it.
+   *
+   * @param {number} partition
+   * @param {Call} call
+   */
+  async #placed(partition, call) {
+    const keys = new Keys(partition);
+    if (this.servers.urls.length > 1 && !this.#found.has(partition)) {
+      if ((await call(partition, "GET", keys.layout)) === null) throw misplaced(partition);
+      this.#found.add(partition);
+    }
+    return keys;
   }
 
   /**
@@ -163,6 +185,13 @@ export class Routing {
     // A start that was sent a moment ago: nobody else knows the chat yet.
     return user || (this.#starters.get(chat_id) ?? "");
   }
+}
+
+/** @param {number} partition */
+function misplaced(partition) {
+  return new Error(
+    `the Redis of partition ${partition} does not have it: give the URLs in the daemon's order, and start a daemon first`,
+  );
 }
 
 /**

@@ -287,19 +287,28 @@ class Streams:
             )
             for url, numbers in groups.items()
         )
-        for (url, numbers), (ends, read) in zip(
-            groups.items(), await asyncio.gather(*reads), strict=True
-        ):
+        answers = await asyncio.gather(*reads)
+        followed = self._broadcaster.end
+        for (url, numbers), answer in zip(groups.items(), answers, strict=True):
+            if answer is not None:
+                ends, read = answer
+            elif followed is not None and any(answers):
+                ends, read = [followed.entries[number] for number in numbers], []
+            else:
+                raise redis_unavailable(self._redis_reader.trouble or "no server answers")
             for number, end in zip(numbers, ends, strict=True):
                 last[number] = end
-            for place, value in zip(wanted.get(url, ()), read, strict=True):
+            for place, value in zip(wanted.get(url, ()), read, strict=False):
                 values[place] = value
         return FeedPlace(tuple(last)), values
 
     async def _read_at_once(
         self, url: str, numbers: Sequence[int], names: Sequence[str], is_needed: bool
-    ) -> tuple[list[EntryKey], list[bytes | None]]:
-        """The last event of each of the partitions on a server, and values of it."""
+    ) -> tuple[list[EntryKey], list[bytes | None]] | None:
+        """The last event of each of the partitions on a server, and values of it.
+
+        None if it is away and not needed.
+        """
         try:
             async with self._clients.at(url).pipeline(transaction=True) as pipeline:
                 for number in numbers:
@@ -308,10 +317,9 @@ class Streams:
                     pipeline.mget(names)
                 found: list[Any] = await pipeline.execute()
         except redis.RedisError as error:
-            known = self._broadcaster.end
-            if is_needed or known is None or len(self._clients.made()) == 1:
+            if is_needed:
                 raise redis_unavailable(error) from None
-            return [known.entries[number] for number in numbers], [None] * len(names)
+            return None
         last, read = found[: len(numbers)], found[len(numbers) :]
         ends = [entry_key(one[0][0].decode()) if one else (0, 0) for one in last]
         return ends, read[0] if read else []

@@ -81,6 +81,19 @@ def test_commands_replies_snapshots_and_events_of_all_partitions(
     driver.ask("close", meter="m")
 
 
+def test_urls_in_another_order_send_nothing(driver: Driver) -> None:
+    """A server that does not have the user's partition gets no command for it."""
+    with redis_server() as a, redis_server() as b, RedisClients(RedisServers([a, b])) as clients:
+        for number in range(PARTITIONS):
+            write_layout(clients.of(number), PartitionLayout(number, PARTITIONS))
+        driver.ask("make", meter="swapped", url=[b, a], options={})
+        args = {"user_id": "u", "amount": "1", "timeout_s": 0.5}
+        with pytest.raises(Failed, match="give the URLs in the daemon's order"):
+            driver.ask("call", meter="swapped", method="top_up", enqueue=True, args=args)
+        driver.ask("close", meter="swapped")
+        assert [clients.of(n).dbsize() for n in (0, 1)] == [2, 2]
+
+
 def test_slots_and_urls_are_as_in_python() -> None:
     """The slot of each partition, and the URL that names its master."""
     url = "redis+cluster://me:p%40ss@a:1,b"
