@@ -146,6 +146,10 @@ def test_urls_in_another_order_are_refused(daemon: LiveDaemon, servers: list[Red
     assert f"the Redis at {servers[1].url} has partition 1, which by redis.urls is at " in (
         refused.stderr
     )
+    swapped_urls = {**other, **servers_of, "METERD_REDIS__URLS": swapped}
+    refused = LiveDaemon(home, swapped_urls).run("gateway", "--port", "0")
+    assert refused.returncode == 1
+    assert "name the servers in the order that the data was made with" in refused.stderr
     gone = {**other, **servers_of, "METERD_REDIS__URLS": f"{servers[0].url},{NOWHERE}"}
     refused = LiveDaemon(home, gone).run("up")
     assert refused.returncode == 1

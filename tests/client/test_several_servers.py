@@ -42,11 +42,14 @@ def test_each_command_goes_to_its_partitions_server(make: Make, clients: RedisCl
         assert meter.enqueue.pause(f"c-{user}").entry == _last(clients, number)
 
 
-def test_urls_in_another_order_send_nothing(make: Make, clients: RedisClients) -> None:
-    """A server that does not have the user's partition gets no command for it."""
-    meter = make(list(reversed(clients.servers.urls)))
-    with pytest.raises(NotConfirmedError, match="give the URLs in the daemon's order"):
-        meter.enqueue.top_up("u1", 1, timeout_s=0.3)
+@pytest.mark.parametrize("given", ["in another order", "one of two"])
+def test_a_server_without_the_users_partition_gets_no_command(
+    make: Make, clients: RedisClients, given: str
+) -> None:
+    urls = list(reversed(clients.servers.urls))
+    meter = make(urls if given == "in another order" else urls[1])
+    with pytest.raises(NotConfirmedError, match="give all URLs of the daemon, in its order"):
+        meter.enqueue.top_up(USERS[1], 1, timeout_s=0.3)
     assert [clients.of(number).dbsize() for number in (0, 1)] == [2, 2]
 
 

@@ -1,5 +1,6 @@
 """Where a command, a chat and an account are: with several partitions, in that of the user."""
 
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ class Routing:
         self.servers = servers
         self._partitions = 0
         self._found: set[int] = set()
-        """Partitions whose server has them, where there are several."""
+        """Partitions whose server has them, of several."""
         self._absent_until_s = 0.0
         self._owners: dict[str, str] = {}
         self._starters: dict[str, str] = {}
@@ -74,15 +75,18 @@ class Routing:
         return None
 
     async def _placed(self, partition: int, call: Call) -> Keys:
-        """The keys of a partition that is where it should be; of several servers, one may lack it.
+        """The keys of a partition, once its server has said that it has it.
+
+        Else a command would wait where no daemon reads, as with one URL out of several.
 
         Raises:
             redis.ConnectionError: its server does not have it.
         """
         keys = Keys(partition)
-        if len(self.servers.urls) > 1 and partition not in self._found:
-            if await call(partition, "GET", keys.layout) is None:
-                raise _misplaced(partition)
+        if self._partitions > 1 and partition not in self._found:
+            with contextlib.suppress(redis.exceptions.NoPermissionError):
+                if await call(partition, "GET", keys.layout) is None:
+                    raise _misplaced(partition)
             self._found.add(partition)
         return keys
 
@@ -142,7 +146,7 @@ class Routing:
 
 def _misplaced(partition: int) -> redis.ConnectionError:
     return redis.ConnectionError(
-        f"the Redis of partition {partition} does not have it: give the URLs in the daemon's "
+        f"the Redis of partition {partition} does not have it: give all URLs of the daemon, in its "
         "order, and start a daemon first"
     )
 

@@ -40,7 +40,7 @@ export function partition_of(user_id, partitions) {
 /** What one client knows of the partitions; nothing is asked before the first call. */
 export class Routing {
   #partitions = 0;
-  /** @type {Set<number>} partitions whose server has them, where there are several */
+  /** @type {Set<number>} partitions whose server has them, of several */
   #found = new Set();
   #absent_until_ms = 0;
   /** @type {Map<string, string>} */
@@ -157,15 +157,17 @@ export class Routing {
   }
 
   /**
-   * The keys of a partition that is where it should be; of several servers, one may lack it.
+   * The keys of a partition, once its server has said that it has it: else a command would wait where no
+   * daemon reads, as with one URL out of several.
    *
    * @param {number} partition
    * @param {Call} call
    */
   async #placed(partition, call) {
     const keys = new Keys(partition);
-    if (this.servers.urls.length > 1 && !this.#found.has(partition)) {
-      if ((await call(partition, "GET", keys.layout)) === null) throw misplaced(partition);
+    if (this.#partitions > 1 && !this.#found.has(partition)) {
+      const raw = await call(partition, "GET", keys.layout).catch(unless_no_right);
+      if (raw === null) throw misplaced(partition);
       this.#found.add(partition);
     }
     return keys;
@@ -187,10 +189,21 @@ export class Routing {
   }
 }
 
+/**
+ * Nothing in the place of an error that says that this user may not ask.
+ *
+ * @param {unknown} error
+ */
+function unless_no_right(error) {
+  if (error instanceof Error && error.message.startsWith("NOPERM")) return undefined;
+  throw error;
+}
+
 /** @param {number} partition */
 function misplaced(partition) {
   return new Error(
-    `the Redis of partition ${partition} does not have it: give the URLs in the daemon's order, and start a daemon first`,
+    `the Redis of partition ${partition} does not have it: give all URLs of the daemon, in its order, and ` +
+      "start a daemon first",
   );
 }
 

@@ -88,7 +88,7 @@ def test_urls_in_another_order_send_nothing(driver: Driver) -> None:
             write_layout(clients.of(number), PartitionLayout(number, PARTITIONS))
         driver.ask("make", meter="swapped", url=[b, a], options={})
         args = {"user_id": "u", "amount": "1", "timeout_s": 0.5}
-        with pytest.raises(Failed, match="give the URLs in the daemon's order"):
+        with pytest.raises(Failed, match="give all URLs of the daemon, in its order"):
             driver.ask("call", meter="swapped", method="top_up", enqueue=True, args=args)
         driver.ask("close", meter="swapped")
         assert [clients.of(n).dbsize() for n in (0, 1)] == [2, 2]
