@@ -7,7 +7,7 @@ cluster, which are asked for the master at each connect.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Protocol
 
 import redis
 import redis.asyncio
@@ -28,6 +28,14 @@ UNABLE: Final = (
 """Answers of a server that is not, or not yet, the one to write to."""
 
 
+_ASKING: Final[dict[str, Any]] = {
+    "socket_timeout": ASK_TIMEOUT_S,
+    "socket_connect_timeout": ASK_TIMEOUT_S,
+    "protocol": 2,
+}
+"""Of a connection that only asks where the master is."""
+
+
 class Generation:
     """Counts how often a pool's server was found to be the wrong one."""
 
@@ -42,7 +50,7 @@ def connection_options(url: str) -> dict[str, Any]:
     Raises:
         ValueError: the URL can't be one; the message says why, without the password.
     """
-    found = _find_by(url)
+    found = _master_of(url)
     if found is None:
         options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         base = options.get("connection_class", redis.Connection)
@@ -52,13 +60,13 @@ def connection_options(url: str) -> dict[str, Any]:
         **found.options,
         "connection_class": _THREADS[base],
         "generation": Generation(),
-        "find_master": found.find,
+        "find_master": found.finder(),
     }
 
 
 def connection_options_async(url: str) -> dict[str, Any]:
     """The options of a pool for asyncio; as ``connection_options``."""
-    found = _find_by(url)
+    found = _master_of(url)
     if found is None:
         options: dict[str, Any] = {**parse_url_async(url)}
         base = options.get("connection_class", redis.asyncio.Connection)
@@ -68,48 +76,67 @@ def connection_options_async(url: str) -> dict[str, Any]:
         **found.options,
         "connection_class": _TASKS[base],
         "generation": Generation(),
-        "find_master": found.find_async,
+        "find_master": found.finder_async(),
     }
 
 
-class _MasterFinder(NamedTuple):
-    """How the master is found that connections are for, and what they are made with."""
+class _Master(Protocol):
+    """A master whose address others know: what is connected with, and who finds it."""
 
     options: dict[str, Any]
     is_tls: bool
-    find: Callable[[], Address]
-    find_async: Callable[[], Awaitable[Address]]
+
+    def finder(self) -> Callable[[], Address]: ...
+
+    def finder_async(self) -> Callable[[], Awaitable[Address]]: ...
 
 
-def _find_by(url: str) -> _MasterFinder | None:
-    """How the master is found that a URL is about; None if it is at the URL's own address."""
+def _master_of(url: str) -> _Master | None:
+    """The master that a URL is about; None if it is at the URL's own address."""
     if is_sentinel(url):
-        return _find_by_sentinels(url)
-    return _find_in_cluster(url) if is_cluster(url) else None
+        return _SentinelsMaster(url)
+    return _SlotMaster(url) if is_cluster(url) else None
 
 
-def _find_by_sentinels(url: str) -> _MasterFinder:
-    parts = parse_sentinel_url(url)
-    options = {"sentinel_kwargs": parts.sentinel_options}
-    threads: Any = redis.Sentinel(parts.hosts, **options)  # type: ignore[no-untyped-call]
-    tasks: Any = redis.asyncio.Sentinel(parts.hosts, **options)  # type: ignore[no-untyped-call]
-    return _MasterFinder(
-        parts.options,
-        url.startswith("rediss"),
-        lambda: threads.discover_master(parts.service),
-        lambda: tasks.discover_master(parts.service),
-    )
+class _SentinelsMaster:
+    """The one that Sentinels name."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = parse_sentinel_url(url)
+        self.options = self._parts.options
+        self.is_tls = url.startswith("rediss")
+
+    def finder(self) -> Callable[[], Address]:
+        parts = self._parts
+        sentinels: Any = redis.Sentinel(parts.hosts, sentinel_kwargs=parts.sentinel_options)  # type: ignore[no-untyped-call]
+        return lambda: sentinels.discover_master(parts.service)
+
+    def finder_async(self) -> Callable[[], Awaitable[Address]]:
+        parts = self._parts
+        sentinels: Any = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
+            parts.hosts, sentinel_kwargs=parts.sentinel_options
+        )
+        return lambda: sentinels.discover_master(parts.service)
 
 
-def _find_in_cluster(url: str) -> _MasterFinder:
-    parts = parse_cluster_url(url)
-    nodes = ClusterNodes(parts.hosts, slot_of(parts.partition))
-    bounds = {"socket_timeout": ASK_TIMEOUT_S, "socket_connect_timeout": ASK_TIMEOUT_S}
-    options: dict[str, Any] = {**parts.options, **bounds, "protocol": 2}
+class _SlotMaster:
+    """The one that has a partition's slot in a cluster."""
 
-    def ask(node: Address) -> Any:
-        base: Any = redis.SSLConnection if parts.is_tls else redis.Connection
-        connection = base(host=node[0], port=node[1], **options)
+    def __init__(self, url: str) -> None:
+        parts = parse_cluster_url(url)
+        self._nodes = ClusterNodes(parts.hosts, slot_of(parts.partition))
+        self.options = parts.options
+        self.is_tls = parts.is_tls
+
+    def finder(self) -> Callable[[], Address]:
+        return lambda: self._nodes.find(self._ask)
+
+    def finder_async(self) -> Callable[[], Awaitable[Address]]:
+        return lambda: self._nodes.find_async(self._ask_async)
+
+    def _ask(self, node: Address) -> Any:
+        base: Any = redis.SSLConnection if self.is_tls else redis.Connection
+        connection = base(host=node[0], port=node[1], **self.options, **_ASKING)
         try:
             connection.connect()
             connection.send_command(*QUESTION)
@@ -117,19 +144,15 @@ def _find_in_cluster(url: str) -> _MasterFinder:
         finally:
             connection.disconnect()
 
-    async def ask_async(node: Address) -> Any:
-        base: Any = redis.asyncio.SSLConnection if parts.is_tls else redis.asyncio.Connection
-        connection = base(host=node[0], port=node[1], **options)
+    async def _ask_async(self, node: Address) -> Any:
+        base: Any = redis.asyncio.SSLConnection if self.is_tls else redis.asyncio.Connection
+        connection = base(host=node[0], port=node[1], **self.options, **_ASKING)
         try:
             await connection.connect()
             await connection.send_command(*QUESTION)
             return await connection.read_response()
         finally:
             await connection.disconnect()
-
-    return _MasterFinder(
-        parts.options, parts.is_tls, lambda: nodes.find(ask), lambda: nodes.find_async(ask_async)
-    )
 
 
 class _Writable:

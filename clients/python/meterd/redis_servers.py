@@ -23,7 +23,8 @@ class RedisServers:
         self.urls = (urls,) if isinstance(urls, str) else tuple(urls)
         if not self.urls:
             raise ValueError("name one URL at least")
-        if len(self.urls) > 1 and any(map(is_cluster, self.urls)):
+        self._is_cluster = any(map(is_cluster, self.urls))
+        if len(self.urls) > 1 and self._is_cluster:
             raise ValueError("a cluster has all partitions: name no other URL beside it")
 
     @property
@@ -34,7 +35,7 @@ class RedisServers:
     def url_of(self, partition: int) -> str:
         """Where a partition is; equal for partitions that share connections."""
         url = self.urls[partition % len(self.urls)]
-        return url_of_partition(url, partition) if is_cluster(url) else url
+        return url_of_partition(url, partition) if self._is_cluster else url
 
     def groups(self, partitions: int) -> dict[str, list[int]]:
         """The partitions, of so many, that share connections, by URL."""
