@@ -46,12 +46,15 @@ class Targets(NamedTuple):
     openings: AllOpenings
 
     @staticmethod
-    def of(sides: Databases, client: redis.Redis) -> "Targets":
-        """Accounts in this Redis, in as many partitions as meterd's data was made with."""
+    def of(sides: Databases, client_of: Callable[[int], redis.Redis]) -> "Targets":
+        """Accounts in as many partitions as meterd's data was made with.
+
+        ``client_of``: a client of the Redis of a partition.
+        """
         with sides.own.connect() as own:
             partitions = fetch_partitions(own) or 1
-        parts = [Openings(client, Keys(number)) for number in range(partitions)]
-        return Targets(sides, client, AllOpenings(parts))
+        parts = [Openings(client_of(number), Keys(number)) for number in range(partitions)]
+        return Targets(sides, client_of(0), AllOpenings(parts))
 
 
 def migrate_balances(targets: Targets, report: Callable[[int, int], None]) -> Counter[str]:

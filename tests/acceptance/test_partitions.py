@@ -27,8 +27,10 @@ from meterd import (
     UnknownChatError,
     UserMismatchError,
 )
+from meterd.redis_servers import RedisServers
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
+from persistence.redis.client import RedisClients
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 
@@ -146,8 +148,11 @@ def test_the_status_is_that_of_all(daemon: LiveDaemon) -> None:
     assert len(set(names)) == len(names) >= PARTITIONS
     shown = daemon.run("status")
     assert shown.returncode == 0, shown.stdout
-    with daemon.client() as client, contextlib.closing(daemon.engine().connect()) as connection:
-        frame = Watch(client, connection.engine).look()
+    with (
+        RedisClients(RedisServers(daemon.redis_url)) as clients,
+        contextlib.closing(daemon.engine().connect()) as connection,
+    ):
+        frame = Watch(clients, connection.engine).look()
     assert {chat.snapshot["chat_id"] for chat in frame.chats} >= set(users), "of each partition"
 
 

@@ -40,6 +40,7 @@ Action = tuple[tuple[Any, ...], tuple[str, ...]]
 
 ACTIONS: Final[dict[str, Action]] = {
     "send a command": (("XADD", KEYS.commands, "*", "type", "x"), SENDERS),
+    "ask who has which slot of a cluster": (("CLUSTER", "SLOTS"), READERS),
     "read a chat": (("GET", KEYS.chat("c")), READERS),
     "read a wallet": (("GET", KEYS.wallet("u")), READERS),
     "read an account": (("GET", KEYS.account("u")), (DAEMON, GATEWAY, OPERATOR, RECOVERY)),

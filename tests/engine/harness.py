@@ -20,6 +20,7 @@ from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.starts import Starts
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
 from loadtests.common.timeouts import scaled
+from meterd.redis_servers import ByServer, RedisServers
 from meterd.rules.model import Policy
 from meterd.rules.partitions import ONLY, Partition
 from meterd.rules.redis_keys import Keys
@@ -126,6 +127,7 @@ async def running(
     _load_library(url)
     keys = Keys(partition.number)
     async_client = connect_async(url)
+    clients = ByServer(RedisServers(url), lambda _url: async_client)
     config = settings or SupervisorConfig()
     token = os.urandom(8).hex()
     queue = CommandStream(async_client, keys, token, config.step_ms_max, partition.partitions)
@@ -139,7 +141,7 @@ async def running(
         partial(_spawn_recorder, url, engine, policy, keys),
         partial(_load_library, url),
         _none_is_warm,
-        directory=ChatDirectory(async_client, partition, 86_400_000)
+        directory=ChatDirectory(clients, partition, 86_400_000)
         if partition.partitions > 1
         else None,
         starts=starts,

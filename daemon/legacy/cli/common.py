@@ -145,9 +145,9 @@ def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
-    with legacy_or_exit(config) as (sides, _), redis_or_exit(addresses.redis_url) as client:
+    with legacy_or_exit(config) as (sides, _), redis_or_exit(addresses.redis) as clients:
         try:
-            yield Targets.of(sides, client), settings, addresses
+            yield Targets.of(sides, clients.of), settings, addresses
         except UnverifiedStateError:
             raise fail(
                 "No daemon works on this Redis, so nobody knows whether it has all accounts.\n"

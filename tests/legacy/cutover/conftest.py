@@ -39,7 +39,8 @@ class Both(NamedTuple):
 
     @property
     def targets(self) -> Targets:
-        return Targets.of(Databases(self.engine, self.engine, LegacyShape()), self.client)
+        sides = Databases(self.engine, self.engine, LegacyShape())
+        return Targets.of(sides, lambda _number: self.client)
 
     def while_working(self, act: Callable[[], T], policy: Policy = Policy()) -> T:  # noqa: B008 - immutable
         """Do something while a daemon works; all of it is in Postgres afterwards."""
