@@ -17,7 +17,7 @@ FAST_MARKS := not (redis or postgres or ray or acceptance or slow)
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev up demo test test-slow test-fast smoke screenshots coverage interleavings chaos soak load bench fuzz \
-	check format lock clean
+	check format docs lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -87,9 +87,13 @@ format: install-dev ## put the code in form and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+docs: install-dev ## build the documentation site into site/; a warning is an error
+	rm -rf site
+	$(BIN)/python -m docs._generate $(ARGS)
+
 lock: install-dev ## write the lock files again (ARGS=--upgrade for newer versions)
 	@UV=$(BIN)/uv tools/lock $(ARGS)
 
 clean: ## remove .venv and everything generated (data in .meterd stays)
-	rm -rf $(VENV) build dist *.egg-info clients/python/build clients/python/*.egg-info clients/typescript/node_modules .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info clients/python/build clients/python/*.egg-info clients/typescript/node_modules .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name .meterd -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

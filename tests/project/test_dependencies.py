@@ -89,9 +89,9 @@ def test_what_runs_is_in_the_lock_of_what_runs(dependency: str) -> None:
     assert name in OURS or name in _locked(RUN_LOCK)
 
 
-@pytest.mark.parametrize("name", ["pytest", "locust", "matplotlib", "mypy", "ruff", "uv"])
+@pytest.mark.parametrize("name", ["pytest", "locust", "matplotlib", "mypy", "ruff", "sphinx", "uv"])
 def test_a_tool_is_in_the_lock_for_developing_only(name: str) -> None:
-    """`make up` installs neither test tools nor load tools."""
+    """`make up` installs neither test tools nor load tools, nor what makes the site."""
     assert name in _locked(DEV_LOCK)
     assert name not in _locked(RUN_LOCK)
 

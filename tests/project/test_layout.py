@@ -45,6 +45,7 @@ TARGETS = (
     "clean",
     "coverage",
     "demo",
+    "docs",
     "format",
     "help",
     "install",
