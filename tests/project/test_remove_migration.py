@@ -75,5 +75,6 @@ def test_only_the_seams_know_the_migration() -> None:
         "daemon/gateway/container.py",
         "daemon/gateway/legacy_fallback.py",
         "daemon/settings/settings.py",
+        "docs/_generate/navigation.py",
         "persistence/postgres/tables.py",
     }
