@@ -17,6 +17,7 @@ project = "meterd"
 author = copyright = "The meterd contributors"  # noqa: A001 - Sphinx's name
 version = release = version_of("meterd")
 language = "en"
+smartquotes = False  # `--config` stays two hyphens
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "index"
