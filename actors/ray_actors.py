@@ -39,6 +39,7 @@ from actors.supervisor.balance import Turn
 from actors.supervisor.closed_chats import ClosedChats
 from actors.supervisor.node_balance import NodeBalance
 from actors.supervisor.partitions import Made, Supervisors
+from actors.supervisor.starts import Starts
 from actors.supervisor.supervisor import (
     WARM_MAX,
     Supervisor,
@@ -46,13 +47,14 @@ from actors.supervisor.supervisor import (
     SupervisorDependencies,
 )
 from actors.supervisor.tasks import end_tasks
+from meterd.redis_servers import RedisServers
 from meterd.rules.model import Policy
 from meterd.rules.partitions import Partition
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
 from persistence.postgres.recorder_state import RecorderClaim
-from persistence.redis.chat_directory import ChatDirectory
-from persistence.redis.client import connect, connect_async
+from persistence.redis.chat_directory import CLAIM_TIMEOUT_S, ChatDirectory
+from persistence.redis.client import AsyncRedisClients, connect, connect_async
 from persistence.redis.command_stream import CommandStream
 from persistence.redis.commit import Limits, policy_document
 from persistence.redis.functions import load_functions
@@ -83,7 +85,7 @@ STUCK_MS: Final = 3_000
 class ActorConfig(NamedTuple):
     """The configuration of every actor."""
 
-    redis_url: str
+    redis_servers: RedisServers
     postgres_url: str
     partitions: int
     policy: Policy
@@ -101,9 +103,15 @@ class ActorConfig(NamedTuple):
     set_up: Callable[[str], None]
     """Called first in the actor's process, with its name: logging."""
 
-    def redis(self) -> redis.Redis:
-        """A connection of one's own."""
-        return connect(self.redis_url, self.socket_timeout_s, self.connect_timeout_s)
+    def redis_async(self, partition: int) -> redis.asyncio.Redis:
+        """A client of one's own for asyncio, of the server that has a partition."""
+        url = self.redis_servers.url_of(partition)
+        return connect_async(url, self.socket_timeout_s, self.connect_timeout_s)
+
+    def redis(self, partition: int) -> redis.Redis:
+        """The same for threads."""
+        url = self.redis_servers.url_of(partition)
+        return connect(url, self.socket_timeout_s, self.connect_timeout_s)
 
 
 def _actor_info() -> ActorInfo:
@@ -122,7 +130,7 @@ class ChatActor:
         config, keys = self._config, Keys(partition)
         config.set_up(name)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
-        asker = SettleSender(config.redis(), keys, name, epoch)
+        asker = SettleSender(config.redis(partition), keys, name, epoch)
         self._timekeeper = TimerService(asker.send_settle, on_fenced=_leave)
         writer = CommitContext(
             actor=name,
@@ -132,7 +140,7 @@ class ChatActor:
             limits=config.limits,
             partition=partition,
         )
-        self._worker = ChatWorker(config.redis(), keys, writer, self._timekeeper)
+        self._worker = ChatWorker(config.redis(partition), keys, writer, self._timekeeper)
         self._timekeeper.start()
         tune_gc()
 
@@ -170,6 +178,8 @@ class SupervisorActor:
         self._config = config
         self._settings = settings
         self._token = token
+        # Chats are claimed in the Redis of any partition: clients of their own, for all of them.
+        self._claims = AsyncRedisClients(config.redis_servers, CLAIM_TIMEOUT_S)
         self._supervisors = Supervisors(config.partitions, self._make)
         self._balance: NodeBalance | None = None
         self._nodes = NodeChoice(own_node())
@@ -177,7 +187,10 @@ class SupervisorActor:
         # Threads of their own: while Ray's head is away these calls wait, and nothing else may.
         self._calls = ThreadPoolExecutor(RAY_CALLS_MAX, thread_name_prefix="ray-calls")
         self._call_s = settings.call_timeout_ms / 1000
-        self._warm = WarmProcesses(self._start, settings.start_timeout_ms / 1000)
+        start_s = settings.start_timeout_ms / 1000
+        self._warm = WarmProcesses(self._start, start_s)
+        # All partitions' processes are on one machine: several starts at once slow each other.
+        self._starts = Starts(start_s, settings.log_file)
 
     async def run(self) -> str:
         """Work until ``stop``; returns why it ended."""
@@ -195,7 +208,7 @@ class SupervisorActor:
     @contextlib.asynccontextmanager
     async def _balanced(self) -> AsyncIterator[None]:
         """Share the partitions out with the other daemons, for as long as the block lasts."""
-        client = self._connect()
+        client = self._config.redis_async(0)
         registry = NodeRegistry(client, self._token, VERSION, platform.node())
         balance = NodeBalance(
             registry,
@@ -218,14 +231,10 @@ class SupervisorActor:
             await balance.leave()
             await client.aclose()
 
-    def _connect(self) -> redis.asyncio.Redis:
-        config = self._config
-        return connect_async(config.redis_url, config.socket_timeout_s, config.connect_timeout_s)
-
     def _make(self, number: int) -> Made:
         """The supervisor of a partition."""
         config, keys, partitions = self._config, Keys(number), self._config.partitions
-        client = self._connect()
+        client = config.redis_async(number)
         step_ms_max = self._settings.step_ms_max
         parts = SupervisorDependencies(
             client=client,
@@ -236,11 +245,12 @@ class SupervisorActor:
             spawn=partial(self._spawn, number),
             take_warm=partial(self._take_warm, number),
             spawn_recorder=partial(self._spawn_recorder, number),
-            load_functions=self._load_library,
-            directory=_directory(client, Partition(number, partitions), config.ended_ttl_ms),
+            load_functions=partial(self._load_library, number),
+            directory=self._directory(Partition(number, partitions)),
             warm_up=self._warm_up,
             turn=partial(self._turn, number),
             cluster_trouble=self._head.trouble,
+            starts=self._starts,
         )
         return Made(Supervisor(parts, self._settings), client.aclose)
 
@@ -300,8 +310,13 @@ class SupervisorActor:
     def _call_ray(self, call: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._calls, call)
 
-    def _load_library(self) -> None:
-        with contextlib.closing(self._config.redis()) as client:
+    def _directory(self, partition: Partition) -> ChatDirectory | None:
+        if partition.partitions == 1:
+            return None
+        return ChatDirectory(self._claims, partition, self._config.ended_ttl_ms)
+
+    def _load_library(self, number: int) -> None:
+        with contextlib.closing(self._config.redis(number)) as client:
             load_functions(client)
 
 
@@ -315,7 +330,8 @@ class RecorderActor:
         config.set_up(name)
         os.nice(BEHIND_NICE)
         structlog.contextvars.bind_contextvars(actor=name, epoch=epoch)
-        outbox = Outbox(config.redis(), keys, config.ended_ttl_ms, RECORDER, epoch)
+        client = config.redis(claim.partition)
+        outbox = Outbox(client, keys, config.ended_ttl_ms, RECORDER, epoch)
         engine = make_engine(
             config.postgres_url, pool_size=1, idle_in_transaction_ms=IDLE_IN_TRANSACTION_MS
         )
@@ -347,12 +363,6 @@ class RecorderActor:
             "table_bytes": recorder.table_bytes,
             "trouble": recorder.trouble or _stuck(recorder.stuck_ms()),
         }
-
-
-def _directory(
-    client: redis.asyncio.Redis, partition: Partition, ttl_ms: int
-) -> ChatDirectory | None:
-    return ChatDirectory(client, partition, ttl_ms) if partition.partitions > 1 else None
 
 
 async def _begun(process: RayProcess, name: str, epoch: str, partition: int) -> RayProcess:

@@ -169,6 +169,7 @@ class ActorHandle:
     async def close(self) -> None:
         """End the process; what is on its way is lost here and comes again."""
         await end_tasks(self._task)
+        self._starts.replaced(self.name)  # nobody will start another one
         if self._process is not None:
             self._process.kill()
 

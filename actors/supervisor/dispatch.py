@@ -69,6 +69,8 @@ class Dispatcher:
         partitions.
         """
         self._directory = directory
+        self._unclaimed: set[str] = set()
+        """Chats that may be another partition's: nobody can be asked at the moment."""
         self._unopened: set[str] = set()
         self._releasing: asyncio.Task[None] | None = None
         self.placement = placement
@@ -161,6 +163,7 @@ class Dispatcher:
             for c in self._line
             if c.chat_id in self._closed_chats
         }
+        self._unclaimed &= keep.keys()
         opening = {e.chat_id for e in entries if isinstance(e, Command) and e.type in OPENING}
         found = await self._find_until_ok(wanted, opening) if wanted else {}
         self._closed_chats = keep | dict.fromkeys(wanted) | found
@@ -177,8 +180,9 @@ class Dispatcher:
                 found = await self._find(chat_ids)
                 unknown = [chat for chat in chat_ids if chat not in found]
                 if unknown and self._directory is not None:
-                    elsewhere = await self._directory.look_up(unknown, opening)
-                    found |= {chat: foreign_chat(chat, "", "") for chat in elsewhere}
+                    owners = await self._directory.look_up(unknown, opening)
+                    found |= {chat: foreign_chat(chat, "", "") for chat in owners.elsewhere}
+                    self._unclaimed = (self._unclaimed - set(unknown)) | owners.unclear
                 return found
             except redis.RedisError as error:
                 log.warning("archive.failed", error=str(error))
@@ -252,6 +256,8 @@ class Dispatcher:
         owner = self.placement.user_of(command.chat_id) if command.chat_id else None
         if owner == user and owner is not None:
             return Target(self.placement.actor_of(command.chat_id) or "")
+        if opens and owner is None and command.chat_id in self._unclaimed:
+            return Target(self._anyone(user), outcomes.AT_CAPACITY)
         if opens and owner is None:
             return self._room_for(user)
         return Target(self._anyone(user))

@@ -48,9 +48,17 @@ class RecorderSupervisor:
     """One recorder after the other, never two that may write."""
 
     def __init__(
-        self, spawn: Callable[[], Awaitable[RecorderProcess]], timeouts: Timeouts, starts: Starts
+        self,
+        spawn: Callable[[], Awaitable[RecorderProcess]],
+        timeouts: Timeouts,
+        starts: Starts,
+        name: str = NAME,
     ) -> None:
-        """``spawn`` makes a process under a new epoch; it starts when ``starts`` gives the turn."""
+        """``spawn`` makes a process under a new epoch; it starts when ``starts`` gives the turn.
+
+        ``name``: what the process is called in that queue, in which there may be others' recorders.
+        """
+        self._name = name
         self._spawn = spawn
         self._timeouts = timeouts
         self._starts = starts
@@ -73,12 +81,13 @@ class RecorderSupervisor:
         if late and limit_s:
             log.warning("recorder.stop_timeout", note="the rest stays in Redis for next time")
         await end_tasks(self._task)
+        self._starts.replaced(self._name)  # nobody will start another one
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
             process: RecorderProcess | None = None
             try:
-                process = await self._starts.run(NAME, self._start)
+                process = await self._starts.run(self._name, self._start)
                 await self._watch(process)
             except Exception as error:
                 log.warning("recorder.lost", error=str(error)[-300:])
@@ -109,7 +118,7 @@ class RecorderSupervisor:
                     process.status(),
                     self._timeouts.call_s,
                     process.local_pid(),
-                    lambda: self._starts.may_replace(NAME),
+                    lambda: self._starts.may_replace(self._name),
                 )
                 self.status = {"up": True, **told}
                 self.replacement.done()

@@ -111,6 +111,8 @@ class SupervisorDependencies(NamedTuple):
     """When to bid for the lease."""
     cluster_trouble: Callable[[], str] = lambda: ""
     """What is wrong with the cluster that the processes run on; empty if nothing."""
+    starts: Starts | None = None
+    """The queue in which processes start, where several supervisors share one machine."""
 
 
 class Supervisor:
@@ -155,8 +157,10 @@ class Supervisor:
         self._maintenance = MaintenanceLoop(parts.client, parts.keys, parts.queue, deps)
         answer_s = settings.call_timeout_ms / 1000
         self._timeouts = Timeouts(answer_s, settings.start_timeout_ms / 1000)
-        self._starts = Starts(self._timeouts.start_s, settings.log_file)
-        self._recording = RecorderSupervisor(self._spawn_recorder, self._timeouts, self._starts)
+        self._starts = parts.starts or Starts(self._timeouts.start_s, settings.log_file)
+        self._recording = RecorderSupervisor(
+            self._spawn_recorder, self._timeouts, self._starts, f"{self._prefix}{RECORDER}"
+        )
         self._dispatcher = Dispatcher(
             self._placement,
             parts.closed_chats.find,

@@ -31,6 +31,7 @@ def archived_account(
     end: Position,
     made: Iterable[LedgerEntry],
     cut_ms: int,
+    partition: int,
     imported: Iterable[LedgerRow] = (),
 ) -> ArchivedAccount:
     """Compute it.
@@ -41,6 +42,7 @@ def archived_account(
         end: the account after its last row.
         made: what the rows have made of the ledger.
         cut_ms: the first millisecond that is not in the archive.
+        partition: the number of the one that the account is in.
         imported: entries of the ledger from before any journal, which no archive has yet.
     """
     changed = [
@@ -51,7 +53,7 @@ def archived_account(
     now_ended = [chat for chat in changed if chat.ended_at_ms is not None and chat.increment_ms]
     had_ended = [ended[chat.chat_id] for chat in now_ended if chat.chat_id in ended]
     digest = begin.ended.minus(map(record_row, had_ended)).plus(map(record_row, now_ended))
-    ledger = [*imported, *map(ledger_row, made)]
+    ledger = [*imported, *(ledger_row(entry, partition) for entry in made)]
     return ArchivedAccount(
         records=sorted(map(record_row, changed)),
         ledger=ledger,

@@ -16,9 +16,12 @@ import msgspec
 import zstandard
 
 from daemon.errors import ArchiveError
+from meterd.rules.partitions import is_partitions
 
 FORMAT: Final = "meterd-archive"
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE: Final = (1, 2)
+"""Version 1 is of a queue of one partition, and its lines do not name it."""
 MANIFEST: Final = "manifest.json"
 PARTIAL: Final = ".partial"
 LINES_MAX: Final = 1_000_000
@@ -61,11 +64,16 @@ class Manifest(msgspec.Struct, frozen=True):
     users: int
     last_entry: str
     partitions: list[str]
+    """Those of the table, by time, that it has the rows of."""
     files: list[FileEntry]
     policies: dict[str, dict[str, Any]]
     """By id, as the journal's rows name them: what the fold needs besides the rows."""
     previous_sha256: str
     """Of the manifest of the archive before; empty for the first."""
+    queue_partitions: int = 1
+    """Into so many the accounts are shared out."""
+    last_entries: dict[str, str] = {}
+    """By the number of each partition of the queue that has any here."""
 
     def lines(self, kind: Kind) -> int:
         """Lines of one kind."""
@@ -185,11 +193,13 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
         ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ArchiveError(f"{path}: no manifest of an archive: {error}") from None
-    if (manifest.format, manifest.version) != (FORMAT, VERSION):
+    if manifest.format != FORMAT or manifest.version not in READABLE:
         raise ArchiveError(
             f"{path}: {manifest.format} of version {manifest.version}; "
-            f"this meterd reads version {VERSION} of {FORMAT}"
+            f"this meterd reads versions up to {VERSION} of {FORMAT}"
         )
+    if not is_partitions(manifest.queue_partitions):
+        raise ArchiveError(f"{path}: queue_partitions: {manifest.queue_partitions} is none")
     return manifest, hashlib.sha256(raw).hexdigest()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from daemon.audit.opening_state import ArchivedState, read_state, state_row
+from meterd.rules.commands import entry_key
 from meterd.rules.money import format_micro, read_micro
 from persistence.postgres.archives import OpeningStateRow
 from persistence.postgres.reader import ChatOwner
@@ -30,17 +31,38 @@ class OpeningLine(NamedTuple):
     """Chats that the rows name and that are another user's."""
 
 
-def journal_line(row: JournalRow) -> dict[str, Any]:
-    """Give a row of the journal."""
-    return row._asdict()
+def journal_line(row: JournalRow, partition: int) -> dict[str, Any]:
+    """Give a row of a partition's journal."""
+    return {"partition": partition, **row._asdict()}
 
 
 def journal_row(line: Mapping[str, Any]) -> JournalRow:
     """Read one. Raises ValueError."""
     try:
-        return JournalRow(**line)
+        return JournalRow(**{name: value for name, value in line.items() if name != "partition"})
     except TypeError as error:
         raise ValueError(str(error)) from None
+
+
+class LastEntries:
+    """The last entry of each partition, of rows in any order."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._last: dict[int, tuple[int, int]] = {}
+
+    def take(self, row: JournalRow, partition: int) -> None:
+        """Take in a row of a partition's journal."""
+        key = entry_key(row.stream_id)
+        self._last[partition] = max(self._last.get(partition, key), key)
+
+    def by_partition(self) -> dict[str, str]:
+        """Give them by the number of the partition, as text: JSON has no other names."""
+        return {str(number): "{}-{}".format(*key) for number, key in sorted(self._last.items())}
+
+    def last(self) -> str:
+        """Give the last of all; 0-0 if there is none."""
+        return "{}-{}".format(*max(self._last.values(), default=(0, 0)))
 
 
 def row_line(row: LedgerRow | RecordRow) -> dict[str, Any]:

@@ -14,6 +14,9 @@ class ArchivePlan(NamedTuple):
     from_ms: int
     cut_ms: int
     partitions: list[str]
+    """Those of the table, by time, that are dropped."""
+    queue_partitions: int
+    """Into so many the accounts are shared out."""
     last_sha256: str
     """Of the manifest of the archive before; empty for the first."""
 

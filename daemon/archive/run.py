@@ -91,8 +91,6 @@ class Archiver:
             ArchiveError: the role may not, or there is what can't be archived.
         """
         with self._engine.connect() as connection:
-            if (fetch_partitions(connection) or 1) > 1:
-                raise ArchiveError("this version archives a queue of one partition only")
             if not partitions.is_owner(connection):
                 raise ArchiveError(
                     "this role may not drop partitions of command_journal: run this as the owner "
@@ -112,11 +110,13 @@ class Archiver:
                     "They can't be dropped (see command_journal_default), so nothing is archived"
                 )
             known = archives(connection)
+            queue_partitions = fetch_partitions(connection) or 1
         last = known[-1] if known else None
         return ArchivePlan(
             from_ms=last.cut_ms if last else 0,
             cut_ms=cut_ms,
             partitions=[one.name for one in found],
+            queue_partitions=queue_partitions,
             last_sha256=last.manifest_sha256 if last else "",
         )
 
@@ -204,6 +204,7 @@ class Archiver:
             folder=str(folder),
             entries=rows,
             last_entry=manifest.last_entry,
+            last_entries=manifest.last_entries,
             manifest_sha256=sha256,
         )
         insert_archive(connection, row)

@@ -9,6 +9,7 @@ from actors.chat.rows import chat_of_record
 from daemon.archive.account import ArchivedAccount, archived_account
 from daemon.archive.files import KINDS, FileEntry, Kind, Manifest, fault_of, read_lines
 from daemon.archive.lines import (
+    LastEntries,
     OpeningLine,
     journal_row,
     read_closing,
@@ -20,7 +21,8 @@ from daemon.audit.differences import NOTHING, Difference, Tell, differing
 from daemon.audit.folding import ByUser, Fold, Foreign, Position
 from daemon.audit.opening_state import NOTHING_IMPORTED, StartedLater
 from daemon.errors import ArchiveError
-from meterd.rules.model import MIGRATED, Policy
+from meterd.rules.model import MIGRATED
+from meterd.rules.partitions import Partition
 from meterd.rules.replay import Replay
 from persistence.postgres.archives import OpeningStateRow
 from persistence.postgres.rows import JournalRow, LedgerRow, RecordRow
@@ -56,6 +58,7 @@ class Verification:
         self._tell = tell
         self._progress = progress
         self._counts = dict[str, int](dict.fromkeys(KINDS, 0))
+        self._last = LastEntries()
         self._policies = {k: read_policy(v) for k, v in manifest.policies.items()}
 
     def run(self) -> None:
@@ -102,12 +105,16 @@ class Verification:
         expected = {str(kind): self._manifest.lines(kind) for kind in KINDS}
         if self._counts != expected:
             self._tell(_difference("lines", *differing(expected, self._counts)))
+        last, found = self._manifest.last_entries, self._last.by_partition()
+        if last != found and self._manifest.version > 1:
+            self._tell(_difference("last_entries", *differing(last, found)))
 
     def _account(self, begin: OpeningLine, end: OpeningStateRow, rows: _Rows) -> None:
         user = begin.user_id
+        partition = Partition.of_user(user, self._manifest.queue_partitions)
         ended = {row.chat_id: chat_of_record(row) for row in begin.ended}
         replay = Replay(user, begin.state.opened, ended.values())
-        fold = _fold_of(replay, self._policies, begin, self._tell)
+        fold = self._fold_of(replay, Foreign(begin.foreign, partition))
         for row in rows.journal.of(user):
             fold.take(row)
         ledger, records = list(rows.ledger.of(user)), list(rows.records.of(user))
@@ -119,23 +126,31 @@ class Verification:
             Position(replay.applied, replay.account, replay.chats),
             replay.ledger,
             self._manifest.cut_ms,
+            partition.number,
             [row for row in ledger if row.kind == MIGRATED],
         )
         for difference in _compare(user, made, ledger, records, end):
             self._tell(difference)
 
+    def _fold_of(self, replay: Replay, foreign: Foreign) -> Fold:
+        return Fold(replay, self._policies, foreign, StartedLater(NOTHING_IMPORTED), self._tell)
+
     def _journal_row(self, line: dict[str, Any]) -> JournalRow:
         self._progress("fold")
-        return journal_row(line)
+        row, number = journal_row(line), int(line.get("partition", 0))
+        self._last.take(row, number)
+        if row.user_id is not None:
+            right = Partition.of_user(row.user_id, self._manifest.queue_partitions).number
+            if number != right:
+                raise ArchiveError(
+                    f"{row.stream_id} of {row.user_id} is in partition {number}, not in {right}"
+                )
+        return row
 
     def _lines(self, kind: Kind) -> Iterator[dict[str, Any]]:
         for line in read_lines(self._folder, self._manifest, kind):
             self._counts[kind] += 1
             yield line
-
-
-def _fold_of(replay: Replay, policies: dict[str, Policy], begin: OpeningLine, tell: Tell) -> Fold:
-    return Fold(replay, policies, Foreign(begin.foreign), StartedLater(NOTHING_IMPORTED), tell)
 
 
 def _compare(

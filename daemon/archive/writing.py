@@ -4,14 +4,14 @@ import contextlib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
 from actors.chat.rows import record_row
 from daemon.archive.account import archived_account, state_before
-from daemon.archive.files import FORMAT, KINDS, VERSION, LinesWriter, Manifest
-from daemon.archive.lines import journal_line, opening_line, row_line, state_line
+from daemon.archive.files import FORMAT, KINDS, VERSION, Kind, LinesWriter, Manifest
+from daemon.archive.lines import LastEntries, journal_line, opening_line, row_line, state_line
 from daemon.archive.plan import ArchivePlan, Progress, moment
 from daemon.audit.books import compare_books
 from daemon.audit.differences import Findings
@@ -19,10 +19,9 @@ from daemon.audit.folding import Cut, Folded, Folding
 from daemon.audit.ids import compare_ids
 from daemon.audit.opening_state import opening_rows
 from daemon.audit.unowned_rows import compare_unowned
-from meterd.rules.commands import entry_key
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import ORIGIN, OpenedAccount
-from meterd.rules.partitions import ONLY
+from meterd.rules.partitions import Partition
 from persistence.postgres import reader
 from persistence.postgres.archives import last_archived_at_ms
 from persistence.postgres.rows import JournalRow
@@ -50,8 +49,8 @@ class ArchiveWriting:
         self._files = {kind: LinesWriter(folder, kind) for kind in KINDS}
         self._named = set[str]()
         self._users = 0
-        self._last = (0, 0)
-        self._policies: dict[str, dict[str, object]] = {}
+        self._last = LastEntries()
+        self._policies: dict[str, dict[str, Any]] = {}
 
     def accounts(self) -> None:
         """Write page after page of accounts, each as one snapshot of the database has it."""
@@ -63,27 +62,33 @@ class ArchiveWriting:
                     return
                 last = users[-1]
                 mine = reader.users_before(connection, users, self._plan.cut_ms)
-                folding = Folding(connection, mine, self._findings.report)
+                partitions = self._plan.queue_partitions
+                folding = Folding(connection, mine, self._findings.report, partitions=partitions)
                 for folded in folding.users({}, self._count, cut):
                     self._account(folded)
 
     def unowned(self) -> None:
         """Write the rows of nobody, and compare what concerns all users."""
-        cut_ms, report = self._plan.cut_ms, self._findings.report
+        partitions = self._plan.queue_partitions
         with self._reading() as connection:
-            for row in reader.journal_of_nobody(connection, 0, cut_ms):
-                self._count()
-                self._files["unowned"].write(journal_line(row))
-                self._last = max(self._last, entry_key(row.stream_id))
-            self._progress("ids")
-            for difference in compare_unowned(connection, 0, self._findings, ONLY):
-                report(difference)
             self._policies = reader.fetch_policies(connection)
-            policies = {k: read_policy(v) for k, v in self._policies.items()}
-            rows = reader.repeated_ids(connection)
-            archived_at_ms = last_archived_at_ms(connection)
-            for difference in compare_ids(rows, True, policies, archived_at_ms):
-                report(difference)
+            for number in range(partitions):
+                self._unowned(connection, Partition(number, partitions))
+
+    def _unowned(self, connection: Connection, partition: Partition) -> None:
+        number, report = partition.number, self._findings.report
+        cut_ms = self._plan.cut_ms
+        for row in reader.journal_of_nobody(connection, 0, cut_ms, partition=number):
+            self._count()
+            self._put("unowned", row, partition)
+        self._progress("ids")
+        for difference in compare_unowned(connection, 0, self._findings, partition):
+            report(difference)
+        policies = {k: read_policy(v) for k, v in self._policies.items()}
+        rows = reader.repeated_ids(connection, partition=number)
+        archived_at_ms = last_archived_at_ms(connection)
+        for difference in compare_ids(rows, True, policies, archived_at_ms):
+            report(difference)
 
     def close(self) -> None:
         """Put all of it on the disk."""
@@ -103,18 +108,27 @@ class ArchiveWriting:
             since=moment(plan.from_ms),
             before=moment(plan.cut_ms),
             users=self._users,
-            last_entry="{}-{}".format(*self._last),
+            last_entry=self._last.last(),
             partitions=plan.partitions,
             files=[entry for one in self._files.values() for entry in one.files],
             policies=self._policies,
             previous_sha256=plan.last_sha256,
+            queue_partitions=plan.queue_partitions,
+            last_entries=self._last.by_partition(),
         )
 
     def _take(self, row: JournalRow) -> None:
-        self._files["journal"].write(journal_line(row))
-        self._last = max(self._last, entry_key(row.stream_id))
+        assert row.user_id is not None, "it is a user's"
+        self._put("journal", row, self._partition_of(row.user_id))
         if row.chat_id is not None:
             self._named.add(row.chat_id)
+
+    def _put(self, kind: Kind, row: JournalRow, partition: Partition) -> None:
+        self._files[kind].write(journal_line(row, partition.number))
+        self._last.take(row, partition.number)
+
+    def _partition_of(self, user: str) -> Partition:
+        return Partition.of_user(user, self._plan.queue_partitions)
 
     def _count(self) -> None:
         self._progress("fold")
@@ -123,7 +137,7 @@ class ArchiveWriting:
         named, self._named = self._named, set()
         if not folded.is_whole or folded.at_cut is None:
             return  # the findings have it: nothing will be archived
-        for difference in compare_books(folded, 0):
+        for difference in compare_books(folded, self._partition_of(folded.user).number):
             self._findings.report(difference)
         self._write(folded, named)
 
@@ -135,7 +149,8 @@ class ArchiveWriting:
         begin = state_before(opened, (), opening.archived)
         imported = [] if opening.archived else opening_rows(folded.ledger.values())
         point, made = folded.at_cut
-        end = archived_account(begin, ended, point, made, self._plan.cut_ms, imported)
+        number = self._partition_of(user).number
+        end = archived_account(begin, ended, point, made, self._plan.cut_ms, number, imported)
         before = sorted(record_row(chat) for chat in ended.values() if chat.chat_id in named)
         foreign = [one for one in folded.owners if one.chat_id in named]
         files = self._files

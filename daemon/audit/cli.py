@@ -23,13 +23,13 @@ from daemon.console.common import (
 )
 
 if TYPE_CHECKING:
-    import redis
     from sqlalchemy import Engine
 
     from daemon.audit.differences import Difference, Findings
     from daemon.audit.run import Scope
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
+    from persistence.redis.client import RedisClients
 
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
@@ -73,8 +73,8 @@ def audit(
     scope = _scope(since, user)
     addresses = _addresses_or_exit(settings_or_exit(config), no_redis)
     shown: list[Difference] = []
-    with _servers(addresses, no_redis) as (engine, client):
-        findings = _run(engine, client, scope, shown.append if json else print_difference)
+    with _servers(addresses, no_redis) as (engine, clients):
+        findings = _run(engine, clients, scope, shown.append if json else print_difference)
     if json:
         print_json(_document(findings, shown))
     else:
@@ -85,7 +85,7 @@ def audit(
 
 def _run(
     engine: "Engine",
-    client: "redis.Redis | None",
+    clients: "RedisClients | None",
     scope: "Scope",
     show: "Callable[[Difference], None]",
 ) -> "Findings":
@@ -93,16 +93,16 @@ def _run(
 
     findings = Findings(show)
     if show is not print_difference:
-        _run_each(engine, client, scope, findings, lambda _phase: None)
+        _run_each(engine, clients, scope, findings, lambda _phase: None)
         return findings
     with _progress(engine, findings, scope) as progress:
-        _run_each(engine, client, scope, findings, progress)
+        _run_each(engine, clients, scope, findings, progress)
     return findings
 
 
 def _run_each(
     engine: "Engine",
-    client: "redis.Redis | None",
+    clients: "RedisClients | None",
     scope: "Scope",
     findings: "Findings",
     progress: "Callable[[str], None]",
@@ -119,7 +119,7 @@ def _run_each(
     for number in range(partitions):
         one = Partition(number, partitions)
         if scope.user is None or one.has(scope.user):
-            scan = SnapshotScan(client, Keys(number)) if client else None
+            scan = SnapshotScan(clients.of(number), Keys(number)) if clients else None
             Audit(engine, scan, findings, progress, partition=one).run(scope)
 
 
@@ -139,13 +139,13 @@ def _progress(
 @contextlib.contextmanager
 def _servers(
     addresses: "Addresses", no_redis: bool
-) -> "Iterator[tuple[Engine, redis.Redis | None]]":
+) -> "Iterator[tuple[Engine, RedisClients | None]]":
     import redis  # noqa: PLC0415 - as above
 
-    client = None if no_redis else redis_or_exit(addresses.redis_url)
-    with client or contextlib.nullcontext(), engine_or_exit(addresses.postgres_url) as engine:
+    opened = contextlib.nullcontext(None) if no_redis else redis_or_exit(addresses.redis)
+    with opened as clients, engine_or_exit(addresses.postgres_url) as engine:
         try:
-            yield engine, client
+            yield engine, clients
         except redis.RedisError as error:
             raise fail(
                 f"Redis has stopped answering: {error}\n"
@@ -157,15 +157,15 @@ def _addresses_or_exit(settings: "Settings", no_redis: bool) -> "Addresses":
     from daemon.discovery.runfile import Addresses, RunFile  # noqa: PLC0415 - as above
 
     found = RunFile(settings.home).read()
-    redis_url = settings.redis.url or (found.redis_url if found else "")
+    redis_urls = settings.redis.all_urls or (found.redis.urls if found else ())
     postgres_url = settings.postgres.url or (found.postgres_url if found else "")
-    if not postgres_url or not (redis_url or no_redis):
+    if not postgres_url or not (redis_urls or no_redis):
         missing = "redis.url" if postgres_url else "postgres.url"
         raise fail(
             f"No daemon runs in {settings.home} and {missing} is not configured.\n"
             "Start one with: meterd up"
         )
-    return Addresses(redis_url or "", postgres_url)
+    return Addresses.of(redis_urls or ("",), postgres_url)
 
 
 def _scope(since: str, user: str) -> "Scope":

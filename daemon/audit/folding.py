@@ -119,13 +119,13 @@ class Folding:
         users: Sequence[str],
         tell: Tell,
         watch: Watch = watch_nothing,
-        partition: Partition = ONLY,
+        partitions: int = 1,
     ) -> None:
         """``users`` in the database's order; rows that are not as the fold's go to ``tell``.
 
-        ``partition``: the one that they are in.
+        ``partitions``: into so many the accounts are shared out.
         """
-        self._partition = partition
+        self._partitions = partitions
         self._users = users
         self._tell = tell
         self._watch = watch
@@ -162,7 +162,7 @@ class Folding:
         opening = opening_state_of(user, records.values(), ledger.values(), free_times, state)
         replay = Replay(user, opening.account, opening.ended)
         owners, later = self._owners.get(user, ()), StartedLater(opening)
-        foreign = Foreign(owners, self._partition)
+        foreign = Foreign(owners, Partition.of_user(user, self._partitions))
         fold = Fold(replay, self._policies, foreign, later, self._tell, self._watch)
         if opening.fault:
             fold.refuse_state(user, opening.fault)

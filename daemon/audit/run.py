@@ -167,7 +167,8 @@ class Audit:
 
         Those of whom the events stream is ahead of the journal are added to ``events_ahead``.
         """
-        folding = Folding(connection, users, self._findings.report, self._watch, self._partition)
+        partitions = self._partition.partitions
+        folding = Folding(connection, users, self._findings.report, self._watch, partitions)
         for folded in folding.users({}, self._count):
             if self._events and self._events.finish(folded.user, folded.is_whole, is_last=False):
                 events_ahead.add(folded.user)
@@ -217,7 +218,8 @@ class Audit:
         moved = [user for user in users if user in by_user or user in events_ahead]
         assert self._events is not None, "account snapshots were taken"
         with self._reading() as connection:
-            again = Folding(connection, moved, _ignore, self._watch, self._partition)
+            partitions = self._partition.partitions
+            again = Folding(connection, moved, _ignore, self._watch, partitions)
             for folded in again.users(until):
                 self._events.finish(folded.user, folded.is_whole, is_last=True)
                 for snapshot in by_user.get(folded.user, ()) if folded.is_whole else ():

@@ -73,12 +73,12 @@ def _snapshot(
 ) -> tuple["ChatSnapshot", int, int | None]:
     """The chat, from wherever it is, the queue's clock, and when its account's credits end."""
     from meterd import Meter, UnavailableError  # noqa: PLC0415 - the help need not wait for it
+    from persistence.redis.client import queue_ms  # noqa: PLC0415 - as above
 
-    with redis_or_exit(addresses.redis_url) as client:
-        seconds, microseconds = client.time()
-    now_ms = seconds * 1000 + microseconds // 1000
+    with redis_or_exit(addresses.redis) as clients:
+        now_ms = queue_ms(clients)
     try:
-        with Meter(addresses.redis_url, addresses.postgres_url or None) as meter:
+        with Meter(addresses.redis.urls, addresses.postgres_url or None) as meter:
             snapshot, zero_at = meter.snapshot(chat_id), None
             if snapshot.is_running and snapshot.user_id is not None:
                 zero_at = meter.wallet(snapshot.user_id).zero_at

@@ -40,9 +40,10 @@ def show(
     """
     from persistence.redis.clock_hold import read_hold  # noqa: PLC0415 - the help need not wait for it
 
-    with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
+    with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis) as clients:
+        keys = keys_or_exit(clients, partition)
+        client = clients.of(keys.partition)
         seconds, micros = client.time()
-        keys = keys_or_exit(client, partition)
         hold = read_hold(client, keys)
     found: dict[str, Any] = {"queue_ms": seconds * 1000 + micros // 1000, "hold": hold}
     if json:
@@ -96,8 +97,9 @@ def accept(
     """
     from persistence.redis.clock_hold import clear_hold, read_hold  # noqa: PLC0415 - as above
 
-    with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
-        keys = keys_or_exit(client, partition)
+    with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis) as clients:
+        keys = keys_or_exit(clients, partition)
+        client = clients.of(keys.partition)
         hold = read_hold(client, keys)
         now_ms = time.time_ns() // 1_000_000
         if hold is None or not clear_hold(client, keys, hold, by or getpass.getuser(), now_ms):
@@ -127,8 +129,9 @@ def drop(
     from persistence.redis.clock_hold import drop_ahead, read_hold  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
-    with redis_or_exit(addresses_or_exit(settings).redis_url) as client:
-        keys = keys_or_exit(client, partition)
+    with redis_or_exit(addresses_or_exit(settings).redis) as clients:
+        keys = keys_or_exit(clients, partition)
+        client = clients.of(keys.partition)
         hold = read_hold(client, keys)
         if hold is None or "entry" not in hold:
             raise fail("Nothing is held because of an entry.\nSee what is with: meterd clock show")

@@ -140,6 +140,8 @@ def _rows(loaded: "LoadedSettings") -> list[dict[str, Any]]:
 def _masked(key: str, value: Any) -> Any:
     if key == "jwt_secret" and value is not None:
         return MASK
+    if isinstance(value, list):
+        return [_masked(key, one) for one in value]
     return mask_credentials(value) if isinstance(value, str) else value
 
 

@@ -230,8 +230,9 @@ def _letters(config: "Path | None", partition: int | None) -> "Iterator[DeadLett
     from persistence.redis.dead_letters import DeadLetters  # noqa: PLC0415 - the help need not wait for it
 
     addresses = addresses_or_exit(settings_or_exit(config))
-    with redis_or_exit(addresses.redis_url) as client:
-        yield DeadLetters(client, keys_or_exit(client, partition))
+    with redis_or_exit(addresses.redis) as clients:
+        keys = keys_or_exit(clients, partition)
+        yield DeadLetters(clients.of(keys.partition), keys)
 
 
 @contextmanager

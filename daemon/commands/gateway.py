@@ -51,7 +51,7 @@ def gateway(
     try:
         keys_of(settings)
         listening = bind(settings.http)
-        check_servers(addresses.redis_url, addresses.postgres_url, settings.partitions)
+        check_servers(addresses.redis, addresses.postgres_url, settings.partitions)
         print_line(f"The gateway answers at {url_of(listening)}")
         serve(settings, addresses, listening)
     except (PartitionsError, KeysError, BindError) as error:

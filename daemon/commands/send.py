@@ -110,10 +110,10 @@ def send(
     command = _command(type_, fields or [], no_wait)
     if not raw:
         _check(command.flat)
-    with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis_url) as client:
-        keys, added = find_place(client, _fields(command.flat))
+    with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis) as clients:
+        keys, added = find_place(clients, _fields(command.flat))
         command = command._replace(flat=[*command.flat, *added])
-        sent = _SentCommand(client, keys, command)
+        sent = _SentCommand(clients.of(keys.partition), keys, command)
         entry = sent.send()
         if no_wait:
             _print_sent(command, entry, json)

@@ -52,7 +52,9 @@ def _print(found: dict[str, Any]) -> None:
     if here and here["state"] in ("standby", "starting", "restarting"):
         why = "another daemon works" if here["state"] == "standby" else here["why"]
         _print_state("here", here["state"], "yellow", f"process {here['pid']}: {why}")
-    for name in ("redis_url", "postgres_url", "http_url"):
+    for url in found.get("redis_urls", ()):
+        print_line(f"redis_url  {mask_credentials(url)}")
+    for name in ("postgres_url", "http_url"):
         if found.get(name):
             print_line(f"{name:10} {mask_credentials(found[name])}")
     if "actors" in found:

@@ -64,11 +64,11 @@ def _report(settings: "Settings", addresses: "Addresses", status: dict[str, Any]
 
 def _report_ready(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:
     place = "embedded, data in " + str(settings.home)
-    redis = mask_credentials(addresses.redis_url)
+    redis = ", ".join(map(mask_credentials, addresses.redis.urls))
     postgres = mask_credentials(addresses.postgres_url)
     actors = f"{len(status['actors'])} of {settings.actors.max} at most"
     lines = [
-        f"  redis     {redis}  ({'configured' if settings.redis.url else place})",
+        f"  redis     {redis}  ({'configured' if settings.redis.all_urls else place})",
         f"  postgres  {postgres}  ({'configured' if settings.postgres.url else place})",
         f"  http      {addresses.http_url or 'none'}  (meterd token ops --role ops --link /)",
         f"  ray       {settings.ray.address or 'a cluster of its own, on this machine'}",

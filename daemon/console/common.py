@@ -19,12 +19,13 @@ from daemon.console.table import Table
 from daemon.logging.masking import mask_credentials
 
 if TYPE_CHECKING:
-    import redis
     from sqlalchemy import Engine
 
     from daemon.console.terminal import SafeConsole
     from daemon.discovery.runfile import Addresses
     from daemon.settings.settings import Settings
+    from meterd.redis_servers import RedisServers
+    from persistence.redis.client import RedisClients
 
     out: SafeConsole
     err: SafeConsole
@@ -67,21 +68,26 @@ def addresses_or_exit(settings: "Settings") -> "Addresses":
     return addresses
 
 
-def redis_or_exit(redis_url: str) -> "redis.Redis":
-    """A connection that answers; nothing has been sent if it does not."""
+@contextlib.contextmanager
+def redis_or_exit(servers: "RedisServers") -> "Iterator[RedisClients]":
+    """Clients of the servers; what does not answer in here ends the command.
+
+    Of several servers one has to answer at first: the others' partitions may not be asked for.
+    """
     import redis  # noqa: PLC0415 - see above
 
-    from persistence.redis.client import connect  # noqa: PLC0415 - see above
+    from persistence.redis.client import RedisClients, queue_ms  # noqa: PLC0415 - see above
 
-    try:
-        client = connect(redis_url)
-        client.ping()
-    except (redis.RedisError, ValueError) as error:
-        raise fail(
-            f"Redis does not answer at {mask_credentials(redis_url)}: {error}\n"
-            "See whether the daemon runs with: meterd status"
-        ) from None
-    return client
+    with RedisClients(servers) as clients:
+        try:
+            queue_ms(clients)
+        except (redis.RedisError, ValueError) as error:
+            where = ", ".join(map(mask_credentials, servers.urls))
+            raise fail(
+                f"Redis does not answer at {where}: {error}\n"
+                "See whether the daemon runs with: meterd status"
+            ) from None
+        yield clients
 
 
 @contextlib.contextmanager

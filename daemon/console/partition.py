@@ -12,7 +12,7 @@ from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 
 if TYPE_CHECKING:
-    import redis
+    from persistence.redis.client import RedisClients
 
 PartitionOption = Annotated[
     int | None,
@@ -22,11 +22,11 @@ PartitionOption = Annotated[
 ]
 
 
-def keys_or_exit(client: "redis.Redis", number: int | None) -> Keys:
+def keys_or_exit(clients: "RedisClients", number: int | None) -> Keys:
     """The keys of the partition that is meant; fails where that is not clear."""
     from persistence.redis.layout import read_partitions  # noqa: PLC0415 - the help need not wait
 
-    partitions = read_partitions(client)
+    partitions = read_partitions(clients)
     if number is None and partitions > 1:
         raise fail(
             f"The queue has {partitions} partitions; say which one: "
@@ -41,7 +41,7 @@ def keys_or_exit(client: "redis.Redis", number: int | None) -> Keys:
     return Keys(number or 0)
 
 
-def find_place(client: "redis.Redis", fields: dict[str, str]) -> tuple[Keys, Sequence[str]]:
+def find_place(clients: "RedisClients", fields: dict[str, str]) -> tuple[Keys, Sequence[str]]:
     """Where a command belongs, and what has to be added to it: whose it is.
 
     With several partitions each command names its user; of a chat, Redis knows whose it is from
@@ -49,22 +49,24 @@ def find_place(client: "redis.Redis", fields: dict[str, str]) -> tuple[Keys, Seq
     """
     from persistence.redis.layout import read_partitions  # noqa: PLC0415 - as above
 
-    partitions, user, added = read_partitions(client), fields.get("user_id", ""), list[str]()
+    partitions, user, added = read_partitions(clients), fields.get("user_id", ""), list[str]()
     if partitions == 1:
         return Keys(), added
     if not user and is_identifier(fields.get("chat_id", "")):
-        user = _owner(client, fields["chat_id"], partitions)
+        user = _owner(clients, fields["chat_id"], partitions)
         added = ["user_id", user]
     if not is_identifier(user):  # it is invalid, and the daemon says why
         return Keys(), []
     return Keys(partition_of(user, partitions)), added
 
 
-def _owner(client: "redis.Redis", chat_id: str, partitions: int) -> str:
-    pipeline = client.pipeline(transaction=False)
-    for number in range(partitions):
-        pipeline.get(Keys(number).chat(chat_id))
-    found: list[Any] = [raw for raw in pipeline.execute() if raw]
+def _owner(clients: "RedisClients", chat_id: str, partitions: int) -> str:
+    found: list[Any] = []
+    for client, numbers in clients.groups(partitions):
+        pipeline = client.pipeline(transaction=False)
+        for number in numbers:
+            pipeline.get(Keys(number).chat(chat_id))
+        found += filter(None, pipeline.execute())
     if not found:
         raise fail(
             f"Nothing was sent. No partition knows the chat {chat_id}: if it has ended more than a "

@@ -65,7 +65,7 @@ def _ready_or_exit(settings: "Settings") -> "Addresses":
         raise fail(f"No daemon is ready (it is {found['state']}{why}).\nStart one with: meterd up")
     if not found["postgres_url"]:
         raise fail("The records are in Postgres, and postgres.url is not configured.")
-    return Addresses(found["redis_url"], found["postgres_url"])
+    return Addresses.of(found["redis_urls"], found["postgres_url"])
 
 
 def _play(addresses: "Addresses", cast: "Cast") -> None:
@@ -74,8 +74,8 @@ def _play(addresses: "Addresses", cast: "Cast") -> None:
     from daemon.errors import DemoError  # noqa: PLC0415 - as above
     from meterd import Meter, MeterError  # noqa: PLC0415 - as above
 
-    with Meter(addresses.redis_url) as meter:
-        play = Play(meter, cast, _queue_clock(addresses.redis_url))
+    with Meter(addresses.redis.urls) as meter:
+        play = Play(meter, cast, _queue_clock(addresses))
         try:
             show(play.frames())
         except (MeterError, DemoError) as error:
@@ -85,12 +85,13 @@ def _play(addresses: "Addresses", cast: "Cast") -> None:
             raise
 
 
-def _queue_clock(redis_url: str) -> Callable[[], int]:
+def _queue_clock(addresses: "Addresses") -> Callable[[], int]:
     """The queue's time in ms, asked for once."""
-    with redis_or_exit(redis_url) as client:
-        seconds, microseconds = client.time()
-    ahead_s = seconds + microseconds / 1_000_000 - time.monotonic()
-    return lambda: int((time.monotonic() + ahead_s) * 1000)
+    from persistence.redis.client import queue_ms  # noqa: PLC0415 - as above
+
+    with redis_or_exit(addresses.redis) as clients:
+        ahead_ms = queue_ms(clients) - time.monotonic() * 1000
+    return lambda: int(time.monotonic() * 1000 + ahead_ms)
 
 
 def _books(postgres_url: str, cast: "Cast") -> "DemoLedger":

@@ -1,35 +1,64 @@
 """What the daemons that work on a Redis say of themselves, over all partitions."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
 
 import redis
-import redis.asyncio
 
 from actors.supervisor.merged_status import merge_statuses
 from meterd.rules.redis_keys import Keys
+from persistence.redis.client import AsyncRedisClients, RedisClients
 from persistence.redis.layout import read_partitions
 from persistence.redis.published_status import read_status, read_status_async
+
+_Found: TypeAlias = dict[str, Any] | redis.RedisError | None
 
 _NOBODY: Final = {"state": "down", "why": "no daemon works on it"}
 
 
-def read_whole_status(client: redis.Redis) -> dict[str, Any] | None:
+def read_whole_status(clients: RedisClients) -> dict[str, Any] | None:
     """The status of all partitions; None if no daemon works on any of them.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: no Redis answers.
     """
-    partitions = range(read_partitions(client))
-    return _merged([read_status(client, Keys(number)) for number in partitions])
+    found: dict[int, _Found] = {}
+    for client, numbers in clients.groups(read_partitions(clients)):
+        for number in numbers:
+            try:
+                found[number] = read_status(client, Keys(number))
+            except redis.RedisError as error:
+                found |= dict.fromkeys(numbers, error)  # the server is away: asked once
+                break
+    return _merged([found[number] for number in sorted(found)])
 
 
 async def read_whole_status_async(
-    client: redis.asyncio.Redis, partitions: Iterable[Keys]
+    clients: AsyncRedisClients, partitions: int
 ) -> dict[str, Any] | None:
-    """The same with asyncio, of these partitions. Raises as ``read_whole_status``."""
-    return _merged([await read_status_async(client, keys) for keys in partitions])
+    """The same with asyncio, of so many partitions. Raises as ``read_whole_status``."""
+    found: dict[int, _Found] = {}
+    for client, numbers in clients.groups(partitions):
+        for number in numbers:
+            try:
+                found[number] = await read_status_async(client, Keys(number))
+            except redis.RedisError as error:
+                found |= dict.fromkeys(numbers, error)
+                break
+    return _merged([found[number] for number in sorted(found)])
 
 
-def _merged(found: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
-    return merge_statuses([one or _NOBODY for one in found]) if any(found) else None
+def _merged(found: Sequence[_Found]) -> dict[str, Any] | None:
+    failed = [one for one in found if isinstance(one, redis.RedisError)]
+    if len(failed) == len(found):
+        raise failed[0]
+    told = [_line(number, one) for number, one in enumerate(found)]
+    return merge_statuses(told) if any(found) else None
+
+
+def _line(number: int, found: _Found) -> dict[str, Any]:
+    if isinstance(found, redis.RedisError):
+        why = f"Redis does not answer: {found}"
+        line = {"partition": number, "state": "degraded", "why": why, "epoch": "", "open_chats": 0}
+        return {"state": "degraded", "why": why, "partitions": [line]}
+    return found or _NOBODY

@@ -4,18 +4,34 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from meterd.redis_servers import RedisServers
 
 
 class Addresses(NamedTuple):
     """Where the servers are, passwords included."""
 
     redis_url: str
+    """The first one, or the only one."""
     postgres_url: str
     http_url: str = ""
     """Empty if this daemon has no gateway."""
+    redis_urls: Sequence[str] = ()
+    """All of them, where there are several."""
+
+    @classmethod
+    def of(cls, redis_urls: Sequence[str], postgres_url: str, http_url: str = "") -> "Addresses":
+        """With as many servers of the queue as there are URLs, in their order."""
+        several = redis_urls if len(redis_urls) > 1 else ()
+        return cls(redis_urls[0], postgres_url, http_url, tuple(several))
+
+    @property
+    def redis(self) -> RedisServers:
+        """Which server has which partition."""
+        return RedisServers(self.redis_urls or self.redis_url)
 
 
 class RunningDaemon(NamedTuple):
@@ -92,15 +108,14 @@ class RunFile:
             found = json.loads(self._path.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        return Addresses(*(found.get(name, "") for name in Addresses._fields))
+        return _read(found)
 
     def read_running(self, settings: str) -> RunningDaemon | None:
         """The daemon that runs here with settings of this fingerprint; None if there is none."""
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
             found = json.loads(self._path.read_text())
             if settings and found.get("settings") == settings and not self.is_stale():
-                addresses = Addresses(*(found.get(name, "") for name in Addresses._fields))
-                return RunningDaemon(addresses, found["environment"])
+                return RunningDaemon(_read(found), found["environment"])
         return None
 
     def jwt_secret(self) -> str | None:
@@ -122,3 +137,11 @@ class RunFile:
         except (FileNotFoundError, json.JSONDecodeError):
             return False
         return not Path(f"/proc/{pid}").exists()
+
+
+def _read(found: Mapping[str, Any]) -> Addresses:
+    """The addresses in a file, as far as it has them: an older daemon may have written it."""
+    redis_url, postgres_url, http_url = (
+        str(found.get(name, "")) for name in ("redis_url", "postgres_url", "http_url")
+    )
+    return Addresses(redis_url, postgres_url, http_url, tuple(found.get("redis_urls", ())))

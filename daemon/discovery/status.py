@@ -1,6 +1,5 @@
 """The status of the daemon that runs here: published in Redis, else left in METERD_HOME."""
 
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -15,7 +14,8 @@ from daemon.monitoring.alarms import alarms_of
 from daemon.monitoring.next_steps import next_step
 from daemon.settings.fingerprint import settings_fingerprint
 from daemon.settings.home import choose_home
-from persistence.redis.client import connect
+from meterd.redis_servers import RedisServers
+from persistence.redis.client import RedisClients
 
 if TYPE_CHECKING:
     from daemon.settings.settings import Settings
@@ -26,10 +26,10 @@ DOWN: dict[str, Any] = {"state": "down"}
 def find_addresses(settings: "Settings") -> Addresses | None:
     """Where the servers are: as configured, else where the daemon in METERD_HOME has them."""
     found = RunFile(settings.home).read()
-    redis_url = settings.redis.url or (found.redis_url if found else None)
+    urls = settings.redis.all_urls or (found.redis.urls if found else ())
     postgres_url = settings.postgres.url or (found.postgres_url if found else None)
     http_url = found.http_url if found and not RunFile(settings.home).is_stale() else ""
-    return Addresses(redis_url, postgres_url or "", http_url) if redis_url else None
+    return Addresses.of(urls, postgres_url or "", http_url) if urls else None
 
 
 def running_status(config: Path | None) -> dict[str, Any] | None:
@@ -50,7 +50,7 @@ def full_status(settings: "Settings") -> dict[str, Any]:
     if addresses is None:
         why = f"no daemon runs in {home}; start one with: meterd up"
         found = {**DOWN, "why": why, "home": str(home)}
-    elif settings.redis.url is None and RunFile(home).is_stale():
+    elif not settings.redis.all_urls and RunFile(home).is_stale():
         # What it published last outlives it by some seconds.
         why = f"the daemon in {home} has ended; start it again with: meterd up"
         found = _found(home, addresses, {**DOWN, "why": why})
@@ -73,11 +73,12 @@ def _found(
     home: Path, addresses: Addresses, status: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     runfile = RunFile(home)
-    status = status or _status(runfile, addresses.redis_url)
+    status = status or _status(runfile, addresses.redis)
     return {
         "state": status["state"],
         "home": str(home),
         "redis_url": addresses.redis_url,
+        "redis_urls": list(addresses.redis.urls),
         "postgres_url": addresses.postgres_url or None,
         "http_url": addresses.http_url or None,
         **status,
@@ -94,13 +95,14 @@ def _here(runfile: RunFile) -> dict[str, Any] | None:
     return {"pid": pid, "state": state or "starting", "why": why}
 
 
-def _status(runfile: RunFile, url: str) -> dict[str, Any]:
+def _status(runfile: RunFile, servers: RedisServers) -> dict[str, Any]:
+    where = ", ".join(map(mask_credentials, servers.urls))
     try:
-        with contextlib.closing(connect(url, socket_timeout_s=2)) as client:
-            found = read_whole_status(client)
-        return found or _local_status(runfile, f"no daemon answers on {mask_credentials(url)}")
+        with RedisClients(servers, socket_timeout_s=2) as clients:
+            found = read_whole_status(clients)
+        return found or _local_status(runfile, f"no daemon answers on {where}")
     except redis.RedisError as error:
-        return _local_status(runfile, f"Redis does not answer at {mask_credentials(url)}: {error}")
+        return _local_status(runfile, f"Redis does not answer at {where}: {error}")
 
 
 def _local_status(runfile: RunFile, why: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-import redis.asyncio
+import redis
 
 from daemon.discovery.runfile import Addresses
 from daemon.gateway.fallback import ChatFallback
@@ -27,7 +27,7 @@ from daemon.settings.settings import Settings
 from meterd import AsyncMeter
 from meterd.rules.model import Policy
 from persistence.postgres.engine import make_engine
-from persistence.redis.client import connect_async
+from persistence.redis.client import AsyncRedisClients
 
 SOCKET_TIMEOUT_S = 2.0
 """Less than the daemon's: a reader gets another answer from Postgres meanwhile."""
@@ -39,7 +39,7 @@ class Dependencies(NamedTuple):
     settings: Settings
     policy: Policy
     keys: PartitionKeys
-    client: redis.asyncio.Redis
+    clients: AsyncRedisClients
     redis_reader: RedisReader
     postgres_reader: PostgresReader
     clock: QueueClock
@@ -58,7 +58,7 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
     """Nothing is connected yet. Raises KeysError: nothing says whose tokens count."""
     tokens = Tokens(keys_of(settings), settings.http.audience)
     keys, http = PartitionKeys(settings.partitions), settings.http
-    client = connect_async(addresses.redis_url, SOCKET_TIMEOUT_S)
+    clients = AsyncRedisClients(addresses.redis, SOCKET_TIMEOUT_S)
     engine = make_engine(
         addresses.postgres_url,
         pool_size=settings.postgres.pool_size,
@@ -66,19 +66,19 @@ def make_dependencies(settings: Settings, addresses: Addresses) -> Dependencies:
         application_name="meterd gateway",
     )
     records = PostgresReader(engine, 2 * settings.postgres.pool_size)
-    live, clock = RedisReader(client), QueueClock(client)
-    meter = AsyncMeter(addresses.redis_url, addresses.postgres_url)
+    live, clock = RedisReader(clients), QueueClock(clients)
+    meter = AsyncMeter(addresses.redis.urls, addresses.postgres_url)
     broadcaster = EventBroadcaster(meter, live, keys, clock, http)
     fallback: ChatFallback | None = None
     fallback = legacy_fallback(settings, addresses.postgres_url)  # migration seam
     reading = Queries(live, records, keys, clock, fallback)
     parts = broadcaster, live, meter, clock, reading
-    streams = Streams(client, parts, keys, http.stream_messages_max)
+    streams = Streams(clients, parts, keys, http.stream_messages_max)
     return Dependencies(
         settings=settings,
         policy=policy_of(settings),
         keys=keys,
-        client=client,
+        clients=clients,
         redis_reader=live,
         postgres_reader=records,
         clock=clock,
@@ -113,7 +113,7 @@ async def running(parts: Dependencies) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await parts.meter.close()
-        await parts.client.aclose()
+        await parts.clients.aclose()
         parts.postgres_reader.close()
         if parts.fallback is not None:
             parts.fallback.close()

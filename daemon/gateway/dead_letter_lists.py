@@ -5,11 +5,11 @@ import re
 from typing import Any, Final, NamedTuple
 
 import redis
-import redis.asyncio
 
 from daemon.gateway.errors import redis_unavailable
 from daemon.gateway.partition_keys import PartitionKeys
 from meterd.rules.commands import entry_key
+from persistence.redis.client import AsyncRedisClients
 from persistence.redis.dead_letters import DeadLetter, read_letter
 
 LETTER: Final = r"^([0-9]{1,3}:)?[0-9]{1,20}-[0-9]{1,20}$"
@@ -43,19 +43,23 @@ def read_name(name: str, partitions: int) -> tuple[int, str] | None:
 
 
 async def list_letters(
-    client: redis.asyncio.Redis, keys: PartitionKeys, after: tuple[int, str] | None, most: int
+    clients: AsyncRedisClients, keys: PartitionKeys, after: tuple[int, str] | None, most: int
 ) -> list[NamedLetter]:
     """So many letters, the newest first, from behind one on. Raises ProblemError: Redis is away."""
-    pipeline = client.pipeline(transaction=False)
-    for number, one in enumerate(keys):
-        pipeline.xrevrange(one.dead, _last(number, after), "-", count=most)
+    letters: list[NamedLetter] = []
     try:
-        found: list[Any] = await pipeline.execute()
+        for client, numbers in clients.groups(len(keys)):
+            pipeline = client.pipeline(transaction=False)
+            for number in numbers:
+                pipeline.xrevrange(keys[number].dead, _last(number, after), "-", count=most)
+            found: list[Any] = await pipeline.execute()
+            letters += (
+                NamedLetter(number, read_letter(raw))
+                for number, raws in zip(numbers, found, strict=True)
+                for raw in raws
+            )
     except redis.RedisError as error:
         raise redis_unavailable(error) from None
-    letters = (
-        NamedLetter(number, read_letter(raw)) for number, raws in enumerate(found) for raw in raws
-    )
     return heapq.nlargest(most, letters, key=_order)
 
 

@@ -20,6 +20,7 @@ from daemon.gateway.sending import send
 from meterd.rules import outcomes
 from meterd.rules.commands import InvalidCommand, parse_entry
 from meterd.rules.partitions import entry_name
+from meterd.rules.redis_keys import Keys
 from persistence.postgres.operations import (
     COMMAND,
     COMMAND_ID,
@@ -153,8 +154,8 @@ async def _record(parts: Dependencies, operation: OperationRow) -> None:
     """Leave it in the outbox, from where the daemon brings it to Postgres. Raises ProblemError."""
     facts = pack_payload(OutboxPayload([], [], [], [operation]))
     try:
-        outbox = parts.keys.of_user(operation.details[USER_ID]).outbox
-        await parts.client.xadd(outbox, {"facts": facts})
+        keys = parts.keys.of_user(operation.details[USER_ID])
+        await parts.clients.of(keys.partition).xadd(keys.outbox, {"facts": facts})
     except redis.RedisError as error:
         raise _refused(error) from error
 
@@ -166,7 +167,7 @@ async def _resolve(parts: Dependencies, caller: Caller, wanted: LetterOperation)
         raise _unknown(wanted)
     keys, name = parts.keys[place[0]], place[1]
     try:
-        found: Any = await parts.client.xrange(keys.dead, name, name)
+        found: Any = await parts.clients.of(keys.partition).xrange(keys.dead, name, name)
         letter = read_letter(found[0]) if found else None
     except redis.RedisError as error:
         raise redis_unavailable(error) from error
@@ -176,15 +177,16 @@ async def _resolve(parts: Dependencies, caller: Caller, wanted: LetterOperation)
     why = {WHY: wanted.reason, COMMAND_ID: wanted.id}
     operation = operation_of(letter, keys.partition, wanted.operation, caller.sub, **why)
     order = pack_resolution(letter, operation)
-    answer = await _call(parts, wanted.id, keys.commands, order)
+    answer = await _call(parts, wanted.id, keys, order)
     if not answer:
         return await _resolved(parts, caller, wanted, operation_id)
     return Done(operation, entry=answer if wanted.operation == RETRY else None)
 
 
-async def _call(parts: Dependencies, id_: str, commands: str, order: Any) -> str:
+async def _call(parts: Dependencies, id_: str, keys: Keys, order: Any) -> str:
     try:
-        answer: Any = await parts.client.fcall(RESOLVE, 1, commands, order)
+        client = parts.clients.of(keys.partition)
+        answer: Any = await client.fcall(RESOLVE, 1, keys.commands, order)
     except redis.exceptions.NoPermissionError as error:
         raise _refused(error) from error
     except redis.RedisError as error:

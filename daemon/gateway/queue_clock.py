@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import time
-from typing import Any, Final
+from typing import Final
 
 import redis
-import redis.asyncio
+
+from persistence.redis.client import AsyncRedisClients
 
 SAMPLE_S: Final = 5.0
 
@@ -19,9 +20,9 @@ def local_ms() -> float:
 class QueueClock:
     """How far the queue's clock is from ours, sampled now and then."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, clients: AsyncRedisClients) -> None:
         """Until the first sample, our own clock."""
-        self._client = client
+        self._clients = clients
         self._offset_ms = 0.0
 
     def now_ms(self) -> int:
@@ -29,12 +30,22 @@ class QueueClock:
         return int(local_ms() + self._offset_ms)
 
     async def sample(self) -> None:
-        """Ask Redis for the time; half the round trip is its way back."""
-        before = local_ms()
-        answer: Any = await self._client.time()
-        after = local_ms()
-        seconds, microseconds = answer
-        self._offset_ms = seconds * 1000 + microseconds / 1000 - (before + after) / 2
+        """Ask Redis for the time; half the round trip is its way back.
+
+        Of several servers, the first that answers: their clocks are to be the same.
+        """
+        numbers = range(len(self._clients.servers.urls))
+        for number in numbers:
+            try:
+                before = local_ms()
+                seconds, microseconds = await self._clients.of(number).time()
+            except redis.RedisError:
+                if number == numbers[-1]:
+                    raise
+                continue
+            after = local_ms()
+            self._offset_ms = seconds * 1000 + microseconds / 1000 - (before + after) / 2
+            return
 
     async def keep(self) -> None:
         """Sample on, for ever."""

@@ -1,5 +1,6 @@
 """What Redis has: snapshots and accounts, many in one round trip."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -9,6 +10,8 @@ import redis.asyncio
 
 from daemon.gateway.dataloader import DataLoader
 from daemon.gateway.errors import BusyLoaderError, busy, redis_unavailable
+from meterd.redis_servers import ByServer
+from meterd.rules.redis_keys import partition_of_key
 
 KEYS_MAX: Final = 500
 AWAY_S: Final = 0.5
@@ -16,18 +19,47 @@ AWAY_S: Final = 0.5
 
 
 class RedisReader:
-    """Reads values of Redis keys."""
+    """Reads values of Redis keys, each from the server that has its partition."""
+
+    def __init__(self, clients: ByServer[redis.asyncio.Redis]) -> None:
+        """Nothing is read yet."""
+        self._servers = ByServer(clients.servers, lambda url: _ServerReader(clients.at(url)))
+
+    @property
+    def trouble(self) -> str:
+        """Why Redis did not answer, the last time; empty if it did."""
+        return next(filter(None, (one.trouble for one in self._servers.made())), "")
+
+    async def read(self, *keys: str) -> list[bytes | None]:
+        """The values of these keys, those of one server at one moment.
+
+        Raises:
+            ProblemError: a Redis that has one of them is away.
+        """
+        split = self._servers.split(map(partition_of_key, keys))
+        if len(split) == 1:
+            return await self._servers.at(next(iter(split))).read(keys)
+        found: list[bytes | None] = [None] * len(keys)
+        asked = [
+            self._servers.at(url).read([keys[place] for place in places])
+            for url, places in split.items()
+        ]
+        for places, values in zip(split.values(), await asyncio.gather(*asked), strict=True):
+            for place, value in zip(places, values, strict=True):
+                found[place] = value
+        return found
+
+
+class _ServerReader:
+    """The same of one server: what is asked for at once shares a round trip."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
-        """Nothing is read yet."""
         self._client = client
         self._loader: DataLoader[bytes | None] = DataLoader(self._fetch, KEYS_MAX)
         self._away_until_s = 0.0
         self.trouble = ""
-        """Why Redis did not answer, the last time; empty if it did."""
 
-    async def read(self, *keys: str) -> list[bytes | None]:
-        """The values of these keys at one moment. Raises ProblemError: Redis is away."""
+    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         try:
             return await self._loader.load(*keys)
         except redis.RedisError:

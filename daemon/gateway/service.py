@@ -1,14 +1,14 @@
 """The service as a whole, for operators and metrics: asked of Redis and Postgres directly."""
 
+import contextlib
 import time
 from importlib import metadata
 from typing import Any, Final
 
 import msgspec
 import redis
-import redis.asyncio
 
-from actors.supervisor.gauges import merge_gauges, read_gauges
+from actors.supervisor.gauges import Gauges, merge_gauges, read_gauges
 from daemon.discovery.published import read_whole_status_async
 from daemon.gateway.container import Dependencies
 from daemon.gateway.errors import ProblemError, redis_unavailable
@@ -39,16 +39,15 @@ class Service:
     async def status(self) -> dict[str, Any]:
         """What the daemon says of itself, and what to make of it. Raises ProblemError."""
         try:
-            client, partitions = self._parts.client, self._parts.keys
-            published = await read_whole_status_async(client, partitions) or DOWN
-            gauges = merge_gauges([await read_gauges(client, keys) for keys in partitions])
+            published = await read_whole_status_async(self._parts.clients, len(self._parts.keys))
+            gauges = merge_gauges(await self._gauges())
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
         now_ms = self._parts.clock.now_ms()
         status = {
             "version": _VERSION,
-            **published,
-            "state_since": self._since(published, now_ms),
+            **(published or DOWN),
+            "state_since": self._since(published or DOWN, now_ms),
             "environment": self._parts.settings.http.environment,
             "queue": msgspec.to_builtins(gauges),
             "now": now_ms,
@@ -60,7 +59,7 @@ class Service:
         """How it was in the last hour. Raises ProblemError."""
         now_ms = self._parts.clock.now_ms()
         try:
-            history = await read_history(self._parts.client, self._parts.keys, now_ms)
+            history = await read_history(self._parts.clients, self._parts.keys, now_ms)
         except redis.RedisError as error:
             raise redis_unavailable(error) from None
         return {"now": now_ms, **history}
@@ -80,17 +79,30 @@ class Service:
         return Scraped(status, status["queue"], await self._open_counts(), self._counted)
 
     async def is_redis_up(self) -> bool:
-        """Whether Redis answers now, and takes commands."""
-        try:
-            for keys in self._parts.keys:
-                await check_writable(self._parts.client, keys)
-        except redis.RedisError:
-            return False
-        return True
+        """Whether Redis answers now, and takes commands; of several servers, one at least."""
+        for client, numbers in self._parts.clients.groups(len(self._parts.keys)):
+            with contextlib.suppress(redis.RedisError):
+                for number in numbers:
+                    await check_writable(client, self._parts.keys[number])
+                return True
+        return False
 
     async def is_postgres_up(self) -> bool:
         """Whether Postgres answered a moment ago."""
         return await self._open_counts() is not None
+
+    async def _gauges(self) -> list[Gauges]:
+        """Those of the partitions whose Redis answers. Raises redis.RedisError: none does."""
+        found: list[Gauges] = []
+        failures: list[redis.RedisError] = []
+        for client, numbers in self._parts.clients.groups(len(self._parts.keys)):
+            try:
+                found += [await read_gauges(client, self._parts.keys[n]) for n in numbers]
+            except redis.RedisError as error:
+                failures.append(error)
+        if not found:
+            raise failures[0]
+        return found
 
     def _since(self, published: dict[str, Any], now_ms: int) -> int:
         """Since when it is in this state; of one that comes without, since it was seen here."""

@@ -180,7 +180,7 @@ def _fresh(
     known = {one.adoption.chat_id: one for one in plans}
     at_ms = _at(targets, cut, known.values())
     running = [one for one in found if one.chat_id not in known]
-    wait_for_postgres(targets.client)  # a chat that has just begun here may be on its way
+    wait_for_postgres(targets.openings)  # a chat that has just begun here may be on its way
     with targets.sides.own.connect() as own:
         here = fetch_records(own, [one.chat_id for one in running])
     wanted = [adoption_of(one, at_ms, cut.tariff) for one in running]

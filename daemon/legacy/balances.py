@@ -30,8 +30,9 @@ from meterd.rules.commands import is_identifier
 from meterd.rules.model import Account
 from meterd.rules.opening_balance import OpeningEntry, opened, opening_entry, opening_number
 from meterd.rules.redis_keys import Keys
+from persistence.postgres.layout import fetch_partitions
 from persistence.postgres.rows import FreeTimeRow
-from persistence.redis.opening_balances import Opening, Openings
+from persistence.redis.opening_balances import AllOpenings, Opening, Openings
 
 BATCH_USERS: Final = 500
 _ATTEMPTS_MAX: Final = 5
@@ -42,12 +43,18 @@ class Targets(NamedTuple):
 
     sides: Databases
     client: redis.Redis
-    openings: Openings
+    openings: AllOpenings
 
     @staticmethod
-    def of(sides: Databases, client: redis.Redis) -> "Targets":
-        """Accounts in this Redis."""
-        return Targets(sides, client, Openings(client, Keys()))
+    def of(sides: Databases, client_of: Callable[[int], redis.Redis]) -> "Targets":
+        """Accounts in as many partitions as meterd's data was made with.
+
+        ``client_of``: a client of the Redis of a partition.
+        """
+        with sides.own.connect() as own:
+            partitions = fetch_partitions(own) or 1
+        parts = [Openings(client_of(number), Keys(number)) for number in range(partitions)]
+        return Targets(sides, client_of(0), AllOpenings(parts))
 
 
 def migrate_balances(targets: Targets, report: Callable[[int, int], None]) -> Counter[str]:
@@ -66,7 +73,7 @@ def migrate_balances(targets: Targets, report: Callable[[int, int], None]) -> Co
 
 def _migrate_all(targets: Targets, report: Callable[[int, int], None]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    wait_for_postgres(targets.client)
+    wait_for_postgres(targets.openings)
     with read_only(targets.sides.old) as old:
         total = count_balances(old, targets.sides.shape)
         free_times = FreeTimeReader.of_all(targets.sides, old)
@@ -76,13 +83,13 @@ def _migrate_all(targets: Targets, report: Callable[[int, int], None]) -> Counte
             counts["rows"] += sum(one.rows for one in some)
             report(counts["rows"], total)
             make_room(targets.openings)
-    wait_for_postgres(targets.client)
+    wait_for_postgres(targets.openings)
     return counts
 
 
 def migrate_users(targets: Targets, users: Sequence[str]) -> set[str]:
     """Open these users' accounts; returns those whose account can't be what it should be."""
-    wait_for_postgres(targets.client)
+    wait_for_postgres(targets.openings)
     left: set[str] = set()
     for first in range(0, len(users), BATCH_USERS):
         some = users[first : first + BATCH_USERS]

@@ -43,7 +43,7 @@ from meterd.rules.redis_keys import Keys
 from persistence.errors import FunctionsError, PreflightError, SchemaError
 from persistence.postgres import migrate
 from persistence.postgres.engine import make_engine
-from persistence.redis.client import connect
+from persistence.redis.client import RedisClients, connect
 from persistence.redis.functions import check_functions, load_functions
 from persistence.redis.preflight import check_preflight, mark_format
 
@@ -102,7 +102,7 @@ class Daemon:
         install_signal_handlers(self.stop)
         with self._servers() as servers, self._listening(servers) as addresses:
             prepare(addresses, self._settings.partitions)
-            if not self._settings.redis.url:
+            if not self._settings.redis.all_urls:
                 forget_status(addresses.redis_url, self._settings.partitions)
             with self._held(addresses):
                 try:
@@ -128,13 +128,13 @@ class Daemon:
 
     @contextlib.contextmanager
     def _servers(self) -> Iterator[Addresses]:
-        redis_url, postgres_url = self._settings.redis.url, self._settings.postgres.url
-        embedded = EmbeddedServers(self._settings.home, not redis_url, not postgres_url)
+        redis_urls, postgres_url = self._settings.redis.all_urls, self._settings.postgres.url
+        embedded = EmbeddedServers(self._settings.home, not redis_urls, not postgres_url)
         urls = embedded.start()
         self._embedded = embedded
         try:
-            yield Addresses(
-                redis_url or urls.redis_url or "", postgres_url or urls.postgres_url or ""
+            yield Addresses.of(
+                redis_urls or (urls.redis_url or "",), postgres_url or urls.postgres_url or ""
             )
         finally:
             embedded.stop(SERVERS_STOP_MS)
@@ -247,7 +247,7 @@ class Daemon:
 
 
 def prepare(addresses: Addresses, partitions: int) -> None:
-    """Bring both servers to what this meterd needs: function library, tables, partitions.
+    """Bring all servers to what this meterd needs: function library, tables, partitions.
 
     Raises:
         DaemonError: a server does not answer.
@@ -257,27 +257,34 @@ def prepare(addresses: Addresses, partitions: int) -> None:
             than one version has worked here.
         SchemaError: Postgres has a newer schema.
     """
-    url = addresses.redis_url
-    with _answering("Redis", url, "redis.url"), contextlib.closing(connect(url)) as client:
-        _await_loaded(client)
-        check_functions(client)
-        for number in range(partitions):
-            check_preflight(client, Keys(number))
-        check_redis(client, partitions)
-    with _answering("Postgres", addresses.postgres_url, "postgres.url"):
-        if migrate.current_revision(addresses.postgres_url) != migrate.head_revision():
-            log.info("postgres.upgraded", revision=migrate.upgrade(addresses.postgres_url))
-        engine = make_engine(addresses.postgres_url)
-        try:
-            settle_postgres(engine, partitions)
-        finally:
-            engine.dispose()
-    # Only now that both agree is anything written to Redis.
-    with _answering("Redis", url, "redis.url"), contextlib.closing(connect(url)) as client:
-        settle_redis(client, partitions)
-        for number in range(partitions):
-            mark_format(client, Keys(number))
-        load_functions(client)
+    servers = addresses.redis
+    with RedisClients(servers) as clients:
+        for url, numbers in servers.groups(partitions).items():
+            with _answering("Redis", url, "redis.url"):
+                _await_loaded(clients.at(url))
+                check_functions(clients.at(url))
+                for number in numbers:
+                    check_preflight(clients.at(url), Keys(number))
+                check_redis(clients, url, partitions)
+        with _answering("Postgres", addresses.postgres_url, "postgres.url"):
+            _prepare_postgres(addresses.postgres_url, partitions)
+        # Only now that all agree is anything written to Redis.
+        for url, numbers in servers.groups(partitions).items():
+            with _answering("Redis", url, "redis.url"):
+                settle_redis(clients, url, partitions)
+                for number in numbers:
+                    mark_format(clients.at(url), Keys(number))
+                load_functions(clients.at(url))
+
+
+def _prepare_postgres(url: str, partitions: int) -> None:
+    if migrate.current_revision(url) != migrate.head_revision():
+        log.info("postgres.upgraded", revision=migrate.upgrade(url))
+    engine = make_engine(url)
+    try:
+        settle_postgres(engine, partitions)
+    finally:
+        engine.dispose()
 
 
 @contextlib.contextmanager

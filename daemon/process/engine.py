@@ -182,7 +182,7 @@ class Engine:
     def _actor_config(self) -> ActorConfig:
         settings, policy = self._settings, policy_of(self._settings)
         return ActorConfig(
-            redis_url=self._config.addresses.redis_url,
+            redis_servers=self._config.addresses.redis,
             postgres_url=self._config.addresses.postgres_url,
             partitions=settings.partitions,
             policy=policy,

@@ -97,14 +97,22 @@ def _recoveries(config: "Path | None") -> "Iterator[list[Recovery]]":
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
-    with postgres_or_exit(addresses.postgres_url), redis_or_exit(addresses.redis_url) as client:
-        load_functions(client)
+    with postgres_or_exit(addresses.postgres_url), redis_or_exit(addresses.redis) as clients:
         engine = make_engine(addresses.postgres_url)
         with engine.connect() as connection:
             partitions = fetch_partitions(connection) or 1
+        for client, _ in clients.groups(partitions):
+            load_functions(client)
         ended_ttl_ms, limits = settings.queue.ended_ttl_ms, limits_of(settings)
         yield [
-            Recovery(engine, client, Keys(number), ended_ttl_ms, limits, partitions=partitions)
+            Recovery(
+                engine,
+                clients.of(number),
+                Keys(number),
+                ended_ttl_ms,
+                limits,
+                partitions=partitions,
+            )
             for number in range(partitions)
         ]
 

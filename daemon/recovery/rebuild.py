@@ -178,7 +178,8 @@ class Recovery:
                     return
                 last = users[-1]
                 mine = [user for user in users if self._partition.has(user)]
-                folding = Folding(connection, mine, _ignore, partition=self._partition)
+                partitions = self._partition.partitions
+                folding = Folding(connection, mine, _ignore, partitions=partitions)
                 yield from folding.users({})
 
     def _ids(self) -> Iterator[tuple[str, str, int]]:

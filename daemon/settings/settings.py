@@ -32,6 +32,7 @@ from daemon.settings.types import (
     PositiveMilliseconds,
     PostgresUrl,
     RedisUrl,
+    RedisUrlList,
     Secret,
     Section,
     Warnings,
@@ -46,7 +47,7 @@ _PREFIX = "METERD_"
 _NOT_SETTINGS = ("METERD_HOME", "METERD_CONFIG")
 _OTHERS = ("METERD_TEST_", "METERD_LOAD_")  # of the tests and the load tests
 _DAY_MS = 86_400_000
-_SECRETS = ("url", "jwt_secret")
+_SECRETS = {"url", "urls", "jwt_secret"}
 
 RENAMED = {
     ("queue", "handled_keep_ms"): "queue.processed_retention_ms",
@@ -57,11 +58,17 @@ RENAMED = {
 
 
 class RedisSettings(Section):
-    """The queue's server; without a URL, an embedded one."""
+    """The queue's server, or several that share the partitions; without a URL, an embedded one."""
 
     url: RedisUrl = None
+    urls: RedisUrlList = ()
     socket_timeout_ms: PositiveMilliseconds = 5000
     connect_timeout_ms: PositiveMilliseconds = 2000
+
+    @property
+    def all_urls(self) -> tuple[str, ...]:
+        """Those of all servers in their order; empty where meterd starts its own."""
+        return self.urls or ((self.url,) if self.url else ())
 
 
 class PostgresSettings(Section):
@@ -219,6 +226,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
+        if self.redis.url and self.redis.urls:
+            raise ValueError("redis.url and redis.urls are both set: set one of them")
+        if len(self.redis.urls) > self.partitions:
+            raise ValueError(
+                f"redis.urls names {len(self.redis.urls)} servers for {self.partitions} partitions:"
+                " name at most one for each, or set partitions"
+            )
         block_ms, timeout_ms = self.queue.block_ms, self.redis.socket_timeout_ms
         if block_ms >= timeout_ms:
             raise ValueError(
@@ -342,7 +356,7 @@ def _problem(detail: ErrorDetails, values: _Layer) -> str:
     value = values.get(tuple(str(part) for part in detail["loc"][:2]))
     if value is None:
         return f"settings: {message}"
-    is_secret = detail["loc"][-1] in _SECRETS
+    is_secret = not _SECRETS.isdisjoint(detail["loc"])
     return f"{value.place}: {message}" + ("" if is_secret else f", got {_shown(value.value)}")
 
 

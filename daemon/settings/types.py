@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from daemon.logging.masking import mask_credentials
+from meterd.cluster_url import CLUSTER_SCHEMES, is_cluster, parse_cluster_url
 from meterd.rules.partitions import PARTITIONS_MAX, is_partitions
 from meterd.sentinel_url import SENTINEL_SCHEMES, is_sentinel, parse_sentinel_url
 
@@ -24,6 +25,7 @@ __all__ = [
     "PositiveMilliseconds",
     "PostgresUrl",
     "RedisUrl",
+    "RedisUrlList",
     "Secret",
     "Section",
     "Warnings",
@@ -36,6 +38,7 @@ _COUNT_MAX = 1_000_000_000
 _WARNINGS_MAX = 16
 _SECRET_BYTES_MIN = 32  # as many as HS256 has: RFC 7518, 3.2
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
+_URL_COMMA = re.compile(r"\s*,\s*(?=[a-z+]+://)")
 _LABEL = re.compile(r"[A-Za-z0-9_.:@/+=-]{0,32}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
@@ -90,15 +93,15 @@ def _split(value: object) -> object:
     if not isinstance(value, str):
         return [value] if isinstance(value, int) else value
     if value.strip().startswith("["):
-        return _json_list(value)
+        return _json_list(value, "milliseconds")
     return [part.strip() for part in value.split(",")] if value.strip() else []
 
 
-def _json_list(text: str) -> object:
+def _json_list(text: str, of: str) -> object:
     try:
         return json.loads(text)
     except ValueError:
-        raise ValueError("should be a list of milliseconds") from None
+        raise ValueError(f"should be a list of {of}") from None
 
 
 def _split_texts(value: object) -> object:
@@ -145,9 +148,28 @@ def _url_check(*schemes: str) -> AfterValidator:
             )
         if value is not None and is_sentinel(value):
             parse_sentinel_url(value)
+        if value is not None and is_cluster(value):
+            parse_cluster_url(value)
         return value
 
     return AfterValidator(check)
+
+
+def _split_urls(value: object) -> object:
+    """A text of several URLs; a comma within one names hosts, not the next URL."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("["):
+        return _json_list(value, "URLs")
+    return [part for part in _URL_COMMA.split(value.strip()) if part]
+
+
+def _fit_together(urls: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(urls)) != len(urls):
+        raise ValueError("should have no URL twice")
+    if len(urls) > 1 and any(map(is_cluster, urls)):
+        raise ValueError("should be one URL if it is that of a cluster, which has all partitions")
+    return urls
 
 
 def _no_credentials(value: str | None) -> str | None:
@@ -168,10 +190,12 @@ OptionalPort = Annotated[
 ]
 Secret = Annotated[str | None, BeforeValidator(_none_if_empty), AfterValidator(_long_enough)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_split_texts), AfterValidator(_origins)]
-RedisUrl = Annotated[
-    str | None,
-    BeforeValidator(_none_if_empty),
-    _url_check("redis", "rediss", "unix", *SENTINEL_SCHEMES),
+_REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES, *CLUSTER_SCHEMES)
+RedisUrl = Annotated[str | None, BeforeValidator(_none_if_empty), _url_check(*_REDIS_SCHEMES)]
+RedisUrlList = Annotated[
+    tuple[Annotated[str, _url_check(*_REDIS_SCHEMES)], ...],
+    BeforeValidator(_split_urls),
+    AfterValidator(_fit_together),
 ]
 PostgresUrl = Annotated[
     str | None,

@@ -53,10 +53,10 @@ def top(
 
     addresses = addresses_or_exit(settings_or_exit(config))
     with (
-        redis_or_exit(addresses.redis_url) as client,
+        redis_or_exit(addresses.redis) as clients,
         engine_for(addresses.postgres_url) as engine,
     ):
-        watch = Watch(client, engine)
+        watch = Watch(clients, engine)
         try:
             if json or not is_terminal():
                 _print_looks(watch, every_s, times, sort, json)

@@ -18,6 +18,7 @@ from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.pages import ChatFilter, chats_page
+from persistence.redis.client import RedisClients, queue_ms
 from persistence.redis.layout import read_partitions
 
 REMEMBERED: Final = 120
@@ -50,9 +51,9 @@ class Frame(NamedTuple):
 class Watch:
     """The service as seen from here."""
 
-    def __init__(self, client: redis.Redis, engine: Engine | None) -> None:
+    def __init__(self, clients: RedisClients, engine: Engine | None) -> None:
         """``engine``: None if it is not known where Postgres is; then no chats are listed."""
-        self._client = client
+        self._clients = clients
         self._engine = engine
         self._past = Past(*(deque[float](maxlen=REMEMBERED) for _ in Past._fields))
         self._before: tuple[float, int] | None = None
@@ -63,7 +64,7 @@ class Watch:
         status: dict[str, Any] = {**DOWN, "why": "no daemon answers on this Redis"}
         chats: list[ChatNow] = []
         try:
-            status = read_whole_status(self._client) or status
+            status = read_whole_status(self._clients) or status
             chats = list(self._chats())
         except redis.RedisError as error:
             trouble = f"Redis does not answer: {error}"
@@ -77,13 +78,12 @@ class Watch:
             return
         with self._engine.connect() as connection:
             rows = chats_page(connection, _OPEN, CHATS_READ, None)
-        partitions = read_partitions(self._client)
+        partitions = read_partitions(self._clients)
         places = {row.user_id: Keys(partition_of(row.user_id, partitions)) for row in rows}
         chats = self._read([places[row.user_id].chat(row.chat_id) for row in rows])
         wallets = self._read([keys.wallet(user) for user, keys in places.items()])
         zero_at = {wallet["user_id"]: wallet["zero_at"] for wallet in wallets}
-        seconds, microseconds = self._client.time()
-        now_ms = seconds * 1_000 + microseconds // 1_000
+        now_ms = queue_ms(self._clients)
         for chat in chats:
             # Its record may say that it is open a moment after it has ended.
             if chat["status"] in _OPEN.statuses:
@@ -91,7 +91,7 @@ class Watch:
 
     def _read(self, keys: list[str]) -> list[dict[str, Any]]:
         """The snapshots under these keys that are there."""
-        raws: Any = self._client.mget(keys) if keys else []
+        raws = self._clients.mget(keys)
         return [msgspec.json.decode(raw) for raw in filter(None, raws)]
 
     def _remember(self, status: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from loadtests.common.statistics import PERCENTS, percentile
 
 TICK_S: Final = 0.001
 SHARES: Final = {"tenth": 0.1, "half": 0.5}
+STEADY_PER_S: Final = 4_000.0
 RESULT_S_MAX: Final = 60.0
 LATE_SHARE_MAX: Final = 0.05
 
@@ -38,7 +39,7 @@ class SendTimes(NamedTuple):
 
 
 def measure(plan: BenchPlan, figures: BenchFigures, peak_per_s: float | None) -> None:
-    """A tenth and a half of the peak, in turn; the peak is measured first if it is not known."""
+    """Shares of the peak and a fixed pace, in turn; first the peak, if it is not known."""
     with running() as daemon:
         daemon.wait_for_actors(ACTORS)
         workload = EncodedWorkload("l")
@@ -46,11 +47,17 @@ def measure(plan: BenchPlan, figures: BenchFigures, peak_per_s: float | None) ->
         peak = peak_per_s or _peak(plan, daemon, workload)
         figures.add("of_a_peak_per_s", peak, PER_S)
         for number in range(1, plan.rounds + 1):
-            for name, share in SHARES.items():
-                plan.say(f"round {number}: {share * peak:,.0f} commands a second")
-                _round(daemon, workload, name, (share * peak, plan.sizes.latency_s), figures)
+            for name, per_s in _paces(peak).items():
+                plan.say(f"round {number}: {per_s:,.0f} commands a second")
+                _round(daemon, workload, name, (per_s, plan.sizes.latency_s), figures)
         plan.say("the audit")
         daemon.check()
+
+
+def _paces(peak_per_s: float) -> dict[str, float]:
+    """Commands a second by name; one that the machine can't keep up is left out."""
+    paces = {name: share * peak_per_s for name, share in SHARES.items()}
+    return paces | ({"steady": STEADY_PER_S} if peak_per_s > STEADY_PER_S else {})
 
 
 def _peak(plan: BenchPlan, daemon: BenchDaemon, workload: EncodedWorkload) -> float:

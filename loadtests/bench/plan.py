@@ -11,6 +11,8 @@ class Sizes(NamedTuple):
     """Open while the daemon's pace is measured."""
     commands: int = 60_000
     """The backlog of the peak."""
+    accounts: int = 20_000
+    """With one command each under way, so that no two of them share a commit."""
     mixed: int = 20_000
     """The backlog of the realistic variant."""
     max_throughput: int = 30_000
@@ -53,6 +55,7 @@ FULL_CHATS: Final = 300_000
 QUICK: Final = Sizes(
     chats=100,
     commands=3_000,
+    accounts=300,
     mixed=1_000,
     max_throughput=2_000,
     peer_jobs=(

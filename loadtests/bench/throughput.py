@@ -31,16 +31,20 @@ def _daemon(plan: BenchPlan, number: int, figures: BenchFigures) -> None:
         single, several = EncodedWorkload("s"), EncodedWorkload("m", CHATS_PER_ACCOUNT)
         daemon.open(single, plan.sizes.chats)
         pace = work_off(daemon, single.toggles(plan.sizes.commands, reply_to="bench"))
+        apart = EncodedWorkload("a")
+        daemon.open(apart, plan.sizes.accounts)
+        unmerged = work_off(daemon, apart.toggles(plan.sizes.accounts, reply_to="bench"))
         daemon.open(several, plan.sizes.chats)
         mixed = work_off(daemon, several.mixed(plan.sizes.mixed, reply_to="bench"))
         plan.say(f"round {number}: the audit")
         daemon.check()
-    _add(figures, pace, mixed)
+    _add(figures, pace, mixed, unmerged)
 
 
-def _add(figures: BenchFigures, pace: Throughput, mixed: Throughput) -> None:
+def _add(figures: BenchFigures, pace: Throughput, mixed: Throughput, unmerged: Throughput) -> None:
     figures.add("commands_per_s", pace.handled_per_s, PER_S)
     figures.add("commands_recorded_per_s", pace.recorded_per_s, PER_S)
+    figures.add("unmerged_per_s", unmerged.handled_per_s, PER_S)
     figures.add("mixed_per_s", mixed.handled_per_s, PER_S)
     figures.add("mixed_recorded_per_s", mixed.recorded_per_s, PER_S)
 
@@ -50,6 +54,7 @@ def _ceiling(plan: BenchPlan, number: int, figures: BenchFigures) -> None:
     pace = measure_max_throughput(plan.sizes.chats, plan.sizes.max_throughput)
     figures.add("max_throughput_per_s", pace, PER_S)
     figures.add("ratio_to_max_throughput", figures.last("commands_per_s") / pace, "x")
+    figures.add("unmerged_ratio", figures.last("unmerged_per_s") / pace, "x")
 
 
 def _peers(plan: BenchPlan, number: int, figures: BenchFigures) -> None:

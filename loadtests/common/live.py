@@ -21,9 +21,10 @@ from daemon.discovery.runfile import RunFile
 from loadtests.common.queue import is_handled
 from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from loadtests.common.watchdog import end_with_us, remove_with_us
+from meterd.redis_servers import RedisServers
 from meterd.rules.redis_keys import Keys
 from persistence.postgres.engine import make_engine
-from persistence.redis.client import connect
+from persistence.redis.client import RedisClients, connect
 
 METERD = str(Path(sys.executable).with_name("meterd"))
 KEYS = Keys()
@@ -101,13 +102,23 @@ class LiveDaemon:
         return str(self._addresses()["redis_url"])
 
     @property
+    def redis_urls(self) -> list[str]:
+        """The same, of all servers that share the partitions."""
+        found = self._addresses()
+        return list(found["redis_urls"] or [found["redis_url"]])
+
+    @property
     def postgres_url(self) -> str:
         """Where the records are."""
         return str(self._addresses()["postgres_url"])
 
     def client(self) -> redis.Redis:
-        """A client of the daemon's Redis."""
-        return connect(self.redis_url)
+        """A client of the daemon's Redis, of several the one with partition 0."""
+        return connect(RedisServers(self.redis_urls).first)
+
+    def clients(self) -> RedisClients:
+        """Clients of all of them."""
+        return RedisClients(RedisServers(self.redis_urls))
 
     def engine(self) -> Engine:
         """The daemon's Postgres."""
@@ -131,9 +142,9 @@ class LiveDaemon:
 
     def until_handled(self, timeout_s: float = 60) -> None:
         """Wait until the queue is worked off and Postgres has all of it."""
-        with self.client() as client:
+        with self.clients() as clients:
             for number in range(int(self.env.get("METERD_PARTITIONS", "1"))):
-                self.until(partial(is_handled, client, Keys(number)), timeout_s)
+                self.until(partial(is_handled, clients.of(number), Keys(number)), timeout_s)
 
     def output(self) -> str:
         """The end of what the daemon printed."""

@@ -1,6 +1,5 @@
 """Where the daemon's servers are, if nobody has said so."""
 
-import contextlib
 from pathlib import Path
 
 import redis
@@ -11,7 +10,8 @@ from daemon.errors import SettingsError
 from daemon.logging.masking import mask_credentials
 from daemon.settings.settings import load_settings
 from loadtests.load.options import LoadOptions, without_ours
-from persistence.redis.client import connect
+from meterd.redis_servers import RedisServers
+from persistence.redis.client import RedisClients
 
 
 class AddressesError(Exception):
@@ -39,9 +39,8 @@ def check(options: LoadOptions) -> None:
     """Raise AddressesError unless a daemon handles commands there."""
     shown = mask_credentials(options.redis_url)
     try:
-        with contextlib.closing(connect(options.redis_url)) as client:
-            client.ping()
-            status = read_whole_status(client)
+        with RedisClients(RedisServers(options.redis_url)) as clients:
+            status = read_whole_status(clients)
     except (redis.RedisError, ValueError) as error:
         raise AddressesError(f"Redis does not answer at {shown}: {error}") from None
     if status is None or status["state"] != "ready":

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ARRAY, Connection, Text, any_, func, literal, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from meterd.rules.commands import entry_key
 from persistence.postgres.bulk_insert import batch, plain, text
 from persistence.postgres.convert import check_texts, json_text, ms_from_datetime
 from persistence.postgres.tables import journal_archives, opening_states
@@ -50,6 +51,8 @@ class ArchiveRow(NamedTuple):
     folder: str
     entries: int
     last_entry: str
+    last_entries: dict[str, str]
+    """By the number of the partition; empty where the manifest is of version 1."""
     manifest_sha256: str
 
 
@@ -133,11 +136,14 @@ def archived_until_ms(connection: Connection) -> int:
     return cut_ms or 0
 
 
-def last_archived_entry(connection: Connection) -> str | None:
-    """Give the last stream entry that is in an archive; None if there is no archive."""
-    newest = select(_archives.last_entry).order_by(_archives.cut_ms.desc()).limit(1)
-    entry: str | None = connection.scalar(newest)
-    return entry
+def last_archived_entry(connection: Connection, partition: int) -> str | None:
+    """Give the last stream entry of a partition that is in an archive; None if none is."""
+    found = [_last_entries(one).get(str(partition)) for one in archives(connection)]
+    return max(filter(None, found), key=entry_key, default=None)
+
+
+def _last_entries(archive: ArchiveRow) -> dict[str, str]:
+    return archive.last_entries or {"0": archive.last_entry}
 
 
 def insert_archive(connection: Connection, row: ArchiveRow) -> None:

@@ -15,8 +15,8 @@ from persistence.postgres.convert import datetime_from_ms, ms_from_datetime
 
 MONTHS_AHEAD: Final = 3
 """Months that are made before they begin; each command that may makes them again."""
-_MS_MIN: Final = 10**12
-_MS_END: Final = 10**13
+ORDERED_MS_MIN: Final = 10**12
+ORDERED_MS_END: Final = 10**13
 """Times whose stream IDs have 13 digits, so that their order as text is that of time."""
 
 _DEFAULT: Final = "command_journal_default"
@@ -112,12 +112,12 @@ def _roll(connection: Connection) -> Iterator[str]:
     order of time, or that are on both sides of a month's partition, stay where they are.
     """
     first_ms, last_ms = connection.exec_driver_sql(_FOUND).one()
-    if first_ms is None or first_ms < _MS_MIN or last_ms >= _MS_END:
+    if first_ms is None or first_ms < ORDERED_MS_MIN or last_ms >= ORDERED_MS_END:
         return
     known = partitions(connection)
     from_ms = max((one.to_ms for one in known if one.to_ms <= first_ms), default=0)
     limits = [one.from_ms for one in known if one.from_ms > first_ms]
-    to_ms = min(_ms(_next(_month_of(last_ms))), *limits, _MS_END)
+    to_ms = min(_ms(_next(_month_of(last_ms))), *limits, ORDERED_MS_END)
     if last_ms >= to_ms or any(one.from_ms <= first_ms < one.to_ms for one in known):
         return
     new = JournalPartition(_name("to_", to_ms), from_ms, to_ms)

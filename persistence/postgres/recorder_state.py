@@ -5,13 +5,14 @@ and the last outbox entry that is in Postgres. A batch updates it in its own tra
 recorder that was replaced writes nothing, and Postgres always knows how much Redis must remember.
 """
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from meterd.rules.commands import entry_key
 from persistence.errors import StateLostError, SupersededError
 from persistence.postgres.archives import last_archived_entry
+from persistence.postgres.partitions import ORDERED_MS_END, ORDERED_MS_MIN
 from persistence.postgres.tables import command_journal, recorder_states
 
 NOTHING: Final = "0-0"
@@ -112,8 +113,35 @@ def fetch_position(connection: Connection, partition: int) -> PostgresPosition:
 
 
 def _last_in_journal(connection: Connection, partition: int) -> str:
+    found = map(connection.scalar, last_entry_queries(partition))
+    last: str | None = next((entry for entry in found if entry is not None), None)
+    return last or last_archived_entry(connection, partition) or NOTHING
+
+
+def last_entry_queries(partition: int) -> list[Select[Any]]:
+    """The statements that look for a partition's last stream entry; the first row found is it.
+
+    The index of times has all partitions: one that is idle beside a busy one would be far back in
+    it. The primary key begins with the partition, but its IDs are texts, and in order of time only
+    if their milliseconds have 13 digits, as those that Redis gives have. Others, which only
+    whoever adds entries by hand makes, are looked for by time: usually there is none.
+    """
     columns = command_journal.c
-    newest = (columns.at_ms.desc(), columns.at_seq.desc())
     mine = select(columns.stream_id).where(columns.partition == partition)
-    last = connection.execute(mine.order_by(*newest).limit(1)).scalar()
-    return last or last_archived_entry(connection) or NOTHING
+    by_time = mine.order_by(columns.at_ms.desc(), columns.at_seq.desc()).limit(1)
+    last_ms = (
+        select(columns.at_ms)
+        .where(
+            columns.partition == partition,
+            columns.at_ms >= ORDERED_MS_MIN,
+            columns.at_ms < ORDERED_MS_END,
+        )
+        .order_by(columns.stream_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return [
+        by_time.where(columns.at_ms >= ORDERED_MS_END),
+        mine.where(columns.at_ms == last_ms).order_by(columns.at_seq.desc()).limit(1),
+        by_time.where(columns.at_ms < ORDERED_MS_MIN),
+    ]

@@ -268,6 +268,13 @@ journal_archives: Final = Table(
     _text("last_entry", "The last of them"),
     _text("manifest_sha256", "Of manifest.json"),
     Column("at", _MOMENT, nullable=False, server_default=func.now(), comment="When it was done"),
+    Column(
+        "last_entries",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="The last entry of each partition of the queue; empty in older ones",
+    ),
     comment="Archives whose rows are no longer in the journal; append-only",
 )
 

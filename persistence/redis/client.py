@@ -4,7 +4,9 @@ redis-py repeats a command whose answer got lost, which makes one XADD two entri
 sends is either idempotent, and then the caller repeats it, or must not be repeated at all.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
 
 import redis
 import redis.asyncio
@@ -13,6 +15,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from meterd.redis_connections import connection_options, connection_options_async
+from meterd.redis_servers import ByServer, RedisServers
+from meterd.rules.redis_keys import partition_of_key
 
 CONNECT_TIMEOUT_S: Final = 2.0
 SOCKET_TIMEOUT_S: Final = 5.0
@@ -82,3 +86,66 @@ def connect_async(
         }
     )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+class RedisClients(ByServer[redis.Redis]):
+    """Clients for threads, one for each server; each connects when it is first used."""
+
+    def __init__(self, servers: RedisServers, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> None:
+        """Nothing is connected yet."""
+        super().__init__(servers, lambda url: connect(url, socket_timeout_s))
+
+    def mget(self, names: Sequence[str]) -> list[bytes | None]:
+        """The values of keys of any partitions, in their order; one round trip to each server."""
+        found: list[bytes | None] = [None] * len(names)
+        for url, places in self.split(map(partition_of_key, names)).items():
+            values: Any = self.at(url).mget([names[place] for place in places])
+            for place, value in zip(places, values, strict=True):
+                found[place] = value
+        return found
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        for client in self.made():
+            client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def queue_ms(clients: RedisClients) -> int:
+    """The clock of the first of the servers that answers.
+
+    Raises:
+        redis.RedisError: none does; this is what the first one says.
+    """
+    failures: list[redis.RedisError] = []
+    for number in range(len(clients.servers.urls)):
+        try:
+            seconds, micros = clients.of(number).time()
+        except redis.RedisError as error:
+            failures.append(error)
+        else:
+            return int(seconds) * 1_000 + int(micros) // 1_000
+    raise failures[0]
+
+
+class AsyncRedisClients(ByServer[redis.asyncio.Redis]):
+    """The same for asyncio."""
+
+    def __init__(self, servers: RedisServers, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> None:
+        """Nothing is connected yet."""
+        super().__init__(servers, lambda url: connect_async(url, socket_timeout_s))
+
+    async def aclose(self) -> None:
+        """Let go of all connections."""
+        for client in self.made():
+            await client.aclose()

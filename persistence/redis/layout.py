@@ -3,12 +3,15 @@
 With one partition nothing is written, so that the keys are those of version 0.1.
 """
 
+import contextlib
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 import redis
 
 from meterd.rules.redis_keys import Keys
+from persistence.redis.client import RedisClients
 
 
 class PartitionLayout(msgspec.Struct, frozen=True):
@@ -21,13 +24,24 @@ class PartitionLayout(msgspec.Struct, frozen=True):
 ALONE: Final = PartitionLayout()
 
 
-def read_partitions(client: redis.Redis) -> int:
+def read_partitions(clients: RedisClients) -> int:
     """How many partitions there are; one where nothing was written, or for who may not know.
 
     Whoever takes too few for all is told so by the daemon: ``wrong_partition``.
+
+    Raises:
+        redis.RedisError: no server answers.
     """
+    for number in range(len(clients.servers.urls) - 1):
+        with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+            return _read_partitions(clients.of(number), Keys(number))
+    last = len(clients.servers.urls) - 1
+    return _read_partitions(clients.of(last), Keys(last))
+
+
+def _read_partitions(client: redis.Redis, keys: Keys) -> int:
     try:
-        raw: Any = client.get(Keys().layout)
+        raw: Any = client.get(keys.layout)
     except redis.exceptions.NoPermissionError:
         return ALONE.partitions
     return msgspec.json.decode(raw, type=PartitionLayout).partitions if raw else ALONE.partitions
@@ -37,6 +51,13 @@ def written_layout(client: redis.Redis, keys: Keys) -> PartitionLayout | None:
     """The layout by the keys of a partition; None where nothing was written, as with one."""
     raw: Any = client.get(keys.layout)
     return None if raw is None else msgspec.json.decode(raw, type=PartitionLayout)
+
+
+def written_here(client: redis.Redis, partitions: Iterable[Keys]) -> list[int]:
+    """Those of some partitions that this server has a layout of."""
+    listed = list(partitions)
+    found: Any = client.mget([keys.layout for keys in listed]) if listed else []
+    return [keys.partition for keys, raw in zip(listed, found, strict=True) if raw is not None]
 
 
 def read_layout(client: redis.Redis, keys: Keys) -> PartitionLayout | None:

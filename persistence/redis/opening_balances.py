@@ -8,6 +8,7 @@ import redis
 
 from meterd.rules.model import Account, LedgerEntry
 from meterd.rules.opening_balance import OpenedAccount
+from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import wallet_snapshot
 from persistence.errors import UnverifiedStateError
@@ -34,7 +35,7 @@ class Opening(NamedTuple):
 
 
 class Openings:
-    """Looks at accounts and opens them."""
+    """Looks at accounts of one partition and opens them."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         """Work through ``client``."""
@@ -70,6 +71,55 @@ class Openings:
     def outbox_length(self) -> int:
         """How many outbox entries wait for Postgres."""
         return int(self._client.xlen(self._keys.outbox))
+
+    def outbox_first(self) -> str | None:
+        """The first outbox entry that waits for Postgres; None if none does."""
+        found: Any = self._client.xrange(self._keys.outbox, count=1)
+        return found[0][0].decode() if found else None
+
+    def outbox_last(self) -> str | None:
+        """The last outbox entry that waits for Postgres; None if none does."""
+        found: Any = self._client.xrevrange(self._keys.outbox, count=1)
+        return found[0][0].decode() if found else None
+
+
+class AllOpenings:
+    """Looks at accounts and opens them, each in its own partition."""
+
+    def __init__(self, parts: Sequence[Openings]) -> None:
+        """``parts``: those of each partition, in order."""
+        self.parts = parts
+
+    def read(self, users: Sequence[str]) -> dict[str, tuple[str, Account]]:
+        """The heads and accounts of these users; those that can't be read are left out."""
+        shared: dict[int, list[str]] = {}
+        for user in users:
+            shared.setdefault(self._number(user), []).append(user)
+        found: dict[str, tuple[str, Account]] = {}
+        for number, mine in shared.items():
+            found |= self.parts[number].read(mine)
+        return found
+
+    def open(self, openings: Sequence[Opening]) -> list[bool]:
+        """Open accounts, or fix what they were opened with; False of one that has moved.
+
+        Raises:
+            UnverifiedStateError: no daemon works on a partition since its Redis was started. Those
+                of other partitions may have been opened.
+        """
+        shared: dict[int, list[int]] = {}
+        for place, opening in enumerate(openings):
+            number = self._number(opening.opened.account.user_id)
+            shared.setdefault(number, []).append(place)
+        results = [False] * len(openings)
+        for number, places in shared.items():
+            done = self.parts[number].open([openings[place] for place in places])
+            for place, is_open in zip(places, done, strict=True):
+                results[place] = is_open
+        return results
+
+    def _number(self, user: str) -> int:
+        return partition_of(user, len(self.parts))
 
 
 def pack_opening(opening: Opening) -> bytes:

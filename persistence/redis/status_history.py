@@ -9,6 +9,7 @@ import redis.asyncio
 
 from meterd.rules.commands import entry_ms
 from meterd.rules.redis_keys import Keys
+from persistence.redis.client import AsyncRedisClients
 
 STEP_MS: Final = 10_000
 SAMPLES_MAX: Final = 360
@@ -57,18 +58,28 @@ async def add_sample(client: redis.asyncio.Redis, keys: Keys, sample: StatusSamp
 
 
 async def read_history(
-    client: redis.asyncio.Redis, partitions: Iterable[Keys], now_ms: int
+    clients: AsyncRedisClients, partitions: Iterable[Keys], now_ms: int
 ) -> dict[str, Any]:
     """The last hour in steps: the first one's beginning, and a list of figures for each series.
 
+    What a Redis has that does not answer is missing.
+
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: none answers.
     """
     from_ms = (now_ms // STEP_MS - SAMPLES_MAX + 1) * STEP_MS
     by_step: list[list[StatusSample]] = [[] for _ in range(SAMPLES_MAX)]
+    failures: list[redis.RedisError] = []
+    found: list[dict[int, StatusSample]] = []
     for keys in partitions:
-        for step, sample in (await _samples(client, keys, from_ms)).items():
-            by_step[step].append(sample)
+        try:
+            found.append(await _samples(clients.of(keys.partition), keys, from_ms))
+        except redis.RedisError as error:
+            failures.append(error)
+    if failures and not found:
+        raise failures[0]
+    for step, sample in (pair for samples in found for pair in samples.items()):
+        by_step[step].append(sample)
     steps = [merge_samples(samples) for samples in by_step]
     series = {name: [getattr(sample, name, None) for sample in steps] for name in SERIES}
     return {"step_ms": STEP_MS, "from": from_ms, "series": series}

@@ -35,6 +35,7 @@ works = st.fixed_dictionaries(
         "recovery": st.none()
         | st.fixed_dictionaries({"chats_done": numbers, "chats_total": numbers}),
         "version": st.just("0.2.0"),
+        "functions": st.just(10),
         "pid": st.just(7),
         "epoch": numbers.map(str),
         "partitions": st.tuples(st.fixed_dictionaries({"partition": numbers})).map(list),

@@ -1,6 +1,6 @@
 """A database as a daemon would have filled it from a stream, with a partition up to a cut."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
@@ -8,17 +8,21 @@ from sqlalchemy import Connection, Engine, text
 from actors.chat.rows import command_row, invalid_row, record_row
 from daemon.audit.folding import Folding, Position
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
+from meterd.rules.model import Chat, Policy
+from meterd.rules.partitions import Partition, partition_of
+from meterd.rules.replay import foreign_chat
 from meterd.rules.snapshots import chat_snapshot
 from persistence.postgres import partitions, reader
+from persistence.postgres.layout import fetch_partitions, write_partitions
 from persistence.postgres.rows import JournalRow, LedgerRow
 from persistence.postgres.writer import put_policy, write_batch
 from persistence.redis.commit import ledger_row, policy_document
-from tests.rules.strategies import Stream
+from tests.rules.strategies import Entry, Stream
 from tests.world import Result, World
 
 _TABLES = (
     "chat_time_records, ledger_entries, command_journal, policies, operations, opening_states,"
-    " journal_archives"
+    " journal_archives, layout"
 )
 
 
@@ -50,29 +54,69 @@ def partition_up_to(connection: Connection, cut_ms: int, from_ms: int = 0) -> No
     )
 
 
-def fill(engine: Engine, stream: Stream, cuts_ms: tuple[int, ...]) -> None:
-    """Write what the stream makes, into nothing but the partitions that end so."""
+class PartitionWorld(World):
+    """The fold of one partition beside others: a chat id is one user's in all of them."""
+
+    def __init__(self, policy: Policy, partition: Partition, owners: dict[str, str]) -> None:
+        super().__init__(policy, partition)
+        self._has_user = partition.has
+        self._owners = owners
+
+    def chat(self, chat_id: str) -> Chat | None:
+        owner = self._owners.get(chat_id, "")
+        is_elsewhere = owner and not self._has_user(owner)
+        return foreign_chat(chat_id, owner, "1-0") if is_elsewhere else super().chat(chat_id)
+
+    def feed(self, entry: str, flat: Sequence[bytes]) -> Result:
+        result = super().feed(entry, flat)
+        self._owners.update(self.owner)
+        return result
+
+
+def sent_to(entry: Entry, partitions: int) -> int:
+    """The partition that an entry is sent to: its user's; of nobody's, any."""
+    return partition_of(entry.fields.get("user_id", entry.id), partitions)
+
+
+def fill(engine: Engine, stream: Stream, cuts_ms: tuple[int, ...], partitions: int = 1) -> None:
+    """Write what the stream makes, into nothing but the table's partitions that end so.
+
+    ``partitions``: of the queue; each entry is in that of its user.
+    """
     with engine.begin() as connection:
         empty(connection)
+        write_partitions(connection, partitions)
         for from_ms, cut_ms in zip((0, *cuts_ms), cuts_ms, strict=False):
             partition_up_to(connection, cut_ms, from_ms)
         put_policy(connection, "p", policy_document(stream.policy))
-    write_on(engine, stream, 0)
+    write_on(engine, stream, 0, partitions)
 
 
-def write_on(engine: Engine, stream: Stream, begin: int) -> None:
-    """Write what the stream's entries make, from the one numbered ``begin`` on."""
-    world, journal, ledger = World(stream.policy), list[JournalRow](), list[LedgerRow]()
-    for number, entry in enumerate(stream.entries):
-        command, before = parse_entry(entry.id, entry.flat), dict(world.owner)
+def write_on(engine: Engine, stream: Stream, begin: int, partitions: int = 1) -> None:
+    """Write what the stream's entries make, from the one numbered ``begin`` on.
+
+    One partition of the queue after the other: streams have no common order, so that a chat may be
+    unknown in one though another has it from an earlier entry on.
+    """
+    owners = dict[str, str]()
+    all_ = [Partition(number, partitions) for number in range(partitions)]
+    worlds = [PartitionWorld(stream.policy, one, owners) for one in all_]
+    journals, ledger = [list[JournalRow]() for _ in all_], list[LedgerRow]()
+    sent = [(sent_to(entry, partitions), place) for place, entry in enumerate(stream.entries)]
+    for number, place in sorted(sent):
+        entry = stream.entries[place]
+        world = worlds[number]
+        command, before = parse_entry(entry.id, entry.flat, all_[number]), dict(world.owner)
         result = world.feed(entry.id, entry.flat)
-        if number >= begin:
-            ledger += [ledger_row(one) for one in result.ledger]
-            journal.append(_row(command, before, result))
-    chats = [world.chat(chat_id) for chat_id in world.owner]
+        if place >= begin:
+            ledger += [ledger_row(one, number) for one in result.ledger]
+            journals[number].append(_row(command, before, result))
+    chats = [world.chat(chat_id) for world in worlds for chat_id in world.owner]
     records = [record_row(chat) for chat in chats if chat is not None]
     with engine.begin() as connection:
-        write_batch(connection, records, ledger, journal)
+        write_batch(connection, records, ledger, [])
+        for number, journal in enumerate(journals):
+            write_batch(connection, [], [], journal, partition=number)
 
 
 def _row(
@@ -89,7 +133,8 @@ def folded(engine: Engine) -> dict[str, Account]:
     found = {}
     with engine.connect() as connection:
         users = reader.users_after(connection, "", 1_000)
-        for one in Folding(connection, users, _fail).users({}):
+        partitions = fetch_partitions(connection) or 1
+        for one in Folding(connection, users, _fail, partitions=partitions).users({}):
             assert one.is_whole
             found[one.user] = _account(one.end)
     return found

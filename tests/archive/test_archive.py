@@ -3,25 +3,30 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from daemon.archive.files import Manifest, read_lines, read_manifest
+from daemon.archive.files import LinesWriter, Manifest, read_manifest
 from daemon.archive.run import Archiver
 from daemon.archive.verify import Verification
 from daemon.audit.differences import Difference, Findings
 from daemon.audit.run import Audit, Scope
 from daemon.errors import ArchiveError
 from meterd.rules.model import Policy
+from meterd.rules.partitions import Partition
 from persistence.postgres import reader
 from persistence.postgres.engine import make_engine
-from tests.archive.filling import Account, fill, folded, write_on
+from persistence.postgres.layout import fetch_partitions
+from persistence.postgres.recorder_state import fetch_position
+from tests.archive.filling import Account, fill, folded, sent_to, write_on
 from tests.deploy.postgres import roles_in
 from tests.rules.strategies import T0, Entry, Stream, flat, streams
 
@@ -50,9 +55,13 @@ def verified(folder: Path) -> list[Difference]:
 
 
 def audited(engine: Engine) -> list[Difference]:
-    """What an audit of Postgres alone finds."""
+    """What an audit of Postgres alone finds, of all partitions."""
     found: list[Difference] = []
-    Audit(engine, None, Findings(found.append)).run(Scope())
+    with engine.connect() as connection:
+        partitions = fetch_partitions(connection) or 1
+    for number in range(partitions):
+        one = Partition(number, partitions)
+        Audit(engine, None, Findings(found.append), partition=one).run(Scope())
     return found
 
 
@@ -60,46 +69,66 @@ def _fail(difference: Difference) -> None:
     raise AssertionError(difference)
 
 
+def _last_entries(engine: Engine) -> list[str]:
+    """Those of each partition, as a daemon compares them with Redis before it begins."""
+    with engine.connect() as connection:
+        partitions = fetch_partitions(connection) or 1
+        return [fetch_position(connection, number).journal for number in range(partitions)]
+
+
 def _assert_nothing_changes(
-    engine: Engine, to: Path, stream: Stream, shares: tuple[float, float]
+    engine: Engine, to: Path, stream: Stream, shares: tuple[float, float], partitions: int
 ) -> None:
     span_ms = stream.end - T0 + 2
     cuts = tuple(sorted({T0 + int(span_ms * share) for share in shares}))
-    fill(engine, stream, cuts)
-    before = folded(engine)
+    fill(engine, stream, cuts, partitions)
+    before, last = folded(engine), _last_entries(engine)
     assert audited(engine) == []
     for cut_ms in cuts:
         folder = archive(engine, to, cut_ms)
         assert verified(folder) == []
-        assert folded(engine) == before
+        assert (folded(engine), _last_entries(engine)) == (before, last)
         assert audited(engine) == []
-        with engine.connect() as connection:
-            left = [row.stream_id for row in reader.journal_since(connection, 0)]
-        assert left == [entry.id for entry in stream.entries if entry.at >= cut_ms]
+        assert _left(engine, partitions) == [
+            [e.id for e in stream.entries if e.at >= cut_ms and sent_to(e, partitions) == number]
+            for number in range(partitions)
+        ]
     shutil.rmtree(to)
 
 
+def _left(engine: Engine, partitions: int) -> list[list[str]]:
+    """What is in the journal, partition by partition."""
+    with engine.connect() as connection:
+        return [
+            [row.stream_id for row in reader.journal_since(connection, 0, partition=number)]
+            for number in range(partitions)
+        ]
+
+
+PARTITIONS = pytest.mark.parametrize("partitions", [1, 4])
 SHARES = st.tuples(st.floats(0, 1), st.floats(0, 1))
 
 
+@PARTITIONS
 @FEW
-@given(streams(), SHARES)
+@given(stream=streams(), shares=SHARES)
 def test_audit_and_recovery_come_to_the_same(
-    engine: Engine, tmp_path: Path, stream: Stream, shares: tuple[float, float]
+    engine: Engine, tmp_path: Path, stream: Stream, shares: tuple[float, float], partitions: int
 ) -> None:
     """Accounts, chats, records, snapshots: whatever the stream, wherever it is cut, twice."""
-    _assert_nothing_changes(engine, tmp_path / "to", stream, shares)
+    _assert_nothing_changes(engine, tmp_path / "to", stream, shares, partitions)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
+@PARTITIONS
 @MANY
-@given(streams(), SHARES)
+@given(stream=streams(), shares=SHARES)
 def test_audit_and_recovery_come_to_the_same_many_times(
-    engine: Engine, tmp_path: Path, stream: Stream, shares: tuple[float, float]
+    engine: Engine, tmp_path: Path, stream: Stream, shares: tuple[float, float], partitions: int
 ) -> None:
     """As above, of many streams."""
-    _assert_nothing_changes(engine, tmp_path / "to", stream, shares)
+    _assert_nothing_changes(engine, tmp_path / "to", stream, shares, partitions)
 
 
 def lives(*more: dict[str, str]) -> Stream:
@@ -153,14 +182,16 @@ def filled(engine: Engine) -> Engine:
     return engine
 
 
-def test_chats_of_before_go_on_after(filled: Engine, tmp_path: Path) -> None:
+@PARTITIONS
+def test_chats_of_before_go_on_after(engine: Engine, tmp_path: Path, partitions: int) -> None:
     """Refunds of chats that ended before, other users' chats, chats adopted later, each refused or
     accepted as it would be."""
-    before = folded(filled)
+    fill(engine, lives(), (CUT_MS,), partitions)
+    before = folded(engine)
     assert isinstance(before["ann"], Account)
-    folder = archive(filled, tmp_path, CUT_MS)
-    assert folded(filled) == before
-    assert (audited(filled), verified(folder)) == ([], [])
+    folder = archive(engine, tmp_path, CUT_MS)
+    assert folded(engine) == before
+    assert (audited(engine), verified(folder)) == ([], [])
 
 
 def test_other_tools_read_an_archive(filled: Engine, tmp_path: Path) -> None:
@@ -170,6 +201,7 @@ def test_other_tools_read_an_archive(filled: Engine, tmp_path: Path) -> None:
     expected = [row for row in rows if int(row["stream_id"].split("-")[0]) < CUT_MS]
     folder = archive(filled, tmp_path, CUT_MS)
     lines = [line for name in ("journal", "unowned") for line in _read(folder, name)]
+    assert {line.pop("partition") for line in lines} == {0}
     assert sorted(lines, key=_entry) == sorted(expected, key=_entry)
     costs = {line["chat_id"]: line["cost"] for line in _read(folder, "records")}
     assert costs["ann.ended"] == f"{6 * 2 * 24 * 60}.000000"
@@ -190,7 +222,57 @@ def _read(folder: Path, kind: str) -> list[dict[str, Any]]:
         raw = subprocess.run(["zstd", "-dc", *files], capture_output=True, check=True)
         shown = subprocess.run(["jq", "-c", "."], input=raw.stdout, capture_output=True, check=True)
         return [json.loads(line) for line in shown.stdout.splitlines()]
-    return list(read_lines(folder, read_manifest(folder)[0], kind))  # type: ignore[arg-type]
+    return [line for path in files for line in _lines_of(path)]
+
+
+def _lines_of(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        raw = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+    return map(json.loads, raw.splitlines())
+
+
+def test_an_archive_of_version_1_is_read(filled: Engine, tmp_path: Path) -> None:
+    """As they were made before there were several partitions: neither lines nor manifest say it."""
+    folder = archive(filled, tmp_path, CUT_MS)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["version"] = 1
+    del manifest["queue_partitions"], manifest["last_entries"]
+    for one in manifest["files"]:
+        if one["kind"] in ("journal", "unowned"):
+            _rewrite(folder, one, lambda line: line.pop("partition"))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert verified(folder) == []
+    _sql(filled, "UPDATE journal_archives SET last_entries = '{}'")
+    _sql(filled, "DELETE FROM command_journal")
+    last = [entry.id for entry in lives().entries if entry.at < CUT_MS][-1]
+    assert _last_entries(filled) == [last]
+
+
+@pytest.mark.parametrize(("kind", "what"), [("journal", "file"), ("unowned", "last_entries")])
+def test_a_row_in_another_partition_is_named(
+    engine: Engine, tmp_path: Path, kind: str, what: str
+) -> None:
+    """Whoever puts rows back must know where: of a user by the user, of nobody by the last."""
+    fill(engine, lives(), (CUT_MS,), 4)
+    folder = archive(engine, tmp_path, CUT_MS)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    one = next(one for one in manifest["files"] if one["kind"] == kind)
+    _rewrite(folder, one, lambda line: line.update(partition=2))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert [one.kind for one in verified(folder)] == [what]
+
+
+def _rewrite(folder: Path, entry: dict[str, Any], change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change each line of a file, and say so in what the manifest has of it."""
+    lines = list(_lines_of(folder / entry["name"]))
+    for line in lines:
+        change(line)
+    (folder / entry["name"]).unlink()
+    writer = LinesWriter(folder, entry["kind"])
+    for line in lines:
+        writer.write(line)
+    writer.close()
+    entry.update(json.loads(msgspec.json.encode(writer.files[0])))
 
 
 class _Killed(BaseException):
@@ -358,7 +440,8 @@ def test_a_manifest_that_is_none_is_named(filled: Engine, tmp_path: Path) -> Non
     raw = manifest.read_text()
     for text_, why in (
         (raw[:-40], "no manifest of an archive"),
-        (raw.replace('"version": 1', '"version": 2'), "this meterd reads version 1"),
+        (raw.replace('"version": 2', '"version": 3'), "this meterd reads versions up to 2"),
+        (raw.replace('"queue_partitions": 1', '"queue_partitions": 3'), "queue_partitions: 3 is"),
     ):
         manifest.write_text(text_)
         with pytest.raises(ArchiveError, match=why):

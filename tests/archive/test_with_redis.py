@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -12,11 +15,17 @@ from sqlalchemy import Engine, text
 from actors.chat.rows import record_row
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig
 from daemon.archive.files import read_manifest
+from daemon.audit.differences import Difference, Findings
+from daemon.audit.run import Audit, Scope
 from daemon.recovery.rebuild import Recovery
 from meterd.rules.model import Policy
+from meterd.rules.partitions import Partition
+from meterd.rules.redis_keys import Keys
 from persistence.postgres import partitions, reader
+from persistence.postgres.layout import write_partitions
 from persistence.redis.client import connect
 from persistence.redis.commit import Limits
+from persistence.redis.snapshot_scan import SnapshotScan
 from tests.archive.test_archive import archive, verified
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, until_state
@@ -95,3 +104,100 @@ async def _recovered(supervisor: Supervisor, client: redis.Redis, engine: Engine
     report = await asyncio.to_thread(recovery.run, "ann", lambda _accounts: None)
     assert (report.accounts, report.unfolded) == (6, [])
     await until_state(supervisor, "ready")
+
+
+ALL = tuple(Partition(number, 4) for number in range(4))
+
+
+def test_each_partition_goes_on_from_an_archive(engine: Engine, tmp_path: Path) -> None:
+    """Of four partitions whose last entries are far apart, one has none: all begin again as whole.
+
+    Then Redis is lost; each is rebuilt from the archive on, and goes on.
+    """
+    with engine.begin() as connection:
+        names = [one.name for one in partitions.partitions(connection)]
+        partitions.drop_partitions(connection, names)
+        write_partitions(connection, len(ALL))
+
+    async def play(url: str, client: redis.Redis) -> None:
+        async with _all_running(url, engine):
+            for partition in ALL[:3]:
+                _send(client, partition, "start", "open", "start", "ended", "end", "ended")
+                await _idle(url)
+            cut_ms = await asyncio.to_thread(_cut_here, engine)
+            folder = await asyncio.to_thread(archive, engine, tmp_path, cut_ms)
+            assert verified(folder) == []
+            last = read_manifest(folder)[0].last_entries
+            assert len(set(last.values())) == len(last) == 3
+        async with _all_running(url, engine) as supervisors:
+            for supervisor in supervisors:
+                await until_state(supervisor, "ready")
+        client.flushall()
+        async with _all_running(url, engine) as supervisors:
+            for partition, supervisor in zip(ALL[:3], supervisors, strict=False):
+                await until_state(supervisor, "lost")
+                await asyncio.to_thread(_rebuild, engine, client, partition)
+            for supervisor in supervisors:
+                await until_state(supervisor, "ready")
+            for partition in ALL:
+                _send(client, partition, "pause", "open", "end", "open", "start", "new")
+            await _idle(url)
+
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        asyncio.run(play(url, client))
+        for partition in ALL:
+            found: list[Difference] = []
+            scan = SnapshotScan(client, Keys(partition.number))
+            Audit(engine, scan, Findings(found.append), partition=partition).run(Scope())
+            assert found == []
+    with engine.connect() as connection:
+        chats = [f"{_user(partition)}.{name}" for partition in ALL for name in ("open", "new")]
+        records = reader.fetch_records(connection, chats)
+    assert {k: row.status for k, row in records.items()} == {
+        chat: "ended" if chat.endswith("open") else "running"
+        for chat in chats
+        if chat != f"{_user(ALL[3])}.open"
+    }
+
+
+@contextlib.asynccontextmanager
+async def _all_running(url: str, engine: Engine) -> AsyncIterator[list[Supervisor]]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                running(url, engine, Policy(), SETTINGS, partition=partition)
+            )
+            for partition in ALL
+        ]
+
+
+async def _idle(url: str) -> None:
+    for partition in ALL:
+        await idle(url, keys=Keys(partition.number))
+
+
+def _user(partition: Partition) -> str:
+    return next(filter(partition.has, (f"user-{number}" for number in itertools.count())))
+
+
+def _send(client: redis.Redis, partition: Partition, *words: str) -> None:
+    """Credits for the partition's user, then commands: pairs of a type and a chat."""
+    user = _user(partition)
+    who = {"user_id": user}
+    commands = [{"type": "top_up", "amount": "100", **who}]
+    for type_, chat in zip(words[::2], words[1::2], strict=True):
+        tariff = {"advisor_id": "v", "rate": "6"} if type_ == "start" else {}
+        commands.append({"type": type_, "chat_id": f"{user}.{chat}", **who, **tariff})
+    for fields in commands:
+        sent: Any = {"id": f"i{next(_IDS)}", **fields}
+        client.xadd(Keys(partition.number).commands, sent)
+
+
+_IDS = itertools.count()
+
+
+def _rebuild(engine: Engine, client: redis.Redis, partition: Partition) -> None:
+    keys = Keys(partition.number)
+    recovery = Recovery(engine, client, keys, 86_400_000, Limits(), partitions=len(ALL))
+    report = recovery.run("ann", lambda _accounts: None)
+    assert (report.accounts, report.open_chats, report.unfolded) == (1, 1, [])

@@ -1,5 +1,6 @@
 """The examples of docs/clients.md do what the text says, on the real daemon."""
 
+import json
 import os
 import re
 import shutil
@@ -47,19 +48,37 @@ def test_an_example_in_python_runs(live: LiveDaemon, example: str) -> None:
     run(live, sys.executable, "-W", "error", "-c", example)
 
 
+def as_a_reader(live: LiveDaemon, *command: str) -> str:
+    """What a command prints in an activated environment, beside this daemon."""
+    folder = Path(sys.executable).parent
+    env = {**live.env, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, env=env, cwd=live.home.parent,
+        capture_output=True, text=True, timeout=scaled(60), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_the_quick_start_runs_twice_and_prints_what_the_readme_shows(live: LiveDaemon) -> None:
     """As it stands there; the figures differ by milliseconds."""
     (example,) = examples("python", README)
     shown = README.partition(example)[2].split("```")[2].strip()
-    command = Path(sys.executable).parent
-    path = {**live.env, "PATH": f"{command}{os.pathsep}{os.environ['PATH']}"}
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", example], env=path, cwd=live.home.parent,
-            capture_output=True, text=True, timeout=scaled(60), check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert IN_FIGURES.sub("N", done.stdout.strip()) == IN_FIGURES.sub("N", shown)
+        printed = as_a_reader(live, sys.executable, "-c", example)
+        assert IN_FIGURES.sub("N", printed.strip()) == IN_FIGURES.sub("N", shown)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not on this machine")
+def test_the_shell_commands_of_the_readme_run_twice(live: LiveDaemon) -> None:
+    """As they stand there, but for the port, which is another one beside other tests."""
+    url = live.status()["http_url"]
+    chat, wallet = examples("sh", README)
+    for _ in range(2):
+        told = as_a_reader(live, "bash", "-ec", chat)
+        assert "ended" in told
+        answer = as_a_reader(live, "bash", "-ec", wallet.replace("http://127.0.0.1:8080", url))
+        assert json.loads(answer)["user_id"] == "dan"
 
 
 @pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is not on this machine")

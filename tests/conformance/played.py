@@ -107,10 +107,10 @@ class Found(NamedTuple):
     events: list[dict[str, str]]
 
 
-def find(client: redis.Redis) -> Found:
-    """Replies and events as the streams have them."""
-    replies: Any = client.xrange(KEYS.reply(REPLY_TO))
-    events: Any = client.xrange(KEYS.events)
+def find(client: redis.Redis, keys: Keys = KEYS) -> Found:
+    """Replies and events as the streams of a partition have them."""
+    replies: Any = client.xrange(keys.reply(REPLY_TO))
+    events: Any = client.xrange(keys.events)
     return Found([_text(fields) for _, fields in replies], [_text(fields) for _, fields in events])
 
 

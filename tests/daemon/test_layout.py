@@ -115,3 +115,35 @@ def test_a_server_with_another_partition_in_the_place_of_one_is_refused(
     client.rename(Keys(1).layout, Keys(0).layout)
     with pytest.raises(PartitionsError, match="has partition 1 where 0 should be"):
         prepare(addresses, 2)
+
+
+@pytest.fixture(scope="module")
+def other_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.mark.parametrize("change", ["swapped", "the second one left out", "a third one added"])
+def test_several_servers_in_another_order_are_refused_before_anything_is_written(
+    addresses: Addresses, client: redis.Redis, other_url: str, change: str
+) -> None:
+    """Both places are named. With one left out, its partitions are lost: Postgres says so."""
+    a, b = addresses.redis_url, other_url
+    with contextlib.closing(connect(b)) as other, redis_server() as c:
+        other.flushall()
+        made = Addresses.of((a, b), addresses.postgres_url)
+        prepare(made, 4)
+        prepare(made, 4)
+        before = _everything(client), _everything(other)
+        urls = {
+            "swapped": (b, a),
+            "the second one left out": (a, c),
+            "a third one added": (a, b, c),
+        }
+        now = Addresses.of(urls[change], addresses.postgres_url)
+        if change == "the second one left out":
+            prepare(now, 4)  # nothing is on it; the comparison with Postgres is the supervisor's
+        else:
+            with pytest.raises(PartitionsError, match="name the servers in the order"):
+                prepare(now, 4)
+        assert (_everything(client), _everything(other)) == before

@@ -349,3 +349,38 @@ def test_what_is_no_name_of_an_environment_is_refused(name: str) -> None:
     assert "METERD_HTTP__ENVIRONMENT: should be up to 32 of" in complaint(
         METERD_HTTP__ENVIRONMENT=name
     )
+
+
+A, B = "redis://a:1/0", "redis+sentinel://s:1,t:2/m"
+
+
+@pytest.mark.parametrize("written", [f"{A},{B}", f" {A} , {B} ", json.dumps([A, B])])
+def test_several_redis_are_named_in_their_order(written: str) -> None:
+    """A comma within a URL separates hosts; the file has a list."""
+    found = with_file("", METERD_PARTITIONS="2", METERD_REDIS__URLS=written).redis
+    assert found.all_urls == (A, B)
+    assert with_file(f"partitions: 2\nredis: {{urls: ['{A}', '{B}']}}").redis == found
+    assert with_file("").redis.all_urls == ()
+    assert with_file("", METERD_REDIS__URL=A).redis.all_urls == (A,)
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        ({"URL": A, "URLS": B}, "redis.url and redis.urls are both set"),
+        ({"URLS": f"{A},{B},redis://me:hunter2@c"}, "names 3 servers for 2 partitions"),
+        ({"URLS": f"{A},{A}"}, "no URL twice"),
+        ({"URLS": f"{A},http://me:hunter2@c"}, "should begin with redis://"),
+        ({"URLS": f"{A},redis+cluster://me:hunter2@c"}, "that of a cluster"),
+        ({"URLS": "redis+cluster://me:hunter2@c/1"}, "database 0 only"),
+        ({"URL": "redis+cluster://me:hunter2@c:x"}, "host:port"),
+        ({"URLS": "[hunter2"}, "list of URLs"),
+    ],
+)
+def test_servers_that_can_not_be_are_named_without_their_passwords(
+    variables: dict[str, str], why: str
+) -> None:
+    env = {f"METERD_REDIS__{name}": value for name, value in variables.items()}
+    told = complaint(METERD_PARTITIONS="2", **env)
+    assert why in told
+    assert "hunter2" not in told

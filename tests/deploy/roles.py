@@ -58,10 +58,10 @@ def filled(text: str) -> tuple[str, dict[str, str]]:
 
 
 @contextlib.contextmanager
-def guarded_server(kind: str, *options: str) -> Iterator[Guarded]:
+def guarded_server(kind: str, *options: str, users_text: str = USERS_TEXT) -> Iterator[Guarded]:
     """A running server with the users; gone afterwards."""
     with _folder(kind) as folder:
-        text, passwords = filled(USERS_TEXT)
+        text, passwords = filled(users_text)
         users = folder / "users.acl"
         users.write_text(text)
         with server_in(folder, kind, "--aclfile", str(users), *options) as url:

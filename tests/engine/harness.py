@@ -17,8 +17,10 @@ from actors.chat.worker import ChatWorker
 from actors.messages import ActorInfo, pack_result, unpack_tasks
 from actors.recorder import Recorder, RecorderConfig
 from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.starts import Starts
 from actors.supervisor.supervisor import Supervisor, SupervisorConfig, SupervisorDependencies
 from loadtests.common.timeouts import scaled
+from meterd.redis_servers import ByServer, RedisServers
 from meterd.rules.model import Policy
 from meterd.rules.partitions import ONLY, Partition
 from meterd.rules.redis_keys import Keys
@@ -119,11 +121,13 @@ async def running(
     settings: SupervisorConfig | None = None,
     process: type[ThreadProcess] = ThreadProcess,
     partition: Partition = ONLY,
+    starts: Starts | None = None,
 ) -> AsyncIterator[Supervisor]:
     """A working daemon without Ray; ends in order, everything committed being in Postgres."""
     _load_library(url)
     keys = Keys(partition.number)
     async_client = connect_async(url)
+    clients = ByServer(RedisServers(url), lambda _url: async_client)
     config = settings or SupervisorConfig()
     token = os.urandom(8).hex()
     queue = CommandStream(async_client, keys, token, config.step_ms_max, partition.partitions)
@@ -137,9 +141,10 @@ async def running(
         partial(_spawn_recorder, url, engine, policy, keys),
         partial(_load_library, url),
         _none_is_warm,
-        directory=ChatDirectory(async_client, partition, 86_400_000)
+        directory=ChatDirectory(clients, partition, 86_400_000)
         if partition.partitions > 1
         else None,
+        starts=starts,
     )
     wanted = msgspec.structs.replace(config, block_ms=BLOCK_MS)
     supervisor = Supervisor(parts, wanted)

@@ -262,7 +262,7 @@ def test_a_gateway_remembers_what_a_daemon_counted(tmp_path: Path) -> None:
             return told
         finally:
             await parts.meter.close()
-            await parts.client.aclose()
+            await parts.clients.aclose()
             parts.postgres_reader.close()
 
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,7 @@
-"""Over HTTP nobody sees how many partitions there are: lists, streams, acts are of all of them."""
+"""Over HTTP nobody sees how many partitions there are, nor on how many servers they are.
+
+Lists, streams, acts are of all of them.
+"""
 
 import contextlib
 import itertools
@@ -9,13 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import redis
 
 from loadtests.common.live import METERD, LiveDaemon, live_daemon
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
+from persistence.redis.client import RedisClients
 from tests.gateway.conftest import SECRET, Gateway, gateway_alone
 from tests.gateway.listening import Heard, listening
+from tests.servers import redis_server
 from tests.shared_daemon import OPEN_LIMITS
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
@@ -24,11 +28,17 @@ PARTITIONS: Final = 4
 _NAMES = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def live() -> Iterator[LiveDaemon]:
+@pytest.fixture(
+    scope="module", params=["one server", pytest.param("two servers", marks=pytest.mark.slow)]
+)
+def live(request: pytest.FixtureRequest) -> Iterator[LiveDaemon]:
     """A daemon with four partitions; the others of this folder share one with one."""
-    number = str(PARTITIONS)
-    with live_daemon(METERD_PARTITIONS=number, METERD_HTTP__PORT="0", **OPEN_LIMITS) as live:
+    env = {"METERD_PARTITIONS": str(PARTITIONS), "METERD_HTTP__PORT": "0", **OPEN_LIMITS}
+    with contextlib.ExitStack() as stack:
+        if request.param == "two servers":
+            urls = [stack.enter_context(redis_server()) for _ in range(2)]
+            env["METERD_REDIS__URLS"] = ",".join(urls)
+        live = stack.enter_context(live_daemon(**env))
         live.until(lambda: _states(live) == ["ready"] * PARTITIONS, 60)
         yield live
 
@@ -142,9 +152,10 @@ def test_a_command_finds_a_chat_that_only_postgres_has(
     for chat in chats:
         gateway.do("end", chat_id=chat)
     live.until_handled()
-    with live.client() as client:
+    with live.clients() as clients:
         for user, chat in zip(users, chats, strict=True):
-            client.delete(Keys(partition_of(user, PARTITIONS)).chat(chat))
+            number = partition_of(user, PARTITIONS)
+            clients.of(number).delete(Keys(number).chat(chat))
     with _another(live) as fresh:  # the other one remembers whose they are
         answers = [fresh.post({"type": "resume", "chat_id": chat}) for chat in chats]
     assert {answer.json()["code"] for answer in answers} == {"already_ended"}
@@ -160,27 +171,28 @@ def _another(live: LiveDaemon, partitions: int = PARTITIONS) -> Iterator[Gateway
 
 def _servers(live: LiveDaemon, partitions: int) -> dict[str, str]:
     return {
-        "METERD_REDIS__URL": live.redis_url,
+        # As many as there may be with another number of partitions.
+        "METERD_REDIS__URLS": ",".join(live.redis_urls[:partitions]),
         "METERD_POSTGRES__URL": live.postgres_url,
         "METERD_PARTITIONS": str(partitions),
     }
 
 
-def _set_aside(client: redis.Redis, entry: str) -> None:
+def _set_aside(clients: RedisClients, entry: str) -> None:
     """The same entry as a dead letter of the same ID in each partition, as it may come about."""
     fields = {"type": "nonsense", "id": f"dead-{entry}"}
     for number in range(PARTITIONS):
         reason = f"of partition {number}"
         letter: Any = {"entry": entry, "outcome": "invalid_command", "reason": reason}
         letter["fields"] = json.dumps(fields)
-        client.xadd(Keys(number).dead, letter, id=entry)
+        clients.of(number).xadd(Keys(number).dead, letter, id=entry)
 
 
 def test_dead_letters_of_all_partitions_are_one_list(gateway: Gateway, live: LiveDaemon) -> None:
     """The newest first, by pages of any size; equal IDs are told apart by their partitions."""
-    with live.client() as client:
+    with live.clients() as clients:
         for entry in ("9000000000000-1", "9000000000000-2", "9000000000001-0"):
-            _set_aside(client, entry)
+            _set_aside(clients, entry)
     told = gateway.ops("/v1/dead", limit=12)["letters"]
     names = [letter["letter"] for letter in told]
     assert names == [
@@ -203,8 +215,8 @@ def test_each_dead_letter_is_resolved_and_recorded_by_itself(
 ) -> None:
     """Four letters of the same ID are four operations; asked again, each is the one that it was."""
     entry = "9000000000002-0"
-    with live.client() as client:
-        _set_aside(client, entry)
+    with live.clients() as clients:
+        _set_aside(clients, entry)
     names = [f"{number}:{entry}" for number in range(PARTITIONS)]
     answers = [gateway.act("dead.drop", id=f"d{n}", letter=name) for n, name in enumerate(names)]
     assert [answer.status_code for answer in answers] == [200] * PARTITIONS
@@ -224,9 +236,10 @@ def test_status_and_history_are_of_all_partitions(
 ) -> None:
     _start(gateway, users, "adv")
     live.until_handled()
-    with live.client() as client:
-        events = sum(int(client.xlen(Keys(number).events)) for number in range(PARTITIONS))
-        live.until(lambda: all(client.xlen(Keys(n).history) for n in range(PARTITIONS)))
+    with live.clients() as clients:
+        of_all = [(clients.of(number), Keys(number)) for number in range(PARTITIONS)]
+        events = sum(int(client.xlen(keys.events)) for client, keys in of_all)
+        live.until(lambda: all(client.xlen(keys.history) for client, keys in of_all))
     live.until(lambda: gateway.ops("/v1/status")["open_chats"] >= len(users))
     status = gateway.ops("/v1/status")
     assert status["queue"]["events"] >= events
@@ -251,7 +264,7 @@ def test_a_gateway_with_another_number_does_not_start(
     """Whichever of the servers can be asked: it names both numbers."""
     away = {"redis": "postgresql://127.0.0.1:1/none", "postgres": "redis://127.0.0.1:1"}
     urls = _servers(live, partitions)
-    urls["METERD_POSTGRES__URL" if server == "redis" else "METERD_REDIS__URL"] = away[server]
+    urls["METERD_POSTGRES__URL" if server == "redis" else "METERD_REDIS__URLS"] = away[server]
     env = {**LiveDaemon(tmp_path, urls).env, "METERD_HTTP__JWT_SECRET": SECRET}
     done = subprocess.run(
         [METERD, "gateway", "--port", "0"], env=env, cwd=tmp_path, capture_output=True, text=True,

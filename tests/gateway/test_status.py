@@ -69,7 +69,7 @@ def test_the_status_without_a_daemon_is_as_described(state: str, tmp_path: Path)
             return [first, await service.status()]
         finally:
             await parts.meter.close()
-            await parts.client.aclose()
+            await parts.clients.aclose()
             parts.postgres_reader.close()
 
     with redis_server() as url, contextlib.closing(connect(url)) as client:

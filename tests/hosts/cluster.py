@@ -4,6 +4,7 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +23,10 @@ RAY: Final = str(Path(sys.executable).with_name("ray"))
 class RayCluster:
     """One head; every machine that joins is a node."""
 
-    def __init__(self, folder: Path, head: Machine) -> None:
-        """Start the head."""
+    def __init__(self, folder: Path, head: Machine, state_at: str = "") -> None:
+        """Start the head; ``state_at``: the URL of a Redis in which it keeps its state."""
         self._folder = folder
+        self._head_env = {"RAY_REDIS_ADDRESS": state_at} if state_at else {}
         self.address = f"{head.address}:{PORT}"
         token = folder / "ray_token"
         write_private(token, secrets.token_hex(32))
@@ -34,9 +36,18 @@ class RayCluster:
         self.start_head()
 
     def start_head(self) -> None:
-        """Start the head; after an end of its machine's processes it is another cluster."""
+        """Start the head; once it has ended, it is another cluster but for its state."""
         options = [f"--port={PORT}", "--head", "--include-dashboard=false", "--num-cpus=0"]
-        self._start(self.head, options)
+        self._output(self.head).unlink(missing_ok=True)
+        self._start(self.head, options, self._head_env)
+
+    def kill_head(self) -> None:
+        """End all of Ray on the head's machine at once."""
+        lines = self.head.run("ps", "-eo", "pid=,args=").splitlines()
+        found = [line.split(maxsplit=1) for line in lines]
+        pids = [pid for pid, args in found if "ray" in args and not args.startswith("ps ")]
+        assert pids
+        self.head.run("kill", "-9", *pids)
 
     def join(self, machine: Machine) -> None:
         """Make a machine a node."""
@@ -47,18 +58,20 @@ class RayCluster:
         lines = machine.run("sh", "-c", "ps -eo args").splitlines()
         return [line for line in lines if line.startswith(f"ray::{kind}")]
 
-    def _start(self, machine: Machine, options: list[str]) -> None:
+    def _start(
+        self, machine: Machine, options: list[str], env: Mapping[str, str] | None = None
+    ) -> None:
         for _ in range(ATTEMPTS):
-            if self._try(machine, options):
+            if self._try(machine, options, env or {}):
                 return
         raise AssertionError(f"no Ray node on {machine.name}: {self._output(machine).read_text()}")
 
-    def _try(self, machine: Machine, options: list[str]) -> bool:
+    def _try(self, machine: Machine, options: list[str], env: Mapping[str, str]) -> bool:
         process = machine.start(
             [RAY, "start", "--block", *options, f"--node-ip-address={machine.address}",
              f"--temp-dir={self._folder / machine.name}", "--object-store-memory=100000000",
              "--disable-usage-stats", "--include-log-monitor=false"],
-            {**os.environ, **RAY_SETTINGS, **self.env}, self._output(machine), self._folder,
+            {**os.environ, **RAY_SETTINGS, **self.env, **env}, self._output(machine), self._folder,
         )  # fmt: skip
         deadline = time.monotonic() + START_S_MAX
         while process.poll() is None:

@@ -125,8 +125,21 @@ class Traffic:
             self.epochs.look(self._client)
 
 
-def assert_nothing_lost_or_twice(site: Site, traffic: Traffic) -> None:
+def assert_nothing_lost_or_twice(site: Site, *traffics: Traffic) -> None:
     """All is handled and stored; the books equal the fold, no old epoch may write."""
+    for traffic in traffics:
+        _finish(site, traffic)
+    engine = make_engine(site.postgres_url)
+    try:
+        assert_clean(engine, site.redis_url)
+        for traffic in traffics:
+            partition = traffic.partition
+            assert_balanced(site.client, engine, traffic.log(), Policy(), partition)
+    finally:
+        engine.dispose()
+
+
+def _finish(site: Site, traffic: Traffic) -> None:
     partition = traffic.partition
     traffic.sender.finish()
     deadline = time.monotonic() + HANDLED_S_MAX
@@ -135,12 +148,6 @@ def assert_nothing_lost_or_twice(site: Site, traffic: Traffic) -> None:
         time.sleep(0.1)
     assert len(traffic.epochs) > 0
     assert traffic.epochs.stale_writers(site.client) == []
-    engine = make_engine(site.postgres_url)
-    try:
-        assert_clean(engine, site.redis_url, partition)
-        assert_balanced(site.client, engine, traffic.log(), Policy(), partition)
-    finally:
-        engine.dispose()
 
 
 def assert_taken_over(

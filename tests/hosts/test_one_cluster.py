@@ -1,6 +1,7 @@
 """Machines that are nodes of one Ray cluster, the head on a machine of its own."""
 
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.hosts.site import (
     assert_nothing_lost_or_twice,
     assert_taken_over,
 )
+from tests.servers import VALKEY, server_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(600)]
 
@@ -84,6 +86,49 @@ def test_while_the_head_is_away_what_runs_goes_on_and_who_starts_waits_for_it(
         first.until(lambda: site.published()["why"] == "", 60)
         second.until(lambda: second.here()[0] == "standby", 120)
     assert_nothing_lost_or_twice(site, traffic)
+
+
+def test_a_head_that_is_replaced_with_its_state_keeps_its_nodes(site: Site) -> None:
+    """Its processes are killed and started anew: what runs goes on, and what is lost starts again.
+
+    So it is with KubeRay and GCS fault tolerance (deploy/kubernetes/meterd-kuberay.yaml).
+    """
+    (site.folder / "gcs").mkdir()
+    bind = ("--bind", f"127.0.0.1 {site.net.address}", "--protected-mode", "no")
+    with server_in(site.folder / "gcs", VALKEY, *bind) as url:
+        state_at = f"redis://{site.net.address}:{urlsplit(url).port}"
+        cluster = RayCluster(site.folder, site.net.machine("head"), state_at)
+        nodes = [site.net.machine(name) for name in ("first", "second")]
+        for node in nodes:
+            cluster.join(node)
+        site.env |= {**cluster.env, "METERD_RAY__ADDRESS": cluster.address}
+        first, second = map(site.daemon, nodes)
+        first.begin("ready")
+        second.begin("standby")
+        with Traffic(site.client) as traffic:
+            first.until(lambda: len(_actors(site)) == int(site.env["METERD_ACTORS__MAX"]), 60)
+            before = _actors(site)
+            cluster.kill_head()
+            first.until(lambda: "Ray's head has not answered for" in site.published()["why"])
+            assert traffic.answered_after_s("without-a-head") <= scaled(2)
+            cluster.start_head()
+            first.until(lambda: site.published()["why"] == "", 60)
+            assert _actors(site) == before
+            assert traffic.answered_after_s("with-it-again") <= scaled(2)
+            first.machine.run("kill", "-9", str(next(iter(before.values()))))
+            first.until(lambda: _is_replaced(site, before), 60)
+            assert second.here()[0] == "standby"
+        assert_nothing_lost_or_twice(site, traffic)
+
+
+def _actors(site: Site) -> dict[str, int]:
+    """Chat actors and their processes, as the daemon that works has them."""
+    return {one["name"]: one["pid"] for one in site.published()["actors"] if one["up"]}
+
+
+def _is_replaced(site: Site, before: dict[str, int]) -> bool:
+    now = _actors(site)
+    return now.keys() == before.keys() and now != before
 
 
 def test_a_node_that_is_lost_together_with_the_head_is_taken_over_without_it(

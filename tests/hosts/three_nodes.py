@@ -144,8 +144,7 @@ class ThreeNodes:
 
     def assert_exact(self) -> None:
         """Nothing is lost, nothing came twice, in any partition; no old epoch may write."""
-        for probe in self.probes:
-            assert_nothing_lost_or_twice(self.site, probe.traffic)
+        assert_nothing_lost_or_twice(self.site, *(probe.traffic for probe in self.probes))
 
     def _line(self, number: int) -> dict[str, Any]:
         lines: list[dict[str, Any]] = self.site.published(number).get("partitions", [{}])

@@ -36,7 +36,7 @@ def _of_gateway(settings: Settings, url: str) -> str:
             return str((await Service(parts).status())["state"])
         finally:
             await parts.meter.close()
-            await parts.client.aclose()
+            await parts.clients.aclose()
             parts.postgres_reader.close()
 
     return asyncio.run(ask())

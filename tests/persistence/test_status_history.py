@@ -12,8 +12,9 @@ from actors.messages import BatchStats
 from actors.supervisor.gauges import Gauges
 from actors.supervisor.sampling import StatusSampler
 from actors.supervisor.stats import SupervisorStats
+from meterd.redis_servers import RedisServers
 from meterd.rules.redis_keys import Keys
-from persistence.redis.client import connect, connect_async
+from persistence.redis.client import AsyncRedisClients, connect, connect_async
 from persistence.redis.status_history import (
     SAMPLES_MAX,
     SERIES,
@@ -34,8 +35,8 @@ FROM_MS = (NOW_MS // STEP_MS - SAMPLES_MAX + 1) * STEP_MS
 
 def _told(url: str, now_ms: int) -> dict[str, Any]:
     async def read() -> dict[str, Any]:
-        async with contextlib.aclosing(connect_async(url)) as client:
-            return await read_history(client, [KEYS], now_ms)
+        async with contextlib.aclosing(AsyncRedisClients(RedisServers(url))) as clients:
+            return await read_history(clients, [KEYS], now_ms)
 
     return asyncio.run(read())
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from alembic import command
 from sqlalchemy import text
 
 from actors.supervisor.supervisor import SupervisorConfig
+from daemon.settings.settings import RENAMED
 from meterd.rules.model import Policy
 from persistence.errors import PreflightError
 from persistence.postgres import migrate
@@ -25,6 +27,7 @@ from tests.engine.play import differences
 from tests.load import Entry
 from tests.servers import kinds, redis_server
 
+CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 STATES = sorted(Path(__file__).parent.glob("state-*.json"))
 
 
@@ -107,3 +110,10 @@ def test_a_redis_that_may_throw_keys_away_is_refused() -> None:
             check_preflight(client)
         client.config_set("maxmemory-policy", "noeviction")
         check_preflight(client)
+
+
+def test_the_upgrade_guide_names_every_renamed_setting() -> None:
+    """Each old name is refused with the new one (tests/daemon/test_settings.py)."""
+    guide = CHANGELOG.read_text().partition("### Upgrade from 0.1")[2].partition("### Added")[0]
+    rows = re.findall(r"^ *\| `([a-z_.]+)` \| `([a-z_.]+)` \|$", guide, re.MULTILINE)
+    assert dict(rows) == {".".join(old): new for old, new in RENAMED.items()}

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -14,12 +14,21 @@ from meterd._commands import Client
 from meterd._core import Core
 from meterd._errors import MeterError
 from meterd._events import EventReader
-from meterd._io import CONNECTIONS_MAX, SOCKET_TIMEOUT_S, Arg, ReadReplies, bounded_options
+from meterd._io import (
+    CONNECTIONS_MAX,
+    SOCKET_TIMEOUT_S,
+    Arg,
+    ReadReplies,
+    Running,
+    Step,
+    bounded_options,
+)
 from meterd._pending import AnyReply
 from meterd._records import Records
 from meterd._results import ChatSnapshot, Event, Reply, Sent, WalletSnapshot
 from meterd._threads import IN_FLIGHT_MAX
 from meterd.redis_connections import connection_options_async
+from meterd.redis_servers import ByServer, RedisServers, RedisUrls
 
 T = TypeVar("T")
 Later: TypeAlias = Coroutine[Any, Any, T]
@@ -42,7 +51,7 @@ class AsyncMeter(
 
     def __init__(
         self,
-        redis_url: str,
+        redis_url: RedisUrls,
         postgres_url: str | None = None,
         *,
         in_flight_max: int = IN_FLIGHT_MAX,
@@ -50,12 +59,13 @@ class AsyncMeter(
         """Name the servers; nothing is connected yet.
 
         Args:
-            redis_url: the queue.
+            redis_url: the queue; a list, in the daemon's order, if several servers share it.
             postgres_url: where ``snapshot`` finds chats that ended more than a day ago.
             in_flight_max: commands that may wait for their replies at once.
         """
-        self._io = _TaskIo(redis_url, postgres_url)
-        self._life = Core(self._io, in_flight_max)
+        servers = RedisServers(redis_url)
+        self._io = _TaskIo(servers, postgres_url)
+        self._life = Core(self._io, servers, in_flight_max)
 
     def events(self, after: str = "$", user_id: str | None = None) -> "AsyncEvents":
         """Events in order, for ever.
@@ -147,21 +157,16 @@ class AsyncEvents:
 class _TaskIo:
     """``meterd._io.Io`` for tasks of one event loop."""
 
-    def __init__(self, redis_url: str, postgres_url: str | None) -> None:
-        options = bounded_options(connection_options_async(redis_url), Retry(NoBackoff(), 0))
-        commands = redis.asyncio.BlockingConnectionPool(
-            **{**options, "max_connections": CONNECTIONS_MAX, "timeout": SOCKET_TIMEOUT_S}
-        )
-        # Any: redis-py gives execute_command no types.
-        self._commands: Any = redis.asyncio.Redis.from_pool(commands)
-        self._streams: Any = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
+    def __init__(self, servers: RedisServers, postgres_url: str | None) -> None:
+        self._servers = ByServer(servers, _TaskClients)
         self._records = Records(postgres_url) if postgres_url else None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._read_replies: ReadReplies | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._waits: set[asyncio.Task[Any]] = set()
 
-    def serve(self, read_replies: ReadReplies) -> None:
-        self._read_replies = read_replies
+    def serve(self, name: str, read_replies: ReadReplies) -> None:
+        if name not in self._readers:
+            self._readers[name] = asyncio.create_task(read_replies(), name="meterd-replies")
 
     def check_loop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -169,18 +174,31 @@ class _TaskIo:
         if self._loop is not loop:
             raise MeterError("this client belongs to another event loop; make one for each")
 
-    async def call(self, *command: Arg) -> Any:
-        return await self._commands.execute_command(*command)
+    async def call(self, partition: int, *command: Arg) -> Any:
+        return await self._servers.of(partition).commands.execute_command(*command)
 
-    async def block(self, *command: Arg) -> Any:
-        return await self._streams.execute_command(*command)
+    async def block(self, partition: int, *command: Arg) -> Any:
+        return await self._servers.of(partition).streams.execute_command(*command)
 
-    async def atomic(self, *commands: tuple[Arg, ...]) -> list[Any]:
-        async with self._streams.pipeline(transaction=True) as pipeline:
+    async def atomic(self, partition: int, *commands: tuple[Arg, ...]) -> list[Any]:
+        async with self._servers.of(partition).streams.pipeline(transaction=True) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
             results: list[Any] = await pipeline.execute(raise_on_error=False)
             return results
+
+    async def each(self, calls: Sequence[Step]) -> list[Any]:
+        return list(await asyncio.gather(*(call() for call in calls), return_exceptions=True))
+
+    async def first(self, steps: Mapping[str, Step], running: Running, timeout_s: float) -> None:
+        for name, step in steps.items():
+            if name not in running:
+                running[name] = task = asyncio.create_task(_quiet(step), name="meterd-events")
+                self._waits.add(task)
+                task.add_done_callback(self._waits.discard)
+        await asyncio.wait(running.values(), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for name in [name for name, task in running.items() if task.done()]:
+            del running[name]
 
     async def record(self, chat_id: str) -> ChatSnapshot | None:
         if self._records is None:
@@ -194,8 +212,6 @@ class _TaskIo:
         await flag.wait()
 
     async def enter(self, handles: asyncio.Semaphore, timeout_s: float) -> bool:
-        if self._reader is None and self._read_replies is not None:
-            self._reader = asyncio.create_task(self._read_replies(), name="meterd-replies")
         try:
             async with asyncio.timeout(timeout_s):
                 return await handles.acquire()
@@ -219,12 +235,31 @@ class _TaskIo:
         return asyncio.Semaphore(number)
 
     async def close(self) -> None:
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
-        for client in (self._commands, self._streams):
-            await client.connection_pool.aclose()
+        tasks = [*self._readers.values(), *self._waits]
+        self._readers = {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for clients in self._servers.made():
+            await clients.commands.connection_pool.aclose()
+            await clients.streams.connection_pool.aclose()
         if self._records is not None:
             self._records.close()
+
+
+class _TaskClients:
+    """The clients of one server: for commands, and for what waits in Redis."""
+
+    def __init__(self, url: str) -> None:
+        options = bounded_options(connection_options_async(url), Retry(NoBackoff(), 0))
+        commands = redis.asyncio.BlockingConnectionPool(
+            **{**options, "max_connections": CONNECTIONS_MAX, "timeout": SOCKET_TIMEOUT_S}
+        )
+        # Any: redis-py gives execute_command no types.
+        self.commands: Any = redis.asyncio.Redis.from_pool(commands)
+        self.streams: Any = redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**options))
+
+
+async def _quiet(step: Step) -> None:
+    with contextlib.suppress(Exception):  # it only waits; whoever asks next is told
+        await step()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ from meterd._results import (
     read_wallet,
 )
 from meterd._routing import Routing
+from meterd.redis_servers import RedisServers
 from meterd.rules.redis_keys import Keys
 from meterd.rules.snapshots import no_wallet, not_started
 
@@ -42,17 +44,16 @@ T = TypeVar("T")
 class Core:
     """One client: its reply stream, and the commands that wait for replies."""
 
-    def __init__(self, io: Io, in_flight_max: int) -> None:
+    def __init__(self, io: Io, servers: RedisServers, in_flight_max: int) -> None:
         """At most ``in_flight_max`` commands wait for replies at once."""
         self.io = io
-        self.routing = Routing()
+        self.routing = Routing(servers)
         self.reply_to = uuid4().hex
         self.pending = Pending(io.flag())
         self.is_closed = False
         self._handles = io.handles(in_flight_max)
         self._read_up_to: dict[Keys, str] = {}
         self._error: Exception | None = None
-        io.serve(self.read_replies)
 
     def close(self) -> None:
         """No more replies, no more commands; whoever waits is told."""
@@ -99,7 +100,7 @@ class Core:
         """The chat's snapshot: Redis, Postgres, else ``not_started``."""
         self._check_open()
         if is_identifier("chat_id", chat_id):  # nothing else can have started
-            raw = await self._read(lambda: self.routing.snapshot(chat_id, self.io.call))
+            raw = await self._read(lambda: self.routing.snapshot(chat_id, self.io))
             if raw is not None:
                 return read_chat(raw)
             record = await self.io.record(chat_id)
@@ -116,15 +117,15 @@ class Core:
                 return read_wallet(raw)
         return msgspec.convert(no_wallet(user_id), WalletSnapshot)
 
-    async def read_replies(self) -> None:
-        """Hand out replies until closed: the client's one reader. At rest while nobody waits."""
+    async def read_replies(self, url: str) -> None:
+        """Hand out a server's replies until closed: its one reader. At rest while nobody waits."""
         pauses = pauses_s()
         while True:
             await self.io.wait(self.pending.wanted)
             if self.is_closed:
                 return
             try:
-                await self._read_replies_once()
+                await self._read_replies_once(url)
             except Exception as error:  # the reader goes on, whatever it was; NoReplyError names it
                 self._error = error
                 await self.io.sleep(next(pauses))
@@ -150,7 +151,7 @@ class Core:
         """Where a command goes, and what its entry holds: with several partitions, its user."""
         try:
             place = await self.persist(
-                deadline, lambda: self.routing.of_command(fields, self.io.call, self._owner)
+                deadline, lambda: self.routing.of_command(fields, self.io, self._owner)
             )
         except redis.RedisError as error:
             raise _not_confirmed(command_id, error) from error
@@ -172,11 +173,13 @@ class Core:
 
     async def _wallet(self, user_id: str) -> Any:
         keys = await self.routing.of_user(user_id, self.io.call)
-        return await self.io.call("GET", keys.wallet(user_id))
+        return await self.io.call(keys.partition, "GET", keys.wallet(user_id))
 
     async def _ask(
         self, keys: Keys, command_id: str, flat: list[bytes], deadline: float, timeout_s: float
     ) -> AnyReply:
+        url = self.routing.servers.url_of(keys.partition)
+        self.io.serve(url, partial(self.read_replies, url))
         waiting = self.pending.add(_slot(keys, command_id), self.io.future())
         try:
             entry = await self._append(keys, command_id, flat, deadline)
@@ -193,7 +196,8 @@ class Core:
         """XADD, again with the same id and content where the answer got lost."""
         try:
             entry = await self.persist(
-                deadline, lambda: self.io.call("XADD", keys.commands, "*", *flat)
+                deadline,
+                lambda: self.io.call(keys.partition, "XADD", keys.commands, "*", *flat),
             )
         except redis.RedisError as error:
             raise _not_confirmed(command_id, error) from error
@@ -205,12 +209,13 @@ class Core:
         except redis.RedisError as error:
             raise UnavailableError(f"Redis does not answer: {error}") from error
 
-    async def _read_replies_once(self) -> None:
-        places = {
-            keys.reply(self.reply_to): keys for keys in await self.routing.all_keys(self.io.block)
-        }
+    async def _read_replies_once(self, url: str) -> None:
+        partitions = await self.routing.partitions(self.io.block)
+        numbers = self.routing.servers.groups(partitions)[url]
+        places = {keys.reply(self.reply_to): keys for keys in map(Keys, numbers)}
         read_up_to = [self._read_up_to.get(keys, "0-0") for keys in places.values()]
         answer = await self.io.block(
+            numbers[0],
             *("XREAD", "COUNT", REPLIES_READ_MAX, "BLOCK", BLOCK_MS, "STREAMS"),
             *places,
             *read_up_to,

@@ -3,7 +3,8 @@
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -11,11 +12,14 @@ import redis
 
 from meterd._core import TIMEOUT_S, Core
 from meterd._errors import EventsLostError, UnavailableError
-from meterd._io import BLOCK_MS
+from meterd._io import BLOCK_MS, Running
 from meterd._results import Event, read_event
 from meterd.rules.commands import entry_key
+from meterd.rules.redis_keys import Keys
 
 EVENTS_READ_MAX: Final = 500
+AWAY_S: Final = 1.0
+"""For so long nobody asks a server again that did not answer, if others do."""
 
 T = TypeVar("T")
 
@@ -41,6 +45,8 @@ class EventReader:
         self._user_id = user_id
         self._ready: deque[tuple[int, Event]] = deque()
         self._streams: list[str] = []
+        self._away_until_s: dict[int, float] = {}
+        self._waiting: Running = {}
 
     @property
     def after(self) -> str:
@@ -61,8 +67,8 @@ class EventReader:
         places = self._places if len(self._places) == len(keys) else self._places * len(keys)
         streams = [one.events for one in keys]
         self._places = [
-            await self._end_of(stream) if place == "$" else place
-            for stream, place in zip(streams, places, strict=True)
+            await self._end_of(one) if place == "$" else place
+            for one, place in zip(keys, places, strict=True)
         ]
         self._read_up_to, self._streams = list(self._places), streams
 
@@ -118,21 +124,22 @@ class EventReader:
     def _is_over(self) -> bool:
         return self.is_closed or self._core.is_closed
 
-    async def _end_of(self, stream: str) -> str:
-        last = await self._persist("XREVRANGE", stream, "+", "-", "COUNT", "1")
+    async def _end_of(self, keys: Keys) -> str:
+        command = ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")
+        last = await self._persisted(lambda: self._core.io.block(keys.partition, *command))
         return last[0][0].decode() if last else "0-0"
 
     async def _fetch(self) -> bool:
         """Take what is there; False if there is nothing."""
-        results = await self._look()
-        for place, info, entries in zip(self._read_up_to, results[::2], results[1::2], strict=True):
+        found = await self._persisted(self._look)
+        for number, (info, entries) in found.items():
             if isinstance(entries, Exception):
                 raise UnavailableError(f"the events can't be read: {entries}") from entries
-            if _may_have_lost(place, info):
+            if _may_have_lost(self._read_up_to[number], info):
                 raise EventsLostError(",".join(self._read_up_to))
         taken = [
             (number, read_event(entry, fields))
-            for number, entries in enumerate(results[1::2])
+            for number, (_, entries) in found.items()
             for entry, fields in entries
         ]
         # What several partitions have together comes about as it happened.
@@ -142,28 +149,64 @@ class EventReader:
             self._read_up_to[number] = event.id
         return bool(taken)
 
-    async def _look(self) -> list[Any]:
-        """Each stream's state and what comes next in it, both of the same moment."""
+    async def _look(self) -> dict[int, tuple[Any, Any]]:
+        """The state of each stream and what comes next in it, both of the same moment.
+
+        Streams on a server that is away are left out, unless all are: their events come later.
+        """
+        servers = self._servers_here()
+        answers = await self._core.io.each([partial(self._look_at, one) for one in servers])
+        found: dict[int, tuple[Any, Any]] = {}
+        failures: list[Exception] = []
+        for numbers, answer in zip(servers, answers, strict=True):
+            if isinstance(answer, Exception):
+                failures.append(answer)
+                self._away_until_s[numbers[0]] = time.monotonic() + AWAY_S
+            else:
+                pairs = zip(answer[::2], answer[1::2], strict=True)
+                found |= dict(zip(numbers, pairs, strict=True))
+        for error in failures:
+            if not found or not isinstance(error, redis.RedisError):
+                raise error
+        return found
+
+    async def _look_at(self, numbers: Sequence[int]) -> list[Any]:
         commands = [
             command
-            for stream, place in zip(self._streams, self._read_up_to, strict=True)
+            for number in numbers
             for command in (
-                ("XINFO STREAM", stream),
-                ("XRANGE", stream, f"({place}", "+", "COUNT", EVENTS_READ_MAX),
+                ("XINFO STREAM", self._streams[number]),
+                (
+                    *("XRANGE", self._streams[number], f"({self._read_up_to[number]}", "+"),
+                    *("COUNT", EVENTS_READ_MAX),
+                ),
             )
         ]
-        return await self._persisted(lambda: self._core.io.atomic(*commands))
+        return await self._core.io.atomic(numbers[0], *commands)
+
+    def _servers_here(self) -> list[list[int]]:
+        """The partitions of each server; without servers that were just away, unless all were."""
+        groups = list(self._core.routing.servers.groups(len(self._streams)).values())
+        now_s = time.monotonic()
+        here = [each for each in groups if self._away_until_s.get(each[0], 0.0) <= now_s]
+        return here or groups
 
     async def _wait(self, block_ms: int) -> None:
         """Until there is more, or for a moment; only wakes, ``_fetch`` reads."""
-        await self._persist(
-            *("XREAD", "COUNT", "1", "BLOCK", block_ms, "STREAMS"),
-            *self._streams,
-            *self._read_up_to,
-        )
+        servers = self._servers_here()
+        if len(self._core.routing.servers.groups(len(self._streams))) == 1:
+            await self._persisted(lambda: self._wait_at(servers[0], block_ms))
+            return
+        steps = {str(each[0]): partial(self._wait_at, each, BLOCK_MS) for each in servers}
+        await self._core.io.first(steps, self._waiting, block_ms / 1_000)
 
-    async def _persist(self, *command: str | int) -> Any:
-        return await self._persisted(lambda: self._core.io.block(*command))
+    async def _wait_at(self, numbers: Sequence[int], block_ms: int) -> None:
+        await self._core.io.block(
+            numbers[0],
+            *("XREAD", "COUNT", "1", "BLOCK", block_ms, "STREAMS"),
+            *(self._streams[number] for number in numbers),
+            *(self._read_up_to[number] for number in numbers),
+        )
 
     async def _persisted(self, attempt: Callable[[], Awaitable[T]]) -> T:
         deadline = time.monotonic() + TIMEOUT_S

@@ -5,7 +5,7 @@ usual. For threads, every method here does its work before it returns, so a coro
 runs from start to end in one step, without an event loop.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 import redis
@@ -15,6 +15,9 @@ from meterd._results import ChatSnapshot
 
 Arg: TypeAlias = str | bytes | int
 ReadReplies: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+Step: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
+Running: TypeAlias = dict[str, Any]
+"""Steps that are running, each with what the driver knows it by."""
 
 BLOCK_MS: Final = 1_000
 """How long one read waits in Redis; below SOCKET_TIMEOUT_S, which ends a dead connection."""
@@ -29,6 +32,7 @@ _PASSING: Final = (
     redis.ReadOnlyError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.TryAgainError,
+    redis.exceptions.AskError,  # MOVED is one, too
     redis.exceptions.MasterDownError,
 )
 _LASTING: Final = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
@@ -44,17 +48,31 @@ class Slots(Protocol):
 class Io(Protocol):
     """One driver."""
 
-    def serve(self, read_replies: ReadReplies) -> None:
-        """Run this, once, from the first ``enter`` on until closed."""
+    def serve(self, name: str, read_replies: ReadReplies) -> None:
+        """Run this until closed, beside everything else; once for each name."""
 
-    async def call(self, *command: Arg) -> Any:
-        """Do one Redis command, once: no silent repetition."""
+    async def call(self, partition: int, *command: Arg) -> Any:
+        """Do one Redis command where a partition is, once: no silent repetition."""
 
-    async def block(self, *command: Arg) -> Any:
+    async def block(self, partition: int, *command: Arg) -> Any:
         """Do one that may wait in Redis, on a connection that no command needs."""
 
-    async def atomic(self, *commands: tuple[Arg, ...]) -> list[Any]:
+    async def atomic(self, partition: int, *commands: tuple[Arg, ...]) -> list[Any]:
         """Do several in one transaction; an error is a result in its place."""
+
+    async def each(self, calls: Sequence[Step]) -> list[Any]:
+        """Do all of these; what one raises is its result."""
+
+    async def first(self, steps: Mapping[str, Step], running: Running, timeout_s: float) -> None:
+        """Wait until one of these is done, or for so long; the others go on.
+
+        What one raises is of no matter.
+
+        Args:
+            steps: what to run side by side, but for what is running already.
+            running: what is running; what is done is taken out.
+            timeout_s: how long to wait.
+        """
 
     async def record(self, chat_id: str) -> ChatSnapshot | None:
         """The chat's record in Postgres; None if it has none, or no Postgres was named."""

@@ -1,13 +1,16 @@
 """Where a command, a chat and an account are: with several partitions, in that of the user."""
 
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import redis
 
-from meterd._io import Arg
+from meterd._io import Arg, Io
+from meterd.redis_servers import RedisServers
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 
@@ -18,15 +21,18 @@ ABSENT_S: Final = 5.0
 """For so long there is one partition if Redis has no layout: the first daemon may come yet."""
 
 Call = Callable[..., Awaitable[Any]]
-"""Does one Redis command."""
+"""Does one Redis command, where a partition is: its number comes before the command."""
 
 
 class Routing:
     """What one client knows of the partitions; nothing is asked before the first call."""
 
-    def __init__(self) -> None:
-        """Nothing is known yet."""
+    def __init__(self, servers: RedisServers) -> None:
+        """Nothing is known yet but the servers."""
+        self.servers = servers
         self._partitions = 0
+        self._found: set[int] = set()
+        """Partitions whose server has them, of several."""
         self._absent_until_s = 0.0
         self._owners: dict[str, str] = {}
         self._starters: dict[str, str] = {}
@@ -42,15 +48,47 @@ class Routing:
             return self._partitions
         if time.monotonic() < self._absent_until_s:
             return 1
-        try:
-            raw: Any = await call("GET", Keys().layout)
-        except redis.exceptions.NoPermissionError:
-            raw = None  # the rights of a client of one partition; the daemon names a wrong one
+        raw = await self._layout(call)
         if raw:
             self._partitions = int(json.loads(raw)["partitions"])
             return self._partitions
         self._absent_until_s = time.monotonic() + ABSENT_S
         return 1
+
+    async def _layout(self, call: Call) -> Any:
+        """What the first server says that knows it; each has a partition of that number."""
+        failure: redis.RedisError | None = None
+        for number in range(len(self.servers.urls)):
+            try:
+                raw = await call(number, "GET", Keys(number).layout)
+            except redis.exceptions.NoPermissionError:
+                return None  # the rights of a client of one partition; the daemon names a wrong one
+            except redis.RedisError as error:
+                failure = error
+                continue
+            if raw is not None:
+                return raw
+        if failure is not None:
+            raise failure
+        if len(self.servers.urls) > 1:
+            raise _misplaced(0)
+        return None
+
+    async def _placed(self, partition: int, call: Call) -> Keys:
+        """The keys of a partition, once its server has said that it has it.
+
+        Else a command would wait where no daemon reads, as with one URL out of several.
+
+        Raises:
+            redis.ConnectionError: its server does not have it.
+        """
+        keys = Keys(partition)
+        if self._partitions > 1 and partition not in self._found:
+            with contextlib.suppress(redis.exceptions.NoPermissionError):
+                if await call(partition, "GET", keys.layout) is None:
+                    raise _misplaced(partition)
+            self._found.add(partition)
+        return keys
 
     async def all_keys(self, call: Call) -> list[Keys]:
         """The keys of each partition. Raises as ``partitions``."""
@@ -58,10 +96,10 @@ class Routing:
 
     async def of_user(self, user_id: str, call: Call) -> Keys:
         """The keys of the user's partition. Raises as ``partitions``."""
-        return Keys(partition_of(user_id, await self.partitions(call)))
+        return await self._placed(partition_of(user_id, await self.partitions(call)), call)
 
     async def of_command(
-        self, fields: Mapping[str, object], call: Call, owner: Callable[[str], Awaitable[str]]
+        self, fields: Mapping[str, object], io: Io, owner: Callable[[str], Awaitable[str]]
     ) -> tuple[Keys, Mapping[str, object]] | None:
         """Where a command belongs, and its fields: with several partitions the user is among them.
 
@@ -69,39 +107,61 @@ class Routing:
 
         Args:
             fields: the command's.
-            call: does a Redis command.
+            io: asks Redis.
             owner: the user of a chat that Redis does not have; empty if there is none.
         """
-        partitions = await self.partitions(call)
+        partitions = await self.partitions(io.call)
         if partitions == 1:
             return Keys(), fields
         user, chat_id = fields.get("user_id"), fields.get("chat_id")
         if user is None:
-            user = await self._owner(str(chat_id), call, owner)
+            user = await self._owner(str(chat_id), io, owner)
             if not user:
                 return None
         elif chat_id is not None:
             _remember(self._starters, str(chat_id), str(user))
-        return Keys(partition_of(str(user), partitions)), {**fields, "user_id": user}
+        keys = await self._placed(partition_of(str(user), partitions), io.call)
+        return keys, {**fields, "user_id": user}
 
-    async def _owner(self, chat_id: str, call: Call, owner: Callable[[str], Awaitable[str]]) -> str:
+    async def _owner(self, chat_id: str, io: Io, owner: Callable[[str], Awaitable[str]]) -> str:
         known = self._owners.get(chat_id, "")
         if not known:
-            raw = await self.snapshot(chat_id, call)
+            raw = await self.snapshot(chat_id, io)
             known = str(json.loads(raw)["user_id"]) if raw else await owner(chat_id)
         if known:
             _remember(self._owners, chat_id, known)
         # A start that was sent a moment ago: nobody else knows the chat yet.
         return known or self._starters.get(chat_id, "")
 
-    async def snapshot(self, chat_id: str, call: Call) -> bytes | None:
+    async def snapshot(self, chat_id: str, io: Io) -> bytes | None:
         """A chat's snapshot, in whichever partition it is. Raises as ``partitions``."""
-        names: list[Arg] = [keys.chat(chat_id) for keys in await self.all_keys(call)]
-        if len(names) == 1:
-            found: list[Any] = [await call("GET", *names)]
-        else:
-            found = await call("MGET", *names)
-        return next((raw for raw in found if raw is not None), None)
+        groups = self.servers.groups(await self.partitions(io.call)).values()
+        answers = await io.each([partial(_snapshots, io.call, chat_id, each) for each in groups])
+        found = [raw for one in answers if not isinstance(one, Exception) for raw in one if raw]
+        if not found:
+            for error in filter(_is_error, answers):
+                raise error
+        return found[0] if found else None
+
+
+def _misplaced(partition: int) -> redis.ConnectionError:
+    return redis.ConnectionError(
+        f"the Redis of partition {partition} does not have it: give all URLs of the daemon, in its "
+        "order, and start a daemon first"
+    )
+
+
+async def _snapshots(call: Call, chat_id: str, numbers: Sequence[int]) -> Sequence[bytes | None]:
+    """What partitions on one server have of a chat."""
+    names: list[Arg] = [Keys(number).chat(chat_id) for number in numbers]
+    if len(names) == 1:
+        return [await call(numbers[0], "GET", *names)]
+    found: list[bytes | None] = await call(numbers[0], "MGET", *names)
+    return found
+
+
+def _is_error(answer: Any) -> bool:
+    return isinstance(answer, Exception)
 
 
 def _remember(users: dict[str, str], chat_id: str, user_id: str) -> None:

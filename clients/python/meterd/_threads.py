@@ -4,7 +4,7 @@ import concurrent.futures
 import os
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -21,12 +21,15 @@ from meterd._io import (
     SOCKET_TIMEOUT_S,
     Arg,
     ReadReplies,
+    Running,
+    Step,
     bounded_options,
 )
 from meterd._pending import AnyReply
 from meterd._records import Records
 from meterd._results import ChatSnapshot, Event, Reply, Sent, WalletSnapshot
 from meterd.redis_connections import connection_options
+from meterd.redis_servers import ByServer, RedisServers, RedisUrls
 
 IN_FLIGHT_MAX: Final = 5_000
 """Half of what a reply stream holds: replies that nobody waits for any more take room too."""
@@ -41,7 +44,7 @@ class Meter(Client[Reply[ChatSnapshot], Reply[WalletSnapshot], Sent, ChatSnapsho
 
     def __init__(
         self,
-        redis_url: str,
+        redis_url: RedisUrls,
         postgres_url: str | None = None,
         *,
         in_flight_max: int = IN_FLIGHT_MAX,
@@ -49,11 +52,11 @@ class Meter(Client[Reply[ChatSnapshot], Reply[WalletSnapshot], Sent, ChatSnapsho
         """Name the servers; nothing is connected yet.
 
         Args:
-            redis_url: the queue.
+            redis_url: the queue; a list, in the daemon's order, if several servers share it.
             postgres_url: where ``snapshot`` finds chats that ended more than a day ago.
             in_flight_max: commands that may wait for their replies at once.
         """
-        self._servers = redis_url, postgres_url
+        self._servers = RedisServers(redis_url), postgres_url
         self._in_flight_max = in_flight_max
         self._lock = threading.Lock()
         self._life = self._begin()
@@ -159,35 +162,36 @@ def run(steps: Coroutine[Any, Any, Any]) -> Any:
 class ThreadIo:
     """``meterd._io.Io`` whose methods have done their work when they return."""
 
-    def __init__(self, redis_url: str, postgres_url: str | None) -> None:
-        options = bounded_options(connection_options(redis_url), Retry(NoBackoff(), 0))
-        commands = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
-            **{**options, "max_connections": CONNECTIONS_MAX, "timeout": SOCKET_TIMEOUT_S}
-        )
-        # Any: redis-py gives execute_command no types.
-        self._commands: Any = redis.Redis.from_pool(commands)
-        self._streams: Any = redis.Redis.from_pool(redis.ConnectionPool(**options))
+    def __init__(self, servers: RedisServers, postgres_url: str | None) -> None:
+        self._servers = ByServer(servers, _ThreadClients)
         self._records = Records(postgres_url) if postgres_url else None
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._read_replies: ReadReplies | None = None
-        self._reader: threading.Thread | None = None
+        self._readers: dict[str, threading.Thread] = {}
 
-    def serve(self, read_replies: ReadReplies) -> None:
-        self._read_replies = read_replies
+    async def call(self, partition: int, *command: Arg) -> Any:
+        return self._at(partition).commands.execute_command(*command)
 
-    async def call(self, *command: Arg) -> Any:
-        return self._commands.execute_command(*command)
+    async def block(self, partition: int, *command: Arg) -> Any:
+        return self._at(partition).streams.execute_command(*command)
 
-    async def block(self, *command: Arg) -> Any:
-        return self._streams.execute_command(*command)
-
-    async def atomic(self, *commands: tuple[Arg, ...]) -> list[Any]:
-        with self._streams.pipeline(transaction=True) as pipeline:
+    async def atomic(self, partition: int, *commands: tuple[Arg, ...]) -> list[Any]:
+        with self._at(partition).streams.pipeline(transaction=True) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
             results: list[Any] = pipeline.execute(raise_on_error=False)
             return results
+
+    async def each(self, calls: Sequence[Step]) -> list[Any]:
+        return [_result_of(call) for call in calls]
+
+    async def first(self, steps: Mapping[str, Step], running: Running, timeout_s: float) -> None:
+        for name, step in steps.items():
+            if name not in running:
+                running[name] = _started(step)
+        concurrent.futures.wait(running.values(), timeout_s, concurrent.futures.FIRST_COMPLETED)
+        for name in [name for name, future in running.items() if future.done()]:
+            del running[name]
 
     async def record(self, chat_id: str) -> ChatSnapshot | None:
         return self._records.fetch(chat_id) if self._records else None
@@ -199,7 +203,6 @@ class ThreadIo:
         flag.wait()
 
     async def enter(self, handles: threading.Semaphore, timeout_s: float) -> bool:
-        self._start_reader()
         return handles.acquire(timeout=max(0.0, timeout_s))
 
     async def result(
@@ -216,38 +219,78 @@ class ThreadIo:
     def handles(self, number: int) -> threading.Semaphore:
         return threading.Semaphore(number)
 
+    def serve(self, name: str, read_replies: ReadReplies) -> None:
+        if name in self._readers:
+            return
+        with self._lock:
+            if name in self._readers or self._stopped.is_set():
+                return
+            self._readers[name] = threading.Thread(
+                target=lambda: run(read_replies()), name="meterd-replies", daemon=True
+            )
+            self._readers[name].start()
+
     def close(self) -> None:
-        """After the core was closed: end the reader, then the connections."""
+        """After the core was closed: end the readers, then the connections."""
         self._stopped.set()
         with self._lock:
-            reader, self._reader = self._reader, None
-        for client in (self._streams, self._commands):
-            client.connection_pool.disconnect()  # wakes who is blocked in a read
-        if reader is not None and reader is not threading.current_thread():
-            reader.join(BLOCK_MS / 1000 + SOCKET_TIMEOUT_S)
-            self._streams.connection_pool.disconnect()  # the reader may just have made a new one
+            readers, self._readers = self._readers, {}
+        self._disconnect()  # wakes who is blocked in a read
+        for reader in readers.values():
+            if reader is not threading.current_thread():
+                reader.join(BLOCK_MS / 1000 + SOCKET_TIMEOUT_S)
+        self._disconnect()  # a reader may just have made a new one
         if self._records is not None:
             self._records.close()
 
-    def _start_reader(self) -> None:
-        with self._lock:
-            if self._reader is not None or self._stopped.is_set():
-                return
-            self._reader = threading.Thread(target=self._read, name="meterd-replies", daemon=True)
-            self._reader.start()
+    def _disconnect(self) -> None:
+        for clients in self._servers.made():
+            clients.streams.connection_pool.disconnect()
+            clients.commands.connection_pool.disconnect()
 
-    def _read(self) -> None:
-        assert self._read_replies is not None
-        run(self._read_replies())
+    def _at(self, partition: int) -> "_ThreadClients":
+        return self._servers.of(partition)
+
+
+class _ThreadClients:
+    """The clients of one server: for commands, and for what waits in Redis."""
+
+    def __init__(self, url: str) -> None:
+        options = bounded_options(connection_options(url), Retry(NoBackoff(), 0))
+        commands = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+            **{**options, "max_connections": CONNECTIONS_MAX, "timeout": SOCKET_TIMEOUT_S}
+        )
+        # Any: redis-py gives execute_command no types.
+        self.commands: Any = redis.Redis.from_pool(commands)
+        self.streams: Any = redis.Redis.from_pool(redis.ConnectionPool(**options))
+
+
+def _result_of(step: Step) -> Any:
+    try:
+        return run(step())
+    except Exception as error:  # whoever asked looks at it
+        return error
+
+
+def _started(step: Step) -> "concurrent.futures.Future[None]":
+    """The step in a thread of its own; what it raises is of no matter."""
+    future: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def work() -> None:
+        _result_of(step)
+        future.set_result(None)
+
+    threading.Thread(target=work, name="meterd-events", daemon=True).start()
+    return future
 
 
 class _Life:
     """What one process has of a client: a reply stream, and connections."""
 
-    def __init__(self, redis_url: str, postgres_url: str | None, in_flight_max: int) -> None:
+    def __init__(self, servers: RedisServers, postgres_url: str | None, in_flight_max: int) -> None:
         self.pid = os.getpid()
-        self._io = ThreadIo(redis_url, postgres_url)
-        self.core = Core(self._io, in_flight_max)
+        self._io = ThreadIo(servers, postgres_url)
+        self.core = Core(self._io, servers, in_flight_max)
 
     def close(self) -> None:
         self.core.close()

@@ -2,26 +2,38 @@
 
 Two things that redis-py leaves to its users. A server that was demoted and stays up keeps its
 connections, and refuses every write on them: after one such answer all connections of the pool are
-made anew, so that an address that has moved is found. And a URL may name Sentinels, which are asked
-for the master at each connect.
+made anew, so that an address that has moved is found. And a URL may name Sentinels or nodes of a
+cluster, which are asked for the master at each connect.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import redis
 import redis.asyncio
 from redis.asyncio.connection import parse_url as parse_url_async
 from redis.connection import parse_url
 
+from meterd.cluster_nodes import ASK_TIMEOUT_S, QUESTION, ClusterNodes
+from meterd.cluster_url import is_cluster, parse_cluster_url, slot_of
 from meterd.sentinel_url import Address, is_sentinel, parse_sentinel_url
 
 UNABLE: Final = (
     redis.ReadOnlyError,
     redis.exceptions.MasterDownError,
     redis.BusyLoadingError,
+    redis.exceptions.AskError,  # MOVED is one, too
+    redis.exceptions.ClusterDownError,
 )
 """Answers of a server that is not, or not yet, the one to write to."""
+
+
+_ASKING: Final[dict[str, Any]] = {
+    "socket_timeout": ASK_TIMEOUT_S,
+    "socket_connect_timeout": ASK_TIMEOUT_S,
+    "protocol": 2,
+}
+"""Of a connection that only asks where the master is."""
 
 
 class Generation:
@@ -38,37 +50,109 @@ def connection_options(url: str) -> dict[str, Any]:
     Raises:
         ValueError: the URL can't be one; the message says why, without the password.
     """
-    if not is_sentinel(url):
+    found = _master_of(url)
+    if found is None:
         options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         base = options.get("connection_class", redis.Connection)
         return {**options, "connection_class": _THREADS[base], "generation": Generation()}
-    parts = parse_sentinel_url(url)
-    sentinels: Any = redis.Sentinel(parts.hosts, sentinel_kwargs=parts.sentinel_options)  # type: ignore[no-untyped-call]
-    base = redis.SSLConnection if url.startswith("rediss") else redis.Connection
+    base = redis.SSLConnection if found.is_tls else redis.Connection
     return {
-        **parts.options,
+        **found.options,
         "connection_class": _THREADS[base],
         "generation": Generation(),
-        "find_master": lambda: sentinels.discover_master(parts.service),
+        "find_master": found.finder(),
     }
 
 
 def connection_options_async(url: str) -> dict[str, Any]:
     """The options of a pool for asyncio; as ``connection_options``."""
-    if not is_sentinel(url):
+    found = _master_of(url)
+    if found is None:
         options: dict[str, Any] = {**parse_url_async(url)}
         base = options.get("connection_class", redis.asyncio.Connection)
         return {**options, "connection_class": _TASKS[base], "generation": Generation()}
-    parts = parse_sentinel_url(url)
-    sentinels: Any = redis.asyncio.Sentinel(parts.hosts, sentinel_kwargs=parts.sentinel_options)  # type: ignore[no-untyped-call]
-    is_tls = url.startswith("rediss")
-    base = redis.asyncio.SSLConnection if is_tls else redis.asyncio.Connection
+    base = redis.asyncio.SSLConnection if found.is_tls else redis.asyncio.Connection
     return {
-        **parts.options,
+        **found.options,
         "connection_class": _TASKS[base],
         "generation": Generation(),
-        "find_master": lambda: sentinels.discover_master(parts.service),
+        "find_master": found.finder_async(),
     }
+
+
+class _Master(Protocol):
+    """A master whose address others know: what is connected with, and who finds it."""
+
+    options: dict[str, Any]
+    is_tls: bool
+
+    def finder(self) -> Callable[[], Address]: ...
+
+    def finder_async(self) -> Callable[[], Awaitable[Address]]: ...
+
+
+def _master_of(url: str) -> _Master | None:
+    """The master that a URL is about; None if it is at the URL's own address."""
+    if is_sentinel(url):
+        return _SentinelsMaster(url)
+    return _SlotMaster(url) if is_cluster(url) else None
+
+
+class _SentinelsMaster:
+    """The one that Sentinels name."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = parse_sentinel_url(url)
+        self.options = self._parts.options
+        self.is_tls = url.startswith("rediss")
+
+    def finder(self) -> Callable[[], Address]:
+        parts = self._parts
+        sentinels: Any = redis.Sentinel(parts.hosts, sentinel_kwargs=parts.sentinel_options)  # type: ignore[no-untyped-call]
+        return lambda: sentinels.discover_master(parts.service)
+
+    def finder_async(self) -> Callable[[], Awaitable[Address]]:
+        parts = self._parts
+        sentinels: Any = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
+            parts.hosts, sentinel_kwargs=parts.sentinel_options
+        )
+        return lambda: sentinels.discover_master(parts.service)
+
+
+class _SlotMaster:
+    """The one that has a partition's slot in a cluster."""
+
+    def __init__(self, url: str) -> None:
+        parts = parse_cluster_url(url)
+        self._nodes = ClusterNodes(parts.hosts, slot_of(parts.partition))
+        self.options = parts.options
+        self.is_tls = parts.is_tls
+
+    def finder(self) -> Callable[[], Address]:
+        return lambda: self._nodes.find(self._ask)
+
+    def finder_async(self) -> Callable[[], Awaitable[Address]]:
+        return lambda: self._nodes.find_async(self._ask_async)
+
+    def _ask(self, node: Address) -> Any:
+        base: Any = redis.SSLConnection if self.is_tls else redis.Connection
+        connection = base(host=node[0], port=node[1], **self.options, **_ASKING)
+        try:
+            connection.connect()
+            connection.send_command(*QUESTION)
+            return connection.read_response()
+        finally:
+            connection.disconnect()
+
+    async def _ask_async(self, node: Address) -> Any:
+        base: Any = redis.asyncio.SSLConnection if self.is_tls else redis.asyncio.Connection
+        connection = base(host=node[0], port=node[1], **self.options, **_ASKING)
+        try:
+            await connection.connect()
+            await connection.send_command(*QUESTION)
+            return await connection.read_response()
+        finally:
+            await connection.disconnect()
 
 
 class _Writable:

@@ -8,6 +8,7 @@
 
 import { ErrorReply, createClient } from "redis";
 
+import { is_cluster_url, master_of, parse_cluster_url, slot_of_partition } from "./cluster.js";
 import { within } from "./limits.js";
 import { is_sentinel_url, parse_sentinel_url } from "./sentinel.js";
 
@@ -16,10 +17,11 @@ export const BLOCK_MS = 1_000;
 
 const ANSWER_MS_MAX = 3_000;
 const CONNECT_MS_MAX = 2_000;
-const SENTINEL_MS_MAX = 1_000;
+/** How long a Sentinel or a node of a cluster may take to say where the master is. */
+const GUIDE_MS_MAX = 1_000;
 
 /** Errors of the server that may soon be over: it restarts, fails over, or is full of clients. */
-const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|ERR max number of clients)/;
+const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|ERR max number of clients)/;
 
 /** @typedef {ReturnType<typeof client_at>} Client */
 /** @typedef {string | number} Arg */
@@ -39,6 +41,7 @@ class Current {
 export class Connection {
   #url;
   #is_closed = false;
+  #made = 0;
   /** @type {Current | null} */
   #current = null;
 
@@ -93,17 +96,24 @@ export class Connection {
   }
 
   /**
-   * A client of the server that the URL names, or of the master that its Sentinels name.
+   * A client of the server that the URL names, or of the master that its Sentinels or nodes name.
    *
    * @param {Current} made
    */
   async #make(made) {
-    const url = is_sentinel_url(this.#url) ? await master_url(this.#url) : this.#url;
+    const url = await this.#master_url();
     if (this.#is_closed) throw new Error("the connection was closed");
     const client = (made.client = client_at(url));
     client.on("error", () => this.#drop(client));
     await this.#connect(client);
     return client;
+  }
+
+  /** @returns {Promise<string>} */
+  async #master_url() {
+    if (is_sentinel_url(this.#url)) return master_by_sentinels(this.#url);
+    // One node may know less than the others for a while: the next time another one is asked first.
+    return is_cluster_url(this.#url) ? master_in_cluster(this.#url, this.#made++) : this.#url;
   }
 
   /** @param {Client} client */
@@ -160,8 +170,12 @@ export function fault_of_url(url) {
   const is_socket = typeof url === "string" && /^unix:\/\/[^?]*\/./.test(url); // may have a user but no host
   const is_url = typeof url === "string" && /^rediss?:\/\//.test(url) && URL.canParse(url);
   const is_sentinels = typeof url === "string" && is_sentinel_url(url) && parse_sentinel_url(url) !== null;
-  if (is_socket || is_url || is_sentinels) return null;
-  return "redis_url: send a URL such as redis://127.0.0.1:6379/0 or redis+sentinel://host:26379/mymaster/0";
+  const is_cluster = typeof url === "string" && is_cluster_url(url) && parse_cluster_url(url) !== null;
+  if (is_socket || is_url || is_sentinels || is_cluster) return null;
+  return (
+    "redis_url: send a URL such as redis://127.0.0.1:6379/0, redis+sentinel://host:26379/mymaster/0 or " +
+    "redis+cluster://host:6379"
+  );
 }
 
 /**
@@ -169,24 +183,53 @@ export function fault_of_url(url) {
  *
  * @param {string} url
  */
-async function master_url(url) {
+async function master_by_sentinels(url) {
   const parts = parse_sentinel_url(url);
   if (parts === null) throw new TypeError("redis_url: not a URL of Sentinels");
   for (const sentinel of parts.sentinels) {
-    const client = client_at(sentinel);
-    client.on("error", () => {}); // the next one is asked
-    try {
-      await within(client.connect(), SENTINEL_MS_MAX, "a Sentinel does not answer");
-      const asked = client.sendCommand(["SENTINEL", "GET-MASTER-ADDR-BY-NAME", parts.service]);
-      const found = await within(asked, SENTINEL_MS_MAX, "a Sentinel does not answer");
-      if (Array.isArray(found)) return parts.master(String(found[0]), Number(found[1]));
-    } catch {
-      // the next one is asked
-    } finally {
-      client.destroy();
-    }
+    const found = await ask(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", parts.service);
+    if (Array.isArray(found)) return parts.master(String(found[0]), Number(found[1]));
   }
   throw new Error(`no Sentinel knows the master ${parts.service}`);
+}
+
+/**
+ * Ask one node after the other who has the slot of the URL's partition.
+ *
+ * @param {string} url
+ * @param {number} first which node is asked first
+ */
+async function master_in_cluster(url, first) {
+  const parts = parse_cluster_url(url);
+  if (parts === null) throw new TypeError("redis_url: not a URL of a cluster");
+  const slot = slot_of_partition(parts.partition);
+  for (let number = 0; number < parts.nodes.length; number += 1) {
+    const node = parts.nodes[(first + number) % parts.nodes.length];
+    if (node === undefined) continue;
+    const found = master_of(await ask(node.url, "CLUSTER", "SLOTS"), slot);
+    if (found !== null) return parts.node_at(found.host || node.host, found.port);
+  }
+  throw new Error(`no node of the cluster says who has slot ${slot}`);
+}
+
+/**
+ * What a server says that knows where others are; null if it does not answer.
+ *
+ * @param {string} url
+ * @param {...string} question
+ * @returns {Promise<unknown>}
+ */
+async function ask(url, ...question) {
+  const client = client_at(url);
+  client.on("error", () => {}); // the next one is asked
+  try {
+    await within(client.connect(), GUIDE_MS_MAX, "no answer");
+    return await within(client.sendCommand(question), GUIDE_MS_MAX, "no answer");
+  } catch {
+    return null;
+  } finally {
+    client.destroy();
+  }
 }
 
 /** @param {string} url */

@@ -32,6 +32,7 @@ import { Routing } from "./routing.js";
 /** @import { ReadRecord } from "./meter.js" */
 /** @import { Raw } from "./results.js" */
 /** @import { Call } from "./routing.js" */
+/** @import { RedisServers } from "./servers.js" */
 
 /** Entries of a stream as Redis gives them: id, and names and values in turn. */
 /** @typedef {readonly (readonly [string, readonly string[]])[]} Entries */
@@ -42,36 +43,36 @@ const REPLIES_READ_MAX = 1_000;
 
 /** One client: its reply stream, its connections, and the commands that wait for replies. */
 export class Core {
-  routing = new Routing();
+  routing;
   reply_to = new_id();
   pending = new Pending();
   #closing = new AbortController();
-  #is_reading = false;
+  /** @type {Set<string>} servers whose replies are being read */
+  #reading = new Set();
   /** @type {Map<string, string>} by stream */
   #read_up_to = new Map();
   /** @type {unknown} */
   #reader_error;
   /** @type {Set<Connection>} */
   #connections = new Set();
-  #redis_url;
   #read_record;
   #slots;
-  #commands;
-  #replies;
+  /** @type {Map<string, Connection>} by server */
+  #commands = new Map();
+  /** @type {Map<string, Connection>} by server */
+  #replies = new Map();
 
   /**
    * Nothing is connected yet.
    *
-   * @param {string} redis_url
+   * @param {RedisServers} servers
    * @param {number} in_flight_max
    * @param {ReadRecord | undefined} read_record
    */
-  constructor(redis_url, in_flight_max, read_record) {
-    this.#redis_url = redis_url;
+  constructor(servers, in_flight_max, read_record) {
+    this.routing = new Routing(servers);
     this.#read_record = read_record;
     this.#slots = new Slots(in_flight_max);
-    this.#commands = this.open();
-    this.#replies = this.open();
   }
 
   get is_closed() {
@@ -86,9 +87,13 @@ export class Core {
     this.#connections.clear();
   }
 
-  /** A connection of its own, for what waits in Redis; closed with the client. */
-  open() {
-    const connection = new Connection(this.#redis_url);
+  /**
+   * A connection of its own to a server, for what waits in Redis; closed with the client.
+   *
+   * @param {string} url
+   */
+  open(url) {
+    const connection = new Connection(url);
     this.#connections.add(connection);
     return connection;
   }
@@ -171,7 +176,7 @@ export class Core {
     if (!is_identifier("user_id", user_id)) return no_wallet(user_id);
     const json = await this.#query(async (call) => {
       const keys = await this.routing.of_user(user_id, call);
-      return call("GET", keys.wallet(user_id));
+      return call(keys.partition, "GET", keys.wallet(user_id));
     });
     return typeof json === "string" ? new WalletSnapshot(parse_json(json)) : no_wallet(user_id);
   }
@@ -215,7 +220,20 @@ export class Core {
   }
 
   /** @type {Call} */
-  #call = (...command) => this.#commands.send(...command);
+  #call = (partition, ...command) => this.#at(this.#commands, partition).send(...command);
+
+  /**
+   * The connection to the server that has a partition.
+   *
+   * @param {Map<string, Connection>} connections
+   * @param {number} partition
+   */
+  #at(connections, partition) {
+    const url = this.routing.servers.url_of(partition);
+    const found = connections.get(url) ?? this.open(url);
+    connections.set(url, found);
+    return found;
+  }
 
   /**
    * Where a command goes; with several partitions, also whose it is.
@@ -250,7 +268,7 @@ export class Core {
     const id = String(fields["id"]);
     const waiting = this.pending.add(slot_of(keys, id));
     try {
-      this.#wake_reader();
+      this.#wake_reader(this.routing.servers.url_of(keys.partition));
       const entry = await this.#append(keys, fields, deadline_ms);
       waiting.expect(entry);
       try {
@@ -276,7 +294,7 @@ export class Core {
     try {
       return String(
         await this.persist(deadline_ms, () =>
-          this.#commands.send("XADD", keys.commands, "*", ...parts),
+          this.#call(keys.partition, "XADD", keys.commands, "*", ...parts),
         ),
       );
     } catch (error) {
@@ -307,18 +325,23 @@ export class Core {
     }
   }
 
-  /** The client's one reader of replies runs while anybody waits. */
-  #wake_reader() {
-    if (this.#is_reading) return;
-    this.#is_reading = true;
-    void this.#read_replies();
+  /**
+   * The one reader of a server's replies runs while anybody waits.
+   *
+   * @param {string} url
+   */
+  #wake_reader(url) {
+    if (this.#reading.has(url)) return;
+    this.#reading.add(url);
+    void this.#read_replies(url);
   }
 
-  async #read_replies() {
+  /** @param {string} url */
+  async #read_replies(url) {
     let pauses = pauses_ms();
     while (!this.pending.is_empty && !this.is_closed) {
       try {
-        await this.#read_replies_once();
+        await this.#read_replies_once(url);
         this.#reader_error = undefined;
         pauses = pauses_ms();
       } catch (error) {
@@ -326,16 +349,20 @@ export class Core {
         await sleep(pauses.next().value, this.#closing.signal);
       }
     }
-    this.#is_reading = false;
+    this.#reading.delete(url);
   }
 
-  async #read_replies_once() {
-    const all = await this.routing.all_keys((...command) => this.#replies.send(...command));
+  /** @param {string} url */
+  async #read_replies_once(url) {
+    /** @type {Call} */
+    const call = (partition, ...command) => this.#at(this.#replies, partition).send(...command);
+    const numbers = this.routing.servers.groups(await this.routing.count(call)).get(url) ?? [0];
+    const all = numbers.map((number) => new Keys(number));
     const places = new Map(all.map((keys) => [keys.reply(this.reply_to), keys]));
     const from = [...places.keys()].map((stream) => this.#read_up_to.get(stream) ?? "0-0");
     const limits = ["COUNT", REPLIES_READ_MAX, "BLOCK", BLOCK_MS];
     const found = /** @type {readonly (readonly [string, Entries])[] | null} */ (
-      await this.#replies.send("XREAD", ...limits, "STREAMS", ...places.keys(), ...from)
+      await this.#at(this.#replies, Number(numbers[0])).send("XREAD", ...limits, "STREAMS", ...places.keys(), ...from)
     );
     for (const [stream, entries] of found ?? []) {
       for (const [entry, parts] of entries) {

@@ -6,7 +6,9 @@ import { EventsLostError, UnavailableError } from "./errors.js";
 import { now_ms } from "./limits.js";
 import { Event } from "./results.js";
 
+/** @import { Connection } from "./connection.js" */
 /** @import { Core, Entries } from "./core.js" */
+/** @import { Keys } from "./keys.js" */
 /** @import { Raw } from "./results.js" */
 
 /**
@@ -18,7 +20,15 @@ import { Event } from "./results.js";
  * @property {string | undefined} [user_id] those of one user only
  */
 
+/**
+ * A stream's state and what comes next in it.
+ *
+ * @typedef {{ number: number, info: unknown, entries: unknown }} Found
+ */
+
 const EVENTS_READ_MAX = 500;
+/** For so long nobody asks a server again that did not answer, if others do. */
+const AWAY_MS = 1_000;
 const PLACE = /^(\$|[0-9]{1,20}(-[0-9]{1,20})?)$/;
 
 /**
@@ -31,7 +41,14 @@ const PLACE = /^(\$|[0-9]{1,20}(-[0-9]{1,20})?)$/;
  */
 export class Events {
   #core;
-  #connection;
+  /** @type {Map<string, Connection>} by server: what is there is read on these */
+  #readers = new Map();
+  /** @type {Map<string, Connection>} by server: what comes is waited for on these, where there are several */
+  #waiters = new Map();
+  /** @type {Map<string, Promise<void>>} waits that have not ended, by server */
+  #waits = new Map();
+  /** @type {Map<string, number>} until when a server is not asked that did not answer */
+  #away_until_ms = new Map();
   #user_id;
   #is_closed = false;
   /** @type {string[]} a place in the stream of each partition */
@@ -57,7 +74,6 @@ export class Events {
     }
     this.#read_up_to = this.#places;
     this.#core = core;
-    this.#connection = core.open();
     this.#user_id = user_id;
   }
 
@@ -78,16 +94,15 @@ export class Events {
     if (given !== 1 && given !== number) {
       throw new TypeError(`after: it names ${given} places; there are ${number} partitions`);
     }
-    const streams = all.map((keys) => keys.events);
     this.#places = await Promise.all(
-      streams.map(async (stream, index) => {
+      all.map(async (keys, index) => {
         const place = String(this.#places[given === 1 ? 0 : index]);
         // Once: asked again with every read it would leave gaps.
-        return place === "$" ? this.#end_of(stream) : place;
+        return place === "$" ? this.#end_of(keys) : place;
       }),
     );
     this.#read_up_to = [...this.#places];
-    this.#streams = streams;
+    this.#streams = all.map((keys) => keys.events);
     return this;
   }
 
@@ -113,7 +128,9 @@ export class Events {
   /** End the iteration. */
   close() {
     this.#is_closed = true;
-    this.#core.release(this.#connection);
+    for (const connection of [...this.#readers.values(), ...this.#waiters.values()]) {
+      this.#core.release(connection);
+    }
   }
 
   /**
@@ -130,10 +147,28 @@ export class Events {
     return this;
   }
 
-  /** @param {string} stream */
-  async #end_of(stream) {
-    const last = await this.#core.query(this.#connection, "XREVRANGE", stream, "+", "-", "COUNT", 1);
+  /** @param {Keys} keys */
+  async #end_of(keys) {
+    const reader = this.#at(this.#readers, this.#servers.url_of(keys.partition));
+    const last = await this.#core.query(reader, "XREVRANGE", keys.events, "+", "-", "COUNT", 1);
     return /** @type {Entries} */ (last)[0]?.[0] ?? "0-0";
+  }
+
+  get #servers() {
+    return this.#core.routing.servers;
+  }
+
+  /**
+   * The connection to a server.
+   *
+   * @param {Map<string, Connection>} connections
+   * @param {string} url
+   */
+  #at(connections, url) {
+    const found = connections.get(url) ?? this.#core.open(url);
+    connections.set(url, found);
+    if (this.#is_closed) this.#core.release(found);
+    return found;
   }
 
   get #is_over() {
@@ -190,7 +225,9 @@ export class Events {
   #all_keys() {
     return unless_unavailable(() =>
       this.#core.persist(now_ms() + TIMEOUT_S * 1_000, () =>
-        this.#core.routing.all_keys((...command) => this.#connection.send(...command)),
+        this.#core.routing.all_keys((partition, ...command) =>
+          this.#at(this.#readers, this.#servers.url_of(partition)).send(...command),
+        ),
       ),
     );
   }
@@ -198,13 +235,14 @@ export class Events {
   /** Take what is there; false if there is nothing. */
   async #fetch() {
     const found = await this.#look();
-    for (const [number, { info }] of found.entries()) {
+    for (const { number, info, entries } of found) {
+      if (!Array.isArray(entries)) throw new UnavailableError(`the events can't be read: ${entries}`);
       if (may_have_lost(String(this.#read_up_to[number]), info)) {
         throw new EventsLostError(this.#read_up_to.join(","));
       }
     }
-    const taken = found.flatMap(({ entries }, number) =>
-      entries.map(([id, parts]) => ({ number, id, fields: fields_of(parts) })),
+    const taken = found.flatMap(({ number, entries }) =>
+      /** @type {Entries} */ (entries).map(([id, parts]) => ({ number, id, fields: fields_of(parts) })),
     );
     // What several partitions have together comes about as it happened.
     taken.sort((one, other) => (is_before(one.id, other.id) ? -1 : 1));
@@ -216,30 +254,74 @@ export class Events {
   }
 
   /**
-   * Each stream's state and what comes next in it, both of the same moment.
+   * The state of each stream and what comes next in it, both of the same moment. Streams on a server that
+   * is away are left out, unless all are: their events come later.
    *
-   * @returns {Promise<{ info: unknown, entries: Entries }[]>}
+   * @returns {Promise<Found[]>}
    */
-  async #look() {
-    const commands = this.#streams.flatMap((stream, number) => [
-      ["XINFO", "STREAM", stream],
-      ["XRANGE", stream, `(${this.#read_up_to[number]}`, "+", "COUNT", EVENTS_READ_MAX],
-    ]);
-    const results = await unless_unavailable(() =>
-      this.#core.persist(now_ms() + TIMEOUT_S * 1_000, () => this.#connection.send_together(...commands)),
+  #look() {
+    return unless_unavailable(() =>
+      this.#core.persist(now_ms() + TIMEOUT_S * 1_000, async () => {
+        const servers = this.#servers_here();
+        const answers = await Promise.allSettled(servers.map(([url, numbers]) => this.#look_at(url, numbers)));
+        for (const [index, one] of answers.entries()) {
+          const url = servers[index]?.[0];
+          if (one.status === "rejected" && url) this.#away_until_ms.set(url, now_ms() + AWAY_MS);
+        }
+        const failed = answers.find((one) => one.status === "rejected");
+        const found = answers.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
+        if (failed !== undefined && found.length === 0) throw failed.reason;
+        return found;
+      }),
     );
-    return this.#streams.map((_, number) => {
-      const [info, entries] = results.slice(2 * number, 2 * number + 2);
-      if (!Array.isArray(entries)) throw new UnavailableError(`the events can't be read: ${entries}`);
-      return { info, entries };
+  }
+
+  /**
+   * @param {string} url
+   * @param {readonly number[]} numbers
+   * @returns {Promise<Found[]>}
+   */
+  async #look_at(url, numbers) {
+    const commands = numbers.flatMap((number) => [
+      ["XINFO", "STREAM", String(this.#streams[number])],
+      ["XRANGE", String(this.#streams[number]), `(${this.#read_up_to[number]}`, "+", "COUNT", EVENTS_READ_MAX],
+    ]);
+    const results = await this.#at(this.#readers, url).send_together(...commands);
+    return numbers.map((number, index) => {
+      const [info, entries] = results.slice(2 * index, 2 * index + 2);
+      return { number, info, entries };
     });
+  }
+
+  /** The partitions of each server; without servers that were just away, unless all were. */
+  #servers_here() {
+    const groups = [...this.#servers.groups(this.#streams.length)];
+    const here = groups.filter(([url]) => (this.#away_until_ms.get(url) ?? 0) <= now_ms());
+    return here.length > 0 ? here : groups;
   }
 
   /** Until there is more, or for a moment; only wakes, `#fetch` reads. */
   async #wait() {
+    const servers = [...this.#servers.groups(this.#streams.length)];
+    const [only] = servers;
+    if (only !== undefined && servers.length === 1) {
+      await this.#core.query(this.#at(this.#readers, only[0]), ...this.#wait_command(only[1]));
+      return;
+    }
+    for (const [url, numbers] of this.#servers_here()) {
+      if (this.#waits.has(url)) continue;
+      const ended = () => void this.#waits.delete(url);
+      // What it fails with is told by the next look.
+      this.#waits.set(url, this.#at(this.#waiters, url).send(...this.#wait_command(numbers)).then(ended, ended));
+    }
+    await Promise.race(this.#waits.values());
+  }
+
+  /** @param {readonly number[]} numbers */
+  #wait_command(numbers) {
     const limits = ["COUNT", 1, "BLOCK", BLOCK_MS];
-    const from = ["STREAMS", ...this.#streams, ...this.#read_up_to];
-    await this.#core.query(this.#connection, "XREAD", ...limits, ...from);
+    const streams = numbers.map((number) => String(this.#streams[number]));
+    return ["XREAD", ...limits, "STREAMS", ...streams, ...numbers.map((number) => String(this.#read_up_to[number]))];
   }
 }
 

@@ -1,9 +1,11 @@
 /** The client. */
 
+import { is_cluster_url } from "./cluster.js";
 import { Commands } from "./commands.js";
 import { fault_of_url } from "./connection.js";
 import { Core } from "./core.js";
 import { Events } from "./events.js";
+import { RedisServers } from "./servers.js";
 
 /** @import { EventsOptions } from "./events.js" */
 /** @import { ChatSnapshot, Reply, Sent, WalletSnapshot } from "./results.js" */
@@ -39,13 +41,20 @@ export class Meter extends Commands {
   /**
    * Name the server; nothing is connected yet.
    *
-   * @param {string} redis_url the queue
+   * @param {string | readonly string[]} redis_url the queue; several URLs, in the daemon's order, if several servers share it
    * @param {MeterOptions} [options]
    */
   constructor(redis_url, { in_flight_max = IN_FLIGHT_MAX, read_record } = {}) {
-    const fault = fault_of_url(redis_url);
-    if (fault !== null) throw new TypeError(fault);
-    const core = new Core(redis_url, in_flight_max, read_record);
+    const urls = Array.isArray(redis_url) ? redis_url : [redis_url];
+    for (const url of urls) {
+      const fault = fault_of_url(url);
+      if (fault !== null) throw new TypeError(fault);
+    }
+    if (urls.length === 0) throw new TypeError("redis_url: name one URL at least");
+    if (urls.length > 1 && urls.some(is_cluster_url)) {
+      throw new TypeError("redis_url: a cluster has all partitions; name no other URL beside it");
+    }
+    const core = new Core(new RedisServers(urls), in_flight_max, read_record);
     super((fields, sending) => core.command(fields, sending));
     this.#core = core;
     /** @type {Commands<Sent, Sent>} */

@@ -4,11 +4,12 @@ import { Keys } from "./keys.js";
 import { now_ms } from "./limits.js";
 
 /** @import { Raw } from "./results.js" */
+/** @import { RedisServers } from "./servers.js" */
 
 /**
- * Does one Redis command.
+ * Does one Redis command, where a partition is.
  *
- * @typedef {(...command: string[]) => Promise<unknown>} Call
+ * @typedef {(partition: number, ...command: string[]) => Promise<unknown>} Call
  */
 
 /** Chats whose user is remembered: whose a chat is never changes. */
@@ -39,6 +40,8 @@ export function partition_of(user_id, partitions) {
 /** What one client knows of the partitions; nothing is asked before the first call. */
 export class Routing {
   #partitions = 0;
+  /** @type {Set<number>} partitions whose server has them, of several */
+  #found = new Set();
   #absent_until_ms = 0;
   /** @type {Map<string, string>} */
   #owners = new Map();
@@ -48,6 +51,20 @@ export class Routing {
    * @type {Map<string, string>}
    */
   #starters = new Map();
+
+  /** @param {RedisServers} servers */
+  constructor(servers) {
+    this.servers = servers;
+  }
+
+  /**
+   * How many partitions there are.
+   *
+   * @param {Call} call
+   */
+  count(call) {
+    return this.#count(call);
+  }
 
   /**
    * The keys of each partition. How many there are is fixed when the data is made: what Redis has is
@@ -66,7 +83,7 @@ export class Routing {
    * @param {Call} call
    */
   async of_user(user_id, call) {
-    return new Keys(partition_of(user_id, await this.#count(call)));
+    return this.#placed(partition_of(user_id, await this.#count(call)), call);
   }
 
   /**
@@ -86,7 +103,7 @@ export class Routing {
     if (user === "") return null;
     if (typeof named === "string" && typeof chat_id === "string") remember(this.#starters, chat_id, named);
     const added = typeof named === "string" ? {} : { user_id: user };
-    return { keys: new Keys(partition_of(user, partitions)), added };
+    return { keys: await this.#placed(partition_of(user, partitions), call), added };
   }
 
   /**
@@ -96,24 +113,64 @@ export class Routing {
    * @param {Call} call
    */
   async snapshot(chat_id, call) {
-    const names = (await this.all_keys(call)).map((keys) => keys.chat(chat_id));
-    const found = names.length === 1 ? [await call("GET", ...names)] : await call("MGET", ...names);
-    const json = /** @type {unknown[]} */ (found).find((one) => one !== null);
-    return typeof json === "string" ? json : null;
+    const groups = [...this.servers.groups(await this.#count(call)).values()];
+    const answers = await Promise.allSettled(groups.map((numbers) => snapshots(call, chat_id, numbers)));
+    for (const one of answers) {
+      const json = one.status === "fulfilled" ? one.value.find((value) => value !== null) : null;
+      if (typeof json === "string") return json;
+    }
+    const failed = answers.find((one) => one.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    return null;
   }
 
   /** @param {Call} call */
   async #count(call) {
     if (this.#partitions > 0) return this.#partitions;
     if (now_ms() < this.#absent_until_ms) return 1;
-    const raw = await call("GET", new Keys().layout).catch((error) => {
-      // The rights of a client of one partition; the daemon names a wrong one.
-      if (String(error?.message).startsWith("NOPERM")) return null;
-      throw error;
-    });
+    const raw = await this.#layout(call);
     if (typeof raw === "string") this.#partitions = Number(JSON.parse(raw).partitions);
     else this.#absent_until_ms = now_ms() + ABSENT_MS;
     return this.#partitions || 1;
+  }
+
+  /**
+   * What the first server says that knows it; each has a partition of that number.
+   *
+   * @param {Call} call
+   */
+  async #layout(call) {
+    let failure;
+    for (let number = 0; number < this.servers.urls.length; number += 1) {
+      try {
+        const raw = await call(number, "GET", new Keys(number).layout);
+        if (raw !== null) return raw;
+      } catch (error) {
+        // The rights of a client of one partition; the daemon names a wrong one.
+        if (error instanceof Error && error.message.startsWith("NOPERM")) return null;
+        failure = error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    if (this.servers.urls.length > 1) throw misplaced(0);
+    return null;
+  }
+
+  /**
+   * The keys of a partition, once its server has said that it has it: else a command would wait where no
+   * daemon reads, as with one URL out of several.
+   *
+   * @param {number} partition
+   * @param {Call} call
+   */
+  async #placed(partition, call) {
+    const keys = new Keys(partition);
+    if (this.#partitions > 1 && !this.#found.has(partition)) {
+      const raw = await call(partition, "GET", keys.layout).catch(unless_no_right);
+      if (raw === null) throw misplaced(partition);
+      this.#found.add(partition);
+    }
+    return keys;
   }
 
   /**
@@ -130,6 +187,39 @@ export class Routing {
     // A start that was sent a moment ago: nobody else knows the chat yet.
     return user || (this.#starters.get(chat_id) ?? "");
   }
+}
+
+/**
+ * Nothing in the place of an error that says that this user may not ask.
+ *
+ * @param {unknown} error
+ */
+function unless_no_right(error) {
+  if (error instanceof Error && error.message.startsWith("NOPERM")) return undefined;
+  throw error;
+}
+
+/** @param {number} partition */
+function misplaced(partition) {
+  return new Error(
+    `the Redis of partition ${partition} does not have it: give all URLs of the daemon, in its order, and ` +
+      "start a daemon first",
+  );
+}
+
+/**
+ * What partitions on one server have of a chat.
+ *
+ * @param {Call} call
+ * @param {string} chat_id
+ * @param {readonly number[]} numbers
+ * @returns {Promise<readonly unknown[]>}
+ */
+async function snapshots(call, chat_id, numbers) {
+  const names = numbers.map((number) => new Keys(number).chat(chat_id));
+  const first = Number(numbers[0]);
+  if (names.length === 1) return [await call(first, "GET", ...names)];
+  return /** @type {unknown[]} */ (await call(first, "MGET", ...names));
 }
 
 /**

@@ -43,7 +43,7 @@ export declare function is_passing(error: unknown): boolean;
  *
  * @param {unknown} url
  */
-export declare function fault_of_url(url: unknown): "redis_url: send a URL such as redis://127.0.0.1:6379/0 or redis+sentinel://host:26379/mymaster/0" | null;
+export declare function fault_of_url(url: unknown): string | null;
 /** @param {string} url */
 declare function client_at(url: string): import("redis").RedisClientType<{}, {}, {}, 2, {}>;
 export {};

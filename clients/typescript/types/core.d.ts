@@ -7,12 +7,14 @@ import type { Sending } from "./commands.js";
 import type { AnyReply } from "./errors.js";
 import type { ReadRecord } from "./meter.js";
 import type { Raw } from "./results.js";
+import type { RedisServers } from "./servers.js";
 export type Entries = readonly (readonly [string, readonly string[]])[];
 /** @import { Sending } from "./commands.js" */
 /** @import { AnyReply } from "./errors.js" */
 /** @import { ReadRecord } from "./meter.js" */
 /** @import { Raw } from "./results.js" */
 /** @import { Call } from "./routing.js" */
+/** @import { RedisServers } from "./servers.js" */
 /** Entries of a stream as Redis gives them: id, and names and values in turn. */
 /** @typedef {readonly (readonly [string, readonly string[]])[]} Entries */
 export declare const TIMEOUT_S = 10;
@@ -25,16 +27,20 @@ export declare class Core {
     /**
      * Nothing is connected yet.
      *
-     * @param {string} redis_url
+     * @param {RedisServers} servers
      * @param {number} in_flight_max
      * @param {ReadRecord | undefined} read_record
      */
-    constructor(redis_url: string, in_flight_max: number, read_record: ReadRecord | undefined);
+    constructor(servers: RedisServers, in_flight_max: number, read_record: ReadRecord | undefined);
     get is_closed(): boolean;
     /** No more replies, no more commands; whoever waits is told. */
     close(): void;
-    /** A connection of its own, for what waits in Redis; closed with the client. */
-    open(): Connection;
+    /**
+     * A connection of its own to a server, for what waits in Redis; closed with the client.
+     *
+     * @param {string} url
+     */
+    open(url: string): Connection;
     /**
      * Close a connection that `open` gave.
      *

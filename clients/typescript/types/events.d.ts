@@ -11,6 +11,11 @@ export type EventsOptions = {
      */
     user_id?: string | undefined;
 };
+export type Found = {
+    number: number;
+    info: unknown;
+    entries: unknown;
+};
 /**
  * An endless asynchronous iterator over events; `close` ends it, and so does leaving a
  * `for await` loop.

@@ -27,10 +27,10 @@ export declare class Meter extends Commands<Reply<ChatSnapshot>, Reply<WalletSna
     /**
      * Name the server; nothing is connected yet.
      *
-     * @param {string} redis_url the queue
+     * @param {string | readonly string[]} redis_url the queue; several URLs, in the daemon's order, if several servers share it
      * @param {MeterOptions} [options]
      */
-    constructor(redis_url: string, { in_flight_max, read_record }?: MeterOptions);
+    constructor(redis_url: string | readonly string[], { in_flight_max, read_record }?: MeterOptions);
     /**
      * The same commands without waiting for replies.
      *

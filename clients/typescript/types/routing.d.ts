@@ -1,7 +1,8 @@
 /** Where a command, a chat and an account are: with several partitions, in that of the user. */
 import { Keys } from "./keys.js";
 import type { Raw } from "./results.js";
-export type Call = (...command: string[]) => Promise<unknown>;
+import type { RedisServers } from "./servers.js";
+export type Call = (partition: number, ...command: string[]) => Promise<unknown>;
 /**
  * The number of a user's partition, of so many: CRC-32 (zlib's) of the UTF-8 bytes, modulo.
  *
@@ -12,6 +13,15 @@ export declare function partition_of(user_id: string, partitions: number): numbe
 /** What one client knows of the partitions; nothing is asked before the first call. */
 export declare class Routing {
     #private;
+    servers: RedisServers;
+    /** @param {RedisServers} servers */
+    constructor(servers: RedisServers);
+    /**
+     * How many partitions there are.
+     *
+     * @param {Call} call
+     */
+    count(call: Call): Promise<number>;
     /**
      * The keys of each partition. How many there are is fixed when the data is made: what Redis has is
      * asked for once.

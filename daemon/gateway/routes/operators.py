@@ -47,7 +47,7 @@ async def list_dead(
     """List the entries that were set aside, the newest first."""
     partitions = len(parts.keys)
     place = unpack_letter(after, partitions) if after else None
-    found = await list_letters(parts.client, parts.keys, place, limit + 1)
+    found = await list_letters(parts.clients, parts.keys, place, limit + 1)
     page, more = page_and_next(found, limit)
     names = [letter_name(number, letter.letter, partitions) for number, letter in page]
     letters = [

@@ -122,6 +122,11 @@ class EventBroadcaster:
             subscriber.accounts[user_id] = with_account
             self._by_user[user_id].add(subscriber)
 
+    @property
+    def end(self) -> FeedPlace | None:
+        """Up to where events were handed out; None while nobody follows any."""
+        return None if self._window is None else self._window.end
+
     def since(self, place: FeedPlace) -> list[Event] | None:
         """What happened after a place and was handed out already; None if that is not known."""
         return None if self._window is None else self._window.since(place)

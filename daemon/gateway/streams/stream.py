@@ -1,13 +1,13 @@
 """A stream as an answer: the snapshot, or what was missed; then what happens."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
 
 import msgspec
-import redis.asyncio
+import redis
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -19,13 +19,15 @@ from daemon.gateway.queue_clock import QueueClock
 from daemon.gateway.redis_reader import RedisReader
 from daemon.gateway.streams.event_broadcaster import EventBroadcaster
 from daemon.gateway.streams.messages import sse
-from daemon.gateway.streams.places import FeedPlace, place_after, read_place
+from daemon.gateway.streams.places import EntryKey, FeedPlace, place_after, read_place
 from daemon.gateway.streams.subscriber import Subscriber
 from daemon.gateway.views import owner_of, pack, wallet_json
 from meterd import AsyncMeter, Event, EventsLostError
 from meterd.rules.commands import entry_key
 from meterd.rules.model import ENDED
+from meterd.rules.redis_keys import partition_of_key
 from meterd.rules.snapshots import not_started
+from persistence.redis.client import AsyncRedisClients
 from persistence.redis.commit import is_readable, unpack_state
 
 MISSED_MAX: Final = 2_000
@@ -54,13 +56,13 @@ class Streams:
 
     def __init__(
         self,
-        client: redis.asyncio.Redis,
+        clients: AsyncRedisClients,
         parts: tuple[EventBroadcaster, RedisReader, AsyncMeter, QueueClock, Queries],
         keys: PartitionKeys,
         messages_max: int,
     ) -> None:
-        """``client`` reads snapshots together with their place in the events stream."""
-        self._client = client
+        """``clients`` read snapshots together with their place in the events stream."""
+        self._clients = clients
         self._broadcaster, self._redis_reader, self._meter, self._clock, self._queries = parts
         self._keys = keys
         self._messages_max = messages_max
@@ -157,7 +159,7 @@ class Streams:
 
     async def _search(self, place: FeedPlace) -> list[Event] | None:
         """What Redis has after a place; None if that is not all, or the place is of another one."""
-        last, _ = await self._together()
+        last, _ = await self._together(whole=True)
         if not last.covers(place):
             return None
         found: list[Event] = []
@@ -199,7 +201,8 @@ class Streams:
     async def _advisor_snapshot(self, subscriber: Subscriber, advisor_id: str) -> bytes:
         """The open chats, without wallets: their users are many."""
         names = await self._open_of_advisor(advisor_id)
-        place, found = await self._together(*self._keys.of_chats(names))
+        of_chats = self._keys.of_chats(names)
+        place, found = await self._together(*of_chats, optional=len(of_chats))
         subscriber.skip_to = place
         chats = [raw for raw in self._keys.found(found) if raw and _is_open_of(raw, advisor_id)]
         head = b'{"now":%d,"wallets":[]' % self._clock.now_ms()
@@ -207,13 +210,18 @@ class Streams:
 
     async def _open_of_advisor(self, advisor_id: str) -> list[str]:
         """Chats that may be the advisor's: of the last events, because Postgres comes later."""
-        pipeline = self._client.pipeline(transaction=False)
-        for keys in self._keys:
-            pipeline.xrevrange(keys.events, count=max(RECENT_MIN, RECENT_MAX // len(self._keys)))
-        try:
-            found: list[Any] = await pipeline.execute()
-        except redis.RedisError as error:
-            raise redis_unavailable(error) from None
+        most, found = max(RECENT_MIN, RECENT_MAX // len(self._keys)), list[Any]()
+        failures: list[redis.RedisError] = []
+        for client, numbers in self._clients.groups(len(self._keys)):
+            pipeline = client.pipeline(transaction=False)
+            for number in numbers:
+                pipeline.xrevrange(self._keys[number].events, count=most)
+            try:
+                found += await pipeline.execute()
+            except redis.RedisError as error:
+                failures.append(error)
+        if failures and not found:
+            raise redis_unavailable(failures[0])
         events = (fields for entries in found for _, fields in entries)
         started = [f[b"chat_id"].decode() for f in events if f[b"event"] == b"chat.started"]
         recorded = await self._queries.open_of_advisor(advisor_id, CHATS_MAX)
@@ -225,7 +233,7 @@ class Streams:
         """The place among the events, and the chats and the wallets that may be seen as of it."""
         names = sorted(subscriber.chat_ids)
         of_chats = self._keys.of_chats(names)
-        place, values = await self._together(*of_chats)
+        place, values = await self._together(*of_chats, optional=len(of_chats))
         # One after the other: those that are in Postgres alone are read from there one by one.
         seen = [
             await self._visible(subscriber, name, raw)
@@ -238,7 +246,9 @@ class Streams:
             keys = [self._keys.of_user(user) for user in users]
             of_wallets = [one.wallet(user) for one, user in zip(keys, users, strict=True)]
             of_accounts = [one.account(user) for one, user in zip(keys, users, strict=True)]
-            place, values = await self._together(*of_chats, *of_wallets, *of_accounts)
+            place, values = await self._together(
+                *of_chats, *of_wallets, *of_accounts, optional=len(of_chats)
+            )
             again = self._keys.found(values[: len(of_chats)])
             seen = [raw and (now or raw) for raw, now in zip(seen, again, strict=True)]
             balances = values[len(of_chats) :][: len(users)]
@@ -248,20 +258,71 @@ class Streams:
         chats = [raw or pack(not_started(name)) for name, raw in zip(names, seen, strict=True)]
         return place, chats, wallets
 
-    async def _together(self, *names: str) -> tuple[FeedPlace, list[bytes | None]]:
-        """Values, and the last event of each partition at the very moment they were read."""
+    async def _together(
+        self, *names: str, optional: int = 0, whole: bool = False
+    ) -> tuple[FeedPlace, list[bytes | None]]:
+        """Values, and the last event of each partition at the very moment they were read.
+
+        The moment is one on each server; what is about a user is on one. Of a server that is away
+        the place is where its events were followed to: nothing later of it is in the values.
+
+        Args:
+            names: the keys.
+            optional: so many of the keys, the first ones, are nothing if their server is away.
+            whole: whether all servers have to answer.
+
+        Raises:
+            ProblemError: a server is away that is needed.
+        """
+        last: list[EntryKey] = [(0, 0)] * len(self._keys)
+        values: list[bytes | None] = [None] * len(names)
+        wanted = self._clients.split(map(partition_of_key, names))
+        groups = self._clients.servers.groups(len(self._keys))
+        reads = (
+            self._read_at_once(
+                url,
+                numbers,
+                [names[place] for place in wanted.get(url, ())],
+                whole or any(place >= optional for place in wanted.get(url, ())),
+            )
+            for url, numbers in groups.items()
+        )
+        answers = await asyncio.gather(*reads)
+        followed = self._broadcaster.end
+        for (url, numbers), answer in zip(groups.items(), answers, strict=True):
+            if answer is not None:
+                ends, read = answer
+            elif followed is not None and any(answers):
+                ends, read = [followed.entries[number] for number in numbers], []
+            else:
+                raise redis_unavailable(self._redis_reader.trouble or "no server answers")
+            for number, end in zip(numbers, ends, strict=True):
+                last[number] = end
+            for place, value in zip(wanted.get(url, ()), read, strict=False):
+                values[place] = value
+        return FeedPlace(tuple(last)), values
+
+    async def _read_at_once(
+        self, url: str, numbers: Sequence[int], names: Sequence[str], is_needed: bool
+    ) -> tuple[list[EntryKey], list[bytes | None]] | None:
+        """The last event of each of the partitions on a server, and values of it.
+
+        None if it is away and not needed.
+        """
         try:
-            async with self._client.pipeline(transaction=True) as pipeline:
-                for keys in self._keys:
-                    pipeline.xrevrange(keys.events, count=1)
+            async with self._clients.at(url).pipeline(transaction=True) as pipeline:
+                for number in numbers:
+                    pipeline.xrevrange(self._keys[number].events, count=1)
                 if names:
                     pipeline.mget(names)
                 found: list[Any] = await pipeline.execute()
         except redis.RedisError as error:
-            raise redis_unavailable(error) from None
-        last, read = found[: len(self._keys)], found[len(self._keys) :]
-        entries = (entry_key(one[0][0].decode()) if one else (0, 0) for one in last)
-        return FeedPlace(tuple(entries)), read[0] if read else []
+            if is_needed:
+                raise redis_unavailable(error) from None
+            return None
+        last, read = found[: len(numbers)], found[len(numbers) :]
+        ends = [entry_key(one[0][0].decode()) if one else (0, 0) for one in last]
+        return ends, read[0] if read else []
 
     def _frame(self, place: FeedPlace, wallet: bytes, chats: list[bytes]) -> bytes:
         head = b'{"now":%d,"wallet":%s' % (self._clock.now_ms(), wallet)

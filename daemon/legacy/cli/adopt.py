@@ -115,7 +115,7 @@ def adopt(
             if dry_run:
                 result = adopting.foresee(targets, cut)
             else:
-                with Meter(addresses.redis_url) as meter:
+                with Meter(addresses.redis.urls) as meter:
                     result = _adopt(partial(adopting.adopt, targets, meter), cut, json)
         except CutoverError as error:
             raise fail(str(error)) from None

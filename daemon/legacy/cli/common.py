@@ -142,15 +142,12 @@ def accounts_or_exit(config: Path | None) -> Iterator[tuple["Targets", "Settings
     from daemon.legacy.balances import Targets  # noqa: PLC0415 - as above
     from daemon.legacy.errors import FlushTimeoutError  # noqa: PLC0415 - as above
     from persistence.errors import UnverifiedStateError  # noqa: PLC0415 - as above
-    from persistence.redis.layout import read_partitions  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     addresses = addresses_or_exit(settings)
-    with legacy_or_exit(config) as (sides, _), redis_or_exit(addresses.redis_url) as client:
-        if read_partitions(client) > 1:
-            raise fail("This version imports accounts into a queue of one partition only.")
+    with legacy_or_exit(config) as (sides, _), redis_or_exit(addresses.redis) as clients:
         try:
-            yield Targets.of(sides, client), settings, addresses
+            yield Targets.of(sides, clients.of), settings, addresses
         except UnverifiedStateError:
             raise fail(
                 "No daemon works on this Redis, so nobody knows whether it has all accounts.\n"

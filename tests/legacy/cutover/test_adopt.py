@@ -21,7 +21,7 @@ from daemon.legacy.verify import verify
 from meterd import AlreadyEndedError, AlreadyStartedError, Meter
 from tests.audit_check import assert_clean
 from tests.legacy.cutover import conftest
-from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.conftest import SEVERAL, Both
 from tests.legacy.cutover.cut_over import (
     CARRIED,
     CUT,
@@ -38,6 +38,7 @@ from tests.legacy.cutover.old import T, set_balance
 from tests.legacy.cutover.test_balances import _aside, _ledger
 
 
+@SEVERAL
 def test_all_that_runs_is_carried_over(both: Both) -> None:
     """With the time since it was last resumed, which its user pays once, as far as there is money;
     and running it again does nothing."""

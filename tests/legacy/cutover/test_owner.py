@@ -12,10 +12,11 @@ from daemon.legacy.difference import RecordDifference
 from daemon.legacy.migrate import migrate
 from daemon.legacy.verify import verify
 from meterd import ChatSnapshot, Meter
+from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 from persistence.redis.commit import unpack_state
 from tests.audit_check import assert_clean
-from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.conftest import SLOWLY_SEVERAL, Both
 from tests.legacy.cutover.test_command import _ran
 from tests.legacy.owner import (
     AFTER_MIGRATE,
@@ -42,7 +43,7 @@ def _free_time(both: Both) -> dict[str, dict[str, int]]:
     """What the accounts have of it, in the form of the expected values."""
     found: dict[str, dict[str, int]] = {}
     for user in AFTER_MIGRATE["free_time_used_ms"]:
-        raw: Any = both.client.get(Keys().account(user))
+        raw: Any = both.client.get(Keys(partition_of(user, both.partitions)).account(user))
         _, account = unpack_state(raw, user)
         for key, ms in account.free_used_ms.items():
             found.setdefault(user, {})[key.removeprefix("advisor:")] = ms
@@ -54,6 +55,7 @@ def _adopted(found: Any) -> dict[str, Any]:
     return {one["chat_id"]: {name: one[name] for name in names} for one in found["adopted"]}
 
 
+@SLOWLY_SEVERAL
 def test_the_whole_of_it_is_as_expected(owner: Both, tmp_path: Path) -> None:
     """Records, quarantine, balances, free time, what runs; clean, by verify and by the audit."""
 
@@ -105,6 +107,7 @@ def _use_free_time(both: Both) -> None:
             assert reply.snapshot.free_ms == free_ms
 
 
+@SLOWLY_SEVERAL
 def test_free_time_that_differs_is_found_and_corrected(owner: Both) -> None:
     """As long as nobody has used the account; more of it, or none any more."""
     targets = owner.targets._replace(sides=owner.targets.sides._replace(shape=SHAPE))

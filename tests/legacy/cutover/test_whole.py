@@ -13,7 +13,7 @@ from daemon.legacy.store.shape import LegacyShape
 from daemon.legacy.verify import verify
 from meterd import ChatSnapshot, Meter
 from tests.audit_check import assert_clean
-from tests.legacy.cutover.conftest import Both
+from tests.legacy.cutover.conftest import SEVERAL, Both
 from tests.legacy.cutover.cut_over import POLICY, adopt_all, old_system
 from tests.legacy.cutover.old import add_chat, add_record
 
@@ -81,6 +81,7 @@ def _verified(both: Both) -> Any:
     return verify(both.targets.sides, "latest", lambda _done, _total: None)
 
 
+@SEVERAL
 def test_every_chat_is_known_all_the_time(both: Both) -> None:
     """While balances are opened, records imported over, and what runs adopted; both sides agree."""
     old_system(both)

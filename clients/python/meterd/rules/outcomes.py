@@ -52,8 +52,8 @@ MESSAGES: Final[dict[str, str]] = {
     NOT_ENDED: "refund wants an ended chat; end it first",
     INSUFFICIENT_CREDITS: "the account cannot pay for the next millisecond; top_up first",
     EXCEEDS_COST: "the refund is more than what is left of the chat's cost",
-    AT_CAPACITY: "the operator's limit on open chats, or on what waits for PostgreSQL, is reached; "
-    "try later with a new id",
+    AT_CAPACITY: "the operator's limit on open chats, or on what waits for PostgreSQL, is reached, "
+    "or a Redis server of other partitions is away; try later with a new id",
     WRONG_PARTITION: "the user's account is in another partition",
     INTERNAL_ERROR: "the entry made the daemon fail again and again; it was set aside",
 }

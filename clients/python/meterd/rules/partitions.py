@@ -23,6 +23,11 @@ class Partition(NamedTuple):
     number: int = 0
     partitions: int = 1
 
+    @classmethod
+    def of_user(cls, user_id: str, partitions: int) -> "Partition":
+        """The one, of so many, that has the user's account."""
+        return cls(partition_of(user_id, partitions), partitions)
+
     def has(self, user_id: str) -> bool:
         """Whether the user's account is in it."""
         return partition_of(user_id, self.partitions) == self.number

@@ -148,3 +148,8 @@ class Keys(NamedTuple):
     def account(self, user_id: str) -> str:
         """String: the last applied entry, ``|``, the account's state as JSON (internal)."""
         return f"{self.prefix}account:{user_id}"
+
+
+def partition_of_key(name: str) -> int:
+    """The partition that a key belongs to: the number in its hash tag."""
+    return int(name[name.index("{") + 1 : name.index("}")])
