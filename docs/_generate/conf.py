@@ -17,6 +17,7 @@ project = "meterd"
 author = copyright = "The meterd contributors"  # noqa: A001 - Sphinx's name
 version = release = version_of("meterd")
 language = "en"
+smartquotes = False  # `--config` stays two hyphens
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "index"
@@ -135,9 +136,17 @@ def _keep_anchors(_app: Sphinx, document: nodes.document) -> None:
             document.ids[anchor] = heading
 
 
+def _dashes(_app: Sphinx, document: nodes.document) -> None:
+    """Put a dash between an argument and what it is, as Sphinx leaves to its smart quotes."""
+    for text in list(document.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
+
+
 def setup(app: Sphinx) -> None:
     """Connect what is above."""
     app.connect("autodoc-process-docstring", _read_docstring)
     app.connect("autodoc-process-signature", _with_results)
     app.connect("missing-reference", _public_name)
     app.connect("doctree-read", _keep_anchors)
+    app.connect("doctree-read", _dashes)
