@@ -1,5 +1,6 @@
 """`make docs` builds a site in which everything is found."""
 
+import json
 import re
 
 import pytest
@@ -12,6 +13,16 @@ pytestmark = pytest.mark.timeout(300)
 
 ID = re.compile(r'\sid="([^"]+)"')
 ADDRESS = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"'](?:https?:)?//")
+WORDS = {
+    "settings": "supervisor.lease_ms",
+    "command-line": "meterd recover",
+    "http-routes": "/v1/users/{user_id}/wallet",
+    "http-objects": "WalletSnapshot",
+    "messages": "wallet.topped_up",
+    "metrics": "meterd_commands_total",
+    "alarms": "MeterdNotReady",
+    "python-client": "AsyncMeter",
+}
 PAGES = [str(path) for path in markdown_pages()]
 
 
@@ -35,6 +46,21 @@ def test_every_page_is_in_the_navigation_of_the_front_page(build: Build) -> None
     written = [page for page in PAGES if page != FRONT]
     pages = [*written, *generated_pages()]
     assert [p for p in pages if f'href="{p.removesuffix(".md")}.html"' not in front] == []
+
+
+@pytest.mark.parametrize("page", list(generated_pages()))
+def test_a_reference_has_the_words_of_the_code(build: Build, page: str) -> None:
+    """What the generators write is text on the site."""
+    html = (build.site / f"{page.removesuffix('.md')}.html").read_text("utf-8")
+    name = page.removeprefix("reference/").removesuffix(".md")
+    assert WORDS[name] in re.sub(r"<[^>]+>", "", html)
+
+
+def test_the_search_knows_the_words_on_a_screen(build: Build) -> None:
+    """Whoever reads `held` or `degraded` finds a page; the index has stems."""
+    text = (build.site / "searchindex.js").read_text("utf-8")
+    index = json.loads(text.partition("(")[2].rpartition(")")[0])
+    assert {"held", "lost", "degrad"} <= index["terms"].keys()
 
 
 def test_no_page_takes_anything_from_another_host(build: Build) -> None:
