@@ -23,6 +23,9 @@ const GUIDE_MS_MAX = 1_000;
 /** Errors of the server that may soon be over: it restarts, fails over, or is full of clients. */
 const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|ERR max number of clients)/;
 
+/** Somebody here has closed the connection: to try again is of no use. */
+class ReleasedError extends Error {}
+
 /** @typedef {ReturnType<typeof client_at>} Client */
 /** @typedef {string | number} Arg */
 
@@ -84,7 +87,7 @@ export class Connection {
 
   /** @returns {Promise<Client>} */
   async #ready() {
-    if (this.#is_closed) throw new Error("the connection was closed");
+    if (this.#is_closed) throw new ReleasedError("the connection was closed");
     if (this.#current === null) {
       this.#current = new Current((made) => this.#make(made));
       const made = this.#current;
@@ -102,7 +105,7 @@ export class Connection {
    */
   async #make(made) {
     const url = await this.#master_url();
-    if (this.#is_closed) throw new Error("the connection was closed");
+    if (this.#is_closed) throw new ReleasedError("the connection was closed");
     const client = (made.client = client_at(url));
     client.on("error", () => this.#drop(client));
     await this.#connect(client);
@@ -157,6 +160,7 @@ export class Connection {
  * @param {unknown} error
  */
 export function is_passing(error) {
+  if (error instanceof ReleasedError) return false;
   return !(error instanceof ErrorReply) || PASSING.test(error.message);
 }
 

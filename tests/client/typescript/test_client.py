@@ -327,6 +327,16 @@ def test_closing_leaves_no_connection(make: Call, server: str, queue: redis.Redi
     until(lambda: len(queue.client_list()) == before)
 
 
+def test_closing_events_ends_the_iteration(make: Call, server: str, queue: redis.Redis) -> None:
+    """At once, though it waits for an event: a connection closed here is not tried again."""
+    meter = make(server)
+    meter.driver.ask("follow", meter=meter.name, name="idle", after="$")
+    reading = meter.driver.begin("read", name="idle", count=1)
+    until(lambda: any(one["cmd"] == "xread" for one in queue.client_list()))
+    meter.driver.ask("unfollow", name="idle")
+    assert reading.result(3)["events"] == []
+
+
 def test_a_server_that_is_read_only_is_left_for_its_successor(
     make: Call, proxy: Proxy, server: str, queue: redis.Redis
 ) -> None:
