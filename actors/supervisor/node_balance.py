@@ -18,6 +18,10 @@ BEATS_PER_LEASE: Final = 4
 """Signs of life in the time after which a node that gives none is taken for dead."""
 
 
+LEAVE_S_MAX: Final = 0.5
+"""How long a farewell may take: whoever stops has chats to finish."""
+
+
 class Registry(Protocol):
     """Where nodes give signs of life."""
 
@@ -66,6 +70,7 @@ class NodeBalance:
         self._changed_at = clock()
         self._handed_over_at: float | None = None
         self._is_leaving = False
+        self._beating = asyncio.Lock()
 
     def turn(self, number: int) -> Turn:
         """When this node bids for a partition."""
@@ -74,7 +79,10 @@ class NodeBalance:
     async def look(self) -> None:
         """See which nodes are alive; while Redis is away, what was known stays."""
         with contextlib.suppress(redis.RedisError):
-            nodes = (await self._registry.beat(self._is_able())).alive(self._lease_ms)
+            async with self._beating:
+                if self._is_leaving:
+                    return
+                nodes = (await self._registry.beat(self._is_able())).alive(self._lease_ms)
             if nodes != self._nodes:
                 self._nodes, self._changed_at = nodes, self._clock()
                 self._preferred = preferred_nodes(self._partitions, nodes)
@@ -113,5 +121,7 @@ class NodeBalance:
     async def leave(self) -> None:
         """Tell the others that this node is going: they need not leave it what it should lead."""
         self._is_leaving = True
-        with contextlib.suppress(redis.RedisError):
-            await self._registry.leave()
+        with contextlib.suppress(redis.RedisError, TimeoutError):
+            # Behind a sign of life that is on its way: it would come after the farewell.
+            async with asyncio.timeout(LEAVE_S_MAX), self._beating:
+                await self._registry.leave()

@@ -123,7 +123,7 @@ class ChatDirectory:
             except redis.RedisError as error:
                 if time.monotonic() >= deadline_s:
                     self._away_until_s[url] = time.monotonic() + AWAY_S
-                    log.warning("claims.away", error=type(error).__name__)
+                    log.warning("claims.unavailable", error=type(error).__name__)
                     return None
                 await asyncio.sleep(_RETRY_S)
             else:

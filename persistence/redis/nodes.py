@@ -1,5 +1,7 @@
 """The nodes that are alive: each daemon's sign of life, in partition 0, read by all of them."""
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -32,11 +34,19 @@ class NodesSeen(NamedTuple):
     def alive(self, ttl_ms: int) -> frozenset[str]:
         """Those seen within ``ttl_ms``, of the newest version among them.
 
+        One seen in the future is as dead: the server's clock has stepped back since.
         A partition moves to a newer version, never back: older ones lead what nobody else takes.
         """
-        fresh = {n: one for n, one in self.entries.items() if self.now_ms - one.seen_ms < ttl_ms}
+        fresh = {n: one for n, one in self.entries.items() if self._age_ms(one) < ttl_ms}
         newest = max((one.version for one in fresh.values()), default=0)
         return frozenset(name for name, one in fresh.items() if one.version == newest)
+
+    def forgotten(self) -> list[str]:
+        """Those of which nobody has to know any more."""
+        return [name for name, one in self.entries.items() if self._age_ms(one) > FORGOTTEN_MS]
+
+    def _age_ms(self, entry: NodeEntry) -> int:
+        return abs(self.now_ms - entry.seen_ms)
 
 
 class NodeRegistry:
@@ -64,23 +74,18 @@ class NodeRegistry:
                 pipe.hset(self._key, self._token, own)
             pipe.hgetall(self._key)
             *_, raw = await pipe.execute()
-        entries = {name.decode(): entry for name, entry in _read(raw)}
-        forgotten = [n for n, one in entries.items() if now_ms - one.seen_ms > FORGOTTEN_MS]
-        if forgotten:
+        seen = NodesSeen(now_ms, dict(_read(raw)))
+        if forgotten := seen.forgotten():
             await self._client.hdel(self._key, *forgotten)
-        return NodesSeen(now_ms, entries)
+        return seen
 
     async def leave(self) -> None:
         """Take the own entry out, so that the others need not wait."""
         await self._client.hdel(self._key, self._token)
 
 
-def _read(raw: dict[bytes, bytes]) -> list[tuple[bytes, NodeEntry]]:
-    """What can be read; somebody else's writing is nobody's sign of life."""
-    found = []
+def _read(raw: Mapping[bytes, bytes]) -> Iterator[tuple[str, NodeEntry]]:
+    """What can be read: what no node has written is no sign of life."""
     for name, value in raw.items():
-        try:
-            found.append((name, msgspec.json.decode(value, type=NodeEntry)))
-        except msgspec.DecodeError:
-            continue
-    return found
+        with contextlib.suppress(UnicodeDecodeError, msgspec.DecodeError):
+            yield name.decode(), msgspec.json.decode(value, type=NodeEntry)

@@ -11,7 +11,7 @@ from actors.supervisor.balance import Turn, preferred_nodes
 from actors.supervisor.node_balance import NodeBalance
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import connect_async
-from persistence.redis.nodes import FORGOTTEN_MS, NodeEntry, NodeRegistry
+from persistence.redis.nodes import FORGOTTEN_MS, NodeEntry, NodeRegistry, NodesSeen
 from tests.servers import redis_server
 
 PARTITIONS = 8
@@ -71,7 +71,7 @@ def test_nodes_share_the_partitions_and_one_that_leaves_is_followed_at_once() ->
 
 
 def test_a_node_without_a_sign_of_life_is_dead_and_forgotten_in_the_end() -> None:
-    """By the server's clock; what can't be read is nobody's sign of life."""
+    """By the server's clock, which may have stepped back; what can't be read is no sign of life."""
 
     async def play(url: str) -> None:
         async with _client(url) as client:
@@ -80,15 +80,18 @@ def test_a_node_without_a_sign_of_life_is_dead_and_forgotten_in_the_end() -> Non
                 "late": seconds * 1_000 - LEASE_MS - 1_000,
                 "gone": seconds * 1_000 - FORGOTTEN_MS - 1_000,
                 "here": seconds * 1_000,
+                "ahead": seconds * 1_000 + LEASE_MS + 1_000,
             }
             for name, seen_ms in old.items():
                 entry = msgspec.json.encode(NodeEntry(seen_ms, 9, "h"))
                 await client.hset(Keys(0).nodes, name, entry)
             await client.hset(Keys(0).nodes, "nonsense", b"\xff")
+            here = msgspec.json.encode(NodeEntry(seconds * 1_000, 9, "h"))
+            await client.hset(Keys(0).nodes, b"\xff", here)
             seen = await NodeRegistry(client, "own", 9, "h").beat(is_able=True)
             assert seen.alive(LEASE_MS) == {"own", "here"}
-            left = {name.decode() for name in await client.hkeys(Keys(0).nodes)}
-            assert left == {"own", "here", "late", "nonsense"}
+            left = set(await client.hkeys(Keys(0).nodes))
+            assert left == {b"own", b"here", b"late", b"ahead", b"nonsense", b"\xff"}
 
     with redis_server() as url:
         asyncio.run(play(url))
@@ -134,6 +137,58 @@ def test_what_another_should_lead_goes_one_by_one_once_all_is_calm() -> None:
             preferred = preferred_nodes(PARTITIONS, {"one", "two"})
             expected = [n for n in range(PARTITIONS) if preferred[n] == "two"]
             assert gone == [(30 + 5 * i, number) for i, number in enumerate(expected)]
+
+    with redis_server() as url:
+        asyncio.run(play(url))
+
+
+class SlowRegistry(NodeRegistry):
+    """Writes each sign of life later, when a test lets it."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client, "slow", 9, "h")
+        self.begun, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def beat(self, is_able: bool) -> NodesSeen:
+        self.begun.set()
+        await self.may_go_on.wait()
+        return await super().beat(is_able)
+
+
+def test_a_node_that_leaves_while_it_gives_a_sign_of_life_is_gone() -> None:
+    """The sign that is on its way does not come after the farewell, nor does another one."""
+
+    async def play(url: str) -> None:
+        async with _client(url) as client:
+            registry = SlowRegistry(client)
+            node = NodeBalance(registry, "slow", PARTITIONS, lease_ms=LEASE_MS, settle_ms=SETTLE_MS)
+            looking = asyncio.create_task(node.look())
+            await registry.begun.wait()
+            leaving = asyncio.create_task(node.leave())
+            await asyncio.sleep(0)
+            registry.may_go_on.set()
+            await asyncio.gather(looking, leaving)
+            await node.look()
+            assert await client.hkeys(Keys(0).nodes) == []
+
+    with redis_server() as url:
+        asyncio.run(play(url))
+
+
+def test_leaving_does_not_wait_for_a_redis_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stops has chats to finish; the entry is over with the lease."""
+    monkeypatch.setattr("actors.supervisor.node_balance.LEAVE_S_MAX", 0.05)
+
+    async def play(url: str) -> None:
+        async with _client(url) as client:
+            registry = SlowRegistry(client)
+            node = NodeBalance(registry, "slow", PARTITIONS, lease_ms=LEASE_MS, settle_ms=SETTLE_MS)
+            looking = asyncio.create_task(node.look())
+            await registry.begun.wait()
+            async with asyncio.timeout(30):
+                await node.leave()
+            registry.may_go_on.set()
+            await looking
 
     with redis_server() as url:
         asyncio.run(play(url))
