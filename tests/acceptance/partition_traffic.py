@@ -1,6 +1,5 @@
 """Commands to all partitions one after the other, each waited for, while daemons come and go."""
 
-import itertools
 import threading
 import time
 from typing import Any, Final
@@ -8,8 +7,8 @@ from typing import Any, Final
 import redis
 
 from loadtests.common.timeouts import scaled
-from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
+from tests.acceptance.four_partitions import user_of_each
 
 WAIT_S_MAX: Final = scaled(60)
 PAUSE_S: Final = 0.02
@@ -26,12 +25,7 @@ class PartitionTraffic:
         self._longest_s = [0.0] * partitions
         self._failed: list[str] = []
         self._stop = threading.Event()
-        users = map("u{}".format, itertools.count())
-        by_number: dict[int, str] = {}
-        while len(by_number) < partitions:
-            user = next(users)
-            by_number.setdefault(partition_of(user, partitions), user)
-        self._users = by_number
+        self._users = user_of_each("u", partitions)
         self._threads = [
             threading.Thread(target=self._run, args=(number,)) for number in range(partitions)
         ]
@@ -62,7 +56,7 @@ class PartitionTraffic:
 
     def assert_exact(self) -> None:
         """Each account has as many credits as were sent to it: nothing was lost, nothing twice."""
-        for number, user in self._users.items():
+        for number, user in enumerate(self._users):
             raw: Any = self._client.get(Keys(number).wallet(user))
             assert f'"balance":"{self._sent[number]}' in raw.decode().replace(" ", ""), raw
 

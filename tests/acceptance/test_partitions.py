@@ -31,10 +31,10 @@ from meterd.redis_servers import RedisServers
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import RedisClients
+from tests.acceptance.four_partitions import PARTITIONS, states
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 
-PARTITIONS: Final = 4
 REPLY_TO: Final = "partitions"
 
 Log = list[tuple[str, dict[str, str]]]
@@ -43,12 +43,8 @@ Log = list[tuple[str, dict[str, str]]]
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[LiveDaemon]:
     with live_daemon(METERD_PARTITIONS=str(PARTITIONS), METERD_HTTP__ENABLED="0") as running:
-        running.until(lambda: _states(running) == ["ready"] * PARTITIONS, 60)
+        running.until(lambda: states(running) == ["ready"] * PARTITIONS, 60)
         yield running
-
-
-def _states(daemon: LiveDaemon) -> list[str]:
-    return [one["state"] for one in daemon.status().get("partitions", ())]
 
 
 def _users(number: int, prefix: str) -> list[str]:
@@ -265,7 +261,7 @@ def test_another_number_of_partitions_is_refused(daemon: LiveDaemon) -> None:
     refused = other.run("up")
     assert refused.returncode != 0
     assert "partitions is 2, and the data in Redis was made with 4" in refused.stderr
-    assert _states(daemon) == ["ready"] * PARTITIONS
+    assert states(daemon) == ["ready"] * PARTITIONS
 
 
 @pytest.mark.slow
@@ -282,7 +278,7 @@ def test_actors_and_recorders_that_die_are_replaced_in_their_partition(daemon: L
         replies = _replies(client)
         told = {key: (replies[key]["entry"], replies[key]["outcome"]) for key in expected}
         assert told == expected
-    daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS)
+    daemon.until(lambda: states(daemon) == ["ready"] * PARTITIONS)
     daemon.until(lambda: daemon.status()["actor_restarts"] >= PARTITIONS)
     assert daemon.run("audit").returncode == 0
 
@@ -299,7 +295,7 @@ def test_what_all_partitions_have_lost_is_rebuilt_in_all(daemon: LiveDaemon) -> 
         recovered = daemon.run("recover", "--by", "ann")
         assert recovered.returncode == 0, recovered.stderr
         assert [f"partition       {n}" in recovered.stdout for n in range(4)] == [True] * 4
-        daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 60)
+        daemon.until(lambda: states(daemon) == ["ready"] * PARTITIONS, 60)
         again = _lives(client, _users(2, "after"))
         daemon.until_handled()
         replies = _replies(client)

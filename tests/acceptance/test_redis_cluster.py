@@ -1,25 +1,20 @@
 """Four partitions on a Redis Cluster of three masters: all of it works, also after a failover."""
 
-import itertools
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
 
 import pytest
 
 from loadtests.common.live import LiveDaemon, live_daemon
 from loadtests.common.watchdog import remove_with_us
-from meterd import Meter
-from meterd.rules.partitions import partition_of
+from tests.acceptance.four_partitions import PARTITIONS, meter_of, states, user_of_each
 from tests.redis_cluster import RedisCluster, until
 from tests.servers import VALKEY
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(400)]
-
-PARTITIONS: Final = 4
 
 
 @pytest.fixture(scope="module")
@@ -44,33 +39,15 @@ def daemon(cluster: RedisCluster) -> Iterator[LiveDaemon]:
         "METERD_HTTP__ENABLED": "0",
     }
     with live_daemon(**env) as running:
-        running.until(lambda: _states(running) == ["ready"] * PARTITIONS, 60)
+        running.until(lambda: states(running) == ["ready"] * PARTITIONS, 60)
         yield running
-
-
-def _states(daemon: LiveDaemon) -> list[str]:
-    return [one["state"] for one in daemon.status().get("partitions", ())]
-
-
-def _meter(daemon: LiveDaemon) -> Any:
-    return Meter(daemon.redis_urls, daemon.postgres_url)
-
-
-def _users(prefix: str) -> list[str]:
-    """A user of each partition, in their order."""
-    found: dict[int, str] = {}
-    for user in (f"{prefix}-{n}" for n in itertools.count()):
-        found.setdefault(partition_of(user, PARTITIONS), user)
-        if len(found) == PARTITIONS:
-            return [found[number] for number in range(PARTITIONS)]
-    raise AssertionError("there are users in each partition")
 
 
 def test_each_partition_is_where_its_slot_is(daemon: LiveDaemon, cluster: RedisCluster) -> None:
     """Commands, snapshots, events and what people do."""
-    users = _users("life")
+    users = user_of_each("life")
     assert daemon.status()["redis_url"] == cluster.url
-    with _meter(daemon) as meter, meter.events() as events:
+    with meter_of(daemon) as meter, meter.events() as events:
         for user in users:
             meter.top_up(user, 5)
             meter.start(f"c-{user}", user, "v", rate="0.001")
@@ -99,9 +76,9 @@ def test_it_goes_on_after_a_failover(
     daemon: LiveDaemon, cluster: RedisCluster, failover: str
 ) -> None:
     """Open chats are there, each command has had one effect, and each event came once."""
-    users = _users(failover.replace(" ", "-"))
+    users = user_of_each(failover.replace(" ", "-"))
     master, replica = cluster.pair()
-    with _meter(daemon) as meter, meter.events() as events:
+    with meter_of(daemon) as meter, meter.events() as events:
         for user in users:
             meter.top_up(user, 5)
             meter.start(f"c-{user}", user, "v", rate="0.001")
@@ -114,7 +91,7 @@ def test_it_goes_on_after_a_failover(
             cluster.until_replicated(master, replica)
             master.kill()
         until(lambda: replica.is_master)
-        daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 90)
+        daemon.until(lambda: states(daemon) == ["ready"] * PARTITIONS, 90)
         for user in users:
             meter.top_up(user, 1, id=f"again-{user}", timeout_s=60)
             assert meter.top_up(user, 1, id=f"again-{user}", timeout_s=60).replayed

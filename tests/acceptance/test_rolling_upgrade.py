@@ -171,6 +171,16 @@ def _assert_each_had_its_effect_once(pair: Pair, backends: Backends) -> None:
             assert meter.wallet(f"user-{number}").balance == Decimal(top_ups)
 
 
+def _assert_nobody_noticed(pair: Pair, backends: Backends) -> None:
+    """Every command was answered once, in time, and the books are right."""
+    assert not backends.errors
+    pair.first.until_handled()
+    audit = pair.first.run("audit")
+    assert audit.returncode == 0, audit.stdout
+    _assert_each_had_its_effect_once(pair, backends)
+    assert backends.longest_gap_s() < scaled(GAP_S_MAX)
+
+
 def test_two_daemons_are_upgraded_one_after_the_other_under_load(pair: Pair) -> None:
     """First the one that stands by, then the one that leads; the new schema is there from the first
     step on, and the older daemon records on. Afterwards there is no way back."""
@@ -200,12 +210,7 @@ def test_two_daemons_are_upgraded_one_after_the_other_under_load(pair: Pair) -> 
         assert _leading(first) == (NEXT, True)
     finally:
         backends.stop()
-    assert not backends.errors
-    first.until_handled()
-    audit = first.run("audit")
-    assert audit.returncode == 0, audit.stdout
-    _assert_each_had_its_effect_once(pair, backends)
-    assert backends.longest_gap_s() < scaled(GAP_S_MAX)
+    _assert_nobody_noticed(pair, backends)
     found: Any = pair.client.function_list(library="meterd*")
     assert {one[1].decode() for one in found} == {library_name(VERSION), library_name(NEXT)}
 
@@ -232,9 +237,4 @@ def test_the_older_version_takes_the_lead_back(pair: Pair) -> None:
         assert _leading(first) == (VERSION, False)
     finally:
         backends.stop()
-    assert not backends.errors
-    first.until_handled()
-    audit = first.run("audit")
-    assert audit.returncode == 0, audit.stdout
-    _assert_each_had_its_effect_once(pair, backends)
-    assert backends.longest_gap_s() < scaled(GAP_S_MAX)
+    _assert_nobody_noticed(pair, backends)

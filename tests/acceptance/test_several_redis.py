@@ -13,17 +13,16 @@ import pytest
 
 from loadtests.common.live import LiveDaemon, live_daemon
 from loadtests.common.watchdog import remove_with_us
-from meterd import AtCapacityError, Meter
+from meterd import AtCapacityError
 from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
+from tests.acceptance.four_partitions import PARTITIONS, meter_of, states, user_of_each
 from tests.chaos.servers import Redis
 from tests.gateway.conftest import Gateway
 from tests.gateway.listening import listening
 from tests.servers import VALKEY
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
-
-PARTITIONS: Final = 4
 
 
 @pytest.fixture(scope="module")
@@ -51,26 +50,8 @@ def daemon(servers: list[Redis]) -> Iterator[LiveDaemon]:
         "METERD_HTTP__PORT": "0",
     }
     with live_daemon(**env) as running:
-        running.until(lambda: _states(running) == ["ready"] * PARTITIONS, 60)
+        running.until(lambda: states(running) == ["ready"] * PARTITIONS, 60)
         yield running
-
-
-def _states(daemon: LiveDaemon) -> list[str]:
-    return [one["state"] for one in daemon.status().get("partitions", ())]
-
-
-def _meter(daemon: LiveDaemon) -> Any:
-    return Meter(daemon.redis_urls, daemon.postgres_url)
-
-
-def _users(prefix: str) -> list[str]:
-    """A user of each partition, in their order."""
-    found: dict[int, str] = {}
-    for user in (f"{prefix}-{n}" for n in itertools.count()):
-        found.setdefault(partition_of(user, PARTITIONS), user)
-        if len(found) == PARTITIONS:
-            return [found[number] for number in range(PARTITIONS)]
-    raise AssertionError("there are users in each partition")
 
 
 def _chat_of(partition: int, prefix: str) -> str:
@@ -89,12 +70,12 @@ def _everything(servers: list[Redis]) -> list[set[bytes]]:
 
 def test_each_partition_is_on_its_server(daemon: LiveDaemon, servers: list[Redis]) -> None:
     """Commands, snapshots and events of all; the keys of p on the server number p modulo two."""
-    users = _users("life")
+    users = user_of_each("life")
     status = daemon.status()
     assert status["redis_url"] == servers[0].url
     assert status["redis_urls"] == [one.url for one in servers]
     with (
-        _meter(daemon) as meter,
+        meter_of(daemon) as meter,
         meter.events() as events,
     ):
         for user in users:
@@ -120,7 +101,7 @@ def test_each_partition_is_on_its_server(daemon: LiveDaemon, servers: list[Redis
 
 def test_people_reach_each_partition(daemon: LiveDaemon) -> None:
     """With ``meterd send``, ``dead``, ``chat`` and ``top``: one on each server."""
-    for number, user in list(enumerate(_users("hand")))[1:3]:
+    for number, user in list(enumerate(user_of_each("hand")))[1:3]:
         told = daemon.run("send", "top_up", f"user_id={user}", "amount=5", "--json")
         assert json.loads(told.stdout)["outcome"] == "ok", told.stderr
         start = (f"chat_id={user}", f"user_id={user}", "advisor_id=v", "rate=0.001")
@@ -155,7 +136,7 @@ def test_urls_in_another_order_are_refused(daemon: LiveDaemon, servers: list[Red
     assert refused.returncode == 1
     assert "does not answer" in refused.stderr
     assert _everything(servers) == before
-    assert _states(daemon) == ["ready"] * PARTITIONS
+    assert states(daemon) == ["ready"] * PARTITIONS
 
 
 NOWHERE: Final = "redis://127.0.0.1:1/0"
@@ -165,16 +146,16 @@ def test_the_partitions_of_a_server_go_on_while_the_other_is_away(
     daemon: LiveDaemon, servers: list[Redis]
 ) -> None:
     """Of a start whose chat may be the other's nobody knows: it gets ``at_capacity``, at once."""
-    users = _users("away")
+    users = user_of_each("away")
     here, away = [0, 2], [1, 3]
-    with _meter(daemon) as meter, meter.events() as events:
+    with meter_of(daemon) as meter, meter.events() as events:
         for number, user in enumerate(users):
             meter.top_up(user, 5)
             meter.start(_chat_of(0, f"open-{number}"), user, "v", rate="0.001")
         seen = [next(events) for _ in range(2 * PARTITIONS)]
         assert {one.user_id for one in seen} == set(users)
         servers[1].kill()
-        daemon.until(lambda: _states(daemon) == ["ready", "degraded"] * 2, 60)
+        daemon.until(lambda: states(daemon) == ["ready", "degraded"] * 2, 60)
         for number in here:
             open_chat = _chat_of(0, f"open-{number}")
             assert meter.pause(open_chat, user_id=users[number], timeout_s=10).snapshot
@@ -186,7 +167,7 @@ def test_the_partitions_of_a_server_go_on_while_the_other_is_away(
                 meter.start(_chat_of(1, f"claim-{number}"), users[number], "v", rate="0.001")
         assert daemon.run("send", "top_up", f"user_id={users[0]}", "amount=1").returncode == 0
         servers[1].start()
-        daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 60)
+        daemon.until(lambda: states(daemon) == ["ready"] * PARTITIONS, 60)
         for number in away:
             assert meter.end(_chat_of(0, f"open-{number}"), user_id=users[number]).snapshot
         for number in here:
@@ -199,7 +180,7 @@ def test_the_partitions_of_a_server_go_on_while_the_other_is_away(
 
 def test_over_http_too(daemon: LiveDaemon, servers: list[Redis]) -> None:
     """Chats, accounts, open streams and new ones; of the other server, what Postgres has."""
-    users = _users("http")
+    users = user_of_each("http")
     chats = [_chat_of(0, f"http-{number}") for number in range(PARTITIONS)]
     secret = (daemon.home / "http-secret").read_text().strip()
     gateway = Gateway(daemon.status()["http_url"], secret)
@@ -223,7 +204,7 @@ def test_over_http_too(daemon: LiveDaemon, servers: list[Redis]) -> None:
         old.until_event("chat.paused")
         assert gateway.read(f"/v1/chats/{chats[1]}", users[1])["read_from"] == "postgres"
         servers[1].start()
-        daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 60)
+        daemon.until(lambda: states(daemon) == ["ready"] * PARTITIONS, 60)
         with listening(gateway, f"/v1/stream?chat_id={chats[1]}", _ops(gateway)) as new:
             new.until_event("snapshot")
             for user, chat in zip(users, chats, strict=True):
@@ -239,8 +220,8 @@ def _ops(gateway: Gateway) -> str:
 
 def test_a_server_that_is_empty_is_reported_lost(daemon: LiveDaemon, servers: list[Redis]) -> None:
     """As when a URL names another server: its partitions bill nothing until a recovery."""
-    user = _users("lost")[1]
-    with _meter(daemon) as meter:
+    user = user_of_each("lost")[1]
+    with meter_of(daemon) as meter:
         meter.top_up(user, 5)
     daemon.until_handled()
     with contextlib.closing(servers[1].client()) as client:
@@ -249,8 +230,8 @@ def test_a_server_that_is_empty_is_reported_lost(daemon: LiveDaemon, servers: li
         assert client.get(Keys(1).wallet(user)) is None
     recovered = daemon.run("recover", "--by", "ann")
     assert recovered.returncode == 0, recovered.stderr
-    daemon.until(lambda: _states(daemon) == ["ready"] * PARTITIONS, 60)
-    with _meter(daemon) as meter:
+    daemon.until(lambda: states(daemon) == ["ready"] * PARTITIONS, 60)
+    with meter_of(daemon) as meter:
         assert meter.wallet(user).balance == 5
     assert daemon.run("audit").returncode == 0
 

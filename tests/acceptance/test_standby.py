@@ -1,13 +1,12 @@
 """Two daemons on the same servers: one works, the other stands by and takes over."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
+from tests.acceptance.four_partitions import user_of_each
 from tests.acceptance.two_daemons import Pair, two_daemons
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -24,17 +23,10 @@ def pair(url: str, request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 def _send(pair: Pair, id_: str) -> list[str]:
     """A command in each partition; where their replies will be."""
-    left, replies = set(range(pair.partitions)), []
-    for user in map("u{}".format, itertools.count()):
-        number = partition_of(user, pair.partitions)
-        if number in left:
-            left.remove(number)
-            command: Any = {"type": "top_up", "id": id_, "user_id": user, "amount": "1"}
-            pair.client.xadd(Keys(number).commands, {**command, "reply_to": id_})
-            replies.append(Keys(number).reply(id_))
-        if not left:
-            return replies
-    raise AssertionError("there are users in each partition")
+    for number, user in enumerate(user_of_each("u", pair.partitions)):
+        command: Any = {"type": "top_up", "id": id_, "user_id": user, "amount": "1"}
+        pair.client.xadd(Keys(number).commands, {**command, "reply_to": id_})
+    return [Keys(number).reply(id_) for number in range(pair.partitions)]
 
 
 def test_the_one_that_stands_by_takes_over_and_says_so(pair: Pair) -> None:
