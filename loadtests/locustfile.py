@@ -1,4 +1,4 @@
-"""What Locust is given: ``locust -f loadtests/locustfile.py``; see docs/operations.md."""
+"""What Locust is given: ``locust -f loadtests/locustfile.py``; see docs/load-tests.md."""
 
 from loadtests.load.hooks import BackendUser, FrontendUser
 

@@ -215,7 +215,7 @@ def _unknown(wanted: LetterOperation) -> ProblemError:
 def _refused(error: redis.RedisError) -> ProblemError:
     """Redis did not take what is to be recorded: nothing was done."""
     if isinstance(error, redis.exceptions.NoPermissionError):
-        return forbidden("the gateway's user in Redis may not act: docs/operations.md, Security")
+        return forbidden("the gateway's user in Redis may not act: docs/security.md")
     return redis_unavailable(error)
 
 

@@ -12,7 +12,13 @@ NAVIGATION: Final[Mapping[str, tuple[str, ...]]] = {
         "docs/clients.md",
         "docs/clock.md",
         "docs/operations.md",
+        "docs/security.md",
         "docs/scaling.md",
+        "docs/several-machines.md",
+        "docs/upgrading.md",
+        "docs/audit.md",
+        "docs/retention.md",
+        "docs/load-tests.md",
         "docs/migration.md",  # migration seam
         "CONTRIBUTING.md",
         "SECURITY.md",

@@ -33,7 +33,7 @@ examples:
   nice python -m loadtests.bench.archive
   python -m loadtests.bench.archive --rows 100000     (does it work?)
 
-Ten million rows take 10 GB of disk, and minutes to hours: see Retention in docs/operations.md."""
+Ten million rows take 10 GB of disk, and minutes to hours: see docs/retention.md."""
 
 
 class Step(NamedTuple):

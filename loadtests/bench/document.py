@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.bench.figures import BenchFigures
-from loadtests.bench.targets import Row, rows, spread
+from loadtests.bench.targets import Row, rows
 from loadtests.common.code import ROOT
 
 FOLDER: Final = "performance"
@@ -24,7 +24,7 @@ def write(
     text = (path if path.exists() else MODEL).read_text()
     text = between(text, "table", f"{machine}\n\n{table(rows(measured))}")
     text = between(text, "plots", "\n\n".join(f"![{p}]({FOLDER}/{p}.svg)" for p in plots))
-    text = between(text, "figures", figures_table(measured))
+    text = between(text, "notes", notes(measured))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 
@@ -51,16 +51,9 @@ def table(lines: Sequence[Row]) -> str:
     return markdown(TITLES, cells)
 
 
-def figures_table(measured: Mapping[str, BenchFigures]) -> str:
-    """Every figure, and what stood in the way of others."""
-    cells = [
-        (name, figure_name, spread(figure), figure.unit, str(len(figure.values)))
-        for name, figures in measured.items()
-        for figure_name, figure in figures.by_name.items()
-    ]
-    said = [f"- {name}: {note}" for name, f in measured.items() for note in _said(f)]
-    titles = ("measurement", "figure", "middle (least–most)", "unit", "rounds")
-    return "\n".join([markdown(titles, cells), *([""] if said else []), *said])
+def notes(measured: Mapping[str, BenchFigures]) -> str:
+    """How others were run, and what stood in the way of figures."""
+    return "\n".join(f"- {name}: {note}" for name, f in measured.items() for note in _said(f))
 
 
 def _said(figures: BenchFigures) -> list[str]:

@@ -1,9 +1,6 @@
 """Two daemons are upgraded one after the other while backends send: nobody waits for long."""
 
-import itertools
 import json
-import threading
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,86 +11,25 @@ import redis
 
 from loadtests.common.timeouts import scaled
 from meterd import Meter
-from meterd.rules.redis_keys import Keys
 from persistence.postgres import reader
 from persistence.postgres.engine import make_engine
 from persistence.redis.functions import library_name
 from persistence.redis.versions import VERSION
+from tests.acceptance.backends import Backends
+from tests.acceptance.four_partitions import PARTITIONS, user_of_each
 from tests.acceptance.next_version import NAME, NEXT, make_next
 from tests.acceptance.two_daemons import StandingBy, two_daemons
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(420)]
 
-KEYS: Final = Keys()
-SENDERS: Final = 4
-ACTORS: Final = 2
+USERS: Final = user_of_each("user")
+"""One for each of four partitions."""
+ACTORS: Final = 4
 NEVER_MS: Final = 600_000
-PAUSE_S: Final = 0.02
 GAP_S_MAX: Final = 6.0
 """A daemon that is stopped finishes what it has, and resigns. The other one asks again when the
 lease would have ended (2 s), compares the state, and takes the processes that it has warm: 1.5 to
 3.1 s after a daemon's death in the tests of a take-over. The rest is for a busy machine."""
-CALL_S_MAX: Final = 60.0
-
-
-class Backends:
-    """Threads that send one command after the other and keep each answer."""
-
-    def __init__(self, redis_url: str) -> None:
-        """Begin to send at once."""
-        self._url = redis_url
-        self._stop = threading.Event()
-        self.answered: dict[int, list[float]] = {n: [] for n in range(SENDERS)}
-        """By sender: when each of its commands was answered ``ok``, in seconds."""
-        self.errors: list[str] = []
-        self._threads = [threading.Thread(target=self._send, args=(n,)) for n in range(SENDERS)]
-        for thread in self._threads:
-            thread.start()
-
-    def _send(self, number: int) -> None:
-        """A chat that is paused and resumed, and a top-up with each of these."""
-        user, chat = f"user-{number}", f"chat-{number}"
-        try:
-            with Meter(self._url) as meter:
-                self._note(number, meter.top_up(user, "1", id=f"{user}.0", timeout_s=CALL_S_MAX))
-                self._note(number, meter.start(chat, user, "v", rate="0", timeout_s=CALL_S_MAX))
-                act = [meter.pause, meter.resume]
-                while not self._stop.wait(PAUSE_S):
-                    count = len(self.answered[number])
-                    self._note(number, act[0](chat, timeout_s=CALL_S_MAX))
-                    act.reverse()
-                    id_ = f"{user}.{count}"
-                    self._note(number, meter.top_up(user, "1", id=id_, timeout_s=CALL_S_MAX))
-                self._note(number, meter.end(chat, timeout_s=CALL_S_MAX))
-        except Exception as error:
-            self.errors.append(f"{user}: {error!r}")
-            raise
-
-    def _note(self, number: int, _reply: Any) -> None:
-        self.answered[number].append(time.monotonic())
-
-    def stop(self) -> None:
-        """Let each sender finish."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def wait(self) -> None:
-        """Wait until each sender has had some more answers."""
-        wanted = {number: len(times) + 6 for number, times in self.answered.items()}
-        deadline = time.monotonic() + scaled(60)
-        while any(len(self.answered[n]) < least for n, least in wanted.items()):
-            assert not self.errors, self.errors
-            assert time.monotonic() < deadline, self.answered
-            time.sleep(0.05)
-
-    def longest_gap_s(self) -> float:
-        """The longest time in which some sender had no answer."""
-        return max(
-            later - earlier
-            for times in self.answered.values()
-            for earlier, later in itertools.pairwise(times)
-        )
 
 
 class Pair(NamedTuple):
@@ -105,17 +41,19 @@ class Pair(NamedTuple):
     redis_url: str
     postgres_url: str
     folder: Path
+    partitions: int
 
 
-@pytest.fixture
-def pair(url: str) -> Iterator[Pair]:
+@pytest.fixture(params=[1, PARTITIONS], ids=["one partition", "four partitions"])
+def pair(request: pytest.FixtureRequest, url: str) -> Iterator[Pair]:
     """Two daemons between which nothing moves but by what the test does."""
-    with two_daemons(url, 1, NEVER_MS) as made:
+    partitions: int = request.param
+    with two_daemons(url, partitions, NEVER_MS) as made:
         folder = made.first.home.parent / "next"
         for daemon in (made.first, made.second):
             daemon.env["METERD_ACTORS__MAX"] = str(ACTORS)
         redis_url = made.first.env["METERD_REDIS__URL"]
-        yield Pair(made.first, made.second, made.client, redis_url, url, folder)
+        yield Pair(made.first, made.second, made.client, redis_url, url, folder, partitions)
 
 
 def _begin(daemon: StandingBy, path: str, expected: str) -> None:
@@ -159,16 +97,18 @@ def _take_over(leaving: StandingBy, coming: StandingBy) -> None:
 def _assert_each_had_its_effect_once(pair: Pair, backends: Backends) -> None:
     engine = make_engine(pair.postgres_url)
     with engine.connect() as connection:
-        rows = list(reader.journal_since(connection, 0))
+        rows = [
+            (number, row.stream_id, row.outcome)
+            for number in range(pair.partitions)
+            for row in reader.journal_since(connection, 0, partition=number)
+            if row.fields["type"] != "settle"
+        ]
     engine.dispose()
-    outcomes = [row.outcome for row in rows if row.fields["type"] != "settle"]
-    assert outcomes == ["ok"] * sum(map(len, backends.answered.values()))
-    assert len({row.stream_id for row in rows}) == len(rows)
+    assert [outcome for *_, outcome in rows] == ["ok"] * sum(map(len, backends.answered.values()))
+    assert len({(number, entry) for number, entry, _ in rows}) == len(rows)
     with Meter(pair.redis_url) as meter:
-        for number, answers in backends.answered.items():
-            # All but start and end are a top-up and one more command in turn, after the first.
-            top_ups = 1 + (len(answers) - 3) // 2
-            assert meter.wallet(f"user-{number}").balance == Decimal(top_ups)
+        for user in USERS:
+            assert meter.wallet(user).balance == Decimal(backends.top_ups(user))
 
 
 def _assert_nobody_noticed(pair: Pair, backends: Backends) -> None:
@@ -188,7 +128,7 @@ def test_two_daemons_are_upgraded_one_after_the_other_under_load(pair: Pair) -> 
     upgraded = make_next(pair.folder, with_migration=True)
     _begin(first, "", "ready")
     _begin(second, "", "standby")
-    backends = Backends(pair.redis_url)
+    backends = Backends(pair.redis_url, USERS)
     try:
         backends.wait()
         epoch = first.published()["epoch"]
@@ -225,7 +165,7 @@ def test_the_older_version_takes_the_lead_back(pair: Pair) -> None:
     first, second = pair.first, pair.second
     upgraded = make_next(pair.folder, with_migration=False)
     _begin(first, "", "ready")
-    backends = Backends(pair.redis_url)
+    backends = Backends(pair.redis_url, USERS)
     try:
         _begin(second, upgraded, "standby")
         _take_over(first, second)

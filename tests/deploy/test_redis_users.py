@@ -191,7 +191,7 @@ def test_a_user_may_what_its_role_needs_and_nothing_else(server: Guarded, action
 @pytest.mark.parametrize("kind", kinds())
 def test_with_several_partitions_one_change_gives_the_same_rights_in_each(kind: str) -> None:
     """``{*}`` for ``{0}``, as the documents say; other keys are out of reach as before."""
-    told = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    told = (ROOT / "docs" / "several-machines.md").read_text("utf-8")
     assert "sed 's/{0}/{*}/g'" in told
     actions = {name: action for name, action in ACTIONS.items() if name != "read another partition"}
     with guarded_server(kind, users_text=USERS_TEXT.replace("{0}", "{*}")) as server:
@@ -272,7 +272,7 @@ def test_the_right_to_append_is_a_right_to_trim(server: Guarded) -> None:
             KEYS.commands, {"type": "x"}, id="9999999999999-0", maxlen=1, approximate=False
         )
         assert admin.xlen(KEYS.commands) == 1
-    told = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    told = (ROOT / "docs" / "security.md").read_text("utf-8")
     assert "XADD can also trim" in told
 
 
@@ -297,6 +297,6 @@ def test_a_gateway_may_act_with_an_operators_rights_only(server: Guarded, tmp_pa
 
 
 def test_the_documents_name_every_user() -> None:
-    """Who reads docs/operations.md learns of each what it is for."""
-    told = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    """Who reads docs/security.md learns of each what it is for."""
+    told = (ROOT / "docs" / "security.md").read_text("utf-8")
     assert all(f"| `{user}` |" in told for user in (ADMIN, "default", *ROLES))

@@ -7,6 +7,10 @@ from typing import Final
 import pytest
 
 from loadtests.common.timeouts import scaled
+from persistence.postgres.engine import make_engine
+from tests.acceptance.backends import Backends
+from tests.acceptance.four_partitions import user_of_each
+from tests.audit_check import assert_clean
 from tests.hosts.cluster import RayCluster
 from tests.hosts.site import ANSWER_S_MAX, Site
 from tests.hosts.three_nodes import PARTITIONS, ThreeNodes, p99, three_nodes
@@ -106,3 +110,30 @@ def test_in_one_ray_cluster_a_lost_node_and_a_lost_head_cost_no_more(
         assert answered_s <= scaled(ANSWER_S_MAX)
         assert others_s <= OTHERS_S_MAX
         nodes.assert_exact()
+
+
+@pytest.mark.slow
+def test_with_an_actor_for_each_chat_a_lost_node_costs_seconds_too(site: Site) -> None:
+    """Its chats get actors of their own on the nodes that are left, and no chat shares one."""
+    with three_nodes(site, METERD_ACTORS__CHATS_PER_ACTOR="1", METERD_ACTORS__MAX="8") as nodes:
+        backends = Backends(site.redis_url, user_of_each("strict"))
+        try:
+            backends.wait()
+            assert nodes.chats_by_actor() == [1] * PARTITIONS
+            lost = nodes.nodes[0]
+            nodes.nodes.remove(lost)
+            lost.machine.kill()
+            backends.wait()
+            nodes.until_shared()
+            assert nodes.chats_by_actor() == [1] * PARTITIONS
+        finally:
+            backends.stop()
+        print(f"an actor for each chat: answered after {backends.longest_gap_s():.1f} s")
+        assert not backends.errors
+        assert backends.longest_gap_s() <= scaled(ANSWER_S_MAX)
+        nodes.until_handled()
+    engine = make_engine(site.postgres_url)
+    try:
+        assert_clean(engine, site.redis_url)
+    finally:
+        engine.dispose()

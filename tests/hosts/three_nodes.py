@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from loadtests.common.queue import is_handled
 from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from meterd.rules.partitions import Partition
 from meterd.rules.redis_keys import Keys
@@ -70,10 +71,11 @@ class Probe:
 class ThreeNodes:
     """The nodes, which of them leads what, and the load."""
 
-    def __init__(self, site: Site, join: Callable[[Machine], None]) -> None:
+    def __init__(self, site: Site, join: Callable[[Machine], None], **settings: str) -> None:
         """Nothing is started; ``join`` is called with each machine before its daemon starts."""
         self.site = site
         self._join = join
+        self._settings = {**SETTINGS, **settings}
         self.nodes: list[MachineDaemon] = []
         self.probes: list[Probe] = []
 
@@ -83,7 +85,7 @@ class ThreeNodes:
         machine = self.site.net.machine(name)
         machine.run("hostname", name)
         self._join(machine)
-        node = self.site.daemon(machine, **SETTINGS)
+        node = self.site.daemon(machine, **self._settings)
         node.launch()
         self.nodes.append(node)
         return node
@@ -142,6 +144,15 @@ class ThreeNodes:
         self._until(lambda: all(answered(number) for number in range(PARTITIONS)))
         return max(min(answered(number)) for number in range(PARTITIONS)) - since_s
 
+    def chats_by_actor(self) -> list[int]:
+        """How many chats each actor has that has any, in all partitions."""
+        actors = [a for n in range(PARTITIONS) for a in self.site.published(n).get("actors", ())]
+        return [actor["chats"] for actor in actors if actor["chats"]]
+
+    def until_handled(self) -> None:
+        """Wait until nothing waits in any partition, for Postgres neither."""
+        self._until(lambda: all(is_handled(self.site.client, Keys(n)) for n in range(PARTITIONS)))
+
     def assert_exact(self) -> None:
         """Nothing is lost, nothing came twice, in any partition; no old epoch may write."""
         assert_nothing_lost_or_twice(self.site, *(probe.traffic for probe in self.probes))
@@ -171,10 +182,10 @@ def p99(waits: Sequence[float]) -> float:
 
 @contextlib.contextmanager
 def three_nodes(
-    site: Site, join: Callable[[Machine], None] = lambda _machine: None
+    site: Site, join: Callable[[Machine], None] = lambda _machine: None, **settings: str
 ) -> Iterator[ThreeNodes]:
     """Three nodes that share the partitions, each with a Ray of its own unless they join one."""
-    made = ThreeNodes(site, join)
+    made = ThreeNodes(site, join, **settings)
     for _ in range(3):
         node = made.start_node()
         node.until(lambda node=node: node.here()[0] in ("ready", "standby"), READY_TIMEOUT_S)  # type: ignore[misc]

@@ -99,7 +99,7 @@ def test_a_document_without_the_markers_is_refused() -> None:
 def test_the_projects_document_has_a_place_for_everything() -> None:
     """All three markers, once."""
     text = (ROOT / "docs" / "performance.md").read_text()
-    for name in ("table", "plots", "figures"):
+    for name in ("table", "plots", "notes"):
         assert text.count(f"<!-- {name} -->") == text.count(f"<!-- /{name} -->") == 1
 
 

@@ -58,7 +58,7 @@ def _schemas(url: str) -> dict[str, Schema]:
 
 
 def test_migrations_expand_the_schema_and_take_nothing_away(empty_url: str) -> None:
-    """Since daemons of two versions may work side by side; docs/operations.md, Upgrading.
+    """Since daemons of two versions may work side by side; docs/upgrading.md.
 
     0011 is one that took something away, and 0012 one that did not.
     """

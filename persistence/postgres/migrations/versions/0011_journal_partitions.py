@@ -2,7 +2,7 @@
 
 The table that was there is not rewritten: it becomes the default partition of a new one. Its key's
 index is built anew, and two of its checks are looked at again, under a lock that makes writers
-wait; docs/operations.md says for how long.
+wait; docs/retention.md has the time.
 """
 
 from typing import Any
