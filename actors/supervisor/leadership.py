@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from actors.supervisor.balance import Turn
 from persistence.errors import NotLeadingError, StateLostError
 from persistence.postgres.engine import server_message
-from persistence.redis.command_stream import CommandStream, LeaseStatus
+from persistence.redis.command_stream import CommandStream, LeaseHolder, LeaseStatus
 from persistence.redis.integrity import IntegrityCheck
 
 log = structlog.get_logger()
@@ -96,10 +96,14 @@ class Leadership:
         return self.is_verified
 
     async def _may_bid(self, turn: Turn) -> bool:
-        """Whether the lease is free, and if another node should lead, has been so for a while."""
-        if await self._queue.is_led():
+        """Whether the lease is free, and if another node should lead, has been so for a while.
+
+        A lease that an earlier supervisor of this daemon holds is taken on at once.
+        """
+        holder = await self._queue.lease_holder()
+        if holder is not LeaseHolder.NOBODY:
             self._free_since_s = None
-            return False
+            return holder is LeaseHolder.THIS
         now_s = time.monotonic()
         since_s = self._free_since_s = self._free_since_s or now_s
         return turn is Turn.FIRST or now_s - since_s >= YIELD_S

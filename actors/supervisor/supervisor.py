@@ -55,6 +55,8 @@ WARM_MAX = 8
 """Processes that one who stands by keeps started, at most."""
 RETRY_PAUSE_S = 0.5
 HELD_PAUSE_S = 0.2
+OTHER_STARTS_AFTER_S = 10.0
+"""Spares and the recorder are started then at the latest, though an actor is still missing."""
 GATHER_S = 0.003
 GATHER_ENTRIES_MIN = 4
 """How long commands gather after so many came at once: more of them share a read and the Ray calls.
@@ -247,10 +249,16 @@ class Supervisor:
         # At once: until then the word of a daemon that was killed stands, and may be "ready".
         await self._publish_status()
         await place_open_chats(self._parts.client, self._parts.keys, self._dispatcher)
+        if not self._dispatcher.handles:
+            self._dispatcher.scale_up()
+        # First the actors that commands wait for, in all partitions: starts come one by one, and
+        # nobody waits for a spare or a recorder.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OTHER_STARTS_AFTER_S):
+                await self._until_needed_are_up()
         self._dispatcher.fill_warm_pool()
-        # After the chat actors: starts come one by one, and nobody waits for the recorder.
         self._recording.start()
-        await asyncio.gather(*(handle.wait_up() for handle in needed_actors(self._dispatcher)))
+        await self._until_needed_are_up()
         await retry_until_ok(self._clock.poll)
         await self._finish_pending()
         self._state = "ready"
@@ -261,6 +269,9 @@ class Supervisor:
             open_chats=self._placement.open_chats(),
             actors=len(self._dispatcher.handles),
         )
+
+    async def _until_needed_are_up(self) -> None:
+        await asyncio.gather(*(handle.wait_up() for handle in needed_actors(self._dispatcher)))
 
     async def _publish_status(self) -> None:
         await retry_until_ok(lambda: self._maintenance.publish(self.status()))

@@ -54,6 +54,19 @@ class ReadBatch(NamedTuple):
     """How many entries the notice is about."""
 
 
+FENCED: Final = "another daemon leads, or this Redis was restarted: begin again"
+"""Why this daemon may not write any more. Redis does not tell which of the two it is."""
+
+
+class LeaseHolder(enum.Enum):
+    """Who holds a lease, as one daemon sees it."""
+
+    NOBODY = "nobody"
+    THIS = "this daemon"
+    """A supervisor of this daemon: this one, or an earlier one that has ended."""
+    ANOTHER = "another daemon"
+
+
 class LeaseStatus(enum.IntEnum):
     """What became of a leadership."""
 
@@ -117,9 +130,12 @@ class CommandStream:
         self.epoch = value.decode()
         return LeaseGrant(self.epoch, 0, verified == [b"verified"])
 
-    async def is_led(self) -> bool:
-        """Whether a daemon holds the lease."""
-        return bool(await self._client.exists(self._keys.leader))
+    async def lease_holder(self) -> LeaseHolder:
+        """Who holds the lease at the moment."""
+        token: Any = await self._client.get(self._keys.leader)
+        if token is None:
+            return LeaseHolder.NOBODY
+        return LeaseHolder.THIS if token == self._token.encode() else LeaseHolder.ANOTHER
 
     async def confirm_integrity(self, memory_id: str) -> bool:
         """Say that Redis remembers all that Postgres knows; False if another daemon leads."""
@@ -155,7 +171,7 @@ class CommandStream:
         """
         epoch = await self._call("issue_epoch", self.epoch, actor)
         if epoch is None:
-            raise NotLeadingError("another daemon has taken over")
+            raise NotLeadingError(FENCED)
         return str(epoch.decode())
 
     async def pending(self, after: str, count: int) -> ReadBatch:
@@ -218,7 +234,7 @@ class CommandStream:
             )
         except redis.ResponseError as error:
             if "FENCED" in str(error):
-                raise NotLeadingError("another daemon has taken over") from error
+                raise NotLeadingError(FENCED) from error
             raise
         batch = ReadBatch(
             int(now_ms),

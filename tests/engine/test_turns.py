@@ -124,3 +124,24 @@ def test_a_lease_that_was_taken_in_between_is_left_anew(engine: Engine, clock: l
     with redis_server() as url, contextlib.closing(connect(url)) as client:
         load_functions(client)
         asyncio.run(play(url))
+
+
+@pytest.mark.parametrize("turn", list(Turn))
+def test_a_lease_that_a_daemon_has_left_behind_is_its_own(
+    turn: Turn, engine: Engine, clock: list[float]
+) -> None:
+    """Its supervisor ends and another one begins, as after a restart of Redis: nobody waits."""
+
+    async def play(url: str) -> None:
+        async with (
+            _bidder(url, engine, "one", Turn.ANY) as before,
+            _bidder(url, engine, "one", turn) as after,
+        ):
+            assert await before.bid(most=1)
+            assert await after.bid(most=1)
+            assert not after.pauses
+
+    assert clock
+    with redis_server() as url, contextlib.closing(connect(url)) as client:
+        load_functions(client)
+        asyncio.run(play(url))
