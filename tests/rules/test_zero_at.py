@@ -112,13 +112,13 @@ def test_looking_at_a_chat_between_changes_costs_nothing(
 
 @given(accounts(ANY, linear=True))
 def test_one_linear_chat_needs_no_search(account: Account) -> None:
-    """The closed form hits the millisecond; looking at it once confirms that."""
+    """The closed form hits the millisecond; at most one look at it confirms that."""
     with (
         patch.object(exhaustion, "available", wraps=billing.available) as look,
         patch.object(exhaustion, "_bisect", side_effect=AssertionError("searched")),
     ):
         found = exhaustion.zero_at(account, T0)
-    assert look.call_count == 1
+    assert look.call_count <= 1
     assert found is not None
     assert available(account, found) >= 0 > available(account, found + 1)
 

@@ -8,7 +8,7 @@ its own, leave a window of at most one micro-credit a chat; increments and minim
 own length. That window alone is bisected.
 """
 
-from meterd.rules.billing import active_ms, available, billed_ms, charge, owed
+from meterd.rules.billing import active_ms, available, billed_ms, is_linear, owed
 from meterd.rules.model import DUE_AT_END, RUNNING, Account, Chat
 from meterd.rules.money import MS_PER_MINUTE
 
@@ -16,35 +16,34 @@ from meterd.rules.money import MS_PER_MINUTE
 def zero_at(account: Account, at: int) -> int | None:
     """The last millisecond ≥ ``at`` with ``available`` ≥ 0; None if nothing ever burns.
 
-    ``available(account, at)`` must not be negative.
+    Raises:
+        AssertionError: ``available(account, at)`` is negative.
     """
-    burning = [chat for chat in account.chats.values() if _may_burn(chat)]
+    paid = credit = account.settled_micro * MS_PER_MINUTE
+    burning = rate = ahead = jump = 0
+    for chat in account.chats.values():
+        debt = owed(chat, at)
+        whole = debt - debt % MS_PER_MINUTE
+        paid -= whole
+        if chat.status != RUNNING or chat.rate_micro == 0:  # costs nothing more, now or later
+            credit -= whole
+            continue
+        burning += 1
+        credit -= debt
+        rate += chat.rate_micro
+        if not is_linear(chat):
+            ahead_ms, jump_ms_max = _off_the_line(chat, at)
+            ahead += chat.rate_micro * ahead_ms
+            jump += chat.rate_micro * jump_ms_max
+    assert paid >= 0, "an account is never negative"
     if not burning:
         return None
-    affordable, beyond = _window(account, burning, at)
-    if available(account, at + beyond - 1) >= 0:
+    # From ``at`` on, so many milliseconds can certainly be paid, and so many certainly cannot.
+    affordable = max(0, (credit - jump) // rate)
+    beyond = max(1, -(-(credit + burning * MS_PER_MINUTE + ahead) // rate))
+    if beyond - 1 <= affordable or available(account, at + beyond - 1) >= 0:
         return at + beyond - 1
     return at + _bisect(account, at, affordable, beyond - 1)
-
-
-def _may_burn(chat: Chat) -> bool:
-    """Whether the chat costs something, now or later, if nothing else happens."""
-    return chat.status == RUNNING and chat.rate_micro > 0
-
-
-def _window(account: Account, burning: list[Chat], at: int) -> tuple[int, int]:
-    """Milliseconds from ``at`` that can certainly be paid, and that certainly cannot."""
-    fixed = sum(charge(c, at) for c in account.chats.values() if not _may_burn(c))
-    credit = (account.settled_micro - fixed) * MS_PER_MINUTE
-    rate = ahead = jump = 0
-    for chat in burning:
-        ahead_ms, jump_ms_max = _off_the_line(chat, at)
-        rate += chat.rate_micro
-        credit -= owed(chat, at)
-        ahead += chat.rate_micro * ahead_ms
-        jump += chat.rate_micro * jump_ms_max
-    beyond = -(-(credit + len(burning) * MS_PER_MINUTE + ahead) // rate)
-    return max(0, (credit - jump) // rate), max(1, beyond)
 
 
 def _off_the_line(chat: Chat, at: int) -> tuple[int, int]:

@@ -1,10 +1,11 @@
 """The elementary changes of an account, each with the events and ledger entries it makes."""
 
+import itertools
 from collections.abc import Iterable
 from typing import cast
 
 from meterd.rules import events, free_time
-from meterd.rules.billing import active_ms, available, charge, owed
+from meterd.rules.billing import active_ms, charge, owed
 from meterd.rules.deadlines import warning_level
 from meterd.rules.exhaustion import zero_at
 from meterd.rules.model import (
@@ -49,8 +50,7 @@ class Transition:
         """After a change: the wallet as it is now, and the warning if it got tight."""
         self._share_free_time(at)
         account = self.account
-        assert available(account, at) >= 0, "an account is never negative"
-        zero = zero_at(account, at)
+        zero = zero_at(account, at)  # and no account is negative
         tight = warning_level(None if zero is None else zero - at, self.policy)
         if tight is not None and (account.announced_ms is None or tight < account.announced_ms):
             self.wallet_event(events.CREDITS_LOW, at, threshold_ms=tight)
@@ -199,7 +199,7 @@ class Transition:
         return chat
 
     def _share_free_time(self, at: int) -> None:
-        if not any(map(free_time.shares, _of_both(self._closed, self.account))):
+        if not any(map(free_time.shares, self._open_or_ended())):
             return
         used = self.free_used_ms(at)
         for chat_id, free_ms in free_time.free_ms_of(self.account.chats.values(), used, at).items():
@@ -208,6 +208,10 @@ class Transition:
                 chat = chat if chat_id in self._numbered else _counted(chat, at)
                 self._put(chat._replace(free_ms=free_ms))
         self.account = self.account._replace(free_used_ms=used)
+
+    def _open_or_ended(self) -> Iterable[Chat]:
+        """The open chats, and those that this command has ended."""
+        return itertools.chain(self.account.chats.values(), self.touched.values())
 
     def _chat_event(self, name: EventName, chat: Chat, reason: str | None = None) -> None:
         self.events.append(
@@ -232,11 +236,6 @@ def accrued(chat: Chat, at: int) -> Chat:
     if chat.status != RUNNING:
         return chat
     return chat._replace(active_ms=active_ms(chat, at), owed_rate_ms=owed(chat, at), since_ms=at)
-
-
-def _of_both(before: Account, after: Account) -> Iterable[Chat]:
-    yield from before.chats.values()
-    yield from after.chats.values()
 
 
 def _stopped(chat: Chat, at: int) -> Chat:
