@@ -140,7 +140,8 @@ def _record(bench: Bench, engine: Engine) -> float:
 
 
 def _fill(bench: Bench, client: redis.Redis) -> None:
-    client.delete(KEYS.outbox)
+    # Each round has a database of its own, to which nothing was delivered yet.
+    client.delete(KEYS.outbox, KEYS.outbox_delivered)
     with Wire(bench.redis_url) as wire:
         wire.blast(
             [encode("XADD", KEYS.outbox, entry, "facts", f[b"facts"]) for entry, f in bench.entries]

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.acceptance, pytest.mark.ray, pytest.
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "clients.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 IN_FIGURES = re.compile(r"\d+(\.\d+)?")
 
 
@@ -79,6 +80,29 @@ def test_the_shell_commands_of_the_readme_run_twice(live: LiveDaemon) -> None:
         assert "ended" in told
         answer = as_a_reader(live, "bash", "-ec", wallet.replace("http://127.0.0.1:8080", url))
         assert json.loads(answer)["user_id"] == "dan"
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not on this machine")
+def test_the_tutorial_runs_twice_and_shows_what_it_promises(live: LiveDaemon) -> None:
+    """All of its commands in one shell, but for those that start, kill and restart the daemon."""
+    steps = [step for step in examples("sh", TUTORIAL) if "activate" not in step]
+    script = "".join(f"printf '\\n== {n}\\n'\n{step}" for n, step in enumerate(steps))
+    for _ in range(2):
+        told = re.split(r"^== \d+\n", as_a_reader(live, "bash", "-ec", script), flags=re.MULTILINE)
+        _, _, starts, second, ended, free, again, greedy, late, http, opened, closed, audit = told
+        assert starts.count("outcome") == 2
+        assert re.search(r"^chats +\d+ open", second, re.MULTILINE)
+        assert "chat.ended" in ended
+        assert re.search(r"^billed +[2-9] s$", free, re.MULTILINE), (
+            "3 s are slept, of which 2 are free"
+        )
+        assert "handled before: no second effect" in again
+        assert "credits.exhausted" in greedy
+        assert "insufficient_credits" in late
+        assert '"charge"' in http
+        assert "running" in opened
+        assert "chat.ended" in closed
+        assert "0 differences" in audit
 
 
 @pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is not on this machine")
