@@ -17,7 +17,14 @@ from loadtests.common.live import live_daemon
 from loadtests.common.processes import Sampler, grouped
 from loadtests.common.watchdog import end_with_us
 from loadtests.load.addresses import AddressesError, check
-from loadtests.load.options import PREFIX, LoadOptions, add_to_runner, load_options_of, typed
+from loadtests.load.options import (
+    PREFIX,
+    LoadOptions,
+    OptionsError,
+    add_to_runner,
+    load_options_of,
+    typed,
+)
 from loadtests.load.report import write_report
 from loadtests.load.rows import rows_of, table_of
 from loadtests.load.thresholds import ThresholdsError, read_thresholds
@@ -44,6 +51,7 @@ examples:
   METERD_LOAD_DURATION=30s METERD_LOAD_CHATS=500 make load
   make load ARGS="--shape ramp --rate 2000 --duration 5m"
   make load ARGS="--rate 0 --in-flight 200"          as fast as it goes
+  make load ARGS="--loop open --rate 2000 --in-flight 2000"   the rate is held, come what may
   METERD_ACTORS__MAX=8 make load                     settings of the daemon go through
   python -m loadtests.load --redis-url redis://queue:6379/0 --postgres-url postgresql://db/meterd
 
@@ -67,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(parsed.out or f".meterd/load/{time.strftime('%Y%m%d-%H%M%S')}").absolute()
     try:
         return run(load_options_of(parsed), out)
-    except (AddressesError, ThresholdsError) as error:
+    except (AddressesError, OptionsError, ThresholdsError) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
 

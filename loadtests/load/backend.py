@@ -8,7 +8,7 @@ import gevent
 from gevent.pool import Pool
 
 from loadtests.load.client import GONE, LOST, OK, Answer, Report, TimedClient
-from loadtests.load.options import LoadOptions
+from loadtests.load.options import OPEN, LoadOptions
 from loadtests.load.schedule import Schedule
 from loadtests.load.workload_model import LoadCommand, Workload
 from meterd import Meter
@@ -51,6 +51,9 @@ class Backend:
 
     def work(self) -> None:
         """Begin to send; goes on while the schedule lets it."""
+        if self._options.loop == OPEN:
+            self._workers = [gevent.spawn(self._hold_rate)]
+            return
         limit = self._options.in_flight
         self._workers = [gevent.spawn(self._work, place / limit) for place in range(limit)]
 
@@ -103,18 +106,37 @@ class Backend:
             if schedule.is_measuring():
                 self._perform_all(self.workload.next(now_ms()))
 
-    def _perform_all(self, steps: list[LoadCommand]) -> None:
+    def _hold_rate(self) -> None:
+        """Send at each moment of the rate, whether or not the replies before have come."""
+        schedule = self._schedule
+        while schedule.is_measuring():
+            planned_s = schedule.limiter.take_s()
+            gevent.sleep(min(max(0.0, planned_s - time.monotonic()), schedule.left_s()))
+            if not schedule.is_measuring():
+                return
+            if self._pool.full():
+                schedule.give_up(
+                    f"{self._options.in_flight} commands wait for replies: the daemon does not "
+                    "keep up with --rate, or --in-flight is too low for it"
+                )
+                return
+            self._pool.spawn(self._perform_all, self.workload.next(now_ms()), planned_s)
+
+    def _perform_all(self, steps: list[LoadCommand], planned_s: float | None = None) -> None:
         if not steps:
             gevent.sleep(REST_S)
         for n, step in enumerate(steps):
             if n:  # each command takes a moment of its own
-                gevent.sleep(min(self._schedule.limiter.wait_s(), self._schedule.left_s()))
-            if not self._perform(step):
+                moment_s = self._schedule.limiter.take_s()
+                wait_s = max(0.0, moment_s - time.monotonic())
+                gevent.sleep(min(wait_s, self._schedule.left_s()))
+                planned_s = None if planned_s is None else moment_s
+            if not self._perform(step, planned_s):
                 self._drop(steps[n + 1 :])
                 return
 
-    def _perform(self, command: LoadCommand) -> bool:
-        asked = self._client.ask(command.type, command.fields)
+    def _perform(self, command: LoadCommand, planned_s: float | None = None) -> bool:
+        asked = self._client.ask(command.type, command.fields, planned_s)
         self._note(command, asked)
         return asked.outcome == OK
 

@@ -14,7 +14,7 @@ from locust import LoadTestShape, User, events, task
 
 from loadtests.load import load_profiles
 from loadtests.load.addresses import AddressesError, check, with_addresses
-from loadtests.load.options import LoadOptions, add_to_locust, load_options_of
+from loadtests.load.options import LoadOptions, OptionsError, add_to_locust, load_options_of
 from loadtests.load.progress import ProgressLine
 from loadtests.load.run import LoadRun
 from loadtests.load.schedule import Schedule
@@ -167,7 +167,7 @@ def on_init(environment: Any, runner: Any, **_: Any) -> None:
         options = with_addresses(load_options_of(parsed))
         thresholds = read_thresholds(Path(options.thresholds))
         check(options)
-    except (AddressesError, ThresholdsError) as error:
+    except (AddressesError, OptionsError, ThresholdsError) as error:
         _refuse(str(error))
     environment.meterd_session = Session(environment, options, thresholds)
     environment.shape_class = PROFILES[options.shape]()

@@ -12,10 +12,17 @@ from loadtests.load.load_profiles import PROFILES
 
 THRESHOLDS: Final = Path(__file__).parents[1] / "thresholds.yaml"
 AUDITS: Final = ("run", "all", "none")
+CLOSED: Final = "closed"
+OPEN: Final = "open"
+LOOPS: Final = (CLOSED, OPEN)
 PREFIX: Final = "METERD_LOAD_"
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
 _DURATION: Final = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)([smh]?)")
+
+
+class OptionsError(Exception):
+    """Options that can't be together; the message names them and the fix."""
 
 
 class Option(NamedTuple):
@@ -82,6 +89,9 @@ OPTIONS: Final = (
            _one_of(*PROFILES)),
     Option("duration", 120.0, "how long it is measured: 90s, 2m, 1h", duration_s),
     Option("rate", 300, "commands a second; 0: as fast as it goes", _number(0, 1_000_000)),
+    Option("loop", CLOSED, "closed: a backend whose commands all wait sends later; open: --rate is "
+           "held whether or not replies come, and latency counts from the planned moment",
+           _one_of(*LOOPS)),
     Option("in_flight", 64, "commands that wait for replies at once, at most; of each backend",
            _number(1, 4_000)),
     Option("chats", 10_000, "chats kept open", _number(1, 1_000_000)),
@@ -116,6 +126,7 @@ class LoadOptions(NamedTuple):
     shape: str
     duration: float
     rate: int
+    loop: str
     in_flight: int
     chats: int
     chats_per_account: int
@@ -176,8 +187,15 @@ def _shown(option: Option) -> str:
 
 
 def load_options_of(parsed: Any) -> LoadOptions:
-    """The options of a parsed command line."""
-    return LoadOptions(**{option.name: getattr(parsed, option.name) for option in OPTIONS})
+    """The options of a parsed command line.
+
+    Raises:
+        OptionsError: two of them can't be together.
+    """
+    options = LoadOptions(**{option.name: getattr(parsed, option.name) for option in OPTIONS})
+    if options.loop == OPEN and options.rate == 0:
+        raise OptionsError("--loop open holds a rate: give --rate a number above 0")
+    return options
 
 
 def typed(options: LoadOptions) -> list[str]:

@@ -26,14 +26,17 @@ class RateLimiter:
 
     def wait_s(self) -> float:
         """Take the next moment: how long it is until then."""
+        return max(0.0, self.take_s() - self._clock())
+
+    def take_s(self) -> float:
+        """Take the next moment, by the clock; it may be a little in the past."""
         rate, now_s = self._rate(), self._clock()
         if rate <= 0:
             self._next_s = now_s
-            return 0.0
-        self._next_s = max(self._next_s, now_s - BEHIND_S_MAX)
-        wait_s = max(0.0, self._next_s - now_s)
-        self._next_s += 1.0 / rate
-        return wait_s
+            return now_s
+        taken_s = max(self._next_s, now_s - BEHIND_S_MAX)
+        self._next_s = taken_s + 1.0 / rate
+        return taken_s
 
 
 def waited_for_cpu_s() -> float:

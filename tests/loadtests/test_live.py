@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from loadtests.common.processes import (
 )
 from loadtests.common.timeouts import scaled
 from loadtests.load.thresholds import COMMANDS, READS
+from meterd.rules.redis_keys import Keys
 from tests.audit_check import assert_clean
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -127,6 +131,47 @@ def test_a_broken_threshold_is_named_and_gives_exit_1(daemon: LiveDaemon, tmp_pa
     assert _count_open(daemon) == 5
     assert "FAILED: overall.latency_ms_p50_max: found" in done.stdout
     assert _figures(tmp_path / "out")["audit"]["ok"]
+
+
+def test_an_open_loop_sends_on_while_no_reply_comes(daemon: LiveDaemon, tmp_path: Path) -> None:
+    """As many commands as were asked for, more than a closed loop would; the wait is measured."""
+    out, stalled_s, chats = tmp_path / "out", 2.0, 600
+    options = (
+        "--loop", "open", "--rate", "100", "--in-flight", "1000", "--chats", str(chats),
+        "--duration", "8s", "--notices", "0", *_lenient(tmp_path),
+    )  # fmt: skip
+    with ThreadPoolExecutor(1) as pool:
+        ran = pool.submit(_load, daemon, out, *options)
+        daemon.until(lambda: daemon.published()["open_chats"] >= chats, 60)
+        pids = [actor["pid"] for actor in daemon.published()["actors"] if actor["pid"]]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        before = _sent(daemon)
+        time.sleep(stalled_s)
+        sent = _sent(daemon) - before
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        done = ran.result()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert sent >= 0.7 * 100 * stalled_s
+    assert _figures(out)["overall"]["latency_ms_p95"] >= 1_000 * stalled_s / 2
+
+
+def test_an_open_loop_ends_when_too_many_commands_wait(daemon: LiveDaemon, tmp_path: Path) -> None:
+    """What waits is bounded, and the message names the option."""
+    done = _load(
+        daemon, tmp_path / "out", "--loop", "open", "--rate", "5000", "--in-flight", "1",
+        "--chats", "20", "--duration", "5s", "--notices", "0", *_lenient(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "1 commands wait for replies" in done.stdout
+    assert "--in-flight" in done.stdout
+
+
+def _sent(daemon: LiveDaemon) -> int:
+    with daemon.client() as client:
+        info: Any = client.xinfo_stream(Keys().commands)
+    return int(info["entries-added"])
 
 
 def test_no_command_at_all_gives_exit_1(daemon: LiveDaemon, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from loadtests.load.command_mix import ACTS, MIXES, MixError, mix_of
 from loadtests.load.options import (
     OPTIONS,
     THRESHOLDS,
+    OptionsError,
     add_to_runner,
     duration_s,
     load_options_of,
@@ -86,6 +87,13 @@ def test_every_option_is_passed_on_to_locust_but_addresses() -> None:
 def test_an_impossible_option_is_refused(option: str, value: str) -> None:
     with pytest.raises(argparse.ArgumentError, match=option):
         _parsed([option, value], {})
+
+
+def test_an_open_loop_wants_a_rate() -> None:
+    """There is none to hold otherwise."""
+    with pytest.raises(OptionsError, match="--rate"):
+        load_options_of(_parsed(["--loop", "open", "--rate", "0"], {}))
+    assert load_options_of(_parsed(["--loop", "open"], {})).rate > 0
 
 
 def test_an_impossible_variable_is_refused() -> None:
