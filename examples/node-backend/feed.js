@@ -5,12 +5,12 @@ import { open } from "node:fs/promises";
 const NEWLINE = 0x0a;
 
 /**
- * A line is an event with its `id`, so the last line is the cursor: what was done with an event and where to go
- * on are written together, or not at all.
+ * Each line is an event with its `id`, so the last line is also the cursor. One write stores both, and a crash can't
+ * part them.
  */
 export class Feed {
   #file;
-  /** Where to go on: the id of the last event in the file; `0`: all that the stream still holds. */
+  /** The id of the last event in the file; `0`, of an empty file, means all that the stream still holds. */
   after = "0";
 
   /** @param {import("node:fs/promises").FileHandle} file */
@@ -19,7 +19,7 @@ export class Feed {
   }
 
   /**
-   * Open the file, or make it. A line that a crash has cut off is removed: its event is read again.
+   * Open the file, or make it. An incomplete line, left by a crash, is removed; its event is read again.
    *
    * @param {string} path
    */
@@ -34,7 +34,7 @@ export class Feed {
   }
 
   /**
-   * Write events behind those that are there; done once they are on the disk.
+   * Append events; done once they are on the disk.
    *
    * @param {readonly import("meterd").Event[]} events
    */

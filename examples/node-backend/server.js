@@ -42,7 +42,7 @@ const routes = {
   },
 };
 
-/** What a caller is told. */
+/** An error with its HTTP status and a code for programs. */
 class ProblemError extends Error {
   constructor(status, code, message = code) {
     super(message);
@@ -76,7 +76,7 @@ function parse(body) {
   }
 }
 
-/** As docs/clients.md says what to do with each error. */
+/** The answer to each kind of error that docs/clients.md lists. */
 function problem_of(error) {
   if (error instanceof ProblemError) return error;
   if (error instanceof UncertainError) return new ProblemError(503, "uncertain", "send the same request again");
@@ -100,8 +100,8 @@ const server = createServer(async (request, response) => {
 });
 
 /**
- * Write events until they are closed. While Redis is away it tries again. `EventsLostError` ends the process:
- * a feed with a gap is worse than none.
+ * Write events until they are closed. While Redis is away, try again. `EventsLostError` is not caught: it ends the
+ * process, because the feed would have a gap.
  */
 async function follow(feed, events) {
   for (;;) {

@@ -122,19 +122,22 @@ def test_the_feed_goes_on_after_restarts_and_a_crash(
         assert one.post("/start", **start)[1]["status"] == "running"
         until_written(live, feed, name)
         assert one.run.stop() == 0
+    last = last_id(feed)
     with Meter(live.redis_url) as meter:
         meter.start(second, name, "bob", rate="6")
         meter.pause(second)
     with backend(example, feed) as two:
-        assert two.after == last_id(feed)
+        assert two.after == last
         until_written(live, feed, name)
         switch = {"id": f"{name}-x", "from": first, "to": second, "user_id": name}
         assert two.post("/switch", **switch)[1]["status"] == "running"
         until_written(live, feed, name)
         two.run.stop(signal.SIGKILL)
+    last = last_id(feed)
     with feed.open("a") as cut:
         cut.write('{"id":"99999')  # as a crash leaves it
     with backend(example, feed) as three:
+        assert three.after == last
         for number, chat in enumerate((first, second)):
             end = {"id": f"{name}-e{number}", "chat_id": chat, "user_id": name}
             assert three.post("/end", **end)[1]["status"] == "ended"

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from backend.provider import SIGNATURE, DeliveryError, pay, sign
 from backend.settings import Settings, read_settings
-from meterd import AsyncMeter, ChatSnapshot, CommandRefusedError, MeterError, Reply, UncertainError
+from meterd import AsyncMeter, CommandRefusedError, MeterError, UncertainError
 
 ADVISOR = "adele"
 RATE = "60"  # credits a minute: high, so that the balance is seen to fall
@@ -85,39 +85,35 @@ async def token(services: ServicesOf, user: User) -> PlainTextResponse:
     return PlainTextResponse(jwt.encode(claims, services.settings.jwt_secret, algorithm="HS256"))
 
 
-@app.post("/api/chats/{chat_id}/{action}")
+@app.post("/api/chats/{chat_id}/{action}", status_code=HTTPStatus.NO_CONTENT)
 async def command(
     services: ServicesOf,
     user: User,
     chat_id: str,
     action: Action,
     idempotency_key: Annotated[str, Header()],
-) -> dict[str, str]:
-    """Do something with a chat of this user. Repeated with the same key it has one effect."""
-    # With the user in front, no page can use up the id of a payment.
+) -> None:
+    """Send a command about a chat of this user. A repetition with the same key has no effect."""
+    meter = services.meter
+    # The user's name in front keeps these ids apart from those of payments and of other users.
     command_id = f"{user}:{idempotency_key}"
-    reply = await _send(services.meter, user, chat_id, action, command_id)
-    return {"status": reply.snapshot.status if reply.snapshot else ""}
-
-
-async def _send(
-    meter: AsyncMeter, user: str, chat_id: str, action: Action, command_id: str
-) -> Reply[ChatSnapshot]:
-    # With user_id, the daemon refuses a chat of somebody else.
-    if action == "start":
-        return await meter.start(chat_id, user, ADVISOR, rate=RATE, id=command_id)
-    if action == "pause":
-        return await meter.pause(chat_id, user_id=user, id=command_id)
-    if action == "resume":
-        return await meter.resume(chat_id, user_id=user, id=command_id)
-    return await meter.end(chat_id, user_id=user, id=command_id)
+    # Given user_id, the daemon refuses a chat of somebody else.
+    match action:
+        case "start":
+            await meter.start(chat_id, user, ADVISOR, rate=RATE, id=command_id)
+        case "pause":
+            await meter.pause(chat_id, user_id=user, id=command_id)
+        case "resume":
+            await meter.resume(chat_id, user_id=user, id=command_id)
+        case "end":
+            await meter.end(chat_id, user_id=user, id=command_id)
 
 
 @app.post("/api/buy")
 def buy(request: Request, services: ServicesOf, user: User) -> dict[str, list[str]]:
     """Let the imitated provider take a payment. It reports to the webhook below."""
     try:
-        server = request.scope["server"]  # this process; the Host header is what a client says
+        server = request.scope["server"]  # the socket's address; a client may forge the Host header
         return {"answers": pay(server, WEBHOOK, services.settings.webhook_secret, user, PACK)}
     except DeliveryError as error:
         raise HTTPException(HTTPStatus.BAD_GATEWAY, str(error)) from error
@@ -133,14 +129,16 @@ class Payment(BaseModel):
 
 @app.post(WEBHOOK)
 async def webhook(
-    request: Request, services: ServicesOf, signature: Annotated[str, Header(alias=SIGNATURE)]
+    request: Request,
+    payment: Payment,
+    services: ServicesOf,
+    signature: Annotated[str, Header(alias=SIGNATURE)],
 ) -> PlainTextResponse:
     """Credit a payment, once, however often it is reported."""
-    body = await request.body()
-    expected = sign(body, services.settings.webhook_secret)
+    expected = sign(await request.body(), services.settings.webhook_secret)
     if not hmac.compare_digest(expected.encode(), signature.encode()):
         raise HTTPException(HTTPStatus.UNAUTHORIZED, "wrong signature")
-    payment = Payment.model_validate_json(body)
+    # The id is the payment's, so a repeated report is answered and credits nothing.
     reply = await services.meter.top_up(payment.user_id, payment.amount, id=f"payment:{payment.id}")
     return PlainTextResponse("credited before" if reply.replayed else "credited")
 
@@ -159,7 +157,7 @@ async def uncertain(_: Request, error: UncertainError) -> JSONResponse:
 
 @app.exception_handler(MeterError)
 async def unavailable(_: Request, error: MeterError) -> JSONResponse:
-    """Everything else: nothing was sent, or nothing could be read."""
+    """Tell the page to try later: the command was not sent."""
     return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", error)
 
 

@@ -27,7 +27,7 @@ export function App({ session }: { session: Session }) {
     <main>
       <h1>Two chats with {session.advisor}</h1>
       <Balance />
-      <button onClick={buyCredits}>Buy 10 credits</button>
+      <button onClick={buyCredits}>Buy credits</button>
       <div className="chats">
         {SLOTS.map((slot) => (
           <Chat key={slot} name={slot} user={session.user} act={act} />
