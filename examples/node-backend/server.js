@@ -35,9 +35,9 @@ const routes = {
   },
 
   /** Called by the payment provider, which repeats it until it has a 200. */
-  async "/payments"({ payment_id, user_id, amount }, body, signature) {
+  async "/payments"({ id, user_id, amount }, body, signature) {
     if (!is_signed(body, signature)) throw new ProblemError(401, "wrong_signature");
-    const { replayed } = await meter.top_up(user_id, amount, { id: `payment:${payment_id}` });
+    const { replayed } = await meter.top_up(user_id, amount, { id: `payment:${id}` });
     return { replayed };
   },
 };
@@ -69,11 +69,15 @@ async function answer(request) {
 }
 
 function parse(body) {
+  let fields;
   try {
-    return JSON.parse(body);
+    fields = JSON.parse(body);
   } catch {
     throw new ProblemError(400, "no_json");
   }
+  // Without an id of the caller's, a repeated request would be another command.
+  if (typeof fields?.id !== "string") throw new ProblemError(422, "no_id");
+  return fields;
 }
 
 /** The answer to each kind of error that docs/clients.md lists. */

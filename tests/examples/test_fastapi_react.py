@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, Locator, Page, Request, Route, expect, 
 
 from loadtests.common.live import LiveDaemon, launched_daemon
 from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
-from tests.browser.desk import FLAGS, find_chromium, listen
+from meterd import Meter
+from tests.browser.desk import FLAGS, find_chromium, listen, until
 from tests.examples.running import Example, copy_checkout, free_port
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
@@ -89,24 +90,29 @@ def test_two_chats_draw_on_one_balance_until_it_ends(page: Page, daemon: LiveDae
         _press(chat, "start")
     for chat in (one, other):
         _says(chat, "Running")
-        _runs(page, chat)
+    _run(page, one, other)
     _press(one, "pause")
     _says(one, "Paused")
     paused = _active_ms(one)
     spent = 10 - _balance(page)
     assert 0 < spent < 10
-    _runs(page, other)
+    _run(page, other)
     assert _active_ms(one) == paused
     before = _balance(page)
     _buy(page)
-    assert before < _balance(page) <= before + 10, "two webhooks, one payment"
+    until(lambda: _balance(page) > before, "the page shows what was bought")
+    assert _balance(page) <= before + 10, "two webhooks, one payment"
     _press(one, "resume")
+    _says(one, "Running")
+    with Meter(daemon.redis_url) as meter:  # so that the end comes soon
+        meter.set_rate(str(other.locator("meterd-clock").get_attribute("chat")), "600")
     for chat in (one, other):
         _says(chat, "Ended: credits used up")
     _shows_balance(page, 0)
     daemon.until_handled()
-    costs = [_cost(chat) for chat in (one, other)]
-    assert sum(costs) == 20_000_000, "what was bought is what both cost"
+    left = _micro(one, "balance")
+    assert left < 11_000, "less than both cost in a millisecond"
+    assert _micro(one, "cost") + _micro(other, "cost") + left == 20_000_000, "all that was bought"
     assert daemon.run("audit", timeout_s=120).returncode == 0
 
 
@@ -204,13 +210,14 @@ def _active_ms(chat: Locator) -> int:
     return int(chat.locator("meterd-clock").evaluate("clock => clock.figures.activeMs"))
 
 
-def _cost(chat: Locator) -> int:
-    return int(chat.locator("meterd-clock").evaluate("clock => String(clock.figures.cost)"))
+def _micro(chat: Locator, figure: str) -> int:
+    script = "(clock, figure) => String(clock.figures[figure])"
+    return int(chat.locator("meterd-clock").evaluate(script, figure))
 
 
-def _runs(page: Page, chat: Locator) -> None:
-    """Its time grows, and the balance falls meanwhile."""
-    active_ms, balance = _active_ms(chat), _balance(page)
+def _run(page: Page, *chats: Locator) -> None:
+    """Their times grow, and the balance falls meanwhile."""
+    times, balance = [_active_ms(chat) for chat in chats], _balance(page)
     page.wait_for_timeout(500)
-    assert _active_ms(chat) > active_ms
+    assert all(_active_ms(chat) > ms for chat, ms in zip(chats, times, strict=True))
     assert _balance(page) < balance

@@ -111,7 +111,7 @@ def test_the_feed_goes_on_after_restarts_and_a_crash(
     first, second = f"{name}-1", f"{name}-2"
     with backend(example, feed) as one:
         assert one.after == "0"
-        assert one.post("/payments", payment_id=name, user_id=name, amount="100")[0] == 200
+        assert one.post("/payments", id=name, user_id=name, amount="100")[0] == 200
         start = {
             "id": f"{name}-s",
             "chat_id": first,
@@ -152,7 +152,7 @@ def test_a_payment_counts_once_and_only_signed(
     example: Example, live: LiveDaemon, name: str, tmp_path: Path
 ) -> None:
     """Repeated it is answered and has no effect; errors have the status of their kind."""
-    payment = {"payment_id": name, "user_id": name, "amount": "5"}
+    payment = {"id": name, "user_id": name, "amount": "5"}
     with backend(example, tmp_path / "feed.jsonl") as one:
         assert one.post("/payments", **payment) == (200, {"replayed": False})
         assert one.post("/payments", **payment) == (200, {"replayed": True})
@@ -162,7 +162,8 @@ def test_a_payment_counts_once_and_only_signed(
         assert (status, answer["code"]) == (402, "insufficient_credits")
         status, answer = one.post("/end", id=f"{name}-e", chat_id=name, user_id=name)
         assert (status, answer["code"]) == (404, "unknown_chat")
-        assert one.post("/end")[0] == 422
+        assert one.post("/end", chat_id=name)[1]["code"] == "no_id"
+        assert one.post("/end", id=f"{name}-i")[1]["code"] == "invalid_command"
         assert one.send("/end", b"no json", "")[0] == 400
         assert one.post("/nowhere")[0] == 404
     with Meter(live.redis_url) as meter:

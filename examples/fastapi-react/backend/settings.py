@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+_OF_DAEMON = ("REDIS_URL", "GATEWAY_URL", "METERD_HTTP__JWT_SECRET")
+
 
 class Settings(NamedTuple):
     """What the backend has to know."""
@@ -27,17 +29,12 @@ def read_settings() -> Settings:
         RuntimeError: a setting is missing, and no daemon runs here.
     """
     environment = os.environ
-    if all(
-        environment.get(name) for name in ("REDIS_URL", "GATEWAY_URL", "METERD_HTTP__JWT_SECRET")
-    ):
-        daemon: dict[str, Any] = {}
-    else:
-        daemon = _read_status()
+    daemon = {} if all(map(environment.get, _OF_DAEMON)) else _read_status()
     return Settings(
         redis_url=environment.get("REDIS_URL") or daemon["redis_url"],
         gateway_url=environment.get("GATEWAY_URL") or daemon["http_url"],
         jwt_secret=environment.get("METERD_HTTP__JWT_SECRET") or _read_secret(daemon["home"]),
-        # The imitated provider lives in this process, so a new secret for each run will do.
+        # The imitated provider runs in this process, so it has the secret of this run.
         webhook_secret=environment.get("WEBHOOK_SECRET") or secrets.token_hex(),
     )
 
