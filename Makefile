@@ -95,5 +95,5 @@ lock: install-dev ## write the lock files again (ARGS=--upgrade for newer versio
 	@UV=$(BIN)/uv tools/lock $(ARGS)
 
 clean: ## remove .venv and everything generated (data in .meterd stays)
-	rm -rf $(VENV) build dist site *.egg-info clients/python/build clients/python/*.egg-info clients/typescript/node_modules .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site *.egg-info clients/python/build clients/python/*.egg-info clients/typescript/node_modules examples/*/node_modules examples/*/dist .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name .meterd -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

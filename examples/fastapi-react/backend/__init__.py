@@ -1,0 +1,1 @@
+"""The backend of the example: FastAPI and the client ``meterd.AsyncMeter``."""

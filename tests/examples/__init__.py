@@ -1,0 +1,1 @@
+"""The examples, built and run by the two commands of their READMEs."""
