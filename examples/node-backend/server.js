@@ -15,6 +15,7 @@ const { PORT = "3000", FEED = BESIDE, WEBHOOK_SECRET, REDIS_URL = redis_of_daemo
 if (!WEBHOOK_SECRET) throw new Error("WEBHOOK_SECRET is not set: the payment provider signs with it");
 const STATUS = { insufficient_credits: 402, unknown_chat: 404, invalid_command: 422, internal_error: 500, at_capacity: 503 };
 const RETRY_MS = 1_000;
+const BODY_BYTES_MAX = 16_384;
 
 const meter = new Meter(REDIS_URL);
 
@@ -64,6 +65,8 @@ function is_signed(body, signature = "") {
 async function answer(request) {
   const route = request.method === "POST" && Object.hasOwn(routes, request.url) && routes[request.url];
   if (!route) throw new ProblemError(404, "no_route");
+  const length = Number(request.headers["content-length"]); // NaN without one
+  if (!(length <= BODY_BYTES_MAX)) throw new ProblemError(413, "too_large");
   const body = await buffer(request);
   return route(parse(body), body, request.headers["x-signature"]);
 }

@@ -165,6 +165,7 @@ def test_a_payment_counts_once_and_only_signed(
         assert one.post("/end", chat_id=name)[1]["code"] == "no_id"
         assert one.post("/end", id=f"{name}-i")[1]["code"] == "invalid_command"
         assert one.send("/end", b"no json", "")[0] == 400
+        assert one.send("/end", b" " * 100_000, "")[0] == 413
         assert one.post("/nowhere")[0] == 404
     with Meter(live.redis_url) as meter:
         assert meter.wallet(name).balance == 5
