@@ -41,9 +41,14 @@ class Terminal:
             if re.search(pattern, text):
                 return text
             ended = self.process.poll()
-            assert time.monotonic() < deadline, f"exit {ended}, drawn: {text[-3000:]!r}"
+            assert time.monotonic() < deadline, f"exit {ended}, drawn: {_last_screen(text)!r}"
             if select.select([self._ours], [], [], 0.1)[0]:
                 self._drawn += os.read(self._ours, 65_536)
+
+
+def _last_screen(text: str) -> str:
+    """The lines that are not blank, of the last screen or so."""
+    return "\n".join(line.rstrip() for line in text[-20_000:].splitlines() if line.strip())
 
 
 @contextlib.contextmanager
