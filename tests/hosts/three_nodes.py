@@ -149,6 +149,10 @@ class ThreeNodes:
         actors = [a for n in range(PARTITIONS) for a in self.site.published(n).get("actors", ())]
         return [actor["chats"] for actor in actors if actor["chats"]]
 
+    def until_each_chat_has_an_actor(self, chats: int) -> None:
+        """Wait until the daemons tell that so many actors have one chat, and none has more."""
+        self._until(lambda: self.chats_by_actor() == [1] * chats)
+
     def until_handled(self) -> None:
         """Wait until nothing waits in any partition, for Postgres neither."""
         self._until(lambda: all(is_handled(self.site.client, Keys(n)) for n in range(PARTITIONS)))
