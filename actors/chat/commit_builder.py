@@ -1,6 +1,7 @@
 """From tasks to a commit: the rules applied, and everything that follows written down."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from actors.chat.replies import reply_message
@@ -8,6 +9,7 @@ from actors.chat.rows import command_row, invalid_row, quarantined_row, record_r
 from actors.messages import INVALID_TYPE, Task
 from meterd.rules import events, outcomes
 from meterd.rules.commands import Command, InvalidCommand, entry_key, fingerprint
+from meterd.rules.exhaustion import Outlook
 from meterd.rules.fold import Decision, apply
 from meterd.rules.idempotency import (
     CREDIT_TYPES,
@@ -82,6 +84,8 @@ class CommitBuilder:
         """Outcome → entries that become dead letters."""
         self.tasks: list[Task] = []
         self.quarantined = ""
+        self._outlook: Outlook | None = None
+        """Of the account at its last change; None before the first one in here."""
         self._shown: dict[str, tuple[object, int, str]] = {}
 
     def add(self, task: Task) -> None:
@@ -148,6 +152,7 @@ class CommitBuilder:
         if decision.events or decision.touched or decision.ledger:
             self._absorb(decision, command.at_ms)
         self.account, self.applied = decision.account, command.entry
+        self._outlook = decision.outlook or self._outlook
         replayed = inert is not None and inert != outcomes.ID_CONFLICT
         self._append(command, decision.outcome, seen if replayed else None)
 
@@ -239,7 +244,10 @@ class CommitBuilder:
         self.dead[outcome] = self.dead.get(outcome, 0) + 1
 
     def _wallet(self, at: int) -> str:
-        return self._cached(self.account.user_id, self.account, at, wallet_snapshot)
+        # Nothing but a change moves credits, and each change brings its outlook.
+        seen = self._outlook if at == self.account.as_of_ms else None
+        show = partial(wallet_snapshot, seen=seen)
+        return self._cached(self.account.user_id, self.account, at, show)
 
     def _snapshot(self, chat: Chat, at: int) -> str:
         return self._cached(chat.chat_id, chat, at, chat_snapshot)

@@ -18,6 +18,8 @@ from tests.hosts.three_nodes import PARTITIONS, ThreeNodes, p99, three_nodes
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 CALM_S: Final = 5.0
+UNMOVED_S: Final = 4.0
+"""A lost node is missed after a lease (2 s), and nothing moves in the 3 s after that."""
 OTHERS_S_MAX: Final = scaled(1.5)
 """No take-over is in an answer that took less."""
 
@@ -46,7 +48,11 @@ def nodes(site: Site) -> Iterator[ThreeNodes]:
 def test_a_lost_node_costs_its_partitions_seconds_and_the_others_nothing(
     nodes: ThreeNodes, is_cut: bool
 ) -> None:
-    """Its partitions are answered within 10 s; back again, it gets its share back."""
+    """Its partitions are answered within 10 s; back again, it gets its share back.
+
+    The others stay where they are, under the same leader. Afterwards they may move: the nodes that
+    are left have other shares.
+    """
     lost = nodes.nodes[0]
     led = nodes.led_by(lost)
     others = sorted(set(range(PARTITIONS)) - set(led))
@@ -56,15 +62,17 @@ def test_a_lost_node_costs_its_partitions_seconds_and_the_others_nothing(
         began = time.monotonic()
         time.sleep(CALM_S)
         calm_s = p99(nodes.waits(others, began))
+        before = nodes.leaders()
         since = time.monotonic()
         if is_cut:
             lost.machine.cut()
         else:
             nodes.nodes.remove(lost)
             lost.machine.kill()
-        answered_s = nodes.answered_s()
-        time.sleep(CALM_S)
+        time.sleep(UNMOVED_S)
+        after = nodes.leaders()
         lost_s = p99(nodes.waits(others, since))
+        answered_s = nodes.first_answers_s(since)
         if is_cut:
             lost.machine.heal()
         else:
@@ -76,7 +84,7 @@ def test_a_lost_node_costs_its_partitions_seconds_and_the_others_nothing(
         f"{calm_s * 1000:.0f} ms before, {lost_s * 1000:.0f} ms meanwhile"
     )
     assert answered_s <= scaled(ANSWER_S_MAX)
-    assert lost_s <= OTHERS_S_MAX
+    assert [after[number] for number in others] == [before[number] for number in others]
     nodes.assert_exact()
 
 

@@ -124,6 +124,14 @@ def test_one_linear_chat_needs_no_search(account: Account) -> None:
 
 
 @given(accounts(ANY))
+def test_an_outlook_has_the_balance_and_the_burn_rate_of_its_millisecond(account: Account) -> None:
+    """Found in the same pass; whoever shows the wallet need not add up the chats again."""
+    seen = exhaustion.outlook(account, T0)
+    assert seen.available_micro == billing.available(account, T0)
+    assert seen.burn_rate_micro == billing.burn_rate(account, T0)
+
+
+@given(accounts(ANY))
 def test_the_search_is_short(account: Account) -> None:
     """As many looks as increment, minimum and free time have bits, however much credit there is."""
     with patch.object(exhaustion, "available", wraps=billing.available) as look:

@@ -8,9 +8,21 @@ its own, leave a window of at most one micro-credit a chat; increments and minim
 own length. That window alone is bisected.
 """
 
-from meterd.rules.billing import active_ms, available, billed_ms, is_linear, owed
+from typing import NamedTuple
+
+from meterd.rules.billing import active_ms, available, billed_ms, burns, is_linear, owed
 from meterd.rules.model import DUE_AT_END, RUNNING, Account, Chat
 from meterd.rules.money import MS_PER_MINUTE
+
+
+class Outlook(NamedTuple):
+    """What an account has at a millisecond, and for how long if nothing else happens."""
+
+    zero_at_ms: int | None
+    """The last millisecond with ``available`` ≥ 0; None if nothing ever burns."""
+    available_micro: int
+    burn_rate_micro: int
+    """A minute, of the chats that burn at the millisecond."""
 
 
 def zero_at(account: Account, at: int) -> int | None:
@@ -19,8 +31,17 @@ def zero_at(account: Account, at: int) -> int | None:
     Raises:
         AssertionError: ``available(account, at)`` is negative.
     """
+    return outlook(account, at).zero_at_ms
+
+
+def outlook(account: Account, at: int) -> Outlook:
+    """Find all of it in one pass over the chats: an account may have a hundred.
+
+    Raises:
+        AssertionError: ``available(account, at)`` is negative.
+    """
     paid = credit = account.settled_micro * MS_PER_MINUTE
-    burning = rate = ahead = jump = 0
+    burning = rate = burn_rate = ahead = jump = 0
     for chat in account.chats.values():
         debt = owed(chat, at)
         whole = debt - debt % MS_PER_MINUTE
@@ -31,19 +52,24 @@ def zero_at(account: Account, at: int) -> int | None:
         burning += 1
         credit -= debt
         rate += chat.rate_micro
-        if not is_linear(chat):
-            ahead_ms, jump_ms_max = _off_the_line(chat, at)
-            ahead += chat.rate_micro * ahead_ms
-            jump += chat.rate_micro * jump_ms_max
+        if is_linear(chat):
+            burn_rate += chat.rate_micro
+            continue
+        burn_rate += chat.rate_micro if burns(chat, at) else 0
+        ahead_ms, jump_ms_max = _off_the_line(chat, at)
+        ahead += chat.rate_micro * ahead_ms
+        jump += chat.rate_micro * jump_ms_max
     assert paid >= 0, "an account is never negative"
+    left_micro = paid // MS_PER_MINUTE
     if not burning:
-        return None
+        return Outlook(None, left_micro, 0)
     # From ``at`` on, so many milliseconds can certainly be paid, and so many certainly cannot.
     affordable = max(0, (credit - jump) // rate)
     beyond = max(1, -(-(credit + burning * MS_PER_MINUTE + ahead) // rate))
-    if beyond - 1 <= affordable or available(account, at + beyond - 1) >= 0:
-        return at + beyond - 1
-    return at + _bisect(account, at, affordable, beyond - 1)
+    last = beyond - 1
+    if last > affordable and available(account, at + last) < 0:
+        last = _bisect(account, at, affordable, last)
+    return Outlook(at + last, left_micro, burn_rate)
 
 
 def _off_the_line(chat: Chat, at: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from meterd.rules import events
 from meterd.rules.billing import available, burns
 from meterd.rules.commands import Command
 from meterd.rules.deadlines import Due, DueKind, next_dues
+from meterd.rules.exhaustion import Outlook
 from meterd.rules.handlers import HANDLERS
 from meterd.rules.model import (
     ABANDONED,
@@ -38,6 +39,8 @@ class Decision(NamedTuple):
     ledger: list[LedgerEntry]
     touched: dict[str, Chat]
     """Chats that changed, ended ones included, as they are now."""
+    outlook: Outlook | None
+    """Of the account at its last change, if there was one."""
 
 
 _END_REASONS: Final[Mapping[DueKind, str]] = MappingProxyType(
@@ -81,6 +84,7 @@ def apply(
         events=changes.events,
         ledger=changes.ledger,
         touched=changes.touched,
+        outlook=changes.outlook,
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from meterd.rules.billing import active_ms, available, billed_ms, burn_rate, cost, paused_ms
+from meterd.rules.exhaustion import Outlook
 from meterd.rules.model import NOT_STARTED, Account, Chat, chat_at
 from meterd.rules.money import MS_PER_MINUTE, format_micro, read_micro
 
@@ -46,13 +47,21 @@ def chat_snapshot(chat: Chat, at: int) -> JsonObject:
     }
 
 
-def wallet_snapshot(account: Account, at: int) -> JsonObject:
-    """The account as it is at ``at``."""
+def wallet_snapshot(account: Account, at: int, seen: Outlook | None = None) -> JsonObject:
+    """The account as it is at ``at``.
+
+    Args:
+        account: as its last change left it.
+        at: a millisecond that is not before that change.
+        seen: its outlook at ``at``, if that is known; None: it is computed.
+    """
+    balance_micro = available(account, at) if seen is None else seen.available_micro
+    burn_micro = burn_rate(account, at) if seen is None else seen.burn_rate_micro
     return {
         "user_id": account.user_id,
         "as_of": at,
-        "balance": format_micro(available(account, at)),
-        "burn_rate": format_micro(burn_rate(account, at)),
+        "balance": format_micro(balance_micro),
+        "burn_rate": format_micro(burn_micro),
         "zero_at": account.zero_at_ms,
         "open_chats": len(account.chats),
         "seq": account.seq,

@@ -7,7 +7,7 @@ from typing import cast
 from meterd.rules import events, free_time
 from meterd.rules.billing import active_ms, charge, owed
 from meterd.rules.deadlines import warning_level
-from meterd.rules.exhaustion import zero_at
+from meterd.rules.exhaustion import Outlook, outlook
 from meterd.rules.model import (
     BY_COMMAND,
     ENDED,
@@ -39,6 +39,8 @@ class Transition:
         self.events: list[Event] = []
         self.ledger: list[LedgerEntry] = []
         self.touched: dict[str, Chat] = {}
+        self.outlook: Outlook | None = None
+        """Of the last ``close``; None before it."""
         self._closed = account
         """The account as the last ``close`` left it."""
         self._numbered: set[str] = set()
@@ -50,7 +52,8 @@ class Transition:
         """After a change: the wallet as it is now, and the warning if it got tight."""
         self._share_free_time(at)
         account = self.account
-        zero = zero_at(account, at)  # and no account is negative
+        self.outlook = outlook(account, at)  # and no account is negative
+        zero = self.outlook.zero_at_ms
         tight = warning_level(None if zero is None else zero - at, self.policy)
         if tight is not None and (account.announced_ms is None or tight < account.announced_ms):
             self.wallet_event(events.CREDITS_LOW, at, threshold_ms=tight)
