@@ -88,7 +88,8 @@ class Client(Sender):
         elif act == "conflict":
             self._send({"type": "heartbeat", "id": some["id"], "chat_id": chat})
         elif act == "stranger":
-            self._add("pause", chat_id=chat, user_id=self._user(user + 1))
+            stranger = self._user((user + 1) % self._load.users)
+            self._add("pause", chat_id=chat, user_id=stranger)
         elif act == "bad":
             self._add("pause", chat_id=chat, colour=draw.choice(["red", "green"]))
         else:
