@@ -12,6 +12,7 @@ from tests.acceptance.four_partitions import user_of_each
 
 WAIT_S_MAX: Final = scaled(60)
 PAUSE_S: Final = 0.02
+POLL_S: Final = 0.005
 
 
 class PartitionTraffic:
@@ -22,7 +23,8 @@ class PartitionTraffic:
         self._client = client
         self._partitions = partitions
         self._sent = [0] * partitions
-        self._longest_s = [0.0] * partitions
+        self._waits: list[list[tuple[float, float]]] = [[] for _ in range(partitions)]
+        """By partition: when each command was sent, and how long it waited, in seconds."""
         self._failed: list[str] = []
         self._stop = threading.Event()
         self._users = user_of_each("u", partitions)
@@ -43,7 +45,11 @@ class PartitionTraffic:
 
     def longest_s(self) -> float:
         """The longest that a command has waited for its answer."""
-        return max(self._longest_s)
+        return max(wait_s for waits in self._waits for _, wait_s in waits)
+
+    def waits_s(self, number: int, since_s: float) -> list[float]:
+        """How long commands of a partition waited that were sent since then and are answered."""
+        return [wait_s for at_s, wait_s in self._waits[number] if at_s >= since_s]
 
     def answered(self) -> int:
         """Wait for another answer in each partition; returns how many there were."""
@@ -81,7 +87,7 @@ class PartitionTraffic:
             if time.monotonic() - began > WAIT_S_MAX:
                 self._failed.append(f"{id_} was not answered")
                 return
-            time.sleep(PAUSE_S)
+            time.sleep(POLL_S)
         if last[0][1][b"outcome"] != b"ok":
             self._failed.append(f"{id_}: {last[0][1]}")
-        self._longest_s[number] = max(self._longest_s[number], time.monotonic() - began)
+        self._waits[number].append((began, time.monotonic() - began))

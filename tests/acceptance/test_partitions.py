@@ -8,6 +8,8 @@ import os
 import platform
 import re
 import signal
+import statistics
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
@@ -32,10 +34,13 @@ from meterd.rules.partitions import partition_of
 from meterd.rules.redis_keys import Keys
 from persistence.redis.client import RedisClients
 from tests.acceptance.four_partitions import PARTITIONS, states
+from tests.acceptance.partition_traffic import PartitionTraffic
 
 pytestmark = [pytest.mark.ray, pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 REPLY_TO: Final = "partitions"
+STALL_S: Final = 6.0
+"""Less than what an actor may be silent before it is replaced (``actors.call_timeout_ms``)."""
 
 Log = list[tuple[str, dict[str, str]]]
 
@@ -321,3 +326,35 @@ def test_status_names_the_machine_of_each_partition(daemon: LiveDaemon) -> None:
     told = daemon.run("status").stdout
     for number in range(PARTITIONS):
         assert re.search(rf"^\W*{number}\W+ready\W+{platform.node()}\b", told, re.MULTILINE), told
+
+
+@pytest.mark.slow
+def test_a_stalled_partition_leaves_the_others_alone(daemon: LiveDaemon) -> None:
+    """While its chat actor is stopped nothing of it is answered, and everything of the others."""
+    stalled, others = 1, (0, 2, 3)
+    with daemon.client() as client, PartitionTraffic(client, PARTITIONS) as traffic:
+        assert traffic.answered() == PARTITIONS
+        status: Any = client.get(Keys(stalled).status)
+        pids = [actor["pid"] for actor in json.loads(status)["actors"] if actor["pid"]]
+        calm_from_s = time.monotonic()
+        time.sleep(STALL_S)
+        calm_s = [wait_s for number in others for wait_s in traffic.waits_s(number, calm_from_s)]
+        stalled_from_s = time.monotonic()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(STALL_S)
+        waits_s = {number: traffic.waits_s(number, stalled_from_s) for number in range(PARTITIONS)}
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        assert traffic.answered() == PARTITIONS
+    stall_s = [wait_s for number in others for wait_s in waits_s[number]]
+    print(
+        f"p99 of the others: {_p99_ms(calm_s):.0f} ms before, {_p99_ms(stall_s):.0f} ms meanwhile"
+    )
+    assert len(waits_s[stalled]) <= 1, "what was under way when it stopped"
+    assert len(stall_s) > len(calm_s) / 2
+    assert max(stall_s) < STALL_S / 2
+
+
+def _p99_ms(waits_s: list[float]) -> float:
+    return statistics.quantiles(waits_s, n=100)[98] * 1000
