@@ -56,7 +56,7 @@ WARM_MAX = 8
 RETRY_PAUSE_S = 0.5
 HELD_PAUSE_S = 0.2
 OTHER_STARTS_AFTER_S = 10.0
-"""Spares and the recorder are started then at the latest, though an actor is still missing."""
+"""Warm actors and the recorder start then at the latest, though a needed actor is missing."""
 GATHER_S = 0.003
 GATHER_ENTRIES_MIN = 4
 """How long commands gather after so many came at once: more of them share a read and the Ray calls.
@@ -252,7 +252,7 @@ class Supervisor:
         if not self._dispatcher.handles:
             self._dispatcher.scale_up()
         # First the actors that commands wait for, in all partitions: starts come one by one, and
-        # nobody waits for a spare or a recorder.
+        # nobody waits for a warm actor or a recorder.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OTHER_STARTS_AFTER_S):
                 await self._until_needed_are_up()

@@ -1,8 +1,8 @@
 """``python -m loadtests.bench.many_chats``: a million open chats on one daemon, and an audit.
 
 Chats are opened step by step, five to an account; then memory a chat in the chat actors and in
-Redis, CPU while nobody talks, the pace of a backlog, and the audit. A million takes about a quarter
-of an hour and 5 GB of memory.
+Redis, CPU while nobody talks, the throughput of a backlog, and the audit. A million takes about a
+quarter of an hour and 5 GB of memory.
 """
 
 import argparse
@@ -46,8 +46,8 @@ def measure(chats: int) -> None:
         _say(f"actors {actors / chats:,.0f} B a chat ({actors / MIB:,.0f} MiB)")
         _say(f"Redis {redis / chats:,.0f} B a chat ({redis / MIB:,.0f} MiB), with ids and streams")
         _say(f"nobody talks: {watch(pid_of(daemon), IDLE_S).cpu_percent:.1f} % of a core")
-        pace = work_off(daemon, workload.toggles(COMMANDS, reply_to="bench"))
-        _say(f"a backlog over the first {COMMANDS:,}: {pace.handled_per_s:,.0f} commands a second")
+        backlog = work_off(daemon, workload.toggles(COMMANDS, reply_to="bench"))
+        _say(f"a backlog over the first {COMMANDS:,}: {backlog.handled_per_s:,.0f} commands/s")
         began_s = time.monotonic()
         audited = daemon.run("audit", timeout_s=AUDIT_S_MAX)
         _say(f"audit in {time.monotonic() - began_s:,.0f} s: {audited.stdout.strip()[-200:]}")

@@ -155,15 +155,21 @@ class SlowRegistry(NodeRegistry):
         return await super().beat(is_able)
 
 
+async def _node_that_looks(client: Any) -> tuple[SlowRegistry, NodeBalance, asyncio.Task[Any]]:
+    """A node whose sign of life is on its way."""
+    registry = SlowRegistry(client)
+    node = NodeBalance(registry, "slow", PARTITIONS, lease_ms=LEASE_MS, settle_ms=SETTLE_MS)
+    looking = asyncio.create_task(node.look())
+    await registry.begun.wait()
+    return registry, node, looking
+
+
 def test_a_node_that_leaves_while_it_gives_a_sign_of_life_is_gone() -> None:
     """The sign that is on its way does not come after the farewell, nor does another one."""
 
     async def play(url: str) -> None:
         async with _client(url) as client:
-            registry = SlowRegistry(client)
-            node = NodeBalance(registry, "slow", PARTITIONS, lease_ms=LEASE_MS, settle_ms=SETTLE_MS)
-            looking = asyncio.create_task(node.look())
-            await registry.begun.wait()
+            registry, node, looking = await _node_that_looks(client)
             leaving = asyncio.create_task(node.leave())
             await asyncio.sleep(0)
             registry.may_go_on.set()
@@ -181,10 +187,7 @@ def test_leaving_does_not_wait_for_a_redis_that_hangs(monkeypatch: pytest.Monkey
 
     async def play(url: str) -> None:
         async with _client(url) as client:
-            registry = SlowRegistry(client)
-            node = NodeBalance(registry, "slow", PARTITIONS, lease_ms=LEASE_MS, settle_ms=SETTLE_MS)
-            looking = asyncio.create_task(node.look())
-            await registry.begun.wait()
+            registry, node, looking = await _node_that_looks(client)
             async with asyncio.timeout(30):
                 await node.leave()
             registry.may_go_on.set()

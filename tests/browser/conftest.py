@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from loadtests.common.live import live_daemon
 from loadtests.common.timeouts import scaled
-from tests.browser.desk import FLAGS, SECRET, Desk, find_chromium, listen
+from tests.browser.desk import SECRET, Desk, chromium_or_skip, launched, listen
 from tests.browser.people import People, is_ready
 from tests.browser.site import Site, serving
 
@@ -30,22 +30,14 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="package")
 def chromium() -> str:
     """The browser's path. Without one these tests skip, unless they must not."""
-    path = find_chromium()
-    if path is None:
-        why = "no chromium was found; name one in METERD_TEST_CHROMIUM"
-        if os.environ.get("METERD_TEST_REQUIRE_CHROMIUM"):
-            pytest.fail(why)
-        pytest.skip(why)
-    return path
+    return chromium_or_skip()
 
 
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
-    """One process; Playwright gives it a user-data-dir of its own."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+    """One for the whole package."""
+    with launched(chromium) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="package")

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any
 
 import httpx
-from playwright.sync_api import ConsoleMessage, Page, expect
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from daemon.gateway.tokens import mint
 from loadtests.common.live import METERD, LiveDaemon
@@ -37,6 +38,26 @@ FLAGS = (
 def find_chromium() -> str | None:
     """The browser's path: as METERD_TEST_CHROMIUM says, else the one on the PATH."""
     return os.environ.get("METERD_TEST_CHROMIUM") or shutil.which("chromium")
+
+
+def chromium_or_skip() -> str:
+    """The browser's path. Without one the test skips, or fails where a browser is required."""
+    path = find_chromium()
+    if path is None:
+        why = "no chromium was found; name one in METERD_TEST_CHROMIUM"
+        if os.environ.get("METERD_TEST_REQUIRE_CHROMIUM"):
+            pytest.fail(why)
+        pytest.skip(why)
+    return path
+
+
+@contextlib.contextmanager
+def launched(path: str) -> Iterator[Browser]:
+    """One process; Playwright gives it a user-data-dir of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
 
 
 SECRET = "of these tests alone, and long enough"

@@ -1,13 +1,12 @@
 """The site in a real browser, served as files."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from loadtests.common.timeouts import scaled
-from tests.browser.desk import FLAGS, find_chromium, listen
+from tests.browser.desk import chromium_or_skip, launched, listen
 from tests.browser.site import Site, serving
 from tests.docs.conftest import Build
 
@@ -21,16 +20,8 @@ NO_SUMMARY = "Anchored content block not found"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser. Without one these tests skip, unless they must not."""
-    path = find_chromium()
-    if path is None:
-        why = "no chromium was found; name one in METERD_TEST_CHROMIUM"
-        if os.environ.get("METERD_TEST_REQUIRE_CHROMIUM"):
-            pytest.fail(why)
-        pytest.skip(why)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+    with launched(chromium_or_skip()) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

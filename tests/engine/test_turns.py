@@ -105,7 +105,9 @@ def test_nobody_takes_a_lease_that_is_held(turn: Turn, engine: Engine, clock: li
         asyncio.run(play(url))
 
 
-def test_a_lease_that_was_taken_in_between_is_left_anew(engine: Engine, clock: list[float]) -> None:
+def test_a_lease_that_was_taken_in_between_counts_from_its_end(
+    engine: Engine, clock: list[float]
+) -> None:
     """The time that it was free before does not count."""
 
     async def play(url: str) -> None:

@@ -1,17 +1,16 @@
 """examples/fastapi-react/ in a real browser, on a real daemon."""
 
-import os
 from collections.abc import Iterator
 from decimal import Decimal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from loadtests.common.live import LiveDaemon, launched_daemon
 from loadtests.common.timeouts import READY_TIMEOUT_S, scaled
 from meterd import Meter
-from tests.browser.desk import FLAGS, find_chromium, listen, until
+from tests.browser.desk import chromium_or_skip, launched, listen, until
 from tests.examples.running import Example, copy_checkout, free_port
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
@@ -24,16 +23,8 @@ NAMES = ("First chat", "Second chat")
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser. Without one these tests skip, unless they must not."""
-    path = find_chromium()
-    if path is None:
-        why = "no chromium was found; name one in METERD_TEST_CHROMIUM"
-        if os.environ.get("METERD_TEST_REQUIRE_CHROMIUM"):
-            pytest.fail(why)
-        pytest.skip(why)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+    with launched(chromium_or_skip()) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
