@@ -221,6 +221,8 @@ def _ops(gateway: Gateway) -> str:
 def test_a_server_that_is_empty_is_reported_lost(daemon: LiveDaemon, servers: list[Redis]) -> None:
     """As when a URL names another server: its partitions bill nothing until a recovery."""
     user = user_of_each("lost")[1]
+    servers[1].start()  # another test that failed may have left it stopped
+    daemon.until(lambda: states(daemon) == ["ready"] * PARTITIONS, 60)
     with meter_of(daemon) as meter:
         meter.top_up(user, 5)
     daemon.until_handled()

@@ -1,9 +1,10 @@
 """Connections to the Redis that takes writes, whatever the URL names and whatever becomes of it.
 
-Two things that redis-py leaves to its users. A server that was demoted and stays up keeps its
+Three things that redis-py leaves to its users. A server that was demoted and stays up keeps its
 connections, and refuses every write on them: after one such answer all connections of the pool are
 made anew, so that an address that has moved is found. And a URL may name Sentinels or nodes of a
-cluster, which are asked for the master at each connect.
+cluster, which are asked for the master at each connect. And under uvloop a write to a connection
+that was cut raises RuntimeError, which no reader of redis-py's errors expects.
 """
 
 from collections.abc import Awaitable, Callable
@@ -233,6 +234,14 @@ class _WritableAsync:
             if self._made_in == self._generation.number:
                 self._generation.number += 1
             raise
+
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        base: Any = super()
+        try:
+            await base.send_packed_command(*args, **options)
+        except RuntimeError as error:
+            # uvloop raises this for a connection that was cut a moment ago; asyncio an OSError.
+            raise redis.ConnectionError(f"connection lost: {error}") from error
 
 
 class _Tcp(_Writable, redis.Connection):

@@ -169,7 +169,8 @@ class EventBroadcaster:
             await self._wanted.wait()
             try:
                 await self._follow()
-            except EventsLostError:
+            except EventsLostError as error:
+                log.warning("gateway.events_lost", why=str(error))
                 self._end_all(LOST)
             except (MeterError, ProblemError) as error:
                 log.warning("gateway.events_away", why=str(error))
