@@ -82,6 +82,12 @@ class BatchStats(msgspec.Struct):
     """Outcome → entries that became dead letters with it."""
     active_ms: int = 0
     """Active time of the chats that ended."""
+    decided_us: int = 0
+    """How long the actor took for the batch, without its commits."""
+    committed_us: int = 0
+    """How long it waited for the commit function."""
+    ended_at_us: int = 0
+    """When it was done, by its machine's clock; 0 if that is not known."""
 
 
 class BatchResult(msgspec.Struct):

@@ -1,5 +1,6 @@
 """A chat actor without Ray: takes batches, decides, commits, keeps the timers of its chats."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -83,7 +84,11 @@ class ChatWorker:
         """
         if number != self._finished + 1:
             raise OutOfTurnError(f"batch {number} came after {self._finished}")
+        began_ns = time.perf_counter_ns()
         answer = self._handle(tasks)
+        stats = answer.stats
+        stats.decided_us = (time.perf_counter_ns() - began_ns) // 1_000 - stats.committed_us
+        stats.ended_at_us = time.time_ns() // 1_000
         self._finished = number
         return answer
 
@@ -164,7 +169,9 @@ class ChatWorker:
                 commits.append(packed)
             results.append(None if packed else CommitResult(FAILED if batch.tasks else commit.DONE))
         stats.commits += len(commits)
+        began_ns = time.perf_counter_ns()
         answers = iter(self._committer.commit(commits))
+        stats.committed_us += (time.perf_counter_ns() - began_ns) // 1_000
         return [result or next(answers) for result in results]
 
     def _settled(self, batch: AccountBatch, result: CommitResult, answer: BatchResult) -> bool:

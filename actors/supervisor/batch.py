@@ -15,6 +15,8 @@ class DispatchBatch(NamedTuple):
     tasks: list[Task]
     done: Callable[[str, "DispatchBatch", BatchResult], None]
     """Called with the name of the actor that answered, the batch and its result."""
+    queued_ms: int = 0
+    """How long its tasks were in the queue before they were sent on, together."""
     losses: int = 0
     """How many processes were lost while it was the next to be answered."""
     is_suspect: bool = False
@@ -31,7 +33,8 @@ class DispatchBatch(NamedTuple):
             return None
         if len(self.tasks) + len(other.tasks) > tasks_max:
             return None
-        return self._replace(tasks=self.tasks + other.tasks)
+        queued_ms = self.queued_ms + other.queued_ms
+        return self._replace(tasks=self.tasks + other.tasks, queued_ms=queued_ms)
 
     def lost_again(self, why: str) -> list["DispatchBatch"]:
         """What is to be sent after one more process was lost: the same, halves, or poison.
@@ -46,4 +49,4 @@ class DispatchBatch(NamedTuple):
             return [self._replace(tasks=[self.tasks[0]._replace(poison=why)], losses=losses)]
         middle = len(self.tasks) // 2
         halves = self.tasks[:middle], self.tasks[middle:]
-        return [DispatchBatch(tasks, self.done, 0, is_suspect=True) for tasks in halves]
+        return [DispatchBatch(tasks, self.done, is_suspect=True) for tasks in halves]

@@ -295,7 +295,8 @@ class Dispatcher:
     def _flush(self) -> None:
         gathered, self._gathered = self._gathered, {}
         for actor, tasks in gathered.items():
-            self.handles[actor].send(DispatchBatch(tasks, self._done))
+            queued_ms = self._counts.ages_ms(tasks)
+            self.handles[actor].send(DispatchBatch(tasks, self._done, queued_ms))
 
     def _done(self, actor: str, batch: DispatchBatch, result: BatchResult) -> None:
         """A batch has had its effect: take in what it opened and ended, let others follow."""
@@ -311,7 +312,7 @@ class Dispatcher:
             self.placement.handled_by(task.user, actor)
         self._hand_over(result.untracked)
         self._limits.outbox.add(result.stats.commits)
-        self._counts.add(batch.tasks, result.stats)
+        self._counts.add(batch.tasks, result.stats, batch.queued_ms)
         self._moved.set()
         self.rebalance()
         self._let_follow()

@@ -16,7 +16,7 @@ WORST_FIRST: Final = (
 _SUMS: Final = (
     "open_chats", "in_flight", "active_ms", "clock_steps", "lease_changes", "actor_restarts",
 )  # fmt: skip
-_COUNTS: Final = ("outcomes", "work", "events", "dead_letters")
+_COUNTS: Final = ("outcomes", "work", "events", "dead_letters", "stages_ms")
 _LARGEST: Final = ("uptime_ms",)
 _SERVERS: Final = ("used_bytes", "limit_bytes", "log_bytes", "memory_bytes")
 """Of the server or the machine, not of a partition."""
@@ -60,7 +60,7 @@ def _merge_whole(statuses: Sequence[Status]) -> dict[str, Any]:
         "epoch": first["epoch"],
         **{name: sum(one[name] for one in statuses) for name in _SUMS},
         **{name: max(one[name] for one in statuses) for name in _LARGEST},
-        **{name: dict(_total(one[name] for one in statuses)) for name in _COUNTS},
+        **{name: dict(_total(one.get(name, {}) for one in statuses)) for name in _COUNTS},
         "commands": _commands([one["commands"] for one in statuses]),
         "credits": _credits([one["credits"] for one in statuses]),
         "latency_ms": _histogram([one["latency_ms"] for one in statuses]),

@@ -8,6 +8,7 @@ What was committed is counted when an actor says so, and once: entries whose act
 its commit and its answer are found applied, and are not counted at all. The books are in Postgres.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -20,6 +21,9 @@ from meterd.rules.outcomes import INTERNAL_ERROR, INVALID_COMMAND
 
 DEAD_OUTCOMES: Final = (INVALID_COMMAND, INTERNAL_ERROR)
 """What dead letters are answered with."""
+STAGES: Final = ("queued", "routed", "decided", "committed", "answered")
+"""Where a command's time goes, in order: in the queue; read and on its way to its actor; with its
+actor, but for the commit; in the commit function; from there until the supervisor knows."""
 _WORK: Final = ("replayed", "commits", "redecided", "failed")
 
 
@@ -35,19 +39,29 @@ class SupervisorStats:
         self._events = Counter(dict.fromkeys(EVENTS, 0))
         self._dead = Counter(dict.fromkeys(DEAD_OUTCOMES, 0))
         self._active_ms = 0
+        self._stages_us = Counter(dict.fromkeys(STAGES, 0))
         self.latency = Histogram()
         self.lateness = Histogram()
         self.handled = 0
         """Entries that have had their effect."""
 
-    def add(self, tasks: Sequence[Task], stats: BatchStats) -> None:
-        """A batch has had its effect just now."""
+    def ages_ms(self, tasks: Sequence[Task]) -> int:
+        """How long these have been in the queue by now, together."""
+        # An estimate of another machine's clock may be behind it.
         now_ms = self._now_ms()
+        return sum([max(0, now_ms - task.at_ms) for task in tasks])
+
+    def add(self, tasks: Sequence[Task], stats: BatchStats, queued_ms: int = 0) -> None:
+        """A batch has had its effect just now; its tasks were ``queued_ms`` in the queue."""
+        now_ms = self._now_ms()
+        took_ms = 0
         self.handled += len(tasks)
         # Under load a batch has tens of entries of each millisecond: they are counted together.
         for at_ms, entries in Counter([task.at_ms for task in tasks]).items():
-            # An estimate of another machine's clock may be behind it.
-            self.latency.add(max(0, now_ms - at_ms), entries)
+            age_ms = max(0, now_ms - at_ms)  # its clock may be ahead of what is known of it
+            took_ms += age_ms * entries
+            self.latency.add(age_ms, entries)
+        self._add_stages(len(tasks), took_ms, queued_ms, stats)
         for due_ms, changes in stats.dues.items():
             self.lateness.add(max(0, now_ms - due_ms), changes)
         for kind, outcomes in stats.commands.items():
@@ -78,4 +92,17 @@ class SupervisorStats:
             "active_ms": self._active_ms,
             "latency_ms": self.latency.as_dict(),
             "lateness_ms": self.lateness.as_dict(),
+            "stages_ms": {stage: us // 1_000 for stage, us in self._stages_us.items()},
         }
+
+    def _add_stages(self, tasks: int, took_ms: int, queued_ms: int, stats: BatchStats) -> None:
+        """What no other stage has was spent on the way to the actor. None is negative."""
+        now_us = time.time_ns() // 1_000
+        known_us = {
+            "queued": queued_ms * 1_000,
+            "decided": stats.decided_us * tasks,
+            "committed": stats.committed_us * tasks,
+            "answered": max(0, now_us - (stats.ended_at_us or now_us)) * tasks,
+        }
+        routed_us = max(0, took_ms * 1_000 - sum(known_us.values()))
+        self._stages_us.update(known_us, routed=routed_us)

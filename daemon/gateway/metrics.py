@@ -31,7 +31,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from actors.messages import INVALID_TYPE
 from actors.supervisor.histogram import BUCKETS_MS
 from actors.supervisor.memory_use import MEMORY_KINDS
-from actors.supervisor.stats import DEAD_OUTCOMES
+from actors.supervisor.stats import DEAD_OUTCOMES, STAGES
 from meterd.rules.commands import SHAPES
 from meterd.rules.events import EVENTS
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
@@ -306,6 +306,9 @@ def _daemon_counted(counted: _Counted) -> Iterator[Metric]:
     yield _counters("events", "Events, credits.low and credits.exhausted too", "event", events)
     dead = counted.numbers("dead_letters", DEAD_OUTCOMES)
     yield _counters("dead_lettered_entries", "Entries that were set aside", "outcome", dead)
+    stages = counted.numbers("stages_ms", STAGES)
+    seconds = {stage: ms / 1_000 for stage, ms in stages.items()}
+    yield _counters("stage_seconds", "Where the time of commands went", "stage", seconds)
     for name, about in _HISTOGRAMS.items():
         yield _histogram(name.removesuffix("_ms"), about, counted.histogram(name))
 

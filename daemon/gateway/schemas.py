@@ -532,6 +532,9 @@ class Status(Shape):
     lateness_ms: Annotated[
         Durations | None, _about("From the millisecond computed for a change to its effect")
     ] = None
+    stages_ms: Annotated[
+        dict[str, Ms] | None, _about("Stage, the time of all commands in it; all of them: latency")
+    ] = None
     recent: Annotated[Recent | None, _about("The last ten seconds")] = None
     memory: Annotated[MemoryStatus | None, _about("Memory and log files, by kind")] = None
     limits: Annotated[StatusLimits | None, _about("What may be there at most")] = None

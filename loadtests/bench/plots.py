@@ -7,6 +7,7 @@ from typing import Any, Final
 from matplotlib.figure import Figure as Drawing
 
 from loadtests.bench.figures import BenchFigures, Figure
+from loadtests.bench.stages import SHOWN
 from loadtests.common.svg import svg_of
 
 INK: Final = "#2f6f9f"
@@ -14,6 +15,7 @@ OTHER: Final = "#b0b7bd"
 WARM: Final = "#c9722b"
 
 COLOURS: Final = (INK, WARM)
+STAGE_COLOURS: Final = (OTHER, INK, WARM, "#6f9f2f", "#7a5195")
 
 Panel = tuple[str, Mapping[str, str]]
 """A title; the figures that are drawn over their sizes, with what each is called."""
@@ -97,6 +99,25 @@ def _latency(drawing: Drawing, figures: BenchFigures) -> bool:
     return bool(found)
 
 
+def _stages(drawing: Drawing, figures: BenchFigures) -> bool:
+    """For each pace a bar of all stages, one after the other."""
+    found = {stage: figures.series(f"{stage}_ms") for stage in SHOWN}
+    paces = [pace for pace, _ in found[SHOWN[0]]]
+    if paces:
+        axes = drawing.subplots()
+        ends = [0.0] * len(paces)
+        for (stage, points), colour in zip(found.items(), STAGE_COLOURS, strict=True):
+            widths = [figure.median for _, figure in points]
+            axes.barh(range(len(paces)), widths, left=ends, color=colour, label=stage)
+            ends = [end + width for end, width in zip(ends, widths, strict=True)]
+        axes.set_yticks(range(len(paces)), [f"{pace:,} a second" for pace in paces])
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("ms of a command, on average")
+        axes.legend(frameon=False, fontsize=8, ncols=len(found), loc="lower right")
+    return bool(paces)
+
+
 def _timer_latency(drawing: Drawing, figures: BenchFigures) -> bool:
     found = _of(figures, {f"{point}_ms": point for point in ("p50", "p95", "p99", "max")})
     if found:
@@ -153,6 +174,7 @@ def _actors(drawing: Drawing, figures: BenchFigures) -> bool:
 DRAWINGS: Final[Mapping[str, Draw]] = {
     "throughput": _peak,
     "latency": _latency,
+    "stages": _stages,
     "idle_cost": _idle_cost,
     "timer_latency": _timer_latency,
     "actors": _actors,

@@ -20,6 +20,7 @@ from loadtests.bench import (
     reads,
     records,
     recovery,
+    stages,
     throughput,
     timer_latency,
 )
@@ -49,6 +50,7 @@ def all_of_them(measured: Mapping[str, BenchFigures]) -> dict[str, Measure]:
     return {
         "throughput": throughput.measure,
         "latency": latency_of_this_run,
+        "stages": stages.measure,
         "idle_cost": idle_cost.measure,
         "timer_latency": timer_latency.measure,
         "actors": actors.measure,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from loadtests.bench.figures import BenchFigures, Figure
+from loadtests.bench.stages import SHOWN
 
 REACHED: Final = "reached"
 MISSED: Final = "missed"
@@ -83,6 +84,12 @@ PROMISES: Final = (
         "command to reply, at half of the peak",
         "latency",
         (Check("half_p50_ms", "p50", most=8), Check("half_p99_ms", "p99", most=40)),
+    ),
+    Promise(
+        "the stages of a command at 4 000 a second, on average",
+        "stages",
+        (),
+        tuple((f"{stage}_ms@4000", stage) for stage in SHOWN),
     ),
     Promise(
         "snapshot reads over HTTP, one worker process: as many as it can, and at 2 000 a second",

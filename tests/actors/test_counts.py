@@ -1,8 +1,13 @@
 """What actors tell of their batches adds up, and is timed by the queue's clock."""
 
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actors.messages import CREDIT_MOVEMENTS, INVALID_TYPE, BatchStats, Task
 from actors.supervisor.histogram import BUCKETS_MS
-from actors.supervisor.stats import SupervisorStats
+from actors.supervisor.stats import STAGES, SupervisorStats
 from meterd.rules.commands import Command, InvalidCommand, parse_entry
 from meterd.rules.events import EVENTS
 from meterd.rules.money import format_micro
@@ -83,3 +88,39 @@ def test_what_cannot_be_a_command_has_a_type_of_its_own() -> None:
     assert a_task(1, "pause").kind == "pause"
     assert a_task(1, "nonsense").kind == INVALID_TYPE
     assert isinstance(a_task(1, "nonsense").invalid, InvalidCommand)
+
+
+def _stages(told: dict[str, Any]) -> list[int]:
+    return [told["stages_ms"][stage] for stage in STAGES]
+
+
+def test_what_a_command_took_is_divided_among_its_stages() -> None:
+    """What no other stage has was spent on the way; all together are the latency."""
+    counts = SupervisorStats(lambda: 1_000)
+    tasks = [a_task(900, "pause"), a_task(960, "end")]
+    counts.add(tasks, BatchStats(decided_us=20_000, committed_us=5_000), counts.ages_ms(tasks) - 70)
+    told = counts.as_dict()
+    assert _stages(told) == [70, 140 - 70 - 40 - 10, 40, 10, 0]
+    assert sum(_stages(told)) == told["latency_ms"]["sum_ms"]
+
+
+@given(
+    now_ms=st.integers(900, 1_100),
+    at_ms=st.lists(st.integers(900, 1_100), min_size=1, max_size=5),
+    stats=st.builds(
+        BatchStats,
+        decided_us=st.integers(0, 10**6),
+        committed_us=st.integers(0, 10**6),
+        ended_at_us=st.integers(0, 2**52),
+    ),
+)
+def test_no_stage_ever_loses_time(now_ms: int, at_ms: list[int], stats: BatchStats) -> None:
+    """Clocks of other machines are off, and the sums are counters of Prometheus."""
+    counts = SupervisorStats(lambda: now_ms)
+    tasks = [a_task(at, "pause") for at in at_ms]
+    before = _stages(counts.as_dict())
+    for _ in range(2):
+        counts.add(tasks, stats, counts.ages_ms(tasks))
+        after = _stages(counts.as_dict())
+        assert all(b <= a for b, a in zip(before, after, strict=True))
+        before = after

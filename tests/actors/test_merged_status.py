@@ -51,6 +51,7 @@ works = st.fixed_dictionaries(
         "work": counts("commits", "failed"),
         "events": counts("chat.started"),
         "dead_letters": counts("invalid_command"),
+        "stages_ms": counts("queued", "routed"),
         "credits": st.fixed_dictionaries({"charged": numbers.map(format_micro)}),
         "latency_ms": histograms,
         "lateness_ms": histograms,
@@ -105,6 +106,7 @@ def test_what_is_counted_is_added_up(statuses: list[dict[str, Any]]) -> None:
     for path in (
         ("open_chats",), ("lease_changes",), ("queue", "lag"), ("limits", "outbox"),
         ("memory", "kinds", "ids"), ("latency_ms", "sum_ms"), ("recorder", "written"),
+        ("stages_ms", "routed"),
     ):  # fmt: skip
         assert _at(merged, path) == total(*path), path
     for kind in ("start", "end"):

@@ -182,6 +182,7 @@ def test_what_a_daemon_says_of_itself_is_told_in_seconds() -> None:
     timed = {"buckets_ms": [10, 100], "counts": [3, 2, 1], "sum_ms": 1_500}
     commands = {"start": {"ok": 5, "at_capacity": 1}}
     both = {"latency_ms": timed, "lateness_ms": timed}
+    both["stages_ms"] = {"queued": 250, "committed": 1_500}
     told = {"uptime_ms": 2_500, "commands": commands, **with_one_actor_down(), **both}
     status = {**working().status, **told}
     samples = _parsed(page_of(Scraped(status, {}, {}, status)))
@@ -193,6 +194,8 @@ def test_what_a_daemon_says_of_itself_is_told_in_seconds() -> None:
     assert _value(samples, "meterd_active_seconds_total") == 90.5
     assert _value(samples, "meterd_events_total", event="credits.low") == 4
     assert _value(samples, "meterd_dead_lettered_entries_total", outcome="invalid_command") == 1
+    assert _value(samples, "meterd_stage_seconds_total", stage="committed") == 1.5
+    assert _value(samples, "meterd_stage_seconds_total", stage="answered") == 0
     assert _value(samples, "meterd_clock_steps_total") == 1
     assert _value(samples, "meterd_lease_changes_total") == 6
     assert _value(samples, "meterd_outbox_limit_entries") == 1_000

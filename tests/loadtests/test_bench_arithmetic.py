@@ -7,7 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from actors.supervisor.stats import STAGES
 from loadtests.bench.latency import LostRepliesError, latencies_ms
+from loadtests.bench.stages import SHOWN, by_stage
 from loadtests.common.statistics import (
     ProgressSample,
     crossing_s,
@@ -112,6 +114,28 @@ def test_a_latency_is_from_sending_to_reading(times: dict[str, tuple[int, int]])
     sent_ns = [sent for sent, _ in times.values()]
     found = latencies_ms(list(times), sent_ns, replies)
     assert found == pytest.approx([took / 1e6 for _, took in times.values()])
+
+
+@given(
+    before=st.fixed_dictionaries(dict.fromkeys(STAGES, st.integers(0, 10**6))),
+    spent=st.fixed_dictionaries(dict.fromkeys(STAGES, st.integers(0, 10**6))),
+    commands=st.integers(1, 10**6),
+    seen_ms=st.floats(0, 10**6),
+)
+def test_the_stages_make_up_what_a_sender_waits(
+    before: dict[str, int], spent: dict[str, int], commands: int, seen_ms: float
+) -> None:
+    """What no stage of the daemon has was sending and the reply's way; no stage is negative."""
+    after = {stage: before[stage] + spent[stage] for stage in STAGES}
+    one, other = (
+        {"latency_ms": {"count": count}, "stages_ms": stages}
+        for count, stages in ((7, before), (7 + commands, after))
+    )
+    found = by_stage(one, other, seen_ms)
+    assert list(found) == list(SHOWN)
+    assert min(found.values()) >= 0
+    known_ms = sum(spent[stage] for stage in STAGES if stage in SHOWN) / commands
+    assert sum(found.values()) == pytest.approx(max(known_ms, seen_ms))
 
 
 @pytest.mark.parametrize("replies", [{}, {"a": [1, "not_paused"]}])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from loadtests.bench import document, figures, plots, run, targets
 from loadtests.bench.figures import BenchFigures
 from loadtests.bench.plan import QUICK, BenchPlan, Sizes
+from loadtests.bench.stages import SHOWN
 from loadtests.bench.targets import Check
 from tests.project._project import ROOT
 
@@ -116,6 +117,7 @@ def _everything() -> dict[str, BenchFigures]:
             commands_per_s=[1, 2, 3], max_throughput_per_s=[4.0], peer_arq_per_s=[0.5]
         ),
         "latency": _figures(half_p50_ms=[1.0, 2.0]),
+        "stages": _figures(**{f"{stage}_ms@{n}": [0.5] for stage in SHOWN for n in (1, 2)}),
         "timer_latency": _figures(p50_ms=[3.0]),
         "idle_cost": _figures(**sizes),
         "actors": _figures(**sizes),
