@@ -58,7 +58,7 @@ class ProcessSilence:
         self.answered()
 
     def answered(self) -> None:
-        """It has said something: the silence begins anew."""
+        """It has said something: the silence begins again."""
         self._silence = Silence()
         self._seen_s = self._clock()
         self._waits_ns: Mapping[int, int] = {}

@@ -123,7 +123,9 @@ class Dispatcher:
         As far as there may be more; and at least one actor at all.
         """
         wanted = self._limits.warm_pool_size + self.placement.sharing()
-        while self.placement.may_grow() and (not self.handles or self.placement.spares() < wanted):
+        while self.placement.may_grow() and (
+            not self.handles or self.placement.warm_actors() < wanted
+        ):
             self.scale_up()
 
     def scale_up(self) -> ActorHandle:

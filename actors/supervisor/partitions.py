@@ -1,7 +1,7 @@
 """The supervisors of all partitions, side by side in one process and one loop.
 
 Each leads its partition by itself: one that ends, because another daemon leads or its Redis is to
-be compared again, begins anew here and leaves the others alone. Where there is one partition only,
+be compared again, begins again here and leaves the others alone. Where there is one partition only,
 its end is the process's end, and whoever has started the process starts another.
 """
 

@@ -50,7 +50,7 @@ class Placement:
         """A new actor, without chats."""
         self._by_actor[actor] = {}
 
-    def spares(self) -> int:
+    def warm_actors(self) -> int:
         """How many actors stand ready without a chat."""
         return sum(1 for chats in self._by_actor.values() if not chats)
 

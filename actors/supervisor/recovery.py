@@ -53,7 +53,7 @@ def needed_actors(dispatcher: Dispatcher) -> list[ActorHandle]:
 
 def _place(dispatcher: Dispatcher, chat_id: str, user: str) -> None:
     placement = dispatcher.placement
-    if placement.may_grow() and not placement.spares():
+    if placement.may_grow() and not placement.warm_actors():
         dispatcher.scale_up()
     # An open chat has its timer, whatever the operator's limit has become meanwhile.
     actor = placement.choose(user, placement.actors())

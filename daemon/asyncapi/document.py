@@ -130,7 +130,7 @@ def _channels() -> Json:
         "chat": _channel(
             _KEYS.chat("{chat_id}"),
             "string",
-            "A chat's snapshot, written anew with every change. A day after the end the key goes; "
+            "A chat's snapshot, replaced with every change. A day after the end the key goes; "
             "Postgres has the record for ever.",
             ["chat"],
             {"chat_id": {"description": words.FIELDS["chat_id"]}},
@@ -138,7 +138,7 @@ def _channels() -> Json:
         "wallet": _channel(
             _KEYS.wallet("{user_id}"),
             "string",
-            "An account's snapshot, written anew with every change.",
+            "An account's snapshot, replaced with every change.",
             ["wallet"],
             {"user_id": {"description": words.FIELDS["user_id"]}},
         ),

@@ -282,8 +282,8 @@ _COUNTERS: Final = {
     ("work", "commits"): ("commits", "Calls of the commit function"),
     ("work", "redecided"): ("redecided_accounts", "Accounts that were decided once more"),
     ("work", "failed"): ("failed_attempts", "Attempts at an entry in which the code failed"),
-    ("recorder", "restarts"): ("recorder_restarts", "Recorders that were started anew"),
-    ("actor_restarts",): ("actor_restarts", "Chat actors that were started anew"),
+    ("recorder", "restarts"): ("recorder_restarts", "Recorders that were replaced"),
+    ("actor_restarts",): ("actor_restarts", "Chat actors that were replaced"),
     ("clock_steps",): ("clock_steps", "Steps of the queue's clock beyond clock.step_ms_max"),
     ("lease_changes",): ("lease_changes", "How often a supervisor has taken the lead"),
 }

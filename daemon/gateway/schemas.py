@@ -444,7 +444,7 @@ class RecorderStatus(Shape):
         dict[str, int] | None,
         _about("What `journal`, `ledger` and `records` take in PostgreSQL, indexes with them"),
     ] = None
-    restarts: Annotated[Number, _about("Recorders that were started anew")]
+    restarts: Annotated[Number, _about("Recorders that were replaced")]
     replacing: Annotated[Replacing | None, _about("While it is being replaced")] = None
 
 

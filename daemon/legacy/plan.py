@@ -195,9 +195,9 @@ def _plan_leftovers(target: TargetRecords, stored: ImportedState, plan: Migratio
     before = stored.remainders.get(target.pair, {})
     if target.is_gone:
         return
-    for key, leftover in before.items():
-        if target.remainders.get(key) != leftover:
-            plan.changes.remainders_gone.append(leftover)
-    for key, leftover in target.remainders.items():
-        if before.get(key) != leftover:
-            plan.changes.remainders.append(leftover)
+    for key, remainder in before.items():
+        if target.remainders.get(key) != remainder:
+            plan.changes.remainders_gone.append(remainder)
+    for key, remainder in target.remainders.items():
+        if before.get(key) != remainder:
+            plan.changes.remainders.append(remainder)

@@ -42,7 +42,7 @@ def target_balance_of(
     if one.balance_micro is None:
         return one.user_id, Decimal(0), UNREADABLE
     balance = exact_credits(one.balance_micro, one.remainder_micro)
-    whole, residue = _floor(one.balance_micro, one.remainder_micro)
+    whole, remainder = _floor(one.balance_micro, one.remainder_micro)
     if not is_identifier(one.user_id):
         return one.user_id, balance, BAD_USER_ID
     if one.rows > 1 and not do_add_up:
@@ -57,11 +57,11 @@ def target_balance_of(
         balance=balance,
         target_micro=whole - paid,
         unflushed_micro=paid,
-        remainder=exact_credits(0, residue),
+        remainder=exact_credits(0, remainder),
     )
 
 
-def _floor(micro: int, residue: Decimal) -> tuple[int, Decimal]:
+def _floor(micro: int, remainder: Decimal) -> tuple[int, Decimal]:
     """Rounded down, whatever it was rounded to before."""
-    down = int(residue.to_integral_value(ROUND_FLOOR))
-    return micro + down, EXACT.subtract(residue, down)
+    down = int(remainder.to_integral_value(ROUND_FLOOR))
+    return micro + down, EXACT.subtract(remainder, down)

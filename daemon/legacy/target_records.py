@@ -67,7 +67,7 @@ def target_records_of(
         if name not in asides and (ASSIGNED_TO in about or TRUST_IN in about):
             reason = ASSIGNED if ASSIGNED_TO in about else TRUSTED
             asides[name] = QuarantinedRow(*key, *name, reason, 0, 0, about)
-    leftovers = {
+    remainders = {
         one.key: StoredRemainder(*key, one.key, one.ms, credits_of(one.micro))
         for one in old.remainders
     }
@@ -77,7 +77,7 @@ def target_records_of(
         split=done,
         rows=rows,
         quarantined=asides,
-        remainders=leftovers,
+        remainders=remainders,
         is_gone=not old.pair.records,
     )
 

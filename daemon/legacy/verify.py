@@ -167,11 +167,11 @@ def _behind(pair: PairKey, key: str, expected: str) -> RecordDifference:
 def _pairs_behind(look: DiffOptions, plan: MigrationPlan) -> set[PairKey]:
     """Of which migrate would write something: what differs there has most likely changed since."""
     changes, out = plan.changes, set(plan.changes.deleted)
-    asides, leftovers = changes.quarantined_gone + changes.quarantined, changes.remainders_gone
+    asides, gone = changes.quarantined_gone + changes.quarantined, changes.remainders_gone
     return {
         *((row.user_id, row.advisor_id) for row in changes.imported),
         *((row.user_id, row.advisor_id) for row in asides),
-        *((row.user_id, row.advisor_id) for row in leftovers + changes.remainders),
+        *((row.user_id, row.advisor_id) for row in gone + changes.remainders),
         *(pair for pair, chats in look.stored.chats.items() if not out.isdisjoint(chats)),
     }
 

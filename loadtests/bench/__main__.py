@@ -33,12 +33,14 @@ QUICK_OUT: Final = Path(".meterd/bench")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, show, write; 1 if something could not be measured."""
-    wish = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
-    plan = BenchPlan(_sizes(wish), _rounds(wish), not wish.no_peers, screen.teller())
-    measured = run.run(plan, wish.only or run.NAMES)
-    shown = write(wish.out or (QUICK_OUT if wish.quick else DOCS), measured)
-    screen.show([row for row in rows(shown) if not wish.only or _is_of(row.command, wish.only)])
+    plan = BenchPlan(_sizes(options), _rounds(options), not options.no_peers, screen.teller())
+    measured = run.run(plan, options.only or run.NAMES)
+    shown = write(options.out or (QUICK_OUT if options.quick else DOCS), measured)
+    screen.show(
+        [row for row in rows(shown) if not options.only or _is_of(row.command, options.only)]
+    )
     return 1 if any(one.why for one in measured.values()) else 0
 
 
@@ -58,15 +60,15 @@ def _is_of(command: str, names: Sequence[str]) -> bool:
     return any(command.endswith(f'--only {name}"') for name in names)
 
 
-def _sizes(wish: argparse.Namespace) -> Sizes:
-    sizes = QUICK if wish.quick else Sizes()
-    if wish.full:
+def _sizes(options: argparse.Namespace) -> Sizes:
+    sizes = QUICK if options.quick else Sizes()
+    if options.full:
         sizes = sizes._replace(idle_chats=(*sizes.idle_chats, FULL_CHATS))
     return sizes
 
 
-def _rounds(wish: argparse.Namespace) -> int:
-    return int(wish.rounds or (1 if wish.quick else 3))
+def _rounds(options: argparse.Namespace) -> int:
+    return int(options.rounds or (1 if options.quick else 3))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -48,8 +48,8 @@ class Step(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the rows, run the commands, print what they took."""
-    wish = _parser().parse_args(arguments)
-    rows = min(max(wish.rows, 1_000), ROWS_MAX)
+    options = _parser().parse_args(arguments)
+    rows = min(max(options.rows, 1_000), ROWS_MAX)
     with folder() as place, _server(place) as (url, engine):
         made = make_rows(engine, rows, lambda n: print(f"{n:,} rows", file=sys.stderr))
         print(

@@ -28,18 +28,18 @@ needs a package index. What is compared, and why so: loadtests/peers/README.md."
 
 def main() -> int:
     """Measure, print, perhaps write."""
-    wish = _parser().parse_args()
+    options = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     figures = []
-    for name in wish.peer or PEERS:
+    for name in options.peer or PEERS:
         try:
-            figures.append(measure(name, wish.jobs, wish.timeout_s))
+            figures.append(measure(name, options.jobs, options.timeout_s))
         except (PeerEnvironmentError, PeerFailedError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         print(_line(figures[-1]), flush=True)
-    if wish.json:
-        wish.json.write_text(json.dumps([f._asdict() for f in figures], indent=2) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps([f._asdict() for f in figures], indent=2) + "\n")
     return 0
 
 

@@ -87,7 +87,7 @@ def raw_json_text(raw: Raw) -> str:
         text = bytes(raw).decode()
     except UnicodeDecodeError as error:
         raise UnstorableError(f"not UTF-8: {bytes(raw)!r}") from error
-    # What may hide NUL or half of a surrogate pair is written anew, which finds it.
+    # What may hide NUL or half of a surrogate pair is written again, which finds it.
     return json_text(json.loads(text)) if "\\u" in text else text
 
 

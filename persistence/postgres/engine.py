@@ -2,7 +2,7 @@
 
 A session that a server has made read-only stays so when the server takes writes again, and so does
 one to a server that was demoted: what fails so is thrown away with all idle connections, and the
-next one is made anew. A pooler such as PgBouncer refuses the startup parameter ``options``: then
+next one is a new one. A pooler such as PgBouncer refuses the startup parameter ``options``: then
 what it would have set is set for each transaction.
 """
 

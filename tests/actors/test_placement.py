@@ -8,7 +8,7 @@ from actors.supervisor.placement import SKEW_MAX, Placement
 
 def _opened(placement: Placement, chat: str, user: str) -> str | None:
     """Place a chat as the supervisor does; the actor, if there was room."""
-    if placement.may_grow() and not placement.spares():
+    if placement.may_grow() and not placement.warm_actors():
         placement.add_actor(f"a{len(placement.actors())}")
     actor = placement.choose(user, placement.actors())
     if actor is not None:
@@ -102,7 +102,7 @@ def test_books_agree_whatever_opens_and_ends(
     assert {c: placement.actor_of(c) for c in model} == model
     homes = set(model.values())
     assert placement.sharing() == len(model) - len(homes)
-    assert placement.spares() == len(placement.actors()) - len(homes)
+    assert placement.warm_actors() == len(placement.actors()) - len(homes)
     for actor in placement.actors():
         assert set(placement.chats_on(actor)) == {c for c, a in model.items() if a == actor}
         assert len(placement.chats_on(actor)) <= per_actor

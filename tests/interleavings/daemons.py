@@ -200,7 +200,7 @@ class Daemon:
                 self._place(chat_id, user)
 
     def _place(self, chat_id: str, user: str) -> None:
-        if self._placement.may_grow() and not self._placement.spares():
+        if self._placement.may_grow() and not self._placement.warm_actors():
             self.dispatcher.scale_up()
         actor = self._placement.choose(user, self._placement.actors())
         self._placement.place(chat_id, user, actor or self._placement.least_loaded())

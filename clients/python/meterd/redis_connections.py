@@ -2,7 +2,7 @@
 
 Three things that redis-py leaves to its users. A server that was demoted and stays up keeps its
 connections, and refuses every write on them: after one such answer all connections of the pool are
-made anew, so that an address that has moved is found. And a URL may name Sentinels or nodes of a
+replaced, so that an address that has moved is found. And a URL may name Sentinels or nodes of a
 cluster, which are asked for the master at each connect. And under uvloop a write to a connection
 that was cut raises RuntimeError, which no reader of redis-py's errors expects.
 """
@@ -157,7 +157,7 @@ class _SlotMaster:
 
 
 class _Writable:
-    """A connection of threads that finds its master anew when its server can't be it."""
+    """A connection of threads that finds its master again when its server can't be it."""
 
     def __init__(
         self,

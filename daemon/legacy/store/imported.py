@@ -122,7 +122,7 @@ _ASIDES: Final = """
 SELECT q.user_id, q.advisor_id, q.kind, q.key, q.reason, q.total_ms::text,
   trunc(q.cost * 1000000)::text, q.details
 FROM legacy_quarantine q WHERE q.kind <> 'balance' AND """
-_LEFTOVERS: Final = (
+_REMAINDERS: Final = (
     "SELECT s.user_id, s.advisor_id, s.key, s.ms, s.credits FROM legacy_residues s WHERE "
 )
 _NAMED: Final = f"""
@@ -147,10 +147,10 @@ def fetch_imported(connection: Connection, pairs: Range) -> ImportedState:
     for row in _range(connection, _ASIDES, pairs, "q"):
         aside = QuarantinedRow._make((*row[:5], int(row[5]), int(row[6]), row[7]))
         asides.setdefault((row[0], row[1]), {})[aside.name] = aside
-    leftovers: dict[PairKey, dict[str, StoredRemainder]] = {}
-    for row in _range(connection, _LEFTOVERS, pairs, "s"):
-        leftovers.setdefault((row[0], row[1]), {})[row[2]] = StoredRemainder._make(row)
-    return ImportedState(chats, asides, leftovers)
+    remainders: dict[PairKey, dict[str, StoredRemainder]] = {}
+    for row in _range(connection, _REMAINDERS, pairs, "s"):
+        remainders.setdefault((row[0], row[1]), {})[row[2]] = StoredRemainder._make(row)
+    return ImportedState(chats, asides, remainders)
 
 
 def fetch_named(connection: Connection, chat_ids: Iterable[str]) -> dict[str, StoredRecord]:
@@ -220,7 +220,7 @@ _ASIDES_BATCH: Final = batch(
     {},
     "(user_id, advisor_id, kind, key) DO NOTHING",
 )  # fmt: skip
-_LEFTOVERS_BATCH: Final = batch(
+_REMAINDERS_BATCH: Final = batch(
     "legacy_residues",
     (
         text("user_id"), text("advisor_id"), text("key"),
@@ -234,7 +234,7 @@ DELETE FROM legacy_quarantine q USING unnest(%s::text[], %s::text[], %s::text[],
   AS gone (user_id, advisor_id, kind, key)
 WHERE (q.user_id, q.advisor_id, q.kind, q.key)
   = (gone.user_id, gone.advisor_id, gone.kind, gone.key)"""
-_LEFTOVERS_GONE: Final = """
+_REMAINDERS_GONE: Final = """
 DELETE FROM legacy_residues s USING unnest(%s::text[], %s::text[], %s::text[])
   AS gone (user_id, advisor_id, key)
 WHERE (s.user_id, s.advisor_id, s.key) = (gone.user_id, gone.advisor_id, gone.key)"""
@@ -252,8 +252,8 @@ def write_changes(connection: Connection, run_id: int, changes: ImportChanges) -
     _CHATS_BATCH.write(connection, [(r.chat_id, run_id, r.user_id, r.advisor_id) for r in rows])
     _delete(connection, _ASIDES_GONE, [(*a[:2], *a.name) for a in changes.quarantined_gone])
     _ASIDES_BATCH.write(connection, [_aside_values(a, run_id) for a in changes.quarantined])
-    _delete(connection, _LEFTOVERS_GONE, [one[:3] for one in changes.remainders_gone])
-    _LEFTOVERS_BATCH.write(connection, [(*one, run_id) for one in changes.remainders])
+    _delete(connection, _REMAINDERS_GONE, [one[:3] for one in changes.remainders_gone])
+    _REMAINDERS_BATCH.write(connection, [(*one, run_id) for one in changes.remainders])
 
 
 def delete_imported(connection: Connection, chat_ids: Sequence[str]) -> int:

@@ -69,13 +69,13 @@ def old_pair(
 ) -> OldPair:
     """Give a pair out of its rows."""
     read: dict[str, OldRecord] = {}
-    residues: list[RoundingRemainder] = []
+    remainders: list[RoundingRemainder] = []
     for row in records:
         name = _apart(row[0], read)
-        read[name], residue = _record(shape, name, row)
-        if residue.ms or residue.micro:
-            residues.append(residue)
-    return OldPair(Pair(*key, [*read.values()], [_chat(row) for row in chats]), residues)
+        read[name], remainder = _record(shape, name, row)
+        if remainder.ms or remainder.micro:
+            remainders.append(remainder)
+    return OldPair(Pair(*key, [*read.values()], [_chat(row) for row in chats]), remainders)
 
 
 def _apart(key: str, known: Mapping[str, OldRecord]) -> str:

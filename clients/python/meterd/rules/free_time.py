@@ -3,8 +3,8 @@
 In each millisecond the running chats of a scope take turns in order of ``chat_id``: one whose time
 so far was all free, and whose limit is above what the scope has used up to its turn, uses one
 millisecond of it. A chat's ``free_ms`` is what it has used and, while it runs, what it will still
-get if nothing else changes: so all of billing needs that number alone. It is found anew after each
-change of the account, in closed form: chats take the same number of turns until one falls out.
+get if nothing else changes: so all of billing needs that number alone. It is computed again after
+each change of the account, in closed form: chats take the same number of turns until one falls out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -71,7 +71,7 @@ def free_ms_of(chats: Iterable[Chat], used: Mapping[str, int], at: int) -> dict[
 
 
 def allotted(account: Account, used: Mapping[str, int], at: int) -> Account:
-    """Return the account with the free time of all its chats found anew at ``at``."""
+    """Return the account with the free time of all its chats computed again at ``at``."""
     moved = {
         chat_id: account.chats[chat_id]._replace(free_ms=free_ms)
         for chat_id, free_ms in free_ms_of(account.chats.values(), used, at).items()
