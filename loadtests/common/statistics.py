@@ -6,8 +6,8 @@ millisecond) above the exact figure, and never above the highest value.
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -108,6 +108,17 @@ class LatencyHistogram:
         self._classes[place] = self._classes.get(place, 0) + 1
         self.count += 1
         self.max = max(self.max, value)
+
+    def raw(self) -> dict[str, Any]:
+        """All of it, for ``merge`` in another process."""
+        return {"classes": {str(k): n for k, n in self._classes.items()}, "max": self.max}
+
+    def merge(self, raw: Mapping[str, Any]) -> None:
+        """Add the values of another one."""
+        for place, count in raw["classes"].items():
+            self._classes[int(place)] = self._classes.get(int(place), 0) + count
+            self.count += count
+        self.max = max(self.max, raw["max"])
 
     def percentile(self, percent: float) -> float:
         """The least value that so many percent do not exceed; 0 if there is none at all."""

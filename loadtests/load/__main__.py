@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from loadtests.common.live import live_daemon
 from loadtests.common.processes import Sampler, grouped
 from loadtests.common.watchdog import end_with_us
 from loadtests.load.addresses import AddressesError, check
+from loadtests.load.generators import merged, shares
 from loadtests.load.options import (
     PREFIX,
     LoadOptions,
@@ -27,11 +29,13 @@ from loadtests.load.options import (
 )
 from loadtests.load.report import write_report
 from loadtests.load.rows import rows_of, table_of
-from loadtests.load.thresholds import ThresholdsError, read_thresholds
+from loadtests.load.teardown import audit, problems
+from loadtests.load.thresholds import Threshold, ThresholdsError, read_thresholds
 
 LOCUSTFILE: Final = Path(__file__).parents[1] / "locustfile.py"
 LOCUST: Final = "Locust"
 STOP_S_MAX: Final = 120.0
+LOOK_S: Final = 0.2
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 NOT_PASSED_ON: Final = (PREFIX, "METERD_TEST_", "METERD_HOME", "METERD_CONFIG")
@@ -52,6 +56,7 @@ examples:
   make load ARGS="--shape ramp --rate 2000 --duration 5m"
   make load ARGS="--rate 0 --in-flight 200"          as fast as it goes
   make load ARGS="--loop open --rate 2000 --in-flight 2000"   the rate is held, come what may
+  make load ARGS="--generators 4 --rate 4000"        four Locust processes share the load
   METERD_ACTORS__MAX=8 make load                     settings of the daemon go through
   python -m loadtests.load --redis-url redis://queue:6379/0 --postgres-url postgresql://db/meterd
 
@@ -82,23 +87,82 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(options: LoadOptions, out: Path) -> int:
     """One run with its report in ``out``."""
-    read_thresholds(Path(options.thresholds))
+    thresholds = read_thresholds(Path(options.thresholds))
     out.mkdir(parents=True, exist_ok=True)
     with _daemon(options) as (where, root):
         check(where)
-        figures_file = out / "figures.json"
-        figures_file.unlink(missing_ok=True)
         with Sampler(root) as sampler:
-            code = _locust(where._replace(figures=str(figures_file)), out, sampler)
-    if not figures_file.exists():
-        print(f"Locust ended with {code} and without figures; see {out}/locust.log",
-              file=sys.stderr)  # fmt: skip
-        return code or EXIT_FAILED
-    figures = _with_processes(json.loads(figures_file.read_text("utf-8")), sampler, options)
-    figures_file.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+            if options.generators == 1:
+                found = _one_generator(where, out, sampler)
+            else:
+                found = _several_generators(where, out, sampler, thresholds)
+    if found is None:
+        return EXIT_FAILED
+    figures = _with_processes(found, sampler, options)
+    (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     write_report(figures, out / "report.html")
     _print(figures, out)
-    return code
+    return EXIT_FAILED if figures["problems"] else 0
+
+
+def _one_generator(options: LoadOptions, out: Path, sampler: Sampler) -> dict[str, Any] | None:
+    """Locust does all of it, the audit and the thresholds too; None: it left no figures."""
+    process = _locust(options._replace(figures=str(out / "figures.json")), out, sampler, LOCUST)
+    try:
+        _waited(process)
+    finally:
+        _stop(process)
+    return _figures(out / "figures.json")
+
+
+def _several_generators(
+    options: LoadOptions, out: Path, sampler: Sampler, thresholds: list[Threshold]
+) -> dict[str, Any] | None:
+    """Each does a share; the thresholds and the audit are of all of them together."""
+    began_s = time.time()
+    with tempfile.TemporaryDirectory(prefix="meterd-load-") as barrier:
+        processes: list[subprocess.Popen[bytes]] = []
+        try:
+            for number, share in enumerate(shares(options, barrier), 1):
+                folder = out / f"generator-{number}"
+                folder.mkdir(exist_ok=True)
+                wanted = share._replace(figures=str(folder / "figures.json"))
+                processes.append(_locust(wanted, folder, sampler, f"{LOCUST} {number}"))
+            _wait_for_all(processes, Path(barrier))
+        finally:
+            for process in processes:
+                _stop(process)
+    found = [
+        _figures(out / f"generator-{n}" / "figures.json") for n in range(1, len(processes) + 1)
+    ]
+    parts = [one for one in found if one is not None]
+    if len(parts) < len(processes):
+        return None
+    figures = merged(parts)
+    figures["audit"] = audit(options, began_s, lambda text: print(text, file=sys.stderr))
+    figures["problems"] += problems(figures, thresholds)
+    return figures
+
+
+def _wait_for_all(processes: "list[subprocess.Popen[bytes]]", barrier: Path) -> None:
+    """Until all have ended; once one has ended that others wait for, stop them."""
+    try:
+        while any(process.poll() is None for process in processes):
+            is_one_over = any(process.poll() is not None for process in processes)
+            if is_one_over and len(list(barrier.glob("ready-*"))) < len(processes):
+                return
+            time.sleep(LOOK_S)
+    except KeyboardInterrupt:  # the terminal has told all of them, too
+        for process in processes:
+            process.wait(timeout=STOP_S_MAX)
+
+
+def _figures(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        print(f"Locust ended without figures; see {path.with_name('locust.log')}", file=sys.stderr)
+        return None
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
 
 
 @contextlib.contextmanager
@@ -124,8 +188,11 @@ def _settings(env: Mapping[str, str]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _locust(options: LoadOptions, out: Path, sampler: Sampler) -> int:
-    """Locust in a process of its own until it ends; nothing of it is left if we are stopped."""
+def _locust(
+    options: LoadOptions, out: Path, sampler: Sampler, role: str
+) -> "subprocess.Popen[bytes]":
+    """Locust in a process of its own; nothing of it is left if we are stopped."""
+    Path(options.figures).unlink(missing_ok=True)
     # Addresses may hold passwords, so they are not on a command line.
     urls = {
         f"{PREFIX}{name.upper()}": getattr(options, name) for name in ("redis_url", "postgres_url")
@@ -140,18 +207,15 @@ def _locust(options: LoadOptions, out: Path, sampler: Sampler) -> int:
         env={**os.environ, **urls}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     end_with_us(process.pid)
-    sampler.others[LOCUST] = process.pid
-    try:
-        return _waited(process)
-    finally:
-        _stop(process)
+    sampler.others[role] = process.pid
+    return process
 
 
-def _waited(process: "subprocess.Popen[bytes]") -> int:
+def _waited(process: "subprocess.Popen[bytes]") -> None:
     try:
-        return process.wait()
+        process.wait()
     except KeyboardInterrupt:  # the terminal has told Locust, too: it ends what it has opened
-        return process.wait(timeout=STOP_S_MAX)
+        process.wait(timeout=STOP_S_MAX)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

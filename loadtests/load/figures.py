@@ -1,6 +1,7 @@
 """What was measured: how long commands took, second by second and in all."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self
 
 from loadtests.common.statistics import LatencyHistogram, percentiles
 
@@ -22,6 +23,19 @@ class Measured:
         """One more."""
         self.latency_ms.add(latency_ms)
         self.failures += is_failure
+
+    @classmethod
+    def merged(cls, parts: Iterable[Mapping[str, Any]]) -> Self:
+        """What several processes have measured, each as its ``raw``."""
+        whole = cls()
+        for raw in parts:
+            whole.failures += raw["failures"]
+            whole.latency_ms.merge(raw["latency_ms"])
+        return whole
+
+    def raw(self) -> dict[str, Any]:
+        """All of it, for ``merged`` in another process."""
+        return {"failures": self.failures, "latency_ms": self.latency_ms.raw()}
 
     def document(self, lasted_s: float) -> dict[str, Any]:
         """For thresholds, tables and programs."""
@@ -93,6 +107,14 @@ class RunFigures:
         told = self._window.document(at_s - self._window_from_s)
         self._window, self._window_from_s = Measured(), at_s
         return told
+
+    def raw(self) -> dict[str, Any]:
+        """What the runner needs to add up several generators."""
+        return {
+            "overall": self.all_commands.raw(),
+            "commands": {name: one.raw() for name, one in self.commands.items()},
+            "reads": {name: one.raw() for name, one in self.reads.items()},
+        }
 
     def document(self, lasted_s: float) -> dict[str, Any]:
         """For thresholds, tables and programs."""

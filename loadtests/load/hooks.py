@@ -130,7 +130,9 @@ class Session:
         run, self._run = self._run, None
         if run is None:
             return
-        figures = close(run, self._thresholds, self._progress.say)
+        # What several generators reach together is for the runner to judge.
+        thresholds = [] if self.options.barrier else self._thresholds
+        figures = close(run, thresholds, self._progress.say)
         write(figures, self.options.figures)
         self.problems = figures["problems"]
         for problem in self.problems:
@@ -162,7 +164,10 @@ def on_init(environment: Any, runner: Any, **_: Any) -> None:
     """Locust is about to start: read what is wanted, refuse what can't be."""
     parsed = environment.parsed_options
     if parsed.master or parsed.worker or parsed.processes:
-        _refuse("One Locust process carries it all; --master, --worker and --processes can't be.")
+        _refuse("--master, --worker and --processes can't be. For several processes: python -m "
+                "loadtests.load --generators")  # fmt: skip
+    if parsed.generators > 1 and not parsed.barrier:
+        _refuse("--generators is an option of python -m loadtests.load")
     try:
         options = with_addresses(load_options_of(parsed))
         thresholds = read_thresholds(Path(options.thresholds))

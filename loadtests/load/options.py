@@ -101,6 +101,9 @@ OPTIONS: Final = (
            "measured; 0: as fast as it goes", _number(0, 1_000_000)),
     Option("backends", 1, "Locust users that are backends; they share chats, rate and accounts",
            _number(1, 1_000)),
+    Option("generators", 1, "Locust processes that share all of this (not by locust alone)",
+           _number(1, 64)),
+    Option("barrier", "", "folder where generators wait for each other; set for each of several"),
     Option("frontends", 1, "Locust users that are frontends", _number(0, 1_000)),
     Option("reads", 20, "snapshots read by all frontends a second", _number(1, 100_000)),
     Option("notices", 5, "chats that go idle or run out of credits a second, to see how late that "
@@ -133,6 +136,8 @@ class LoadOptions(NamedTuple):
     accounts: int
     start_rate: int
     backends: int
+    generators: int
+    barrier: str
     frontends: int
     reads: int
     notices: int

@@ -7,8 +7,10 @@ waited for. What follows (``loadtests.load.teardown``) is not measured.
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -33,6 +35,7 @@ FINISH_S_MAX: Final = 45.0
 """A command gives up after four attempts of 10 s."""
 STRETCH_S: Final = 1.0
 NOTICES_AT_ONCE: Final = 50
+BARRIER_S: Final = 0.05
 
 
 class LoadRun:
@@ -166,6 +169,7 @@ class LoadRun:
             "open_chats": self._chats_when_measured,
             "generator_waited_for_cpu_s": round(self._waited_s, 3),
             "notices": self.timer_probes.expectations.document(),
+            **({"raw": self.figures.raw()} if self.options.barrier else {}),
         }
 
     def _open(self, backend: Backend) -> None:
@@ -177,7 +181,17 @@ class LoadRun:
         is_last = self._opened == self.options.backends
         if is_last and not schedule.is_over and not schedule.is_cut_short:
             self._open_timer_probes()
+            self._wait_for_others()
             self._begin()
+
+    def _wait_for_others(self) -> None:
+        """Until each generator has opened its chats; the runner ends those that wait in vain."""
+        if not self.options.barrier:
+            return
+        folder = Path(self.options.barrier)
+        (folder / f"ready-{os.getpid()}").touch()
+        while len(list(folder.glob("ready-*"))) < self.options.generators:
+            gevent.sleep(BARRIER_S)
 
     def _open_timer_probes(self) -> None:
         if not self.options.notices:

@@ -44,9 +44,9 @@ def close(run: LoadRun, thresholds: list[Threshold], say: Say) -> dict[str, Any]
         figures["drained_s"] = _drained_s(client, run.options.drain)
     _judge_notices(run, closed_ms)
     run.stop_helpers()
-    figures["audit"] = _audit(run, say)
+    figures["audit"] = audit(run.options, run.began_s, say)
     run.close()
-    figures["problems"] = run.schedule.problems + _problems(figures, thresholds)
+    figures["problems"] = run.schedule.problems + problems(figures, thresholds)
     return figures
 
 
@@ -108,17 +108,15 @@ def _judge_notices(run: LoadRun, until_ms: int) -> None:
             run.schedule.problems.append(f"{len(found)} notices {what}, such as: {shown}")
 
 
-def _audit(run: LoadRun, say: Say) -> dict[str, Any]:
+def audit(options: LoadOptions, began_s: float, say: Say) -> dict[str, Any]:
     """``meterd audit``; without Postgres there is none, and that is said."""
-    if run.options.audit == "none" or not run.options.postgres_url:
-        return {"ran": False, "why": "not asked for" if run.options.postgres_url else "no Postgres"}
+    if options.audit == "none" or not options.postgres_url:
+        return {"ran": False, "why": "not asked for" if options.postgres_url else "no Postgres"}
     say("auditing")
-    since = (
-        [] if run.options.audit == "all" else ["--since", f"{int(time.time() - run.began_s) + 60}s"]
-    )
+    since = [] if options.audit == "all" else ["--since", f"{int(time.time() - began_s) + 60}s"]
     done = subprocess.run(
         [METERD, "audit", "--json", *since],
-        env=_environment(run.options), capture_output=True, text=True, check=False,
+        env=_environment(options), capture_output=True, text=True, check=False,
         stdin=subprocess.DEVNULL, timeout=AUDIT_S_MAX,
     )  # fmt: skip
     try:
@@ -132,22 +130,22 @@ def _environment(options: LoadOptions) -> dict[str, str]:
     return {**without_ours(), **urls}
 
 
-def _problems(figures: dict[str, Any], thresholds: list[Threshold]) -> list[str]:
+def problems(figures: dict[str, Any], thresholds: list[Threshold]) -> list[str]:
     """What makes the run fail, whatever it was good for otherwise."""
     found = [v.line() for v in judge(thresholds, figures) if not v.holds]
     if not figures["overall"]["count"]:
         found.insert(0, "no command was measured at all")
     if figures["drained_s"] is None:
         found.append("commands or records were not worked off in time (--drain)")
-    audit = figures["audit"]
-    if audit["ran"] and not audit["ok"]:
-        found.append(f"the audit found differences: {audit.get('why') or _differences(audit)}")
+    audited = figures["audit"]
+    if audited["ran"] and not audited["ok"]:
+        found.append(f"the audit found differences: {audited.get('why') or _differences(audited)}")
     return found
 
 
-def _differences(audit: dict[str, Any]) -> str:
-    shown = [f"{d['kind']} {d['user']} {d['chat'] or ''}" for d in audit["differences"]]
-    return f"{audit['count']} differences, such as {'; '.join(shown[:SHOWN_MAX])}"
+def _differences(audited: dict[str, Any]) -> str:
+    shown = [f"{d['kind']} {d['user']} {d['chat'] or ''}" for d in audited["differences"]]
+    return f"{audited['count']} differences, such as {'; '.join(shown[:SHOWN_MAX])}"
 
 
 def write(figures: dict[str, Any], path: str) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -122,6 +123,28 @@ def test_a_short_run_counts_every_command_and_the_books_balance(
     assert all(used.memory_bytes > 0 for used in roles.values() if used.processes)
 
 
+def test_several_generators_are_one_run(daemon: LiveDaemon, tmp_path: Path) -> None:
+    """They begin together, are added up, and leave nothing open; the audit is of all of them."""
+    out = tmp_path / "out"
+    done = _load(
+        daemon, out, "--generators", "2", "--chats", "101", "--duration", "6s", "--rate", "60",
+        "--notices", "3", *_lenient(tmp_path, "  throughput_of_asked_min: 0.5\n"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    figures = _figures(out)
+    parts = [_figures(out / f"generator-{number}") for number in (1, 2)]
+    for name in ("count", "failures"):
+        assert figures["overall"][name] == sum(part["overall"][name] for part in parts)
+    begun_s = [part["measured_from_s"] for part in parts]
+    assert max(begun_s) - min(begun_s) < 2
+    assert figures["asked_per_s"] == 60
+    assert figures["open_chats"] >= 101
+    assert all(part["overall"]["count"] > 50 for part in parts)
+    assert figures["audit"]["ok"]
+    assert "Locust 2" in done.stdout
+    assert _count_open(daemon) == 0
+
+
 def test_a_broken_threshold_is_named_and_gives_exit_1(daemon: LiveDaemon, tmp_path: Path) -> None:
     done = _load(
         daemon, tmp_path / "out", "--chats", "5", "--duration", "2s", "--notices", "0",
@@ -203,3 +226,31 @@ def test_a_redis_that_is_away_is_named_without_its_password(tmp_path: Path) -> N
     assert done.returncode == 2
     assert "Redis does not answer at redis://" in done.stderr
     assert "hush" not in done.stderr
+
+
+def test_a_generator_that_was_killed_ends_the_run(daemon: LiveDaemon, tmp_path: Path) -> None:
+    """The others would wait for it for ever; what they have opened is ended."""
+    out, before = tmp_path / "out", _count_open(daemon)
+    with ThreadPoolExecutor(1) as pool:
+        ran = pool.submit(
+            _load, daemon, out, "--generators", "2", "--chats", "1000", "--start-rate", "20",
+            "--notices", "0", *_lenient(tmp_path),
+        )  # fmt: skip
+        daemon.until(lambda: daemon.published()["open_chats"] >= before + 10, 60)
+        killed = _generator(out / "generator-2")
+        killed.kill()
+        done = ran.result()
+    assert done.returncode == 1
+    assert "Locust ended without figures" in done.stderr
+    first = _figures(out / "generator-1")
+    assert "it was stopped by SIGTERM" in first["problems"]
+    assert 0 < _count_open(daemon) - before < 500, "those of the one that was killed"
+
+
+def _generator(out: Path) -> psutil.Process:
+    """The Locust process that writes to a folder."""
+    (found,) = [
+        one for one in psutil.process_iter(["cmdline"])
+        if str(out / "locust.log") in (one.info["cmdline"] or ())
+    ]  # fmt: skip
+    return found
