@@ -2,6 +2,7 @@
 
 # PYTHON: which one to use; unset, the first on the PATH that fits. VENV: the environment's folder.
 ARGS ?=
+COMPILE ?= 0
 SEEDS ?= 100000
 WORKERS ?= 2
 FUZZ_SECONDS ?= 60
@@ -17,7 +18,7 @@ FAST_MARKS := not (redis or postgres or ray or acceptance or slow)
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev up demo test test-slow test-fast smoke screenshots coverage interleavings chaos soak load bench fuzz \
-	check format docs lock clean
+	check format wheels docs lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -86,6 +87,11 @@ check: install-dev ## lint, format, types, and which package may import which
 format: install-dev ## put the code in form and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+wheels: install-dev ## build both wheels into dist/ (COMPILE=1: for this Python and processor, faster; needs a C compiler)
+	rm -rf build/bdist.* build/lib* build/temp.* clients/python/build
+	METERD_COMPILE=$(COMPILE) $(BIN)/python -m build --wheel --no-isolation --outdir dist clients/python
+	METERD_COMPILE=$(COMPILE) $(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
 docs: install-dev ## build the documentation site into site/; a warning is an error
 	rm -rf site

@@ -58,6 +58,7 @@ TARGETS = (
     "test-slow",
     "test-fast",
     "up",
+    "wheels",
 )
 OLD_ANSWER = "No active time tracking record found"
 HEAVY_MODULES = ("ray", "sqlalchemy", "psycopg2", "alembic", "daemon", "actors", "persistence")

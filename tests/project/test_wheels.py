@@ -31,7 +31,8 @@ RESOURCES = (
     *(str(path.relative_to(ROOT)) for path in (ROOT / "deploy").rglob("*") if path.is_file()),
 )
 TO_BUILD = (
-    "LICENSE", "README.md", "config.yaml", "pyproject.toml", "clients", "deploy", "loadtests",
+    "LICENSE", "README.md", "config.yaml", "pyproject.toml", "setup.py", "clients", "deploy",
+    "loadtests",
     *SERVICE_FOLDERS,
 )  # fmt: skip
 TYPED = ("meterd/py.typed", *(f"{folder}/py.typed" for folder in SERVICE_FOLDERS))
