@@ -57,12 +57,12 @@ RETRY_PAUSE_S = 0.5
 HELD_PAUSE_S = 0.2
 OTHER_STARTS_AFTER_S = 10.0
 """Warm actors and the recorder start then at the latest, though a needed actor is missing."""
-GATHER_S = 0.003
+GATHER_S = 0.006
 GATHER_ENTRIES_MIN = 4
 """How long commands gather after so many came at once: more of them share a read and the Ray calls.
 
-At 4 000 a second this took a sixth off all CPU time and a quarter off the 99th percentile; where
-there is little to do, nobody waits (docs/performance.md).
+Each read makes a Ray call for every actor that has commands in it, and those cost more than what
+is in them. Where there is little to do, nobody waits (docs/performance.md).
 """
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from loadtests.bench.figures import BenchFigures, Figure
 from loadtests.bench.stages import SHOWN
+from loadtests.bench.targets import number
 from loadtests.common.svg import svg_of
 
 INK: Final = "#2f6f9f"
@@ -110,11 +111,11 @@ def _stages(drawing: Drawing, figures: BenchFigures) -> bool:
             widths = [figure.median for _, figure in points]
             axes.barh(range(len(paces)), widths, left=ends, color=colour, label=stage)
             ends = [end + width for end, width in zip(ends, widths, strict=True)]
-        axes.set_yticks(range(len(paces)), [f"{pace:,} a second" for pace in paces])
+        axes.set_yticks(range(len(paces)), [f"{number(pace)} a second" for pace in paces])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("ms of a command, on average")
-        axes.legend(frameon=False, fontsize=8, ncols=len(found), loc="lower right")
+        axes.legend(frameon=False, fontsize=8, loc="upper right")
     return bool(paces)
 
 

@@ -12,8 +12,10 @@ from loadtests.bench.latency import RESULT_S_MAX, PaceError, latencies_ms, send_
 from loadtests.bench.plan import BenchPlan
 from loadtests.bench.replies import ReplyReader
 from loadtests.bench.throughput import ACTORS
+from loadtests.bench.usage import pid_of
 from loadtests.bench.workload_model import EncodedWorkload
 from loadtests.common.live import KEYS
+from loadtests.common.processes import Sampler
 from loadtests.common.statistics import percentile
 
 PACES: Final = (1_000, 4_000, 8_000)
@@ -51,8 +53,13 @@ def _round(
     ids = workload.last_ids(count)
     before = _settled(daemon, daemon.handled())
     with contextlib.closing(ReplyReader(daemon.redis_url, KEYS.reply(stream), count)) as reader:
+        sampler = Sampler(pid_of(daemon))
+        began = sampler.take()
         sent = send_steadily(daemon.redis_url, commands, per_s)
+        ended = sampler.take()
         replies = reader.result(RESULT_S_MAX)
+    used = sampler.between(began.at_s, ended.at_s).values()
+    figures.add(f"cpu_percent@{per_s}", sum(one.cpu_percent for one in used), "%")
     seen_ms = latencies_ms(ids, sent.at_ns, replies)
     after = _settled(daemon, daemon.handled())
     for stage, value in by_stage(before, after, sum(seen_ms) / count).items():

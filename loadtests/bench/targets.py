@@ -89,7 +89,11 @@ PROMISES: Final = (
         "the stages of a command at 4 000 a second, on average",
         "stages",
         (),
-        tuple((f"{stage}_ms@4000", stage) for stage in SHOWN),
+        (
+            *((f"{stage}_ms@4000", stage) for stage in SHOWN),
+            ("cpu_percent@4000", "CPU of the daemon and its servers"),
+            ("cpu_percent@1000", "at 1 000 a second"),
+        ),
     ),
     Promise(
         "snapshot reads over HTTP, one worker process: as many as it can, and at 2 000 a second",
