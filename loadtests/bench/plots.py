@@ -101,22 +101,22 @@ def _latency(drawing: Drawing, figures: BenchFigures) -> bool:
 
 
 def _stages(drawing: Drawing, figures: BenchFigures) -> bool:
-    """For each pace a bar of all stages, one after the other."""
+    """For each rate a bar of all stages, one after the other."""
     found = {stage: figures.series(f"{stage}_ms") for stage in SHOWN}
-    paces = [pace for pace, _ in found[SHOWN[0]]]
-    if paces:
+    rates = [rate for rate, _ in found[SHOWN[0]]]
+    if rates:
         axes = drawing.subplots()
-        ends = [0.0] * len(paces)
+        ends = [0.0] * len(rates)
         for (stage, points), colour in zip(found.items(), STAGE_COLOURS, strict=True):
             widths = [figure.median for _, figure in points]
-            axes.barh(range(len(paces)), widths, left=ends, color=colour, label=stage)
+            axes.barh(range(len(rates)), widths, left=ends, color=colour, label=stage)
             ends = [end + width for end, width in zip(ends, widths, strict=True)]
-        axes.set_yticks(range(len(paces)), [f"{number(pace)} a second" for pace in paces])
+        axes.set_yticks(range(len(rates)), [f"{number(rate)} a second" for rate in rates])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("ms of a command, on average")
         axes.legend(frameon=False, fontsize=8, loc="upper right")
-    return bool(paces)
+    return bool(rates)
 
 
 def _timer_latency(drawing: Drawing, figures: BenchFigures) -> bool:

@@ -1,4 +1,4 @@
-"""Where a command's time goes, from sending to the reply, at several paces."""
+"""Where a command's time goes, from sending to the reply, at several rates."""
 
 import contextlib
 import time
@@ -18,7 +18,7 @@ from loadtests.common.live import KEYS
 from loadtests.common.processes import Sampler
 from loadtests.common.statistics import percentile
 
-PACES: Final = (1_000, 4_000, 8_000)
+RATES: Final = (1_000, 4_000, 8_000)
 """Commands a second."""
 
 SHOWN: Final = (*STAGES[:-1], "replied")
@@ -26,13 +26,13 @@ SHOWN: Final = (*STAGES[:-1], "replied")
 
 
 def measure(plan: BenchPlan, figures: BenchFigures) -> None:
-    """Each pace in turn; the mean of a command in each stage, and what its sender saw."""
+    """Each rate in turn; the mean of a command in each stage, and what its sender saw."""
     with running() as daemon:
         daemon.wait_for_actors(ACTORS)
         workload = EncodedWorkload("s")
         daemon.open(workload, plan.sizes.chats)
         for number in range(1, plan.rounds + 1):
-            for per_s in PACES:
+            for per_s in RATES:
                 plan.say(f"round {number}: {per_s:,} commands a second")
                 try:
                     _round(daemon, workload, (per_s, plan.sizes.latency_s), figures)

@@ -24,7 +24,8 @@ def _batch(first: int, count: int) -> DispatchBatch:
 
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 60))
 def test_two_go_together_in_order_as_far_as_there_is_room(one: int, two: int, most: int) -> None:
-    first, second = _batch(1, one), _batch(1 + one, two)
+    first = _batch(1, one)._replace(queued_ms=10 * one)
+    second = _batch(1 + one, two)._replace(queued_ms=10 * two)
     both = first.with_next(second, most)
     if one + two > most:
         assert both is None
@@ -32,6 +33,7 @@ def test_two_go_together_in_order_as_far_as_there_is_room(one: int, two: int, mo
         assert both is not None
         assert both.tasks == first.tasks + second.tasks
         assert (both.losses, both.is_suspect) == (0, False)
+        assert both.queued_ms == 10 * (one + two), "no waiting is forgotten"
 
 
 @given(st.integers(2, 20), st.integers(1, LOSSES_MAX))

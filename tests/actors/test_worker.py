@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -66,6 +67,20 @@ def test_what_had_its_effect_before_is_not_counted_again() -> None:
 
 
 @pytest.mark.redis
+def test_the_time_of_a_batch_is_divided_into_deciding_and_committing() -> None:
+    """What waits in the commit function is no time of the rules."""
+    stalled_ms = 100
+    with _leading() as client:
+        worker, task = _worker(client, "7"), _top_up(client, 1)
+        client.client_pause(stalled_ms, all=False)
+        began_ns = time.perf_counter_ns()
+        stats = worker.handle(1, [task]).stats
+        took_us = (time.perf_counter_ns() - began_ns) // 1_000
+        assert stats.committed_us >= 500 * stalled_ms, "it was stalled for the rest before"
+        assert 0 < stats.decided_us <= took_us - stats.committed_us
+        assert 0 <= time.time_ns() // 1_000 - stats.ended_at_us < 60_000_000
+
+
 def test_a_start_whose_answer_was_lost_is_told_of_though_another_command_came_with_it() -> None:
     """Else the supervisor gives up the chat's place, and nobody keeps its timer."""
     with _leading() as client:

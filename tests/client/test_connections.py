@@ -19,7 +19,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def test_writing_to_a_cut_connection_raises_an_error_of_redis(run: Run, server: str) -> None:
-    """Its reader retries those; uvloop raises a RuntimeError. The next command connects anew."""
+    """Its reader retries those; uvloop raises a RuntimeError. The next command connects again."""
 
     async def play() -> None:
         pool = redis.asyncio.ConnectionPool(**connection_options_async(server))
