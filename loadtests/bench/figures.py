@@ -98,7 +98,7 @@ def read(path: Path) -> dict[str, BenchFigures]:
 
 
 def write(path: Path, machine: str, measured: Mapping[str, BenchFigures]) -> None:
-    """Write the file anew."""
+    """Replace the file."""
     document = {
         "machine": machine,
         "measurements": {name: one.as_json() for name, one in measured.items()},

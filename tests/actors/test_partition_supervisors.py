@@ -105,7 +105,7 @@ def test_one_that_is_handed_over_stands_by_at_once_and_the_others_work_on() -> N
 
 
 def test_one_that_fails_again_and_again_ends_all() -> None:
-    """A failure in between that was none begins the count anew."""
+    """A failure in between that was none begins the count again."""
     broken: list[Exception | str] = [RuntimeError("broken")] * (FAILURES_MAX - 1)
 
     async def play() -> None:

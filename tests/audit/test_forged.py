@@ -41,7 +41,7 @@ def _read(system: System, stream: str) -> Pairs:
 
 
 def _rewrite(system: System, stream: str, pairs: Pairs) -> None:
-    """The stream made anew with these entries, as if nothing had been deleted."""
+    """The stream made again with these entries, as if nothing had been deleted."""
     last: Any = system.client.xinfo_stream(stream)["last-generated-id"]
     system.client.delete(stream)
     for entry, fields in pairs:

@@ -102,7 +102,7 @@ def test_a_name_that_none_can_have_spoils_no_other_clock(desk: Desk, open_page: 
 
 
 def test_a_clock_that_is_moved_keeps_its_connection(desk: Desk, open_page: Open) -> None:
-    """A list that is sorted anew takes elements out and puts them in again."""
+    """A list that is sorted again takes elements out and puts them in again."""
     user = desk.new()
     desk.start(user, user)
     page = open_page("/demo")

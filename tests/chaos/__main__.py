@@ -49,7 +49,7 @@ faults:
 """
 
 
-class Wish(NamedTuple):
+class ChaosOptions(NamedTuple):
     """What the environment asks for."""
 
     minutes: float
@@ -61,9 +61,9 @@ class Wish(NamedTuple):
     report: str
 
 
-def wish(env: Mapping[str, str]) -> Wish:
+def chaos_options(env: Mapping[str, str]) -> ChaosOptions:
     """Read the environment."""
-    return Wish(
+    return ChaosOptions(
         minutes=float(env.get("CHAOS_MINUTES", "5")),
         seed=int(env.get("CHAOS_SEED") or int.from_bytes(os.urandom(3))),
         kills=int(env.get("CHAOS_KILLS", "0")),
@@ -82,7 +82,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()  # fmt: skip
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    wanted = wish(os.environ)
+    wanted = chaos_options(os.environ)
     print(f"CHAOS_SEED={wanted.seed} {wanted.minutes:g} minutes on {wanted.redis}", flush=True)
     folder = short_folder()
     is_kept = True
@@ -95,7 +95,7 @@ def main() -> int:
     return int(is_kept)
 
 
-def run_in(folder: Path, wanted: Wish) -> bool:
+def run_in(folder: Path, wanted: ChaosOptions) -> bool:
     """One whole run with everything it makes in this folder; True if every promise was kept."""
     with contextlib.closing(ChaosEnvironment(folder, wanted.redis)) as environment:
         environment.daemon.start()
@@ -114,7 +114,7 @@ def run_in(folder: Path, wanted: Wish) -> bool:
         return is_well
 
 
-def strike_at_random(run: Run, wanted: Wish) -> None:
+def strike_at_random(run: Run, wanted: ChaosOptions) -> None:
     """One fault after another, drawn by weight, or two at once, until time and kills are enough."""
     faults = [f for f in CATALOGUE.values() if _is_wanted(f.name, wanted.words)]
     weights = [fault.weight for fault in faults]
@@ -140,7 +140,7 @@ def _is_wanted(name: str, words: tuple[str, ...]) -> bool:
     return is_named and not any(word in name.lower() for word in no)
 
 
-def _is_enough(run: Run, wanted: Wish) -> bool:
+def _is_enough(run: Run, wanted: ChaosOptions) -> bool:
     return run.elapsed_s() >= wanted.minutes * 60 and run.report.kills >= wanted.kills
 
 

@@ -40,7 +40,7 @@ def settings() -> dict[str, str]:
         "METERD_CREDITS__AT_ZERO": POLICY.at_zero,
         "METERD_CREDITS__GRACE_MS": str(POLICY.grace_ms),
         "METERD_CREDITS__WARN_MS": ",".join(str(ms) for ms in POLICY.warn_ms),
-        # Less patience than by default, so that what hangs for seconds is given up and replaced.
+        # Shorter limits than by default, so that what hangs for seconds is given up and replaced.
         "METERD_REDIS__SOCKET_TIMEOUT_MS": "2000",
         "METERD_ACTORS__CALL_TIMEOUT_MS": "4000",
         "METERD_QUEUE__PROCESSED_RETENTION_MS": str(86_400_000),

@@ -213,7 +213,7 @@ class Postgres:
         self._limit((1 << 16, resource.RLIM_INFINITY))
 
     def free_disk(self) -> None:
-        """There is room again; a server that has given up meanwhile is started anew."""
+        """There is room again; a server that has given up meanwhile is started again."""
         if self._server.is_running():
             self._limit(UNLIMITED)
         self.stop_at_once()

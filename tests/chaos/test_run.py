@@ -51,8 +51,10 @@ def test_a_second_charge_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "CATALOGUE", {saboteur.name: saboteur})
     folder = short_folder()
     try:
-        wish = harness.wish({"CHAOS_MINUTES": "0", "CHAOS_KILLS": "1", "CHAOS_SEED": "1"})
-        assert not harness.run_in(folder, wish)
+        options = harness.chaos_options(
+            {"CHAOS_MINUTES": "0", "CHAOS_KILLS": "1", "CHAOS_SEED": "1"}
+        )
+        assert not harness.run_in(folder, options)
         assert "sabotage" in (folder / "evidence" / "ledger.jsonl").read_text()
     finally:
         harness.clean(folder, keep=False)

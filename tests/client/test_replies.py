@@ -215,7 +215,7 @@ def test_an_unreadable_reply_harms_nobody(meter: Any, server: str, queue: redis.
 def test_a_reply_stream_that_expired_is_read_on(
     meter: Any, server: str, queue: redis.Redis
 ) -> None:
-    """After an hour without replies the stream is gone; the next one makes it anew."""
+    """After an hour without replies the stream is gone; the next one makes it again."""
     with answering(server):
         meter.pause("c")
         stream = KEYS.reply(meter.core.reply_to)

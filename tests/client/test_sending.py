@@ -161,7 +161,7 @@ def test_what_the_daemon_would_refuse_is_refused_here(
 
 
 def test_an_unknown_option_is_a_type_error(meter: Any) -> None:
-    """A mistyped option is not taken for a wish that was heard."""
+    """A mistyped option is refused, not ignored."""
     with pytest.raises(TypeError, match="timeout"):
         meter.pause("c", timeout=3)
 

@@ -193,7 +193,7 @@ def test_a_stream_outlives_a_redis_that_is_away(
             reading = asyncio.create_task(_until(frames, b"wallet.topped_up"))
             proxy.refuse()
             missed = await asyncio.to_thread(_happens, queue)
-            await asyncio.sleep(1)  # away for longer than the client's patience
+            await asyncio.sleep(1)  # away for longer than the client's time limit
             proxy.admit()
             return await reading, missed
 

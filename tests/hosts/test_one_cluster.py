@@ -89,7 +89,7 @@ def test_while_the_head_is_away_what_runs_goes_on_and_who_starts_waits_for_it(
 
 
 def test_a_head_that_is_replaced_with_its_state_keeps_its_nodes(site: Site) -> None:
-    """Its processes are killed and started anew: what runs goes on, and what is lost starts again.
+    """Its processes are killed and started again: what runs goes on, and what is lost starts again.
 
     So it is with KubeRay and GCS fault tolerance (deploy/kubernetes/meterd-kuberay.yaml).
     """

@@ -145,8 +145,8 @@ def old_balances(
     where = "true" if after is None else '{user} COLLATE "C" > %(user_id)s'
     sql = queries.balances_sql(layout, where, with_free_time=with_free_time)
     for user_id, balance, rows in _stream(connection, sql, {"user_id": after}):
-        micro, residue = whole(balance, MICRO_DIGITS)
-        yield OldBalance(user_id, micro, residue, rows)
+        micro, remainder = whole(balance, MICRO_DIGITS)
+        yield OldBalance(user_id, micro, remainder, rows)
 
 
 def balances_of(

@@ -1,4 +1,4 @@
-"""SIGKILL: chat actors, spares, the supervisor, the recorder, Ray's own processes, the daemon."""
+"""SIGKILL: chat actors, warm actors, the supervisor, the recorder, Ray's processes, the daemon."""
 
 import contextlib
 import random
