@@ -54,6 +54,7 @@ _TOLD_WITH: Final = (
     "X-Request-Id",
 )
 _ROUTERS: Final = (
+    chats.direct_router,
     chats.router,
     streams.router,
     users.router,

@@ -91,18 +91,29 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
+        self._found: dict[tuple[str, str, int], tuple[Counter, Histogram | None]] = {}
 
     def expect(self, route: str, method: str, status: int) -> None:
         """Let a request be counted from 0 on: what is not there before its first can't grow."""
-        self._requests.labels(route, method, str(status))
-        if not route.endswith("/stream"):
-            self._seconds.labels(route)
+        self._series(route, method, status)
 
     def count(self, route: str, method: str, status: int, seconds: float) -> None:
         """One request has been answered."""
-        self._requests.labels(route, method, str(status)).inc()
-        if not route.endswith("/stream"):
-            self._seconds.labels(route).observe(seconds)
+        requests, took = self._series(route, method, status)
+        requests.inc()
+        if took is not None:
+            took.observe(seconds)
+
+    def _series(self, route: str, method: str, status: int) -> tuple[Counter, Histogram | None]:
+        """What counts such requests; kept, because finding it by its labels takes longer."""
+        labels = route, method, status
+        found = self._found.get(labels)
+        if found is None:
+            is_stream = route.endswith("/stream")
+            requests = self._requests.labels(route, method, str(status))
+            found = requests, None if is_stream else self._seconds.labels(route)
+            self._found[labels] = found
+        return found
 
     def page(self, scraped: Scraped) -> bytes:
         """All metrics as text."""

@@ -14,6 +14,7 @@ from daemon.gateway.command_schemas import IDENTIFIER, STORABLE
 from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, unpack_number
 from daemon.gateway.dependencies import AllParts, Reader, identifier
+from daemon.gateway.direct_route import DirectRoute
 from daemon.gateway.errors import ProblemError, forbidden, invalid
 from daemon.gateway.history import NO_LINES, HistoryReader
 from daemon.gateway.views import pack, record_snapshot
@@ -23,6 +24,7 @@ from persistence.postgres.pages import ChatFilter, Period
 from persistence.postgres.rows import RecordRow
 
 router = APIRouter(prefix="/v1/chats", tags=["chats"])
+direct_router = APIRouter(prefix="/v1/chats", tags=["chats"], route_class=DirectRoute)
 
 _OPEN = (RUNNING, PAUSED, SUSPENDED)
 _SEARCH_MAX = 128
@@ -52,7 +54,7 @@ ToMs = Annotated[
 Status = Literal["running", "paused", "suspended", "ended", "open"]
 
 
-@router.get("/{chat_id:id}", response_model=schemas.ChatAnswer, responses=schemas.READ)
+@direct_router.get("/{chat_id:id}", response_model=schemas.ChatAnswer, responses=schemas.READ)
 async def read_chat(chat_id: ChatToRead, caller: Reader, parts: AllParts) -> Response:
     """Give the chat with its wallet; a chat that never started is an answer too."""
     return Response(await parts.queries.chat(chat_id, caller), media_type=_JSON)
