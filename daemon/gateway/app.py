@@ -57,6 +57,7 @@ _ROUTERS: Final = (
     chats.direct_router,
     chats.router,
     streams.router,
+    users.direct_router,
     users.router,
     advisors.router,
     usage.router,

@@ -29,6 +29,7 @@ async def dependencies_of(request: Request) -> Dependencies:
 
 
 AllParts = Annotated[Dependencies, Depends(dependencies_of)]
+UserId = Annotated[str, Path(description="The user", json_schema_extra=IDENTIFIER)]
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
@@ -115,10 +116,7 @@ async def follower_of(request: Request, credentials: Credentials) -> Caller:
     return caller
 
 
-async def user_to_read(
-    user_id: Annotated[str, Path(description="The user", json_schema_extra=IDENTIFIER)],
-    caller: Annotated[Caller, Depends(reader_of)],
-) -> str:
+async def user_to_read(user_id: UserId, caller: Annotated[Caller, Depends(reader_of)]) -> str:
     """The user of the path, whom the caller may read."""
     if not caller.may_read_user(user_id):
         raise forbidden("this token reads its own wallet, ledger and stream only")

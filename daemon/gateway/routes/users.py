@@ -9,7 +9,8 @@ from daemon.gateway import schemas
 from daemon.gateway.command_schemas import CREDITS
 from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
-from daemon.gateway.dependencies import AllParts, Reader, UserToRead
+from daemon.gateway.dependencies import AllParts, Reader, UserId, UserToRead, user_to_read
+from daemon.gateway.direct_route import DirectRoute
 from daemon.gateway.errors import invalid
 from daemon.gateway.queries import wallet_answer
 from daemon.gateway.routes.chats import After, FromMs, LastEventId, Limit, ToMs
@@ -20,17 +21,17 @@ from persistence.postgres.pages import Period, ledger_page
 from persistence.postgres.rows import LedgerRow
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
+direct_router = APIRouter(prefix="/v1/users", tags=["users"], route_class=DirectRoute)
 
 _JSON = "application/json"
 
 
-@router.get(
-    "/{user_id:id}/wallet",
-    response_model=schemas.WalletAnswer,
-    responses=schemas.READ,
+@direct_router.get(
+    "/{user_id:id}/wallet", response_model=schemas.WalletAnswer, responses=schemas.READ
 )
 async def read_wallet(
-    user_id: UserToRead,
+    user_id: UserId,
+    caller: Reader,
     parts: AllParts,
     with_rate: Annotated[
         str | None,
@@ -38,6 +39,7 @@ async def read_wallet(
     ] = None,
 ) -> Response:
     """Give the wallet; and until when it would last if one more chat ran at a rate."""
+    await user_to_read(user_id, caller)
     read_from, wallet = await parts.queries.wallet(user_id)
     more = {} if with_rate is None else {"what_if": await _what_if(parts, user_id, with_rate)}
     answer = wallet_answer(parts.clock.now_ms(), read_from, wallet, more)
