@@ -21,6 +21,7 @@ from loadtests.bench import (
     records,
     recovery,
     stages,
+    start_up,
     throughput,
     timer_latency,
 )
@@ -58,6 +59,7 @@ def all_of_them(measured: Mapping[str, BenchFigures]) -> dict[str, Measure]:
         "records": records.measure,
         "reads": reads.measure,
         "big_account": big_account.measure,
+        "start_up": start_up.measure,
     }
 
 

@@ -178,6 +178,16 @@ PROMISES: Final = (
         ),
         (("waking_ms", "waking all"), ("chats", "chats")),
     ),
+    Promise(
+        "the command line: `meterd --help`, `meterd status`; a daemon's second start",
+        "start_up",
+        (
+            Check("help_cpu_s", "CPU of the help", most=0.2),
+            Check("status_s", "status", most=0.3),
+            Check("second_start_s", "second start", most=8),
+        ),
+        (("help_s", "help"), ("status_cpu_s", "CPU of the status")),
+    ),
 )
 
 

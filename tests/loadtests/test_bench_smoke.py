@@ -19,15 +19,17 @@ from tests.project._project import ROOT
 def test_a_quick_run_measures_shows_and_writes(tmp_path: Path) -> None:
     """The table on standard output, figures, drawings and the document in the folder.
 
-    Of one measurement with a daemon, which finds its peak first, and one without.
+    Of two measurements with a daemon, one of which finds its peak first, and one without.
     """
-    ran = _bench("--quick", "--only", "latency", "records", "--out", str(tmp_path))
+    ran = _bench("--quick", "--only", "latency", "records", "start_up", "--out", str(tmp_path))
     assert ran.returncode == 0, ran.stderr
-    assert "at half of that load" in ran.stdout
+    assert "at half of the peak" in ran.stdout
     found = json.loads((tmp_path / "performance" / "figures.json").read_text())["measurements"]
     assert found["records"]["figures"]["ratio"]["values"]
     assert found["latency"]["figures"]["of_a_peak_per_s"]["median"] > 0
     assert found["latency"]["figures"]["half_p99_ms"]["median"] > 0
+    assert found["start_up"]["figures"]["status_cpu_s"]["median"] > 0
+    assert found["start_up"]["figures"]["second_start_s"]["median"] > 0
     text = (tmp_path / "performance.md").read_text()
     assert "![latency](performance/latency.svg)" in text
 
