@@ -21,7 +21,10 @@ PAGES: Final = sorted(
     for path in ROOT.glob(pattern)
     if "node_modules" not in path.parts
 )
-BLOCK: Final = re.compile(r"^ *```(sh|console)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+BLOCK: Final = re.compile(
+    r"^ *(?:\d+\. |[-*] )?```(sh|bash|shell|console)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL
+)
+"""A block to type, which may be the first thing of an item in a list."""
 YAML: Final = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INNER: Final = re.compile(r"\$\(([^()]+)\)")
 """A command within another one's words."""
