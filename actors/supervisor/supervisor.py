@@ -8,18 +8,18 @@ import time
 from collections.abc import Awaitable, Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis
 import redis.asyncio
 import structlog
 
-from actors.errors import error_summary
 from actors.supervisor.actor_handle import ActorHandle, ActorProcess, Timeouts
 from actors.supervisor.balance import Turn
-from actors.supervisor.clock_monitor import ClockMonitor, steady_ms
+from actors.supervisor.clock_monitor import ClockMonitor
 from actors.supervisor.closed_chats import ClosedChats
+from actors.supervisor.command_reader import CommandReader
 from actors.supervisor.dispatch import Dispatcher, DispatchLimits
 from actors.supervisor.gauges import OutboxBound
 from actors.supervisor.health import (
@@ -42,28 +42,17 @@ from actors.supervisor.tasks import end_tasks
 from meterd.rules.redis_keys import Keys
 from persistence.errors import NotLeadingError
 from persistence.redis.chat_directory import ChatDirectory
-from persistence.redis.command_stream import CommandStream, ReadBatch, ReadNotice
+from persistence.redis.command_stream import CommandStream
 from persistence.redis.integrity import IntegrityCheck
 from persistence.redis.versions import VERSION
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
 _VERSION: Final = metadata.version("meterd")
 WARM_MAX = 8
 """Processes that one who stands by keeps started, at most."""
-RETRY_PAUSE_S = 0.5
-HELD_PAUSE_S = 0.2
 OTHER_STARTS_AFTER_S = 10.0
 """Warm actors and the recorder start then at the latest, though a needed actor is missing."""
-GATHER_S = 0.006
-GATHER_ENTRIES_MIN = 4
-"""How long commands gather after so many came at once: more of them share a read and the Ray calls.
-
-Each read makes a Ray call for every actor that has commands in it, and those cost more than what
-is in them. Where there is little to do, nobody waits (docs/performance.md).
-"""
 
 
 class SupervisorConfig(msgspec.Struct, frozen=True):
@@ -128,7 +117,6 @@ class Supervisor:
         self._why = ""
         self.is_over = False
         """Whether it leads no more: another daemon does, or Redis is to be verified again."""
-        self._error = ""
         self._stopping = asyncio.Event()
         self._is_handing_over = False
         self._placement = Placement(settings.actors_max, settings.chats_per_actor)
@@ -174,6 +162,14 @@ class Supervisor:
             ),
             self._counts,
             parts.directory,
+        )
+        self._reader = CommandReader(
+            parts.queue,
+            self._dispatcher,
+            self._clock,
+            self._outbox,
+            batch_max=settings.batch_max,
+            block_ms=settings.block_ms,
         )
 
     @property
@@ -222,7 +218,7 @@ class Supervisor:
             await self._maintenance.look_at_library()  # first: who must not lead takes no lease
         if await self._leadership.acquire(self._report, self._pause, self._stopping.is_set):
             await self._recover()
-            await self._read_on()
+            await self._reader.read_on(self._pause, self._stopping.is_set)
         self._state = "stopping"
 
     def stop(self) -> None:
@@ -260,7 +256,7 @@ class Supervisor:
         self._recording.start()
         await self._until_needed_are_up()
         await retry_until_ok(self._clock.poll)
-        await self._finish_pending()
+        await self._reader.finish_pending()
         self._state = "ready"
         # At once: who was told that it is ready may ask.
         await self._publish_status()
@@ -275,70 +271,6 @@ class Supervisor:
 
     async def _publish_status(self) -> None:
         await retry_until_ok(lambda: self._maintenance.publish(self.status()))
-
-    async def _finish_pending(self) -> None:
-        after = "0"
-        while True:
-            batch = await retry_until_ok(lambda after=after: self._pending(after))  # type: ignore[misc]
-            if batch.notice is ReadNotice.CLAIMED:
-                await self._dispatcher.drain()
-                after = "0"
-                continue
-            if not batch.entries:
-                break
-            after = batch.entries[-1].entry
-            await self._wait_until_clear()
-            await self._dispatcher.dispatch(batch.entries)
-            await self._dispatcher.wait_for_capacity()
-        await self._dispatcher.drain()
-
-    async def _pending(self, after: str) -> ReadBatch:
-        return await self._parts.queue.pending(after, self._settings.batch_max)
-
-    async def _read_on(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self._wait_until_clear()
-                await self._dispatcher.wait_for_capacity()
-                await self._read_once()
-                self._error = ""
-            except redis.RedisError as error:
-                self._error = error_summary(error)
-                log.warning("supervisor.waits", why=error_summary(error))
-                await self._pause(RETRY_PAUSE_S)
-
-    async def _read_once(self) -> None:
-        before = steady_ms()
-        delivery = await self._parts.queue.new(self._settings.batch_max)
-        self._clock.observe(delivery.now_ms, before)
-        if delivery.notice:
-            await self._act_on(delivery)
-        elif not delivery.entries:
-            await self._parts.queue.wait(self._settings.block_ms)
-        if not delivery.entries:
-            return
-        await self._wait_until_clear()
-        await self._dispatcher.dispatch(delivery.entries)
-        if GATHER_ENTRIES_MIN <= len(delivery.entries) < self._settings.batch_max:
-            await asyncio.sleep(GATHER_S)
-
-    async def _act_on(self, batch: ReadBatch) -> None:
-        """Say what a read found wrong with the stream, and take in what it has put right."""
-        log.warning("queue.disturbed", what=batch.notice.value, entries=batch.number)
-        if batch.notice is ReadNotice.CLAIMED:
-            await self._dispatcher.drain()
-            await self._finish_pending()
-        if batch.notice is ReadNotice.AHEAD:
-            await self._clock.sync()
-
-    async def _wait_until_clear(self) -> None:
-        """Wait while nothing may be decided: the clock has stepped, or too much waits already.
-
-        Whoever is told to stop meanwhile is cancelled in here: what was read comes again in the
-        next life.
-        """
-        while self._clock.why or self._outbox.is_overflowing():
-            await asyncio.sleep(HELD_PAUSE_S)
 
     async def _close(self, *tasks: asyncio.Task[Any]) -> None:
         await end_tasks(*tasks)
@@ -437,7 +369,7 @@ class Supervisor:
         if self._state != "ready":
             return self._state, self._why or self._maintenance.trouble or self._starts.why
         troubles = [
-            self._error,
+            self._reader.error,
             self._maintenance.trouble,
             *(s.trouble for s in self._dispatcher.handles.values()),
         ]

@@ -14,7 +14,8 @@ from pydantic import (
 
 from daemon.gateway.command_schemas import IDENTIFIER, field_shape
 from daemon.gateway.dead_letter_lists import LETTER
-from daemon.gateway.schemas import Moment, Now, Page, Reply, Shape
+from daemon.gateway.schemas.base import Moment, Now, Page, Shape
+from daemon.gateway.schemas.replies import Reply
 
 REASON_MAX: Final = 500
 # Not empty, and nothing that drives a terminal or tears a line apart.

@@ -41,7 +41,7 @@ nitpick_ignore_regex = [
     # Not ours, and there is no network to ask other projects for their pages.
     ("py:.*", r"(collections|decimal|typing)\..*|Decimal|TypeError|[a-z]+"),
     # Behind `enqueue` and `Reply`: not public.
-    ("py:.*", r"meterd\._(commands\.(Commands|SentT)|results\.SnapshotT_co)"),
+    ("py:.*", r"meterd\._(client\.SentT|commands\.Commands|results\.SnapshotT_co)"),
 ]
 # A lexer that does not know a new word of its language is no fault of the page.
 suppress_warnings = ["misc.highlighting_failure"]

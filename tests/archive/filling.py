@@ -17,7 +17,7 @@ from persistence.postgres.layout import fetch_partitions, write_partitions
 from persistence.postgres.rows import JournalRow, LedgerRow
 from persistence.postgres.writer import put_policy, write_batch
 from persistence.redis.commit import ledger_row, policy_document
-from tests.rules.strategies import Entry, Stream
+from tests.rules.strategies import T0, Entry, Stream, flat
 from tests.world import Result, World
 
 _TABLES = (
@@ -151,3 +151,48 @@ def _account(end: Position) -> Account:
 
 def _fail(difference: object) -> None:
     raise AssertionError(difference)
+
+
+USERS = ("ann", "bob")
+DAY_MS = 86_400_000
+CUT_MS = T0 + 16 * DAY_MS
+"""Between what is refunded, adopted and named before, and what is after."""
+
+
+def lives(*more: dict[str, str]) -> Stream:
+    """Two users whose chats start, end, are refunded, adopted and repeated, a day apart."""
+    fields: list[dict[str, str]] = []
+    for user in USERS:
+        begin = {"user_id": user, "advisor_id": "v", "rate": "6"}
+        fields += [
+            {"type": "top_up", "user_id": user, "amount": "1000000"},
+            {"type": "start", "chat_id": f"{user}.ended", **begin},
+            {"type": "start", "chat_id": f"{user}.open", **begin, "free_ms": "60000",
+             "free_scope": "user"},
+            {"type": "end", "chat_id": f"{user}.ended"},
+            {"type": "refund", "chat_id": f"{user}.ended", "amount": "1"},
+            {"type": "end", "chat_id": "bob.open", "user_id": user, "id": f"{user}.early"},
+            {"type": "pause", "chat_id": f"{user}.open"},
+            {"type": "end", "chat_id": "nobodys"},
+        ]  # fmt: skip
+    for user in USERS:
+        adopt = {
+            "user_id": user,
+            "advisor_id": "v",
+            "rate": "6",
+            "started_at": "5",
+            "carried_ms": "7",
+            "carried_cost": "3",
+        }
+        fields += [
+            {"type": "refund", "chat_id": f"{user}.ended", "amount": "2"},
+            {"type": "pause", "chat_id": "bob.ended", "user_id": user},
+            {"type": "adopt", "chat_id": f"{user}.old", **adopt},
+            {"type": "end", "chat_id": f"{user}.old"},
+            {"type": "refund", "chat_id": f"{user}.old", "amount": "1"},
+            {"type": "adopt", "chat_id": f"{user}.old", **adopt},
+            {"type": "resume", "chat_id": f"{user}.open"},
+        ]  # fmt: skip
+    sent = [{"id": f"i{n}", **one} for n, one in enumerate([*fields, *more])]
+    entries = [Entry(f"{T0 + n * DAY_MS}-0", flat(one)) for n, one in enumerate(sent)]
+    return Stream(Policy(), entries)

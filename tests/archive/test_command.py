@@ -16,8 +16,7 @@ from daemon.cli import app
 from meterd.rules.commands import entry_ms
 from persistence.postgres import reader
 from persistence.postgres.sizes import table_bytes
-from tests.archive.filling import fill, folded
-from tests.archive.test_archive import lives
+from tests.archive.filling import fill, folded, lives
 from tests.gateway.conftest import gateway_alone
 from tests.servers import redis_server
 

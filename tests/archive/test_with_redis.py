@@ -26,7 +26,7 @@ from persistence.postgres.layout import write_partitions
 from persistence.redis.client import connect
 from persistence.redis.commit import Limits
 from persistence.redis.snapshot_scan import SnapshotScan
-from tests.archive.test_archive import archive, verified
+from tests.archive.conftest import archive, verified
 from tests.engine.harness import KEYS, idle, running
 from tests.engine.play import differences, until_state
 from tests.load import Entry, Load, Sender, fold

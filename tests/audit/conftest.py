@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 from sqlalchemy import Engine, make_url, text
+from typer.testing import CliRunner
 
 from actors.supervisor.supervisor import SupervisorConfig
+from daemon.cli import app
 from meterd.rules.model import Policy
 from persistence.postgres.engine import make_engine
 from persistence.redis.client import connect
@@ -151,3 +154,13 @@ SPECIAL: tuple[dict[str, str], ...] = (
     {"type": "start", "chat_id": "broke.s", "user_id": "broke", "advisor_id": "v", "rate": "600"},
     {"type": "settle", "user_id": "calm"},
 )  # fmt: skip
+
+
+def audit(system: System, *args: str, code: int) -> dict[str, Any]:
+    """What ``meterd audit --json`` prints, after it ended with the code."""
+    command = ["audit", "--json", *args]
+    asked = CliRunner().invoke(app, command, env=system.env, catch_exceptions=False)
+    assert asked.exit_code == code, asked.output
+    found: dict[str, Any] = json.loads(asked.stdout)
+    assert found["ok"] == (code == 0)
+    return found

@@ -2,6 +2,7 @@
 
 import contextlib
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from daemon.gateway.tokens import mint
 from loadtests.common.live import METERD, LiveDaemon
 from loadtests.common.timeouts import scaled
 from loadtests.common.watchdog import end_with_us
+from tests.shared_daemon import servers_of
 
 AUDIENCE = "meterd"
 
@@ -104,3 +106,32 @@ def gateway_alone(
     finally:
         process.terminate()
         process.communicate(timeout=scaled(20))
+
+
+@contextlib.contextmanager
+def another(live: LiveDaemon, **env: str) -> Iterator[Gateway]:
+    """A gateway by itself on the daemon's servers, with settings of its own."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        gateway_alone(Path(folder), **{**servers_of(live), **env}) as gateway,
+    ):
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def other(live: LiveDaemon) -> Iterator[Gateway]:
+    """A second gateway on the same servers."""
+    with another(live) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def small(live: LiveDaemon) -> Iterator[Gateway]:
+    """A gateway with small limits."""
+    limits = {
+        "METERD_HTTP__KEEP_ALIVE_MS": "1000",
+        "METERD_HTTP__STREAMS_PER_CALLER_MAX": "2",
+        "METERD_HTTP__STREAM_MESSAGES_MAX": "4",
+    }
+    with another(live, **limits) as gateway:
+        yield gateway

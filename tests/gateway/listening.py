@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from loadtests.common.live import LiveDaemon
 from loadtests.common.timeouts import scaled
 from tests.gateway.conftest import Gateway
+from tests.gateway.stored_events import own_id
+from tests.shared_daemon import keys_of
 
 WAIT_S = 20.0
 
@@ -112,3 +115,21 @@ def listening(gateway: Gateway, path: str, token: str, last_id: str = "") -> Ite
             yield listener
         finally:
             listener.close()
+
+
+def follow(gateway: Gateway, user: str, last_id: str = "") -> Any:
+    """The user's own stream."""
+    return listening(gateway, f"/v1/users/{user}/stream", gateway.token(user), last_id)
+
+
+def told_of(live: LiveDaemon, user: str) -> list[str]:
+    """The IDs of all that happened to a user, as Redis has them."""
+    with live.client() as client:
+        entries: Any = client.xrange(keys_of(user).events)
+    return [entry.decode() for entry, fields in entries if fields[b"user_id"] == user.encode()]
+
+
+def event_ids(heard: list[Heard]) -> list[str]:
+    """The IDs in their streams of the events among the messages."""
+    events = (one for one in heard if one.event not in ("snapshot", "end"))
+    return [own_id(one.id or "", one.data["user_id"]) for one in events]

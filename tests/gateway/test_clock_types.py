@@ -7,14 +7,15 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from daemon.gateway import schemas
 from daemon.gateway.routes.pages import FOLDER
+from daemon.gateway.schemas.chats import Chat
+from daemon.gateway.schemas.wallets import Burner, Wallet
 
 TYPES = Path(FOLDER, "meterd-clock.d.ts").read_text("utf-8")
 INTERFACES: dict[str, type[BaseModel]] = {
-    "ChatSnapshot": schemas.Chat,
-    "WalletSnapshot": schemas.Wallet,
-    "RunningChat": schemas.Burner,
+    "ChatSnapshot": Chat,
+    "WalletSnapshot": Wallet,
+    "RunningChat": Burner,
 }
 
 

@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from daemon.gateway import schemas
 from daemon.gateway.command_schemas import components, known_fields
 from daemon.gateway.openapi import description
+from daemon.gateway.schemas.chats import ChatAnswer, ChatPage, HistoryPage
+from daemon.gateway.schemas.dead_letters import DeadPage
+from daemon.gateway.schemas.replies import Reply, Sent
+from daemon.gateway.schemas.responses import Problem
+from daemon.gateway.schemas.status import Status
+from daemon.gateway.schemas.wallets import LedgerPage, WalletAnswer
 from loadtests.common.live import LiveDaemon
 from meterd.rules.commands import SHAPES
 from tests.gateway.conftest import Gateway
@@ -69,7 +74,7 @@ def _fits(shape: type[BaseModel], document: Any) -> None:
 @pytest.mark.ray
 def test_real_answers_fit_their_shapes(gateway: Gateway, live: LiveDaemon, name: str) -> None:
     """Of chats in every status, adopted ones too, and everything that is told around them."""
-    _fits(schemas.Reply, gateway.do("top_up", user_id=name, amount="1000"))
+    _fits(Reply, gateway.do("top_up", user_id=name, amount="1000"))
     chats = {one: f"{name}-{one}" for one in ("running", "paused", "ended", "adopted", "old")}
     people = {"user_id": name, "advisor_id": name}
     now = gateway.read("/v1/chats/none", name)["now"]
@@ -79,29 +84,29 @@ def test_real_answers_fit_their_shapes(gateway: Gateway, live: LiveDaemon, name:
             started = gateway.do("adopt", chat_id=chat, **people, **carried)
         else:
             started = gateway.do("start", chat_id=chat, **people, rate="60", idle_ms=600_000)
-        _fits(schemas.Reply, started)
-    _fits(schemas.Reply, gateway.do("pause", chat_id=chats["paused"]))
+        _fits(Reply, started)
+    _fits(Reply, gateway.do("pause", chat_id=chats["paused"]))
     for one in ("ended", "adopted", "old"):
-        _fits(schemas.Reply, gateway.do("end", chat_id=chats[one]))
-    _fits(schemas.Sent, _sent(gateway, name))
+        _fits(Reply, gateway.do("end", chat_id=chats[one]))
+    _fits(Sent, _sent(gateway, name))
     live.until_handled()
     with live.client() as client:
         client.pexpire(keys_of(name).chat(chats["old"]), 1)
         live.until(lambda: not client.exists(keys_of(name).chat(chats["old"])))
     for chat in (*chats.values(), f"{name}-never"):
-        _fits(schemas.ChatAnswer, gateway.read(f"/v1/chats/{chat}", name))
-        _fits(schemas.ChatAnswer, gateway.read(f"/v1/chats/{chat}", name, "advisor"))
-        _fits(schemas.HistoryPage, gateway.read(f"/v1/chats/{chat}/history", name))
-    _fits(schemas.ChatPage, gateway.read("/v1/chats", name))
-    _fits(schemas.LedgerPage, gateway.read(f"/v1/users/{name}/ledger", name))
+        _fits(ChatAnswer, gateway.read(f"/v1/chats/{chat}", name))
+        _fits(ChatAnswer, gateway.read(f"/v1/chats/{chat}", name, "advisor"))
+        _fits(HistoryPage, gateway.read(f"/v1/chats/{chat}/history", name))
+    _fits(ChatPage, gateway.read("/v1/chats", name))
+    _fits(LedgerPage, gateway.read(f"/v1/users/{name}/ledger", name))
     for query in ({}, {"with_rate": "1"}):
-        _fits(schemas.WalletAnswer, gateway.read(f"/v1/users/{name}/wallet", name, **query))
-    _fits(schemas.Status, gateway.ops("/v1/status"))
-    _fits(schemas.DeadPage, gateway.ops("/v1/dead"))
+        _fits(WalletAnswer, gateway.read(f"/v1/users/{name}/wallet", name, **query))
+    _fits(Status, gateway.ops("/v1/status"))
+    _fits(DeadPage, gateway.ops("/v1/dead"))
     again = gateway.post({"type": "pause", "chat_id": chats["paused"]})
     assert again.json()["snapshot"]["status"] == "paused"
     for problem in (again, gateway.post({"type": "begin"}), gateway.http.get("/v1/status")):
-        _fits(schemas.Problem, problem.json())
+        _fits(Problem, problem.json())
 
 
 def _sent(gateway: Gateway, name: str) -> Any:

@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from daemon.discovery.runfile import Addresses
-from daemon.gateway import schemas
 from daemon.gateway.container import make_dependencies
+from daemon.gateway.schemas.base import Shape
+from daemon.gateway.schemas.status import (
+    ActorStatus,
+    QueueStatus,
+    RecorderStatus,
+    Status,
+    StatusHistory,
+)
 from daemon.gateway.service import Service
 from daemon.monitoring.alarms import ALARMS
 from daemon.settings.settings import Settings
@@ -34,15 +41,15 @@ def test_the_status_of_a_daemon_is_as_described_and_no_field_more(
     live.until_handled()
     live.until(lambda: live.published()["recorder"].get("written", 0) > 0)
     told = gateway.ops("/v1/status")
-    schemas.Status.model_validate(told, strict=True)
-    assert told.keys() == schemas.Status.model_fields.keys()
-    assert told["recorder"].keys() == schemas.RecorderStatus.model_fields.keys()
-    assert all(a.keys() == schemas.ActorStatus.model_fields.keys() for a in told["actors"])
-    assert told["queue"].keys() == schemas.QueueStatus.model_fields.keys()
+    Status.model_validate(told, strict=True)
+    assert told.keys() == Status.model_fields.keys()
+    assert told["recorder"].keys() == RecorderStatus.model_fields.keys()
+    assert all(a.keys() == ActorStatus.model_fields.keys() for a in told["actors"])
+    assert told["queue"].keys() == QueueStatus.model_fields.keys()
 
 
-@pytest.mark.parametrize("shape", [schemas.Status, schemas.StatusHistory])
-def test_every_field_is_described(shape: type[schemas.Shape]) -> None:
+@pytest.mark.parametrize("shape", [Status, StatusHistory])
+def test_every_field_is_described(shape: type[Shape]) -> None:
     """Of what it holds as well: a generated client shows nothing else."""
     described = shape.model_json_schema()
     parts = {shape.__name__: described, **described["$defs"]}
@@ -79,7 +86,7 @@ def test_the_status_without_a_daemon_is_as_described(state: str, tmp_path: Path)
             published = {"state": "ready", "state_since": 5, "why": "", "version": "0.1"}
             client.set(KEYS.status, json.dumps({**published, "functions": VERSION}))
         first, second = asyncio.run(ask(url))
-    schemas.Status.model_validate(first, strict=True)
+    Status.model_validate(first, strict=True)
     assert (first["state"], first["state_since"]) == (state, first["now"])
     assert second["state_since"] == first["state_since"]
     assert first["next_step"]
@@ -110,7 +117,7 @@ def test_the_history_is_an_hour_in_steps_with_what_was_measured(
     with live.client() as client:
         live.until(lambda: client.xlen(KEYS.history) > 0)
     told = gateway.ops("/v1/status/history")
-    schemas.StatusHistory.model_validate(told, strict=True)
+    StatusHistory.model_validate(told, strict=True)
     assert told["from"] % STEP_MS == 0
     assert told["from"] + (SAMPLES_MAX - 1) * STEP_MS <= told["now"] < told["from"] + 3_600_000
     assert told["series"].keys() == set(SERIES)

@@ -10,11 +10,11 @@ from tests.project._project import CODE_FOLDERS, ROOT, python_files
 
 EXCEPTIONS = {
     # The schemas of the HTTP interface: generated clients get these names.
-    "Chat": "daemon/gateway/schemas.py",
-    "LedgerEntry": "daemon/gateway/schemas.py",
-    "Reply": "daemon/gateway/schemas.py",
-    "Sent": "daemon/gateway/schemas.py",
-    "WalletSnapshot": "daemon/gateway/schemas.py",
+    "Chat": "daemon/gateway/schemas/chats.py",
+    "LedgerEntry": "daemon/gateway/schemas/wallets.py",
+    "Reply": "daemon/gateway/schemas/replies.py",
+    "Sent": "daemon/gateway/schemas/replies.py",
+    "WalletSnapshot": "daemon/gateway/schemas/wallets.py",
     # What a backend gets for an event; the rules' own is what the fold makes.
     "Event": "clients/python/meterd/_results.py",
 }

@@ -10,7 +10,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from meterd._commands import Client
+from meterd._client import Client
 from meterd._core import Core
 from meterd._errors import MeterError
 from meterd._events import EventReader

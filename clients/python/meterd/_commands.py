@@ -1,4 +1,4 @@
-"""The methods that ``Meter`` and ``AsyncMeter`` share: one for each command of the contract.
+"""The commands that ``Meter`` and ``AsyncMeter`` share: a method for each one of the contract.
 
 Each method exists once. Only what it returns differs: the result itself for threads, an awaitable
 of it for asyncio; a reply if the caller waits for one, else the command's place in the queue. The
@@ -6,18 +6,14 @@ type parameters name these results.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
-from meterd._core import Core
 from meterd._fields import Amount
 from meterd.rules.model import FreeScope, IncrementDue
 
 ChatResultT = TypeVar("ChatResultT")
 WalletResultT = TypeVar("WalletResultT")
-SentT = TypeVar("SentT")
-ChatT = TypeVar("ChatT")
-WalletT = TypeVar("WalletT")
 
 
 class Sending(TypedDict, total=False):
@@ -355,65 +351,3 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
     @abstractmethod
     def _send(self, fields: Mapping[str, object], sending: Sending) -> Any:
         """Send a command, in this object's way."""
-
-
-class Client(
-    Commands[ChatResultT, WalletResultT],
-    Generic[ChatResultT, WalletResultT, SentT, ChatT, WalletT],
-):
-    """Commands that are waited for, commands that are not, and snapshots."""
-
-    @property
-    def enqueue(self) -> Commands[SentT, SentT]:
-        """The same commands without waiting for replies.
-
-        Each method returns ``Sent``, the command's id and its place in the queue, as soon as Redis
-        has confirmed it. What the daemon makes of it is seen in the events and the journal only.
-        """
-        return _Enqueue(self)
-
-    def snapshot(self, chat_id: str) -> ChatT:
-        """The chat as it is, or was; ``not_started`` if it never was.
-
-        A day after its end a chat leaves Redis. A client with a ``postgres_url`` then reads its
-        record; **a client without answers** ``not_started`` **as if it had never been.**
-
-        Raises:
-            UnavailableError: Redis or Postgres did not answer.
-            ClosedError: the client was closed.
-        """
-        chat: ChatT = self._run(self._core.chat(chat_id))
-        return chat
-
-    def wallet(self, user_id: str) -> WalletT:
-        """The account as of its last change; zeros if it never had a credit.
-
-        Raises:
-            UnavailableError: Redis did not answer.
-            ClosedError: the client was closed.
-        """
-        wallet: WalletT = self._run(self._core.wallet(user_id))
-        return wallet
-
-    def _send(self, fields: Mapping[str, object], sending: Sending) -> Any:
-        return self._run(self._core.command(fields, **sending))
-
-    @property
-    @abstractmethod
-    def _core(self) -> Core:
-        """The core that the driver made."""
-
-    @abstractmethod
-    def _run(self, steps: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine of the core in the driver's way."""
-
-
-class _Enqueue(Commands[SentT, SentT]):
-    """The commands of a client that waits for no reply."""
-
-    def __init__(self, client: Client[Any, Any, SentT, Any, Any]) -> None:
-        self._client = client
-
-    def _send(self, fields: Mapping[str, object], sending: Sending) -> Any:
-        client = self._client
-        return client._run(client._core.enqueue(fields, **sending))

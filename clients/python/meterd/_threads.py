@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from meterd._commands import Client
+from meterd._client import Client
 from meterd._core import Core
 from meterd._events import EventReader
 from meterd._io import (

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from daemon.gateway import schemas
 from daemon.gateway.command_schemas import IDENTIFIER
 from daemon.gateway.dependencies import AllParts, Reader, identifier
 from daemon.gateway.errors import forbidden
+from daemon.gateway.schemas.responses import READ
+from daemon.gateway.schemas.usage import Advisor
 from daemon.gateway.views import pack
 from meterd.rules.money import format_micro
 from persistence.postgres.advisors import advisor_totals
@@ -17,7 +18,7 @@ from persistence.postgres.pages import OPEN
 router = APIRouter(prefix="/v1/advisors", tags=["advisors"])
 
 
-@router.get("/{advisor_id:id}", response_model=schemas.Advisor, responses=schemas.READ)
+@router.get("/{advisor_id:id}", response_model=Advisor, responses=READ)
 async def read_advisor(
     advisor_id: Annotated[str, Path(description="The advisor", json_schema_extra=IDENTIFIER)],
     caller: Reader,

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response
 
 from actors.chat.rows import chat_of_record
-from daemon.gateway import schemas
 from daemon.gateway.authorization import ADVISOR, USER, Caller
 from daemon.gateway.chat_lists import ListOrder, OrderName, SortName, list_page
 from daemon.gateway.command_schemas import IDENTIFIER, STORABLE
@@ -17,6 +16,8 @@ from daemon.gateway.dependencies import AllParts, Reader, identifier
 from daemon.gateway.direct_route import DirectRoute
 from daemon.gateway.errors import ProblemError, forbidden, invalid
 from daemon.gateway.history import NO_LINES, HistoryReader
+from daemon.gateway.schemas.chats import ChatAnswer, ChatPage, HistoryPage
+from daemon.gateway.schemas.responses import READ, STREAM
 from daemon.gateway.views import pack, record_snapshot
 from meterd.rules.model import PAUSED, RUNNING, SUSPENDED
 from persistence.postgres.convert import MOMENT_MS_MAX, check_texts
@@ -54,13 +55,13 @@ ToMs = Annotated[
 Status = Literal["running", "paused", "suspended", "ended", "open"]
 
 
-@direct_router.get("/{chat_id:id}", response_model=schemas.ChatAnswer, responses=schemas.READ)
+@direct_router.get("/{chat_id:id}", response_model=ChatAnswer, responses=READ)
 async def read_chat(chat_id: ChatToRead, caller: Reader, parts: AllParts) -> Response:
     """Give the chat with its wallet; a chat that never started is an answer too."""
     return Response(await parts.queries.chat(chat_id, caller), media_type=_JSON)
 
 
-@router.get("", response_model=schemas.ChatPage, responses=schemas.READ)
+@router.get("", response_model=ChatPage, responses=READ)
 async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
     caller: Reader,
     parts: AllParts,
@@ -109,7 +110,7 @@ async def list_chats(  # noqa: PLR0913, PLR0917 - the contract's parameters
     return Response(pack(document), media_type=_JSON)
 
 
-@router.get("/{chat_id:id}/history", response_model=schemas.HistoryPage, responses=schemas.READ)
+@router.get("/{chat_id:id}/history", response_model=HistoryPage, responses=READ)
 async def read_history(
     chat_id: ChatToRead, caller: Reader, parts: AllParts, limit: Limit = 200, after: After = None
 ) -> Response:
@@ -129,7 +130,7 @@ async def read_history(
     return Response(pack(document), media_type=_JSON)
 
 
-@router.get("/{chat_id:id}/stream", response_class=Response, responses=schemas.STREAM)
+@router.get("/{chat_id:id}/stream", response_class=Response, responses=STREAM)
 async def stream_chat(
     chat_id: Annotated[str, Path(description="The chat", json_schema_extra=IDENTIFIER)],
     caller: Reader,

@@ -10,11 +10,12 @@ import msgspec
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from daemon.gateway import schemas
 from daemon.gateway.command_schemas import COMMANDS_MAX, IDENTIFIER, known_fields, request_body
 from daemon.gateway.container import Dependencies
 from daemon.gateway.dependencies import AllParts, Backend
 from daemon.gateway.errors import ProblemError, invalid, problem_document, request_id_of
+from daemon.gateway.schemas.replies import Replies, Reply, Sent, SentAll
+from daemon.gateway.schemas.responses import problems
 from daemon.gateway.sending import refuse_doubles, send
 from daemon.gateway.views import pack
 
@@ -35,10 +36,10 @@ _BODY: Final = {
 
 @router.post(
     "",
-    response_model=schemas.Reply | schemas.Replies,
+    response_model=Reply | Replies,
     responses={
-        202: {"model": schemas.Sent | schemas.SentAll, "description": "In the queue"},
-        **schemas.problems(401, 402, 403, 404, 409, 413, 421, 422, 429, 500, 503, 504),
+        202: {"model": Sent | SentAll, "description": "In the queue"},
+        **problems(401, 402, 403, 404, 409, 413, 421, 422, 429, 500, 503, 504),
     },
     openapi_extra=_BODY,
 )

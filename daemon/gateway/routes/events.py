@@ -5,10 +5,11 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
-from daemon.gateway import schemas
 from daemon.gateway.dependencies import AllParts, Follower, identifier
 from daemon.gateway.errors import invalid
 from daemon.gateway.routes.chats import UserFilter
+from daemon.gateway.schemas.events import EventPage
+from daemon.gateway.schemas.responses import EVENTS
 from daemon.gateway.views import pack
 from meterd.rules.partitions import PARTITIONS_MAX
 
@@ -21,7 +22,7 @@ _PLACE: Final = rf"{_ID}(,{_ID}){{0,{PARTITIONS_MAX - 1}}}"
 """One ID, or one for each partition."""
 
 
-@router.get("", response_model=schemas.EventPage, responses=schemas.EVENTS)
+@router.get("", response_model=EventPage, responses=EVENTS)
 async def read_events(  # noqa: PLR0913, PLR0917 - the contract's parameters
     request: Request,
     caller: Follower,

@@ -5,11 +5,12 @@ from typing import Any, Final
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
-from daemon.gateway import schemas
 from daemon.gateway.dependencies import AllParts, Credentials, operator_of
 from daemon.gateway.key_source import metrics_are_open
 from daemon.gateway.metrics import CONTENT_TYPE
 from daemon.gateway.routes.operators import service_of
+from daemon.gateway.schemas.health import Liveness, Readiness
+from daemon.gateway.schemas.responses import problems
 from daemon.gateway.views import pack
 
 router = APIRouter(tags=["health"])
@@ -36,7 +37,7 @@ async def may_scrape(
         await operator_of(request, credentials)
 
 
-@router.get("/healthz", response_model=schemas.Liveness, openapi_extra=_OPEN)
+@router.get("/healthz", response_model=Liveness, openapi_extra=_OPEN)
 async def healthz() -> Response:
     """Say that the process lives."""
     return _answer(200, {"status": "ok"})
@@ -44,9 +45,9 @@ async def healthz() -> Response:
 
 @router.get(
     "/readyz",
-    response_model=schemas.Readiness,
+    response_model=Readiness,
     openapi_extra=_OPEN,
-    responses={503: {"model": schemas.Readiness, "description": "Redis does not answer"}},
+    responses={503: {"model": Readiness, "description": "Redis does not answer"}},
 )
 async def readyz(request: Request) -> Response:
     """Say whether snapshots can be read and commands taken: whether Redis answers."""
@@ -62,7 +63,7 @@ async def readyz(request: Request) -> Response:
     "/metrics",
     dependencies=[Depends(may_scrape)],
     response_class=PlainTextResponse,
-    responses=schemas.problems(401, 403, 429),
+    responses=problems(401, 403, 429),
     openapi_extra={"security": [{}]},  # or none: on loopback
 )
 async def read_metrics(request: Request, parts: AllParts) -> Response:

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
-from daemon.gateway import operation_schemas, schemas
+from daemon.gateway import operation_schemas
 from daemon.gateway.command_schemas import STORABLE
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
 from daemon.gateway.dependencies import Admin, AllParts, Operator
 from daemon.gateway.errors import invalid
 from daemon.gateway.operations import act, operation_json, past_json
 from daemon.gateway.routes.chats import After, Limit
+from daemon.gateway.schemas.responses import READ, problems
 from daemon.gateway.sending import refuse_doubles
 from daemon.gateway.views import pack
 from persistence.postgres.convert import check_texts
@@ -26,7 +27,7 @@ Wanted = Annotated[operation_schemas.Operation, Body(discriminator="operation")]
 _BODY = {"requestBody": {"description": "What to do, to what, and why"}}
 
 
-@router.get("", response_model=operation_schemas.OperationPage, responses=schemas.READ)
+@router.get("", response_model=operation_schemas.OperationPage, responses=READ)
 async def list_operations(
     caller: Operator,
     parts: AllParts,
@@ -68,7 +69,7 @@ async def list_operations(
 @router.post(
     "",
     response_model=operation_schemas.OperationAnswer,
-    responses=schemas.problems(401, 402, 403, 404, 409, 413, 421, 422, 429, 500, 503, 504),
+    responses=problems(401, 402, 403, 404, 409, 413, 421, 422, 429, 500, 503, 504),
     openapi_extra=_BODY,
 )
 async def post_operation(

@@ -6,11 +6,13 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from daemon.gateway import schemas
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_letter
 from daemon.gateway.dead_letter_lists import letter_name, list_letters
 from daemon.gateway.dependencies import AllParts, Operator
 from daemon.gateway.routes.chats import After, Limit
+from daemon.gateway.schemas.dead_letters import DeadPage
+from daemon.gateway.schemas.responses import READ
+from daemon.gateway.schemas.status import Status, StatusHistory
 from daemon.gateway.service import Service
 from daemon.gateway.views import pack
 
@@ -25,19 +27,19 @@ def service_of(request: Request) -> Service:
     return service
 
 
-@router.get("/status", response_model=schemas.Status, responses=schemas.READ)
+@router.get("/status", response_model=Status, responses=READ)
 async def read_status(request: Request, caller: Operator) -> Response:
     """Say what runs where and what waits, as `meterd status --json`, without addresses."""
     return Response(pack(await service_of(request).status()), media_type=_JSON)
 
 
-@router.get("/status/history", response_model=schemas.StatusHistory, responses=schemas.READ)
+@router.get("/status/history", response_model=StatusHistory, responses=READ)
 async def read_status_history(request: Request, caller: Operator) -> Response:
     """Give figures of the last hour, one each for ten seconds, as far as a daemon ran."""
     return Response(pack(await service_of(request).history()), media_type=_JSON)
 
 
-@router.get("/dead", response_model=schemas.DeadPage, responses=schemas.READ)
+@router.get("/dead", response_model=DeadPage, responses=READ)
 async def list_dead(
     caller: Operator,
     parts: AllParts,

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from daemon.gateway import schemas
 from daemon.gateway.command_schemas import IDENTIFIER
 from daemon.gateway.dependencies import AllParts, Reader, identifier
 from daemon.gateway.errors import forbidden
 from daemon.gateway.routes.chats import LastEventId
+from daemon.gateway.schemas.responses import STREAM
 from daemon.gateway.streams.stream import CHATS_MAX
 
 router = APIRouter(prefix="/v1", tags=["chats"])
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", tags=["chats"])
 Named = Annotated[str, Query(json_schema_extra=IDENTIFIER)]
 
 
-@router.get("/stream", response_class=Response, responses=schemas.STREAM)
+@router.get("/stream", response_class=Response, responses=STREAM)
 async def stream_chats(
     chat_id: Annotated[
         list[Named],
@@ -32,7 +32,7 @@ async def stream_chats(
     return parts.streams.of_chats(names, caller, last_event_id)
 
 
-@router.get("/advisors/{advisor_id:id}/stream", response_class=Response, responses=schemas.STREAM)
+@router.get("/advisors/{advisor_id:id}/stream", response_class=Response, responses=STREAM)
 async def stream_advisor(
     advisor_id: Annotated[str, Path(description="The advisor", json_schema_extra=IDENTIFIER)],
     caller: Reader,

@@ -8,11 +8,12 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from daemon.gateway import schemas
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_key
 from daemon.gateway.dependencies import AllParts, Reader, identifier
 from daemon.gateway.errors import invalid
 from daemon.gateway.routes.chats import AdvisorFilter, After, FromMs, ToMs, UserFilter, narrowed
+from daemon.gateway.schemas.responses import USAGE
+from daemon.gateway.schemas.usage import UsagePage
 from daemon.gateway.views import pack
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import JsonObject
@@ -30,7 +31,7 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-@router.get("", response_model=schemas.UsagePage, responses=schemas.USAGE)
+@router.get("", response_model=UsagePage, responses=USAGE)
 async def read_usage(  # noqa: PLR0913, PLR0917 - the contract's parameters
     request: Request,
     caller: Reader,

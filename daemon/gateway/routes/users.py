@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from daemon.gateway import schemas
 from daemon.gateway.command_schemas import CREDITS
 from daemon.gateway.container import Dependencies
 from daemon.gateway.cursors import pack_cursor, page_and_next, unpack_place
@@ -14,6 +13,8 @@ from daemon.gateway.direct_route import DirectRoute
 from daemon.gateway.errors import invalid
 from daemon.gateway.queries import wallet_answer
 from daemon.gateway.routes.chats import After, FromMs, LastEventId, Limit, ToMs
+from daemon.gateway.schemas.responses import READ, STREAM
+from daemon.gateway.schemas.wallets import LedgerPage, WalletAnswer
 from daemon.gateway.views import pack, what_if
 from meterd.rules.money import format_micro
 from meterd.rules.snapshots import JsonObject
@@ -26,9 +27,7 @@ direct_router = APIRouter(prefix="/v1/users", tags=["users"], route_class=Direct
 _JSON = "application/json"
 
 
-@direct_router.get(
-    "/{user_id:id}/wallet", response_model=schemas.WalletAnswer, responses=schemas.READ
-)
+@direct_router.get("/{user_id:id}/wallet", response_model=WalletAnswer, responses=READ)
 async def read_wallet(
     user_id: UserId,
     caller: Reader,
@@ -46,7 +45,7 @@ async def read_wallet(
     return Response(answer, media_type=_JSON)
 
 
-@router.get("/{user_id:id}/ledger", response_model=schemas.LedgerPage, responses=schemas.READ)
+@router.get("/{user_id:id}/ledger", response_model=LedgerPage, responses=READ)
 async def read_ledger(
     user_id: UserToRead,
     parts: AllParts,
@@ -70,7 +69,7 @@ async def read_ledger(
     return Response(pack(document), media_type=_JSON)
 
 
-@router.get("/{user_id:id}/stream", response_class=Response, responses=schemas.STREAM)
+@router.get("/{user_id:id}/stream", response_class=Response, responses=STREAM)
 async def stream_user(
     user_id: UserToRead,
     caller: Reader,

@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from loadtests.common.timeouts import scaled
 
@@ -18,6 +21,8 @@ NODE = Path(sys.executable).with_name("node")
 NPM = Path(sys.executable).with_name("npm")
 INSTALL_TIMEOUT_S = 120
 RUN_TIMEOUT_S = 60
+Call = Callable[..., Any]
+_NUMBERS = itertools.count()
 
 
 def run(
@@ -102,3 +107,28 @@ class Driver:
                 future.set_result(said["result"])
         for future in self._asked.values():
             future.set_exception(Failed({"error": "the process has ended"}))
+
+
+class Meter:
+    """One client in the driver's process."""
+
+    def __init__(self, driver: Driver, url: str, **options: object) -> None:
+        self.driver = driver
+        self.name = f"m{next(_NUMBERS)}"
+        driver.ask("make", meter=self.name, url=url, options=options)
+
+    def begin(self, method: str, *, enqueue: bool = False, **args: object) -> Any:
+        return self.driver.begin("call", meter=self.name, method=method, args=args, enqueue=enqueue)
+
+    def call(self, method: str, **args: Any) -> Any:
+        return self.begin(method, **args).result(30)
+
+    def close(self) -> None:
+        self.driver.ask("close", meter=self.name)
+
+
+def refused(meter: Any, method: str, **args: object) -> dict[str, Any]:
+    """The error of a call that is rejected, as JSON."""
+    with pytest.raises(Failed) as caught:
+        meter.call(method, **args)
+    return caught.value.said
