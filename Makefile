@@ -88,10 +88,11 @@ format: install-dev ## put the code in form and fix what can be fixed
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-wheels: install-dev ## build both wheels into dist/ (COMPILE=1: for this Python and processor, faster; needs a C compiler)
+wheels: $(if $(filter 1,$(COMPILE)),install-dev,install) ## build both wheels into dist/ (COMPILE=1: for this Python and processor, faster; needs a C compiler)
 	rm -rf build/bdist.* build/lib* build/temp.* clients/python/build
-	METERD_COMPILE=$(COMPILE) $(BIN)/python -m build --wheel --no-isolation --outdir dist clients/python
-	METERD_COMPILE=$(COMPILE) $(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	METERD_COMPILE=$(COMPILE) $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--wheel-dir dist ./clients/python .
+	@ls dist/*.whl
 
 docs: install-dev ## build the documentation site into site/; a warning is an error
 	rm -rf site

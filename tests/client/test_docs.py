@@ -45,8 +45,9 @@ def run(live: LiveDaemon, *command: str) -> str:
 
 @pytest.mark.parametrize("example", examples("python"), ids=lambda text: text.split("\n", 1)[0])
 def test_an_example_in_python_runs(live: LiveDaemon, example: str) -> None:
-    """As it stands in the text."""
-    run(live, sys.executable, "-W", "error", "-c", example)
+    """As it stands in the text, any number of times."""
+    for _ in range(2):
+        run(live, sys.executable, "-W", "error", "-c", example)
 
 
 def as_a_reader(live: LiveDaemon, *command: str) -> str:
@@ -70,15 +71,22 @@ def test_the_quick_start_runs_twice_and_prints_what_the_readme_shows(live: LiveD
         assert IN_FIGURES.sub("N", printed.strip()) == IN_FIGURES.sub("N", shown)
 
 
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq is not on this machine")
+def test_the_addresses_that_the_examples_read_are_the_daemons(live: LiveDaemon) -> None:
+    """As the page finds them."""
+    addresses, *_ = examples("sh")
+    told = as_a_reader(live, "bash", "-ec", addresses + "echo $REDIS_URL $POSTGRES_URL")
+    assert told.split() == [live.redis_url, live.postgres_url]
+
+
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not on this machine")
 def test_the_shell_commands_of_the_readme_run_twice(live: LiveDaemon) -> None:
-    """As they stand there, but for the port, which is another one beside other tests."""
-    url = live.status()["http_url"]
+    """As they stand there."""
     chat, wallet = examples("sh", README)
     for _ in range(2):
         told = as_a_reader(live, "bash", "-ec", chat)
         assert "ended" in told
-        answer = as_a_reader(live, "bash", "-ec", wallet.replace("http://127.0.0.1:8080", url))
+        answer = as_a_reader(live, "bash", "-ec", wallet)
         assert json.loads(answer)["user_id"] == "dan"
 
 
@@ -108,7 +116,7 @@ def test_the_tutorial_runs_twice_and_shows_what_it_promises(live: LiveDaemon) ->
 @pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli is not on this machine")
 def test_the_examples_in_the_shell_run(live: LiveDaemon) -> None:
     """Typed by hand, they start and end a chat."""
-    (example,) = examples("sh")
+    *_, example = examples("sh")
     said = run(live, "sh", "-ec", example)
     assert "outcome\nok" in said
     assert "wallet.topped_up" in said
