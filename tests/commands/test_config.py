@@ -61,6 +61,27 @@ def test_check_names_every_wrong_and_unknown_setting_with_its_place(tmp_path: Pa
         assert part in err
 
 
+@pytest.mark.parametrize(
+    ("setting", "url"),
+    [
+        ("METERD_POSTGRES__URL", "postgresql://u:hunter2@h:port/db"),
+        ("METERD_REDIS__URL", "redis://u:hunter2@h:port/0"),
+        ("METERD_REDIS__URLS", "redis://u:hunter2@a,garbage"),
+    ],
+)
+def test_every_command_names_a_url_that_can_not_be_used(
+    tmp_path: Path, setting: str, url: str
+) -> None:
+    """Before it does anything: the setting, its place and the fix, and no password."""
+    commands = ("config check", "status", "audit", "send end chat_id=c")
+    for command in commands:
+        code, out, err = _run(tmp_path, *command.split(), **{setting: url})
+        assert code in (1, 2)
+        assert f"environment {setting}: should be a URL that can be used: want " in err
+        assert "hunter2" not in out + err
+        assert "Traceback" not in err
+
+
 def test_the_example_is_the_file_in_the_project_and_valid(tmp_path: Path) -> None:
     """Whoever saves it can start with it."""
     out = _run(tmp_path, "config", "example")[1]
