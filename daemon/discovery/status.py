@@ -13,7 +13,7 @@ from daemon.logging.masking import mask_credentials
 from daemon.monitoring.alarms import alarms_of
 from daemon.monitoring.next_steps import next_step
 from daemon.settings.fingerprint import settings_fingerprint
-from daemon.settings.home import choose_home
+from daemon.settings.home import choose_home, elsewhere_hint
 from meterd.redis_servers import RedisServers
 from persistence.redis.client import RedisClients
 
@@ -61,10 +61,13 @@ def full_status(settings: "Settings") -> dict[str, Any]:
 
 def _told(found: dict[str, Any], environment: str) -> dict[str, Any]:
     """With what a person should know about it."""
+    step = next_step(found["state"])
+    if step and "redis_url" not in found:
+        step = f"{step.removesuffix('.')}{elsewhere_hint(os.environ)}."
     return {
         **found,
         "environment": environment,
-        "next_step": next_step(found["state"]),
+        "next_step": step,
         "alarms": list(alarms_of(found)),
     }
 

@@ -113,3 +113,26 @@ def test_in_a_wrong_folder_commands_say_where_they_looked(tmp_path: Path) -> Non
         assert home in done.stdout + done.stderr
         assert "meterd up" in done.stdout + done.stderr
     assert not (tmp_path / "state").exists()
+
+
+_LOOKING = (
+    "status", "status --json", "send end chat_id=c", "clock show", "audit", "audit --no-redis",
+    "chat c", "dead list", "recover", "demo", "top", "gateway", "db upgrade",
+    "token me --link /ops",
+)  # fmt: skip
+
+
+def test_where_no_home_is_named_each_command_says_how_to_name_one(tmp_path: Path) -> None:
+    """A daemon may run in another folder; who names a home is not told to."""
+    here = LiveDaemon(tmp_path / "home", {"METERD_HTTP__JWT_SECRET": SECRET})
+    elsewhere = LiveDaemon(tmp_path / "home", {})
+    state = {"METERD_HOME": "", "XDG_STATE_HOME": str(tmp_path / "state")}
+    elsewhere.env = {**here.env, **state}
+    hint = "if one runs elsewhere, set METERD_HOME to its home"
+    for command in _LOOKING:
+        for daemon, count in ((elsewhere, 1), (here, 0)):
+            done = daemon.run(*command.split())
+            told = done.stdout + done.stderr
+            assert done.returncode == 1, told
+            assert "meterd up" in told
+            assert told.count(hint) == count, (command, told)
