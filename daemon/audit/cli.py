@@ -1,6 +1,7 @@
 """``meterd audit``."""
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -155,6 +156,7 @@ def _servers(
 
 def _addresses_or_exit(settings: "Settings", no_redis: bool) -> "Addresses":
     from daemon.discovery.runfile import Addresses, RunFile  # noqa: PLC0415 - as above
+    from daemon.settings.home import elsewhere_hint  # noqa: PLC0415 - as above
 
     found = RunFile(settings.home).read()
     redis_urls = settings.redis.all_urls or (found.redis.urls if found else ())
@@ -163,7 +165,7 @@ def _addresses_or_exit(settings: "Settings", no_redis: bool) -> "Addresses":
         missing = "redis.url" if postgres_url else "postgres.url"
         raise fail(
             f"No daemon runs in {settings.home} and {missing} is not configured.\n"
-            "Start one with: meterd up"
+            f"Start one with: meterd up{elsewhere_hint(os.environ)}"
         )
     return Addresses.of(redis_urls or ("",), postgres_url)
 

@@ -1,5 +1,6 @@
 """``meterd token``."""
 
+import os
 from typing import Annotated, Final
 from urllib.parse import quote
 
@@ -60,9 +61,13 @@ def _path(link: str) -> str:
 
 def _http_url(config: ConfigOption) -> str:
     from daemon.discovery.status import find_addresses  # noqa: PLC0415 - as above
+    from daemon.settings.home import elsewhere_hint  # noqa: PLC0415 - as above
 
     settings = settings_or_exit(config)
     addresses, home = find_addresses(settings), settings.home
     if addresses is None or not addresses.http_url:
-        raise fail(f"No gateway of a daemon runs in {home}; start one with: meterd up")
+        raise fail(
+            f"No gateway of a daemon runs in {home}.\n"
+            f"Start one with: meterd up{elsewhere_hint(os.environ)}"
+        )
     return addresses.http_url

@@ -7,6 +7,7 @@ is escaped, whoever it is from. Settings, Rich, Redis and Postgres are imported 
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,12 +59,13 @@ def settings_or_exit(config: Path | None) -> "Settings":
 def addresses_or_exit(settings: "Settings") -> "Addresses":
     """The servers' addresses; without any, fails with how to start them."""
     from daemon.discovery.status import find_addresses  # noqa: PLC0415 - see above
+    from daemon.settings.home import elsewhere_hint  # noqa: PLC0415 - see above
 
     addresses = find_addresses(settings)
     if addresses is None:
         raise fail(
             f"No daemon runs in {settings.home} and redis.url is not configured.\n"
-            "Start one with: meterd up"
+            f"Start one with: meterd up{elsewhere_hint(os.environ)}"
         )
     return addresses
 
@@ -124,6 +126,7 @@ def engine_or_exit(postgres_url: str) -> "Iterator[Engine]":
 def postgres_url_or_exit(settings: "Settings") -> str:
     """Return the URL of the records: the configured one, else the running daemon's."""
     from daemon.discovery.runfile import RunFile  # noqa: PLC0415 - as above
+    from daemon.settings.home import elsewhere_hint  # noqa: PLC0415 - as above
 
     running = RunFile(settings.home).read()
     url = settings.postgres.url or (running.postgres_url if running else None)
@@ -131,7 +134,7 @@ def postgres_url_or_exit(settings: "Settings") -> str:
         raise fail(
             f"postgres.url is not configured and no daemon runs in {settings.home}.\n"
             "Set METERD_POSTGRES__URL=postgresql://user:password@host/name, "
-            "or start a daemon with: meterd up"
+            f"or start a daemon with: meterd up{elsewhere_hint(os.environ)}"
         )
     return url
 

@@ -62,7 +62,7 @@ def _ready_or_exit(settings: "Settings") -> "Addresses":
     found = full_status(settings)
     if found["state"] != "ready":
         why = f": {found['why']}" if found.get("why") else ""
-        raise fail(f"No daemon is ready (it is {found['state']}{why}).\nStart one with: meterd up")
+        raise fail(f"No daemon is ready (it is {found['state']}{why}).\n{found['next_step']}")
     if not found["postgres_url"]:
         raise fail("The records are in Postgres, and postgres.url is not configured.")
     return Addresses.of(found["redis_urls"], found["postgres_url"])

@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
@@ -13,7 +13,7 @@ from daemon.logging.masking import mask_credentials
 from daemon.monitoring.alarms import alarms_of
 from daemon.monitoring.next_steps import next_step
 from daemon.settings.fingerprint import settings_fingerprint
-from daemon.settings.home import choose_home
+from daemon.settings.home import choose_home, elsewhere_hint
 from meterd.redis_servers import RedisServers
 from persistence.redis.client import RedisClients
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from daemon.settings.settings import Settings
 
 DOWN: dict[str, Any] = {"state": "down"}
+_NOT_READY: Final = "MeterdNotReady"
+_NONE_CAN_BE_SENT: Final = "commands are not being handled, and none can be sent"
+_UNTIL_REDIS: Final = "until Redis answers"
+_UNTIL_UP: Final = "until: meterd up"
 
 
 def find_addresses(settings: "Settings") -> Addresses | None:
@@ -41,7 +45,7 @@ def running_status(config: Path | None) -> dict[str, Any] | None:
     running = RunFile(home).read_running(settings_fingerprint(config, os.environ))
     if running is None:
         return None
-    return _told(_found(home, running.addresses), running.environment)
+    return _told(*_found(home, running.addresses), running.environment)
 
 
 def full_status(settings: "Settings") -> dict[str, Any]:
@@ -49,32 +53,37 @@ def full_status(settings: "Settings") -> dict[str, Any]:
     home, addresses = settings.home, find_addresses(settings)
     if addresses is None:
         why = f"no daemon runs in {home}; start one with: meterd up"
-        found = {**DOWN, "why": why, "home": str(home)}
+        found, until = {**DOWN, "why": why, "home": str(home)}, _UNTIL_UP
     elif not settings.redis.all_urls and RunFile(home).is_stale():
         # What it published last outlives it by some seconds.
         why = f"the daemon in {home} has ended; start it again with: meterd up"
-        found = _found(home, addresses, {**DOWN, "why": why})
+        found, until = _found(home, addresses, {**DOWN, "why": why})
+        until = until and _UNTIL_UP
     else:
-        found = _found(home, addresses)
-    return _told(found, settings.http.environment)
+        found, until = _found(home, addresses)
+    return _told(found, until, settings.http.environment)
 
 
-def _told(found: dict[str, Any], environment: str) -> dict[str, Any]:
-    """With what a person should know about it."""
-    return {
-        **found,
-        "environment": environment,
-        "next_step": next_step(found["state"]),
-        "alarms": list(alarms_of(found)),
-    }
+def _told(found: dict[str, Any], until: str, environment: str) -> dict[str, Any]:
+    """With what a person should know about it; ``until`` when nothing can be sent, else empty."""
+    step = next_step(found["state"])
+    if step and "redis_url" not in found:
+        step = f"{step.removesuffix('.')}{elsewhere_hint(os.environ)}."
+    alarms = list(alarms_of(found))
+    for alarm in alarms:
+        if until and alarm["name"] == _NOT_READY:
+            alarm["summary"] = f"{_NONE_CAN_BE_SENT} {until}"
+    return {**found, "environment": environment, "next_step": step, "alarms": alarms}
 
 
 def _found(
     home: Path, addresses: Addresses, status: dict[str, Any] | None = None
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str]:
+    """The status with the addresses; and until when nothing can be sent, empty if Redis answers."""
     runfile = RunFile(home)
-    status = status or _status(runfile, addresses.redis)
-    return {
+    published, until = _status(runfile, addresses.redis)
+    status = status or published
+    found = {
         "state": status["state"],
         "home": str(home),
         "redis_url": addresses.redis_url,
@@ -84,6 +93,7 @@ def _found(
         **status,
         "here": _here(runfile),
     }
+    return found, until
 
 
 def _here(runfile: RunFile) -> dict[str, Any] | None:
@@ -95,14 +105,14 @@ def _here(runfile: RunFile) -> dict[str, Any] | None:
     return {"pid": pid, "state": state or "starting", "why": why}
 
 
-def _status(runfile: RunFile, servers: RedisServers) -> dict[str, Any]:
+def _status(runfile: RunFile, servers: RedisServers) -> tuple[dict[str, Any], str]:
     where = ", ".join(map(mask_credentials, servers.urls))
     try:
         with RedisClients(servers, socket_timeout_s=2) as clients:
             found = read_whole_status(clients)
-        return found or _local_status(runfile, f"no daemon answers on {where}")
+        return found or _local_status(runfile, f"no daemon answers on {where}"), ""
     except redis.RedisError as error:
-        return _local_status(runfile, f"Redis does not answer at {where}: {error}")
+        return _local_status(runfile, f"Redis does not answer at {where}: {error}"), _UNTIL_REDIS
 
 
 def _local_status(runfile: RunFile, why: str) -> dict[str, Any]:

@@ -31,6 +31,16 @@ def choose_home(variables: Mapping[str, str]) -> Home:
     return Home(_state_folder(variables) / "meterd", "XDG state folder")
 
 
+def elsewhere_hint(variables: Mapping[str, str]) -> str:
+    """The end of a next step where no daemon was found; empty if METERD_HOME names the place.
+
+    Args:
+        variables: the environment.
+    """
+    is_named = variables.get("METERD_HOME")
+    return "" if is_named else "; if one runs elsewhere, set METERD_HOME to its home"
+
+
 def _state_folder(variables: Mapping[str, str]) -> Path:
     """XDG_STATE_HOME, which has to be absolute, or its default."""
     named = Path(variables.get("XDG_STATE_HOME", ""))

@@ -2,14 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from daemon.logging.masking import mask_credentials
-from meterd.cluster_url import CLUSTER_SCHEMES, is_cluster, parse_cluster_url
+from meterd.cluster_url import CLUSTER_SCHEMES, is_cluster
 from meterd.rules.partitions import PARTITIONS_MAX, is_partitions
-from meterd.sentinel_url import SENTINEL_SCHEMES, is_sentinel, parse_sentinel_url
+from meterd.sentinel_url import SENTINEL_SCHEMES
 
 __all__ = [
     "MS_MAX",
@@ -139,20 +140,34 @@ def _power_of_two(value: int) -> int:
     return value
 
 
-def _url_check(*schemes: str) -> AfterValidator:
+def _url_check(read: Callable[[str], object], *schemes: str) -> AfterValidator:
     def check(value: str | None) -> str | None:
         # The URL may hold a password: it stands in no message.
-        if value is not None and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        if value is None:
+            return None
+        if not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValueError(
                 f"should begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
             )
-        if value is not None and is_sentinel(value):
-            parse_sentinel_url(value)
-        if value is not None and is_cluster(value):
-            parse_cluster_url(value)
+        try:
+            read(value)
+        except ValueError as error:
+            raise ValueError(f"should be a URL that can be used: {error}") from None
         return value
 
     return AfterValidator(check)
+
+
+def _read_redis(url: str) -> None:
+    from persistence.redis.client import check_url  # noqa: PLC0415 - only where a URL is set
+
+    check_url(url)
+
+
+def _read_postgres(url: str) -> None:
+    from persistence.postgres.engine import parse_url  # noqa: PLC0415 - only where a URL is set
+
+    parse_url(url)
 
 
 def _split_urls(value: object) -> object:
@@ -191,16 +206,17 @@ OptionalPort = Annotated[
 Secret = Annotated[str | None, BeforeValidator(_none_if_empty), AfterValidator(_long_enough)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_split_texts), AfterValidator(_origins)]
 _REDIS_SCHEMES = ("redis", "rediss", "unix", *SENTINEL_SCHEMES, *CLUSTER_SCHEMES)
-RedisUrl = Annotated[str | None, BeforeValidator(_none_if_empty), _url_check(*_REDIS_SCHEMES)]
+_redis_check = _url_check(_read_redis, *_REDIS_SCHEMES)
+RedisUrl = Annotated[str | None, BeforeValidator(_none_if_empty), _redis_check]
 RedisUrlList = Annotated[
-    tuple[Annotated[str, _url_check(*_REDIS_SCHEMES)], ...],
+    tuple[Annotated[str, _redis_check], ...],
     BeforeValidator(_split_urls),
     AfterValidator(_fit_together),
 ]
 PostgresUrl = Annotated[
     str | None,
     BeforeValidator(_none_if_empty),
-    _url_check("postgresql", "postgres", "postgresql+psycopg2"),
+    _url_check(_read_postgres, "postgresql", "postgres", "postgresql+psycopg2"),
 ]
 Count = Annotated[int, BeforeValidator(_no_bool)]
 PartitionCount = Annotated[int, BeforeValidator(_no_bool), AfterValidator(_power_of_two)]

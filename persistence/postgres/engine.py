@@ -12,15 +12,22 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import make_dsn
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
+from meterd.sentinel_url import WANT_ENCODED
 from persistence.errors import PostgresURLError
 
 _DRIVER: Final = "postgresql+psycopg2"
+_DIALECT: Final[Any] = PGDialect_psycopg2
 _SCHEMES: Final = ("postgres", "postgresql", _DRIVER)
 _SECRETS: Final = ("password", "sslpassword")
+_WANT: Final = "want postgresql://user:password@host:5432/name"
+_PORT_MAX: Final = 65_535
 _CONNECT_TIMEOUT_S: Final = 5
 _OVER: Final = ("25006", "57P01", "57P02", "57P03", "57P04", "57P05")
 """SQLSTATEs after which a connection is of no use: it is read-only, or the server ends it."""
@@ -43,8 +50,11 @@ def make_engine(
     be named, with commas between them: then the one that takes writes is used. The server ends
     what stays in a transaction without a word for ``idle_in_transaction_ms``: a process that was
     stopped in the middle must not hold its locks against the one that takes its place.
+
+    Raises:
+        PostgresURLError: as ``parse_url``.
     """
-    parsed = _parse(url)
+    parsed = parse_url(url)
     engine = create_engine(
         # The rest of the query shows in the engine's repr; these go to the driver directly.
         parsed.difference_update_query(_SECRETS),
@@ -137,15 +147,38 @@ def safe_url(url: str) -> str:
     return parsed.update_query_dict(masked).render_as_string(hide_password=True)
 
 
-def _parse(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """Read a URL as the driver will; nothing connects.
+
+    Raises:
+        PostgresURLError: no connection can be made with it; the message has the form that is
+            wanted, and never a password.
+    """
     try:
         parsed = make_url(_hosts_in_query(url))
     except (ArgumentError, ValueError):
         # From None: the cause quotes the text, in which a password may stand.
-        raise PostgresURLError("not a URL; want postgresql://user:password@host/name") from None
+        raise PostgresURLError(f"{_WANT}, {WANT_ENCODED}") from None
     if parsed.drivername not in _SCHEMES:
         raise PostgresURLError(f"{safe_url(url)}: want a URL that begins with postgresql://")
-    return _socket_in_query(parsed.set(drivername=_DRIVER))
+    parsed = _socket_in_query(parsed.set(drivername=_DRIVER))
+    _check_options(parsed)
+    return parsed
+
+
+def _check_options(url: URL) -> None:
+    try:
+        _, options = _DIALECT().create_connect_args(url)
+        make_dsn(**options)
+    except ArgumentError:
+        raise PostgresURLError(f"{_WANT}, with a number as port") from None
+    except ProgrammingError:
+        raise PostgresURLError("want after the ? only options that PostgreSQL has") from None
+    if "[" in str(options.get("host", "")):
+        raise PostgresURLError(f"{_WANT}, and names instead of IPv6 addresses for several hosts")
+    ports = [url.port, *filter(None, str(options.get("port", "")).split(","))]
+    if not all(port is None or 1 <= int(port) <= _PORT_MAX for port in ports):
+        raise PostgresURLError(f"{_WANT}, with a port from 1 to {_PORT_MAX}")
 
 
 def _hosts_in_query(url: str) -> str:
@@ -157,7 +190,8 @@ def _hosts_in_query(url: str) -> str:
     query = [f"host={host}" for host in hosts.split(",")] + [parts.query] * bool(parts.query)
     if "target_session_attrs=" not in parts.query:
         query.append("target_session_attrs=read-write")
-    return parts._replace(netloc=f"{login}{at}", query="&".join(query)).geturl()
+    # By hand: geturl leaves the // out where there is no login.
+    return f"{parts.scheme}://{login}{at}{parts.path}?{'&'.join(query)}"
 
 
 def _socket_in_query(url: URL) -> URL:

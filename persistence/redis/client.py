@@ -7,6 +7,7 @@ sends is either idempotent, and then the caller repeats it, or must not be repea
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -86,6 +87,24 @@ def connect_async(
         }
     )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL that no connection can be made with; nothing connects.
+
+    Raises:
+        ValueError: why, and the form that is wanted; nothing of the URL, which may hold a password.
+    """
+    try:
+        for pool in (connect(url).connection_pool, connect_async(url).connection_pool):
+            pool.make_connection()
+    except (TypeError, KeyError, redis.RedisError):
+        raise ValueError("want after the ? only options that redis-py has") from None
+    # redis-py leaves out what it can't read here, and takes database 0.
+    parts, options = urlsplit(url), connection_options(url)
+    is_path_read = parts.scheme not in ("redis", "rediss") or "db" in options
+    if parts.fragment or not (is_path_read or parts.path in ("", "/")):
+        raise ValueError("want a number as database after the host, and a # in a password as %23")
 
 
 class RedisClients(ByServer[redis.Redis]):

@@ -32,7 +32,11 @@ def test_hosts_and_login_are_read_and_the_partition_is_written() -> None:
     assert url_of_partition(named, 3) == url_of_partition(URL.replace("redis+", "rediss+"), 3)
 
 
-@pytest.mark.parametrize("rest", ["", "h:x", "h:1,", "h:1/1", "h:1/m", "h?db=1", "h?partition=256"])
+@pytest.mark.parametrize(
+    "rest",
+    ["", "h:x", "h:1,", "h:1/1", "h:1/m", "h?db=1", "h?partition=256", "h:65536",
+     "h?hunter2", "h?hunter2=1", "[::1"],
+)  # fmt: skip
 def test_what_can_not_be_one_is_refused_without_its_password(rest: str) -> None:
     url = f"redis+cluster://me:hunter2@{rest}"
     assert is_cluster(url)

@@ -47,11 +47,15 @@ def test_logins_of_master_and_sentinels_are_apart() -> None:
         "h:1",
         "h:1/",
         "h:x/m",
+        "h:65536/m",
         "h:1,/m",
         ":1/m",
         "h:1/m/x",
         "h:1/m?password=secret",
         "h/m?a",
+        "h/m?hunter2",
+        "h/m?hunter2=1",
+        "[::1/m",
     ],
 )
 def test_what_can_not_be_one_is_refused_without_its_password(rest: str) -> None:

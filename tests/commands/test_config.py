@@ -61,6 +61,27 @@ def test_check_names_every_wrong_and_unknown_setting_with_its_place(tmp_path: Pa
         assert part in err
 
 
+@pytest.mark.parametrize(
+    ("setting", "url"),
+    [
+        ("METERD_POSTGRES__URL", "postgresql://u:hunter2@h:port/db"),
+        ("METERD_REDIS__URL", "redis://u:hunter2@h:port/0"),
+        ("METERD_REDIS__URLS", "redis://u:hunter2@a,garbage"),
+    ],
+)
+def test_every_command_names_a_url_that_can_not_be_used(
+    tmp_path: Path, setting: str, url: str
+) -> None:
+    """Before it does anything: the setting, its place and the fix, and no password."""
+    commands = ("config check", "status", "audit", "send end chat_id=c")
+    for command in commands:
+        code, out, err = _run(tmp_path, *command.split(), **{setting: url})
+        assert code in (1, 2)
+        assert f"environment {setting}: should be a URL that can be used: want " in err
+        assert "hunter2" not in out + err
+        assert "Traceback" not in err
+
+
 def test_the_example_is_the_file_in_the_project_and_valid(tmp_path: Path) -> None:
     """Whoever saves it can start with it."""
     out = _run(tmp_path, "config", "example")[1]
@@ -92,3 +113,26 @@ def test_in_a_wrong_folder_commands_say_where_they_looked(tmp_path: Path) -> Non
         assert home in done.stdout + done.stderr
         assert "meterd up" in done.stdout + done.stderr
     assert not (tmp_path / "state").exists()
+
+
+_LOOKING = (
+    "status", "status --json", "send end chat_id=c", "clock show", "audit", "audit --no-redis",
+    "chat c", "dead list", "recover", "demo", "top", "gateway", "db upgrade",
+    "token me --link /ops",
+)  # fmt: skip
+
+
+def test_where_no_home_is_named_each_command_says_how_to_name_one(tmp_path: Path) -> None:
+    """A daemon may run in another folder; who names a home is not told to."""
+    here = LiveDaemon(tmp_path / "home", {"METERD_HTTP__JWT_SECRET": SECRET})
+    elsewhere = LiveDaemon(tmp_path / "home", {})
+    state = {"METERD_HOME": "", "XDG_STATE_HOME": str(tmp_path / "state")}
+    elsewhere.env = {**here.env, **state}
+    hint = "if one runs elsewhere, set METERD_HOME to its home"
+    for command in _LOOKING:
+        for daemon, count in ((elsewhere, 1), (here, 0)):
+            done = daemon.run(*command.split())
+            told = done.stdout + done.stderr
+            assert done.returncode == 1, told
+            assert "meterd up" in told
+            assert told.count(hint) == count, (command, told)

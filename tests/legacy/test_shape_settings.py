@@ -1,12 +1,15 @@
 """What the settings say of the old tables: presets, what overrides them, and what can't be."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from daemon.cli import app
 from daemon.errors import SettingsError
 from daemon.legacy.moment import parse_moment
 from daemon.legacy.rules.rows import UNKNOWN
@@ -25,6 +28,20 @@ def test_the_shape_without_settings_is_the_default_one() -> None:
     assert LegacyShape() == LegacyShape.of(_loaded())
     assert LegacyNames() == LegacyNames.of(_loaded())
     assert _loaded(preset="default") == _loaded()
+
+
+@pytest.mark.parametrize("command", ["config check", "legacy inspect", "legacy migrate"])
+def test_a_url_that_can_not_be_used_is_named_by_each_command(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting, its place and the fix, and no password; as for the URLs of meterd's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METERD_HOME", str(tmp_path))
+    monkeypatch.setenv("METERD_LEGACY__URL", "postgresql://u:hunter2@h:port/db")
+    done = CliRunner().invoke(app, command.split())
+    assert done.exit_code in (1, 2)
+    assert "METERD_LEGACY__URL: should be a URL that can be used: want postgresql" in done.stderr
+    assert "hunter2" not in done.output
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -30,12 +30,26 @@ def test_a_unix_socket_is_found_in_the_query_or_in_place_of_the_host(url: str) -
     assert (found.host, found.query["host"], found.database) == (None, "/run/pg", "db")
 
 
+@pytest.mark.parametrize("login", ["", "me:pw@"])
+def test_several_hosts_need_no_login(login: str) -> None:
+    """Both hosts are tried, each at its port, with a login or without."""
+    engine = make_engine(f"postgresql://{login}a:1,b/db")
+    _, options = engine.dialect.create_connect_args(engine.url)
+    assert (options["host"], options["port"], options["dbname"]) == ("a,b", "1,", "db")
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "mysql://u:s3cret@h/d",
         "postgresql+asyncpg://u:s3cret@h/d",
         "postgresql://u:s3cret@h:port/d",
+        "postgresql://u:s3cret@h:99999/d",
+        "postgresql://u:s3cret@h:0/d",
+        "postgresql://u:s3cret@a:port,b/d",
+        "postgresql://u:s3cret@[::1],b/d",
+        "postgresql://u:s3cret@h/d?port=x",
+        "postgresql://u:s3cret@h/d?s3cret=1",
         "not a url s3cret",
         "",
     ],

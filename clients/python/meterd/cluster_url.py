@@ -11,10 +11,10 @@ partition's slot, which ``?partition=3`` names; ``url_of_partition`` writes it.
 
 import binascii
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from meterd.rules.partitions import PARTITIONS_MAX
-from meterd.sentinel_url import Address
+from meterd.sentinel_url import Address, read_address, split_url
 
 CLUSTER_SCHEMES: Final = ("redis+cluster", "rediss+cluster")
 _PORT: Final = 6379
@@ -44,22 +44,21 @@ def parse_cluster_url(url: str) -> ClusterUrl:
     Raises:
         ValueError: it names no node, or has a port, a path or a parameter that can't be one.
     """
-    parts = urlsplit(url)
+    parts, query = split_url(url)
     login, _, hosts = parts.netloc.rpartition("@")
     if not hosts or parts.path.strip("/") not in ("", "0"):
         raise ValueError("want redis+cluster://host:6379,host:6379; a cluster has database 0 only")
-    query = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-    unknown = sorted(query.keys() - {_PARTITION})
-    if unknown:
-        raise ValueError(f"unknown parameter {unknown[0]}; a URL of a cluster has none")
+    if query.keys() - {_PARTITION}:
+        raise ValueError("want no parameter: a URL of a cluster has none")
     number = query.get(_PARTITION, "0")
     if not (number.isascii() and number.isdecimal() and int(number) < PARTITIONS_MAX):
-        raise ValueError(f"partition: want a number below {PARTITIONS_MAX}")
+        raise ValueError(f"want a partition below {PARTITIONS_MAX}")
     user, _, password = login.partition(":")
     named = {"username": unquote(user), "password": unquote(password)}
     options: dict[str, Any] = {name: value for name, value in named.items() if value}
     is_tls = parts.scheme == "rediss+cluster"
-    return ClusterUrl([_address(host) for host in hosts.split(",")], options, is_tls, int(number))
+    nodes = [read_address(host, _PORT) for host in hosts.split(",")]
+    return ClusterUrl(nodes, options, is_tls, int(number))
 
 
 def url_of_partition(url: str, partition: int) -> str:
@@ -70,12 +69,3 @@ def url_of_partition(url: str, partition: int) -> str:
 def slot_of(partition: int) -> int:
     """The slot of all keys of a partition: that of their hash tag, its number."""
     return binascii.crc_hqx(str(partition).encode(), 0) % _SLOTS
-
-
-def _address(text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(_PORT)
-    if not host or not port.isdecimal():
-        raise ValueError("a node is named by host:port")
-    return host.strip("[]"), int(port)

@@ -17,7 +17,7 @@ from redis.connection import parse_url
 
 from meterd.cluster_nodes import ASK_TIMEOUT_S, QUESTION, ClusterNodes
 from meterd.cluster_url import is_cluster, parse_cluster_url, slot_of
-from meterd.sentinel_url import Address, is_sentinel, parse_sentinel_url
+from meterd.sentinel_url import WANT_ENCODED, Address, is_sentinel, parse_sentinel_url
 
 UNABLE: Final = (
     redis.ReadOnlyError,
@@ -28,6 +28,7 @@ UNABLE: Final = (
 )
 """Answers of a server that is not, or not yet, the one to write to."""
 
+_WANT: Final = "want redis://user:password@host:6379/0"
 
 _ASKING: Final[dict[str, Any]] = {
     "socket_timeout": ASK_TIMEOUT_S,
@@ -53,7 +54,7 @@ def connection_options(url: str) -> dict[str, Any]:
     """
     found = _master_of(url)
     if found is None:
-        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        options = _server_options(parse_url, url)
         base = options.get("connection_class", redis.Connection)
         return {**options, "connection_class": _THREADS[base], "generation": Generation()}
     base = redis.SSLConnection if found.is_tls else redis.Connection
@@ -69,7 +70,7 @@ def connection_options_async(url: str) -> dict[str, Any]:
     """The options of a pool for asyncio; as ``connection_options``."""
     found = _master_of(url)
     if found is None:
-        options: dict[str, Any] = {**parse_url_async(url)}
+        options = _server_options(parse_url_async, url)
         base = options.get("connection_class", redis.asyncio.Connection)
         return {**options, "connection_class": _TASKS[base], "generation": Generation()}
     base = redis.asyncio.SSLConnection if found.is_tls else redis.asyncio.Connection
@@ -79,6 +80,20 @@ def connection_options_async(url: str) -> dict[str, Any]:
         "generation": Generation(),
         "find_master": found.finder_async(),
     }
+
+
+def _server_options(parse: Callable[[str], Any], url: str) -> dict[str, Any]:
+    """What redis-py reads from a URL that has the server's own address."""
+    try:
+        options = dict(parse(url))
+    except ValueError:
+        # From None: the cause quotes a part of the URL, in which a password may stand.
+        raise ValueError(f"{_WANT}, {WANT_ENCODED}") from None
+    if "," in options.get("host", ""):
+        raise ValueError(f"{_WANT}, one host; only Sentinels and nodes of a cluster are several")
+    if url.startswith("unix:") and "path" not in options:
+        raise ValueError("want unix:///path/of/the/socket")
+    return options
 
 
 class _Master(Protocol):

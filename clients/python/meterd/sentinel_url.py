@@ -10,12 +10,15 @@ User and password are the master's, ``mymaster`` is the name that the Sentinels 
 """
 
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 SENTINEL_SCHEMES: Final = ("redis+sentinel", "rediss+sentinel")
 _SENTINEL_PORT: Final = 26379
 _SENTINEL_TIMEOUT_S: Final = 1.0
 _QUERY: Final = ("sentinel_username", "sentinel_password")
+
+_PORT_MAX: Final = 65_535
+WANT_ENCODED: Final = "a password with @ as %40, : as %3A, / as %2F, ? as %3F and # as %23"
 
 Address = tuple[str, int]
 
@@ -44,15 +47,13 @@ def parse_sentinel_url(url: str) -> SentinelUrl:
         ValueError: it names no Sentinel or no service, or has a port, database or parameter that
             can't be one.
     """
-    parts = urlsplit(url)
+    parts, query = split_url(url)
     login, _, hosts = parts.netloc.rpartition("@")
     service, _, database = parts.path.strip("/").partition("/")
     if not hosts or not service or not (database or "0").isdecimal():
         raise ValueError("want redis+sentinel://host:26379,host:26379/service/0")
-    query = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-    unknown = sorted(query.keys() - set(_QUERY))
-    if unknown:
-        raise ValueError(f"unknown parameter {unknown[0]}; there are {', '.join(_QUERY)}")
+    if query.keys() - set(_QUERY):
+        raise ValueError(f"want no parameter but {' and '.join(_QUERY)}")
     options: dict[str, Any] = {"db": int(database or "0")}
     user, _, password = login.partition(":")
     named = {"username": unquote(user), "password": unquote(password)}
@@ -64,14 +65,36 @@ def parse_sentinel_url(url: str) -> SentinelUrl:
     }
     sentinel_options |= {name.removeprefix("sentinel_"): value for name, value in query.items()}
     return SentinelUrl(
-        [_address(host) for host in hosts.split(",")], service, options, sentinel_options
+        [read_address(host, _SENTINEL_PORT) for host in hosts.split(",")],
+        service,
+        options,
+        sentinel_options,
     )
 
 
-def _address(text: str) -> Address:
+def split_url(url: str) -> tuple[SplitResult, dict[str, str]]:
+    """The parts of a URL, and the parameters after its ``?``.
+
+    Raises:
+        ValueError: it can't be taken apart; the message has nothing of it.
+    """
+    try:
+        parts = urlsplit(url)
+        return parts, dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    except ValueError:
+        # From None: the cause quotes a part of the URL, in which a password may stand.
+        raise ValueError(f"want a URL, {WANT_ENCODED}") from None
+
+
+def read_address(text: str, default_port: int) -> Address:
+    """Read ``host`` or ``host:port``.
+
+    Raises:
+        ValueError: the host is missing, or the port can't be one.
+    """
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
-        host, port = text, str(_SENTINEL_PORT)
-    if not host or not port.isdecimal():
-        raise ValueError("a Sentinel is named by host:port")
+        host, port = text, str(default_port)
+    if not host or not port.isdecimal() or int(port) > _PORT_MAX:
+        raise ValueError("want host:port for each host, with a port of at most 65535")
     return host.strip("[]"), int(port)
