@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, make_url  # migration seam
 
 from loadtests.common.live import KEYS, LiveDaemon, live_daemon
 from loadtests.common.timeouts import scaled
 from tests.docs.test_commands import BLOCK
-from tests.legacy.owner import create_current_system
+from tests.legacy.owner import create_current_system  # migration seam
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
 PAGES: Final = (
     "operations.md", "audit.md", "retention.md", "clock.md", "upgrading.md", "security.md",
-    "several-machines.md", "load-tests.md", "migration.md", "reliability.md",
+    "several-machines.md", "load-tests.md", "reliability.md",
+    "migration.md",  # migration seam
 )  # fmt: skip
 WITHOUT_BLOCKS: Final = ("clock.md", "upgrading.md")
 """They have no shell block yet; one that is added is run."""
@@ -176,16 +177,20 @@ class Operator:
         return script
 
     def _known_placeholders(self) -> Mapping[str, Mapping[str, str]]:
+        # migration seam: begin
         database = make_url(self.live.postgres_url)
+        # migration seam: end
         return {
             "retention.md": {
                 "2026-10-01": f"{closed_month():%Y-%m-%d}",
                 "/srv/meterd-archives": str(self._folder / "archives"),
             },
+            # migration seam: begin
             "migration.md": {
                 "old-host/app": f"{database.host}:{database.port}/{database.database}",
                 "http://127.0.0.1:8080": str(self.live.status()["http_url"]),
             },
+            # migration seam: end
         }
 
 
@@ -217,6 +222,7 @@ def _fill_old_month(live: LiveDaemon) -> None:
     live.until_handled()
 
 
+# migration seam: begin
 def _fill_old_system(engine: Engine) -> None:
     """The old tables and the role, by the SQL of docs/migration.md."""
     create_current_system(engine)
@@ -229,20 +235,28 @@ def _fill_old_system(engine: Engine) -> None:
                 connection.exec_driver_sql(statement)
 
 
+# migration seam: end
+
+
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """Beside a daemon with a chat of an old month and the tables of an old system."""
-    legacy = {
+    """Beside a daemon with a chat of an old month, and what its pages need besides."""
+    env = {"METERD_HTTP__PORT": "0"}
+    # migration seam: begin
+    env |= {
         "METERD_LEGACY__PRESET": "conversation_time_record",
         "METERD_LEGACY__ENABLED": "true",
         # Nobody sends heartbeats: on a busy machine chats would end before the page ends them.
         "METERD_LEGACY__ABANDON_MS": "600000",
     }
-    with live_daemon(METERD_HTTP__PORT="0", **legacy) as live:
+    # migration seam: end
+    with live_daemon(**env) as live:
         _fill_old_month(live)
+        # migration seam: begin
         engine = live.engine()
         _fill_old_system(engine)
         engine.dispose()
+        # migration seam: end
         yield Operator(live, tmp_path_factory.mktemp("operator"))
 
 
