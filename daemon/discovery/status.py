@@ -11,7 +11,7 @@ from daemon.discovery.published import read_whole_status
 from daemon.discovery.runfile import Addresses, RunFile
 from daemon.logging.masking import mask_credentials
 from daemon.monitoring.alarms import alarms_of
-from daemon.monitoring.next_steps import next_step
+from daemon.monitoring.next_steps import next_step_of
 from daemon.settings.fingerprint import settings_fingerprint
 from daemon.settings.home import choose_home
 from meterd.redis_servers import RedisServers
@@ -64,7 +64,7 @@ def _told(found: dict[str, Any], environment: str) -> dict[str, Any]:
     return {
         **found,
         "environment": environment,
-        "next_step": next_step(found["state"]),
+        "next_step": next_step_of(found),
         "alarms": list(alarms_of(found)),
     }
 
