@@ -34,7 +34,16 @@ class StartTimeoutError(Exception):
     """A process has not started within its limit."""
 
 
+class ProcessEndedError(Exception):
+    """A process is not there any more."""
+
+
+_SENTENCES: Final = (HungError, StartTimeoutError, ProcessEndedError)
+"""Errors of which the message says all: a person need not know what Python calls them."""
+
+
 def error_summary(error: BaseException) -> str:
     """What is known of an end, in one line of bounded length: for status, logs and dead letters."""
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[-1].strip()}"[:SUMMARY_MAX]
+    name = "" if isinstance(error, _SENTENCES) else f"{type(error).__name__}: "
+    return f"{name}{lines[-1].strip()}"[:SUMMARY_MAX]

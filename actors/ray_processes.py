@@ -12,7 +12,7 @@ import ray
 import structlog
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.errors import HungError
+from actors.errors import HungError, ProcessEndedError
 from actors.messages import ActorInfo
 from actors.silence import answer_in_time
 
@@ -139,7 +139,7 @@ class RayProcess(RayHandle):
         if pid is None:
             await in_time(self.info(), self._call_s)
         elif not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - twice a second, each actor
-            raise ProcessLookupError(f"process {pid} has ended")
+            raise ProcessEndedError(f"its process {pid} has ended")
 
     async def assign(self, chats: Mapping[str, str]) -> None:
         """Take over open chats."""
@@ -193,7 +193,7 @@ class WarmProcesses:
             process = self._ready.pop()
             try:
                 await process.check()
-            except (ray.exceptions.RayError, ProcessLookupError, HungError):
+            except (ray.exceptions.RayError, ProcessEndedError, HungError):
                 process.kill()
                 continue
             return process

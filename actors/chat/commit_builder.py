@@ -208,7 +208,8 @@ class CommitBuilder:
     def _reply(
         self, command: Command, outcome: Outcome, repeated: IdempotencyRecord | None
     ) -> list[str]:
-        text, replayed = reply_message(outcome, repeated), repeated is not None
+        replayed = repeated is not None
+        text = reply_message(command.type, outcome, repeated)
         fields = _reply_fields(command.id, outcome, text, command.entry, replayed)
         snapshot = self._reply_snapshot(command, outcome)
         return [*fields, "snapshot", snapshot] if snapshot else fields

@@ -8,15 +8,16 @@ from meterd.rules.idempotency import IdempotencyRecord
 from meterd.rules.outcomes import Outcome
 
 
-def reply_message(outcome: Outcome, repeated: IdempotencyRecord | None) -> str:
+def reply_message(command_type: str, outcome: Outcome, repeated: IdempotencyRecord | None) -> str:
     """Return the sentence that goes with an outcome.
 
     Args:
+        command_type: the type of the command.
         outcome: what came of the command.
         repeated: of an id that was used before with the same content, that first use: a refusal
             then is no new one.
     """
-    said = outcomes.MESSAGES[outcome]
+    said = outcomes.message_of(command_type, outcome)
     if repeated is None or outcome == outcomes.OK:
         return said
     at = f", of {_time_text(repeated.entry)}" if repeated.entry else ""

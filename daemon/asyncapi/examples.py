@@ -108,5 +108,5 @@ def dead_letter() -> dict[str, str]:
 
 
 def _reply(id_: str, outcome: str) -> dict[str, str]:
-    message = outcomes.MESSAGES[outcome]
+    message = outcomes.message_of("start", outcome)
     return {"id": id_, "outcome": outcome, "message": message, "entry": _ENTRY, "replayed": "0"}

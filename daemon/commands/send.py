@@ -29,7 +29,7 @@ from daemon.console.common import (
 from daemon.console.format import print_snapshot
 from daemon.console.partition import find_place
 from daemon.console.units import moment
-from meterd.rules import commands, outcomes
+from meterd.rules import commands, field_formats, outcomes
 from meterd.rules.redis_keys import Keys
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ _TYPES = tuple(name for name in commands.SHAPES if name != "settle")
 _LATEST_ENTRY = f"{10**15 - 1}-0"
 """The latest millisecond that a field can name: whether one is over is for the daemon to say."""
 _HELP_WIDTH = 76
+_FLAGS = {"true": "1", "false": "0"}
+"""How a flag may be typed, besides as it is sent."""
 
 
 def _types_and_fields() -> str:
@@ -105,10 +107,13 @@ def send(
 
       meterd send adjust user_id=u1 amount=-5 reason=typo
 
+      meterd send adjust user_id=u1 amount=-500 partial=1
+
       meterd send end chat_id=c1 id=end-of-c1 --json | jq -r .snapshot.cost
     """
     command = _command(type_, fields or [], no_wait)
     if not raw:
+        command = command._replace(flat=_with_flags(command.flat))
         _check(command.flat)
     with redis_or_exit(addresses_or_exit(settings_or_exit(config)).redis) as clients:
         keys, added = find_place(clients, _fields(command.flat))
@@ -143,6 +148,19 @@ def _command(type_: str, fields: list[str], no_wait: bool) -> _Command:
         flat += ["reply_to", uuid4().hex]
     sent = _fields(flat)
     return _Command(sent["id"], sent.get("reply_to", ""), flat)
+
+
+def _with_flags(flat: list[str]) -> list[str]:
+    """With true and false as they are sent."""
+    forms = field_formats.FIELD_FORMATS
+    return [
+        part
+        for name, value in zip(flat[::2], flat[1::2], strict=True)
+        for part in (
+            name,
+            _FLAGS.get(value, value) if forms.get(name) is field_formats.FLAG else value,
+        )
+    ]
 
 
 def _check(flat: list[str]) -> None:

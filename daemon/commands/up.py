@@ -33,7 +33,7 @@ def up(config: ConfigOption = None) -> None:
     daemon = Daemon(settings, config)
     try:
         print_line(f"meterd is starting in {settings.home} …")
-        daemon.run(lambda addresses, status: _report(settings, addresses, status))
+        daemon.run(StateReport(settings))
     except STARTING_ERRORS as error:
         raise fail(str(error)) from None
     print_line("meterd has stopped.")
@@ -50,16 +50,26 @@ def _prepare_ray(settings: "Settings") -> None:
         raise fail(str(error)) from None
 
 
-def _report(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:
-    import structlog  # noqa: PLC0415 - as above
+class StateReport:
+    """Prints each change of the state; the banner at the first ``ready`` and for new addresses."""
 
-    structlog.get_logger().info("daemon.state", state=status["state"], why=status["why"])
-    if status["state"] == "standby":
-        print_line("meterd stands by: another daemon works on this Redis.")
-    if status["state"] in ("lost", "held"):
-        print_line(f"meterd bills nothing: {status['why']}", "red", is_bold=True)
-    if status["state"] == "ready":
-        _report_ready(settings, addresses, status)
+    def __init__(self, settings: "Settings") -> None:
+        """Nothing was printed yet."""
+        self._settings = settings
+        self._announced: Addresses | None = None
+
+    def __call__(self, addresses: "Addresses", status: dict[str, Any]) -> None:
+        """Log the state, and print what a person at the terminal should see of it."""
+        import structlog  # noqa: PLC0415 - as above
+
+        structlog.get_logger().info("daemon.state", state=status["state"], why=status["why"])
+        if status["state"] == "standby":
+            print_line("meterd stands by: another daemon works on this Redis.")
+        if status["state"] in ("lost", "held"):
+            print_line(f"meterd bills nothing: {status['why']}", "red", is_bold=True)
+        if status["state"] == "ready" and addresses != self._announced:
+            _report_ready(self._settings, addresses, status)
+            self._announced = addresses
 
 
 def _report_ready(settings: "Settings", addresses: "Addresses", status: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from daemon.discovery.published import read_whole_status
 from daemon.discovery.runfile import Addresses, RunFile
 from daemon.logging.masking import mask_credentials
 from daemon.monitoring.alarms import alarms_of
-from daemon.monitoring.next_steps import next_step
+from daemon.monitoring.next_steps import next_step_of
 from daemon.settings.fingerprint import settings_fingerprint
 from daemon.settings.home import choose_home, elsewhere_hint
 from meterd.redis_servers import RedisServers
@@ -66,7 +66,7 @@ def full_status(settings: "Settings") -> dict[str, Any]:
 
 def _told(found: dict[str, Any], until: str, environment: str) -> dict[str, Any]:
     """With what a person should know about it; ``until`` when nothing can be sent, else empty."""
-    step = next_step(found["state"])
+    step = next_step_of(found)
     if step and "redis_url" not in found:
         step = f"{step.removesuffix('.')}{elsewhere_hint(os.environ)}."
     alarms = list(alarms_of(found))

@@ -34,7 +34,7 @@ REQUESTS: Final[dict[str, dict[str, Any]]] = {
 
 PROBLEM: Final = {
     "type": "about:blank", "title": "Payment Required", "status": 402,
-    "detail": outcomes.MESSAGES[outcomes.INSUFFICIENT_CREDITS],
+    "detail": outcomes.message_of("start", outcomes.INSUFFICIENT_CREDITS),
     "code": outcomes.INSUFFICIENT_CREDITS, "outcome": outcomes.INSUFFICIENT_CREDITS,
     "request_id": "7d0b5f0e3c1a4f6f8f5f3a7f0a1b2c3d",
     "id": "start-of-monday", "entry": _ENTRY, "replayed": False,

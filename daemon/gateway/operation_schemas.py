@@ -11,9 +11,11 @@ from pydantic import (
     StrictStr,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from daemon.gateway.command_schemas import IDENTIFIER, field_shape
 from daemon.gateway.dead_letter_lists import LETTER
+from daemon.gateway.json_values import credits_fault
 from daemon.gateway.schemas.base import Moment, Now, Page, Shape
 from daemon.gateway.schemas.replies import Reply
 
@@ -24,8 +26,9 @@ _TEXT: Final = r"^[^\x00-\x20\x7f-\xa0][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 def _amount(value: object) -> str:
     """Credits as text; whether they are an amount, the rules of commands say."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("send a string or a whole number")
+    fault = credits_fault(value)
+    if fault is not None:
+        raise PydanticCustomError("credits", "{fault}", {"fault": fault})
     return str(value)
 
 

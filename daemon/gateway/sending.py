@@ -8,6 +8,7 @@ import msgspec
 
 from daemon.gateway.container import Dependencies
 from daemon.gateway.errors import ProblemError, busy, invalid, postgres_unavailable
+from daemon.gateway.json_values import value_fault
 from meterd import (
     BusyError,
     CommandRefusedError,
@@ -52,14 +53,12 @@ async def send(
     Raises:
         ProblemError: it was refused, can't be a command, or got no reply within ``timeout_s``.
     """
+    _check_types(fields)
     id_ = fields.pop("id", None)
     try:
         return await _sent(parts, fields, id_, wait, timeout_s)
     except CommandRefusedError as error:
         raise _refused(error) from None
-    except TypeError as error:
-        field, _, why = str(error).partition(": ")
-        raise invalid(field, why) from None
     except UnicodeError as error:
         raise invalid("body", str(error)) from None
     except BusyError as error:
@@ -74,11 +73,17 @@ async def send(
         raise postgres_unavailable("whose the chat is can not be read") from error
 
 
+def _check_types(fields: dict[str, Any]) -> None:
+    """Refuse what the client would refuse in words of Python. Raises ProblemError."""
+    for name, value in fields.items():
+        fault = value_fault(name, value)
+        if fault is not None:
+            raise invalid(name, fault)
+
+
 async def _sent(
     parts: Dependencies, fields: dict[str, Any], id_: str | None, wait: bool, timeout_s: float
 ) -> dict[str, Any]:
-    if id_ is not None and not isinstance(id_, str):
-        raise TypeError("id: send a str")
     if not wait:
         queued = await parts.meter.enqueue.command(fields, id=id_, timeout_s=timeout_s)
         return dict(msgspec.to_builtins(queued))

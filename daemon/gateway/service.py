@@ -14,7 +14,7 @@ from daemon.gateway.container import Dependencies
 from daemon.gateway.errors import ProblemError, redis_unavailable
 from daemon.gateway.metrics import Scraped
 from daemon.monitoring.alarms import alarms_of
-from daemon.monitoring.next_steps import next_step
+from daemon.monitoring.next_steps import next_step_of
 from persistence.postgres.pages import open_counts
 from persistence.redis.published_status import check_writable
 from persistence.redis.status_history import read_history
@@ -52,7 +52,7 @@ class Service:
             "queue": msgspec.to_builtins(gauges),
             "now": now_ms,
         }
-        advice = {"next_step": next_step(status["state"]), "alarms": list(alarms_of(status))}
+        advice = {"next_step": next_step_of(status), "alarms": list(alarms_of(status))}
         return status | advice
 
     async def history(self) -> dict[str, Any]:

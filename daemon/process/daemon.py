@@ -6,6 +6,7 @@ Whatever happens to Ray happens to the engine, and another one starts.
 
 import contextlib
 import os
+import re
 import secrets
 import threading
 import time
@@ -36,6 +37,7 @@ from daemon.process.engine_client import (
     save_ray_logs,
 )
 from daemon.process.gateway_process import GatewaySupervisor
+from daemon.process.loss_log import LossLog
 from daemon.process.ray_folder import new_ray_folder, remove_ray_folder
 from daemon.settings.fingerprint import settings_fingerprint
 from daemon.settings.settings import Settings
@@ -61,7 +63,7 @@ RAY_STOP_S = 10.0
 """What Ray's own end may take, beyond the supervisor's time."""
 
 OnStatus = Callable[[Addresses, dict[str, Any]], None]
-"""Called when the state changes: where the servers are, what runs where."""
+"""Called when the state or its reason changes: where the servers are, what runs where."""
 
 
 STARTING_ERRORS = (
@@ -213,7 +215,7 @@ class Daemon:
 
     def _watch(self, engine: EngineProcess, addresses: Addresses, on_status: OnStatus) -> str:
         """Watch until ``stop`` (returns nothing), or the engine has a problem (returns it)."""
-        reported = ("", "")
+        noted, reported, losses = ("", ""), ("", ""), LossLog()
         while not self._stop.wait(WATCH_S):
             problem = engine.problem()
             if problem:
@@ -224,11 +226,14 @@ class Daemon:
             if self._gateway is not None:
                 self._gateway.restart_if_ended(addresses)
             status = engine.status
-            now = status.get("state", ""), status.get("why", "")
-            if status and now != reported:
-                self._runfile.note(*now)
+            state, why = status.get("state", ""), status.get("why", "")
+            if status and (state, why) != noted:
+                self._runfile.note(state, why)
+                noted = state, why
+            losses.observe(status)
+            if status and (state, without_figures(why)) != reported:
                 on_status(addresses, status)
-                reported = now
+                reported = state, without_figures(why)
         return ""
 
     def _restart_servers(self) -> None:
@@ -244,6 +249,11 @@ class Daemon:
             engine.stop(self._settings.supervisor.stop_timeout_ms / 1000 + RAY_STOP_S)
         else:
             engine.kill()
+
+
+def without_figures(why: str) -> str:
+    """A reason without its seconds, attempts and sizes: when only they change, it is the same."""
+    return re.sub(r"\d+", "", why)
 
 
 def prepare(addresses: Addresses, partitions: int) -> None:

@@ -144,3 +144,14 @@ def test_an_actor_that_dies_with_nothing_to_do_is_replaced_and_its_chat_ends_in_
         ended = meter.snapshot("lone-chat")
     assert ended.ended_at == (started.started_at or 0) + 2_000
     assert sum(actor["restarts"] for actor in daemon.status()["actors"]) > 0
+
+
+def test_the_daemons_output_has_each_loss_and_replacement_and_one_banner() -> None:
+    """SIGKILL of an actor: one warning, one line when it is back, no second start."""
+    with live_daemon(METERD_HTTP__PORT="0") as own:
+        own.until(lambda: bool(own.published()["actors"]))
+        os.kill(own.published()["actors"][0]["pid"], signal.SIGKILL)
+        own.until(lambda: '"actor.replaced"' in own.output())
+        printed = own.output()
+    for what in ("meterd is ready.", '"actor.lost"', '"actor.replaced"'):
+        assert printed.count(what) == 1, what

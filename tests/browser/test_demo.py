@@ -42,7 +42,9 @@ def test_two_chats_of_two_people_each_keep_their_timer(
     page.get_by_label("Shared free time").select_option("none")
 
     _press(page, "Start chat A")
-    expect(_told(page, "refused")).to_contain_text("cannot pay for the next millisecond")
+    expect(_told(page, "refused")).to_contain_text(
+        "the balance does not cover what the chat owes next"
+    )
     _press(page, "Top up 10")
     expect(_told(page, "Credits have arrived")).to_be_visible()
     _press(page, "Start chat A")

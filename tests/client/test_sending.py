@@ -160,10 +160,51 @@ def test_what_the_daemon_would_refuse_is_refused_here(
     assert commands(queue) == []
 
 
-def test_an_unknown_option_is_a_type_error(meter: Any) -> None:
-    """A mistyped option is refused, not ignored."""
-    with pytest.raises(TypeError, match="timeout"):
-        meter.pause("c", timeout=3)
+REQUIRED: dict[str, dict[str, object]] = {
+    "start": {"chat_id": "c", "user_id": "u", "advisor_id": "a"},
+    "adopt": {
+        "chat_id": "c", "user_id": "u", "advisor_id": "a", "started_at": 1, "carried_ms": 1,
+        "carried_cost": 1,
+    },
+    "set_rate": {"chat_id": "c", "rate": 1},
+    "top_up": {"user_id": "u", "amount": 1},
+    "refund": {"chat_id": "c", "amount": 1},
+    "adjust": {"user_id": "u", "amount": 1},
+    "command": {"fields": {"type": "pause", "chat_id": "c"}},
+    **{name: {"chat_id": "c"} for name in ("pause", "resume", "heartbeat", "end")},
+}  # fmt: skip
+"""Each method that sends a command, with what it needs."""
+
+
+def test_every_command_has_its_method_above() -> None:
+    assert REQUIRED.keys() == SHAPES.keys() - {"settle"} | {"command"}
+
+
+@pytest.mark.parametrize("is_enqueued", [False, True])
+@pytest.mark.parametrize("name", REQUIRED)
+def test_an_unknown_argument_is_a_type_error_that_names_the_method(
+    meter: Any, queue: redis.Redis, name: str, is_enqueued: bool
+) -> None:
+    """With the nearest argument, or all that there are; nothing is sent."""
+    method = getattr(meter.enqueue if is_enqueued else meter, name)
+    with pytest.raises(TypeError) as misspelt:
+        method(**REQUIRED[name], timeout=3)
+    told = str(misspelt.value)
+    assert told == f"{name}() got an unexpected argument 'timeout'; did you mean timeout_s?"
+    with pytest.raises(TypeError) as unlike:
+        method(**REQUIRED[name], qqq=3)
+    told, _, listed = str(unlike.value).partition("; it takes ")
+    assert told == f"{name}() got an unexpected argument 'qqq'"
+    assert set(listed.split(", ")) >= {*REQUIRED[name], "id", "timeout_s"}
+    assert commands(queue) == []
+
+
+def test_an_unknown_argument_is_compared_with_those_of_the_method(meter: Any) -> None:
+    """Its own are as near as those that every method has."""
+    with pytest.raises(TypeError, match=r"'free_mss'; did you mean free_ms\?"):
+        meter.start("c", "u", "a", free_mss=1)
+    with pytest.raises(TypeError, match=r"'price'; it takes chat_id, .*rate, "):
+        meter.start("c", "u", "a", price="2")
 
 
 @pytest.mark.parametrize("losses", [1, 3])

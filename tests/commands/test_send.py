@@ -1,13 +1,16 @@
 """``meterd send``: what was typed reaches the queue, and its reply reaches the person."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loadtests.common.live import KEYS, LiveDaemon
 from meterd.rules.commands import SHAPES
+from persistence.redis.client import connect
 from tests.commands.elsewhere import run
 from tests.servers import redis_server
 from tests.shared_daemon import nothing_sent
@@ -35,6 +38,24 @@ def test_an_adjustment_by_hand(live: LiveDaemon, name: str) -> None:
     refused = live.run(*adjust, "amount=-5")
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["outcome"] == "insufficient_credits"
+
+
+@pytest.mark.parametrize(("typed", "sent"), [("true", "1"), ("false", "0"), ("1", "1"), ("0", "0")])
+def test_a_flag_is_sent_as_the_contract_has_it(tmp_path: Path, typed: str, sent: str) -> None:
+    """However it is typed; a reason may be any word, and --raw sends what was typed."""
+    adjust = ("send", "adjust", "user_id=u", "amount=1", "reason=true", f"partial={typed}")
+    with redis_server() as url:
+        for args in (adjust, (*adjust, "--raw")):
+            run(tmp_path, *args, "--no-wait", METERD_REDIS__URL=url)
+        with contextlib.closing(connect(url)) as client:
+            entries: Any = client.xrange(KEYS.commands)
+    found = [(fields[b"partial"].decode(), fields[b"reason"]) for _, fields in entries]
+    assert found == [(sent, b"true"), (typed, b"true")]
+
+
+def test_the_help_shows_how_to_take_what_there_is(tmp_path: Path) -> None:
+    """The flag stands in an example."""
+    assert "partial=1" in run(tmp_path, "send", "--help").stdout.partition("Types and")[0]
 
 
 def test_a_reply_for_a_program(live: LiveDaemon, name: str) -> None:
@@ -82,6 +103,7 @@ def test_the_daemon_says_what_is_wrong(live: LiveDaemon, args: tuple[str, ...], 
         (("strat", "chat_id=c"), ("type: 'strat'", "Did you mean start?")),
         (("pause", "chatid=c"), ("'chatid': pause has no such field", "Did you mean chat_id?")),
         (("pause", "chat_id=c", "chat_id=d"), ("'chat_id': the field is there twice",)),
+        (("adjust", "user_id=u", "amount=1", "partial=yes"), ("partial: 'yes' won't do",)),
         (("top_up", "user_id=u", "amount=1,5"), ("amount: '1,5' is not an amount of credits",)),
         (("end", "chat_id=\x1b[31m"), (r"chat_id: '\x1b[31m' is not an identifier",)),
         (("end", b"chat_id=\xff".decode(errors="surrogateescape")), ("is not UTF-8",)),

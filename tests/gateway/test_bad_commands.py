@@ -1,11 +1,20 @@
 """What can't be a command is refused by name and leaves no trace."""
 
+import contextlib
+import re
 from collections.abc import Iterator
+from typing import Any, Final
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from daemon.gateway.json_values import value_fault
 from loadtests.common.live import LiveDaemon
+from meterd import InvalidCommandError
+from meterd._fields import flat_fields
+from meterd.rules.field_formats import FIELD_FORMATS
 from tests.gateway.conftest import Gateway
 from tests.shared_daemon import nothing_sent
 
@@ -24,6 +33,8 @@ def _posted(gateway: Gateway, body: bytes | str) -> httpx.Response:
     return gateway.http.post("/v1/commands", content=body, headers=headers)
 
 
+PYTHONS_WORDS: Final = re.compile(r"\b(str|int|bool|float|dict|Decimal|NoneType)\b")
+
 NONSENSE: dict[str, tuple[str, str]] = {
     "a float": ('{"type":"top_up","user_id":"u","amount":1.5}', "amount"),
     "a float that is whole": ('{"type":"top_up","user_id":"u","amount":1.0}', "amount"),
@@ -36,6 +47,8 @@ NONSENSE: dict[str, tuple[str, str]] = {
     "a time that is no number": ('{"type":"start","chat_id":"c","free_ms":"soon"}', "free_ms"),
     "a float for a time": ('{"type":"start","chat_id":"c","free_ms":1.0}', "free_ms"),
     "a long time": ('{"type":"start","chat_id":"c","free_ms":"%s"}' % ("9" * 5_000), "free_ms"),
+    "an unknown field that is a number": ('{"type":"pause","chat_id":"c","a_ms":5}', "a_ms"),
+    "a number in an unknown type": ('{"type":"begin","colour":5}', ""),
     "an unknown field": ('{"type":"top_up","user_id":"u","amount":"1","colour":"red"}', "colour"),
     "a field of another type": ('{"type":"pause","chat_id":"c","amount":"1"}', "amount"),
     "a field that is missing": ('{"type":"pause"}', "chat_id"),
@@ -94,6 +107,56 @@ def test_what_can_not_be_a_command_is_refused_and_leaves_no_trace(
     assert answer.status_code == 422, answer.text
     assert told["code"] in ("invalid_request", "invalid_command")
     assert field in told["detail"]
+    assert not PYTHONS_WORDS.search(told["detail"]), told["detail"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "why"),
+    [
+        ("1.5", 'send "1.5" as a string: a JSON number with a fraction may not be exact'),
+        ("1e400", "send"),
+        ("1e30", "send it as a string: a JSON number with a fraction may not be exact"),
+        ("true", "send a string or a whole number, not true or false"),
+        ("[]", "send a string or a whole number, not an array"),
+        ("{}", "send a string or a whole number, not an object"),
+    ],
+)
+@pytest.mark.usefixtures("untouched")
+def test_credits_that_are_no_text_and_no_whole_number_are_told_in_words_of_json(
+    gateway: Gateway, amount: str, why: str
+) -> None:
+    """The same for a command and for an operation of an admin."""
+    command = f'{{"type":"adjust","user_id":"u","amount":{amount}}}'
+    operation = (
+        '{"operation":"account.adjust","id":"o","reason":"typo","user_id":"u",'
+        f'"amount":{amount},"partial":false}}'
+    )
+    headers = {**gateway.bearer("ann", "admin"), "Content-Type": "application/json"}
+    sent = gateway.http.post("/v1/operations", content=operation, headers=headers)
+    for answer in (_posted(gateway, command), sent):
+        assert answer.status_code == 422, answer.text
+        detail = answer.json()["detail"]
+        assert why in detail
+        assert not PYTHONS_WORDS.search(detail), detail
+        assert "Value error" not in detail
+
+
+JSON_VALUES = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=2), st.integers(), max_size=2),
+)
+
+
+@given(st.sampled_from(["type", *FIELD_FORMATS, "colour"]), JSON_VALUES)
+def test_a_value_of_a_wrong_type_never_gets_as_far_as_the_client(name: str, value: Any) -> None:
+    """It would be refused there in words of Python; digits of a time are a number by then."""
+    if value_fault(name, value) is None:
+        with contextlib.suppress(InvalidCommandError):
+            flat_fields({"type": "pause", "id": "i", "chat_id": "c", name: value})
 
 
 @pytest.mark.usefixtures("untouched")

@@ -76,7 +76,7 @@ class Expected:
         self.journal.append(command_row(command, user, result.outcome, result.replayed, POLICY_ID))
         if command.reply_to:
             snapshot = self._snapshot(command, user)
-            self._reply(command.reply_to, result, _message(result), snapshot)
+            self._reply(command.reply_to, result, _message(command.type, result), snapshot)
 
     def _reply(self, reply_to: str, result: Result, message: str, snapshot: str) -> None:
         told = [
@@ -231,8 +231,8 @@ def _check_open(context: PlayContext, expected: Expected) -> None:
         assert due is None or due.at_ms >= context.clock.ms, f"{user} is due, and nobody asked"
 
 
-def _message(result: Result) -> str:
-    return reply_message(cast("Outcome", result.outcome), result.repeated)
+def _message(command_type: str, result: Result) -> str:
+    return reply_message(command_type, cast("Outcome", result.outcome), result.repeated)
 
 
 def _by_id(row: Any) -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from daemon.gateway.metrics import STATES, Scraped
 from daemon.monitoring.alarms import ALARMS, Alarm, alarms_of
-from daemon.monitoring.next_steps import NEXT_STEPS, next_step
+from daemon.monitoring.next_steps import NEXT_STEPS, next_step, next_step_of
 from daemon.monitoring.prometheus import rules
 from tests.monitoring.pages import page_of, with_one_actor_down, working
 from tests.monitoring.promtool import promtool
@@ -267,6 +267,40 @@ def test_every_state_has_its_next_step() -> None:
     assert set(STATES) <= set(NEXT_STEPS)
     assert [state for state in NEXT_STEPS if next_step(state) is None] == ["ready"]
     assert next_step("something new") is not None
+
+
+def _replacing(state: str, why: str, **more: Any) -> dict[str, Any]:
+    replacing = {"since": 1, "attempt": 1, "why": "its process 7 has ended"}
+    actors = [{"name": "chat-1", "replacing": None}, {"name": "chat-2", "replacing": replacing}]
+    return {"state": state, "why": why, "actors": actors, **more}
+
+
+REPLACED = "chat-2 is being replaced, attempt 1, for 0 s: its process 7 has ended"
+
+
+@pytest.mark.parametrize("why", [REPLACED, f"partition 3: {REPLACED}", f"{REPLACED}; Postgres: x"])
+@pytest.mark.parametrize("state", ["ready", "degraded"])
+def test_while_an_actor_is_replaced_the_next_step_names_its_log(state: str, why: str) -> None:
+    """No server is to be brought back; when to look, and where, is said from the first second."""
+    step = next_step_of(_replacing(state, why))
+    assert step is not None
+    assert step.startswith("Nothing, unless it lasts longer than two minutes")
+    assert "logs/chat-2.log" in step
+
+
+def test_a_state_with_another_cause_has_its_own_next_step() -> None:
+    """An actor that is replaced meanwhile does not hide what a person has to do."""
+    for state, why in (("degraded", "Redis: away"), ("held", REPLACED), ("lost", REPLACED)):
+        assert next_step_of(_replacing(state, why)) == NEXT_STEPS[state]
+    assert next_step_of({"state": "ready", "why": "", "actors": []}) is None
+
+
+def test_while_a_recorder_is_replaced_the_next_step_names_its_log() -> None:
+    """With several partitions there are several, and the status does not tell which."""
+    recorder, why = {"replacing": {"attempt": 1}}, "recorder is being replaced, attempt 1"
+    status = {"state": "ready", "why": why, "recorder": recorder}
+    assert "logs/recorder.log" in str(next_step_of(status))
+    assert "logs/*recorder.log" in str(next_step_of({**status, "partitions": [{}, {}]}))
 
 
 def test_an_actor_that_has_never_been_up_and_has_no_chat_is_not_missed() -> None:

@@ -5,6 +5,8 @@ of it for asyncio; a reply if the caller waits for one, else the command's place
 type parameters name these results.
 """
 
+import difflib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
@@ -337,17 +339,33 @@ class Commands(ABC, Generic[ChatResultT, WalletResultT]):
 
         Use the method of the command's name where the type is known.
         """
+        _check_arguments("command", sending)
         result: ChatResultT | WalletResultT = self._send(fields, sending)
         return result
 
     def _chat_command(self, fields: Mapping[str, object], sending: Sending) -> ChatResultT:
+        _check_arguments(str(fields["type"]), sending)
         result: ChatResultT = self._send(fields, sending)
         return result
 
     def _wallet_command(self, fields: Mapping[str, object], sending: Sending) -> WalletResultT:
+        _check_arguments(str(fields["type"]), sending)
         result: WalletResultT = self._send(fields, sending)
         return result
 
     @abstractmethod
     def _send(self, fields: Mapping[str, object], sending: Sending) -> Any:
         """Send a command, in this object's way."""
+
+
+def _check_arguments(method: str, sending: Mapping[str, object]) -> None:
+    """Refuse a misspelt argument. Raises TypeError: with the method and the nearest argument."""
+    options = Sending.__annotations__
+    wrong = next((name for name in sending if name not in options), None)
+    if wrong is None:
+        return
+    parameters = inspect.signature(getattr(Commands, method)).parameters
+    known = [*(name for name in parameters if name not in ("self", "sending")), *options]
+    near = difflib.get_close_matches(wrong, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
+    raise TypeError(f"{method}() got an unexpected argument {wrong!r}; {hint}")

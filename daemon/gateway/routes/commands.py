@@ -14,6 +14,7 @@ from daemon.gateway.command_schemas import COMMANDS_MAX, IDENTIFIER, known_field
 from daemon.gateway.container import Dependencies
 from daemon.gateway.dependencies import AllParts, Backend
 from daemon.gateway.errors import ProblemError, invalid, problem_document, request_id_of
+from daemon.gateway.json_values import TIME_FIELDS
 from daemon.gateway.schemas.replies import Replies, Reply, Sent, SentAll
 from daemon.gateway.schemas.responses import problems
 from daemon.gateway.sending import refuse_doubles, send
@@ -124,18 +125,22 @@ def _not_sent(id_: str) -> ProblemError:
 
 
 def _given(sent: dict[str, Any]) -> dict[str, Any]:
-    """Without those that are null, as if they were left out; only known ones can be."""
+    """Without those that are null, as if they were left out; only known ones can be.
+
+    Raises ProblemError.
+    """
     known = known_fields(str(sent.get("type")))
     for name, value in sent.items():
-        if value is None and known and name not in known:
+        # A string gets the daemon's own words for it.
+        if known and name not in known and not isinstance(value, str):
             raise invalid(name, "there is no such field; leave it out")
     return {name: value for name, value in sent.items() if value is not None}
 
 
 def _number(name: str, value: Any) -> Any:
     """A time may come as digits, as it stands in the queue."""
-    is_time = name.endswith("_ms") or name == "started_at"
-    return int(value) if is_time and isinstance(value, str) and _DIGITS.fullmatch(value) else value
+    is_digits = isinstance(value, str) and _DIGITS.fullmatch(value)
+    return int(value) if name in TIME_FIELDS and is_digits else value
 
 
 def _preferences(prefer: str) -> list[str]:

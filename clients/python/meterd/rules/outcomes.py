@@ -50,10 +50,29 @@ MESSAGES: Final[dict[str, str]] = {
     NOT_RUNNING: "pause wants a running chat",
     NOT_PAUSED: "resume wants a paused or suspended chat",
     NOT_ENDED: "refund wants an ended chat; end it first",
-    INSUFFICIENT_CREDITS: "the account cannot pay for the next millisecond; top_up first",
+    INSUFFICIENT_CREDITS: "the balance does not cover it; top_up first",
     EXCEEDS_COST: "the refund is more than what is left of the chat's cost",
     AT_CAPACITY: "the operator's limit on open chats, or on what waits for PostgreSQL, is reached, "
     "or a Redis server of other partitions is away; try later with a new id",
     WRONG_PARTITION: "the user's account is in another partition",
     INTERNAL_ERROR: "the entry made the daemon fail again and again; it was set aside",
 }
+
+_CHAT_UNPAID: Final = (
+    "the balance does not cover what the chat owes next, min_ms and increment_ms included; "
+    "top_up first"
+)
+_MESSAGES_OF_TYPE: Final[dict[tuple[str, str], str]] = {
+    **{
+        (command_type, INSUFFICIENT_CREDITS): _CHAT_UNPAID
+        for command_type in ("start", "adopt", "resume", "heartbeat", "set_rate")
+    },
+    ("adjust", INSUFFICIENT_CREDITS): "the balance is less than the amount to be taken; "
+    "adjust by less, or send partial=1 to take what there is",
+}
+"""The sentence where the cause and the fix depend on the type of the command."""
+
+
+def message_of(command_type: str, outcome: str) -> str:
+    """Return the sentence for an outcome of a command of a type."""
+    return _MESSAGES_OF_TYPE.get((command_type, outcome), MESSAGES[outcome])
