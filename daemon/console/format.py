@@ -31,7 +31,7 @@ def print_snapshot(snapshot: Mapping[str, Any]) -> None:
 
 
 def _readable(name: str, value: Any) -> str:
-    if name in _TIMES:
+    if name in _TIMES and isinstance(value, int):
         return moment(value)
     if name in _LIMITS and value == 0:
         return "never"
@@ -39,4 +39,4 @@ def _readable(name: str, value: Any) -> str:
         return f"{value} credits"
     if name in _RATES:
         return f"{value} credits/min"
-    return span(value) if name.endswith("_ms") else str(value)
+    return span(value) if name.endswith("_ms") and isinstance(value, int) else str(value)

@@ -189,8 +189,9 @@ def test_a_gateway_may_start_again(desk: Desk, open_page: Open) -> None:
     desk.start(user, chat)
     port = free_port()
     with gateway(desk, port):
-        page = open_page("/demo")
-        put_clock(page, chat, desk.token(user), src=f"http://127.0.0.1:{port}")
+        # The gateway's own page: pages connect to where they are from only.
+        page = open_page(f"http://127.0.0.1:{port}/demo")
+        put_clock(page, chat, desk.token(user))
         clock_runs(page)
     desk.meter.pause(chat)
     clock_says(page, "Connection lost")

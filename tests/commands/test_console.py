@@ -79,6 +79,8 @@ def test_what_is_escaped_is_printable_and_what_is_printable_stays(text: str) -> 
 @pytest.mark.parametrize("name", PRINTERS)
 @given(text=texts)
 @example(text="".join(ATTACKS))
+@example(text="_ms")  # a snapshot's field of this name, with itself as its value
+@example(text="as_of")
 def test_whatever_prints_escapes(name: str, text: str) -> None:
     """To a pipe; in lines, facts, errors, snapshots and JSON."""
     with pytest.MonkeyPatch.context() as patch:
