@@ -29,7 +29,8 @@ from daemon.console.common import (
 from daemon.console.format import print_snapshot
 from daemon.console.partition import find_place
 from daemon.console.units import moment
-from meterd.rules import commands, field_formats, outcomes
+from meterd.rules import commands, outcomes
+from meterd.rules.field_formats import FLAG_FIELDS
 from meterd.rules.redis_keys import Keys
 
 if TYPE_CHECKING:
@@ -152,13 +153,12 @@ def _command(type_: str, fields: list[str], no_wait: bool) -> _Command:
 
 def _with_flags(flat: list[str]) -> list[str]:
     """With true and false as they are sent."""
-    forms = field_formats.FIELD_FORMATS
     return [
         part
         for name, value in zip(flat[::2], flat[1::2], strict=True)
         for part in (
             name,
-            _FLAGS.get(value, value) if forms.get(name) is field_formats.FLAG else value,
+            _FLAGS.get(value, value) if name in FLAG_FIELDS else value,
         )
     ]
 

@@ -2,23 +2,7 @@
 
 from typing import Any, Final
 
-from meterd.rules.field_formats import (
-    AMOUNT,
-    CREDITS,
-    DURATION,
-    FIELD_FORMATS,
-    FLAG,
-    INCREMENT,
-    TIMESTAMP,
-)
-
-CREDIT_FIELDS: Final = frozenset(
-    name for name, form in FIELD_FORMATS.items() if form in (CREDITS, AMOUNT)
-)
-TIME_FIELDS: Final = frozenset(
-    name for name, form in FIELD_FORMATS.items() if form in (DURATION, INCREMENT, TIMESTAMP)
-)
-FLAG_FIELDS: Final = frozenset(name for name, form in FIELD_FORMATS.items() if form == FLAG)
+from meterd.rules.field_formats import CREDIT_FIELDS, FLAG_FIELDS, TIME_FIELDS
 
 _KINDS: Final[dict[type, str]] = {
     bool: "true or false",

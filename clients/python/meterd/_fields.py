@@ -6,26 +6,11 @@ from typing import Final, TypeAlias
 
 from meterd._errors import InvalidCommandError
 from meterd.rules.commands import InvalidCommand, parse_entry
-from meterd.rules.field_formats import (
-    AMOUNT,
-    CREDITS,
-    DURATION,
-    FIELD_FORMATS,
-    FLAG,
-    INCREMENT,
-    TIMESTAMP,
-)
+from meterd.rules.field_formats import CREDIT_FIELDS, FLAG_FIELDS, TIME_FIELDS
 
 Amount: TypeAlias = str | Decimal | int
 """Credits, exactly: ``"12.5"``, ``Decimal("12.5")`` or ``12``. Never a float."""
 
-_CREDITS: Final = frozenset(
-    name for name, form in FIELD_FORMATS.items() if form in (CREDITS, AMOUNT)
-)
-_TIMES: Final = frozenset(
-    name for name, form in FIELD_FORMATS.items() if form in (DURATION, INCREMENT, TIMESTAMP)
-)
-_FLAGS: Final = frozenset(name for name, form in FIELD_FORMATS.items() if form == FLAG)
 # Later than any command can be: what a time is compared with is the queue's clock, not ours.
 _FAR: Final = f"{10**16}-0"
 
@@ -58,11 +43,11 @@ def is_identifier(name: str, value: str) -> bool:
 
 
 def _text(name: str, value: object) -> str:
-    if name in _CREDITS:
+    if name in CREDIT_FIELDS:
         return _credits(name, value)
-    if name in _TIMES:
+    if name in TIME_FIELDS:
         return _milliseconds(name, value)
-    if name in _FLAGS:
+    if name in FLAG_FIELDS:
         return _flag(name, value)
     if not isinstance(value, str):
         raise TypeError(f"{name}: send a str, not {type(value).__name__}")

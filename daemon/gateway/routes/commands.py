@@ -14,11 +14,11 @@ from daemon.gateway.command_schemas import COMMANDS_MAX, IDENTIFIER, known_field
 from daemon.gateway.container import Dependencies
 from daemon.gateway.dependencies import AllParts, Backend
 from daemon.gateway.errors import ProblemError, invalid, problem_document, request_id_of
-from daemon.gateway.json_values import TIME_FIELDS
 from daemon.gateway.schemas.replies import Replies, Reply, Sent, SentAll
 from daemon.gateway.schemas.responses import problems
 from daemon.gateway.sending import refuse_doubles, send
 from daemon.gateway.views import pack
+from meterd.rules.field_formats import TIME_FIELDS
 
 router = APIRouter(prefix="/v1/commands", tags=["commands"])
 

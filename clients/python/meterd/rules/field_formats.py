@@ -52,6 +52,15 @@ FIELD_FORMATS: Final[dict[str, FieldFormat]] = {
 }
 """Every field that a command may have besides ``type``, with its form."""
 
+
+def _fields_of(*forms: FieldFormat) -> frozenset[str]:
+    return frozenset(name for name, form in FIELD_FORMATS.items() if form in forms)
+
+
+CREDIT_FIELDS: Final = _fields_of(CREDITS, AMOUNT)
+TIME_FIELDS: Final = _fields_of(DURATION, INCREMENT, TIMESTAMP)
+FLAG_FIELDS: Final = _fields_of(FLAG)
+
 FORMATS_OF_TYPE: Final[dict[tuple[str, str], FieldFormat]] = {("adjust", "amount"): SIGNED_AMOUNT}
 """The form of a field where it is another one in commands of a type."""
 
