@@ -39,7 +39,7 @@ class ProcessEndedError(Exception):
 
 
 _SENTENCES: Final = (HungError, StartTimeoutError, ProcessEndedError)
-"""Errors of which the message says all: a person need not know what Python calls them."""
+"""Errors whose message is complete: the name of the Python class adds nothing."""
 
 
 def error_summary(error: BaseException) -> str:

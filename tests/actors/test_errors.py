@@ -1,4 +1,4 @@
-"""How the end of a process is told to a person."""
+"""How the end of a process is shown to a person."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from actors.errors import (
 
 @pytest.mark.parametrize("kind", [HungError, StartTimeoutError, ProcessEndedError])
 def test_a_sentence_of_ours_is_told_as_it_is(kind: type[Exception]) -> None:
-    """The name of a class of Python says nothing to an operator."""
+    """The name of a Python class does not help an operator."""
     assert error_summary(kind("its process 7 has ended")) == "its process 7 has ended"
 
 

@@ -55,7 +55,7 @@ def test_a_lost_recorder_is_logged_under_its_own_name() -> None:
 
 
 def test_a_new_supervisor_is_no_loss_of_its_actors() -> None:
-    """It counts anew; before it works, its status has no actors."""
+    """It counts from 0 again; before it works, its status has no actors."""
     before, starting = _status(_process(3, 0)), {"state": "starting", "why": ""}
     assert _logged(before, starting, _status(_process(0, 0)))[2:] == []
     assert _logged(before, _status(_process(0, 0)))[2:] == []
