@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from actors.chat.rows import record_row
 from meterd.rules import outcomes
 from meterd.rules.billing import available
-from meterd.rules.commands import entry_ms
 from meterd.rules.free_time import shares
 from meterd.rules.model import LedgerEntry, Policy
 from meterd.rules.money import format_micro
@@ -154,7 +153,7 @@ def events(evidence: Evidence, fold: Fold) -> Iterator[str]:
         for event in result.events:
             due[event.user_id].append(event_fields(event))
     seqs: dict[str, list[int]] = defaultdict(list)
-    for words in _without_again(evidence):
+    for words in _without_again(evidence, fold):
         fields = dict(zip(words[::2], words[1::2], strict=True))
         told[fields["user_id"]].append(words)
         if "chat_id" in fields:
@@ -170,17 +169,21 @@ def events(evidence: Evidence, fold: Fold) -> Iterator[str]:
     yield from _each("seq with a gap", gaps)
 
 
-def _without_again(evidence: Evidence) -> Iterator[list[str]]:
+def _without_again(evidence: Evidence, fold: Fold) -> Iterator[list[str]]:
     """The events without those that are there again because their command was handled again."""
-    handled_again = {entry_ms(entry) for entry in evidence.handled_again}
-    first_ms, last_ms = min(handled_again, default=0), max(handled_again, default=-1)
+    again = Counter(
+        tuple(event_fields(event))
+        for entry in evidence.handled_again.elements()
+        if entry in fold.results
+        for event in fold.results[entry].events
+    )
     seen = set[tuple[str, ...]]()
     for words in evidence.events:
-        at_ms = int(words[words.index("at") + 1])
-        if first_ms <= at_ms <= last_ms:
-            if tuple(words) in seen:
-                continue
-            seen.add(tuple(words))
+        event = tuple(words)
+        if event in seen and again[event]:
+            again[event] -= 1
+            continue
+        seen.add(event)
         yield words
 
 
@@ -272,7 +275,12 @@ def _differences(what: str, told: Mapping[str, Any], due: Mapping[str, Any]) -> 
 
 
 def _compared(told: Any, due: Any) -> str:
-    """In what two values differ; of rows, in which fields."""
+    """In what two values differ; of rows, in which fields; of lists, where first."""
+    if isinstance(due, list):
+        pairs = enumerate(zip(told, due, strict=False))
+        first = next((n for n, (a, b) in pairs if a != b), min(len(told), len(due)))
+        here = slice(first, first + 1)
+        return f"{len(told)} are not {len(due)}; number {first}: {told[here]} is not {due[here]}"
     if not isinstance(due, tuple) or not hasattr(due, "_fields"):
         return f"{told} is not {due}"
     fields = zip(due._fields, told, due, strict=True)

@@ -53,8 +53,8 @@ class Evidence:
     """Entries that an operator's decision gave another ID."""
     read_again: Counter[str] = dataclasses.field(default_factory=Counter)
     """Entries that were read again because the group was destroyed, and how often."""
-    handled_again: set[str] = dataclasses.field(default_factory=set)
-    """Entries that were handled again because PostgreSQL had forgotten them."""
+    handled_again: Counter[str] = dataclasses.field(default_factory=Counter)
+    """How often an entry was handled again, because PostgreSQL had forgotten it."""
     noticed: int = 0
     """How many entries the daemon has missed, and how often it made its group again."""
     stale_writers: list[str] = dataclasses.field(default_factory=list)

@@ -23,8 +23,8 @@ class QueueLog:
     """Entries that were appended again, and have another ID since."""
     read_again: Counter[str] = dataclasses.field(default_factory=Counter)
     """How often an entry that had been read was read again, because the group was destroyed."""
-    handled_again: set[str] = dataclasses.field(default_factory=set)
-    """Entries that had their effect and had it again, because PostgreSQL had forgotten it."""
+    handled_again: Counter[str] = dataclasses.field(default_factory=Counter)
+    """How often an entry had its effect again, because PostgreSQL had forgotten it."""
     foreign: list[Fields] = dataclasses.field(default_factory=list)
     """Commands that no client has sent: each may be in the stream once."""
 

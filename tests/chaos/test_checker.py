@@ -31,11 +31,20 @@ SENT = (
 )
 
 
-def a_good_run() -> Evidence:
+USED_UP = (
+    {"type": "top_up", "user_id": "u", "amount": "1"},
+    {"type": "start", "chat_id": "c", "user_id": "u", "advisor_id": "v", "rate": "60"},
+    {"type": "heartbeat", "chat_id": "nobody"},
+    {"type": "end", "chat_id": "c"},
+)
+"""Credits last until 3 s, and the ``settle`` at 3.5 s is the first command after that."""
+
+
+def a_good_run(sent: tuple[dict[str, str], ...] = SENT) -> Evidence:
     """What a daemon without a fault would leave."""
     stream: list[Entry] = [
         (f"{1_000 * n}-0", {"id": f"k{n}", "reply_to": "me", **fields})
-        for n, fields in enumerate(SENT, 1)
+        for n, fields in enumerate(sent, 1)
     ]
     stream.insert(3, ("3500-0", {"type": "settle", "user_id": "u"}))
     evidence = Evidence(POLICY, stream)
@@ -268,11 +277,27 @@ def test_only_what_postgres_had_forgotten_may_be_told_again_and_once() -> None:
     if reply is not None:
         evidence.replies.append(reply)
     assert "3 events and seq" in wrong(check(evidence))
-    evidence.handled_again = {entry}
+    evidence.handled_again = Counter({entry: 1})
     assert wrong(check(evidence)) == {}
+    evidence.events.append(told)
+    assert set(wrong(check(evidence))) == {"3 events and seq"}
+    evidence.handled_again[entry] += 1
+    assert "3 events and seq" not in wrong(check(evidence))
     other = next(words for words in evidence.events if _at_ms(words) != at_ms)
     evidence.events.append(other)
     assert "3 events and seq" in wrong(check(evidence))
+
+
+def test_an_event_that_is_told_again_may_be_older_than_its_command() -> None:
+    """A chat is suspended when the credits are used up; the command that finds it comes later."""
+    evidence = a_good_run(USED_UP)
+    suspended = next(words for words in evidence.events if "chat.suspended" in words)
+    assert _at_ms(suspended) == 3_000
+    evidence.events += [words for words in evidence.events if _at_ms(words) == 3_000]
+    evidence.handled_again = Counter(["3000-0"])
+    assert set(wrong(check(evidence))) == {"3 events and seq"}
+    evidence.handled_again = Counter(["3500-0"])
+    assert wrong(check(evidence)) == {}
 
 
 def test_a_doubtful_entry_is_in_the_stream_if_it_had_its_effect() -> None:

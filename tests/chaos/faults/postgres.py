@@ -82,7 +82,7 @@ def _recover(environment: ChaosEnvironment, began_ms: int) -> None:
         group: Any = client.xinfo_groups(KEYS.commands)
         read: Any = client.xrange(KEYS.commands, began_ms, group[0]["last-delivered-id"])
     handled = {entry.decode() for entry, _ in read}
-    environment.queue_log.handled_again |= handled - known
+    environment.queue_log.handled_again.update(handled - known)
     with contextlib.closing(environment.client()) as client:
         # The recovery takes out what the journal has.
         environment.queue_log.archive.update(stream_entries(client, KEYS.commands))
