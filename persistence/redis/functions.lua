@@ -314,48 +314,57 @@ local function commit_guards(batch, c)
   return taken_guards(batch, c)
 end
 
--- What one commit is to write. It joins the batch once it is whole: one whose planning fails leaves
--- nothing there.
-local function new_part()
-  return {
-    taken = {}, taken_ids = {}, taken_chats = {}, replies = {},
-    acks = {}, sets = {}, opened = {}, closed = {}, calls = {}, dead = {},
+-- What the commits of a call are to write: lists that each appends to. What is taken is noted last.
+local LISTS = {'acks', 'sets', 'opened', 'closed', 'ids', 'replies', 'events', 'facts', 'dead'}
+local function new_batch(commands, limits)
+  local batch = {
+    prefix = prefix_of(commands), commands = commands, limits = limits,
+    taken = {}, taken_ids = {}, taken_chats = {}, remembered = {},
   }
+  for _, name in ipairs(LISTS) do batch[name] = {} end
+  return batch
 end
 
-local NAMES, LISTS = {'taken', 'taken_ids', 'taken_chats', 'replies'},
-  {'acks', 'sets', 'opened', 'closed', 'calls', 'dead'}
+-- How long the lists are, and the batch without what was appended since: of a commit whose planning
+-- fails nothing is left.
+local function lengths(batch)
+  local marks = {}
+  for i, name in ipairs(LISTS) do marks[i] = #batch[name] end
+  return marks
+end
 
-local function join(batch, part)
-  for _, field in ipairs(NAMES) do
-    for name in pairs(part[field]) do batch[field][name] = true end
+local function cut_back(batch, marks)
+  for i, name in ipairs(LISTS) do
+    local list = batch[name]
+    for place = #list, marks[i] + 1, -1 do list[place] = nil end
   end
-  for _, field in ipairs(LISTS) do
-    local all = batch[field]
-    for _, value in ipairs(part[field]) do all[#all + 1] = value end
-  end
 end
 
-local function add(list, value) list[#list + 1] = value end
+local function add(list, value) list[#list + 1] = assert(value, 'a part is missing') end
 
-local function set(part, key, value)
-  add(part.sets, key)
-  add(part.sets, assert(value, key .. ' has no value'))
+-- Names and values of an entry of a stream, which are written later.
+local function add_fields(list, fields)
+  assert(type(fields) == 'table', 'fields are no list')
+  list[#list + 1] = fields
 end
 
-local function plan_account(part, prefix, c)
-  local user, account = c[USER], prefix .. 'account:' .. c[USER]
-  part.taken[user] = true
+local function set(batch, key, value)
+  add(batch.sets, key)
+  add(batch.sets, value)
+end
+
+local function plan_account(batch, c)
+  local user, account = c[USER], batch.prefix .. 'account:' .. c[USER]
   if c[ASIDE] ~= '' then
     -- Nobody could decide: the account stays as it is, whatever it is, but goes past the entry.
     local kept = redis.call('GET', account)
     local state = string.match(kept or '', '^[^|]*(|.*)$')
-    set(part, account, state and c[ASIDE] .. state or c[STATE])
+    set(batch, account, state and c[ASIDE] .. state or c[STATE])
     return
   end
-  set(part, account, c[STATE])
-  add(c[OPEN] > 0 and part.opened or part.closed, user)
-  if c[WALLET] ~= '' then set(part, prefix .. 'wallet:' .. user, c[WALLET]) end
+  set(batch, account, c[STATE])
+  add(c[OPEN] > 0 and batch.opened or batch.closed, user)
+  if c[WALLET] ~= '' then set(batch, batch.prefix .. 'wallet:' .. user, c[WALLET]) end
 end
 
 -- The number that a call gives; 0 if the user may not make it, as under users of an earlier version: a
@@ -394,10 +403,13 @@ end
 -- server that is restarted forgets those of the last second.
 local HOUR_MS = 3600000
 local counted_ids = {}
-local function count_id(prefix, expiry_ms)
-  local hours, hour = counted_ids[prefix] or {}, math.floor(expiry_ms / HOUR_MS) + 1
-  hours[hour] = (hours[hour] or 0) + 1
-  counted_ids[prefix] = hours
+local function count_ids(batch)
+  local hours = counted_ids[batch.prefix] or {}
+  for ttl_ms, number in pairs(batch.remembered) do
+    local hour = math.floor((now_ms() + ttl_ms) / HOUR_MS) + 1
+    hours[hour] = (hours[hour] or 0) + number
+  end
+  counted_ids[batch.prefix] = hours
 end
 
 local function write_down_ids(prefix)
@@ -407,39 +419,44 @@ local function write_down_ids(prefix)
   counted_ids[prefix] = nil
 end
 
-local function plan_entry(part, prefix, limits, entry)
-  add(part.acks, entry[ENTRY])
+local function plan_entry(batch, entry)
+  add(batch.acks, entry[ENTRY])
   if entry[REMEMBER] ~= '' then
-    part.taken_ids[entry[ID]] = true
-    count_id(prefix, ms_of(entry[ENTRY]) + entry[ID_TTL_MS])
-    add(part.calls, {'SET', prefix .. 'id:' .. entry[ID], entry[REMEMBER], 'PX', entry[ID_TTL_MS]})
+    add(batch.ids, batch.prefix .. 'id:' .. entry[ID])
+    add(batch.ids, entry[REMEMBER])
+    add(batch.ids, entry[ID_TTL_MS])
   end
   if entry[REPLY_TO] ~= '' then
-    local reply = prefix .. 'reply:' .. entry[REPLY_TO]
-    part.replies[reply] = true
-    add(part.calls, {'XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', limits.reply_entries_max, '*',
-      unpack(entry[REPLY])})
+    add(batch.replies, entry[REPLY_TO])
+    add_fields(batch.replies, entry[REPLY])
   end
-  if #entry[DEAD] > 0 then add(part.dead, entry[DEAD]) end
+  if #entry[DEAD] > 0 then add_fields(batch.dead, entry[DEAD]) end
+end
+
+-- Note what a commit takes, for those after it: nothing here can fail.
+local function take(batch, c)
+  if c[USER] ~= '' then batch.taken[c[USER]] = true end
+  for _, chat in ipairs(c[CHATS]) do batch.taken_chats[chat[1]] = true end
+  for _, entry in ipairs(c[ENTRIES]) do
+    if entry[REMEMBER] ~= '' then
+      local ttl_ms = entry[ID_TTL_MS]
+      batch.taken_ids[entry[ID]] = true
+      batch.remembered[ttl_ms] = (batch.remembered[ttl_ms] or 0) + 1
+    end
+  end
 end
 
 -- What one commit is to write, once all that stands against it has been looked for.
-local function plan_commit(batch, c)
+local function plan_commit(batch, packed)
+  local c = cmsgpack.unpack(packed)
   local refusal = commit_guards(batch, c)
   if refusal then return refusal end
-  local part, prefix, limits = new_part(), batch.prefix, batch.limits
-  if c[USER] ~= '' then plan_account(part, prefix, c) end
-  for _, chat in ipairs(c[CHATS]) do
-    part.taken_chats[chat[1]] = true
-    set(part, prefix .. 'chat:' .. chat[1], chat[2])
-  end
-  for _, entry in ipairs(c[ENTRIES]) do plan_entry(part, prefix, limits, entry) end
-  for _, event in ipairs(c[EVENTS]) do
-    add(part.calls, {'XADD', prefix .. 'events', 'MAXLEN', '~', limits.event_entries_max, '*',
-      unpack(event)})
-  end
-  add(part.calls, {'XADD', prefix .. 'outbox', '*', 'facts', c[FACTS]})
-  join(batch, part)
+  if c[USER] ~= '' then plan_account(batch, c) end
+  for _, chat in ipairs(c[CHATS]) do set(batch, batch.prefix .. 'chat:' .. chat[1], chat[2]) end
+  for _, entry in ipairs(c[ENTRIES]) do plan_entry(batch, entry) end
+  for _, event in ipairs(c[EVENTS]) do add_fields(batch.events, event) end
+  add(batch.facts, c[FACTS])
+  take(batch, c)
   return OK
 end
 
@@ -473,33 +490,46 @@ end
 -- Write a reply: to its stream if that is there, else to a new one if there may be one more. Else the
 -- outcome is remembered with the id, and who asks again where there is a stream is told. A reply
 -- stream that is none can't have replies: that is all it costs.
-local MAKE = 3 -- the place of NOMKSTREAM
-local function write_reply(batch, call)
-  if redis.pcall(unpack(call)) then return end
-  local prefix, reply = batch.prefix, call[2]
+local function write_reply(batch, name, fields)
+  local prefix, entries_max = batch.prefix, batch.limits.reply_entries_max
+  local reply = prefix .. 'reply:' .. name
+  local found = redis.pcall('XADD', reply, 'NOMKSTREAM', 'MAXLEN', '~', entries_max, '*', unpack(fields))
+  if found then return end
   batch.streams_left = batch.streams_left or reply_streams_left(batch)
   if batch.streams_left <= 0 then
     redis.call('HINCRBY', prefix .. 'progress', 'unanswered', 1)
     return
   end
   batch.streams_left = batch.streams_left - 1
-  table.remove(call, MAKE)
-  redis.pcall(unpack(call))
-  local name = string.sub(reply, #prefix + #'reply:' + 1)
+  redis.pcall('XADD', reply, 'MAXLEN', '~', entries_max, '*', unpack(fields))
   redis.pcall('ZADD', prefix .. 'replies', now_ms() + batch.limits.reply_ttl_ms, name)
 end
 
+local function write_replies(batch)
+  local replies, written = batch.replies, {}
+  for i = 1, #replies, 2 do
+    written[replies[i]] = true
+    write_reply(batch, replies[i], replies[i + 1])
+  end
+  for name in pairs(written) do
+    redis.call('PEXPIRE', batch.prefix .. 'reply:' .. name, batch.limits.reply_ttl_ms)
+  end
+end
+
 local function write(batch)
+  local prefix, ids = batch.prefix, batch.ids
   together({'XACK', batch.commands, 'meterd'}, batch.acks)
   together({'MSET'}, batch.sets)
-  together({'SADD', batch.prefix .. 'open'}, batch.opened)
-  together({'SREM', batch.prefix .. 'open'}, batch.closed)
-  for _, call in ipairs(batch.calls) do
-    if batch.replies[call[2]] then write_reply(batch, call) else redis.call(unpack(call)) end
+  together({'SADD', prefix .. 'open'}, batch.opened)
+  together({'SREM', prefix .. 'open'}, batch.closed)
+  for i = 1, #ids, 3 do redis.call('SET', ids[i], ids[i + 1], 'PX', ids[i + 2]) end
+  count_ids(batch)
+  write_replies(batch)
+  for _, event in ipairs(batch.events) do
+    redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', batch.limits.event_entries_max, '*',
+      unpack(event))
   end
-  for reply in pairs(batch.replies) do
-    redis.call('PEXPIRE', reply, batch.limits.reply_ttl_ms)
-  end
+  for _, facts in ipairs(batch.facts) do redis.call('XADD', prefix .. 'outbox', '*', 'facts', facts) end
   if #batch.dead > 0 then write_dead(batch) end
 end
 
@@ -512,13 +542,14 @@ local function why(err) return tostring(type(err) == 'table' and err.err or err)
 local function commit_all(keys, args)
   local prefix, results = prefix_of(keys[1]), {}
   local is_allowed = allowed(prefix, args[1], args[2])
-  local batch = new_part()
-  batch.prefix, batch.commands, batch.limits = prefix, keys[1], cmsgpack.unpack(args[3])
+  local batch = new_batch(keys[1], cmsgpack.unpack(args[3]))
   for i = 4, #args do
-    local is_planned, result = true, FENCED
+    local is_planned, result, marks = true, FENCED, nil
     if is_allowed then
-      is_planned, result = pcall(plan_commit, batch, cmsgpack.unpack(args[i]))
+      marks = lengths(batch)
+      is_planned, result = pcall(plan_commit, batch, args[i])
     end
+    if not is_planned then cut_back(batch, marks) end
     results[i - 3] = is_planned and result or {'error', why(result)}
   end
   write(batch)
@@ -557,7 +588,7 @@ local function ack_outbox(keys, args)
     end
     redis.call('XDEL', prefix .. 'outbox', entry[1])
   end
-  for _, entry in ipairs(d.delivered) do redis.call('XDEL', prefix .. 'outbox', entry) end
+  together({'XDEL', prefix .. 'outbox'}, d.delivered)
   if #d.delivered > 0 then redis.call('SET', prefix .. 'outbox:delivered', d.delivered[#d.delivered]) end
   return #d.delivered
 end
