@@ -11,7 +11,7 @@ local SUPERVISOR = 'supervisor'
 -- By partition (its prefix), the instance whose state a leader has verified, as this server process has
 -- seen it. The variable is gone when the process ends and is not replicated: after a restart or a
 -- failover nobody may write before a daemon has compared what is here with what PostgreSQL knows.
--- Each library has its own: the first leader of another version compares anew, which is always safe.
+-- Each library has its own: the first leader of another version compares again, which is always safe.
 local verified = {}
 
 -- By partition, the last epoch that was issued through this library. If there is a later one, a leader
@@ -151,7 +151,7 @@ local function claim_strangers(prefix, commands, consumers)
   return claimed
 end
 
--- Count what was taken out of the stream before anybody had read it. Asked where the group has been
+-- Count what was taken out of the stream before anybody had read it. Called when the group has been
 -- given everything: then as many entries were read as were added, or some are missing.
 local function count_missing(prefix, commands)
   local progress = prefix .. 'progress'
@@ -167,7 +167,7 @@ local function count_missing(prefix, commands)
 end
 
 -- The place of the first entry whose ID is further ahead of the server's clock than it may be; nil
--- if there is none. Later entries have later IDs, so mostly the last one tells.
+-- if there is none. Later entries have later IDs, so mostly the last one decides.
 local function first_ahead(prefix, entries, ahead_ms_max)
   if #entries == 0 then return nil end
   local accepted = tonumber(redis.call('GET', prefix .. 'clock:accepted') or 0)
@@ -224,7 +224,7 @@ local function is_pending(commands, entry)
   return not found.err and #found > 0
 end
 
--- Say of entries that their account seems to be past whether they have had their effect: 'done' if
+-- Return, of entries that their account seems to be past, whether they have had their effect: 'done' if
 -- nothing waits for it any more or it has just been acknowledged, 'skipped' if it never had one.
 local function late(keys, args)
   local prefix, results = prefix_of(keys[1]), {}
@@ -276,7 +276,7 @@ local function account_guards(batch, user, before)
   return nil
 end
 
--- Without an account there is no version to tell a second delivery by: the pending list does.
+-- Without an account there is no version to detect a second delivery by: the pending list does.
 local function nobody_guards(batch, entry)
   if not is_pending(batch.commands, entry) then
     return DONE -- guard: done
@@ -285,7 +285,7 @@ local function nobody_guards(batch, entry)
 end
 
 -- A commit before this one in the same call may have taken what this one takes for free: then it
--- is to be decided anew.
+-- is to be decided again.
 local function taken_guards(batch, c)
   for _, entry in ipairs(c[ENTRIES]) do
     if entry[REMEMBER] ~= '' and batch.taken_ids[entry[ID]] then return STALE end
@@ -488,8 +488,8 @@ local function write_dead(batch)
 end
 
 -- Write a reply: to its stream if that is there, else to a new one if there may be one more. Else the
--- outcome is remembered with the id, and who asks again where there is a stream is told. A reply
--- stream that is none can't have replies: that is all it costs.
+-- outcome is remembered with the id, and who repeats the command where there is a stream gets it. A key
+-- that is no stream can't have replies: nothing else fails.
 local function write_reply(batch, name, fields)
   local prefix, entries_max = batch.prefix, batch.limits.reply_entries_max
   local reply = prefix .. 'reply:' .. name
@@ -557,7 +557,7 @@ local function commit_all(keys, args)
 end
 
 -- Settle: something falls due for an account that has not changed since. The entry must be later
--- than the due millisecond by the queue's clock; if it is not yet, says how long to wait. While an
+-- than the due millisecond by the queue's clock; if it is not yet, returns how long to wait. While an
 -- operator has to decide about the clock, nothing falls due.
 local HELD_MS = 1000
 local function settle(keys, args)
@@ -643,7 +643,7 @@ end
 
 -- Drop an entry from the future that holds everything, and set the stream's clock back: what came
 -- behind it is appended again, in its order, with IDs of now. A stream's last ID never goes back, so
--- the stream is made anew, with all that has not had its effect. Returns how many came behind;
+-- the stream is created again, with all that has not had its effect. Returns how many came behind;
 -- -1 if this entry does not hold, -2 if more wait than can be appended in one go.
 local REBUILT_MAX = 500000
 local function drop_ahead(keys, args)
@@ -674,9 +674,10 @@ local function drop_ahead(keys, args)
 end
 
 -- Open accounts: balances and used free time imported from another system, each with the wallet that
--- it makes and the rows that Postgres gets: of the ledger, and of free time. An account that is not as whoever asks has seen it stays
--- as it is; so does one that a command has had its turn in, since its head is none of these. What
--- is written goes out as one outbox entry, before anything else: it is there, or nothing is.
+-- it makes and the rows that Postgres gets: of the ledger, and of free time. An account that has changed
+-- since the caller read it stays as it is; so does one that a command was applied to, since its head is
+-- none of these. What is written goes out as one outbox entry, before anything else: it is there, or
+-- nothing is.
 local ACCOUNT_USER, EXPECTED, OPENED, OPENED_WALLET, LEDGER, FREE_TIMES = 1, 2, 3, 4, 5, 6
 local function open_accounts(keys, args)
   local prefix, results, sets, ledger, free_times = prefix_of(keys[1]), {}, {}, {}, {}
@@ -722,13 +723,13 @@ end
 -- Status: what was published last, unless this server has been restarted since.
 local function status(keys, args)
   local prefix = prefix_of(keys[1])
-  local told = redis.call('GET', prefix .. 'status')
-  if not told then return {'', ''} end
+  local published = redis.call('GET', prefix .. 'status')
+  if not published then return {'', ''} end
   local working = redis.call('HGET', prefix .. 'epochs', SUPERVISOR)
-  return {told, is_verified(prefix) and 'verified' or (working and 'unverified' or 'alone')}
+  return {published, is_verified(prefix) and 'verified' or (working and 'unverified' or 'alone')}
 end
 
--- Publish what runs where; on a full server too, since that is what it has to say then.
+-- Publish what runs where; on a full server too, since the status has to show that.
 local function publish(keys, args)
   redis.call('SET', prefix_of(keys[1]) .. 'status', args[1], 'PX', args[2])
   return 1

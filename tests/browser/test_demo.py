@@ -159,7 +159,7 @@ def _free_ms(page: Page) -> list[int]:
 
 
 def test_new_chats_leave_the_old_ones_their_records(desk: Desk, open_page: Open) -> None:
-    """Beginning anew ends what runs and takes new ids; the rate chosen holds for the next start."""
+    """Starting over ends what runs and takes new ids; the rate chosen holds for the next start."""
     user = desk.new()
     page = open_page(f"/demo#token={desk.token(user, 'user', 'backend')}")
     _press(page, "Top up 10")
@@ -170,7 +170,7 @@ def test_new_chats_leave_the_old_ones_their_records(desk: Desk, open_page: Open)
     old = _ids(page)
     _press(page, "Pause chat B")
     expect(_clock(page, "B")).to_contain_text("Paused")
-    _press(page, "Begin anew")
+    _press(page, "Start over")
     expect(_clock(page, "B")).to_contain_text("Not started")
     assert not set(_ids(page)) & set(old)
     assert desk.get(f"/v1/chats/{old[1]}")["status"] == "ended"

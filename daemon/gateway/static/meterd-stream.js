@@ -108,7 +108,7 @@ export class Stream {
       const error = await this.#once(refused);
       if (this.#isClosed) return;
       if (error.isFinal) return this.#refused(error);
-      // A token is asked for anew once, at once; if the next one is refused too, something else is wrong.
+      // A new token is requested once, at once; if the next one is refused too, something else is wrong.
       this.#mayBeLost(error);
       const isStale = error.status === 401 || error.reason === "token_expired";
       const atOnce = isStale && !refused;

@@ -9,7 +9,7 @@ import { micro, spaced } from "./ops-show.js";
 
 const REASON_MAX = 500;
 const UNCERTAIN =
-  "It may be done or not. Press again: it is done once. If you cancel, look whether it is done before you begin anew.";
+  "It may be done or not. Press again: it is done once. If you cancel, check whether it is done before you start again.";
 const AMOUNT = { plain: /^\d{1,9}(\.\d{1,6})?$/, signed: /^-?\d{1,9}(\.\d{1,6})?$/ };
 
 // `will(subject, micro)` says what the button does; `amount`: whether there is one, and whether it may be negative.

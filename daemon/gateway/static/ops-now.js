@@ -1,4 +1,4 @@
-// A chat at a later moment than its snapshot's, as `meterd top` shows it: nothing is added up here, it is drawn anew.
+// A chat at a later moment than its snapshot's, as `meterd top` shows it: nothing is added up here, it is only drawn.
 
 import { activeMsAt, billedMs, costAt, leftMsAt, runsUntil } from "./meterd-draw.js";
 

@@ -25,7 +25,7 @@ const TILES = [
   { name: "memory_bytes", label: "Memory of Redis", of: (now) => now.memory?.used_bytes, write: memory },
 ];
 
-/** Commands handled a second since the answer before; the counters begin anew with each daemon. */
+/** Commands handled a second since the answer before; the counters start at 0 with each daemon. */
 function commandsPerS(now, before) {
   const passed = now.now - before?.now;
   const handled = total(now) - total(before);

@@ -187,8 +187,8 @@ def _print_run(run: "MigrationRun") -> None:
     print_line(f"run {run.run_id}, {run.policy}: {counts.get('pairs', 0):,} users and advisors")
     texts = {
         "written": "records written",
-        "replaced": "records written anew, because the old rows or the policy have changed",
-        "removed": "records taken out again: the chat runs, or is another's",
+        "replaced": "records replaced, because the old rows or the policy have changed",
+        "removed": "records removed: the chat runs, or is another's",
         "unchanged": "records already there",
         "kept": "records kept as they are, because they have been used",
         "gone": "records kept, because those in the old system are gone",

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
     from daemon.legacy.store.runs import MigrationRun
 
-_COUNTED = {"written": "written", "replaced": "anew", "removed": "out", "running": "run there"}
+_COUNTED = {
+    "written": "written",
+    "replaced": "replaced",
+    "removed": "removed",
+    "running": "run there",
+}
 _COLUMNS = ("run", "policy", "began", "finished", *_COUNTED.values(), "set aside", "")
 
 

@@ -1,7 +1,7 @@
 """The journal in partitions by time, its key with the queue's partition; archives of it.
 
 The table that was there is not rewritten: it becomes the default partition of a new one. Its key's
-index is built anew, and two of its checks are looked at again, under a lock that makes writers
+index is built again, and two of its checks are validated again, under a lock that makes writers
 wait; docs/retention.md has the time.
 """
 
