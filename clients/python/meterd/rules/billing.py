@@ -50,8 +50,10 @@ def owed(chat: Chat, at: int) -> int:
 
 def owed_whole(chat: Chat, at: int) -> int:
     """Like ``owed``, with the increment that a running chat is in counted whole."""
-    if is_linear(chat) or chat.status != RUNNING or chat.rate_micro == 0:
-        return owed(chat, at)
+    if chat.status != RUNNING or chat.rate_micro == 0:
+        return chat.owed_rate_ms
+    if chat.increment_ms == 1 and chat.active_ms - chat.free_ms >= chat.min_ms:  # ``is_linear``
+        return chat.owed_rate_ms + (at - chat.since_ms) * chat.rate_micro
     grown_ms = begun_ms(chat, active_ms(chat, at)) - billed_ms(chat, chat.active_ms)
     return chat.owed_rate_ms + grown_ms * chat.rate_micro
 

@@ -10,7 +10,7 @@ own length. That window alone is bisected.
 
 from typing import NamedTuple
 
-from meterd.rules.billing import active_ms, available, billed_ms, burns, is_linear, owed
+from meterd.rules.billing import active_ms, available, billed_ms, burns, owed
 from meterd.rules.model import DUE_AT_END, RUNNING, Account, Chat
 from meterd.rules.money import MS_PER_MINUTE
 
@@ -43,22 +43,26 @@ def outlook(account: Account, at: int) -> Outlook:
     paid = credit = account.settled_micro * MS_PER_MINUTE
     burning = rate = burn_rate = ahead = jump = 0
     for chat in account.chats.values():
-        debt = owed(chat, at)
-        whole = debt - debt % MS_PER_MINUTE
-        paid -= whole
-        if chat.status != RUNNING or chat.rate_micro == 0:  # costs nothing more, now or later
+        rate_micro = chat.rate_micro
+        if chat.status != RUNNING or not rate_micro:  # costs nothing more, now or later
+            whole = chat.owed_rate_ms - chat.owed_rate_ms % MS_PER_MINUTE
+            paid -= whole
             credit -= whole
             continue
+        # As ``is_linear`` and ``owed``, without a call.
+        if chat.increment_ms == 1 and chat.active_ms - chat.free_ms >= chat.min_ms:
+            debt = chat.owed_rate_ms + (at - chat.since_ms) * rate_micro
+            burn_rate += rate_micro
+        else:
+            debt = owed(chat, at)
+            burn_rate += rate_micro if burns(chat, at) else 0
+            ahead_ms, jump_ms_max = _off_the_line(chat, at)
+            ahead += rate_micro * ahead_ms
+            jump += rate_micro * jump_ms_max
         burning += 1
+        rate += rate_micro
         credit -= debt
-        rate += chat.rate_micro
-        if is_linear(chat):
-            burn_rate += chat.rate_micro
-            continue
-        burn_rate += chat.rate_micro if burns(chat, at) else 0
-        ahead_ms, jump_ms_max = _off_the_line(chat, at)
-        ahead += chat.rate_micro * ahead_ms
-        jump += chat.rate_micro * jump_ms_max
+        paid -= debt - debt % MS_PER_MINUTE
     assert paid >= 0, "an account is never negative"
     left_micro = paid // MS_PER_MINUTE
     if not burning:

@@ -24,6 +24,11 @@ def shares(chat: Chat) -> bool:
     return chat.free_scope != FREE_OF_CHAT
 
 
+def is_any_shared(chats: Iterable[Chat]) -> bool:
+    """Whether the free time of one of the chats is that of a scope."""
+    return any(chat.free_scope != FREE_OF_CHAT for chat in chats)
+
+
 def may_share(chat: Chat, used: Mapping[str, int]) -> bool:
     """Whether a chat that does not run would get a share of its scope's free time, if it ran."""
     if not shares(chat) or chat.active_ms > chat.free_ms:
@@ -40,7 +45,7 @@ def used_ms(account: Account, at: int) -> dict[str, int]:
     """
     used = dict(account.free_used_ms)
     for chat in account.chats.values():
-        if chat.status == RUNNING and shares(chat):
+        if chat.free_scope != FREE_OF_CHAT and chat.status == RUNNING:
             before_ms = min(active_ms(chat, max(account.as_of_ms, chat.since_ms)), chat.free_ms)
             more_ms = min(active_ms(chat, at), chat.free_ms) - before_ms
             if more_ms > 0:
@@ -59,7 +64,9 @@ def free_ms_of(chats: Iterable[Chat], used: Mapping[str, int], at: int) -> dict[
     """
     scopes: dict[str, list[Chat]] = {}
     for chat in chats:
-        if chat.status == RUNNING and shares(chat) and active_ms(chat, at) <= chat.free_ms:
+        if chat.free_scope == FREE_OF_CHAT or chat.status != RUNNING:
+            continue
+        if active_ms(chat, at) <= chat.free_ms:
             scopes.setdefault(_key(chat), []).append(chat)
     free_ms: dict[str, int] = {}
     for key, sharing in scopes.items():

@@ -202,7 +202,7 @@ class Transition:
         return chat
 
     def _share_free_time(self, at: int) -> None:
-        if not any(map(free_time.shares, self._open_or_ended())):
+        if not free_time.is_any_shared(self._open_or_ended()):
             return
         used = self.free_used_ms(at)
         for chat_id, free_ms in free_time.free_ms_of(self.account.chats.values(), used, at).items():
