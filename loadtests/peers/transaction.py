@@ -78,10 +78,10 @@ def writes(job: int) -> list[Write]:
         ),
         ("SADD", f"{PREFIX}open", f"user-{names['chat']:06d}"),
         ("SET", f"{IDS}cmd-{job:08d}", _REMEMBERED, "PX", 90_000_000),
-        _reply(job, chat),
-        ("PEXPIRE", f"{PREFIX}reply:backend-0", 3_600_000),
         _event(names["chat"]),
         ("XADD", OUTBOX, "*", "facts", _FACTS % names),
+        _reply(job, chat),
+        ("PEXPIRE", f"{PREFIX}reply:backend-0", 3_600_000),
     ]
 
 

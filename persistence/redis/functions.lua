@@ -523,14 +523,14 @@ local function write(batch)
   together({'SADD', prefix .. 'open'}, batch.opened)
   together({'SREM', prefix .. 'open'}, batch.closed)
   for i = 1, #ids, 3 do redis.call('SET', ids[i], ids[i + 1], 'PX', ids[i + 2]) end
-  count_ids(batch)
-  write_replies(batch)
   for _, event in ipairs(batch.events) do
     redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', batch.limits.event_entries_max, '*',
       unpack(event))
   end
   for _, facts in ipairs(batch.facts) do redis.call('XADD', prefix .. 'outbox', '*', 'facts', facts) end
+  write_replies(batch)
   if #batch.dead > 0 then write_dead(batch) end
+  count_ids(batch)
 end
 
 local function why(err) return tostring(type(err) == 'table' and err.err or err) end
