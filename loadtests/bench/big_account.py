@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.chat.commit_builder import AccountView, CommitBuilder, CommitContext
+from actors.gc_tuning import tune_gc
 from actors.messages import Task
 from loadtests.bench.figures import BenchFigures
 from loadtests.bench.plan import BenchPlan
@@ -76,6 +77,7 @@ _CONTEXT: Final = CommitContext(
 
 def measure(plan: BenchPlan, figures: BenchFigures) -> None:
     """Round by round: a command, then all chats of small and of large accounts."""
+    tune_gc()  # as the chat actor does: else a look at all objects falls into some round
     for number in range(1, plan.rounds + 1):
         plan.say(f"round {number}: a command of an account with {MANY} chats, and with one")
         many, one = (_command_s(chats, plan.sizes.account_commands) for chats in (MANY, 1))
