@@ -4,7 +4,7 @@
 ARGS ?=
 COMPILE ?= 0
 SEEDS ?= 100000
-WORKERS ?= 3
+WORKERS ?= 2
 FUZZ_SECONDS ?= 60
 VENV ?= .venv
 BIN := $(VENV)/bin
