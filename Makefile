@@ -68,7 +68,7 @@ soak: install-dev ## an hour of steady load: is memory flat in every process? (S
 load: install-dev ## two minutes of load on 10 000 chats, then the audit and a report (ARGS=--help)
 	$(BIN)/python -m loadtests.load $(ARGS)
 
-bench: install-dev ## measure what the design promises, in 20 minutes: docs/performance.md (ARGS=--help)
+bench: install-dev ## measure what the design promises, in half an hour: docs/performance.md (ARGS=--help)
 	$(BIN)/python -m loadtests.bench $(ARGS)
 
 interleavings: install-dev ## play SEEDS=100000 random interleavings of everything that can go wrong

@@ -13,7 +13,7 @@ from loadtests.bench.targets import rows
 
 DESCRIPTION: Final = """\
 Measure what the design promises, each against something else in the same run. Run it while
-nothing else does: the figures are of the whole machine. Everything takes about 20 minutes.
+nothing else does: the figures are of the whole machine. Everything takes half an hour.
 
 The results go into performance.md (between its markers), performance/figures.json and plots."""
 
