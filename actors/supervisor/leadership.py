@@ -124,9 +124,12 @@ class Leadership:
         Raises:
             NotLeadingError: another daemon leads, or Redis was restarted: begin again.
         """
-        if not self._queue.epoch:
+        epoch = self._queue.epoch
+        if not epoch:
             return
         tenure = await self._queue.renew_lease(self._lease_ms)
+        if self._queue.epoch != epoch:  # this daemon itself bid again or resigned meanwhile
+            return
         if tenure is LeaseStatus.LOST:
             raise NotLeadingError("another daemon has taken over")
         if tenure is LeaseStatus.UNVERIFIED and self.is_verified:

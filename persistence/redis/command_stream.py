@@ -120,6 +120,8 @@ class CommandStream:
         Raises:
             NotLeadingError: a newer meterd has led, and written what this one can't read.
         """
+        # From here on until the answer nobody knows this daemon's epoch: nothing is renewed.
+        self.epoch = ""
         kind, value, *verified = await self._call("acquire_lease", self._token, lease_ms)
         if kind == b"newer":
             raise NotLeadingError(
@@ -156,8 +158,8 @@ class CommandStream:
 
     async def resign(self) -> None:
         """Let the next daemon begin at once."""
-        await self._call("resign", self._token)
         self.epoch = ""
+        await self._call("resign", self._token)
 
     async def publish(self, status: bytes, ttl_ms: int) -> None:
         """Let everybody read how it is, for so long."""
