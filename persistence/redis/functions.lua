@@ -245,7 +245,7 @@ local function late(keys, args)
 end
 
 -- A commit comes as an array: the places of its parts, and of the parts of its entries.
-local USER, BEFORE, STATE, OPEN, WALLET, CHATS, ENTRIES, EVENTS, FACTS, ASIDE =
+local USER, BEFORE, STATE, OPEN, WALLET, CHATS, ENTRIES, EVENTS, PAYLOAD, ASIDE =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 local ENTRY, ID, REMEMBER, REPLY_TO, REPLY, DEAD, ID_TTL_MS = 1, 2, 3, 4, 5, 6, 7
 
@@ -315,7 +315,7 @@ local function commit_guards(batch, c)
 end
 
 -- What the commits of a call are to write: lists that each appends to. What is taken is noted last.
-local LISTS = {'acks', 'sets', 'opened', 'closed', 'ids', 'replies', 'events', 'facts', 'dead'}
+local LISTS = {'acks', 'sets', 'opened', 'closed', 'ids', 'replies', 'events', 'payloads', 'dead'}
 local function new_batch(commands, limits)
   local batch = {
     prefix = prefix_of(commands), commands = commands, limits = limits,
@@ -455,7 +455,7 @@ local function plan_commit(batch, packed)
   for _, chat in ipairs(c[CHATS]) do set(batch, batch.prefix .. 'chat:' .. chat[1], chat[2]) end
   for _, entry in ipairs(c[ENTRIES]) do plan_entry(batch, entry) end
   for _, event in ipairs(c[EVENTS]) do add_fields(batch.events, event) end
-  add(batch.facts, c[FACTS])
+  add(batch.payloads, c[PAYLOAD])
   take(batch, c)
   return OK
 end
@@ -527,7 +527,9 @@ local function write(batch)
     redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', batch.limits.event_entries_max, '*',
       unpack(event))
   end
-  for _, facts in ipairs(batch.facts) do redis.call('XADD', prefix .. 'outbox', '*', 'facts', facts) end
+  for _, payload in ipairs(batch.payloads) do
+    redis.call('XADD', prefix .. 'outbox', '*', 'facts', payload)
+  end
   write_replies(batch)
   if #batch.dead > 0 then write_dead(batch) end
   count_ids(batch)

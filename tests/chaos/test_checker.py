@@ -288,7 +288,7 @@ def test_only_what_postgres_had_forgotten_may_be_told_again_and_once() -> None:
     assert "3 events and seq" in wrong(check(evidence))
 
 
-def test_an_event_that_is_told_again_may_be_older_than_its_command() -> None:
+def test_a_repeated_event_may_be_older_than_its_command() -> None:
     """A chat is suspended when the credits are used up; the command that finds it comes later."""
     evidence = a_good_run(USED_UP)
     suspended = next(words for words in evidence.events if "chat.suspended" in words)
