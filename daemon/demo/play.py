@@ -1,5 +1,6 @@
 """Plays the script against the daemon, second by second."""
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -9,7 +10,7 @@ from typing import Final, NamedTuple
 
 from daemon.demo.script import RUN_S_MAX, STEPS, Cast
 from daemon.errors import DemoError
-from meterd import AlreadyEndedError, ChatSnapshot, Event, Meter, WalletSnapshot
+from meterd import AlreadyEndedError, ChatSnapshot, Event, Meter, MeterError, WalletSnapshot
 
 FRAME_S: Final = 0.1
 LAST_EVENTS_S: Final = 1.0
@@ -62,12 +63,17 @@ class Play:
     def frames(self) -> Iterator[Frame]:
         """Do what the script says and yield what is to be seen, until nothing runs any more."""
         with self._meter.events(user_id=self._cast.user) as events:
-            listener = threading.Thread(target=self._heard.extend, args=(events,), daemon=True)
+            listener = threading.Thread(target=self._listen, args=(events,), daemon=True)
             listener.start()
             yield from self._steps()
             yield from self._until_credits_end()
             self._end_what_is_open()
             yield from self._for(LAST_EVENTS_S)
+
+    def _listen(self, events: Iterable[Event]) -> None:
+        """Collect events; the script itself meets and reports what went wrong."""
+        with contextlib.suppress(MeterError):
+            self._heard.extend(events)
 
     def end_all(self) -> None:
         """Leave no chat running behind a demonstration that was cut short."""

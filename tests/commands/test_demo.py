@@ -3,11 +3,15 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from daemon.demo.play import Play
 from loadtests.common.live import LiveDaemon
+from meterd import Event, UnavailableError
 
 pytestmark = [pytest.mark.slow, pytest.mark.acceptance, pytest.mark.ray, pytest.mark.timeout(180)]
 
@@ -32,3 +36,14 @@ def test_the_demonstration_adds_up(live: LiveDaemon) -> None:
     history = json.loads(live.run("chat", chat_id, "--json").stdout)
     assert history["snapshot"]["cost"] == added[1]
     assert history["history"][-1]["cost"] == added[1]
+
+
+def test_the_listener_ends_without_a_traceback_when_redis_goes_away() -> None:
+    """The thread's traceback would stand before the message of the command."""
+
+    def events() -> Iterator[Event]:
+        raise UnavailableError("Redis does not answer")
+        yield
+
+    play = Play(Any, Any, lambda: 0)  # type: ignore[arg-type]
+    play._listen(events())
